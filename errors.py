@@ -1,0 +1,108 @@
+"""Every error of the project, as one tree split by what the reader can do about it.
+
+    HomelabError
+    ├── Refused                 what was written is not acceptable: a list of problems, each with its place
+    │   ├── SettingsRefused     fix the stack file
+    │   └── TreeRefused         fix a file under apps/ or environments/
+    ├── MachineNotReady         fix this machine: something is missing or too old
+    │   ├── ProgramMissing      an external program is not on the PATH
+    │   └── BuildFailed         a pinned tool did not compile
+    ├── TryAgain                nothing is broken for good: run the same command again
+    │   ├── ProgramFailed       an external program said no
+    │   └── TookTooLong         what was waited for did not come
+    ├── Declined                the command protects something and says how to go on
+    └── Bug                     our own mistake: report it
+
+Everything below `HomelabError` reaches the operator as its text alone, without a traceback and with exit code 1; the
+verbs of `ops/` and `__main__.py` are the two places that turn it into that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing that a person wrote and the project does not accept."""
+
+    file: str
+    line: int
+    key: str
+    value: str
+    rule: str
+    fix: str
+    check: str
+
+    def __str__(self) -> str:
+        """Say it in one line: where, what value, which rule, what to do."""
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        value = f" = {self.value}" if self.value else ""
+        key = f" {self.key}{value}:" if self.key else ""
+        return f"{place}:{key} {self.rule}; {self.fix} [{self.check}]"
+
+    def as_dict(self) -> dict[str, str | int]:
+        """Give machines the same parts."""
+        return asdict(self)
+
+
+class HomelabError(Exception):
+    """Whatever the operator can read and act upon."""
+
+
+class Refused(HomelabError):
+    """What was written is not acceptable; all problems are told at once."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        """Keep the problems in the order of their places."""
+        self.problems: Sequence[Problem] = sorted(problems)
+        count = len(self.problems)
+        listing = "\n".join(str(problem) for problem in self.problems)
+        super().__init__(f"{listing}\n{count} {'problem' if count == 1 else 'problems'}")
+
+
+class SettingsRefused(Refused):
+    """The stack file has to be changed."""
+
+
+class TreeRefused(Refused):
+    """A file under apps/ or environments/ has to be changed."""
+
+
+class MachineNotReady(HomelabError):
+    """Something on this machine is missing or too old."""
+
+
+class ProgramMissing(MachineNotReady):
+    """An external program is not on the PATH."""
+
+
+class BuildFailed(MachineNotReady):
+    """A pinned tool did not compile."""
+
+
+class TryAgain(HomelabError):
+    """Nothing is broken for good."""
+
+
+class ProgramFailed(TryAgain):
+    """An external program said no."""
+
+    def __init__(self, message: str, *, exit_code: int, output: str) -> None:
+        """Keep what the program said for those who look closer."""
+        self.exit_code = exit_code
+        self.output = output
+        super().__init__(message)
+
+
+class TookTooLong(TryAgain):
+    """What was waited for did not come in time."""
+
+
+class Declined(HomelabError):
+    """The command protects something and says how to go on."""
+
+
+class Bug(HomelabError):
+    """Our own mistake."""

@@ -1,0 +1,37 @@
+"""What people see: aligned tables, elapsed times, and colour on a terminal only."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+COLOURS = {"red": 31, "green": 32, "yellow": 33, "grey": 90, "bold": 1}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Align rows under their heads; the last column is as wide as it needs to be."""
+    lines = [list(head), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(padded)
+
+
+def elapsed(seconds: float) -> str:
+    """Write a duration as people say it: 3.2 s, 48 s, 3 min 45 s."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def coloured(text: str, colour: str) -> str:
+    """Colour a text where it goes to a terminal and the person has not said NO_COLOR."""
+    return f"\033[{COLOURS[colour]}m{text}\033[0m" if on_terminal() and "NO_COLOR" not in os.environ else text
+
+
+def on_terminal() -> bool:
+    """Whether a person watches."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"

@@ -1,0 +1,29 @@
+"""The table of verbs, grouped as a newcomer meets them.
+
+`ops.__main__` reads it to print the help and to find the one module that a call needs: a verb's module is imported when
+it is called, so that `check` does not pay for `up`. Every module here has `arguments(parser)` and `run(options)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One `./homelab` command."""
+
+    name: str
+    group: str
+    help: str
+
+
+VERBS = (
+    Verb("init", "begin", "ask what only you know and write the stack files"),
+    Verb("doctor", "begin", "say what this machine has, lacks, and how to get it"),
+    Verb("tools", "begin", "find or build the pinned programs"),
+    Verb("check", "change", "find every mistake in the settings and the apps tree"),
+    Verb("test", "develop", "run all checks and tests of the project"),
+)
+
+BY_NAME = {verb.name: verb for verb in VERBS}

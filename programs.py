@@ -1,0 +1,166 @@
+"""The one door to external programs.
+
+What flows in is a program's bare name and its arguments; it is looked up on the PATH of the environment that is given,
+so a rehearsal decides by its PATH alone which `talosctl` answers. What flows out is the program's output, or our own
+error that knows the program, says the command, the place, the exit code and the last lines. `manifests`, `lab` and
+`ops` continue from here; nothing else in the project starts a process.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from errors import ProgramFailed, ProgramMissing, TookTooLong
+
+LAST_LINES = 15
+WHERE_FROM = {
+    "git": "install it: apt install git, dnf install git, pacman -S git, brew install git",
+    "go": "install Go 1.26 or newer: https://go.dev/dl, apt install golang, dnf install golang, pacman -S go, brew install go",
+}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a program left behind when it ended well."""
+
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+def find(program: str, env: Mapping[str, str] | None = None) -> Path | None:
+    """Look a program up on the PATH."""
+    found = shutil.which(program, path=(env or os.environ).get("PATH"))
+    return Path(found) if found else None
+
+
+def run(
+    program: str,
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+    timeout: float = 60,
+) -> Finished:
+    """Run a program to its end and give its output, or say clearly why there is none."""
+    command = [str(_found(program, env)), *map(str, arguments)]
+    began = time.monotonic()
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=dict(env) if env is not None else None,
+        stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        stdout, stderr = process.communicate(stdin, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        _end_group(process)
+        raise TookTooLong(f"{_said(command, cwd)}: no end after {timeout:.0f} s") from None
+    except BaseException:
+        _end_group(process)
+        raise
+    if process.returncode != 0:
+        raise _failure(command, cwd, process.returncode, stderr.strip() or stdout.strip())
+    return Finished(stdout, stderr, time.monotonic() - began)
+
+
+def follow(
+    program: str,
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    log: Path,
+    on_line: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Run something long, keep every line in a log and hand each on as it comes."""
+    command = [str(_found(program, env)), *map(str, arguments)]
+    with log.open("w", encoding="utf-8") as kept:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=dict(env) if env is not None else None,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                kept.write(line)
+                on_line(line.rstrip("\n"))
+            process.wait()
+        except BaseException:
+            _end_group(process)
+            raise
+    if process.returncode != 0:
+        raise _failure(command, cwd, process.returncode, log.read_text(encoding="utf-8").strip(), log)
+
+
+def start(
+    program: str, *arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None, log: Path
+) -> int:
+    """Start a server that outlives us, its output in a log, and give its process id."""
+    command = [str(_found(program, env)), *map(str, arguments)]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=dict(env) if env is not None else None,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return process.pid
+
+
+def become(program: str, arguments: Sequence[str], env: Mapping[str, str]) -> None:
+    """Let a program take this process over."""
+    found = _found(program, env)
+    os.execve(found, [program, *arguments], dict(env))
+
+
+def _found(program: str, env: Mapping[str, str] | None) -> Path:
+    found = find(program, env)
+    if found is None:
+        advice = WHERE_FROM.get(program, "build it: ./homelab tools")
+        raise ProgramMissing(f"{program}: not on the PATH; {advice}")
+    return found
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    except ProcessLookupError:
+        process.wait()
+
+
+def _said(command: Sequence[str], cwd: Path | None) -> str:
+    name = Path(command[0]).name
+    return f"{shlex.join([name, *command[1:]])[:300]} (in {cwd or Path.cwd()})"
+
+
+def _failure(command: Sequence[str], cwd: Path | None, code: int, output: str, log: Path | None = None) -> ProgramFailed:
+    last = "\n".join(f"    {line}" for line in output.splitlines()[-LAST_LINES:])
+    kept = f"\n    whole output: {log}" if log else ""
+    return ProgramFailed(f"{_said(command, cwd)}: exit code {code}\n{last}{kept}", exit_code=code, output=output)
