@@ -38,9 +38,8 @@ class Problem:
     def __str__(self) -> str:
         """Say it in one line: where, what value, which rule, what to do."""
         place = f"{self.file}:{self.line}" if self.line else self.file
-        value = f" = {self.value}" if self.value else ""
-        key = f" {self.key}{value}:" if self.key else ""
-        return f"{place}:{key} {self.rule}; {self.fix} [{self.check}]"
+        subject = " = ".join(part for part in (self.key, self.value) if part)
+        return f"{place}: {subject}{': ' if subject else ''}{self.rule}; {self.fix} [{self.check}]"
 
     def as_dict(self) -> dict[str, str | int]:
         """Give machines the same parts."""

@@ -1,0 +1,78 @@
+"""What a category.yaml says: in which layer its apps come, where they may live, what they may create, how they sync.
+
+`config.tree` reads these files; `components.handover` makes an AppProject, an ApplicationSet and namespaces of each.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, PlainValidator
+
+from config.model import Section
+from config.values import Name, Text, choice, refuse
+
+Layer = Annotated[
+    Literal["crds", "infrastructure", "applications"], choice("crds", "infrastructure", "applications")
+]
+PodSecurity = Annotated[Literal["restricted", "baseline", "privileged"], choice("restricted", "baseline", "privileged")]
+GROUP_KIND = re.compile(r"[A-Z][A-Za-z0-9]*(\.[a-z0-9-]+)*\Z")
+
+
+def _group_kind(value: object) -> str:
+    if not isinstance(value, str) or not GROUP_KIND.match(value):
+        fix = "write Kind.group as kubectl does: ClusterRole.rbac.authorization.k8s.io"
+        refuse("kind-malformed", "is not a kind with its group", fix)
+    return value
+
+
+GroupKind = Annotated[str, PlainValidator(_group_kind)]
+
+
+class CategoryNamespace(Section):
+    """One namespace of a category; Pulumi makes it with these labels."""
+
+    pod_security: PodSecurity = Field(default="baseline", description="the Pod Security Standard that is enforced")
+
+
+class Sync(Section):
+    """How Argo CD follows Git."""
+
+    mode: Annotated[Literal["automatic", "manual"], choice("automatic", "manual")] = Field(
+        default="automatic", description="`manual` waits for `./homelab sync`"
+    )
+    drift: Annotated[Literal["reported", "healed"], choice("reported", "healed")] = Field(
+        default="reported", description="what happens to a change by hand: shown, or undone at once"
+    )
+    prune: Annotated[Literal["enabled", "disabled"], choice("enabled", "disabled")] = Field(
+        default="enabled", description="whether an object that left its app's folder leaves the cluster"
+    )
+
+
+class SyncPolicy(Sync):
+    """A category's way to follow Git, with what differs in single environments."""
+
+    environments: dict[Name, Sync] = Field(default_factory=dict, description="instead, in one environment")
+    reason: Text | None = Field(default=None, description="why it differs from the defaults; required where it does")
+
+
+class Category(Section):
+    """One category.yaml."""
+
+    layer: Layer = Field(description="when its apps come: crds, then infrastructure, then applications")
+    namespaces: dict[Name, CategoryNamespace] = Field(
+        default_factory=dict, description="where its apps may live; the category's own name where absent"
+    )
+    cluster_kinds: tuple[GroupKind, ...] = Field(
+        default=(), description="cluster-scoped kinds that its apps may create, as Kind.group"
+    )
+    sync: SyncPolicy = Field(default_factory=SyncPolicy, description="how Argo CD follows Git")
+    removal: Annotated[Literal["keep", "delete"], choice("keep", "delete")] = Field(
+        default="keep", description="what happens to the objects of an app whose folder left Git"
+    )
+    owners: tuple[Text, ...] = Field(default=(), description="who answers for it; groups get a role in its project")
+
+    def sync_in(self, environment: str) -> Sync:
+        """Give the policy for an environment."""
+        return self.sync.environments.get(environment, self.sync)

@@ -1,0 +1,378 @@
+"""What two values say about each other: the cross rules of the settings, each with an id.
+
+Typed settings and the tree come in, findings go out; every rule is a pure generator in `RULES`, so a new rule is one
+function and one fixture. `ops.check` runs them for all stacks, `__main__.py` for the one that the engine runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from config import derive
+from config.explain import nearest
+from config.load import Stack
+from config.model import Node, Settings
+from config.source import KeyPath, read
+from config.tree import Tree, chart_versions
+from config.values import GIBI, Size, Version
+from errors import Problem
+
+LEAST_MEMORY = Size(2 * GIBI)
+LEAST_DISK = Size(10 * GIBI)
+LEAST_CONTROL_PLANE_CPU = 2
+HA_WORKERS = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One broken rule, before its place is looked up."""
+
+    check: str
+    path: KeyPath
+    value: object
+    rule: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a rule may look at."""
+
+    root: Path
+    stack: Stack
+    settings: Settings
+    tree: Tree
+
+    def stated(self, path: KeyPath) -> bool:
+        """Whether the stack file says it, or it was derived."""
+        return self.stack.places.stated(path)
+
+    def at(self, *path: str | int) -> str:
+        """Name another owner with its line."""
+        line = self.stack.places.line(path)
+        key = self.stack.places.problem("", path, None, "", "").key
+        return f"{key} (line {line})" if line else key
+
+
+Rule = Callable[[Facts], Iterator[Finding]]
+
+
+def check_stack(root: Path, stack: Stack, tree: Tree) -> list[Problem]:
+    """Run every rule on one stack."""
+    if stack.settings is None:
+        return []
+    facts = Facts(root, stack, stack.settings, tree)
+    findings = (finding for rule in RULES for finding in rule(facts))
+    return [
+        stack.places.problem(found.check, found.path, found.value, found.rule, found.fix)
+        for found in dict.fromkeys(findings)
+    ]
+
+
+def _twice(facts: Facts, check: str, what: str, owners: Sequence[tuple[KeyPath, object]], fix: str) -> Iterator[Finding]:
+    """Find values that two owners claim, and name both; what is derived for both clashes only after something else."""
+    first: dict[object, KeyPath] = {}
+    for path, value in owners:
+        if value in first:
+            if not facts.stated(path) and not facts.stated(first[value]):
+                continue
+            rule = f"is the {what} of {facts.at(*first[value])} already"
+            yield Finding(check, path, value, rule, fix)
+        elif value is not None:
+            first[value] = path
+
+
+def _node_values(facts: Facts, key: str) -> list[tuple[KeyPath, object]]:
+    field = {"vmId": "vm_id"}.get(key, key)
+    machines = enumerate(derive.machines(facts.settings))
+    return [(("cluster", "nodes", index, key), getattr(machine, field)) for index, machine in machines]
+
+
+def _addresses(facts: Facts) -> list[tuple[KeyPath, Any]]:
+    network = facts.settings.network
+    hosts = enumerate(facts.settings.proxmox.hosts)
+    return [
+        (("network", "gateway"), network.gateway),
+        *([(("network", "vip"), network.vip)] if network.vip else []),
+        *((("proxmox", "hosts", index, "address"), host.address) for index, host in hosts),
+        *_node_values(facts, "address"),
+    ]
+
+
+def duplicates(facts: Facts) -> Iterator[Finding]:
+    """A name, an address, a MAC and a VM id have one owner."""
+    yield from _twice(facts, "node-name-twice", "name", _node_values(facts, "name"), "give each node its own name")
+    yield from _twice(facts, "address-twice", "address", _addresses(facts), "choose a free address")
+    yield from _twice(facts, "mac-twice", "MAC", _node_values(facts, "mac"), "give each node its own, or leave `mac` out")
+    ids = _node_values(facts, "vmId")
+    yield from _twice(facts, "vm-id-twice", "VM id", ids, "give each node its own, or leave `vmId` out")
+    hosts = [(("proxmox", "hosts", i, "name"), host.name) for i, host in enumerate(facts.settings.proxmox.hosts)]
+    yield from _twice(facts, "host-name-twice", "name", hosts, "give each host its own entry")
+    named = [
+        (("platform", "repositories", i, "name"), repository.name)
+        for i, repository in enumerate(facts.settings.platform.repositories)
+    ]
+    yield from _twice(facts, "repository-name-twice", "name", named, "give each repository its own name")
+
+
+def addresses(facts: Facts) -> Iterator[Finding]:
+    """Addresses lie in the subnet and outside the load balancers' range."""
+    network = facts.settings.network
+    subnet, pool = network.subnet, network.load_balancer_range
+    for path, address in _addresses(facts):
+        if address in pool:
+            rule = f"lies in {facts.at('network', 'loadBalancerRange')} {pool}"
+            yield Finding("address-in-range", path, address, rule, "choose an address outside it, or move the range")
+        if path[0] == "proxmox":
+            continue  # a host may sit in a management network of its own
+        if address not in subnet:
+            rule = f"is outside {facts.at('network', 'subnet')} {subnet}"
+            yield Finding("address-outside-subnet", path, address, rule, f"choose one between {_span(facts)}")
+        elif address in (subnet.network_address, subnet.broadcast_address):
+            rule = f"is the network's or the broadcast address of {subnet}"
+            yield Finding("address-reserved", path, address, rule, f"choose one between {_span(facts)}")
+    if pool.first not in subnet or pool.last not in subnet:
+        rule = f"is not wholly inside {facts.at('network', 'subnet')} {subnet}"
+        yield Finding("range-outside-subnet", ("network", "loadBalancerRange"), pool, rule, "move it into the subnet")
+
+
+def _span(facts: Facts) -> str:
+    subnet = facts.settings.network.subnet
+    return f"{subnet.network_address + 1} and {subnet.broadcast_address - 1}"
+
+
+def cidrs(facts: Facts) -> Iterator[Finding]:
+    """Pods, services and nodes have networks of their own."""
+    network = facts.settings.network
+    owners = (("subnet", network.subnet), ("podCidr", network.pod_cidr), ("serviceCidr", network.service_cidr))
+    for (first, one), (second, other) in combinations(owners, 2):
+        if one.overlaps(other):
+            rule = f"overlaps {facts.at('network', first)} {one}"
+            yield Finding("cidr-overlap", ("network", second), other, rule, "choose a network of its own")
+
+
+def quorum(facts: Facts) -> Iterator[Finding]:
+    """Control planes are an odd number, and more than one share an address."""
+    planes, vip = derive.control_planes(facts.settings), facts.settings.network.vip
+    if not planes:
+        yield Finding("control-planes-none", ("cluster", "nodes"), None, "has no control plane", "give a node that role")
+    elif len(planes) % 2 == 0:
+        rule = f"has {len(planes)} control planes; an even number survives no more than one fewer"
+        yield Finding("control-planes-even", ("cluster", "nodes"), None, rule, "make it 1, 3 or 5")
+    if len(planes) > 1 and vip is None:
+        rule = f"is missing with {len(planes)} control planes"
+        yield Finding("vip-missing", ("network", "vip"), None, rule, "add a free address of the subnet")
+    if len(planes) == 1 and vip is not None:
+        rule = "is set with one control plane, which nothing could take over from"
+        yield Finding("vip-useless", ("network", "vip"), vip, rule, "remove it, or add two control planes")
+
+
+def hosts(facts: Facts) -> Iterator[Finding]:
+    """Nodes run on hosts that exist, take nodes and have room; control planes do not all share one."""
+    known = {host.name: host for host in facts.settings.proxmox.hosts}
+    room: dict[str, int] = {}
+    for index, machine in enumerate(derive.machines(facts.settings)):
+        path = ("cluster", "nodes", index, "host")
+        host = known.get(machine.host)
+        if host is None:
+            fix = nearest(machine.host, list(known), f"the hosts are {', '.join(known)}")
+            yield Finding("host-unknown", path, machine.host, "is not one of proxmox.hosts", fix)
+        elif host.nodes == "none":
+            rule = "takes no nodes (nodes: none)"
+            yield Finding("host-takes-no-nodes", path, machine.host, rule, "choose another host, or allow nodes there")
+        room[machine.host] = room.get(machine.host, 0) + machine.memory.bytes
+    for index, host in enumerate(facts.settings.proxmox.hosts):
+        if host.memory and room.get(host.name, 0) > host.memory.bytes:
+            rule = f"is less than the {Size(room[host.name])} of its nodes together"
+            path = ("proxmox", "hosts", index, "memory")
+            yield Finding("host-memory-exceeded", path, host.memory, rule, "make nodes smaller, or move one")
+    planes = derive.control_planes(facts.settings)
+    usable = [host for host in known.values() if host.nodes == "allowed"]
+    if len(planes) > 1 and len(usable) > 1 and len({node.host for node in planes}) == 1:
+        rule = f"puts every control plane on {planes[0].host}: when it stops, the cluster stops"
+        yield Finding("control-planes-together", ("cluster", "nodes"), None, rule, "spread them over the hosts")
+
+
+def sizes(facts: Facts) -> Iterator[Finding]:
+    """Every node has a size, and Talos can live in it."""
+    cluster = facts.settings.cluster
+    for index, node in enumerate(cluster.nodes):
+        if node.role == "worker" and not cluster.sizes.worker and not (node.cpu and node.memory and node.disk):
+            rule = f"is missing and {node.name} does not say all of cpu, memory and disk"
+            yield Finding("size-missing", ("cluster", "sizes", "worker"), None, rule, "add the workers' size")
+            continue
+        size = derive.node_size(cluster, node)
+        role = "controlPlane" if node.role == "control-plane" else "worker"
+
+        def path(key: str, node: Node = node, index: int = index, role: str = role) -> KeyPath:
+            own = getattr(node, key) is not None
+            return ("cluster", "nodes", index, key) if own else ("cluster", "sizes", role, key)
+
+        if size.memory < LEAST_MEMORY:
+            rule = f"is below the {LEAST_MEMORY} that Talos needs"
+            yield Finding("memory-below-floor", path("memory"), size.memory, rule, "give it more, 4GiB to begin with")
+        if size.disk < LEAST_DISK:
+            rule = f"is below the {LEAST_DISK} that Talos needs"
+            yield Finding("disk-below-floor", path("disk"), size.disk, rule, "give it more, 40GiB to begin with")
+        if node.role == "control-plane" and size.cpu < LEAST_CONTROL_PLANE_CPU:
+            rule = f"is below the {LEAST_CONTROL_PLANE_CPU} that a control plane needs"
+            yield Finding("cpu-below-floor", path("cpu"), size.cpu, rule, "give it two or more")
+
+
+@cache
+def _compatible() -> Mapping[str, Mapping[str, list[str]]]:
+    loaded: Mapping[str, Mapping[str, list[str]]] = yaml.safe_load(
+        (Path(__file__).parent / "compatibility.yaml").read_text(encoding="utf-8")
+    )
+    return loaded
+
+
+def versions(facts: Facts) -> Iterator[Finding]:
+    """Talos, Kubernetes, Cilium and the Gateway API go together."""
+    cluster = facts.settings.cluster
+    talos, kubernetes = cluster.talos_version, cluster.kubernetes_version
+    known = _compatible()["talos"]
+    if talos.line not in known:
+        rule = f"is a version that nobody tried here; known are {', '.join(known)}"
+        yield Finding("talos-unknown", ("cluster", "talosVersion"), talos, rule, "choose a known one")
+    elif kubernetes.line not in known[talos.line]:
+        rule = f"does not run on Talos {talos.line} {facts.at('cluster', 'talosVersion')}"
+        fix = f"choose {known[talos.line][0]} to {known[talos.line][-1]}"
+        yield Finding("kubernetes-incompatible", ("cluster", "kubernetesVersion"), kubernetes, rule, fix)
+    contract = tuple(int(part) for part in cluster.talos_contract.split("."))
+    if contract > (talos.major, talos.minor):
+        rule = f"is newer than {facts.at('cluster', 'talosVersion')} {talos}"
+        fix = "write the minor version that the cluster was made with"
+        yield Finding("contract-newer", ("cluster", "talosContract"), cluster.talos_contract, rule, fix)
+
+
+def gateway_api(facts: Facts) -> Iterator[Finding]:
+    """Cilium understands the Gateway API's CRDs that this environment installs."""
+    delivery = facts.settings.delivery
+    apps = {f"{app.category}/{app.name}": app for app in facts.tree.apps_in(delivery.environment)}
+    cilium, crds = apps.get("kube-system/cilium"), apps.get("crds/gateway-api")
+    if facts.settings.platform.cni != "cilium" or not cilium or not crds:
+        return
+    charts, bases = chart_versions(facts.root, cilium), chart_versions(facts.root, crds)
+    chart = charts.get("cilium", "")
+    ref = next((ref for source, ref in bases.items() if "gateway-api" in source), "")
+    try:
+        line, api = Version.parse(chart).line, Version.parse(ref).line
+    except ValueError:
+        return  # not pinned by a version here: manifests says so when it renders
+    known = _compatible()["cilium"]
+    if line not in known:
+        rule = f"of {cilium.path} is a version of Cilium that nobody tried here; known are {', '.join(known)}"
+        yield Finding("cilium-unknown", ("platform", "cni"), chart, rule, "pin a known one")
+    elif api not in known[line]:
+        rule = f"of {cilium.path} does not understand Gateway API {ref} of {crds.path}"
+        fix = f"pin Gateway API {' or '.join(known[line])} there"
+        yield Finding("gateway-api-incompatible", ("platform", "cni"), f"cilium {chart}", rule, fix)
+
+
+def platform(facts: Facts) -> Iterator[Finding]:
+    """What one part of the platform needs of another is there."""
+    settings = facts.settings
+    certificates = settings.platform.certificates
+    if certificates.issuer != "internal" and not certificates.email:
+        rule = f"is missing with the issuer {certificates.issuer}"
+        path = ("platform", "certificates", "email")
+        yield Finding("email-missing", path, None, rule, "say where Let's Encrypt writes to")
+    workers = [node for node in settings.cluster.nodes if node.role == "worker"]
+    if settings.platform.argocd.replicas == "ha" and len(workers) < HA_WORKERS:
+        rule = f"needs {HA_WORKERS} workers and there are {len(workers)}"
+        yield Finding("ha-needs-workers", ("platform", "argocd", "replicas"), "ha", rule, "choose single")
+    if not workers and settings.cluster.workloads_on_control_planes == "refused":
+        rule = "is refused and there is no worker"
+        path = ("cluster", "workloadsOnControlPlanes")
+        yield Finding("no-place-for-workloads", path, None, rule, "write `allowed`, or add a worker")
+    names = [repository.name for repository in settings.platform.repositories]
+    for name in settings.secrets.repositories:
+        if name not in names:
+            fix = nearest(name, names, "remove it, or add the repository")
+            yield Finding("repository-unknown", ("secrets", "repositories", name), None, "has no platform.repositories", fix)
+
+
+def files(facts: Facts) -> Iterator[Finding]:
+    """Patch files exist and are YAML."""
+    patches = facts.settings.cluster.patches
+    owners: list[tuple[KeyPath, str]] = []
+    for key, listed in (("all", patches.all), ("controlPlane", patches.control_plane), ("worker", patches.worker)):
+        owners += [(("cluster", "patches", key, index), file) for index, file in enumerate(listed)]
+    for node_index, node in enumerate(facts.settings.cluster.nodes):
+        owners += [(("cluster", "nodes", node_index, "patches", i), file) for i, file in enumerate(node.patches)]
+    for path, file in owners:
+        if not (facts.root / file).is_file():
+            yield Finding("patch-missing", path, file, "does not exist", "add the file, or remove the line")
+            continue
+        source = read(facts.root / file, file)
+        if source.problems or not all(isinstance(document.value, dict) for document in source.documents):
+            rule = str(source.problems[0]) if source.problems else "is not a machine-config patch"
+            yield Finding("patch-malformed", path, file, rule, "write a map such as `machine: {sysctls: {...}}`")
+
+
+def delivery(facts: Facts) -> Iterator[Finding]:
+    """The environment and the categories that are named exist in the tree."""
+    settings = facts.settings.delivery
+    if not facts.tree.categories:
+        return  # without a tree there is nothing to compare with
+    environments = list(facts.tree.environments)
+    if settings.environment not in environments:
+        fix = nearest(settings.environment, environments, f"make the folder environments/{settings.environment}")
+        path = ("delivery", "environment")
+        yield Finding("environment-unknown", path, settings.environment, "has no folder in environments/", fix)
+    known = [category.name for category in facts.tree.categories]
+    for index, name in enumerate(settings.categories or ()):
+        if name not in known:
+            fix = nearest(name, known, f"the categories are {', '.join(known)}")
+            path = ("delivery", "categories", index)
+            yield Finding("category-unknown", path, name, "has no folder in apps/", fix)
+
+
+RULES: tuple[Rule, ...] = (
+    duplicates,
+    addresses,
+    cidrs,
+    quorum,
+    hosts,
+    sizes,
+    versions,
+    gateway_api,
+    platform,
+    files,
+    delivery,
+)
+
+
+def check_together(stacks: Sequence[Stack]) -> list[Problem]:
+    """Find what two stacks cannot both have: a cluster's name, a VM id of one Proxmox, an address of one network."""
+    owners: dict[tuple[object, ...], Stack] = {}
+    problems = []
+    for stack in stacks:
+        for check, scope, path, value in _claims(stack.settings) if stack.settings else ():
+            owner = owners.setdefault((check, *scope, value), stack)
+            if owner is not stack:
+                rule, fix = f"is taken by {owner.places.file}", "give each stack its own"
+                problems.append(stack.places.problem(check, path, value, rule, fix))
+    return problems
+
+
+def _claims(settings: Settings) -> Iterator[tuple[str, tuple[object, ...], KeyPath, object]]:
+    network, proxmox = settings.network, settings.proxmox
+    yield "stack-name-twice", (), ("cluster", "name"), settings.cluster.name
+    wire = (network.subnet, proxmox.vlan)
+    if network.vip:
+        yield "stack-address-twice", wire, ("network", "vip"), network.vip
+    for index, machine in enumerate(derive.machines(settings)):
+        node = ("cluster", "nodes", index)
+        yield "stack-address-twice", wire, (*node, "address"), machine.address
+        yield "stack-vm-id-twice", (proxmox.endpoint,), (*node, "vmId"), machine.vm_id
+        if settings.cluster.nodes[index].mac:  # a derived one differs by the cluster's name
+            yield "stack-mac-twice", (), (*node, "mac"), machine.mac

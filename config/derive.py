@@ -1,0 +1,138 @@
+"""What follows from the settings and therefore cannot be set: endpoint, names, ids, MACs, images.
+
+Pure functions from `config.model` values to facts. `config.checks` compares them, `stacks` hands them to components.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from config.model import Cluster, DataDisk, Node, NodeSize, Role, Secrets, Settings
+from config.values import Size
+
+API_PORT = 6443
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One node with everything that follows for it."""
+
+    name: str
+    role: Role
+    address: IPv4Address
+    host: str
+    architecture: str
+    cpu: int
+    memory: Size
+    disk: Size
+    mac: str
+    vm_id: int
+    generation: int
+    labels: dict[str, str]
+    taints: tuple[str, ...]
+    extensions: tuple[str, ...]
+    patches: tuple[str, ...]
+    data_disks: tuple[DataDisk, ...]
+    pci: tuple[str, ...]
+
+
+def machines(settings: Settings) -> tuple[Machine, ...]:
+    """Give every node in the order of the settings."""
+    return tuple(machine(settings, node) for node in settings.cluster.nodes)
+
+
+def machine(settings: Settings, node: Node) -> Machine:
+    """Fill in what a node takes from its role, its address and its name."""
+    cluster = settings.cluster
+    size = node_size(cluster, node)
+    of_role = cluster.patches.control_plane if node.role == "control-plane" else cluster.patches.worker
+    return Machine(
+        name=node.name,
+        role=node.role,
+        address=node.address,
+        host=node.host,
+        architecture=node.architecture,
+        cpu=size.cpu,
+        memory=size.memory,
+        disk=size.disk,
+        mac=node.mac or derived_mac(cluster.name, node.name),
+        vm_id=node.vm_id or derived_vm_id(settings.proxmox.first_vm_id, settings.network.subnet, node.address),
+        generation=node.generation,
+        labels=dict(node.labels),
+        taints=node.taints,
+        extensions=tuple(sorted({*cluster.extensions, *node.extensions})),
+        patches=(*cluster.patches.all, *of_role, *node.patches),
+        data_disks=node.data_disks,
+        pci=node.pci,
+    )
+
+
+def node_size(cluster: Cluster, node: Node) -> NodeSize:
+    """Take the role's size where the node has none of its own; `config.checks` refuses a role without one."""
+    of_role = cluster.sizes.control_plane if node.role == "control-plane" else cluster.sizes.worker
+    base = of_role or cluster.sizes.control_plane
+    return NodeSize.model_construct(
+        cpu=node.cpu or base.cpu, memory=node.memory or base.memory, disk=node.disk or base.disk
+    )
+
+
+def derived_mac(cluster: str, node: str) -> str:
+    """Make a locally administered MAC that stays the same for ever."""
+    digest = hashlib.sha256(f"{cluster}/{node}".encode()).hexdigest()
+    return ":".join(["02", *(digest[at : at + 2] for at in range(0, 10, 2))])
+
+
+def derived_vm_id(first: int, subnet: IPv4Network, address: IPv4Address) -> int:
+    """Make a VM id from the address' place in its subnet, so that no order of a list decides it."""
+    return first + int(address) - int(subnet.network_address)
+
+
+def control_planes(settings: Settings) -> tuple[Node, ...]:
+    """Give the nodes that hold etcd."""
+    return tuple(node for node in settings.cluster.nodes if node.role == "control-plane")
+
+
+def api_address(settings: Settings) -> IPv4Address:
+    """Say where the Kubernetes API is reached: the VIP, or the one control plane."""
+    return settings.network.vip or control_planes(settings)[0].address
+
+
+def endpoint(settings: Settings) -> str:
+    """Give the Kubernetes API's URL."""
+    return f"https://{api_address(settings)}:{API_PORT}"
+
+
+def cert_sans(settings: Settings) -> tuple[str, ...]:
+    """Name every address that the API answers under."""
+    addresses = [str(api_address(settings)), *(str(node.address) for node in control_planes(settings)), "127.0.0.1"]
+    return tuple(dict.fromkeys(addresses))
+
+
+def needed_secrets(settings: Settings) -> tuple[str, ...]:
+    """Name the secrets that these settings cannot do without, as they are written in the stack file."""
+    needed = ["proxmoxToken"]
+    if settings.platform.certificates.issuer != "internal":
+        needed.append("cloudflareToken")
+    store = {"bitwarden": "bitwardenToken", "vault": "vaultToken", "onepassword": "onepasswordToken"}
+    if settings.platform.secret_store.kind in store:
+        needed.append(store[settings.platform.secret_store.kind])
+    if settings.platform.argocd.sso:
+        needed.append("oidcClientSecret")
+    if not settings.delivery.repository.startswith("https://"):
+        needed.append("gitSshKey")
+    needed += [f"repositories.{repository.name}" for repository in settings.platform.repositories]
+    return tuple(needed)
+
+
+def missing_secrets(settings: Settings) -> tuple[str, ...]:
+    """Name the needed secrets that are not set."""
+    by_alias = {str(field.alias): name for name, field in Secrets.model_fields.items()}
+
+    def is_set(name: str) -> bool:
+        section, _, key = name.partition(".")
+        value = getattr(settings.secrets, by_alias[section])
+        return key in value if key else value is not None
+
+    return tuple(name for name in needed_secrets(settings) if not is_set(name))

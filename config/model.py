@@ -1,0 +1,326 @@
+"""The settings as typed, closed, frozen values: one section per concern.
+
+What flows in is the plain data of a stack file; unknown keys are refused and every value is a real type. What two
+values say about each other is the matter of `config.checks`, what follows from them of `config.derive`. The
+descriptions are the reference that docs/settings.md is made from.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from config.values import (
+    Address,
+    Bytes,
+    Domain,
+    Email,
+    Extension,
+    Https,
+    Labels,
+    Mac,
+    Minor,
+    Name,
+    Network,
+    Number,
+    Range,
+    RelativePath,
+    Release,
+    Repository,
+    Secret,
+    Span,
+    Taint,
+    Text,
+    choice,
+)
+
+Generation = Annotated[Number, Field(ge=1, le=9999)]
+Role = Annotated[Literal["control-plane", "worker"], choice("control-plane", "worker")]
+Architecture = Annotated[Literal["amd64", "arm64"], choice("amd64", "arm64")]
+
+
+class Section(BaseModel):
+    """What every section shares: camelCase keys as Pulumi writes them, nothing unknown, nothing changed later."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, hide_input_in_errors=True)
+
+
+class NetworkSettings(Section):
+    """The network that nodes and services live in."""
+
+    domain: Domain = Field(description="the domain below which every route gets its name")
+    subnet: Network = Field(description="the network of hosts and nodes")
+    gateway: Address = Field(description="the router's address in the subnet")
+    nameservers: tuple[Address, ...] = Field(min_length=1, description="who answers DNS for the nodes")
+    time_servers: tuple[Text, ...] = Field(default=("time.cloudflare.com",), description="who tells nodes the time")
+    vip: Address | None = Field(
+        default=None, description="the shared address of the control planes; needed from two control planes on"
+    )
+    load_balancer_range: Range = Field(description="addresses that services of type LoadBalancer may take")
+    pod_cidr: Network = Field(default="10.244.0.0/16", validate_default=True, description="addresses of pods")
+    service_cidr: Network = Field(default="10.96.0.0/12", validate_default=True, description="addresses of services")
+
+
+class Host(Section):
+    """One Proxmox VE host."""
+
+    name: Name = Field(description="the node name that Proxmox shows")
+    address: Address = Field(description="the host's own address")
+    images: Text = Field(default="local", description="the storage that takes disk images (content type import)")
+    disks: Text = Field(default="local-lvm", description="the storage that takes the disks of VMs")
+    memory: Bytes | None = Field(default=None, description="memory that VMs may use; where given, the sum is checked")
+    nodes: Annotated[Literal["allowed", "none"], choice("allowed", "none")] = Field(
+        default="allowed", description="`none` keeps nodes off a host that serves something else"
+    )
+
+
+class Proxmox(Section):
+    """The hypervisors and what their VMs have in common."""
+
+    endpoint: Https = Field(description="the API of any host of the cluster")
+    certificate: Annotated[Literal["verified", "self-signed"], choice("verified", "self-signed")] = Field(
+        default="verified", description="`self-signed` accepts the certificate that Proxmox comes with"
+    )
+    hosts: tuple[Host, ...] = Field(min_length=1, description="the hosts that images and VMs are made on")
+    bridge: Text = Field(default="vmbr0", description="the bridge that VMs are plugged into")
+    vlan: Annotated[Number, Field(ge=1, le=4094)] | None = Field(default=None, description="the VLAN tag of the VMs")
+    pool: Text | None = Field(default=None, description="the resource pool that the VMs belong to; it has to exist")
+    tags: tuple[Name, ...] = Field(default=(), description="tags beside the stack's name")
+    scsi: Annotated[
+        Literal["virtio-scsi-pci", "virtio-scsi-single"], choice("virtio-scsi-pci", "virtio-scsi-single")
+    ] = Field(default="virtio-scsi-pci", description="the SCSI controller; Talos was seen to hang with `-single`")
+    first_vm_id: Annotated[Number, Field(ge=100, le=999_000_000)] = Field(
+        default=1000, description="VM ids are this plus the address' place in the subnet, where a node has no vmId"
+    )
+
+
+class NodeSize(Section):
+    """How large the nodes of a role are."""
+
+    cpu: Annotated[Number, Field(ge=1, le=512)] = Field(description="virtual processors")
+    memory: Bytes = Field(description="memory")
+    disk: Bytes = Field(description="the system disk")
+
+
+class NodeSizes(Section):
+    """The sizes by role."""
+
+    control_plane: NodeSize = Field(description="of control planes")
+    worker: NodeSize | None = Field(default=None, description="of workers; may be absent where there are none")
+
+
+class DataDisk(Section):
+    """A further disk of a node, for storage that outlives the system disk."""
+
+    size: Bytes = Field(description="how large it is")
+    storage: Text | None = Field(default=None, description="the Proxmox storage; the host's `disks` where absent")
+
+
+class Node(Section):
+    """One Talos node, which is one VM."""
+
+    name: Name = Field(description="the node's and the VM's name")
+    role: Role = Field(description="what the node does")
+    address: Address = Field(description="the node's fixed address")
+    host: Name = Field(description="the Proxmox host that the VM runs on")
+    architecture: Architecture = Field(default="amd64", description="the processor's architecture")
+    cpu: Annotated[Number, Field(ge=1, le=512)] | None = Field(default=None, description="instead of the role's size")
+    memory: Bytes | None = Field(default=None, description="instead of the role's size")
+    disk: Bytes | None = Field(default=None, description="instead of the role's size")
+    mac: Mac | None = Field(default=None, description="where absent, made from the cluster's and the node's name")
+    vm_id: Annotated[Number, Field(ge=100, le=999_999_999)] | None = Field(
+        default=None, description="where absent, made from the address"
+    )
+    generation: Generation = Field(default=1, description="raised to rebuild this node; `restore` does so")
+    labels: Labels = Field(default_factory=dict, description="the node's labels in Kubernetes")
+    taints: tuple[Taint, ...] = Field(default=(), description="the node's taints, as key=value:Effect")
+    extensions: tuple[Extension, ...] = Field(default=(), description="Talos extensions beside the cluster's")
+    patches: tuple[RelativePath, ...] = Field(default=(), description="your own machine-config patch files")
+    data_disks: tuple[DataDisk, ...] = Field(default=(), description="further disks; protected in production")
+    pci: tuple[Name, ...] = Field(default=(), description="PCI resource mappings of Proxmox to pass through")
+
+
+class Patches(Section):
+    """Your own machine-config patch files, beside those that follow from the settings."""
+
+    all: tuple[RelativePath, ...] = Field(default=(), description="for every node")
+    control_plane: tuple[RelativePath, ...] = Field(default=(), description="for control planes")
+    worker: tuple[RelativePath, ...] = Field(default=(), description="for workers")
+
+
+class Cluster(Section):
+    """The Talos cluster."""
+
+    name: Name = Field(description="the cluster's name; part of every node's certificate")
+    talos_version: Release = Field(description="what nodes run; raising it upgrades one node after the other")
+    talos_contract: Minor = Field(description="the Talos minor version that the cluster was made with; it stays")
+    kubernetes_version: Release = Field(description="what the cluster runs; raising it runs the upgrade")
+    generation: Generation = Field(default=1, description="raised to rebuild the whole cluster; `restore` does so")
+    protect: Annotated[Literal["nothing", "control-planes-and-data"], choice("nothing", "control-planes-and-data")] = (
+        Field(default="control-planes-and-data", description="what `destroy` refuses to take")
+    )
+    sizes: NodeSizes = Field(description="how large nodes are, by role")
+    nodes: tuple[Node, ...] = Field(min_length=1, description="every node")
+    workloads_on_control_planes: Annotated[Literal["allowed", "refused"], choice("allowed", "refused")] = Field(
+        default="refused", description="`allowed` for clusters without enough workers"
+    )
+    extensions: tuple[Extension, ...] = Field(
+        default=("siderolabs/qemu-guest-agent",), description="Talos extensions of every node"
+    )
+    registry_mirrors: dict[Text, tuple[Https, ...]] = Field(
+        default_factory=dict, description="mirrors by registry, such as docker.io: [https://mirror.example.com]"
+    )
+    patches: Patches = Field(default_factory=Patches, description="your own machine-config patches")
+
+
+class Certificates(Section):
+    """Who signs the certificates of routes."""
+
+    issuer: Annotated[
+        Literal["letsencrypt-staging", "letsencrypt", "internal"],
+        choice("letsencrypt-staging", "letsencrypt", "internal"),
+    ] = Field(default="letsencrypt-staging", description="staging until all works: rebuilds hit the real one's limits")
+    email: Email | None = Field(default=None, description="where Let's Encrypt writes to; needed for both of its issuers")
+    dns: Annotated[Literal["cloudflare"], choice("cloudflare")] = Field(
+        default="cloudflare", description="who proves the domain (DNS-01)"
+    )
+
+
+class BitwardenStore(Section):
+    """Bitwarden Secrets Manager."""
+
+    kind: Literal["bitwarden"]
+    organization: Text = Field(description="the organization's id")
+    project: Text = Field(description="the project's id")
+
+
+class VaultStore(Section):
+    """HashiCorp Vault or OpenBao with its KV engine."""
+
+    kind: Literal["vault"]
+    server: Https = Field(description="where Vault answers")
+    path: Text = Field(default="secret", description="the mount of the KV engine (version 2)")
+
+
+class OnePasswordStore(Section):
+    """1Password through a Connect server."""
+
+    kind: Literal["onepassword"]
+    server: Https = Field(description="where the Connect server answers")
+    vaults: tuple[Name, ...] = Field(min_length=1, description="the vaults to read, in order")
+
+
+class KubernetesStore(Section):
+    """Secrets of a namespace of this cluster: for trying things out and for stacks without a secret manager."""
+
+    kind: Literal["kubernetes"]
+    namespace: Name = Field(default="secret-source", description="the namespace that holds the source Secrets")
+
+
+SecretStore = Annotated[
+    BitwardenStore | VaultStore | OnePasswordStore | KubernetesStore, Field(discriminator="kind")
+]
+
+
+class SingleSignOn(Section):
+    """Login to Argo CD with OpenID Connect."""
+
+    issuer: Https = Field(description="the OpenID Connect issuer")
+    client_id: Text = Field(description="the client's id there; its secret is homelab:secrets.oidcClientSecret")
+    admin_group: Text = Field(description="the group whose members may change things")
+
+
+class ArgoCD(Section):
+    """How Argo CD runs."""
+
+    replicas: Annotated[Literal["single", "ha"], choice("single", "ha")] = Field(
+        default="single", description="`ha` needs three workers"
+    )
+    polling: Span = Field(default="3m", validate_default=True, description="how often Git is asked for news")
+    sso: SingleSignOn | None = Field(default=None, description="login with OpenID Connect; admin only where absent")
+
+
+class ExternalRepository(Section):
+    """A private Git, Helm or OCI repository that applications come from."""
+
+    name: Name = Field(description="the name of its credential Secret")
+    url: Text = Field(description="the repository's URL")
+    type: Annotated[Literal["git", "helm", "oci"], choice("git", "helm", "oci")] = Field(description="what it is")
+    username: Text | None = Field(default=None, description="its user; the password is under secrets.repositories")
+
+
+class Platform(Section):
+    """What the cluster offers to applications."""
+
+    cni: Annotated[Literal["cilium", "flannel"], choice("cilium", "flannel")] = Field(
+        default="cilium", description="who connects pods; `flannel` is Talos' own and leaves kube-proxy on"
+    )
+    certificates: Certificates = Field(default_factory=Certificates, description="who signs certificates")
+    secret_store: SecretStore = Field(description="where External Secrets reads")
+    argocd: ArgoCD = Field(default_factory=ArgoCD, description="how Argo CD runs")
+    repositories: tuple[ExternalRepository, ...] = Field(default=(), description="private repositories beside this one")
+
+
+class Delivery(Section):
+    """Which part of Git this stack runs."""
+
+    repository: Repository = Field(description="this repository, as Argo CD reaches it")
+    revision: Text = Field(default="main", description="the branch, tag or commit to follow")
+    path: RelativePath = Field(default=".", description="the folder of the repository that holds apps/")
+    environment: Name = Field(description="which folder of environments/ takes the place of the base")
+    categories: tuple[Name, ...] | None = Field(default=None, description="only these categories; all where absent")
+    wait: Annotated[Literal["generated", "healthy"], choice("generated", "healthy")] = Field(
+        default="healthy", description="what `up` waits for after the handover"
+    )
+
+
+class Secrets(Section):
+    """Everything secret, under one key; set each with `pulumi config set --secret --path homelab:secrets.NAME`."""
+
+    proxmox_token: Secret | None = Field(
+        default=None, description="the API token, as user@realm!name=uuid", json_schema_extra={"format": "proxmox-token"}
+    )
+    git_token: Secret | None = Field(
+        default=None, description="reads a private https repository", json_schema_extra={"format": "token"}
+    )
+    git_ssh_key: Secret | None = Field(
+        default=None, description="reads a private ssh repository", json_schema_extra={"format": "ssh-key"}
+    )
+    webhook_secret: Secret | None = Field(
+        default=None, description="proves that a webhook comes from Git; made where absent",
+        json_schema_extra={"format": "token"},
+    )
+    cloudflare_token: Secret | None = Field(
+        default=None, description="edits the domain's DNS records", json_schema_extra={"format": "token"}
+    )
+    bitwarden_token: Secret | None = Field(
+        default=None, description="the machine account's access token", json_schema_extra={"format": "token"}
+    )
+    vault_token: Secret | None = Field(
+        default=None, description="reads the KV engine", json_schema_extra={"format": "token"}
+    )
+    onepassword_token: Secret | None = Field(
+        default=None, description="the Connect server's token", json_schema_extra={"format": "token"}
+    )
+    oidc_client_secret: Secret | None = Field(
+        default=None, description="of the single sign-on client", json_schema_extra={"format": "token"}
+    )
+    notification_url: Secret | None = Field(
+        default=None, description="where Argo CD posts notifications", json_schema_extra={"format": "https"}
+    )
+    repositories: dict[Text, Secret] = Field(
+        default_factory=dict, description="passwords or ssh keys by repository name", json_schema_extra={"format": "token"}
+    )
+
+
+class Settings(Section):
+    """One stack."""
+
+    network: NetworkSettings
+    proxmox: Proxmox
+    cluster: Cluster
+    platform: Platform
+    delivery: Delivery
+    secrets: Secrets = Field(default_factory=Secrets)

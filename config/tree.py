@@ -1,0 +1,266 @@
+"""The shape of the apps tree: categories, apps, and what environments change.
+
+A checkout comes in, a `Tree` of plain facts and a list of problems go out; nothing is rendered here, that is the matter
+of `manifests`. `config.checks` compares the tree with the settings, `components.handover` hands it to Argo CD.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from config.category import Category
+from config.explain import Places, explain, nearest
+from config.leaks import leaks
+from config.source import read
+from config.values import LABEL
+from errors import Problem
+
+APPS, ENVIRONMENTS = "apps", "environments"
+KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+MANIFESTS = (".yaml", ".yml", ".json")
+BESIDE = ("README.md", ".gitignore", ".gitkeep")
+LONGEST_NAME = 63
+REFERENCE = re.compile(r"(?P<source>[^\s?]+)\?(?:[^\s]*&)?ref=(?P<ref>[^\s&]+)")
+
+Shape = Literal["kustomization", "chart", "manifests"]
+
+
+@dataclass(frozen=True)
+class App:
+    """One folder that becomes one Application."""
+
+    category: str
+    name: str
+    path: str
+    shape: Shape
+
+    @property
+    def full_name(self) -> str:
+        """The Application's name."""
+        return f"{self.category}-{self.name}"
+
+
+@dataclass(frozen=True)
+class CategoryFolder:
+    """One category with its apps."""
+
+    name: str
+    path: str
+    settings: Category
+    apps: tuple[App, ...]
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Where its apps may live."""
+        return tuple(self.settings.namespaces) or (self.name,)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """All of apps/ and environments/."""
+
+    categories: tuple[CategoryFolder, ...] = ()
+    environments: dict[str, dict[str, App]] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def apps(self) -> tuple[App, ...]:
+        """Every app of the base."""
+        return tuple(app for category in self.categories for app in category.apps)
+
+    def apps_in(self, environment: str) -> tuple[App, ...]:
+        """Every app as an environment runs it: its overlay where there is one, else the base."""
+        overlays = self.environments.get(environment, {})
+        return tuple(overlays.get(f"{app.category}/{app.name}", app) for app in self.apps)
+
+
+def read_tree(root: Path) -> Tree:
+    """Read the shape of a checkout."""
+    problems: list[Problem] = []
+    apps = root / APPS
+    if not apps.is_dir():
+        rule = "there is no folder of applications"
+        return Tree(problems=(Problem(APPS, 0, "", "", rule, "make it, or run this in a checkout", "tree-missing"),))
+    categories = tuple(_categories(root, problems))
+    environments = _environments(root, categories, problems)
+    problems += _clashes(categories)
+    for folder in (APPS, ENVIRONMENTS):
+        problems += _leaks(root, folder)
+    return Tree(categories, environments, tuple(problems))
+
+
+def _categories(root: Path, problems: list[Problem]) -> Iterator[CategoryFolder]:
+    for name in _folders(root, APPS, problems):
+        path = f"{APPS}/{name}"
+        _named(name, path, problems)
+        file = f"{path}/category.yaml"
+        settings = _category(root / file, file, problems)
+        apps = tuple(_apps(root, path, name, problems, beside=("category.yaml",)))
+        if settings:
+            yield CategoryFolder(name, path, settings, apps)
+
+
+def _category(path: Path, file: str, problems: list[Problem]) -> Category | None:
+    if not path.exists():
+        rule, fix = "the category has no category.yaml", "add one that says at least `layer: applications`"
+        problems.append(Problem(file, 0, "", "", rule, fix, "category-file-missing"))
+        return None
+    source = read(path, file)
+    problems += source.problems
+    if not source.documents:
+        if not source.problems:
+            rule = "is empty"
+            problems.append(Problem(file, 0, "", "", rule, "say at least `layer: applications`", "file-empty"))
+        return None
+    places = Places(file, source.first)
+    try:
+        category = Category.model_validate(source.first.value)
+    except ValidationError as error:
+        problems += explain(error, Category, places)
+        return None
+    deviates = {name for name in ("mode", "drift", "prune") if name in category.sync.model_fields_set}
+    if (deviates or category.sync.environments) and not category.sync.reason:
+        rule = "differs from the defaults without a reason"
+        problems.append(places.problem("sync-without-reason", ("sync",), None, rule, "add `reason:` beside it"))
+    return category
+
+
+def _apps(
+    root: Path, path: str, category: str, problems: list[Problem], beside: tuple[str, ...] = ()
+) -> Iterator[App]:
+    for name in _folders(root, path, problems, beside):
+        app_path = f"{path}/{name}"
+        _named(name, app_path, problems)
+        if len(f"{category}-{name}") > LONGEST_NAME:
+            rule = f"makes an Application's name of more than {LONGEST_NAME} characters"
+            problems.append(Problem(app_path, 0, "", f"{category}-{name}", rule, "shorten the folder's name", "name-malformed"))
+        shape = _shape(root / app_path, app_path, problems)
+        if shape:
+            yield App(category, name, app_path, shape)
+
+
+def _shape(path: Path, name: str, problems: list[Problem]) -> Shape | None:
+    """Decide what a folder is by the names of its files, as Argo CD does."""
+    files = {entry.name for entry in os.scandir(path) if entry.is_file()}
+    kustomization = files.intersection(KUSTOMIZATIONS)
+    if kustomization and "Chart.yaml" in files:
+        rule = "is both a kustomization and a chart"
+        fix = "keep one: a kustomization can inflate the chart with helmCharts"
+        problems.append(Problem(name, 0, "", "", rule, fix, "app-ambiguous"))
+        return None
+    if kustomization:
+        return "kustomization"
+    if "Chart.yaml" in files:
+        return "chart"
+    if any(file.endswith(MANIFESTS) for file in files):
+        return "manifests"
+    rule = "is neither a kustomization nor a chart nor a folder of manifests"
+    problems.append(Problem(name, 0, "", "", rule, "add a kustomization.yaml, or begin its name with _", "app-shapeless"))
+    return None
+
+
+def _environments(
+    root: Path, categories: tuple[CategoryFolder, ...], problems: list[Problem]
+) -> dict[str, dict[str, App]]:
+    if not (root / ENVIRONMENTS).is_dir():
+        return {}
+    known = {category.name: [app.name for app in category.apps] for category in categories}
+    on_disk = {entry.name for entry in os.scandir(root / APPS) if entry.is_dir()}
+    found: dict[str, dict[str, App]] = {}
+    for environment in _folders(root, ENVIRONMENTS, problems):
+        overlays = found.setdefault(environment, {})
+        for category in _folders(root, f"{ENVIRONMENTS}/{environment}", problems):
+            path = f"{ENVIRONMENTS}/{environment}/{category}"
+            if category not in on_disk:
+                fix = nearest(category, sorted(on_disk), f"the categories are {', '.join(sorted(on_disk))}")
+                rule = "is for a category that apps/ does not have"
+                problems.append(Problem(path, 0, "", category, rule, fix, "overlay-unknown"))
+                continue
+            for app in _apps(root, path, category, problems):
+                if category in known and not (root / APPS / category / app.name).is_dir():
+                    fix = nearest(app.name, known[category], f"the apps are {', '.join(known[category])}")
+                    rule = f"is for an app that apps/{category} does not have"
+                    problems.append(Problem(app.path, 0, "", app.name, rule, fix, "overlay-unknown"))
+                else:
+                    overlays[f"{category}/{app.name}"] = app
+    return found
+
+
+def _folders(root: Path, path: str, problems: list[Problem], beside: tuple[str, ...] = ()) -> list[str]:
+    """List the folders that count; a file that lies where nobody reads it is a mistake."""
+    folders = []
+    for entry in sorted(os.scandir(root / path), key=lambda entry: entry.name):
+        if entry.is_dir():
+            if not entry.name.startswith(("_", ".")):
+                folders.append(entry.name)
+        elif entry.name not in (*BESIDE, *beside):
+            rule, fix = "lies where nobody reads it", "move it into an app's folder"
+            problems.append(Problem(f"{path}/{entry.name}", 0, "", "", rule, fix, "file-stray"))
+    return folders
+
+
+def _named(name: str, path: str, problems: list[Problem]) -> None:
+    if not LABEL.match(name):
+        fix = "use small letters, digits and hyphens"
+        problems.append(Problem(path, 0, "", name, "is not a DNS label", fix, "name-malformed"))
+
+
+def _clashes(categories: tuple[CategoryFolder, ...]) -> Iterator[Problem]:
+    """Find two folders that would make one Application, and two categories that claim one namespace."""
+    owners: dict[str, App] = {}
+    for app in (app for category in categories for app in category.apps):
+        first = owners.setdefault(app.full_name, app)
+        if first is not app:
+            rule = f"makes an Application that {first.path} makes already"
+            yield Problem(app.path, 0, "", app.full_name, rule, "rename one of the two folders", "app-name-twice")
+    claims: dict[str, CategoryFolder] = {}
+    for category in categories:
+        for namespace in category.namespaces:
+            owner = claims.setdefault(namespace, category)
+            if owner is not category:
+                rule = f"is a namespace that {owner.path} has already"
+                file = f"{category.path}/category.yaml"
+                yield Problem(file, 0, "namespaces", namespace, rule, "give each its own", "namespace-twice")
+
+
+def _leaks(root: Path, folder: str) -> Iterator[Problem]:
+    for directory, folders, files in os.walk(root / folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "charts")
+        for file in sorted(files):
+            if file.endswith((*MANIFESTS, ".env", ".properties", ".toml", ".pem", ".key")) or file in KUSTOMIZATIONS:
+                path = os.path.join(directory, file)  # noqa: PTH118 - a Path for each of 10,000 files costs a third of a second
+                with open(path, "rb") as opened:  # noqa: PTH123 - the same
+                    yield from leaks(opened.read(), os.path.relpath(path, root))
+
+
+def chart_versions(root: Path, app: App) -> dict[str, str]:
+    """Say which charts and remote bases a folder pins, by their names."""
+    return dict(_pins(root, app.path))
+
+
+def _pins(root: Path, path: str) -> Iterator[tuple[str, str]]:
+    for file in (*KUSTOMIZATIONS, "Chart.yaml"):
+        if not (root / path / file).is_file():
+            continue
+        value: Any = read(root / path / file, file).first.value
+        if not isinstance(value, dict):
+            continue
+        for entry in (*_list(value, "helmCharts"), *_list(value, "dependencies")):
+            if isinstance(entry, dict) and isinstance(entry.get("version"), str):
+                yield str(entry.get("name")), entry["version"]
+        for resource in (*_list(value, "resources"), *_list(value, "components")):
+            match = REFERENCE.match(resource) if isinstance(resource, str) else None
+            if match:
+                yield match["source"], match["ref"]
+
+
+def _list(value: dict[str, Any], key: str) -> list[Any]:
+    found = value.get(key)
+    return found if isinstance(found, list) else []

@@ -1,0 +1,72 @@
+"""Find every mistake in the settings of all stacks and in the apps tree, without Pulumi and without a network."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from config.checks import check_stack, check_together
+from config.derive import missing_secrets
+from config.load import Stack, read_stack, stack_files
+from config.tree import Tree, read_tree
+from errors import Problem, Refused
+from ops.show import coloured
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take what to check and how to print it."""
+    parser.add_argument("--stack", action="append", metavar="NAME", help="only this stack; may be repeated")
+    parser.add_argument("--json", action="store_true", help="print for machines")
+    parser.add_argument("--root", type=Path, default=Path.cwd(), help="the checkout to look at")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check, print every problem at once, and give 1 where there is one."""
+    root: Path = options.root
+    stacks = [read_stack(path) for path in _chosen(root, options.stack)]
+    tree = read_tree(root)
+    problems = sorted(set(problems_of(root, stacks, tree)))
+    if options.json:
+        print(json.dumps({"problems": [problem.as_dict() for problem in problems]}, indent=2))
+        return 1 if problems else 0
+    for problem in problems:
+        print(problem)
+    for note in _notes(stacks):
+        print(coloured(note, "yellow"))
+    said = f"{len(stacks)} stacks, {len(tree.categories)} categories, {len(tree.apps)} apps"
+    count = f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'}" if problems else "no problem"
+    print(f"{coloured(count, 'red' if problems else 'green')} in {said}")
+    return 1 if problems else 0
+
+
+def problems_of(root: Path, stacks: list[Stack], tree: Tree) -> list[Problem]:
+    """Gather what is wrong with stacks, with the tree, and between them."""
+    own = [problem for stack in stacks for problem in (*stack.problems, *check_stack(root, stack, tree))]
+    return [*own, *check_together(stacks), *tree.problems]
+
+
+def _chosen(root: Path, names: list[str] | None) -> list[Path]:
+    files = stack_files(root)
+    if not files:
+        rule, fix = "there is no stack file (Pulumi.<stack>.yaml)", "./homelab init writes one"
+        raise Refused([Problem(str(root), 0, "", "", rule, fix, "stack-missing")])
+    unknown = [name for name in names or () if name not in files]
+    if unknown:
+        fix = f"the stacks are {', '.join(files)}"
+        raise Refused(
+            [Problem(f"Pulumi.{name}.yaml", 0, "", "", "does not exist", fix, "stack-missing") for name in unknown]
+        )
+    return [path for name, path in files.items() if not names or name in names]
+
+
+def _notes(stacks: list[Stack]) -> Iterator[str]:
+    """Say which secrets `up` will ask for; a checkout without them is no mistake."""
+    for stack in stacks:
+        missing = missing_secrets(stack.settings) if stack.settings else ()
+        if missing:
+            yield (
+                f"{stack.places.file}: still to set before `up`: {', '.join(missing)} "
+                f"(pulumi config set --stack {stack.name} --secret --path homelab:secrets.NAME)"
+            )

@@ -1,0 +1,53 @@
+"""Scenarios: one change to a small valid checkout, written as a YAML file.
+
+`valid/` and `invalid/` hold them, found by glob. A scenario may replace a piece of text, write files, remove files or
+write bytes; an invalid one holds the exact messages that `./homelab check` has to print.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from config.load import read_stack, stack_files
+from config.tree import read_tree
+from errors import Problem
+from ops.check import problems_of
+
+HERE = Path(__file__).parent
+CHECKOUT = HERE / "checkout"
+
+
+def load(path: Path) -> dict[str, Any]:
+    scenario: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert set(scenario) <= {"expect", "replace", "write", "remove", "bytes"}, f"{path.name}: unknown keys"
+    return scenario
+
+
+def prepare(scenario: dict[str, Any], root: Path) -> None:
+    """Lay the checkout out and make the scenario's one change."""
+    shutil.copytree(CHECKOUT, root, dirs_exist_ok=True)
+    for file, edits in scenario.get("replace", {}).items():
+        text = (root / file).read_text(encoding="utf-8")
+        for old, new in edits.items():
+            assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {file}"
+            text = text.replace(old, new)
+        (root / file).write_text(text, encoding="utf-8")
+    for file, text in scenario.get("write", {}).items():
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_text(text, encoding="utf-8")
+    for file in scenario.get("remove", ()):
+        shutil.rmtree(root / file) if (root / file).is_dir() else (root / file).unlink()
+    for file, digits in scenario.get("bytes", {}).items():
+        (root / file).write_bytes(bytes.fromhex(digits))
+
+
+def problems(root: Path) -> list[Problem]:
+    """Everything that `./homelab check` finds in a checkout."""
+    stacks = [read_stack(path) for path in stack_files(root).values()]
+    return sorted(set(problems_of(root, stacks, read_tree(root))))
+
+

@@ -1,0 +1,46 @@
+"""Every mistake that the project knows has a scenario, and says exactly what the scenario expects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config.load import read_stack, stack_files
+from config.why import WHY
+from tests.config.scenario import HERE, load, prepare, problems
+
+INVALID = sorted((HERE / "invalid").glob("*.yaml"))
+VALID = sorted((HERE / "valid").glob("*.yaml"))
+TOLD_ELSEWHERE = {
+    "secret-missing": "tests/config/test_load.py: only a run of Pulumi needs the secrets",
+    "stack-missing": "tests/ops/test_check.py: the verb says it",
+}
+
+
+@pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)
+def test_an_invalid_checkout_is_refused_in_these_words(path: Path, tmp_path: Path) -> None:
+    scenario = load(path)
+    prepare(scenario, tmp_path)
+    assert [str(problem) for problem in problems(tmp_path)] == scenario["expect"]
+
+
+@pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
+def test_a_valid_checkout_is_accepted(path: Path, tmp_path: Path) -> None:
+    prepare(load(path), tmp_path)
+    assert problems(tmp_path) == []
+    assert all(read_stack(file).require() for file in stack_files(tmp_path).values())
+
+
+def test_there_are_enough_scenarios() -> None:
+    assert len(INVALID) >= 60
+    assert len(VALID) >= 8
+
+
+def test_every_check_has_a_scenario_that_breaks_it() -> None:
+    told = {message.rsplit("[", 1)[1].rstrip("]") for path in INVALID for message in load(path)["expect"]}
+    assert told | set(TOLD_ELSEWHERE) == set(WHY)
+
+
+def test_an_invalid_scenario_expects_something() -> None:
+    assert [path.stem for path in INVALID if not load(path)["expect"]] == []
