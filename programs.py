@@ -23,7 +23,7 @@ from errors import ProgramFailed, ProgramMissing, TookTooLong
 LAST_LINES = 15
 WHERE_FROM = {
     "git": "install it: apt install git, dnf install git, pacman -S git, brew install git",
-    "go": "install Go 1.26 or newer: https://go.dev/dl, apt install golang, dnf install golang, pacman -S go, brew install go",
+    "go": "install Go 1.26 or newer: https://go.dev/dl, dnf install golang, pacman -S go, brew install go",
 }
 
 
@@ -160,7 +160,9 @@ def _said(command: Sequence[str], cwd: Path | None) -> str:
     return f"{shlex.join([name, *command[1:]])[:300]} (in {cwd or Path.cwd()})"
 
 
-def _failure(command: Sequence[str], cwd: Path | None, code: int, output: str, log: Path | None = None) -> ProgramFailed:
+def _failure(
+    command: Sequence[str], cwd: Path | None, code: int, output: str, log: Path | None = None
+) -> ProgramFailed:
     last = "\n".join(f"    {line}" for line in output.splitlines()[-LAST_LINES:])
     kept = f"\n    whole output: {log}" if log else ""
     return ProgramFailed(f"{_said(command, cwd)}: exit code {code}\n{last}{kept}", exit_code=code, output=output)

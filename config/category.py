@@ -13,9 +13,7 @@ from pydantic import Field, PlainValidator
 from config.model import Section
 from config.values import Name, Text, choice, refuse
 
-Layer = Annotated[
-    Literal["crds", "infrastructure", "applications"], choice("crds", "infrastructure", "applications")
-]
+Layer = Annotated[Literal["crds", "infrastructure", "applications"], choice("crds", "infrastructure", "applications")]
 PodSecurity = Annotated[Literal["restricted", "baseline", "privileged"], choice("restricted", "baseline", "privileged")]
 GROUP_KIND = re.compile(r"[A-Z][A-Za-z0-9]*(\.[a-z0-9-]+)*\Z")
 

@@ -76,7 +76,9 @@ def check_stack(root: Path, stack: Stack, tree: Tree) -> list[Problem]:
     ]
 
 
-def _twice(facts: Facts, check: str, what: str, owners: Sequence[tuple[KeyPath, object]], fix: str) -> Iterator[Finding]:
+def _twice(
+    facts: Facts, check: str, what: str, owners: Sequence[tuple[KeyPath, object]], fix: str
+) -> Iterator[Finding]:
     """Find values that two owners claim, and name both; what is derived for both clashes only after something else."""
     first: dict[object, KeyPath] = {}
     for path, value in owners:
@@ -110,7 +112,9 @@ def duplicates(facts: Facts) -> Iterator[Finding]:
     """A name, an address, a MAC and a VM id have one owner."""
     yield from _twice(facts, "node-name-twice", "name", _node_values(facts, "name"), "give each node its own name")
     yield from _twice(facts, "address-twice", "address", _addresses(facts), "choose a free address")
-    yield from _twice(facts, "mac-twice", "MAC", _node_values(facts, "mac"), "give each node its own, or leave `mac` out")
+    yield from _twice(
+        facts, "mac-twice", "MAC", _node_values(facts, "mac"), "give each node its own, or leave `mac` out"
+    )
     ids = _node_values(facts, "vmId")
     yield from _twice(facts, "vm-id-twice", "VM id", ids, "give each node its own, or leave `vmId` out")
     hosts = [(("proxmox", "hosts", i, "name"), host.name) for i, host in enumerate(facts.settings.proxmox.hosts)]
@@ -162,7 +166,9 @@ def quorum(facts: Facts) -> Iterator[Finding]:
     """Control planes are an odd number, and more than one share an address."""
     planes, vip = derive.control_planes(facts.settings), facts.settings.network.vip
     if not planes:
-        yield Finding("control-planes-none", ("cluster", "nodes"), None, "has no control plane", "give a node that role")
+        yield Finding(
+            "control-planes-none", ("cluster", "nodes"), None, "has no control plane", "give a node that role"
+        )
     elif len(planes) % 2 == 0:
         rule = f"has {len(planes)} control planes; an even number survives no more than one fewer"
         yield Finding("control-planes-even", ("cluster", "nodes"), None, rule, "make it 1, 3 or 5")
@@ -227,8 +233,9 @@ def sizes(facts: Facts) -> Iterator[Finding]:
 
 
 @cache
-def _compatible() -> Mapping[str, Mapping[str, list[str]]]:
-    loaded: Mapping[str, Mapping[str, list[str]]] = yaml.safe_load(
+def compatible() -> Mapping[str, Any]:
+    """Read the table of versions that go together."""
+    loaded: Mapping[str, Any] = yaml.safe_load(
         (Path(__file__).parent / "compatibility.yaml").read_text(encoding="utf-8")
     )
     return loaded
@@ -238,7 +245,7 @@ def versions(facts: Facts) -> Iterator[Finding]:
     """Talos, Kubernetes, Cilium and the Gateway API go together."""
     cluster = facts.settings.cluster
     talos, kubernetes = cluster.talos_version, cluster.kubernetes_version
-    known = _compatible()["talos"]
+    known = compatible()["talos"]
     if talos.line not in known:
         rule = f"is a version that nobody tried here; known are {', '.join(known)}"
         yield Finding("talos-unknown", ("cluster", "talosVersion"), talos, rule, "choose a known one")
@@ -267,7 +274,7 @@ def gateway_api(facts: Facts) -> Iterator[Finding]:
         line, api = Version.parse(chart).line, Version.parse(ref).line
     except ValueError:
         return  # not pinned by a version here: manifests says so when it renders
-    known = _compatible()["cilium"]
+    known = compatible()["cilium"]
     if line not in known:
         rule = f"of {cilium.path} is a version of Cilium that nobody tried here; known are {', '.join(known)}"
         yield Finding("cilium-unknown", ("platform", "cni"), chart, rule, "pin a known one")
@@ -283,8 +290,8 @@ def platform(facts: Facts) -> Iterator[Finding]:
     certificates = settings.platform.certificates
     if certificates.issuer != "internal" and not certificates.email:
         rule = f"is missing with the issuer {certificates.issuer}"
-        path = ("platform", "certificates", "email")
-        yield Finding("email-missing", path, None, rule, "say where Let's Encrypt writes to")
+        email = ("platform", "certificates", "email")
+        yield Finding("email-missing", email, None, rule, "say where Let's Encrypt writes to")
     workers = [node for node in settings.cluster.nodes if node.role == "worker"]
     if settings.platform.argocd.replicas == "ha" and len(workers) < HA_WORKERS:
         rule = f"needs {HA_WORKERS} workers and there are {len(workers)}"
@@ -297,7 +304,9 @@ def platform(facts: Facts) -> Iterator[Finding]:
     for name in settings.secrets.repositories:
         if name not in names:
             fix = nearest(name, names, "remove it, or add the repository")
-            yield Finding("repository-unknown", ("secrets", "repositories", name), None, "has no platform.repositories", fix)
+            yield Finding(
+                "repository-unknown", ("secrets", "repositories", name), None, "has no platform.repositories", fix
+            )
 
 
 def files(facts: Facts) -> Iterator[Finding]:
@@ -326,8 +335,8 @@ def delivery(facts: Facts) -> Iterator[Finding]:
     environments = list(facts.tree.environments)
     if settings.environment not in environments:
         fix = nearest(settings.environment, environments, f"make the folder environments/{settings.environment}")
-        path = ("delivery", "environment")
-        yield Finding("environment-unknown", path, settings.environment, "has no folder in environments/", fix)
+        named = ("delivery", "environment")
+        yield Finding("environment-unknown", named, settings.environment, "has no folder in environments/", fix)
     known = [category.name for category in facts.tree.categories]
     for index, name in enumerate(settings.categories or ()):
         if name not in known:

@@ -70,7 +70,7 @@ def explain(error: ValidationError, model: type[BaseModel], places: Places) -> l
 
 def shown(value: object) -> str:
     """Write a value as a person reads it, cut where it is long."""
-    if value is None or isinstance(value, Mapping | Sequence) and not isinstance(value, str):
+    if value is None or (isinstance(value, Mapping | Sequence) and not isinstance(value, str)):
         return ""
     text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, bool) else str(value)
     text = text.replace("\n", "\\n")
@@ -134,14 +134,14 @@ def _unknown(path: KeyPath, section: type[BaseModel] | None, places: Places) -> 
 def _resolve(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[KeyPath, type[BaseModel] | None]:
     """Drop what pydantic adds to a path (the tag of a union, a map's `[key]`) and find the section it ends in."""
     path: list[int | str] = []
-    kinds: list[Any] = [model]
+    candidates: list[Any] = [model]
     section: type[BaseModel] | None = model
     for part in loc:
-        models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        models = [kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)]
         if len(models) > 1:
             tagged = [kind for kind in models if part in get_args(kind.model_fields["kind"].annotation)]
             if tagged:
-                kinds = tagged
+                candidates = tagged
                 continue
         if part == "[key]":
             continue
@@ -149,17 +149,17 @@ def _resolve(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[KeyPat
         section = models[0] if models else None
         if section:
             field = next((field for field in section.model_fields.values() if field.alias == part), None)
-            kinds = _kinds(field.annotation) if field else []
+            candidates = kinds(field.annotation) if field else []
         else:
-            kinds = [kind for inner in kinds for arg in get_args(inner) for kind in _kinds(arg)]
+            candidates = [kind for inner in candidates for arg in get_args(inner) for kind in kinds(arg)]
     return tuple(path), section
 
 
-def _kinds(annotation: Any) -> list[Any]:
+def kinds(annotation: Any) -> list[Any]:
     """Take Annotated and unions apart."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        return _kinds(get_args(annotation)[0])
+        return kinds(get_args(annotation)[0])
     if origin in (Union, UnionType):
-        return [kind for arg in get_args(annotation) for kind in _kinds(arg)]
+        return [kind for arg in get_args(annotation) for kind in kinds(arg)]
     return [annotation]

@@ -67,7 +67,9 @@ def _document(document: Document, name: str) -> Iterator[Problem]:
     for index, generator in enumerate(value.get("secretGenerator") or () if "secretGenerator" in value else ()):
         if isinstance(generator, Mapping):
             path: KeyPath = ("secretGenerator", index)
-            yield Problem(name, document.line(path), dotted(path), "", "makes a Secret of plain text", FIX, "secret-in-git")
+            yield Problem(
+                name, document.line(path), dotted(path), "", "makes a Secret of plain text", FIX, "secret-in-git"
+            )
     yield from _literals(value, (), document, name)
 
 
@@ -94,7 +96,9 @@ def _literals(value: Any, path: KeyPath, document: Document, name: str) -> Itera
     for key, inner in value.items():
         if SECRET_NAME.match(key) and _is_literal(inner):
             inside = (*path, key)
-            yield Problem(name, document.line(inside), dotted(inside), "", "is a secret in plain text", FIX, "secret-in-git")
+            yield Problem(
+                name, document.line(inside), dotted(inside), "", "is a secret in plain text", FIX, "secret-in-git"
+            )
         else:
             yield from _literals(inner, (*path, key), document, name)
 

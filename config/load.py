@@ -43,7 +43,9 @@ class Stack:
 
 def stack_files(root: Path) -> dict[str, Path]:
     """Find the stack files by the stacks' names, the project's own file left out."""
-    return {path.name.removeprefix("Pulumi.").removesuffix(".yaml"): path for path in sorted(root.glob("Pulumi.*.yaml"))}
+    return {
+        path.name.removeprefix("Pulumi.").removesuffix(".yaml"): path for path in sorted(root.glob("Pulumi.*.yaml"))
+    }
 
 
 def read_stack(path: Path) -> Stack:
@@ -91,7 +93,9 @@ def _sections(document: Document, places: Places) -> tuple[dict[str, Any] | None
     whole = Places(places.file, document)
     if not isinstance(document.value, Mapping):
         rule = "is empty" if document.value is None else "is not a map of keys"
-        return None, [Problem(places.file, 0, "", "", rule, "begin with `config:`; ./homelab init writes one", "file-empty")]
+        return None, [
+            Problem(places.file, 0, "", "", rule, "begin with `config:`; ./homelab init writes one", "file-empty")
+        ]
     problems = [
         whole.problem("key-unknown", (key,), None, "is not a key of a stack file", nearest(key, TOP_LEVEL, "remove it"))
         for key in document.value
@@ -135,7 +139,11 @@ def _misplaced(value: Any, path: KeyPath, places: Places) -> list[Problem]:
     """Find ciphertext outside the one key that holds it."""
     if isinstance(value, Mapping) and set(value) == {"secure"}:
         rule = "is encrypted, and only homelab:secrets holds encrypted values"
-        return [places.problem("secret-misplaced", path, None, rule, "write it in plain text, or move it to homelab:secrets")]
+        return [
+            places.problem(
+                "secret-misplaced", path, None, rule, "write it in plain text, or move it to homelab:secrets"
+            )
+        ]
     if isinstance(value, Mapping):
         return [found for key, inner in value.items() for found in _misplaced(inner, (*path, key), places)]
     if isinstance(value, list):
@@ -154,7 +162,9 @@ def _unknown_section(key: str, places: Places) -> Problem:
 def _validate(values: Mapping[str, Any], places: Places) -> tuple[Settings | None, list[Problem]]:
     missing = [section for section in SECTIONS if not values.get(section) and section != "secrets"]
     problems = [
-        places.problem("section-missing", (section,), None, "is missing", f"add `{PROJECT}:{section}:`; see docs/settings.md")
+        places.problem(
+            "section-missing", (section,), None, "is missing", f"add `{PROJECT}:{section}:`; see docs/settings.md"
+        )
         for section in missing
     ]
     present = {key: value for key, value in values.items() if value not in (None, {})}

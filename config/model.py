@@ -182,7 +182,9 @@ class Certificates(Section):
         Literal["letsencrypt-staging", "letsencrypt", "internal"],
         choice("letsencrypt-staging", "letsencrypt", "internal"),
     ] = Field(default="letsencrypt-staging", description="staging until all works: rebuilds hit the real one's limits")
-    email: Email | None = Field(default=None, description="where Let's Encrypt writes to; needed for both of its issuers")
+    email: Email | None = Field(
+        default=None, description="where Let's Encrypt writes to; needed for both of its issuers"
+    )
     dns: Annotated[Literal["cloudflare"], choice("cloudflare")] = Field(
         default="cloudflare", description="who proves the domain (DNS-01)"
     )
@@ -219,9 +221,7 @@ class KubernetesStore(Section):
     namespace: Name = Field(default="secret-source", description="the namespace that holds the source Secrets")
 
 
-SecretStore = Annotated[
-    BitwardenStore | VaultStore | OnePasswordStore | KubernetesStore, Field(discriminator="kind")
-]
+SecretStore = Annotated[BitwardenStore | VaultStore | OnePasswordStore | KubernetesStore, Field(discriminator="kind")]
 
 
 class SingleSignOn(Section):
@@ -280,7 +280,9 @@ class Secrets(Section):
     """Everything secret, under one key; set each with `pulumi config set --secret --path homelab:secrets.NAME`."""
 
     proxmox_token: Secret | None = Field(
-        default=None, description="the API token, as user@realm!name=uuid", json_schema_extra={"format": "proxmox-token"}
+        default=None,
+        description="the API token, as user@realm!name=uuid",
+        json_schema_extra={"format": "proxmox-token"},
     )
     git_token: Secret | None = Field(
         default=None, description="reads a private https repository", json_schema_extra={"format": "token"}
@@ -289,7 +291,8 @@ class Secrets(Section):
         default=None, description="reads a private ssh repository", json_schema_extra={"format": "ssh-key"}
     )
     webhook_secret: Secret | None = Field(
-        default=None, description="proves that a webhook comes from Git; made where absent",
+        default=None,
+        description="proves that a webhook comes from Git; made where absent",
         json_schema_extra={"format": "token"},
     )
     cloudflare_token: Secret | None = Field(
@@ -311,7 +314,9 @@ class Secrets(Section):
         default=None, description="where Argo CD posts notifications", json_schema_extra={"format": "https"}
     )
     repositories: dict[Text, Secret] = Field(
-        default_factory=dict, description="passwords or ssh keys by repository name", json_schema_extra={"format": "token"}
+        default_factory=dict,
+        description="passwords or ssh keys by repository name",
+        json_schema_extra={"format": "token"},
     )
 
 

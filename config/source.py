@@ -86,7 +86,9 @@ def parse(raw: bytes, name: str) -> Source:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        return Source(name, (), (_problem(name, line, f"byte 0x{raw[error.start]:02x}", "is not UTF-8", "yaml-encoding"),))
+        return Source(
+            name, (), (_problem(name, line, f"byte 0x{raw[error.start]:02x}", "is not UTF-8", "yaml-encoding"),)
+        )
     problems: list[Problem] = []
     documents: list[Document] = []
     loader = Loader(text)

@@ -132,15 +132,15 @@ def _category(path: Path, file: str, problems: list[Problem]) -> Category | None
     return category
 
 
-def _apps(
-    root: Path, path: str, category: str, problems: list[Problem], beside: tuple[str, ...] = ()
-) -> Iterator[App]:
+def _apps(root: Path, path: str, category: str, problems: list[Problem], beside: tuple[str, ...] = ()) -> Iterator[App]:
     for name in _folders(root, path, problems, beside):
         app_path = f"{path}/{name}"
         _named(name, app_path, problems)
         if len(f"{category}-{name}") > LONGEST_NAME:
             rule = f"makes an Application's name of more than {LONGEST_NAME} characters"
-            problems.append(Problem(app_path, 0, "", f"{category}-{name}", rule, "shorten the folder's name", "name-malformed"))
+            problems.append(
+                Problem(app_path, 0, "", f"{category}-{name}", rule, "shorten the folder's name", "name-malformed")
+            )
         shape = _shape(root / app_path, app_path, problems)
         if shape:
             yield App(category, name, app_path, shape)
@@ -162,7 +162,9 @@ def _shape(path: Path, name: str, problems: list[Problem]) -> Shape | None:
     if any(file.endswith(MANIFESTS) for file in files):
         return "manifests"
     rule = "is neither a kustomization nor a chart nor a folder of manifests"
-    problems.append(Problem(name, 0, "", "", rule, "add a kustomization.yaml, or begin its name with _", "app-shapeless"))
+    problems.append(
+        Problem(name, 0, "", "", rule, "add a kustomization.yaml, or begin its name with _", "app-shapeless")
+    )
     return None
 
 

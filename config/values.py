@@ -68,7 +68,7 @@ class Version:
             refuse("version-floating", "is a name that means another version tomorrow", "pin a version such as 1.13.0")
         found = VERSION.match(value) if isinstance(value, str) else None
         if not found:
-            refuse("version-malformed", "is not a version with three parts", 'write all three parts, such as 1.36.3')
+            refuse("version-malformed", "is not a version with three parts", "write all three parts, such as 1.36.3")
         return cls(int(found[1]), int(found[2]), int(found[3]), found[4] or "")
 
     @property
@@ -95,7 +95,9 @@ class AddressRange:
             return value
         text = _text(value, "range-malformed", "a range of addresses", "10.0.0.50-10.0.0.99")
         if "/" in text:
-            refuse("range-malformed", "is a CIDR, not a range", "write the first and the last address: 10.0.0.50-10.0.0.99")
+            refuse(
+                "range-malformed", "is a CIDR, not a range", "write the first and the last address: 10.0.0.50-10.0.0.99"
+            )
         first, _, last = (part.strip() for part in text.partition("-"))
         try:
             found = cls(IPv4Address(first), IPv4Address(last))
@@ -226,7 +228,9 @@ def _repository(value: Any) -> str:
     if parts.scheme == "https" and secret:
         fix = "put it under homelab:secrets as gitToken"
         refuse("repository-credential", "carries a credential in the URL", fix, shown=f"https://***@{parts.hostname}")
-    if (parts.scheme == "https" and DOMAIN.match(parts.hostname or "") and parts.path.strip("/")) or SSH_URL.match(text):
+    if (parts.scheme == "https" and DOMAIN.match(parts.hostname or "") and parts.path.strip("/")) or SSH_URL.match(
+        text
+    ):
         return text
     fix = "write https://host/you/homelab.git or git@host:you/homelab.git"
     refuse("repository-malformed", "is neither an https nor an ssh repository", fix)

@@ -39,7 +39,7 @@ WHY: Mapping[str, str] = {
     "file-empty": "An empty file is most often one that was cut off.",
     "file-stray": "A manifest beside the apps' folders is never applied, and everybody believes that it is.",
     "file-unreadable": "What cannot be read cannot be checked.",
-    "gateway-api-incompatible": "Cilium does not retry: with other CRDs than it knows, Gateways stay dead without a word.",
+    "gateway-api-incompatible": "With other CRDs than it knows, Cilium leaves Gateways dead and says nothing.",
     "ha-needs-workers": "Three replicas on fewer nodes wait for ever to be scheduled.",
     "host-memory-exceeded": "Proxmox starts what does not fit, and kills a VM later.",
     "host-name-twice": "One Proxmox host has one entry.",

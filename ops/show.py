@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
+TENTHS_MATTER_BELOW, MINUTE = 10, 60
 COLOURS = {"red": 31, "green": 32, "yellow": 33, "grey": 90, "bold": 1}
 
 
@@ -19,11 +20,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def elapsed(seconds: float) -> str:
     """Write a duration as people say it: 3.2 s, 48 s, 3 min 45 s."""
-    if seconds < 10:
+    if seconds < TENTHS_MATTER_BELOW:
         return f"{seconds:.1f} s"
-    if seconds < 60:
+    if seconds < MINUTE:
         return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, rest = divmod(round(seconds), MINUTE)
     return f"{minutes} min {rest:02d} s"
 
 

@@ -49,5 +49,3 @@ def problems(root: Path) -> list[Problem]:
     """Everything that `./homelab check` finds in a checkout."""
     stacks = [read_stack(path) for path in stack_files(root).values()]
     return sorted(set(problems_of(root, stacks, read_tree(root))))
-
-

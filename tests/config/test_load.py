@@ -71,7 +71,7 @@ def test_an_unknown_section_of_the_engine_is_refused(engine: Any, tmp_path: Path
     prepare({}, tmp_path)
     engine(tmp_path, **TOKENS)
     pulumi.runtime.set_config("homelab:netwrok", "{}")
-    with pytest.raises(SettingsRefused, match="homelab:netwrok: is not a known section; did you mean homelab:network?"):
+    with pytest.raises(SettingsRefused, match="homelab:netwrok: is not a known section; did you mean homelab:network"):
         from_pulumi(tmp_path).require()
 
 

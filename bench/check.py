@@ -1,0 +1,79 @@
+"""How long `./homelab check` takes on three stacks and a tree of 15 categories, as a whole process.
+
+    .venv/bin/python bench/check.py
+
+Prints seconds for 300 and 3,000 apps (the smallest of several runs), the share of starting Python and importing beside
+them, and the slope, which has to stay linear.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+CATEGORIES = 15
+RUNS = 5
+DEPLOYMENT = """apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: app
+spec:
+  template:
+    spec:
+      containers:
+        - name: app
+          image: registry.example.com/app:1.0.0
+          env:
+            - name: DATABASE_PASSWORD
+              valueFrom: {secretKeyRef: {name: app, key: password}}
+"""
+KUSTOMIZATION = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [deployment.yaml]\n"
+
+
+def main() -> None:
+    """Measure and print a table."""
+    start = _seconds(["-c", "pass"])
+    imports = _seconds(["-c", "import ops.check"])
+    print(f"{'starting Python':<28}{start:6.2f} s")
+    print(f"{'and importing the check':<28}{imports:6.2f} s")
+    taken = {}
+    for apps in (300, 3000):
+        with tempfile.TemporaryDirectory() as folder:
+            _checkout(Path(folder), apps)
+            taken[apps] = _seconds(["-m", "ops", "check", "--root", folder])
+        print(f"{f'check, {apps} apps':<28}{taken[apps]:6.2f} s   target for 300: below 1 s")
+    slope = (taken[3000] - imports) / (taken[300] - imports)
+    print(f"ten times the apps take {slope:.1f} times as long (10 is linear)")
+
+
+def _checkout(root: Path, apps: int) -> None:
+    for stack in ROOT.glob("Pulumi.*.yaml"):
+        shutil.copy(stack, root)
+    for environment in ("dev", "staging", "production"):
+        (root / "environments" / environment).mkdir(parents=True)
+    for category in range(CATEGORIES):
+        folder = root / "apps" / f"category-{category}"
+        folder.mkdir(parents=True)
+        (folder / "category.yaml").write_text("layer: applications\n", encoding="utf-8")
+        for app in range(apps // CATEGORIES):
+            (folder / f"app-{app}").mkdir()
+            (folder / f"app-{app}" / "kustomization.yaml").write_text(KUSTOMIZATION, encoding="utf-8")
+            (folder / f"app-{app}" / "deployment.yaml").write_text(DEPLOYMENT, encoding="utf-8")
+
+
+def _seconds(arguments: list[str]) -> float:
+    best = float("inf")
+    for _ in range(RUNS):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        best = min(best, time.perf_counter() - began)
+    return best
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The reference of settings and checks, made from what is enforced.
+
+Models and rules come in, Markdown goes out; `./homelab test --update` writes docs/settings.md and docs/checks.md and a
+test refuses an old one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from config.category import Category
+from config.explain import kinds
+from config.model import Settings
+from config.why import WHY
+
+WORDS = {
+    "IPv4Address": "address",
+    "IPv4Network": "network",
+    "AddressRange": "range",
+    "Version": "version",
+    "Size": "size",
+    "Duration": "duration",
+    "SecretStr": "secret",
+    "str": "text",
+    "int": "number",
+    "NoneType": "",
+}
+
+
+def documents() -> dict[str, str]:
+    """Give every generated document by its path."""
+    return {"docs/settings.md": settings(), "docs/checks.md": checks()}
+
+
+def settings() -> str:
+    """Write every key of stack files and category files."""
+    lines = [
+        "# Settings",
+        "",
+        "Made from the models by `./homelab test --update`. A stack file is `Pulumi.<stack>.yaml`; every section",
+        "stands there as `homelab:<section>`. Unknown keys are refused, and what follows from other settings cannot be",
+        "set.",
+        "",
+    ]
+    for field in Settings.model_fields.values():
+        lines += _section(f"homelab:{field.alias}", field.annotation)
+    lines += ["# apps/&lt;category&gt;/category.yaml", ""]
+    lines += _section("category.yaml", Category)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def checks() -> str:
+    """Write every check with its reason."""
+    lines = [
+        "# Checks",
+        "",
+        "Made from `config/why.py` by `./homelab test --update`. Every refusal ends with one of these ids.",
+        "",
+        "| id | why |",
+        "| --- | --- |",
+        *(f"| {name} | {why} |" for name, why in sorted(WHY.items())),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _section(title: str, annotation: Any) -> Iterator[str]:
+    """Write a section's table, then the sections inside it."""
+    for model in (kind for kind in kinds(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)):
+        chosen = model.model_fields.get("kind")
+        tag = f" (kind: {get_args(chosen.annotation)[0]})" if chosen else ""
+        yield from (f"## {title}{tag}", "", " ".join((model.__doc__ or "").split()), "")
+        yield from ("| key | value | default | what it is |", "| --- | --- | --- | --- |")
+        inner = []
+        for field in model.model_fields.values():
+            if field is chosen:
+                continue
+            value, nested = _value(field.annotation)
+            yield f"| `{field.alias}` | {value} | {_default(field)} | {field.description or ''} |"
+            inner += [(f"{title}.{field.alias}{mark}", kind) for mark, kind in nested]
+        yield ""
+        for inside, kind in inner:
+            yield from _section(inside, kind)
+
+
+def _value(annotation: Any) -> tuple[str, list[tuple[str, Any]]]:
+    """Name a value's type as a person would, and the sections inside."""
+    words: list[str] = []
+    nested: list[tuple[str, Any]] = []
+    for kind in kinds(annotation):
+        name = getattr(kind, "__name__", str(kind))
+        arguments = get_args(kind)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            words, nested = ["section"], [*nested, ("", kind)]
+        elif name in ("tuple", "list"):
+            word, inside = _value(arguments[0])
+            words.append(f"list of {word}")
+            nested += [(f"[]{mark}", model) for mark, model in inside]
+        elif name == "dict":
+            word, inside = _value(arguments[1])
+            words.append(f"map to {word}")
+            nested += [(f".&lt;name&gt;{mark}", model) for mark, model in inside]
+        elif name == "Literal":
+            words.append(", ".join(f"`{argument}`" for argument in arguments))
+        else:
+            words.append(WORDS[name])
+    return " or ".join(word for word in words if word), nested
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    value = field.default
+    if value is PydanticUndefined or value is None or value == ():
+        return ""
+    return f"`{json.dumps(value) if isinstance(value, tuple) else value}`"

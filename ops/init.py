@@ -1,0 +1,191 @@
+"""Ask what only you know and write a stack file that passes `check`.
+
+Every question has a flag; what is given is not asked. Where no terminal is there to ask, a missing answer takes its
+proposal, and one without a proposal is refused by name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from config.checks import check_stack, compatible
+from config.load import read_stack, stack_files
+from config.tree import read_tree
+from errors import Declined, Problem, Refused
+
+CONTROL_PLANES_AT, WORKERS_AT, RANGE_AT, VIP_AT = 11, 20, (50, 99), 5
+STORES = {
+    "bitwarden": "{kind: bitwarden, organization: YOUR-ORGANIZATION-ID, project: YOUR-PROJECT-ID}",
+    "vault": "{kind: vault, server: https://vault.example.com:8200}",
+    "onepassword": "{kind: onepassword, server: https://connect.example.com, vaults: [homelab]}",
+    "kubernetes": "{kind: kubernetes}",
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing to know: its flag, how it is asked, and what to propose from the answers so far."""
+
+    name: str
+    ask: str
+    propose: Callable[[dict[str, str]], str | None] = lambda answers: None
+
+
+def _at(answers: dict[str, str], place: int) -> str:
+    return str(_subnet(answers).network_address + place)
+
+
+def _subnet(answers: dict[str, str]) -> IPv4Network:
+    try:
+        return IPv4Network(answers["subnet"], strict=False)
+    except ValueError:
+        return IPv4Network("10.0.0.0/24")  # the wrong answer is kept, and `check` tells it at the end
+
+
+QUESTIONS = (
+    Question("repository", "your Git repository (https://... or git@...)"),
+    Question("domain", "the domain below which routes get their names"),
+    Question("subnet", "the network of hosts and nodes", lambda answers: "10.0.0.0/24"),
+    Question("gateway", "the router in it", lambda answers: _at(answers, 1)),
+    Question("endpoint", "the Proxmox API", lambda answers: f"https://{_at(answers, 2)}:8006"),
+    Question("hosts", "Proxmox hosts, as name=address,...", lambda answers: f"pve={_at(answers, 2)}"),
+    Question("control-planes", "how many control planes (1, 3 or 5)", lambda answers: "1"),
+    Question("workers", "how many workers", lambda answers: "1"),
+    Question("range", "load balancers' addresses", lambda a: f"{_at(a, RANGE_AT[0])}-{_at(a, RANGE_AT[1])}"),
+    Question("store", f"where secrets are kept ({', '.join(STORES)})", lambda answers: "kubernetes"),
+    Question("issuer", "who signs certificates (letsencrypt-staging, letsencrypt, internal)", lambda a: "internal"),
+    Question("email", "where Let's Encrypt writes to", lambda a: "" if a["issuer"] == "internal" else None),
+    Question("categories", "which categories of apps (all, or a list)", lambda answers: "all"),
+    Question("environment", "which environment (production, staging, dev)", lambda answers: "production"),
+)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the answers that are already known."""
+    parser.add_argument("--stack", default="homelab", metavar="NAME", help="the stack to write (default: homelab)")
+    for question in QUESTIONS:
+        parser.add_argument(f"--{question.name}", metavar="ANSWER", help=question.ask)
+    parser.add_argument("--replace", action="store_true", help="replace a stack file that exists")
+    parser.add_argument("--only", action="store_true", help="remove the other stack files, such as the examples")
+    parser.add_argument("--root", type=Path, default=Path.cwd(), help=argparse.SUPPRESS)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask, write, check."""
+    path: Path = options.root / f"Pulumi.{options.stack}.yaml"
+    if path.exists() and not options.replace:
+        raise Declined(f"{path.name} exists; --replace replaces it, --stack NAME writes another")
+    answers = _answers(options)
+    before = path.read_bytes() if path.exists() else None
+    path.write_text(stack_file(options.stack, answers), encoding="utf-8")
+    problems = _problems(options.root, path)
+    if problems:
+        _put_back(path, before)
+        raise Refused(problems)
+    print(f"wrote {path.name}; it passes ./homelab check")
+    others = [other for other in stack_files(options.root).values() if other != path]
+    for other in others:
+        if options.only:
+            other.unlink()
+            print(f"removed {other.name}")
+        else:
+            print(f"{other.name} is there too; --only removes the stacks that are not yours")
+    print(f"next: ./homelab rehearse --stack {options.stack}")
+    return 0
+
+
+def _answers(options: argparse.Namespace) -> dict[str, str]:
+    answers: dict[str, str] = {}
+    unanswered = []
+    for question in QUESTIONS:
+        given = getattr(options, question.name.replace("-", "_"))
+        proposal = question.propose(answers)
+        if given is None and sys.stdin.isatty():
+            shown = f" [{proposal}]" if proposal else ""
+            given = input(f"{question.ask}{shown}: ").strip() or proposal
+        answers[question.name] = proposal if given is None and proposal is not None else given or ""
+        if given is None and proposal is None:
+            unanswered.append(f"--{question.name}")
+    if unanswered:
+        raise Declined(f"there is no terminal to ask on; say {', '.join(unanswered)} (./homelab init --help)")
+    return answers
+
+
+def _problems(root: Path, path: Path) -> list[Problem]:
+    stack = read_stack(path)
+    return sorted({*stack.problems, *check_stack(root, stack, read_tree(root))})
+
+
+def _put_back(path: Path, before: bytes | None) -> None:
+    if before is None:
+        path.unlink()
+    else:
+        path.write_bytes(before)
+
+
+def stack_file(stack: str, answers: dict[str, str]) -> str:
+    """Write the answers as a stack file with its comments."""
+    planes, workers = _count(answers["control-planes"]), _count(answers["workers"])
+    hosts = [host.strip().partition("=") for host in answers["hosts"].split(",")]
+    names = [name for name, _, _ in hosts]
+    vip = f"    vip: {_at(answers, VIP_AT)} # the control planes' shared address\n" if planes > 1 else ""
+    email = f", email: {answers['email']}" if answers["email"] else ""
+    listed = [name.strip() for name in answers["categories"].split(",")]
+    categories = "" if listed == ["all"] else f"    categories: [{', '.join(listed)}]\n"
+    host_lines = "".join(f"      - {{name: {name}, address: {address}}}\n" for name, _, address in hosts)
+    alone = "    workloadsOnControlPlanes: allowed\n" if workers == 0 else ""
+    tried = compatible()["tried"]
+    worker_size = "      worker: {cpu: 4, memory: 8GiB, disk: 60GiB}\n" if workers else ""
+    return f"""# Written by ./homelab init; docs/settings.md explains every key.
+config:
+  homelab:network:
+    domain: {answers["domain"]}
+    subnet: {answers["subnet"]}
+    gateway: {answers["gateway"]}
+    nameservers: [{answers["gateway"]}]
+{vip}    loadBalancerRange: {answers["range"]} # keep it out of the router's DHCP range
+
+  homelab:proxmox:
+    endpoint: {answers["endpoint"]}
+    certificate: self-signed # what Proxmox comes with; `verified` once it has a real one
+    hosts:
+{host_lines}
+  homelab:cluster:
+    name: {stack}
+    talosVersion: {tried["talos"]}
+    talosContract: "{tried["talos"].rpartition(".")[0]}" # the version that the cluster was made with: it stays
+    kubernetesVersion: {tried["kubernetes"]}
+{alone}    sizes:
+      controlPlane: {{cpu: 2, memory: 4GiB, disk: 40GiB}}
+{worker_size}    nodes:
+{_nodes("cp", "control-plane", planes, CONTROL_PLANES_AT, answers, names)}\
+{_nodes("worker", "worker", workers, WORKERS_AT, answers, names)}
+  homelab:platform:
+    certificates: {{issuer: {answers["issuer"]}{email}}}
+    secretStore: {STORES.get(answers["store"], f"{{kind: {answers['store']}}}")}
+
+  homelab:delivery:
+    repository: {answers["repository"]}
+{categories}    environment: {answers["environment"]}
+"""
+
+
+def _count(answer: str) -> int:
+    if not answer.isdecimal():
+        raise Declined(f"{answer!r} is not a number of nodes; write digits")
+    return int(answer)
+
+
+def _nodes(prefix: str, role: str, count: int, first: int, answers: dict[str, str], hosts: list[str]) -> str:
+    start: IPv4Address = _subnet(answers).network_address + first
+    lines = (
+        f"      - {{name: {prefix}-{number + 1}, role: {role}, address: {start + number}, "
+        f"host: {hosts[number % len(hosts)]}}}\n"
+        for number in range(count)
+    )
+    return "".join(lines)

@@ -1,0 +1,62 @@
+"""Run all checks and tests of the project, as CI does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import programs
+from config.reference import documents
+from errors import ProgramFailed
+from ops.show import coloured, elapsed, table
+
+STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("ruff", ("ruff", "check", ".")),
+    ("format", ("ruff", "format", "--check", ".")),
+    ("layers", ("lint-imports",)),
+    ("shell", ("shellcheck", "homelab", ".ci/run")),
+    ("types", ("mypy", ".")),
+    ("tests", ("python", "-m", "pytest")),
+)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take how much to run."""
+    parser.add_argument("--all", action="store_true", help="the long ones too, that CI runs every night")
+    parser.add_argument("--update", action="store_true", help="write generated documents and golden files anew")
+    parser.add_argument("--only", metavar="STEP", help=f"one of {', '.join(name for name, _ in STEPS)}")
+    parser.add_argument("pytest", nargs="*", help="what pytest is given, such as tests/config -k vip")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run every step, also after one that failed, and say at the end how each went."""
+    environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if options.update:
+        environment["HOMELAB_UPDATE"] = "1"
+        for path, text in documents().items():
+            Path(path).write_text(text, encoding="utf-8")
+    steps = [(name, command) for name, command in STEPS if options.only in (None, name)]
+    if options.pytest:
+        steps = [("tests", STEPS[-1][1])]
+    rows = []
+    for name, command in steps:
+        more = (*(() if options.all else ("-m", "not nightly")), *options.pytest) if name == "tests" else ()
+        rows.append(_step(name, (*command, *more), environment))
+    print(table(("step", "took", "result"), rows))
+    return 0 if all(result == "ok" for _, _, result in rows) else 1
+
+
+def _step(name: str, command: tuple[str, ...], environment: dict[str, str]) -> tuple[str, str, str]:
+    print(coloured(f"== {name}: {' '.join(command)}", "bold"), flush=True)
+    began, log = time.monotonic(), Path(".lab") / "test" / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        programs.follow(
+            command[0], *command[1:], env=environment, log=log, on_line=lambda line: print(line, flush=True)
+        )
+    except ProgramFailed as failure:
+        return name, elapsed(time.monotonic() - began), f"failed with exit code {failure.exit_code}"
+    return name, elapsed(time.monotonic() - began), "ok"
