@@ -12,7 +12,7 @@ from config.derive import missing_secrets
 from config.load import Stack, read_stack, stack_files
 from config.tree import Tree, read_tree
 from errors import Problem, Refused
-from ops.show import coloured
+from ops.show import coloured, count
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +35,13 @@ def run(options: argparse.Namespace) -> int:
         print(problem)
     for note in _notes(stacks):
         print(coloured(note, "yellow"))
-    said = f"{len(stacks)} stacks, {len(tree.categories)} categories, {len(tree.apps)} apps"
-    count = f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'}" if problems else "no problem"
-    print(f"{coloured(count, 'red' if problems else 'green')} in {said}")
+    parts = (
+        count(len(stacks), "stack"),
+        count(len(tree.categories), "category", "categories"),
+        count(len(tree.apps), "app"),
+    )
+    found = count(len(problems), "problem") if problems else "no problem"
+    print(f"{coloured(found, 'red' if problems else 'green')} in {', '.join(parts)}")
     return 1 if problems else 0
 
 

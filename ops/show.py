@@ -18,6 +18,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(padded)
 
 
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Write a number with its noun: 1 stack, 2 stacks."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def elapsed(seconds: float) -> str:
     """Write a duration as people say it: 3.2 s, 48 s, 3 min 45 s."""
     if seconds < TENTHS_MATTER_BELOW:

@@ -1,0 +1,66 @@
+"""`./homelab check` prints every problem, counts them, and ends with the right code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ops.__main__ import main
+from tests.config.scenario import prepare
+
+BASE = "Pulumi.base.yaml"
+TWO_MISTAKES = {
+    "replace": {BASE: {"vip: 10.0.0.5": "vip: 10.0.0.60"}},
+    "write": {"apps/media/stray.yaml": "kind: ConfigMap\n"},
+}
+
+
+def test_a_clean_checkout_ends_with_0_and_names_the_secrets_still_to_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare({}, tmp_path)
+    assert main(["check", "--root", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        (
+            f"{BASE}: still to set before `up`: proxmoxToken, cloudflareToken, vaultToken "
+            "(pulumi config set --stack base --secret --path homelab:secrets.NAME)"
+        ),
+        "no problem in 1 stack, 3 categories, 4 apps",
+    ]
+
+
+def test_problems_of_settings_and_tree_are_told_together_and_end_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(TWO_MISTAKES, tmp_path)
+    assert main(["check", "--root", str(tmp_path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{BASE}:7: network.vip = 10.0.0.60: lies in network.loadBalancerRange")
+    assert lines[1].startswith("apps/media/stray.yaml: lies where nobody reads it")
+    assert lines[-1].startswith("2 problems in 1 stack")
+
+
+def test_json_has_the_parts_of_every_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare(TWO_MISTAKES, tmp_path)
+    assert main(["check", "--json", "--root", str(tmp_path)]) == 1
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert [problem["check"] for problem in problems] == ["address-in-range", "file-stray"]
+    assert set(problems[0]) == {"file", "line", "key", "value", "rule", "fix", "check"}
+
+
+def test_an_unknown_stack_is_refused_with_those_that_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare({}, tmp_path)
+    assert main(["check", "--stack", "prod", "--root", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said == "Pulumi.prod.yaml: does not exist; the stacks are base [stack-missing]\n1 problem\n"
+
+
+def test_a_folder_without_a_stack_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--root", str(tmp_path)]) == 1
+    assert "there is no stack file (Pulumi.<stack>.yaml); ./homelab init writes one" in capsys.readouterr().err
+
+
+def test_the_stacks_of_this_project_are_without_a_problem(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--root", str(Path(__file__).parents[2])]) == 0, capsys.readouterr().out

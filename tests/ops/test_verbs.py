@@ -1,0 +1,31 @@
+"""The table of verbs leads to modules that exist, and a slip names the nearest verb."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+import pytest
+
+from ops.__main__ import main
+from ops.verbs import VERBS, Verb
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
+def test_every_verb_has_a_module_with_arguments_and_run(verb: Verb) -> None:
+    module = importlib.import_module(f"ops.{verb.name}")
+    module.arguments(argparse.ArgumentParser())
+    assert callable(module.run)
+
+
+def test_help_lists_every_verb_once_in_its_group(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for verb in VERBS:
+        assert sum(line.startswith(f"  {verb.name} ") for line in lines) == 1
+    assert {verb.group + ":" for verb in VERBS} <= set(lines)
+
+
+def test_an_unknown_verb_names_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["chekc"]) == 2
+    assert capsys.readouterr().err == "./homelab: there is no verb 'chekc'; did you mean check?\n"
