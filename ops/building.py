@@ -1,0 +1,236 @@
+"""Building pinned tools: one `go build` each, in a folder of its own that appears complete or not at all.
+
+What flows in is a tool of `ops.pinned`; what flows out is a folder in the user's cache, named by the content of its
+go.mod and go.sum and by the flags, so that every checkout with the same pins uses the same build. `ops.toolchain`
+decides what has to be built; `ops.progress` shows what is told on the way.
+
+Nothing that a dead process leaves does harm: locks are the kernel's, what is unfinished lies in a `.building-` sibling
+until it is renamed, and Go's own caches are made for being interrupted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import programs
+from errors import BuildFailed, MachineNotReady, ProgramFailed
+from ops.pinned import FOLDER, Shipped, Tool, needed_go, pinned
+
+# Debug tables make a tenth of the compiler's work and a fifth of its cache, and nobody debugs these programs.
+FLAGS = ("-v", "-gcflags=all=-dwarf=false")
+ENVIRONMENT = {
+    "GOTOOLCHAIN": "local",
+    "GOFLAGS": "-mod=readonly -modcacherw -trimpath -buildvcs=false",
+    "GOWORK": "off",
+    "CGO_ENABLED": "0",
+}
+# What is built is for this machine, whatever else the person builds.
+FOREIGN = ("GOOS", "GOARCH", "GOBIN", "GOEXPERIMENT")
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+LAST_LINES = 15
+FEW = 3
+
+Tell = Callable[[str], None]
+
+
+class Listener(Protocol):
+    """Who hears how a build goes on."""
+
+    def tell(self, text: str) -> None:
+        """Hear what is going on."""
+
+    def announce(self, text: str) -> None:
+        """Hear what a person has to know at once."""
+
+
+def build(tool: Tool, go: Path, listener: Listener) -> Path:
+    """Give the folder of a tool's programs, built by us or by another run that was quicker."""
+    made = built_folder(tool)
+    with _lock(home() / "tools" / f".lock-{tool.name}", listener):
+        if not made.exists():
+            _remove(made.parent.glob(f".building-{tool.name}-*"))
+            fresh = made.parent / f".building-{tool.name}-{os.getpid()}"
+            (fresh / "bin").mkdir(parents=True)
+            try:
+                _fill(tool, fresh, go, listener.tell)
+                fresh.rename(made)
+            finally:
+                _remove([fresh])
+    return made
+
+
+def built_folder(tool: Tool) -> Path:
+    """Where a tool's build lies, whether it exists or not."""
+    machine = platform.machine().lower()
+    recipe = [f"{sys.platform}/{ARCHITECTURES.get(machine, machine)}", *FLAGS, tool.stamped(), *ENVIRONMENT.values()]
+    recipe += [f"{program.name}={program.package}={program.links}" for program in tool.programs]
+    if tool.shipped:
+        recipe += [f"{tool.shipped.file}@{pinned(FOLDER / tool.shipped.folder, tool.shipped.module)}"]
+    digest = hashlib.sha256("\n".join(recipe).encode())
+    for file in sorted([tool.folder / "go.mod", tool.folder / "go.sum", *tool.folder.glob("*.go")]):
+        digest.update(file.read_bytes())
+    return home() / "tools" / f"{tool.name}-{digest.hexdigest()[:16]}"
+
+
+def home() -> Path:
+    """Where the user's cache keeps what is ours."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "homelab"
+
+
+def seconds_built(tool: Tool) -> float | None:
+    """How long the build took that is there."""
+    try:
+        kept = json.loads((built_folder(tool) / "built.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return float(kept["seconds"])
+
+
+def check_go(tools: Iterable[Tool]) -> str:
+    """Give the version of Go, or refuse when it cannot build these tools."""
+    tools = list(tools)
+    needed = max((needed_go(tool.folder) for tool in tools), default=(1, 26))
+    wanted, names = ".".join(map(str, needed)), ", ".join(tool.name for tool in tools)
+    if len(tools) > FEW:
+        names = f"the {len(tools)} pinned tools that are not here"
+    if programs.find("go") is None:
+        raise MachineNotReady(f"go: not on the PATH, Go {wanted} or newer builds {names}; {programs.WHERE_FROM['go']}")
+    said = programs.run("go", "env", "GOVERSION", env={**os.environ, "GOTOOLCHAIN": "local"}).stdout.strip()
+    found = re.match(r"go(\d+(?:\.\d+)*)", said)
+    version = found[1] if found else said
+    if found and tuple(int(part) for part in version.split(".")) < needed:
+        raise MachineNotReady(
+            f"go: {version} is too old, {wanted} or newer builds {names}; {programs.WHERE_FROM['go']}"
+        )
+    return version
+
+
+@contextmanager
+def go_cache(tell: Tell) -> Iterator[Path]:
+    """Lend Go's caches, and remove them when the last borrower has built everything.
+
+    They grow to several gigabytes and serve nothing afterwards. After an interruption or a failure they stay, so that
+    the next run goes on where this one stopped.
+    """
+    folder = home() / "go"
+    home().mkdir(parents=True, exist_ok=True)
+    with (home() / ".lock-go").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        (folder / "tmp").mkdir(parents=True, exist_ok=True)
+        yield folder
+    # Given back first and then asked for anew: two that end together would else keep each other from removing.
+    tidy(tell)
+
+
+def tidy(tell: Tell) -> None:
+    """Remove Go's caches unless somebody builds with them."""
+    folder = home() / "go"
+    if not folder.exists():
+        return
+    with (home() / ".lock-go").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        tell("removing Go's caches")
+        _remove([folder])
+
+
+def _fill(tool: Tool, folder: Path, go: Path, tell: Tell) -> None:
+    began = time.monotonic()
+    env = _environment(go)
+    log = home() / "logs" / f"{tool.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    packages = [program.package for program in tool.programs]
+    command = ["build", *FLAGS, f"-ldflags={tool.stamped()}", "-o", f"{folder / 'bin'}{os.sep}", *packages]
+    try:
+        programs.follow("go", *command, cwd=tool.folder, env=env, log=log, on_line=_Reader(tell))
+        for program in tool.programs:
+            (folder / "bin" / program.built_as).rename(folder / "bin" / program.name)
+            for link in program.links:
+                (folder / "bin" / link).symlink_to(program.name)
+        if tool.shipped:
+            _copy(tool.shipped, folder / "bin", env)
+    except (ProgramFailed, OSError) as error:
+        raise BuildFailed(_why(tool, error, log)) from error
+    seconds = round(time.monotonic() - began, 1)
+    kept = {"tool": tool.name, "version": str(tool.version), "seconds": seconds}
+    (folder / "built.json").write_text(json.dumps(kept) + "\n", encoding="utf-8")
+
+
+def _environment(go: Path) -> Mapping[str, str]:
+    places = {"GOPATH": go, "GOCACHE": go / "build", "GOMODCACHE": go / "mod", "GOTMPDIR": go / "tmp"}
+    kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    return kept | ENVIRONMENT | {name: str(place) for name, place in places.items()}
+
+
+class _Reader:
+    """Turns what `go build -v` says into what a person wants to know."""
+
+    def __init__(self, tell: Tell) -> None:
+        """Begin with nothing done."""
+        self.tell = tell
+        self.downloaded = 0
+        self.compiled = 0
+
+    def __call__(self, line: str) -> None:
+        """Read one line."""
+        if line.startswith("go: downloading "):
+            self.downloaded += 1
+            self.tell(f"downloading modules ({self.downloaded})")
+        elif _is_package(line):
+            self.compiled += 1
+            self.tell(f"compiling ({self.compiled} packages)")
+
+
+def _is_package(line: str) -> bool:
+    return re.fullmatch(r"[\w.~/+-]+", line) is not None
+
+
+def _copy(shipped: Shipped, into: Path, env: Mapping[str, str]) -> None:
+    said = programs.run(
+        "go", "mod", "download", "-json", shipped.module, cwd=FOLDER / shipped.folder, env=env, timeout=600
+    )
+    copied = into / Path(shipped.file).name
+    shutil.copy(Path(json.loads(said.stdout)["Dir"]) / shipped.file, copied)
+    copied.chmod(0o755)
+
+
+def _why(tool: Tool, error: ProgramFailed | OSError, log: Path) -> str:
+    if isinstance(error, OSError):
+        return f"{tool.name}: not built: {error}"
+    lines = [line for line in error.output.splitlines() if not line.startswith("go: downloading ")]
+    telling = [line for line in lines if not _is_package(line)]
+    last = "\n".join(f"    {line}" for line in telling[-LAST_LINES:])
+    return f"{tool.name}: not built, go ended with exit code {error.exit_code}\n{last}\n    whole output: {log}"
+
+
+@contextmanager
+def _lock(file: Path, listener: Listener) -> Iterator[None]:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            listener.announce("another run builds it: waiting")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _remove(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        # A process that lost its parent may still write: what cannot be removed now goes with the next build.
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,187 @@
+"""Say for each thing that the project needs whether it is there, in which version, and what to do where it is not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import programs
+from errors import HomelabError
+from ops import building, toolchain
+from ops.pinned import TOOLS, Tool, Version
+from ops.show import coloured, elapsed, table
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PYTHON = (3, 11)
+GIT = Version(2, 30, 0)
+# Measured: all programs take 1.2 GB; building them from nothing 9 GB at most, which are given back afterwards.
+GIGABYTES_TO_KEEP_TOOLS = 1.5
+GIGABYTES_TO_BUILD_TOOLS = 10.0
+GIGABYTES_FOR_CHECKOUT = 2.0
+GIGABYTES_OF_MEMORY = 4.0
+PLUGINS = ("command", "kubernetes", "proxmoxve", "random", "talos", "tls")
+COLOUR = {"ok": "green", "missing": "red", "to be built": "yellow", "optional": "grey"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the project needs, or can use."""
+
+    thing: str
+    state: str
+    found: str
+    todo: str = ""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what can be asked for."""
+    parser.add_argument("--json", action="store_true", help="print the findings for machines")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look at everything, print it, and give 1 where something is missing."""
+    findings = list(examine())
+    missing = sum(finding.state == "missing" for finding in findings)
+    if options.json:
+        kept = {"ready": not missing, "findings": [asdict(finding) for finding in findings]}
+        print(json.dumps(kept, indent=2))
+    else:
+        print(as_table(findings))
+        print(verdict(findings))
+    return 1 if missing else 0
+
+
+def examine() -> Iterator[Finding]:
+    """Look at one thing after another; nothing is changed and nothing is asked of the network."""
+    here, missing = toolchain.locate(name for tool in TOOLS for name in tool.names)
+    yield python()
+    yield venv()
+    yield git()
+    yield go(missing)
+    for tool in TOOLS:
+        yield pinned_tool(tool, here, missing)
+    needed = GIGABYTES_TO_BUILD_TOOLS if missing else 0.0
+    yield disk("disk for tools", building.home(), needed + GIGABYTES_TO_KEEP_TOOLS * len(missing) / len(TOOLS))
+    yield disk("disk for checkout", CHECKOUT, GIGABYTES_FOR_CHECKOUT)
+    yield memory()
+    yield ports()
+    yield plugins()
+
+
+def python() -> Finding:
+    """Judge the Python that runs us."""
+    version = platform.python_version()
+    if tuple(map(int, platform.python_version_tuple()[:2])) < PYTHON:
+        return Finding("python", "missing", version, "install Python 3.11 or newer")
+    return Finding("python", "ok", version)
+
+
+def venv() -> Finding:
+    """Judge whether .venv is what requirements.txt says; the launcher keeps it so."""
+    wanted, made = CHECKOUT / "requirements.txt", CHECKOUT / ".venv" / ".homelab" / "requirements.txt"
+    if made.is_file() and made.read_bytes() == wanted.read_bytes():
+        return Finding("packages", "ok", "as in requirements.txt")
+    return Finding(
+        "packages", "missing", "not as in requirements.txt", "run any verb through ./homelab: it makes .venv"
+    )
+
+
+def git() -> Finding:
+    """Judge Git."""
+    if programs.find("git") is None:
+        return Finding("git", "missing", "", programs.WHERE_FROM["git"])
+    version = Version.read(programs.run("git", "--version").stdout)
+    if version is None or (version.major, version.minor) < (GIT.major, GIT.minor):
+        return Finding("git", "missing", str(version), f"{GIT} or newer; {programs.WHERE_FROM['git']}")
+    return Finding("git", "ok", str(version))
+
+
+def go(missing: Sequence[Tool]) -> Finding:
+    """Judge Go, which is needed only where something has to be built."""
+    try:
+        return Finding("go", "ok", building.check_go(missing or TOOLS))
+    except HomelabError as error:
+        if missing:
+            return Finding("go", "missing", "", str(error))
+        return Finding("go", "optional", "", "not needed: every tool is there")
+
+
+def pinned_tool(tool: Tool, here: toolchain.Toolchain, missing: Sequence[Tool]) -> Finding:
+    """Say where a tool is, or how long its build will take."""
+    if tool in missing:
+        todo = f"./homelab tools --only {tool.name}: about {elapsed(toolchain.estimate(tool))}"
+        return Finding(tool.name, "to be built", str(tool.version), todo)
+    place = here.places[tool.programs[0].name]
+    where = f"on the PATH: {place.file}" if place.origin is toolchain.Origin.PATH else "built"
+    return Finding(tool.name, "ok", f"{place.version}, {where}")
+
+
+def disk(thing: str, folder: Path, needed: float) -> Finding:
+    """Compare the free space around a folder with what will be written there."""
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(existing).free / 1e9
+    if free < needed:
+        return Finding(thing, "missing", f"{free:.1f} GB free", f"{needed:.1f} GB are needed at {folder}")
+    return Finding(thing, "ok", f"{free:.1f} GB free, {needed:.1f} GB needed")
+
+
+def memory() -> Finding:
+    """Compare this machine's memory with what a rehearsal takes."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    found = f"{total:.1f} GB"
+    if total < GIGABYTES_OF_MEMORY:
+        return Finding("memory", "missing", found, f"a rehearsal and the builds need {GIGABYTES_OF_MEMORY:.0f} GB")
+    return Finding("memory", "ok", found)
+
+
+def ports() -> Finding:
+    """Try whether a server can listen on loopback."""
+    try:
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 0))
+            server.listen()
+            with socket.create_connection(server.getsockname(), timeout=2):
+                return Finding("loopback ports", "ok", "127.0.0.1 can be bound and reached")
+    except OSError as error:
+        return Finding("loopback ports", "missing", str(error), "allow this user to listen on 127.0.0.1")
+
+
+def plugins() -> Finding:
+    """Say which official Pulumi plugins are installed; a rehearsal does without."""
+    folder = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "plugins"
+    there = [name for name in PLUGINS if any(folder.glob(f"resource-{name}-v*[0-9]"))]
+    lacking = [name for name in PLUGINS if name not in there]
+    if not lacking:
+        return Finding("pulumi plugins", "ok", ", ".join(there))
+    todo = f"a real `up` downloads {', '.join(lacking)}; rehearse has stand-ins"
+    return Finding("pulumi plugins", "optional", ", ".join(there) or "none installed", todo)
+
+
+def as_table(findings: Sequence[Finding]) -> str:
+    """Write the findings for people, the state in colour on a terminal."""
+    text = table(("thing", "state", "found", "what to do"), [(f.thing, f.state, f.found, f.todo) for f in findings])
+    head, *lines = text.splitlines()
+    painted = [
+        line.replace(finding.state, coloured(finding.state, COLOUR[finding.state]), 1)
+        for line, finding in zip(lines, findings, strict=True)
+    ]
+    return "\n".join([head, *painted])
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """End with one line that says whether the project can run."""
+    missing = [finding.thing for finding in findings if finding.state == "missing"]
+    if missing:
+        return coloured(f"not ready: {', '.join(missing)}", "red")
+    to_build = [tool for tool in TOOLS if any(f.thing == tool.name and f.state == "to be built" for f in findings)]
+    if to_build:
+        seconds = sum(toolchain.estimate(tool) for tool in to_build)
+        return coloured(f"ready; {len(to_build)} tools are built when first needed, about {elapsed(seconds)}", "green")
+    return coloured("ready", "green")

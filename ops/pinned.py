@@ -1,0 +1,287 @@
+"""The pinned programs: which package of which Go module each comes from, and which other versions would do as well.
+
+A version is written once, in `tools/<folder>/go.mod`; what flows out of here is that version, the flags that stamp it
+into the program (a program that cannot say its version is refused by those that ask), a judgement on the versions that
+people have on their PATH, and the time that a build takes. `ops.toolchain` finds or builds by this table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cache
+from pathlib import Path
+
+from errors import Bug
+
+FOLDER = Path(__file__).resolve().parent.parent / "tools"
+UNFINISHED = ("alpha", "beta", "rc", "dev")
+
+
+class Accept(Enum):
+    """Which versions on the PATH take the place of ours, by what the program's own project promises."""
+
+    SAME_MINOR = "the same minor version"
+    ONE_MINOR_AWAY = "at most one minor version away"
+    NEWER_IN_MAJOR = "ours or newer within the major version"
+    NOTHING = "our own build only"
+
+
+@dataclass(frozen=True)
+class Version:
+    """Three numbers that can be compared; what is unfinished never takes the place of a release."""
+
+    major: int
+    minor: int
+    patch: int
+    unfinished: bool = False
+
+    @classmethod
+    def read(cls, text: str) -> Version | None:
+        """Take the first version out of what a program says about itself."""
+        found = re.search(r"(?<![\w.])v?(\d+)\.(\d+)\.(\d+)(?:-(\w+))?", text)
+        if found is None:
+            return None
+        major, minor, patch = (int(found[group]) for group in (1, 2, 3))
+        return cls(major, minor, patch, (found[4] or "").startswith(UNFINISHED))
+
+    def __str__(self) -> str:
+        """Write it as people do."""
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+
+@dataclass(frozen=True)
+class Program:
+    """One executable: the package it is built from and the arguments that make it say its version."""
+
+    name: str
+    package: str
+    ask: tuple[str, ...] = ("version",)
+    links: tuple[str, ...] = ()
+    asks_for_it: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names that it answers to."""
+        return (self.name, *self.links)
+
+    @property
+    def built_as(self) -> str:
+        """The name that Go gives it: the last part of the package that is no major version."""
+        parts = [part for part in self.package.split("/") if not re.fullmatch(r"v\d+", part)]
+        return parts[-1]
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A file of a module that has to lie beside the programs; the version is the one in another tool's go.mod."""
+
+    file: str
+    module: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class Tool:
+    """What is built in one go: its folder under tools/, the module that gives the version, and its programs."""
+
+    name: str
+    module: str
+    programs: tuple[Program, ...]
+    seconds: float
+    accept: Accept = Accept.SAME_MINOR
+    stamps: Mapping[str, str] = field(default_factory=dict)
+    shipped: Shipped | None = None
+    folder_name: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Where its go.mod and go.sum lie."""
+        return FOLDER / (self.folder_name or self.name)
+
+    @property
+    def version(self) -> Version:
+        """The pinned version."""
+        return pinned(self.folder, self.module)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All programs that a build of it gives."""
+        return tuple(name for program in self.programs for name in program.names)
+
+    def takes(self, version: Version | None) -> bool:
+        """Whether a version from the PATH does as well as ours."""
+        return version is not None and compatible(self.accept, self.version, version)
+
+    def stamped(self) -> str:
+        """Give the linker's flags: no debug tables, and the version where the program looks for it."""
+        server = pinned(FOLDER / "kubernetes", "k8s.io/kubernetes")
+        words = {"version": self.version, "major": self.version.major, "minor": self.version.minor}
+        words |= {"kubernetes_major": server.major, "kubernetes_minor": server.minor}
+        stamps = [f"-X={variable}={text.format(**words)}" for variable, text in self.stamps.items()]
+        return " ".join(["-s", "-w", *stamps])
+
+
+def compatible(accept: Accept, ours: Version, theirs: Version) -> bool:
+    """Judge a version that is not ours."""
+    if theirs.unfinished or theirs.major != ours.major:
+        return False
+    if accept is Accept.SAME_MINOR:
+        return theirs.minor == ours.minor
+    if accept is Accept.ONE_MINOR_AWAY:
+        return abs(theirs.minor - ours.minor) <= 1
+    if accept is Accept.NEWER_IN_MAJOR:
+        return (theirs.minor, theirs.patch) >= (ours.minor, ours.patch)
+    return False
+
+
+@cache
+def pinned(folder: Path, module: str) -> Version:
+    """Read a module's version from a go.mod."""
+    text = (folder / "go.mod").read_text(encoding="utf-8")
+    found = re.search(rf"^\s*(?:require\s+)?{re.escape(module)}\s+(v\S+)", text, re.MULTILINE)
+    version = Version.read(found[1]) if found else None
+    if version is None:
+        raise Bug(f"{folder / 'go.mod'}: {module}: not required there; the table in ops/pinned.py names it")
+    return version
+
+
+@cache
+def needed_go(folder: Path) -> tuple[int, ...]:
+    """Read from a go.mod which Go it asks for."""
+    found = re.search(r"^go\s+([\d.]+)", (folder / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)
+    return tuple(int(part) for part in found[1].split(".")) if found else ()
+
+
+K8S = "k8s.io/kubernetes"
+K8S_STAMPS = {
+    "k8s.io/component-base/version.gitVersion": "v{version}",
+    "k8s.io/component-base/version.gitMajor": "{major}",
+    "k8s.io/component-base/version.gitMinor": "{minor}",
+}
+HELM_STAMPS = {
+    "helm.sh/helm/v3/internal/version.version": "v{version}",
+    # Without these helm takes itself for one of Kubernetes 1.20, and real charts refuse to render.
+    "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor": "{kubernetes_major}",
+    "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor": "{kubernetes_minor}",
+    "helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor": "{kubernetes_major}",
+    "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor": "{kubernetes_minor}",
+}
+PULUMI_SDK = "github.com/pulumi/pulumi/sdk/v3"
+ARGOCD = "github.com/argoproj/argo-cd/v3"
+ARGOCD_ROLES = (
+    "argocd-server",
+    "argocd-repo-server",
+    "argocd-application-controller",
+    "argocd-applicationset-controller",
+)
+
+# Seconds: cold builds, one after another, on two cores; what is quick and used by most verbs comes first.
+TOOLS = (
+    Tool(
+        "kustomize",
+        "sigs.k8s.io/kustomize/kustomize/v5",
+        (Program("kustomize", "sigs.k8s.io/kustomize/kustomize/v5"),),
+        seconds=45,
+    ),
+    Tool(
+        "helm",
+        "helm.sh/helm/v3",
+        (Program("helm", "helm.sh/helm/v3/cmd/helm", ask=("version", "--short")),),
+        seconds=99,
+        accept=Accept.NEWER_IN_MAJOR,
+        stamps=HELM_STAMPS,
+    ),
+    Tool(
+        "kubeconform",
+        "github.com/yannh/kubeconform",
+        (Program("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", ask=("-v",)),),
+        seconds=3,
+        stamps={"main.version": "v{version}"},
+    ),
+    Tool(
+        "pulumi",
+        "github.com/pulumi/pulumi/pkg/v3",
+        (Program("pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"),),
+        seconds=245,
+        accept=Accept.NEWER_IN_MAJOR,
+        # The Automation API cannot read the version of an engine that has none stamped.
+        stamps={f"{PULUMI_SDK}/go/common/version.Version": "v{version}"},
+    ),
+    Tool(
+        "pulumi-language-python",
+        PULUMI_SDK,
+        # It has no way to say its version: one that lies beside an engine was shipped with it.
+        (Program("pulumi-language-python", f"{PULUMI_SDK}/python/cmd/pulumi-language-python", asks_for_it="pulumi"),),
+        seconds=27,
+        accept=Accept.NEWER_IN_MAJOR,
+        shipped=Shipped("python/cmd/pulumi-language-python-exec", PULUMI_SDK, "pulumi"),
+    ),
+    Tool(
+        "talosctl",
+        "github.com/siderolabs/talos",
+        (Program("talosctl", "github.com/siderolabs/talos/cmd/talosctl", ask=("version", "--client", "--short")),),
+        seconds=228,
+    ),
+    Tool(
+        "kubectl",
+        K8S,
+        (Program("kubectl", f"{K8S}/cmd/kubectl", ask=("version", "--client")),),
+        seconds=90,
+        accept=Accept.ONE_MINOR_AWAY,
+        stamps=K8S_STAMPS,
+        folder_name="kubernetes",
+    ),
+    Tool(
+        "kubernetes",
+        K8S,
+        (
+            Program("kube-apiserver", f"{K8S}/cmd/kube-apiserver", ask=("--version",)),
+            Program("kube-controller-manager", f"{K8S}/cmd/kube-controller-manager", ask=("--version",)),
+            Program("kube-scheduler", f"{K8S}/cmd/kube-scheduler", ask=("--version",)),
+        ),
+        seconds=390,
+        stamps=K8S_STAMPS,
+    ),
+    Tool(
+        "etcd",
+        "go.etcd.io/etcd/server/v3",
+        (
+            Program("etcd", "go.etcd.io/etcd/server/v3", ask=("--version",)),
+            Program("etcdctl", "go.etcd.io/etcd/etcdctl/v3"),
+            Program("etcdutl", "go.etcd.io/etcd/etcdutl/v3"),
+        ),
+        seconds=37,
+    ),
+    Tool(
+        "kwok",
+        "sigs.k8s.io/kwok",
+        (Program("kwok", "sigs.k8s.io/kwok/cmd/kwok", ask=("--version",)),),
+        seconds=93,
+    ),
+    Tool(
+        "argocd",
+        ARGOCD,
+        # One program that plays the part whose name it is called by.
+        (Program("argocd", f"{ARGOCD}/cmd", ask=("version", "--client", "--short"), links=ARGOCD_ROLES),),
+        seconds=313,
+        stamps={f"{ARGOCD}/common.version": "{version}"},
+    ),
+    Tool(
+        "controller-gen",
+        "sigs.k8s.io/controller-tools",
+        (Program("controller-gen", "sigs.k8s.io/controller-tools/cmd/controller-gen", ask=("--version",)),),
+        seconds=23,
+    ),
+    Tool(
+        "redis",
+        "github.com/alicebob/miniredis/v2",
+        (Program("miniredis", "homelab/tools/redis"),),
+        seconds=6,
+        accept=Accept.NOTHING,
+    ),
+)
+
+BY_PROGRAM = {name: tool for tool in TOOLS for name in tool.names}

@@ -1,0 +1,185 @@
+"""The pinned programs, found or built: what a verb needs, when it first needs it, and nothing else.
+
+    tools = ensure(("kustomize", "helm"))
+    programs.run("kustomize", "build", folder, env=tools.env())
+
+What flows in are names of programs; what flows out is where each is and an environment whose PATH finds it. A program
+on the PATH is taken if its version does as well as ours (`ops.pinned` judges), else the build in the user's cache, else
+it is built there (`ops.building`). With everything in place this costs some stats and two small files read per tool:
+what a program on the PATH said about its version is remembered until the file changes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import programs
+from errors import Bug, BuildFailed, HomelabError
+from ops import building
+from ops.pinned import BY_PROGRAM, TOOLS, Program, Tool, Version
+from ops.progress import Progress
+
+# What a program must not do while it says its version.
+QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "1"}
+
+
+class Origin(Enum):
+    """Where a program comes from."""
+
+    PATH = "PATH"
+    CACHE = "cache"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one program is and which version it has."""
+
+    program: str
+    file: Path
+    version: Version
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """Programs that are there."""
+
+    places: Mapping[str, Place]
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that have to come first on the PATH."""
+        ours = (place.file.parent for place in self.places.values() if place.origin is Origin.CACHE)
+        return tuple(dict.fromkeys(ours))
+
+    def env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Give an environment (by default our own) in which these programs are found by their bare names."""
+        kept = dict(os.environ if base is None else base)
+        inherited = [kept["PATH"]] if kept.get("PATH") else []
+        return kept | {"PATH": os.pathsep.join([*map(str, self.folders), *inherited])}
+
+
+def ensure(names: Iterable[str]) -> Toolchain:
+    """Find these programs, build what is missing, and say where they are."""
+    wanted = tuple(names)
+    here, missing = locate(wanted)
+    if missing:
+        _build(missing)
+        here, missing = locate(wanted)
+    if missing:
+        raise Bug(f"built and yet not there: {', '.join(tool.name for tool in missing)}")
+    return here
+
+
+def locate(names: Iterable[str]) -> tuple[Toolchain, tuple[Tool, ...]]:
+    """Say where these programs are, and which tools would have to be built for the others."""
+    by_tool: dict[str, list[str]] = {}
+    for name in names:
+        if name not in BY_PROGRAM:
+            raise Bug(f"{name}: no pinned program; ops/pinned.py names them")
+        by_tool.setdefault(BY_PROGRAM[name].name, []).append(name)
+    places: dict[str, Place] = {}
+    missing: list[Tool] = []
+    for tool in TOOLS:
+        asked = by_tool.get(tool.name, [])
+        # A tool is taken whole from one place: its folder in the cache would shadow the PATH anyway.
+        found = on_path(tool, asked) or in_cache(tool, asked)
+        places |= found
+        if asked and not found:
+            missing.append(tool)
+    return Toolchain(places), tuple(missing)
+
+
+def on_path(tool: Tool, names: Iterable[str]) -> dict[str, Place]:
+    """Find all these programs of a tool on the PATH in versions that will do, or none."""
+    places: dict[str, Place] = {}
+    for name in names:
+        file = programs.find(name)
+        version = version_of(file, name) if file else None
+        judge = BY_PROGRAM[_program(tool, name).asks_for_it or name]
+        if file is None or version is None or not judge.takes(version):
+            return {}
+        places[name] = Place(name, file, version, Origin.PATH)
+    return places
+
+
+def in_cache(tool: Tool, names: Iterable[str]) -> dict[str, Place]:
+    """Find these programs of a tool in the cache; a folder that exists is complete."""
+    folder = building.built_folder(tool)
+    if not folder.is_dir():
+        return {}
+    return {name: Place(name, folder / "bin" / name, tool.version, Origin.CACHE) for name in names}
+
+
+def version_of(file: Path, name: str) -> Version | None:
+    """Ask a program on the PATH for its version, once for as long as its file stays the same."""
+    program = _program(BY_PROGRAM[name], name)
+    asked = file.parent / (program.asks_for_it or name)
+    try:
+        about = asked.stat()
+    except OSError:
+        return None
+    state = [about.st_mtime_ns, about.st_size]
+    remembered = _remembered()
+    if (known := remembered.get(str(asked))) and known[:2] == state:
+        said = str(known[2])
+    else:
+        ask = _program(BY_PROGRAM[asked.name], asked.name).ask
+        said = _said(asked, ask)
+        _remember({**remembered, str(asked): [*state, said]})
+    return Version.read(said)
+
+
+def _said(file: Path, ask: tuple[str, ...]) -> str:
+    try:
+        finished = programs.run(str(file), *ask, env={**os.environ, **QUIET}, timeout=20)
+    except (HomelabError, OSError):
+        return ""
+    version = Version.read(finished.stdout) or Version.read(finished.stderr)
+    suffix = "-dev" if version and version.unfinished else ""
+    return f"{version}{suffix}" if version else ""
+
+
+def _remembered() -> dict[str, list[int | str]]:
+    try:
+        kept: dict[str, list[int | str]] = json.loads((building.home() / "said.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return kept
+
+
+def _remember(said: Mapping[str, list[int | str]]) -> None:
+    building.home().mkdir(parents=True, exist_ok=True)
+    fresh = building.home() / f".said-{os.getpid()}.json"
+    fresh.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    fresh.replace(building.home() / "said.json")
+
+
+def _program(tool: Tool, name: str) -> Program:
+    return next(program for program in tool.programs if name in program.names)
+
+
+def _build(missing: tuple[Tool, ...]) -> None:
+    building.check_go(missing)
+    failures: list[str] = []
+    with Progress({tool.name: estimate(tool) for tool in missing}) as progress, building.go_cache(progress.note) as go:
+        # One after another: two at once were measured not to be faster, one build keeps all cores busy.
+        for tool in missing:
+            with progress.step(tool.name) as step:
+                try:
+                    building.build(tool, go, step)
+                except BuildFailed as error:
+                    step.fail("not built")
+                    failures.append(str(error))
+        if failures:
+            raise BuildFailed("\n".join(failures))
+
+
+def estimate(tool: Tool) -> float:
+    """How long a build will take here: the table's seconds were measured on two cores."""
+    return tool.seconds * 2 / min(os.cpu_count() or 2, 8)

@@ -1,0 +1,128 @@
+"""What the doctor says about machines that have, and that lack."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from ops import __main__ as door
+from ops import building, doctor, pinned
+from ops.pinned import TOOLS
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine whose PATH is one folder and whose cache is empty."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program(folder, "git", "git version 2.39.5")
+    program(folder, "go", "go1.26.8")
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "pulumi"))
+    monkeypatch.setattr(doctor, "CHECKOUT", checkout(tmp_path / "checkout"))
+    Usage = namedtuple("Usage", "total used free")  # noqa: PYI024 # the standard library's own answer is one
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(100 * 10**9, 0, 100 * 10**9))
+    return folder
+
+
+def program(folder: Path, name: str, says: str) -> None:
+    """Put a program on the PATH that says one thing whatever it is asked."""
+    (folder / name).write_text(f"#!/bin/sh\necho '{says}'\n", encoding="utf-8")
+    (folder / name).chmod(0o755)
+
+
+def checkout(folder: Path) -> Path:
+    """Make a checkout whose .venv is as its requirements."""
+    (folder / ".venv" / ".homelab").mkdir(parents=True)
+    for file in (folder / "requirements.txt", folder / ".venv" / ".homelab" / "requirements.txt"):
+        file.write_text("one==1\n", encoding="utf-8")
+    return folder
+
+
+def examined(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, doctor.Finding]]:
+    """Run the verb and read what it tells machines."""
+    code = door.main(["doctor", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["ready"] is (code == 0)
+    return code, {each["thing"]: doctor.Finding(**each) for each in told["findings"]}
+
+
+def test_a_machine_with_python_git_and_go_can_run_the_project(
+    machine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, found = examined(capsys)
+    assert code == 0
+    for thing, version in {"git": "2.39.5", "go": "1.26.8", "packages": "as in requirements.txt"}.items():
+        assert (found[thing].state, found[thing].found) == ("ok", version)
+    assert {found[tool.name].state for tool in TOOLS} == {"to be built"}
+    assert found["kubernetes"].todo.startswith("./homelab tools --only kubernetes: about ")
+    assert found["loopback ports"].state == "ok"
+
+
+def test_the_last_line_says_how_long_the_builds_will_take(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert door.main(["doctor"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"ready; {len(TOOLS)} tools are built when first needed, about ")
+
+
+def test_a_tool_on_the_path_and_one_in_the_cache_are_there(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program(machine, "helm", "v3.99.0")
+    building.built_folder(pinned.BY_PROGRAM["kwok"]).mkdir(parents=True)
+    _, found = examined(capsys)
+    assert (found["helm"].state, found["helm"].found) == ("ok", f"3.99.0, on the PATH: {machine / 'helm'}")
+    assert (found["kwok"].state, found["kwok"].found) == ("ok", "0.8.0, built")
+
+
+def test_a_missing_go_is_told_with_the_way_to_get_it(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (machine / "go").unlink()
+    code, found = examined(capsys)
+    assert (code, found["go"].state) == (1, "missing")
+    assert "brew install go" in found["go"].todo
+    assert door.main(["doctor"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "not ready: go"
+
+
+def test_go_is_not_needed_where_every_tool_is_there(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (machine / "go").unlink()
+    for tool in TOOLS:
+        building.built_folder(tool).mkdir(parents=True)
+    code, found = examined(capsys)
+    assert (code, found["go"].state) == (0, "optional")
+
+
+def test_an_old_git_is_not_enough(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program(machine, "git", "git version 2.20.1 (Apple Git-117)")
+    code, found = examined(capsys)
+    assert (code, found["git"].state, found["git"].found) == (1, "missing", "2.20.1")
+
+
+def test_packages_that_are_not_as_pinned_are_missing(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (doctor.CHECKOUT / "requirements.txt").write_text("one==2\n", encoding="utf-8")
+    code, found = examined(capsys)
+    assert (code, found["packages"].state) == (1, "missing")
+
+
+def test_too_little_disk_says_how_much_is_needed_and_where(
+    machine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Usage = namedtuple("Usage", "total used free")  # noqa: PYI024 # the standard library's own answer is one
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(10**10, 10**10, 3 * 10**9))
+    code, found = examined(capsys)
+    assert code == 1
+    assert found["disk for tools"].found == "3.0 GB free"
+    assert found["disk for tools"].todo.endswith(f"GB are needed at {building.home()}")
+    assert found["disk for checkout"].state == "ok"
+
+
+def test_official_plugins_are_told_and_never_required(
+    machine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pulumi" / "plugins" / "resource-kubernetes-v4.34.2").mkdir(parents=True)
+    code, found = examined(capsys)
+    assert (code, found["pulumi plugins"].state, found["pulumi plugins"].found) == (0, "optional", "kubernetes")
+    assert "proxmoxve" in found["pulumi plugins"].todo

@@ -1,0 +1,456 @@
+"""Finding and building tools, with a `go` that only writes down what it was asked and leaves small scripts behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import programs
+from errors import Bug, BuildFailed, MachineNotReady
+from ops import __main__ as door
+from ops import building, pinned, toolchain
+from ops.pinned import TOOLS, Accept, Version, compatible
+from ops.progress import Progress
+
+# programs.follow leaves the closing of its pipe to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+GO = r"""#!/bin/sh
+echo "$*" >>"$PLAY/calls"
+case $1 in
+    env) cat "$PLAY/goversion"; exit ;;
+    mod) echo "{\"Dir\": \"$PLAY/module\"}"; exit ;;
+esac
+env >"$PLAY/env"
+echo "go: downloading example.com/m v1.0.0" >&2
+if [ -e "$PLAY/broken" ] && grep -q "$(cat "$PLAY/broken")" <<END
+$*
+END
+then
+    printf '%s\n' "example.com/fine" "# example.com/broken" "./a.go:3:2: undefined: x" "example.com/other" >&2
+    exit 1
+fi
+while [ "$1" != -o ]; do shift; done
+into=$2
+shift 2
+echo $$ >"$PLAY/building"
+while [ -e "$PLAY/hang" ]; do sleep 0.05; done
+for package; do
+    case $package in */v[0-9]) package=${package%/*} ;; esac
+    printf '#!/bin/sh\necho v9.9.9\n' >"$into/${package##*/}"
+    chmod +x "$into/${package##*/}"
+    echo "$package" >&2
+done
+"""
+
+
+@dataclass(frozen=True)
+class Play:
+    """A machine with a cache of its own and a PATH that has the fake go and what a shell script needs."""
+
+    folder: Path
+    bin: Path
+    cache: Path
+
+    def calls(self, verb: str = "build") -> list[str]:
+        """Tell what go was asked."""
+        file = self.folder / "calls"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        return [line for line in lines if line.startswith(verb)]
+
+    def program(self, name: str, says: str) -> Path:
+        """Put a program on the PATH that counts its calls and says something."""
+        file = self.bin / name
+        file.write_text(f"#!/bin/sh\necho call >>{self.folder}/{name}-calls\n{says}\n", encoding="utf-8")
+        file.chmod(0o755)
+        return file
+
+    def half_built(self) -> list[Path]:
+        """Tell what lies in the cache and is not complete."""
+        return sorted(self.cache.glob("homelab/tools/.building-*"))
+
+    def tools(self, *arguments: str) -> subprocess.Popen[str]:
+        """Run `./homelab tools` beside us."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "ops", "tools", *arguments],
+            cwd=CHECKOUT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture
+def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
+    made = Play(tmp_path, tmp_path / "bin", tmp_path / "cache")
+    made.bin.mkdir()
+    (tmp_path / "goversion").write_text("go1.26.8\n", encoding="utf-8")
+    script = tmp_path / "module" / "python" / "cmd" / "pulumi-language-python-exec"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/usr/bin/env python3\n", encoding="utf-8")
+    (made.bin / "go").write_text(GO, encoding="utf-8")
+    (made.bin / "go").chmod(0o755)
+    for needed in ("sh", "cat", "env", "grep", "sleep", "chmod"):
+        (made.bin / needed).symlink_to(shutil.which(needed) or needed)
+    monkeypatch.setenv("PATH", str(made.bin))
+    monkeypatch.setenv("PLAY", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(made.cache))
+    yield made
+    (tmp_path / "hang").unlink(missing_ok=True)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait for what another process does."""
+    until = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < until, "it did not come"
+        time.sleep(0.02)
+
+
+def alive(process: int) -> bool:
+    """Whether a process still runs."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+
+
+def test_a_missing_tool_is_built_and_found_by_its_bare_name(play: Play) -> None:
+    tools = toolchain.ensure(("kubeconform",))
+    assert programs.find("kubeconform") is None
+    assert programs.run("kubeconform", env=tools.env()).stdout == "v9.9.9\n"
+    assert tools.env()["PATH"].endswith(f"{os.pathsep}{play.bin}")
+    assert tools.places["kubeconform"].version == Version(0, 8, 0)
+
+
+def test_a_build_that_is_there_is_used_without_asking_go(play: Play) -> None:
+    first = toolchain.ensure(("kubeconform", "miniredis"))
+    calls = play.calls("")
+    assert toolchain.ensure(("kubeconform", "miniredis")) == first
+    assert play.calls("") == calls
+
+
+def test_only_what_is_asked_for_is_built(play: Play) -> None:
+    toolchain.ensure(("kubectl",))
+    assert ["kubectl" in call for call in play.calls()] == [True]
+    assert "kube-apiserver" not in play.calls()[0]
+
+
+def test_the_build_gets_the_stamps_and_an_environment_of_its_own(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOPROXY", "file:///a/mirror")
+    monkeypatch.setenv("GOARCH", "riscv64")
+    toolchain.ensure(("helm",))
+    assert "-X=helm.sh/helm/v3/internal/version.version=v3.22.0" in play.calls()[0]
+    assert "-X=helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=36" in play.calls()[0]
+    env = dict(line.partition("=")[::2] for line in (play.folder / "env").read_text(encoding="utf-8").splitlines())
+    assert env["GOPROXY"] == "file:///a/mirror"
+    assert "GOARCH" not in env
+    assert env["GOTOOLCHAIN"] == "local"
+    assert env["GOFLAGS"].startswith("-mod=readonly")
+    assert {Path(env[name]).parent for name in ("GOCACHE", "GOMODCACHE", "GOTMPDIR")} == {play.cache / "homelab/go"}
+
+
+def test_programs_get_the_names_that_they_are_called_by(play: Play) -> None:
+    tools = toolchain.ensure(("etcd", "etcdutl", "argocd-repo-server", "pulumi-language-python"))
+    env = tools.env()
+    for name in ("etcd", "etcdctl", "etcdutl", "argocd", "argocd-server", "argocd-applicationset-controller"):
+        assert programs.find(name, env) is not None, name
+    beside = tools.places["pulumi-language-python"].file.with_name("pulumi-language-python-exec")
+    assert os.access(beside, os.X_OK)
+
+
+def test_a_failed_build_shows_the_compilers_last_lines_and_the_logs_place(play: Play) -> None:
+    (play.folder / "broken").write_text("kustomize", encoding="utf-8")
+    with pytest.raises(BuildFailed) as refused:
+        toolchain.ensure(("kustomize", "kubeconform"))
+    log = play.cache / "homelab" / "logs" / "kustomize.log"
+    assert str(refused.value).splitlines() == [
+        "kustomize: not built, go ended with exit code 1",
+        "    # example.com/broken",
+        "    ./a.go:3:2: undefined: x",
+        f"    whole output: {log}",
+    ]
+    assert "example.com/fine" in log.read_text(encoding="utf-8")
+    assert play.half_built() == []
+    assert toolchain.locate(("kubeconform",))[1] == (), "one failure does not keep the others from being built"
+
+
+def test_gos_caches_stay_after_a_failure_and_go_when_all_is_built(play: Play) -> None:
+    (play.folder / "broken").write_text("kustomize", encoding="utf-8")
+    with pytest.raises(BuildFailed):
+        toolchain.ensure(("kustomize",))
+    assert (play.cache / "homelab" / "go").is_dir()
+    (play.folder / "broken").unlink()
+    toolchain.ensure(("kustomize",))
+    assert not (play.cache / "homelab" / "go").exists()
+
+
+def test_gos_caches_stay_while_another_run_builds_with_them(play: Play) -> None:
+    with building.go_cache(lambda text: None):
+        toolchain.ensure(("kubeconform",))
+        assert (play.cache / "homelab" / "go").is_dir()
+    assert not (play.cache / "homelab" / "go").exists()
+
+
+def test_a_killed_run_leaves_nothing_half_and_the_next_one_builds(play: Play) -> None:
+    (play.folder / "hang").touch()
+    killed = play.tools("--only", "kubeconform")
+    wait_for((play.folder / "building").exists)
+    killed.kill()
+    killed.communicate()
+    assert len(play.half_built()) == 1
+    assert toolchain.locate(("kubeconform",))[1], "what is half is not taken for a build"
+    orphan = int((play.folder / "building").read_text(encoding="utf-8"))
+    os.kill(orphan, signal.SIGKILL)
+    (play.folder / "hang").unlink()
+    toolchain.ensure(("kubeconform",))
+    assert play.half_built() == []
+
+
+def test_ctrl_c_ends_the_compiler_and_leaves_nothing_half(play: Play) -> None:
+    (play.folder / "hang").touch()
+    run = play.tools("--only", "kubeconform,redis")
+    wait_for((play.folder / "building").exists)
+    run.send_signal(signal.SIGINT)
+    _, stderr = run.communicate(timeout=10)
+    assert run.returncode == 130
+    assert "kubeconform: interrupted" in stderr
+    assert "run the same command again" in stderr
+    assert play.half_built() == []
+    compiler = int((play.folder / "building").read_text(encoding="utf-8"))
+    wait_for(lambda: not alive(compiler))
+
+
+def test_two_simultaneous_runs_build_once(play: Play) -> None:
+    (play.folder / "hang").touch()
+    first = play.tools("--only", "kubeconform")
+    wait_for((play.folder / "building").exists)
+    second = play.tools("--only", "kubeconform")
+    wait_for(lambda: len(play.calls("env")) == 2)
+    time.sleep(0.3)
+    (play.folder / "hang").unlink()
+    outputs = [run.communicate(timeout=10) for run in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], outputs
+    assert len(play.calls()) == 1
+    assert "another run builds it: waiting" in outputs[1][1]
+    assert not (play.cache / "homelab" / "go").exists()
+
+
+@pytest.mark.parametrize(
+    ("says", "version"),
+    [
+        ("Client Version: v1.32.4-dispatcher\nKustomize Version: v5.5.0", Version(1, 32, 4)),
+        ("kwok version v0.8.0 go1.26.8 (linux/amd64)", Version(0, 8, 0)),
+        ("etcd Version: 3.7.3\nGit SHA: x", Version(3, 7, 3)),
+        ("v3.22.0+g1a2b3c", Version(3, 22, 0)),
+        ("argocd: v3.2.11", Version(3, 2, 11)),
+        ("Kubernetes v1.37.0-beta.1", Version(1, 37, 0, unfinished=True)),
+        ("development", None),
+    ],
+)
+def test_a_version_is_read_from_what_a_program_says(says: str, version: Version | None) -> None:
+    assert Version.read(says) == version
+
+
+@pytest.mark.parametrize(
+    ("accept", "theirs", "good"),
+    [
+        (Accept.SAME_MINOR, "3.22.9", True),
+        (Accept.SAME_MINOR, "3.23.0", False),
+        (Accept.SAME_MINOR, "3.21.4", False),
+        (Accept.ONE_MINOR_AWAY, "3.21.0", True),
+        (Accept.ONE_MINOR_AWAY, "3.23.7", True),
+        (Accept.ONE_MINOR_AWAY, "3.24.0", False),
+        (Accept.NEWER_IN_MAJOR, "3.22.4", True),
+        (Accept.NEWER_IN_MAJOR, "3.30.0", True),
+        (Accept.NEWER_IN_MAJOR, "3.22.3", False),
+        (Accept.NEWER_IN_MAJOR, "4.0.0", False),
+        (Accept.NEWER_IN_MAJOR, "3.30.0-rc.1", False),
+        (Accept.NOTHING, "3.22.4", False),
+    ],
+)
+def test_another_version_is_judged_by_what_its_project_promises(accept: Accept, theirs: str, good: bool) -> None:
+    version = Version.read(theirs)
+    assert version is not None
+    assert compatible(accept, Version(3, 22, 4), version) is good
+
+
+def test_a_compatible_program_on_the_path_is_taken_and_asked_once(play: Play) -> None:
+    file = play.program("helm", "echo v3.99.1+g123")
+    tools = toolchain.ensure(("helm",))
+    assert (tools.places["helm"].file, str(tools.places["helm"].version)) == (file, "3.99.1")
+    assert tools.folders == ()
+    toolchain.ensure(("helm",))
+    assert (play.folder / "helm-calls").read_text(encoding="utf-8") == "call\n"
+    assert play.calls("") == []
+
+
+def test_a_program_that_changed_is_asked_again(play: Play) -> None:
+    play.program("helm", "echo v3.99.1")
+    toolchain.ensure(("helm",))
+    play.program("helm", "echo v4.0.0 # the next major")
+    assert toolchain.ensure(("helm",)).places["helm"].origin is toolchain.Origin.CACHE
+
+
+@pytest.mark.parametrize("says", ["echo v4.0.0", "echo no idea", "echo v3.99.0; exit 1", "echo v3.99.0-rc.1"])
+def test_a_program_that_will_not_do_is_hidden_by_our_build(play: Play, says: str) -> None:
+    play.program("helm", says)
+    tools = toolchain.ensure(("helm",))
+    assert programs.run("helm", env=tools.env()).stdout == "v9.9.9\n"
+
+
+def test_a_language_host_counts_only_beside_a_compatible_engine(play: Play) -> None:
+    play.program("pulumi-language-python", "exit 1")
+    assert toolchain.on_path(pinned.BY_PROGRAM["pulumi-language-python"], ["pulumi-language-python"]) == {}
+    play.program("pulumi", "echo v3.100.0")
+    assert toolchain.on_path(pinned.BY_PROGRAM["pulumi-language-python"], ["pulumi-language-python"]) == {}
+    play.program("pulumi", "echo v3.260.0 # newer")
+    tools = toolchain.ensure(("pulumi", "pulumi-language-python"))
+    assert {place.origin for place in tools.places.values()} == {toolchain.Origin.PATH}
+
+
+def test_a_missing_go_is_one_line_that_says_what_it_is_for_and_how_to_get_it(play: Play) -> None:
+    (play.bin / "go").unlink()
+    with pytest.raises(MachineNotReady, match=r"^go: not on the PATH, Go 1\.26 .* builds kubeconform; install Go.*$"):
+        toolchain.ensure(("kubeconform",))
+
+
+def test_a_go_that_is_too_old_is_refused_by_what_the_tool_asks_for(play: Play) -> None:
+    (play.folder / "goversion").write_text("go1.26.0\n", encoding="utf-8")
+    toolchain.ensure(("kubeconform",))
+    with pytest.raises(MachineNotReady, match=r"^go: 1\.26\.0 is too old, 1\.26\.1 or newer builds talosctl"):
+        toolchain.ensure(("talosctl",))
+
+
+def test_a_name_that_no_tool_has_is_our_own_mistake() -> None:
+    with pytest.raises(Bug, match="kubecuttle"):
+        toolchain.ensure(("kubecuttle",))
+
+
+def test_a_build_is_known_by_the_content_of_its_pins_and_by_nothing_else(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = play.folder / "another checkout" / "tools"
+    shutil.copytree(pinned.FOLDER, copied)
+    kubeconform, helm = pinned.BY_PROGRAM["kubeconform"], pinned.BY_PROGRAM["helm"]
+    before = building.built_folder(kubeconform), building.built_folder(helm)
+    monkeypatch.setattr(pinned, "FOLDER", copied)
+    assert (building.built_folder(kubeconform), building.built_folder(helm)) == before
+    with (copied / "kubeconform" / "go.sum").open("a", encoding="utf-8") as sums:
+        sums.write("\n")
+    assert building.built_folder(kubeconform) != before[0]
+    assert building.built_folder(helm) == before[1]
+
+
+def test_every_program_is_required_as_a_tool_by_its_go_mod() -> None:
+    for tool in TOOLS:
+        required = (tool.folder / "go.mod").read_text(encoding="utf-8")
+        for program in tool.programs:
+            own = (tool.folder / "main.go").exists()
+            assert own or re.search(rf"^(tool )?\s*{re.escape(program.package)}$", required, re.MULTILINE), program.name
+        assert tool.version.major >= 0
+
+
+def test_every_folder_of_pins_is_built_by_some_tool() -> None:
+    assert {tool.folder for tool in TOOLS} == {file.parent for file in pinned.FOLDER.glob("*/go.mod")}
+
+
+def test_the_verb_prints_a_table_for_machines_and_its_progress_elsewhere(
+    play: Play, capsys: pytest.CaptureFixture[str]
+) -> None:
+    play.program("helm", "echo v3.99.1")
+    assert door.main(["tools", "--only", "kubeconform, helm,kube-scheduler", "--json"]) == 0
+    out, err = capsys.readouterr()
+    rows = {row["tool"]: row for row in json.loads(out)}
+    assert {name: row["where"] for name, row in rows.items()} == {
+        "helm": "PATH",
+        "kubeconform": "cache",
+        "kubernetes": "cache",
+    }
+    assert rows["kubernetes"]["version"] == "1.36.3"
+    assert rows["kubernetes"]["built_in_seconds"] is not None
+    assert "kubeconform: begins, about" in err
+    assert "kubernetes: done after" in err
+
+
+def test_a_dry_run_says_what_would_be_built_and_builds_nothing(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    assert door.main(["tools", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + len(TOOLS)
+    assert all(line.endswith("to be built") for line in lines[1:])
+    assert play.calls("") == []
+
+
+def test_a_misspelt_tool_names_the_nearest_one(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    assert door.main(["tools", "--only", "kustomise,kubeconform"]) == 1
+    assert capsys.readouterr().err == "--only: there is no tool 'kustomise'; did you mean kustomize?\n"
+    assert play.calls("") == []
+
+
+class Terminal:
+    """A stream that keeps what is written and says whether a person watches."""
+
+    def __init__(self, watched: bool) -> None:
+        """Begin empty."""
+        self.text = ""
+        self.watched = watched
+
+    def write(self, text: str) -> int:
+        """Keep it."""
+        self.text += text
+        return len(text)
+
+    def flush(self) -> None:
+        """Have nothing to do."""
+
+    def isatty(self) -> bool:
+        """Answer."""
+        return self.watched
+
+
+def test_long_steps_have_a_heartbeat_where_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ops.progress.HEARTBEAT", 0.05)
+    stream = Terminal(watched=False)
+    with Progress({"a": 10.0, "b": 20.0}, stream) as progress, progress.step("a") as step:  # type: ignore[arg-type]
+        step.tell("compiling (7 packages)")
+        wait_for(lambda: "a: compiling (7 packages), 0." in stream.text)
+    lines = stream.text.splitlines()
+    assert lines[0] == "a: begins, about 10.0 s"
+    assert re.fullmatch(r"a: done after 0\.\d s; 1 of 2, about .* left", lines[-1])
+    assert "\033" not in stream.text
+
+
+def test_a_terminal_sees_one_line_a_step_that_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("ops.progress.REDRAW", 0.02)
+    stream = Terminal(watched=True)
+    with Progress({"kwok": 10.0, "argocd": 20.0}, stream) as progress:  # type: ignore[arg-type]
+        with progress.step("kwok"):
+            wait_for(lambda: "left" in stream.text and "\033[3F" in stream.text)
+        with progress.step("argocd") as step:
+            step.fail("not built")
+    last = re.sub(r"\033\[\d*[mFK]", "", stream.text).splitlines()[-3:]
+    assert last[0].startswith("✓ kwok ")
+    assert re.fullmatch(r"✗ argocd  [\d.]+ s +not built", last[1])
+    assert last[2] == "2 of 2"
+
+
+def test_estimates_learn_from_what_is_done() -> None:
+    progress = Progress({"a": 10.0, "b": 20.0}, Terminal(watched=False))  # type: ignore[arg-type]
+    first, second = progress.steps.values()
+    first.state, first.took = "done", 30.0
+    assert progress.remaining(second) == 60.0
+    assert progress.outlook() == "1 of 2, about 1 min 00 s left"
