@@ -7,7 +7,7 @@ give the same text for the same mistake. `stacks` continues with the `Settings`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,11 @@ class Stack:
     settings: Settings | None
     problems: tuple[Problem, ...]
 
-    def require(self) -> Settings:
-        """Give the settings, or refuse with everything that is wrong."""
-        if self.settings is None or self.problems:
-            raise SettingsRefused(self.problems)
+    def require(self, more: Callable[[Stack], Iterable[Problem]] = lambda stack: ()) -> Settings:
+        """Give the settings, or refuse with everything that is wrong, what `more` finds included."""
+        problems = {*self.problems, *more(self)}
+        if self.settings is None or problems:
+            raise SettingsRefused(problems)
         return self.settings
 
 

@@ -1,0 +1,21 @@
+"""The program that Pulumi runs: load the settings, build the stack, export what it gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pulumi
+
+from config.checks import check_stack
+from config.load import from_pulumi
+from config.tree import read_tree
+from errors import HomelabError
+from stacks.homelab import build
+
+try:
+    ROOT = Path(__file__).parent
+    settings = from_pulumi(ROOT).require(lambda stack: check_stack(ROOT, stack, read_tree(ROOT)))
+    for name, value in build(settings, ROOT).items():
+        pulumi.export(name, value)
+except HomelabError as error:
+    raise pulumi.RunError(f"\n{error}") from error

@@ -1,0 +1,1 @@
+"""The Talos cluster: secrets, machine configuration, bootstrap, health, upgrades, kubeconfig."""

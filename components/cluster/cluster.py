@@ -1,0 +1,240 @@
+"""The cluster as resources: secrets, a configuration a node, bootstrap, health, upgrades, kubeconfig.
+
+`stacks.homelab` hands in the machines with their VMs and takes the kubeconfig out, for the Kubernetes provider. What is
+rebuilt, and when, is decided by generations: a configuration and the bootstrap are made anew when theirs is raised, and
+the old ones are forgotten, never undone, because undoing would wipe the new node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_command.local import Command
+from pulumiverse_talos import client, machine
+from pulumiverse_talos import cluster as talos_cluster
+
+from components.cluster.bundle import bundle
+from components.cluster.commands import NOTHING, in_order_of_upgrade, script, single, whole
+from components.cluster.patches import Surroundings, patches
+from components.cluster.readable import difference, readable
+from components.contract import Component
+from config.derive import Machine
+
+KUBECONFIG_RENEWAL = "720h"
+
+
+@dataclass(frozen=True)
+class ClusterArgs:
+    """What the cluster is made of."""
+
+    cluster_name: str
+    endpoint: str
+    machines: Sequence[Machine]
+    around: Surroundings
+    installers: Mapping[str, str]
+    vms: Mapping[str, pulumi.Resource]
+    own_patches: Mapping[str, str]
+    talos_version: str
+    talos_contract: str
+    kubernetes_version: str
+    generation: int
+    protect: bool
+    before: pulumi.Output[Mapping[str, str]]
+
+
+class Cluster(Component):
+    """A Talos cluster on machines that exist."""
+
+    kubeconfig: pulumi.Output[str]
+    talosconfig: pulumi.Output[str]
+    secrets_bundle: pulumi.Output[str]
+    configurations: Mapping[str, str]
+    bootstrap: machine.Bootstrap
+    healthy: Command
+
+    def __init__(self, name: str, args: ClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Make the secrets, configure the nodes, bootstrap one, wait until the control plane is whole."""
+        super().__init__(name, opts)
+        self.args = args
+        self.planes = [node for node in args.machines if node.role == "control-plane"]
+        self.secrets = machine.Secrets(
+            self.child("secrets"),
+            talos_version=f"v{args.talos_contract}",
+            opts=self.options(protect=args.protect),
+        )
+        self.secrets_bundle = pulumi.Output.secret(self.secrets.machine_secrets.apply(bundle))
+        self.client: Any = self.secrets.client_configuration  # the SDK types what goes in and what comes out apart
+        self.configurations = {node.name: self._readable(node) for node in args.machines}
+        upgraded = self._upgrade_kubernetes(after=self._upgrade_talos())
+        applied = self._configure(after=upgraded)
+        self.bootstrap = self._bootstrap(after=applied[self.planes[0].name])
+        self._retirement(applied)
+        self.healthy = self._health(after=[self.bootstrap, *applied.values()])
+        self.kubeconfig = self._kubeconfig()
+        self.talosconfig = self._talosconfig()
+        self.register_outputs({"endpoint": args.endpoint, "configurations": self.configurations})
+
+    def _readable(self, node: Machine) -> str:
+        """Write a node's configuration for people, and what changes in it."""
+        versions = {"talos": self.args.talos_version, "kubernetes": self.args.kubernetes_version}
+        text = readable(self._patches(node), versions)
+        if pulumi.runtime.is_dry_run():
+            self.args.before.apply(lambda before: self._tell(node, before.get(node.name, ""), text))
+        return text
+
+    def _tell(self, node: Machine, before: str, after: str) -> None:
+        changes = difference(before, after) if before else ""
+        if changes:
+            pulumi.log.info(f"machine configuration of {node.name}:\n{changes}", resource=self)
+
+    def _patches(self, node: Machine) -> list[str]:
+        own = [self.args.own_patches[path] for path in node.patches]
+        return patches(node, self.args.around, self.args.installers[node.name], own)
+
+    def _command(
+        self,
+        *parts: str,
+        environment: Mapping[str, str],
+        opts: pulumi.ResourceOptions,
+        create: str = NOTHING,
+        update: str = NOTHING,
+        delete: str | None = None,
+    ) -> Command:
+        common = whole(self.args.cluster_name, self.args.endpoint, self.args.machines)
+        return Command(
+            self.child(*parts),
+            create=create,
+            update=update,
+            delete=delete,
+            environment={**common, **environment, "SECRETS": self.secrets_bundle},
+            opts=opts,
+        )
+
+    def _upgrade_talos(self) -> Command | None:
+        """Chain the upgrades: nothing on the first run, one node after the other when the version is raised."""
+        last: Command | None = None
+        for node in in_order_of_upgrade(self.args.machines):
+            version = {"VERSION": self.args.talos_version, "IMAGE": self.args.installers[node.name]}
+            last = self._command(
+                "talos",
+                node.name,
+                environment={**single(node), **version},
+                update=script("upgrade-talos"),
+                opts=self.options(depends_on=[last] if last else []),
+            )
+        return last
+
+    def _upgrade_kubernetes(self, after: Command | None) -> Command:
+        return self._command(
+            "kubernetes",
+            environment={"VERSION": self.args.kubernetes_version},
+            update=script("upgrade-kubernetes"),
+            opts=self.options(depends_on=[after] if after else []),
+        )
+
+    def _configure(self, after: Command) -> dict[str, machine.ConfigurationApply]:
+        """Apply a configuration to every node; control planes one after the other, because it restarts their API."""
+        applied: dict[str, machine.ConfigurationApply] = {}
+        last_plane: list[pulumi.Resource] = []
+        for node in self.args.machines:
+            is_plane = node.role == "control-plane"
+            applied[node.name] = machine.ConfigurationApply(
+                self.child("configuration", node.name),
+                client_configuration=self.client,
+                machine_configuration_input=self._configuration(node),
+                node=str(node.address),
+                endpoint=str(node.address),
+                # A change that needs a reboot waits for one; a fresh node has no choice and takes it at once.
+                apply_mode="staged_if_needing_reboot",
+                opts=self.options(
+                    depends_on=[self.args.vms[node.name], after, *(last_plane if is_plane else [])],
+                    replacement_trigger=f"{self.args.generation}.{node.generation}",
+                    retain_on_delete=True,
+                ),
+            )
+            last_plane = [applied[node.name]] if is_plane else last_plane
+        return applied
+
+    def _configuration(self, node: Machine) -> pulumi.Output[str]:
+        secrets: Any = self.secrets.machine_secrets
+        result = machine.get_configuration_output(
+            cluster_name=self.args.cluster_name,
+            cluster_endpoint=self.args.endpoint,
+            machine_type="controlplane" if node.role == "control-plane" else "worker",
+            # Wrapped by hand: handed over raw, nested keys reach the provider in snake case and are refused.
+            machine_secrets=machine.MachineSecretsArgs(
+                certs=secrets.apply(lambda value: value.certs),
+                cluster=secrets.apply(lambda value: value.cluster),
+                secrets=secrets.apply(lambda value: value.secrets),
+                trustdinfo=secrets.apply(lambda value: value.trustdinfo),
+            ),
+            config_patches=self._patches(node),
+            kubernetes_version=self.args.kubernetes_version,
+            talos_version=f"v{self.args.talos_contract}",
+            docs=False,
+            examples=False,
+        )
+        return result.machine_configuration
+
+    def _bootstrap(self, after: machine.ConfigurationApply) -> machine.Bootstrap:
+        first = str(self.planes[0].address)
+        return machine.Bootstrap(
+            self.child("bootstrap"),
+            client_configuration=self.client,
+            node=first,
+            endpoint=first,
+            opts=self.options(depends_on=[after], replacement_trigger=str(self.args.generation), retain_on_delete=True),
+        )
+
+    def _retirement(self, applied: Mapping[str, machine.ConfigurationApply]) -> None:
+        """Let a node that is removed leave first; nothing is asked of a cluster that goes as a whole."""
+        last: list[pulumi.Resource] = []
+        for node in self.args.machines:
+            # One after the other, so that two control planes that leave are counted one by one.
+            last = [
+                self._command(
+                    "retire",
+                    node.name,
+                    environment=single(node),
+                    delete=script("retire"),
+                    opts=self.options(depends_on=[applied[node.name], *last], deleted_with=self.bootstrap),
+                )
+            ]
+
+    def _health(self, after: Sequence[pulumi.Resource]) -> Command:
+        return self._command(
+            "health",
+            environment={"GENERATION": str(self.args.generation)},
+            create=script("health"),
+            update=script("health"),
+            opts=self.options(depends_on=after, deleted_with=self.bootstrap),
+        )
+
+    def _kubeconfig(self) -> pulumi.Output[str]:
+        first = str(self.planes[0].address)
+        made = talos_cluster.Kubeconfig(
+            self.child("kubeconfig"),
+            client_configuration=self.client,
+            node=first,
+            endpoint=first,
+            certificate_renewal_duration=KUBECONFIG_RENEWAL,
+            opts=self.options(depends_on=[self.healthy]),
+        )
+        return pulumi.Output.secret(made.kubeconfig_raw)
+
+    def _talosconfig(self) -> pulumi.Output[str]:
+        result = client.get_configuration_output(
+            cluster_name=self.args.cluster_name,
+            client_configuration=client.GetConfigurationClientConfigurationArgs(
+                ca_certificate=self.client.ca_certificate,
+                client_certificate=self.client.client_certificate,
+                client_key=self.client.client_key,
+            ),
+            # Never the VIP: it is carried by etcd, which is what one wants to repair when it is gone.
+            endpoints=[str(node.address) for node in self.planes],
+            nodes=[str(node.address) for node in self.args.machines],
+        )
+        return pulumi.Output.secret(result.talos_config)

@@ -1,0 +1,43 @@
+"""What talosctl does for us where the provider has no resource: the scripts and their environments.
+
+Pure: facts come in, the arguments of `pulumi_command.local.Command` go out. A script travels as text, so that the state
+holds no path of the machine that ran it. `components.cluster.cluster` decides when they run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from config.derive import Machine
+
+SCRIPTS = Path(__file__).parent / "scripts"
+NOTHING = ":"
+
+
+@cache
+def script(name: str) -> str:
+    """Give a script with what every script begins with."""
+    return "".join((SCRIPTS / f"{part}.sh").read_text(encoding="utf-8") for part in ("talos", name))
+
+
+def whole(cluster: str, endpoint: str, machines: Iterable[Machine]) -> dict[str, str]:
+    """Say which cluster a script talks to."""
+    machines = tuple(machines)
+    planes = (machine for machine in machines if machine.role == "control-plane")
+    return {"CLUSTER": cluster, "ENDPOINT": endpoint, "CONTROL_PLANES": _pairs(planes), "NODES": _pairs(machines)}
+
+
+def single(machine: Machine) -> dict[str, str]:
+    """Say which node a script is about."""
+    return {"NODE_NAME": machine.name, "NODE": str(machine.address), "ROLE": machine.role}
+
+
+def in_order_of_upgrade(machines: Iterable[Machine]) -> list[Machine]:
+    """Workers first: when one fails, the control plane has not moved."""
+    return sorted(machines, key=lambda machine: machine.role == "control-plane")
+
+
+def _pairs(machines: Iterable[Machine]) -> str:
+    return " ".join(f"{machine.name}={machine.address}" for machine in machines)

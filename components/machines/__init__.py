@@ -1,0 +1,1 @@
+"""Talos images and VMs on Proxmox VE."""

@@ -1,0 +1,90 @@
+"""What a VM looks like to Proxmox, argument by argument.
+
+Pure: a machine's facts come in, the arguments of `pulumi_proxmoxve.VmLegacy` go out as plain values; a test compares
+every name with the provider's own. `components.machines.machines` adds what only the engine knows: image and provider.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from config.derive import Machine
+
+GUEST_AGENT = "siderolabs/qemu-guest-agent"
+SYSTEM_DISK = "scsi0"
+CONTROL_PLANE_FIRST, WORKER_LATER = 1, 2
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the VMs of a stack have in common."""
+
+    stack: str
+    bridge: str
+    vlan: int | None
+    pool: str | None
+    tags: tuple[str, ...]
+    scsi: str
+    subnet: IPv4Network
+    gateway: IPv4Address
+    nameservers: tuple[IPv4Address, ...]
+
+
+def is_protected(machine: Machine) -> bool:
+    """Control planes hold etcd, data disks hold data: both are worth a second thought."""
+    return machine.role == "control-plane" or bool(machine.data_disks)
+
+
+def vm_arguments(machine: Machine, site: Site, storage: str) -> dict[str, Any]:
+    """Give every argument of a VM that is known beforehand."""
+    arm = machine.architecture == "arm64"
+    network = {"bridge": site.bridge, "mac_address": machine.mac, "model": "virtio"}
+    return {
+        "name": machine.name,
+        "node_name": machine.host,
+        "vm_id": machine.vm_id,
+        "description": f"{machine.role} of {site.stack}; made by homelab, change it there",
+        "tags": sorted({*site.tags, site.stack, machine.role}),
+        "pool_id": site.pool,
+        "machine": "virt" if arm else "q35",
+        "bios": "ovmf",
+        "efi_disk": {"datastore_id": storage, "file_format": "raw", "type": "4m", "pre_enrolled_keys": False},
+        "scsi_hardware": site.scsi,
+        "cpu": {"cores": machine.cpu, "type": "host"},
+        # Ballooning takes memory away that the kubelet has already promised to pods.
+        "memory": {"dedicated": machine.memory.mebibytes, "floating": 0},
+        "agent": {"enabled": GUEST_AGENT in machine.extensions, "timeout": "2m", "trim": True},
+        "network_devices": [network | ({"vlan_id": site.vlan} if site.vlan else {})],
+        "initialization": {
+            "datastore_id": storage,
+            "ip_configs": [
+                {"ipv4": {"address": f"{machine.address}/{site.subnet.prefixlen}", "gateway": str(site.gateway)}}
+            ],
+            "dns": {"servers": [str(server) for server in site.nameservers]},
+        },
+        "operating_system": {"type": "l26"},
+        "serial_devices": [{"device": "socket"}],
+        "boot_orders": [SYSTEM_DISK],
+        "startup": {"order": CONTROL_PLANE_FIRST if machine.role == "control-plane" else WORKER_LATER, "up_delay": 15},
+        "hostpcis": [
+            {"device": f"hostpci{index}", "mapping": mapping, "pcie": True} for index, mapping in enumerate(machine.pci)
+        ],
+        "on_boot": True,
+        "stop_on_destroy": True,
+        "reboot_after_update": False,  # a reboot of a node is for Talos to decide, never a side effect
+        "purge_on_destroy": True,
+        "delete_unreferenced_disks_on_destroy": False,  # what is not ours stays
+    }
+
+
+def disks(machine: Machine, storage: str, image: Any) -> list[Any]:
+    """Give the system disk, imported from the image, and the data disks after it."""
+    common = {"file_format": "raw", "discard": "on", "ssd": True, "cache": "writethrough"}
+    system = {"interface": SYSTEM_DISK, "datastore_id": storage, "size": machine.disk.gibibytes, "import_from": image}
+    data = [
+        {"interface": f"scsi{index}", "datastore_id": disk.storage or storage, "size": disk.size.gibibytes}
+        for index, disk in enumerate(machine.data_disks, start=1)
+    ]
+    return [common | disk for disk in (system, *data)]

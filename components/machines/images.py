@@ -1,0 +1,62 @@
+"""Which Talos image a machine boots from: its schematic, its name, its address at the image factory.
+
+Pure: facts of machines come in, texts go out. `components.machines.machines` makes a schematic and a download of each
+distinct image, and `components.cluster` names the installer of the same schematic for upgrades.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from config.derive import Machine
+
+FACTORY = "factory.talos.dev"
+PLATFORM = "nocloud"  # reads addresses from the cloud-init drive that Proxmox makes
+SHORT = 8
+
+
+@dataclass(frozen=True)
+class Image:
+    """What makes one image differ from another: the processor and the extensions."""
+
+    architecture: str
+    extensions: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """Tell images apart in logical names; it stays when Talos is upgraded."""
+        return f"{self.architecture}-{hashlib.sha256(','.join(self.extensions).encode()).hexdigest()[:SHORT]}"
+
+    @property
+    def schematic(self) -> str:
+        """Write the schematic in the factory's own canonical form, so that its hash is the factory's id."""
+        if not self.extensions:
+            return "customization: {}\n"
+        lines = ["customization:", "    systemExtensions:", "        officialExtensions:"]
+        return "\n".join([*lines, *(f"            - {extension}" for extension in self.extensions)]) + "\n"
+
+    @property
+    def schematic_id(self) -> str:
+        """Compute the id that the factory will give."""
+        return hashlib.sha256(self.schematic.encode()).hexdigest()
+
+
+def image_of(machine: Machine) -> Image:
+    """Say which image a machine boots from."""
+    return Image(machine.architecture, machine.extensions)
+
+
+def url(image: Image, schematic: str, version: str) -> str:
+    """Where the disk image is downloaded: qcow2, which Proxmox imports without decompressing it."""
+    return f"https://{FACTORY}/image/{schematic}/v{version}/{PLATFORM}-{image.architecture}.qcow2"
+
+
+def file_name(image: Image, schematic: str, version: str) -> str:
+    """Name the file on the host; another version or schematic is another file."""
+    return f"talos-{version}-{schematic[:SHORT]}-{image.architecture}.qcow2"
+
+
+def installer(schematic: str, version: str) -> str:
+    """Name the container image that installs and upgrades a node of this schematic."""
+    return f"{FACTORY}/{PLATFORM}-installer/{schematic}:v{version}"

@@ -1,0 +1,88 @@
+"""The machines as resources: one schematic an image, one download a host, one VM a node.
+
+`stacks.homelab` hands machines in and takes the VMs and schematics out, for `components.cluster` to depend on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_proxmoxve as proxmox
+import pulumiverse_talos as talos
+from pulumi_proxmoxve.download import File
+
+from components.contract import Component
+from components.machines.hardware import Site, disks, is_protected, vm_arguments
+from components.machines.images import Image, file_name, image_of, url
+from config.derive import Machine
+from config.model import Host
+
+DOWNLOAD_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class MachinesArgs:
+    """What the machines are made of."""
+
+    machines: Sequence[Machine]
+    hosts: Sequence[Host]
+    site: Site
+    talos_version: str
+    protect: bool
+
+
+class Machines(Component):
+    """Images and VMs."""
+
+    vms: Mapping[str, proxmox.VmLegacy]
+    schematics: Mapping[Image, pulumi.Output[str]]
+
+    def __init__(self, name: str, args: MachinesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Make the images that are needed where they are needed, then the VMs."""
+        super().__init__(name, opts)
+        self.args = args
+        self.hosts = {host.name: host for host in args.hosts}
+        self.schematics = {image: self._schematic(image) for image in dict.fromkeys(map(image_of, args.machines))}
+        wanted = dict.fromkeys((machine.host, image_of(machine)) for machine in args.machines)
+        self.files = {(host, image): self._download(host, image) for host, image in wanted}
+        self.vms = {machine.name: self._vm(machine) for machine in args.machines}
+        self.register_outputs({"vms": {name: vm.vm_id for name, vm in self.vms.items()}})
+
+    def _schematic(self, image: Image) -> pulumi.Output[str]:
+        schematic = talos.imagefactory.Schematic(
+            self.child("schematic", image.key), schematic=image.schematic, opts=self.options()
+        )
+        return schematic.id
+
+    def _download(self, host: str, image: Image) -> File:
+        version = self.args.talos_version
+        schematic = self.schematics[image]
+        return File(
+            self.child("image", host, image.key),
+            content_type="import",
+            datastore_id=self.hosts[host].images,
+            node_name=host,
+            url=schematic.apply(lambda schematic: url(image, schematic, version)),
+            file_name=schematic.apply(lambda schematic: file_name(image, schematic, version)),
+            overwrite=False,
+            overwrite_unmanaged=True,  # what an interrupted run left is taken over
+            upload_timeout=DOWNLOAD_SECONDS,
+            opts=self.options(),
+        )
+
+    def _vm(self, machine: Machine) -> proxmox.VmLegacy:
+        storage = self.hosts[machine.host].disks
+        return proxmox.VmLegacy(
+            self.child(machine.name),
+            disks=disks(machine, storage, self.files[machine.host, image_of(machine)].id),
+            **vm_arguments(machine, self.args.site, storage),
+            opts=self.options(
+                protect=self.args.protect and is_protected(machine),
+                # A VM id is taken until the old VM is gone.
+                delete_before_replace=True,
+                # Another image is for new VMs: a running node is upgraded by Talos, never by its disk.
+                ignore_changes=["disks[0].importFrom"],
+            ),
+        )

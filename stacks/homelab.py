@@ -1,0 +1,107 @@
+"""The story of a stack: machines, a cluster on them, a platform in it, and the handover to Git.
+
+`__main__.py` calls `build` with checked settings and exports what it returns.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pulumi
+
+from components.cluster.cluster import Cluster, ClusterArgs
+from components.cluster.patches import Surroundings
+from components.machines.hardware import Site
+from components.machines.images import image_of, installer
+from components.machines.machines import Machines, MachinesArgs
+from config import derive
+from config.model import Settings
+from stacks.providers import proxmox_provider
+
+CONFIGURATIONS = "nodeConfigurations"
+
+
+def build(settings: Settings, root: Path) -> dict[str, Any]:
+    """Tell the story and give what the operator may want to know."""
+    nodes = derive.machines(settings)
+    machines = Machines(
+        "machines",
+        machines_args(settings, nodes),
+        pulumi.ResourceOptions(providers=[proxmox_provider(settings)]),
+    )
+    cluster = Cluster("cluster", cluster_args(settings, nodes, machines, root))
+    return {
+        "endpoint": derive.endpoint(settings),
+        "kubeconfig": cluster.kubeconfig,
+        "talosconfig": cluster.talosconfig,
+        "secretsBundle": cluster.secrets_bundle,
+        CONFIGURATIONS: cluster.configurations,
+    }
+
+
+def machines_args(settings: Settings, nodes: tuple[derive.Machine, ...]) -> MachinesArgs:
+    """Take out of the settings what concerns machines."""
+    proxmox, network, cluster = settings.proxmox, settings.network, settings.cluster
+    site = Site(
+        stack=cluster.name,
+        bridge=proxmox.bridge,
+        vlan=proxmox.vlan,
+        pool=proxmox.pool,
+        tags=proxmox.tags,
+        scsi=proxmox.scsi,
+        subnet=network.subnet,
+        gateway=network.gateway,
+        nameservers=network.nameservers,
+    )
+    return MachinesArgs(
+        machines=nodes,
+        hosts=proxmox.hosts,
+        site=site,
+        talos_version=str(cluster.talos_version),
+        protect=cluster.protect != "nothing",
+    )
+
+
+def cluster_args(settings: Settings, nodes: tuple[derive.Machine, ...], machines: Machines, root: Path) -> ClusterArgs:
+    """Take out of the settings what concerns the cluster, and name the VMs that it runs on."""
+    network, cluster = settings.network, settings.cluster
+    around = Surroundings(
+        subnet=network.subnet,
+        gateway=network.gateway,
+        nameservers=network.nameservers,
+        time_servers=network.time_servers,
+        vip=network.vip,
+        pod_cidr=network.pod_cidr,
+        service_cidr=network.service_cidr,
+        cert_sans=derive.cert_sans(settings),
+        own_cni=settings.platform.cni == "cilium",
+        workloads_on_control_planes=cluster.workloads_on_control_planes == "allowed",
+        registry_mirrors=cluster.registry_mirrors,
+    )
+    version = str(cluster.talos_version)
+    files = {path for node in nodes for path in node.patches}
+    return ClusterArgs(
+        cluster_name=cluster.name,
+        endpoint=derive.endpoint(settings),
+        machines=nodes,
+        around=around,
+        installers={node.name: installer(image_of(node).schematic_id, version) for node in nodes},
+        vms=machines.vms,
+        own_patches={path: (root / path).read_text(encoding="utf-8") for path in files},
+        talos_version=version,
+        talos_contract=cluster.talos_contract,
+        kubernetes_version=str(cluster.kubernetes_version),
+        generation=cluster.generation,
+        protect=cluster.protect != "nothing",
+        before=configurations_before(),
+    )
+
+
+def configurations_before() -> pulumi.Output[dict[str, str]]:
+    """Read what this stack exported last time, to show in a preview what changes; empty on the first run."""
+    if not pulumi.runtime.is_dry_run():
+        return pulumi.Output.from_input({})
+    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    before = pulumi.StackReference(name).get_output(CONFIGURATIONS)
+    return before.apply(lambda found: found or {})

@@ -1,0 +1,144 @@
+"""Run a stack's program without an engine, and remember what it registers.
+
+The mocks answer for the resources and functions that the program is known to use and refuse everything else: a new
+resource is a decision, and a test has to say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import yaml
+from pulumi.runtime import rpc
+from pulumi.runtime.mocks import MockMonitor, Mocks
+
+from config.load import from_pulumi
+from config.model import Settings
+from stacks.homelab import build
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "user@pve!homelab=11111111-2222-4333-8444-555555555555"
+SECRETS = {
+    "proxmoxToken": TOKEN,
+    "cloudflareToken": "canary-cloudflare",
+    "bitwardenToken": "canary-bitwarden",
+}
+PAIR = {"cert": "Y2VydA==", "key": "a2V5"}
+MACHINE_SECRETS = {
+    "certs": {
+        "etcd": PAIR,
+        "k8s": PAIR,
+        "k8sAggregator": PAIR,
+        "k8sServiceaccount": {"key": "a2V5"},
+        "os": PAIR,
+    },
+    "cluster": {"id": "id", "secret": "secret"},
+    "secrets": {"bootstrapToken": "t", "secretboxEncryptionSecret": "s", "aescbcEncryptionSecret": ""},
+    "trustdinfo": {"token": "t"},
+}
+CLIENT = {"caCertificate": "ca", "clientCertificate": "crt", "clientKey": "key"}
+ANSWERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "pulumi:providers:proxmoxve": lambda inputs: inputs,
+    "proxmoxve:index/vmLegacy:VmLegacy": lambda inputs: inputs,
+    "proxmoxve:download/file:File": lambda inputs: inputs,
+    "talos:imageFactory/schematic:Schematic": lambda inputs: inputs,
+    "talos:machine/secrets:Secrets": lambda inputs: {
+        **inputs,
+        "machineSecrets": MACHINE_SECRETS,
+        "clientConfiguration": CLIENT,
+    },
+    "talos:machine/configurationApply:ConfigurationApply": lambda inputs: inputs,
+    "talos:machine/bootstrap:Bootstrap": lambda inputs: inputs,
+    "talos:cluster/kubeconfig:Kubeconfig": lambda inputs: {**inputs, "kubeconfigRaw": "kubeconfig"},
+    "command:local:Command": lambda inputs: {**inputs, "stdout": "", "stderr": ""},
+}
+FUNCTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "talos:machine/getConfiguration:getConfiguration": lambda args: {
+        **args,
+        "machineConfiguration": yaml.safe_dump({"type": args["machineType"]}),
+    },
+    "talos:client/getConfiguration:getConfiguration": lambda args: {**args, "talosConfig": "talosconfig"},
+}
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One resource as the engine would have seen it, its options as they went over the wire."""
+
+    type: str
+    name: str
+    urn: str
+    inputs: dict[str, Any]
+    options: Any
+
+    @property
+    def depends_on(self) -> set[str]:
+        """The names of what it waits for."""
+        return {urn.rsplit("::", 1)[1] for urn in self.options.dependencies}
+
+
+@dataclass
+class Program(Mocks):
+    """What a program registered and exported."""
+
+    resources: list[Registered] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        if args.typ.startswith(("homelab:", "pulumi:pulumi:")):
+            return None, args.inputs
+        assert args.typ in ANSWERS, f"the program makes a {args.typ}, which no test knows"
+        return f"{args.name}-id", ANSWERS[args.typ](args.inputs)
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:  # type: ignore[override]
+        assert args.token in FUNCTIONS, f"the program calls {args.token}, which no test knows"
+        return FUNCTIONS[args.token](args.args)
+
+    def of(self, kind: str) -> dict[str, Registered]:
+        return {resource.name: resource for resource in self.resources if resource.type.endswith(f":{kind}")}
+
+
+class Monitor(MockMonitor):
+    """The mocks' monitor, which keeps what the mocks are not told: options."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__(program)
+        self.program = program
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the engine's word
+        response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        inputs = rpc.deserialize_properties(request.object)
+        self.program.resources.append(Registered(request.type, request.name, response.urn, inputs, request))
+        return response
+
+
+def run(stack: str, change: Callable[[dict[str, Any]], None] = lambda sections: None, *, root: Path = ROOT) -> Program:
+    """Run the program of a stack, its sections changed as a test wants them."""
+    sections = yaml.safe_load((root / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8"))["config"]
+    change(sections)
+    sections["homelab:secrets"] = SECRETS
+    program = Program()
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    pulumi.runtime.set_mocks(program, project="homelab", stack=stack, preview=False, monitor=Monitor(program))
+    pulumi.runtime.set_all_config({key: json.dumps(value) for key, value in sections.items()}, ["homelab:secrets"])
+
+    def tell() -> None:
+        program.outputs.update(build(settings_of(root), root))
+
+    loop = asyncio.get_event_loop()
+    try:
+        loop.run_until_complete(pulumi.runtime.stack.run_pulumi_func(tell))
+    finally:
+        pulumi.runtime.set_all_config({}, [])
+        loop.close()
+    return program
+
+
+def settings_of(root: Path) -> Settings:
+    return from_pulumi(root).require()
