@@ -39,8 +39,11 @@ ENVIRONMENT = {
 # What is built is for this machine, whatever else the person builds.
 FOREIGN = ("GOOS", "GOARCH", "GOBIN", "GOEXPERIMENT")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+DIGITS = 16
 LAST_LINES = 15
 FEW = 3
+# Other checkouts and branches may have other pins: what a build replaces goes only when nobody used it for this long.
+SECONDS_TO_KEEP = 60 * 24 * 3600
 
 Tell = Callable[[str], None]
 
@@ -68,7 +71,20 @@ def build(tool: Tool, go: Path, listener: Listener) -> Path:
                 fresh.rename(made)
             finally:
                 _remove([fresh])
+            _remove(_unused(tool))
     return made
+
+
+def use(tool: Tool) -> Path | None:
+    """Give the folder of a build that is there, and note that it is in use; a folder that exists is complete."""
+    folder = built_folder(tool)
+    try:
+        os.utime(folder)
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        return folder
+    return folder
 
 
 def built_folder(tool: Tool) -> Path:
@@ -79,9 +95,10 @@ def built_folder(tool: Tool) -> Path:
     if tool.shipped:
         recipe += [f"{tool.shipped.file}@{pinned(FOLDER / tool.shipped.folder, tool.shipped.module)}"]
     digest = hashlib.sha256("\n".join(recipe).encode())
-    for file in sorted([tool.folder / "go.mod", tool.folder / "go.sum", *tool.folder.glob("*.go")]):
-        digest.update(file.read_bytes())
-    return home() / "tools" / f"{tool.name}-{digest.hexdigest()[:16]}"
+    for folder in tool.by_folder:
+        for file in sorted([folder / "go.mod", folder / "go.sum", *folder.glob("*.go")]):
+            digest.update(file.read_bytes())
+    return home() / "tools" / f"{tool.name}-{digest.hexdigest()[:DIGITS]}"
 
 
 def home() -> Path:
@@ -102,7 +119,7 @@ def seconds_built(tool: Tool) -> float | None:
 def check_go(tools: Iterable[Tool]) -> str:
     """Give the version of Go, or refuse when it cannot build these tools."""
     tools = list(tools)
-    needed = max((needed_go(tool.folder) for tool in tools), default=(1, 26))
+    needed = max(needed_go(folder) for tool in tools for folder in tool.by_folder)
     wanted, names = ".".join(map(str, needed)), ", ".join(tool.name for tool in tools)
     if len(tools) > FEW:
         names = f"the {len(tools)} pinned tools that are not here"
@@ -154,10 +171,11 @@ def _fill(tool: Tool, folder: Path, go: Path, tell: Tell) -> None:
     env = _environment(go)
     log = home() / "logs" / f"{tool.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    packages = [program.package for program in tool.programs]
-    command = ["build", *FLAGS, f"-ldflags={tool.stamped()}", "-o", f"{folder / 'bin'}{os.sep}", *packages]
+    command = ["build", *FLAGS, f"-ldflags={tool.stamped()}", "-o", f"{folder / 'bin'}{os.sep}"]
     try:
-        programs.follow("go", *command, cwd=tool.folder, env=env, log=log, on_line=_Reader(tell))
+        for pins, built in tool.by_folder.items():
+            packages = [program.package for program in built]
+            programs.follow("go", *command, *packages, cwd=pins, env=env, log=log, on_line=_Reader(tell))
         for program in tool.programs:
             (folder / "bin" / program.built_as).rename(folder / "bin" / program.name)
             for link in program.links:
@@ -228,6 +246,12 @@ def _lock(file: Path, listener: Listener) -> Iterator[None]:
             listener.announce("another run builds it: waiting")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _unused(tool: Tool) -> list[Path]:
+    digest = "[0-9a-f]" * DIGITS
+    others = (home() / "tools").glob(f"{tool.name}-{digest}")
+    return [folder for folder in others if folder.stat().st_mtime < time.time() - SECONDS_TO_KEEP]
 
 
 def _remove(folders: Iterable[Path]) -> None:

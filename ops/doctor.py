@@ -116,7 +116,7 @@ def go(missing: Sequence[Tool]) -> Finding:
 def pinned_tool(tool: Tool, here: toolchain.Toolchain, missing: Sequence[Tool]) -> Finding:
     """Say where a tool is, or how long its build will take."""
     if tool in missing:
-        todo = f"./homelab tools --only {tool.name}: about {elapsed(toolchain.estimate(tool))}"
+        todo = f"./homelab tools --only {tool.name}: about {elapsed(toolchain.estimates([tool])[tool.name])}"
         return Finding(tool.name, "to be built", str(tool.version), todo)
     place = here.places[tool.programs[0].name]
     where = f"on the PATH: {place.file}" if place.origin is toolchain.Origin.PATH else "built"
@@ -182,6 +182,6 @@ def verdict(findings: Sequence[Finding]) -> str:
         return coloured(f"not ready: {', '.join(missing)}", "red")
     to_build = [tool for tool in TOOLS if any(f.thing == tool.name and f.state == "to be built" for f in findings)]
     if to_build:
-        seconds = sum(toolchain.estimate(tool) for tool in to_build)
+        seconds = sum(toolchain.estimates(to_build).values())
         return coloured(f"ready; {len(to_build)} tools are built when first needed, about {elapsed(seconds)}", "green")
     return coloured("ready", "green")

@@ -21,6 +21,8 @@ from ops.show import COLOURS, elapsed
 
 REDRAW = 0.25
 HEARTBEAT = 15.0
+# What is left of a step that takes longer than expected: nobody knows, and the sum should not grow.
+OVERDUE = 1.0
 MARKS = {"waiting": ("·", "grey"), "running": ("▸", "yellow"), "done": ("✓", "green"), "failed": ("✗", "red")}
 
 
@@ -115,7 +117,7 @@ class Progress:
         done = [other for other in self.steps.values() if other.state == "done"]
         expected = sum(other.expected for other in done)
         pace = sum(other.took for other in done) / expected if expected else 1.0
-        return max(step.expected * pace - step.so_far, 1.0)
+        return max(step.expected * pace - step.so_far, OVERDUE)
 
     def outlook(self) -> str:
         """Say in a few words how far the whole is."""
@@ -141,7 +143,11 @@ class Progress:
 
     def _said(self, step: Step) -> str:
         doing = f"{step.text}, " if step.text else ""
-        return f"{step.name}: {doing}{elapsed(step.so_far)} so far, about {elapsed(self.remaining(step))} left"
+        return f"{step.name}: {doing}{elapsed(step.so_far)} so far, {self._left(step)}"
+
+    def _left(self, step: Step) -> str:
+        left = self.remaining(step)
+        return f"about {elapsed(left)} left" if left > OVERDUE else "longer than expected"
 
     def _draw(self) -> None:
         columns = shutil.get_terminal_size().columns
@@ -164,5 +170,5 @@ class Progress:
         if step.state == "waiting":
             return f"{'':<13}  about {elapsed(self.remaining(step))}"
         if step.state == "running":
-            return f"{elapsed(step.so_far):<13}  about {elapsed(self.remaining(step))} left  {step.text}"
+            return f"{elapsed(step.so_far):<13}  {self._left(step)}  {step.text}"
         return f"{elapsed(step.took):<13}  {step.text or step.state}"

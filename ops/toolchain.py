@@ -21,7 +21,7 @@ from pathlib import Path
 import programs
 from errors import Bug, BuildFailed, HomelabError
 from ops import building
-from ops.pinned import BY_PROGRAM, TOOLS, Program, Tool, Version
+from ops.pinned import BY_PROGRAM, STANDARD_LIBRARY, TOOLS, Program, Tool, Version
 from ops.progress import Progress
 
 # What a program must not do while it says its version.
@@ -101,25 +101,23 @@ def on_path(tool: Tool, names: Iterable[str]) -> dict[str, Place]:
     for name in names:
         file = programs.find(name)
         version = version_of(file, name) if file else None
-        judge = BY_PROGRAM[_program(tool, name).asks_for_it or name]
-        if file is None or version is None or not judge.takes(version):
+        if file is None or version is None or not tool.takes(version):
             return {}
         places[name] = Place(name, file, version, Origin.PATH)
     return places
 
 
 def in_cache(tool: Tool, names: Iterable[str]) -> dict[str, Place]:
-    """Find these programs of a tool in the cache; a folder that exists is complete."""
-    folder = building.built_folder(tool)
-    if not folder.is_dir():
+    """Find these programs of a tool in the cache."""
+    folder = building.use(tool)
+    if folder is None:
         return {}
     return {name: Place(name, folder / "bin" / name, tool.version, Origin.CACHE) for name in names}
 
 
 def version_of(file: Path, name: str) -> Version | None:
     """Ask a program on the PATH for its version, once for as long as its file stays the same."""
-    program = _program(BY_PROGRAM[name], name)
-    asked = file.parent / (program.asks_for_it or name)
+    asked = file.parent / (_program(BY_PROGRAM[name], name).neighbour or name)
     try:
         about = asked.stat()
     except OSError:
@@ -167,7 +165,7 @@ def _program(tool: Tool, name: str) -> Program:
 def _build(missing: tuple[Tool, ...]) -> None:
     building.check_go(missing)
     failures: list[str] = []
-    with Progress({tool.name: estimate(tool) for tool in missing}) as progress, building.go_cache(progress.note) as go:
+    with Progress(estimates(missing)) as progress, building.go_cache(progress.note) as go:
         # One after another: two at once were measured not to be faster, one build keeps all cores busy.
         for tool in missing:
             with progress.step(tool.name) as step:
@@ -180,6 +178,8 @@ def _build(missing: tuple[Tool, ...]) -> None:
             raise BuildFailed("\n".join(failures))
 
 
-def estimate(tool: Tool) -> float:
-    """How long a build will take here: the table's seconds were measured on two cores."""
-    return tool.seconds * 2 / min(os.cpu_count() or 2, 8)
+def estimates(tools: Iterable[Tool]) -> dict[str, float]:
+    """Say how long builds will take here, one after another; the table's seconds were measured on two cores."""
+    extra = 0 if (building.home() / "go" / "build").exists() else STANDARD_LIBRARY
+    expected = {tool.name: tool.seconds + (0 if place else extra) for place, tool in enumerate(tools)}
+    return {name: seconds * 2 / min(os.cpu_count() or 2, 8) for name, seconds in expected.items()}

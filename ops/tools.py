@@ -13,6 +13,8 @@ from ops import building, toolchain
 from ops.pinned import BY_PROGRAM, TOOLS, Tool
 from ops.show import elapsed, table
 
+TO_BE_BUILT = "to be built"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -63,7 +65,7 @@ def row(tool: Tool) -> Row:
     """Say where a tool is now."""
     here, missing = toolchain.locate(tool.names)
     if missing:
-        return Row(tool.name, tool.names, str(tool.version), "to be built", "", None)
+        return Row(tool.name, tool.names, str(tool.version), TO_BE_BUILT, "", None)
     place = next(iter(here.places.values()))
     built = building.seconds_built(tool) if place.origin is toolchain.Origin.CACHE else None
     return Row(tool.name, tool.names, str(place.version), place.origin.value, str(place.file.parent), built)
@@ -71,10 +73,12 @@ def row(tool: Tool) -> Row:
 
 def as_table(rows: Sequence[Row], tools: Sequence[Tool]) -> str:
     """Write the rows for people."""
+    absent = {each.tool for each in rows if each.where == TO_BE_BUILT}
+    expected = toolchain.estimates(tool for tool in tools if tool.name in absent)
     cells = []
-    for each, tool in zip(rows, tools, strict=True):
-        if each.where == "to be built":
-            took = f"about {elapsed(toolchain.estimate(tool))}"
+    for each in rows:
+        if each.where == TO_BE_BUILT:
+            took = f"about {elapsed(expected[each.tool])}"
         else:
             took = elapsed(each.built_in_seconds) if each.built_in_seconds else "-"
         where = f"{each.where}: {each.folder}" if each.folder else each.where
