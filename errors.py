@@ -9,6 +9,7 @@
     │   └── BuildFailed         a pinned tool did not compile
     ├── TryAgain                nothing is broken for good: run the same command again
     │   ├── ProgramFailed       an external program said no
+    │   ├── HardwareRefused     Proxmox or a node said no; in a rehearsal, the rack in their place
     │   └── TookTooLong         what was waited for did not come
     ├── Declined                the command protects something and says how to go on
     └── Bug                     our own mistake: report it
@@ -93,6 +94,10 @@ class ProgramFailed(TryAgain):
         self.exit_code = exit_code
         self.output = output
         super().__init__(message)
+
+
+class HardwareRefused(TryAgain):
+    """Proxmox or a node said no."""
 
 
 class TookTooLong(TryAgain):

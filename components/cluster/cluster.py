@@ -52,7 +52,7 @@ class Cluster(Component):
     talosconfig: pulumi.Output[str]
     secrets_bundle: pulumi.Output[str]
     configurations: Mapping[str, str]
-    bootstrap: machine.Bootstrap
+    bootstrap: Command
     healthy: Command
 
     def __init__(self, name: str, args: ClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -150,13 +150,27 @@ class Cluster(Component):
                 # A change that needs a reboot waits for one; a fresh node has no choice and takes it at once.
                 apply_mode="staged_if_needing_reboot",
                 opts=self.options(
-                    depends_on=[self.args.vms[node.name], after, *(last_plane if is_plane else [])],
+                    depends_on=[
+                        self.args.vms[node.name],
+                        after,
+                        *([self._forget(node), *last_plane] if is_plane else []),
+                    ],
                     replacement_trigger=f"{self.args.generation}.{node.generation}",
                     retain_on_delete=True,
                 ),
             )
             last_plane = [applied[node.name]] if is_plane else last_plane
         return applied
+
+    def _forget(self, node: Machine) -> Command:
+        """Let etcd forget the old self of a control plane whose generation is raised."""
+        return self._command(
+            "forget",
+            node.name,
+            environment={**single(node), "GENERATION": str(node.generation)},
+            update=script("forget"),
+            opts=self.options(),
+        )
 
     def _configuration(self, node: Machine) -> pulumi.Output[str]:
         secrets: Any = self.secrets.machine_secrets
@@ -179,13 +193,16 @@ class Cluster(Component):
         )
         return result.machine_configuration
 
-    def _bootstrap(self, after: machine.ConfigurationApply) -> machine.Bootstrap:
-        first = str(self.planes[0].address)
-        return machine.Bootstrap(
-            self.child("bootstrap"),
-            client_configuration=self.client,
-            node=first,
-            endpoint=first,
+    def _bootstrap(self, after: machine.ConfigurationApply) -> Command:
+        """Begin etcd, once.
+
+        A command and not the provider's resource: that one waits ten minutes and fails where an interrupted run has
+        bootstrapped already, and it cannot begin from a snapshot.
+        """
+        return self._command(
+            "bootstrap",
+            environment=single(self.planes[0]),
+            create=script("bootstrap"),
             opts=self.options(depends_on=[after], replacement_trigger=str(self.args.generation), retain_on_delete=True),
         )
 

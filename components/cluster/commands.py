@@ -13,7 +13,7 @@ from pathlib import Path
 from config.derive import Machine
 
 SCRIPTS = Path(__file__).parent / "scripts"
-NOTHING = ":"
+NOTHING = ":"  # what a command does that has its moment later
 
 
 @cache

@@ -54,7 +54,6 @@ ANSWERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "clientConfiguration": CLIENT,
     },
     "talos:machine/configurationApply:ConfigurationApply": lambda inputs: inputs,
-    "talos:machine/bootstrap:Bootstrap": lambda inputs: inputs,
     "talos:cluster/kubeconfig:Kubeconfig": lambda inputs: {**inputs, "kubeconfigRaw": "kubeconfig"},
     "command:local:Command": lambda inputs: {**inputs, "stdout": "", "stderr": ""},
 }

@@ -14,7 +14,7 @@ if [ "$ROLE" = control-plane ]; then
         if [ "$address" != "$NODE" ] && talos "$address" etcd status >/dev/null 2>&1; then healthy=$((healthy + 1)); fi
     done
     left=$((members - 1))
-    if grep -q "$NODE_NAME" "$work/members" && [ "$healthy" -le "$((left / 2))" ]; then
+    if is_member && [ "$healthy" -le "$((left / 2))" ]; then
         say "removing $NODE_NAME would leave $healthy healthy members of $left in etcd, which is no quorum: mend etcd first"
         exit 1
     fi
@@ -30,9 +30,9 @@ fi
 if [ $answers = yes ]; then
     say "resetting $NODE_NAME"
     talos "$NODE" reset --graceful --wipe-mode system-disk --wait=false >&2
-elif [ "$ROLE" = control-plane ] && grep -q "$NODE_NAME" "$work/members"; then
+elif [ "$ROLE" = control-plane ] && is_member; then
     say "$NODE_NAME does not answer: removing it from etcd"
-    talos "$other" etcd remove-member "$(awk -v name="$NODE_NAME" '$0 ~ name {print $2}' "$work/members")" >&2
+    talos "$other" etcd remove-member "$(member_id)" >&2
 fi
 kube delete node "$NODE_NAME" --ignore-not-found >&2
 echo "$NODE_NAME has left the cluster"

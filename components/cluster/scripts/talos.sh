@@ -75,5 +75,9 @@ etcd_is_whole() {
     done
 }
 
+# Of NODE_NAME, in the list of members that was asked for last.
+member_id() { awk -v name="$NODE_NAME" '$3 == name {print $2}' "$work/members"; }
+is_member() { [ -n "$(member_id)" ]; }
+
 api_answers() { kube get --raw /readyz; }
 node_is_ready() { kube wait --for=condition=Ready "node/$1" --timeout=1s; }
