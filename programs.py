@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from errors import ProgramFailed, ProgramMissing, TookTooLong
 
@@ -113,21 +114,30 @@ def follow(
 
 
 def start(
-    program: str, *arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None, log: Path
+    program: str,
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    log: Path,
+    held: TextIO | None = None,
 ) -> int:
-    """Start a server that outlives us, its output in a log, and give its process id."""
+    """Start a server that outlives us, its output in a log, and give its process id.
+
+    A shell in between ends at once, so that the server is nobody's child: whoever started it and lives on would else
+    have to reap it. A file that is `held`, with a lock on it, stays open until the server runs in its own environment,
+    even if we are killed meanwhile: whoever gets the lock next finds the server there.
+    """
     command = [str(_found(program, env)), *map(str, arguments)]
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=dict(env) if env is not None else None,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    return process.pid
+    shell = subprocess.run(
+        ["/bin/sh", "-c", '"$@" </dev/null >>"$0" 2>&1 & echo $!', str(log), *command],
+        cwd=cwd,
+        env=dict(env) if env is not None else None,
+        stdin=held or subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        check=True,
+    )
+    return int(shell.stdout)
 
 
 def become(program: str, arguments: Sequence[str], env: Mapping[str, str]) -> None:
