@@ -10,6 +10,8 @@
     ├── TryAgain                nothing is broken for good: run the same command again
     │   ├── ProgramFailed       an external program said no
     │   ├── HardwareRefused     Proxmox or a node said no; in a rehearsal, the rack in their place
+    │   ├── RunFailed           a run of the engine did not reach its end; the next one goes on from there
+    │   ├── ApiFailed           the Kubernetes API said no, or did not answer
     │   └── TookTooLong         what was waited for did not come
     ├── Declined                the command protects something and says how to go on
     └── Bug                     our own mistake: report it
@@ -98,6 +100,19 @@ class ProgramFailed(TryAgain):
 
 class HardwareRefused(TryAgain):
     """Proxmox or a node said no."""
+
+
+class RunFailed(TryAgain):
+    """A run of the engine did not reach its end."""
+
+
+class ApiFailed(TryAgain):
+    """The Kubernetes API said no, or did not answer."""
+
+    def __init__(self, message: str, *, code: int) -> None:
+        """Keep the status for those who know what to do about one; 0 where there was no answer."""
+        self.code = code
+        super().__init__(message)
 
 
 class TookTooLong(TryAgain):

@@ -1,7 +1,7 @@
 """The rack: a small model of Proxmox hosts, their VMs, and the Talos nodes that boot on them.
 
-The stand-ins of `proxmoxve` and `talos` and the lab's `talosctl` act on it, each in a process of its own, so it lives in
-one SQLite file: a killed process leaves a finished change or none. It refuses what hardware refuses, in the words of
+The stand-ins of `proxmoxve` and `talos` and the lab's `talosctl` act on it, each in a process of its own, so it lives
+in one SQLite file: a killed process leaves a finished change or none. It refuses what hardware refuses, in the words of
 Proxmox and Talos, and keeps a journal from which tests read the order of events. `lab.kubelets` makes Kubernetes Nodes
 of what it holds. Machine configurations carry secrets: the file is for its owner only.
 """
@@ -285,7 +285,8 @@ class Rack:
 
     def members(self) -> dict[str, tuple[str, str]]:
         """List etcd's members: address and id by host name; one whose node is gone stays until it is removed."""
-        return {row["hostname"]: (row["address"], row["id"]) for row in self.rows("SELECT * FROM members ORDER BY rowid")}
+        found = self.rows("SELECT * FROM members ORDER BY rowid")
+        return {row["hostname"]: (row["address"], row["id"]) for row in found}
 
     def add_member(self, hostname: str, address: str) -> None:
         """Let a node join etcd."""

@@ -1,7 +1,7 @@
 """What a Talos node does when it is asked: take a configuration, bootstrap, upgrade, leave.
 
-The `talos` stand-in and the lab's `talosctl` come in here; `lab.rack` keeps the outcome, `lab.control_plane` is started by
-the bootstrap, `lab.kubelets` shows the nodes to Kubernetes. Configurations are validated by the real talosctl.
+The `talos` stand-in and the lab's `talosctl` come in here; `lab.rack` keeps the outcome, `lab.control_plane` is started
+by the bootstrap, `lab.kubelets` shows the nodes to Kubernetes. Configurations are validated by the real talosctl.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def validate(configuration: str) -> None:
             real_talosctl("validate", "--mode", "cloud", "--config", file.name)
         except ProgramFailed as failure:
             said = " ".join(failure.output.split())
-            raise HardwareRefused(f"rpc error: code = InvalidArgument desc = configuration is invalid: {said}") from None
+            refused = f"rpc error: code = InvalidArgument desc = configuration is invalid: {said}"
+            raise HardwareRefused(refused) from None
 
 
 def documents(configuration: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

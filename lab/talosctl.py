@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import base64
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -26,12 +27,13 @@ def main(arguments: Sequence[str]) -> int:
     lab = Lab.from_environment()
     rack = Rack(lab.rack)
     try:
-        return _answer(lab, rack, options)
+        _answer(Call(lab, rack, _reached(rack, options), options))
     except HomelabError as error:
         print(error, file=sys.stderr)
         return 1
     finally:
         rack.close()
+    return 0
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -41,12 +43,11 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--nodes", "-n", default="")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("version").add_argument("--short", action="store_true")
+    verbs.add_parser("bootstrap").add_argument("--recover-from", type=Path)
     etcd = verbs.add_parser("etcd").add_subparsers(dest="about", required=True)
     for name in ("members", "status"):
         etcd.add_parser(name)
     etcd.add_parser("remove-member").add_argument("id")
-    snapshot = etcd.add_parser("snapshot")
-    snapshot.add_argument("path", type=Path)
     kubeconfig = verbs.add_parser("kubeconfig")
     kubeconfig.add_argument("path", type=Path)
     kubeconfig.add_argument("--force", action="store_true")
@@ -69,37 +70,94 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _answer(lab: Lab, rack: Rack, options: argparse.Namespace) -> int:
-    node = _reached(rack, options)
-    verb = f"{options.verb} {getattr(options, 'about', '')}".strip()
-    rack.note("talosctl", node.name, verb)
-    if verb == "version":
-        print(f"Client:\n\tTalos (the lab's)\nServer:\n\tNODE:        {node.vm.address}\n\tTag:         v{node.talos}")
-    elif verb == "etcd members":
-        print("NODE\tID\tHOSTNAME\tPEER URLS\tCLIENT URLS\tLEARNER")
-        for name, (address, member) in rack.members().items():
-            urls = f"https://{address}:2380\thttps://{address}:2379"
-            print(f"{node.vm.address}\t{member}\t{name}\t{urls}\tfalse")
-    elif verb == "etcd status":
-        if node.name not in rack.members():
-            raise HardwareRefused(f"{node.vm.address}: rpc error: code = Unavailable desc = etcd is not running")
-        print(f"NODE\tMEMBER\tDB SIZE\n{node.vm.address}\t{rack.members()[node.name][1]}\t20 MB")
-    elif verb == "etcd remove-member":
-        for name, (_, member) in rack.members().items():
-            if member == options.id:
-                rack.remove_member(name)
-    elif verb == "kubeconfig":
-        options.path.write_text(lab.kubeconfig.read_text(encoding="utf-8"), encoding="utf-8")
-        options.path.chmod(0o600)
-    elif verb == "get":
-        print(f"node: {node.vm.address}\nspec:\n    metadata:\n        name: schematic\n        version: {node.schematic}")
-    elif verb == "upgrade":
-        talos.upgrade(lab, rack, node.vm.address, options.image)
-    elif verb == "upgrade-k8s":
-        print("\n".join(talos.upgrade_kubernetes(lab, rack, options.to, dry_run=options.dry_run)))
-    elif verb == "reset":
-        talos.reset(lab, rack, node.vm.address)
-    return 0
+@dataclass(frozen=True)
+class Call:
+    """One call that has reached its node."""
+
+    lab: Lab
+    rack: Rack
+    node: Node
+    options: argparse.Namespace
+
+
+def _version(call: Call) -> str:
+    server = f"\tNODE:        {call.node.vm.address}\n\tTag:         v{call.node.talos}"
+    return f"Client:\n\tTalos (the lab's)\nServer:\n{server}"
+
+
+def _members(call: Call) -> str:
+    lines = ["NODE\tID\tHOSTNAME\tPEER URLS\tCLIENT URLS\tLEARNER"]
+    for name, (address, member) in call.rack.members().items():
+        urls = f"https://{address}:2380\thttps://{address}:2379"
+        lines.append(f"{call.node.vm.address}\t{member}\t{name}\t{urls}\tfalse")
+    return "\n".join(lines)
+
+
+def _status(call: Call) -> str:
+    members = call.rack.members()
+    if call.node.name not in members:
+        raise HardwareRefused(f"{call.node.vm.address}: rpc error: code = Unavailable desc = etcd is not running")
+    return f"NODE\tMEMBER\tDB SIZE\n{call.node.vm.address}\t{members[call.node.name][1]}\t20 MB"
+
+
+def _remove_member(call: Call) -> str:
+    for name, (_, member) in call.rack.members().items():
+        if member == call.options.id:
+            call.rack.remove_member(name)
+    return ""
+
+
+def _kubeconfig(call: Call) -> str:
+    call.options.path.write_text(call.lab.kubeconfig.read_text(encoding="utf-8"), encoding="utf-8")
+    call.options.path.chmod(0o600)
+    return ""
+
+
+def _extensions(call: Call) -> str:
+    spec = f"    metadata:\n        name: schematic\n        version: {call.node.schematic}"
+    return f"node: {call.node.vm.address}\nspec:\n{spec}"
+
+
+def _bootstrap(call: Call) -> str:
+    talos.bootstrap(call.lab, call.rack, call.node.vm.address)
+    return ""
+
+
+def _upgrade(call: Call) -> str:
+    talos.upgrade(call.lab, call.rack, call.node.vm.address, call.options.image)
+    return ""
+
+
+def _upgrade_kubernetes(call: Call) -> str:
+    options = call.options
+    return "\n".join(talos.upgrade_kubernetes(call.lab, call.rack, options.to, dry_run=options.dry_run))
+
+
+def _reset(call: Call) -> str:
+    talos.reset(call.lab, call.rack, call.node.vm.address)
+    return ""
+
+
+ANSWERS: dict[str, Callable[[Call], str]] = {
+    "version": _version,
+    "bootstrap": _bootstrap,
+    "etcd members": _members,
+    "etcd status": _status,
+    "etcd remove-member": _remove_member,
+    "kubeconfig": _kubeconfig,
+    "get": _extensions,
+    "upgrade": _upgrade,
+    "upgrade-k8s": _upgrade_kubernetes,
+    "reset": _reset,
+}
+
+
+def _answer(call: Call) -> None:
+    verb = f"{call.options.verb} {getattr(call.options, 'about', '')}".strip()
+    call.rack.note("talosctl", call.node.name, verb)
+    said = ANSWERS[verb](call)
+    if said:
+        print(said)
 
 
 def _reached(rack: Rack, options: argparse.Namespace) -> Node:
@@ -108,15 +166,16 @@ def _reached(rack: Rack, options: argparse.Namespace) -> Node:
     ups = {one.vm.address for one in rack.nodes() if one.role == "control-plane"}
     if not ups & set(options.endpoints.split(",")):
         raise HardwareRefused(f"rpc error: code = Unavailable desc = no endpoint of {options.endpoints} answers")
-    if node.configuration:
-        config = yaml.safe_load(options.talosconfig.read_text(encoding="utf-8"))
-        presented = config["contexts"][config["context"]]["ca"]
-        expected = talos.documents(node.configuration)[0]["machine"]["ca"]["crt"]
-        if base64.b64decode(presented) != base64.b64decode(expected):
-            raise HardwareRefused(
-                "rpc error: code = Unavailable desc = tls: failed to verify certificate: "
-                f"x509: certificate signed by unknown authority ({node.name})"
-            )
+    if not node.configuration:
+        raise HardwareRefused(f"rpc error: code = Unavailable desc = {node.vm.address} is in maintenance mode")
+    config = yaml.safe_load(options.talosconfig.read_text(encoding="utf-8"))
+    presented = config["contexts"][config["context"]]["ca"]
+    expected = talos.documents(node.configuration)[0]["machine"]["ca"]["crt"]
+    if base64.b64decode(presented) != base64.b64decode(expected):
+        raise HardwareRefused(
+            "rpc error: code = Unavailable desc = tls: failed to verify certificate: "
+            f"x509: certificate signed by unknown authority ({node.name})"
+        )
     return node
 
 

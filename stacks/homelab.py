@@ -65,8 +65,30 @@ def machines_args(settings: Settings, nodes: tuple[derive.Machine, ...]) -> Mach
 
 def cluster_args(settings: Settings, nodes: tuple[derive.Machine, ...], machines: Machines, root: Path) -> ClusterArgs:
     """Take out of the settings what concerns the cluster, and name the VMs that it runs on."""
+    cluster = settings.cluster
+    version = str(cluster.talos_version)
+    files = {path for node in nodes for path in node.patches}
+    return ClusterArgs(
+        cluster_name=cluster.name,
+        endpoint=derive.endpoint(settings),
+        machines=nodes,
+        around=surroundings(settings),
+        installers={node.name: installer(image_of(node).schematic_id, version) for node in nodes},
+        vms=machines.vms,
+        own_patches={path: (root / path).read_text(encoding="utf-8") for path in files},
+        talos_version=version,
+        talos_contract=cluster.talos_contract,
+        kubernetes_version=str(cluster.kubernetes_version),
+        generation=cluster.generation,
+        protect=cluster.protect != "nothing",
+        before=configurations_before(),
+    )
+
+
+def surroundings(settings: Settings) -> Surroundings:
+    """Take out of the settings what all nodes share."""
     network, cluster = settings.network, settings.cluster
-    around = Surroundings(
+    return Surroundings(
         subnet=network.subnet,
         gateway=network.gateway,
         nameservers=network.nameservers,
@@ -78,23 +100,6 @@ def cluster_args(settings: Settings, nodes: tuple[derive.Machine, ...], machines
         own_cni=settings.platform.cni == "cilium",
         workloads_on_control_planes=cluster.workloads_on_control_planes == "allowed",
         registry_mirrors=cluster.registry_mirrors,
-    )
-    version = str(cluster.talos_version)
-    files = {path for node in nodes for path in node.patches}
-    return ClusterArgs(
-        cluster_name=cluster.name,
-        endpoint=derive.endpoint(settings),
-        machines=nodes,
-        around=around,
-        installers={node.name: installer(image_of(node).schematic_id, version) for node in nodes},
-        vms=machines.vms,
-        own_patches={path: (root / path).read_text(encoding="utf-8") for path in files},
-        talos_version=version,
-        talos_contract=cluster.talos_contract,
-        kubernetes_version=str(cluster.kubernetes_version),
-        generation=cluster.generation,
-        protect=cluster.protect != "nothing",
-        before=configurations_before(),
     )
 
 

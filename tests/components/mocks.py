@@ -7,6 +7,7 @@ resource is a decision, and a test has to say so.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -107,14 +108,37 @@ class Monitor(MockMonitor):
     """The mocks' monitor, which keeps what the mocks are not told: options."""
 
     def __init__(self, program: Program) -> None:
+        """Keep the program at hand."""
         super().__init__(program)
         self.program = program
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the engine's word
         response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
-        inputs = rpc.deserialize_properties(request.object)
+        inputs = opened(rpc.deserialize_properties(request.object))
         self.program.resources.append(Registered(request.type, request.name, response.urn, inputs, request))
+        close_loop()
         return response
+
+    def Invoke(self, request: Any) -> Any:  # noqa: N802 - the engine's word
+        response = super().Invoke(request)  # type: ignore[no-untyped-call]
+        close_loop()
+        return response
+
+
+def opened(value: Any) -> Any:
+    """Take values out of the wrapping that says that they are secret."""
+    if rpc.is_rpc_secret(value):
+        return opened(rpc.unwrap_rpc_secret(value))
+    if isinstance(value, dict):
+        return {key: opened(inner) for key, inner in value.items()}
+    return [opened(inner) for inner in value] if isinstance(value, list) else value
+
+
+def close_loop() -> None:
+    """Close what the SDK opened in this thread of its pool and forgot."""
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_event_loop_policy().get_event_loop().close()
+        asyncio.set_event_loop(None)
 
 
 def run(stack: str, change: Callable[[dict[str, Any]], None] = lambda sections: None, *, root: Path = ROOT) -> Program:

@@ -1,0 +1,60 @@
+"""Take a stack away; refuses before touching anything while something is protected."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from errors import Declined
+from lab.places import Lab
+from ops import rehearse
+from ops.drive import checked, drive, report, stack_arguments
+from ops.engine import Engine
+from ops.timeline import Timeline
+from ops.up import prepare_path
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the stack and what the person is sure of."""
+    stack_arguments(parser)
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--unprotect", action="store_true", help="also what is protected: control planes, data disks")
+    parser.add_argument("--rehearsal", action="store_true", help="of the rehearsal on this machine, not the real one")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Refuse, ask, destroy, report."""
+    root, began = Path.cwd(), time.monotonic()
+    _, settings = checked(root, options.stack)
+    folder = root
+    if options.rehearsal:
+        folder = Lab.of(root, options.stack).tree
+        rehearse.enter(root, options.stack, settings)
+    else:
+        prepare_path()
+    guarded = Engine(folder, options.stack)
+    for said in guarded.repair():
+        print(said, file=sys.stderr)
+    protected = guarded.protected()
+    if protected and not options.unprotect:
+        raise Declined(
+            f"protected, and nothing was touched: {', '.join(protected)}; "
+            f"to destroy them too: ./homelab destroy --stack {options.stack} --unprotect"
+        )
+    _confirm(options, len(guarded.state().get("resources", [])))
+    if protected:
+        guarded.unprotect()
+    with Timeline() as timeline:
+        _, outcome = drive(folder, settings, options.stack, timeline, lambda engine: engine.destroy())
+    report(options, timeline, outcome, time.monotonic() - began)
+    return 0
+
+
+def _confirm(options: argparse.Namespace, resources: int) -> None:
+    if options.yes:
+        return
+    question = f"this deletes {resources} resources of {options.stack}; type the stack's name to go on: "
+    if not sys.stdin.isatty() or input(question).strip() != options.stack:
+        raise Declined("nothing was destroyed; --yes does not ask")

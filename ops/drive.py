@@ -1,0 +1,71 @@
+"""From checked settings to a finished run: what `up` and `rehearse` share.
+
+A stack's settings and a folder to run in come in; the engine is driven through repair, run and refusal, and the outcome
+goes out with its timeline. `ops.up` does it to real hosts, `ops.rehearse` to the rack.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from config.checks import check_stack
+from config.load import Stack, read_stack, stack_files
+from config.model import Settings
+from config.tree import read_tree
+from errors import Declined
+from ops.engine import Engine, Outcome, refuse_failures
+from ops.show import count, elapsed
+from ops.timeline import Timeline
+
+DEFAULT_STACK = "homelab"
+
+
+def stack_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take which stack, and how to print."""
+    parser.add_argument("--stack", default=DEFAULT_STACK, metavar="NAME", help=f"the stack (default: {DEFAULT_STACK})")
+    parser.add_argument("--json", action="store_true", help="print the result for machines")
+
+
+def checked(root: Path, name: str) -> tuple[Stack, Settings]:
+    """Read a stack and refuse it with everything that is wrong, before anything is touched."""
+    files = stack_files(root)
+    if name not in files:
+        raise Declined(f"there is no stack {name!r}; the stacks are {', '.join(files)}")
+    stack = read_stack(files[name])
+    tree = read_tree(root)
+    return stack, stack.require(lambda stack: [*check_stack(root, stack, tree), *tree.problems])
+
+
+def owners(settings: Settings) -> dict[str, str]:
+    """Say for every node where it runs, to name it in a refusal."""
+    return {node.name: f"{node.name}, {node.address}, on {node.host}" for node in settings.cluster.nodes}
+
+
+def drive(
+    folder: Path, settings: Settings, name: str, timeline: Timeline, act: Callable[[Engine], Outcome]
+) -> tuple[Engine, Outcome]:
+    """Repair, run, and refuse what failed."""
+    engine = Engine(folder, name, timeline.hear)
+    for said in engine.repair():
+        timeline.say(said)
+    outcome = act(engine)
+    refuse_failures(outcome, owners(settings))
+    return engine, outcome
+
+
+def report(options: argparse.Namespace, timeline: Timeline, outcome: Outcome, seconds: float, **more: Any) -> None:
+    """Print how it went: a table for people, everything for machines."""
+    if options.json:
+        phases = {
+            phase.name: {"seconds": round(phase.ended - phase.began, 3), **phase.done}
+            for phase in timeline.phases.values()
+        }
+        result = {"stack": options.stack, "seconds": round(seconds, 3), "changes": outcome.changes, "phases": phases}
+        print(json.dumps({**result, **more}, indent=2))
+        return
+    print(timeline.summary())
+    print(f"{count(outcome.changed, 'change')} in {elapsed(seconds)}")

@@ -1,0 +1,194 @@
+"""The engine, driven: up, preview, refresh and destroy of one stack, real or rehearsed, through the Automation API.
+
+A folder with the program and a stack's name come in, what happened goes out as an `Outcome`. Before a run it repairs
+what an interrupted one left behind: the lock of a dead process, and VMs that were made but never recorded. `ops.up`,
+`ops.destroy`, `ops.preview` and `ops.rehearse` continue from here; `ops.timeline` shows the events.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pulumi import automation as auto
+from pulumi.automation.events import EngineEvent
+
+import programs
+from errors import Declined, RunFailed
+from lab.kernel import born
+
+LOCKED = re.compile(r"created by \S+@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
+VM = "proxmoxve:index/vmLegacy:VmLegacy"
+OPERATIONS = ("create", "update", "replace", "delete", "same")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One resource, or the program itself, that did not come through."""
+
+    urn: str
+    message: str
+
+    @property
+    def resource(self) -> str:
+        """The resource's logical name."""
+        return self.urn.rsplit("::", 1)[-1] if self.urn else ""
+
+
+@dataclass
+class Outcome:
+    """What a run did."""
+
+    changes: dict[str, int] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    said: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def changed(self) -> int:
+        """How many resources were touched."""
+        return sum(count for operation, count in self.changes.items() if operation != "same")
+
+
+class Engine:
+    """One stack in one folder."""
+
+    def __init__(self, folder: Path, stack: str, listen: Callable[[EngineEvent], None] = lambda event: None) -> None:
+        """Find the stack, or make it where the backend does not have it yet."""
+        self.folder, self.name, self.listen = folder, stack, listen
+        self.outcome = Outcome()
+        self._stack = auto.create_or_select_stack(stack_name=stack, work_dir=str(folder))
+
+    def up(self, *, refresh: bool = False, targets: Sequence[str] = ()) -> Outcome:
+        """Bring the world to what is written."""
+        return self._run(lambda options: self._stack.up(refresh=refresh, target=list(targets) or None, **options))
+
+    def preview(self) -> Outcome:
+        """Say what `up` would do."""
+        return self._run(lambda options: self._stack.preview(**options), preview=True)
+
+    def refresh(self) -> Outcome:
+        """Bring the state to the world."""
+        return self._run(lambda options: self._stack.refresh(**options))
+
+    def destroy(self, targets: Sequence[str] = ()) -> Outcome:
+        """Take everything away."""
+        return self._run(lambda options: self._stack.destroy(target=list(targets) or None, **options))
+
+    def state(self) -> dict[str, Any]:
+        """Give the recorded state, its secrets encrypted."""
+        deployment: dict[str, Any] = self._stack.export_stack().deployment or {}
+        return deployment
+
+    def outputs(self) -> Mapping[str, Any]:
+        """Give what the stack exports."""
+        return {name: output.value for name, output in self._stack.outputs().items()}
+
+    def set_secrets(self, values: Mapping[str, str]) -> None:
+        """Encrypt values into the stack file under the one key that holds secrets."""
+        config = {f"homelab:secrets.{name}": auto.ConfigValue(value, secret=True) for name, value in values.items()}
+        self._stack.set_all_config(config, path=True)
+
+    def protected(self) -> list[str]:
+        """Name what must not be taken away."""
+        resources = self.state().get("resources", [])
+        return [resource["urn"].rsplit("::", 1)[-1] for resource in resources if resource.get("protect")]
+
+    def unprotect(self) -> None:
+        """Allow everything to be taken away."""
+        self._pulumi("state", "unprotect", "--all", "--yes", "--stack", self.name)
+
+    def repair(self) -> list[str]:
+        """Mend what an interrupted run left, and say what was mended."""
+        return [*self._break_dead_lock(), *self._adopt_pending()]
+
+    def _break_dead_lock(self) -> list[str]:
+        """Take a lock away whose process, on this machine, is dead."""
+        backend = os.environ.get("PULUMI_BACKEND_URL", "")
+        if not backend.startswith("file://"):
+            return []  # elsewhere the engine itself says who holds the lock
+        place = Path(backend.removeprefix("file://")).expanduser() / ".pulumi" / "locks"
+        said = []
+        for file in place.glob(f"*/*/{self.name}/*.json"):
+            lock = json.loads(file.read_text(encoding="utf-8"))
+            if lock.get("hostname") == socket.gethostname() and born(int(lock["pid"])) is None:
+                file.unlink(missing_ok=True)
+                said.append(f"removed the lock of a run that died (pid {lock['pid']})")
+        return said
+
+    def _adopt_pending(self) -> list[str]:
+        """Record VMs that were made by a run that died before it could; what was never made is dropped."""
+        pending = self.state().get("pending_operations") or []
+        arguments, said = [], []
+        for operation in pending:
+            resource = operation["resource"]
+            if operation["type"] == "creating" and resource["type"] == VM:
+                inputs = resource["inputs"]
+                place = f"{inputs['nodeName']}/{int(inputs['vmId'])}"
+                arguments += ["--import-pending-creates", resource["urn"], "--import-pending-creates", place]
+                arguments += ["--target", resource["urn"]]
+                said.append(f"looked for {inputs['name']}, which an interrupted run was making, as VM {place}")
+        if arguments:
+            flags = ("--yes", "--skip-preview", "--non-interactive", "--stack", self.name)
+            self._pulumi("refresh", *flags, *arguments)
+        return said
+
+    def _pulumi(self, *arguments: str) -> None:
+        programs.run("pulumi", *arguments, cwd=self.folder, timeout=600)
+
+    def _run(self, act: Callable[[dict[str, Any]], Any], *, preview: bool = False) -> Outcome:
+        self.outcome = Outcome()
+        options: dict[str, Any] = {"on_event": self._hear, "on_output": lambda line: None}
+        if not preview:
+            options["show_secrets"] = False
+        try:
+            act(options)
+        except auto.errors.ConcurrentUpdateError as error:
+            raise Declined(_who_holds(str(error))) from None
+        except auto.errors.CommandError as error:
+            if not self.outcome.failures:
+                self.outcome.failures.append(Failure("", _last_error(str(error))))
+        return self.outcome
+
+    def _hear(self, event: EngineEvent) -> None:
+        diagnostic, summary = event.diagnostic_event, event.summary_event
+        if diagnostic and diagnostic.message.strip():
+            message = re.sub(r"<\{%[^%]*%\}>", "", diagnostic.message).strip()
+            if diagnostic.severity == "error":
+                if not message.startswith(("update failed", "preview failed", "an unhandled error occurred")):
+                    self.outcome.failures.append(Failure(diagnostic.urn or "", message))
+            else:
+                self.outcome.said.append((diagnostic.severity, message))
+        if summary:
+            self.outcome.changes = {str(operation): count for operation, count in summary.resource_changes.items()}
+        self.listen(event)
+
+
+def _who_holds(text: str) -> str:
+    found = LOCKED.search(text)
+    who = f"process {found['pid']} on {found['host']}" if found else "somebody"
+    return f"another run holds the stack: {who}; wait for it, or, if it is dead: pulumi cancel"
+
+
+def _last_error(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return next((line for line in reversed(lines) if "error" in line), lines[-1] if lines else "the engine failed")
+
+
+def refuse_failures(outcome: Outcome, owners: Mapping[str, str]) -> None:
+    """Turn the failures of a run into one message that names resource, node and host."""
+    if not outcome.failures:
+        return
+    lines = []
+    for failure in outcome.failures:
+        owner = next((said for name, said in owners.items() if failure.resource.endswith(f"-{name}")), "")
+        where = f"{failure.resource}{f' ({owner})' if owner else ''}: " if failure.resource else ""
+        lines.append(f"{where}{failure.message}")
+    raise RunFailed(
+        "\n".join([*dict.fromkeys(lines), "what was done is recorded: run the same command again to go on"])
+    )

@@ -1,0 +1,138 @@
+"""Run a whole stack on this machine: the same program, the same settings, hardware and kubelets simulated."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from config.model import Settings
+from config.values import GIBI, TEBI
+from errors import Declined
+from lab import processes, proxy, tree
+from lab.places import Lab
+from lab.rack import Rack
+from lab.tree import Replaced
+from ops.drive import checked, drive, report, stack_arguments
+from ops.engine import Engine, Outcome
+from ops.show import table
+from ops.timeline import Timeline
+from ops.toolchain import ensure
+
+PROGRAMS = (
+    "pulumi",
+    "pulumi-language-python",
+    "talosctl",
+    "kubectl",
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kwok",
+)
+USUAL_MEMORY, USUAL_DISK = 128 * GIBI, 4 * TEBI
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the stack."""
+    stack_arguments(parser)
+    parser.add_argument("--refresh", action="store_true", help="look at the rack's state of every resource first")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prepare, run the engine, report, and leave everything running."""
+    root, began = Path.cwd(), time.monotonic()
+    _, settings = checked(root, options.stack)
+    lab = Lab.of(root, options.stack)
+    with Timeline() as timeline, alone(lab):
+        replaced = enter(root, options.stack, settings)
+        timeline.say(f"prepared {lab.tree.relative_to(root)}: {len(replaced)} settings replaced")
+
+        def act(engine: Engine) -> Outcome:
+            encrypt(lab, engine, settings)
+            return engine.up(refresh=options.refresh)
+
+        _, outcome = drive(lab.tree, settings, options.stack, timeline, act)
+    refused = proxy.refused(lab)
+    simulated = sorted(simulations(outcome))
+    more = {"replaced": [vars(one) for one in replaced], "refused": refused, "simulated": simulated}
+    report(options, timeline, outcome, time.monotonic() - began, **more)
+    if not options.json:
+        _tell(options.stack, lab, replaced, refused, simulated)
+    return 0
+
+
+def enter(root: Path, stack: str, settings: Settings) -> list[Replaced]:
+    """Go into the rehearsal: tree, PATH, proxy and rack; nothing of the person's own environment leads out of it."""
+    tools = ensure(PROGRAMS)
+    lab = Lab.of(root, stack)
+    lab.make()
+    _lay_out(lab.bin, root, tools.env()["PATH"])
+    environment = tree.environment(lab, tools.env(), Path(sys.executable), root)
+    os.environ.clear()
+    os.environ.update(environment)
+    replaced = tree.prepare(lab, root, stack)
+    port = processes.port(lab, "proxy")
+    processes.start(lab, "proxy", sys.executable, ["-m", "lab.proxy", str(port)], dict(os.environ))
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"):
+        os.environ[name] = f"http://127.0.0.1:{port}"
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+    rack = Rack(lab.rack)
+    rack.set_hosts(
+        {host.name: (host.memory.bytes if host.memory else USUAL_MEMORY, USUAL_DISK) for host in settings.proxmox.hosts}
+    )
+    rack.close()
+    return replaced
+
+
+def _lay_out(folder: Path, root: Path, path: str) -> None:
+    """Put the programs there that answer for hardware; the real talosctl keeps a name of its own."""
+    links = {file.name: file for place in ("bin", "plugins/bin") for file in (root / "lab" / place).iterdir()}
+    real = next(Path(place) / "talosctl" for place in path.split(os.pathsep) if (Path(place) / "talosctl").exists())
+    links["talosctl-real"] = real
+    for name, target in links.items():
+        link = folder / name
+        if not link.is_symlink() or link.readlink() != target:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+
+
+def encrypt(lab: Lab, engine: Engine, settings: Settings) -> None:
+    """Give every secret setting a value, once."""
+    missing = tree.missing_secrets(lab, settings)
+    if missing:
+        engine.set_secrets(missing)
+        tree.keep_secrets(lab, engine.name)
+
+
+@contextmanager
+def alone(lab: Lab) -> Iterator[None]:
+    """Keep two rehearsals of one stack from treading on each other."""
+    lab.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (lab.root / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Declined(f"another rehearsal of {lab.root.name} is at work; wait for it") from None
+        yield
+
+
+def simulations(outcome: Outcome) -> set[str]:
+    """Name the stand-ins that the engine itself says it used."""
+    said = [text.split(" from $PATH", maxsplit=1)[0] for _, text in outcome.said if " from $PATH" in text]
+    return {text.rsplit("pulumi-resource-", 1)[-1] for text in said if "pulumi-resource-" in text}
+
+
+def _tell(stack: str, lab: Lab, replaced: list[Replaced], refused: list[str], simulated: list[str]) -> None:
+    print("\n" + table(("replaced in the settings", "was", "is"), [(r.what, r.before, r.now) for r in replaced]))
+    print(f"\nsimulated: hosts, VMs, Talos nodes and kubelets; stand-ins for the plugins {', '.join(simulated)}")
+    if refused:
+        print(f"refused on the way out: {', '.join(refused)}")
+    kubeconfig = lab.kubeconfig.relative_to(Path.cwd())
+    print(f"\nall is left running: export KUBECONFIG={kubeconfig}; kubectl get nodes")
+    print(f"to end it: ./homelab down --stack {stack}")
