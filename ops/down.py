@@ -29,12 +29,13 @@ def run(options: argparse.Namespace) -> int:
         if not lab.root.exists():
             print(f"{name}: there is no rehearsal")
             continue
-        stopped = processes.stop_all(lab)
+        running = processes.alive(lab)
+        processes.stop_all(lab)
         for path in lab.root.iterdir():
             if options.keep_logs and path == lab.logs:
                 continue
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         if not options.keep_logs:
             lab.root.rmdir()
-        print(f"{name}: stopped {count(len(stopped), 'process', 'processes')}")
+        print(f"{name}: stopped {count(len(running), 'process', 'processes')}")
     return 0

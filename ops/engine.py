@@ -82,8 +82,7 @@ class Engine:
 
     def state(self) -> dict[str, Any]:
         """Give the recorded state, its secrets encrypted."""
-        deployment: dict[str, Any] = self._stack.export_stack().deployment or {}
-        return deployment
+        return dict(self._stack.export_stack().deployment or {})
 
     def outputs(self) -> Mapping[str, Any]:
         """Give what the stack exports."""

@@ -115,6 +115,8 @@ class Monitor(MockMonitor):
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the engine's word
         response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         inputs = opened(rpc.deserialize_properties(request.object))
+        if request.type == "pulumi:pulumi:Stack":
+            return response  # made once a process, whatever stacks are run in it
         self.program.resources.append(Registered(request.type, request.name, response.urn, inputs, request))
         close_loop()
         return response
