@@ -153,17 +153,22 @@ def go_cache(tell: Tell) -> Iterator[Path]:
 
 
 def tidy(tell: Tell) -> None:
-    """Remove Go's caches unless somebody builds with them."""
+    """Remove Go's caches unless somebody builds with them.
+
+    Half a million files take a minute or two: they go out of the way at once and are removed while we go on. What a
+    removal leaves that is itself interrupted, the next one takes along.
+    """
     folder = home() / "go"
-    if not folder.exists():
-        return
-    with (home() / ".lock-go").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        tell("removing Go's caches")
-        _remove([folder])
+    if folder.exists():
+        with (home() / ".lock-go").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            folder.rename(home() / f".removed-go-{os.getpid()}")
+    if removed := list(home().glob(".removed-go-*")):
+        tell("removing Go's caches in the background")
+        programs.start("nice", "-n", "19", "rm", "-rf", *removed, log=Path(os.devnull))
 
 
 def _fill(tool: Tool, folder: Path, go: Path, tell: Tell) -> None:

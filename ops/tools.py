@@ -44,8 +44,11 @@ def run(options: argparse.Namespace) -> int:
         return 1
     wanted = [name for tool in chosen for name in tool.names]
     if not options.dry_run:
+        _, missing = toolchain.locate(wanted)
         toolchain.ensure(wanted)
-        building.tidy(lambda text: print(text, file=sys.stderr))
+        if not missing and not options.only:
+            # Every tool is there: what an interrupted build left serves nobody any more.
+            building.tidy(lambda text: print(text, file=sys.stderr))
     rows = [row(tool) for tool in chosen]
     print(json.dumps([asdict(each) for each in rows], indent=2) if options.json else as_table(rows, chosen))
     return 0

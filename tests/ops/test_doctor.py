@@ -67,7 +67,7 @@ def test_a_machine_with_python_git_and_go_can_run_the_project(
 def test_the_last_line_says_how_long_the_builds_will_take(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert door.main(["doctor"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith(f"ready; {len(TOOLS)} tools are built when first needed, about ")
+    assert last.startswith(f"ready; {len(TOOLS)} tools to be built when first needed, about ")
 
 
 def test_a_tool_on_the_path_and_one_in_the_cache_are_there(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,7 +100,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
     script.write_text("#!/usr/bin/env python3\n", encoding="utf-8")
     (made.bin / "go").write_text(GO, encoding="utf-8")
     (made.bin / "go").chmod(0o755)
-    for needed in ("sh", "cat", "env", "grep", "sleep", "chmod"):
+    for needed in ("sh", "cat", "env", "grep", "sleep", "chmod", "nice", "rm"):
         (made.bin / needed).symlink_to(shutil.which(needed) or needed)
     monkeypatch.setenv("PATH", str(made.bin))
     monkeypatch.setenv("PLAY", str(tmp_path))
@@ -194,6 +194,7 @@ def test_gos_caches_stay_after_a_failure_and_go_when_all_is_built(play: Play) ->
     (play.folder / "broken").unlink()
     toolchain.ensure(("kustomize",))
     assert not (play.cache / "homelab" / "go").exists()
+    wait_for(lambda: not list((play.cache / "homelab").glob(".removed-*")))
 
 
 def test_gos_caches_stay_while_another_run_builds_with_them(play: Play) -> None:
