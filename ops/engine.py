@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pulumi import automation as auto
-from pulumi.automation.events import EngineEvent
+from pulumi.automation.events import EngineEvent, OpType
 
 import programs
 from errors import Declined, RunFailed
@@ -164,7 +164,7 @@ class Engine:
             else:
                 self.outcome.said.append((diagnostic.severity, message))
         if summary:
-            self.outcome.changes = {str(operation): count for operation, count in summary.resource_changes.items()}
+            self.outcome.changes = {OpType(name).value: count for name, count in summary.resource_changes.items()}
         self.listen(event)
 
 

@@ -22,6 +22,7 @@ HEARTBEAT = 15.0
 REDRAW = 0.25
 PHASES = ("machines", "cluster", "network", "platform", "handover")
 DONE = {"create": "created", "update": "updated", "delete": "deleted", "replace": "replaced", "read": "read"}
+OURS = ("homelab:", "pulumi:")  # components, providers and the stack: nothing was done to them
 QUIET = ("same", "create-replacement", "delete-replaced", "discard", "discard-replaced")
 
 
@@ -79,11 +80,11 @@ class Timeline:
         before, after, failed = event.resource_pre_event, event.res_outputs_event, event.res_op_failed_event
         with self._lock:
             if before:
-                self._begin(before.metadata.urn, str(before.metadata.op))
+                self._begin(before.metadata.urn, before.metadata.op.value)
             elif after:
-                self._end(after.metadata.urn, str(after.metadata.op), failed=False)
+                self._end(after.metadata.urn, after.metadata.op.value, failed=False)
             elif failed:
-                self._end(failed.metadata.urn, str(failed.metadata.op), failed=True)
+                self._end(failed.metadata.urn, failed.metadata.op.value, failed=True)
 
     def summary(self) -> str:
         """Give the table of phases."""
@@ -111,7 +112,8 @@ class Timeline:
         phase = self.phases.setdefault(self.phase_of(urn), Phase(self.phase_of(urn), began=time.monotonic()))
         phase.ended = time.monotonic()
         _, since = phase.running.pop(urn, (operation, phase.ended))
-        if operation in QUIET or (not failed and ":homelab:" in urn and urn.split("::")[2].startswith("homelab:")):
+        kind = urn.split("::")[2].rsplit("$", 1)[-1]
+        if not failed and (operation in QUIET or kind.startswith(OURS)):
             return
         what = "failed" if failed else DONE.get(operation, operation)
         phase.done[what] = phase.done.get(what, 0) + 1

@@ -23,6 +23,12 @@ VERBS = (
     Verb("doctor", "begin", "say what this machine has, lacks, and how to get it"),
     Verb("tools", "begin", "find or build the pinned programs"),
     Verb("check", "change", "find every mistake in the settings and the apps tree"),
+    Verb("preview", "change", "say what up would do, machine configurations included"),
+    Verb("rehearse", "run", "the whole stack on this machine, hardware simulated"),
+    Verb("status", "run", "how it stands"),
+    Verb("up", "run", "bring a stack to what is written"),
+    Verb("destroy", "run", "take a stack away, unless something is protected"),
+    Verb("down", "run", "end a rehearsal: its processes and its files"),
     Verb("test", "develop", "run all checks and tests of the project"),
 )
 

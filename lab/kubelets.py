@@ -1,0 +1,96 @@
+"""The kubelets of the rack: Nodes in Kubernetes for the machines that run.
+
+`lab.talos` calls `register` after everything that changes a node. Name, role, labels, taints, addresses, versions
+and size are read from the machine configuration and the VM; kwok keeps it alive and plays its pods. A
+machine that is gone takes its Node away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from lab import processes
+from lab.api import Api
+from lab.places import Lab
+from lab.rack import Node, Rack
+
+MANAGER = "kubelet"
+ROLE = "node-role.kubernetes.io/control-plane"
+PODS_PER_NODE = "250"
+
+
+def register(lab: Lab, rack: Rack) -> None:
+    """Bring the Nodes to what the rack holds; before the control plane runs there is nobody to tell."""
+    if not lab.kubeconfig.exists() or not processes.runs(lab, "kube-apiserver") or not rack.members():
+        return
+    api = Api.of(lab)
+    wanted = {node.name: node for node in rack.nodes() if node.configuration}
+    for node in wanted.values():
+        machine = yaml.load(node.configuration.split("\n---")[0], Loader=yaml.CSafeLoader)
+        api.apply(_object(node, machine), field_manager=MANAGER, force=True)
+        api.patch_status("v1", "Node", node.name, _status(node))
+    for existing in api.list("v1", "Node"):
+        if existing["metadata"]["name"] not in wanted:
+            api.delete("v1", "Node", existing["metadata"]["name"])
+
+
+def _object(node: Node, configuration: Mapping[str, Any]) -> dict[str, Any]:
+    machine, cluster = configuration["machine"], configuration["cluster"]
+    architecture = "arm64" if node.vm.arguments.get("machine") == "virt" else "amd64"
+    labels = {
+        "kubernetes.io/hostname": node.name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": architecture,
+        **machine.get("nodeLabels", {}),
+    }
+    taints = [_taint(key, value) for key, value in machine.get("nodeTaints", {}).items()]
+    if node.role == "control-plane":
+        labels[ROLE] = ""
+        if not cluster.get("allowSchedulingOnControlPlanes"):
+            taints.append({"key": ROLE, "effect": "NoSchedule"})
+    spec: dict[str, Any] = {"taints": taints} if taints else {}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": node.name, "labels": labels},
+        "spec": {**spec, "providerID": f"proxmox://{node.vm.host}/{node.vm.vm_id}"},
+    }
+
+
+def _taint(key: str, value: str) -> dict[str, str]:
+    text, _, effect = value.rpartition(":")
+    return {"key": key, "value": text, "effect": effect}
+
+
+def _status(node: Node) -> dict[str, Any]:
+    arguments = node.vm.arguments
+    size = {
+        "cpu": str(int(arguments.get("cpu", {}).get("cores", 1))),
+        "memory": f"{node.vm.memory >> 10}Ki",
+        "ephemeral-storage": f"{node.vm.disk >> 10}Ki",
+        "pods": PODS_PER_NODE,
+    }
+    architecture = "arm64" if arguments.get("machine") == "virt" else "amd64"
+    return {
+        "addresses": [
+            {"type": "InternalIP", "address": node.vm.address},
+            {"type": "Hostname", "address": node.name},
+        ],
+        "capacity": size,
+        "allocatable": size,
+        "nodeInfo": {
+            "architecture": architecture,
+            "bootID": f"{node.vm.vm_id}",
+            "containerRuntimeVersion": "containerd://simulated",
+            "kernelVersion": "simulated",
+            "kubeProxyVersion": "",
+            "kubeletVersion": f"v{node.kubernetes}",
+            "machineID": f"{node.vm.vm_id:032x}",
+            "operatingSystem": "linux",
+            "osImage": f"Talos (v{node.talos}) simulated",
+            "systemUUID": node.vm.arguments.get("networkDevices", [{}])[0].get("macAddress", ""),
+        },
+    }

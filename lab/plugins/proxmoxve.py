@@ -1,0 +1,107 @@
+"""Stand-in for `pulumi-resource-proxmoxve`: what it makes, it makes on the rack.
+
+It takes what the official plugin takes, refuses what Proxmox refuses, and gives the ids and outputs that Proxmox would.
+`lab.rack` holds the VMs, `lab.talos` lets what ran on them go when they are deleted.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from lab import talos
+from lab.places import Lab
+from lab.plugins.base import Kind, StandIn
+from lab.plugins.properties import Plain
+from lab.plugins.server import serve
+from lab.rack import Rack, vm_of
+
+
+class OnTheRack(Kind):
+    """A kind that acts on the rack."""
+
+    def rack(self) -> Rack:
+        """Open the rack of this rehearsal."""
+        return Rack(Lab.from_environment().rack)
+
+
+class VmLegacy(OnTheRack):
+    """A VM."""
+
+    replace_on = ("vmId", "nodeName", "bios", "machine")
+    unknown_in_preview = ("ipv4Addresses", "ipv6Addresses", "macAddresses", "networkInterfaceNames")
+
+    def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
+        """Make it and boot it."""
+        vm = self.rack().create_vm(inputs)
+        return str(vm.vm_id), _seen(inputs)
+
+    def read(self, id: str, outputs: Plain) -> Plain | None:  # noqa: A002 - the engine's word
+        """Look whether it is there; an import names it as host/id."""
+        number = id.rsplit("/", 1)[-1]
+        vm = self.rack().vm(int(number))
+        if vm is None or not vm.arguments:
+            return None
+        return {"id": number, **vm.arguments, **_seen(dict(vm.arguments)), **_kept(outputs)}
+
+    def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002
+        """Change it in place."""
+        self.rack().update_vm(inputs)
+        return _seen(inputs)
+
+    def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002
+        """Delete it, and let go what ran on it."""
+        rack = self.rack()
+        rack.delete_vm(int(id))
+        talos.settle(Lab.from_environment(), rack)
+
+
+class File(OnTheRack):
+    """An image that a host downloads."""
+
+    replace_on = ("nodeName", "datastoreId", "contentType", "url", "fileName")
+    unknown_in_preview = ("size",)
+
+    def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
+        """Download it."""
+        file = f"{inputs['datastoreId']}:{inputs['contentType']}/{inputs['fileName']}"
+        self.rack().download(inputs["nodeName"], file, inputs["url"])
+        return file, {"size": 0}
+
+    def read(self, id: str, outputs: Plain) -> Plain | None:  # noqa: A002
+        """Look whether it is there."""
+        return outputs if self.rack().has_file(outputs["nodeName"], id) else None
+
+    def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002
+        """Take other flags."""
+        return {}
+
+    def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002
+        """Remove it."""
+        self.rack().drop_file(outputs["nodeName"], id)
+
+
+def _seen(inputs: Plain) -> Plain:
+    address = vm_of(inputs).address
+    macs = [device.get("macAddress", "") for device in inputs.get("networkDevices", [])]
+    return {
+        "ipv4Addresses": [["127.0.0.1"], [address]],
+        "ipv6Addresses": [["::1"]],
+        "macAddresses": ["00:00:00:00:00:00", *macs],
+        "networkInterfaceNames": ["lo", "eth0"],
+    }
+
+
+def _kept(outputs: Plain) -> Plain:
+    """Keep what the rack does not model as it was recorded."""
+    return {name: value for name, value in outputs.items() if name not in ("name", "nodeName", "cpu", "memory")}
+
+
+class Proxmox(StandIn):
+    """The plugin."""
+
+    package, distribution = "proxmoxve", "pulumi_proxmoxve"
+    kinds: ClassVar = {"proxmoxve:index/vmLegacy:VmLegacy": VmLegacy, "proxmoxve:download/file:File": File}
+
+
+if __name__ == "__main__":
+    serve(Proxmox())
