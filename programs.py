@@ -8,20 +8,23 @@ error that knows the program, says the command, the place, the exit code and the
 
 from __future__ import annotations
 
+import contextlib
 import os
+import selectors
 import shlex
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from errors import ProgramFailed, ProgramMissing, TookTooLong
 
 LAST_LINES = 15
+POLL = 0.2
 WHERE_FROM = {
     "git": "install it: apt install git, dnf install git, pacman -S git, brew install git",
     "go": "install Go 1.26 or newer: https://go.dev/dl, dnf install golang, pacman -S go, brew install go",
@@ -113,6 +116,83 @@ def follow(
         raise _failure(command, cwd, process.returncode, log.read_text(encoding="utf-8").strip(), log)
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a program said until it ended, well or not: each stream apart, and both as they came."""
+
+    stdout: str
+    stderr: str
+    together: str
+    exit_code: int
+
+
+def converse(
+    command: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str = "",
+    on_line: Callable[[str, str], None] = lambda stream, line: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Said:
+    """Run a program whose failure is the caller's to judge; each line is handed on, and `stop` ends it and its kin."""
+    program, *arguments = command
+    heard: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray(), "together": bytearray()}
+    with subprocess.Popen(
+        [str(_found(program, env)), *arguments],
+        cwd=cwd,
+        env=dict(env) if env is not None else None,
+        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        try:
+            for stream, data in _listen(process, stdin.encode(), stop):
+                lines = (heard[stream][heard[stream].rfind(b"\n") + 1 :] + data).split(b"\n")
+                heard[stream] += data
+                heard["together"] += data
+                for line in lines[:-1] if data else filter(None, lines):
+                    on_line(stream, line.decode(errors="replace"))
+        except BaseException:
+            _end_group(process)
+            raise
+    stdout, stderr, together = (bytes(part).decode(errors="replace") for part in heard.values())
+    return Said(stdout, stderr, together, process.returncode)
+
+
+def _listen(process: subprocess.Popen[bytes], stdin: bytes, stop: Callable[[], bool]) -> Iterator[tuple[str, bytes]]:
+    """Give what comes from either stream as it comes, nothing at its end; feed the program meanwhile."""
+    with selectors.DefaultSelector() as waiting:
+        for stream in ("stdout", "stderr"):
+            waiting.register(getattr(process, stream), selectors.EVENT_READ, stream)
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+            waiting.register(process.stdin, selectors.EVENT_WRITE)
+        while waiting.get_map():
+            if stop():
+                _end_group(process)
+                return
+            for key, _ in waiting.select(POLL):
+                if key.data is None:
+                    stdin = _feed(key.fd, stdin)
+                    data = stdin
+                else:
+                    data = os.read(key.fd, 65536)
+                    yield key.data, data
+                if not data:
+                    waiting.unregister(key.fileobj)
+                    key.fileobj.close()  # type: ignore[union-attr] # the process's own pipes
+
+
+def _feed(place: int, data: bytes) -> bytes:
+    """Write what fits and give the rest; a program need not read what it is given."""
+    try:
+        return data[os.write(place, data[:65536]) :]
+    except BrokenPipeError:
+        return b""
+
+
 def start(
     program: str,
     *arguments: str | Path,
@@ -154,15 +234,13 @@ def _found(program: str, env: Mapping[str, str] | None) -> Path:
     return found
 
 
-def _end_group(process: subprocess.Popen[str]) -> None:
-    try:
+def _end_group(process: subprocess.Popen[Any]) -> None:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=5)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    except ProcessLookupError:
-        process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=5)
+        os.killpg(process.pid, signal.SIGKILL)  # also what it started and what did not listen
+    process.wait()
 
 
 def _said(command: Sequence[str], cwd: Path | None) -> str:

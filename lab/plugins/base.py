@@ -1,0 +1,327 @@
+"""What all stand-ins are made of: `StandIn` is a whole plugin, `Kind` is one type of resource in plain Python.
+
+    class Token(Kind):
+        replace_on = ("bytes",)
+        unknown_in_preview = ("text",)
+
+        def create(self, inputs, preview):
+            text = secrets.token_hex(inputs["bytes"])
+            return text[:8], {"text": text}
+
+    class Tokens(StandIn):
+        package, distribution = "tokens", "pulumi_tokens"
+        kinds = {"tokens:index/token:Token": Token}
+
+What flows in are the engine's requests; the base turns them into plain values, refuses what the package's tables
+(`lab.plugins.schema`) do not allow, says what a change means, carries secrets and unknown values, and hands the rest to
+a kind. What flows out are the engine's answers. A plugin's module ends with `lab.plugins.server.serve`.
+
+Methods of a kind run in threads of their own, several at once: what two resources share needs a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from pulumi.provider.experimental import provider as sdk
+
+from errors import HomelabError
+from lab.plugins.properties import UNKNOWN, Change, Plain, Properties, changes, plain_map, top
+from lab.plugins.schema import Members, Problem, Schema
+
+# What the engine and the SDK add to a provider's own configuration.
+ENGINE_KEYS = frozenset(("version", "pluginDownloadURL", "pluginChecksums", "__internal"))
+KINDS_OF_CHANGE = {
+    Change.ADD: (sdk.PropertyDiffKind.ADD, sdk.PropertyDiffKind.ADD_REPLACE),
+    Change.DELETE: (sdk.PropertyDiffKind.DELETE, sdk.PropertyDiffKind.DELETE_REPLACE),
+    Change.UPDATE: (sdk.PropertyDiffKind.UPDATE, sdk.PropertyDiffKind.UPDATE_REPLACE),
+}
+
+# The inputs that the state remembers: the engine sends them with every request, the SDK's request objects drop them.
+old_inputs: ContextVar[Properties] = ContextVar("old_inputs", default=MappingProxyType({}))
+# Why the resource of this request is not finished; the SDK's answers have no place for it.
+unfinished: ContextVar[str] = ContextVar("unfinished", default="")
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A resource that exists although making or changing it did not come to its end; the engine records it so."""
+
+    id: str
+    outputs: Plain
+    reason: str
+
+
+class Kind:
+    """One type of resource: what making, reading, changing and deleting it means. One instance serves one request."""
+
+    replace_on: ClassVar[tuple[str, ...]] = ()
+    """Inputs whose change makes the resource anew, beside those that the tables name."""
+    unknown_in_preview: ClassVar[tuple[str, ...]] = ()
+    """Outputs that a preview of a creation does not know, beside those that the tables call required."""
+    unknown_on_update: ClassVar[tuple[str, ...]] = ()
+    """Outputs that a preview of a change does not know any more."""
+    acts_in_preview: ClassVar[bool] = False
+    """Whether `create` and `update` are called in previews too, where inputs may be `UNKNOWN`."""
+    delete_before_replace: ClassVar[bool] = False
+    """Whether the old one has to go before the new one comes."""
+    secret_outputs: ClassVar[tuple[str, ...]] = ()
+    """Outputs that are secret although the tables do not say so."""
+
+    def __init__(self, provider: StandIn, urn: str = "", timeout: float = 0) -> None:
+        """Know the plugin, its settings, whose request this is and how many seconds it may take (0: any)."""
+        self.provider, self.urn, self.timeout = provider, urn, timeout
+
+    @property
+    def name(self) -> str:
+        """The resource's logical name."""
+        return self.urn.rsplit("::", 1)[-1]
+
+    def say(self, text: str, *, severity: str = "info", status: bool = False) -> None:
+        """Show a line beside this resource; as a status it is gone when the next one comes."""
+        self.provider.say(self.urn, text, severity, status)
+
+    def refusals(self, inputs: Plain) -> Iterable[Problem]:
+        """Say what is wrong with values whose names and types are right."""
+        return ()
+
+    def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain] | Unfinished:
+        """Make it; give its id and the outputs that are not inputs."""
+        raise NotImplementedError
+
+    def read(self, id: str, outputs: Plain) -> Plain | None:  # noqa: A002 - the engine's word
+        """Give the outputs as they are now (an `id` among them becomes its id), or None if it is gone."""
+        return outputs
+
+    def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain | Unfinished:  # noqa: A002
+        """Change it; give the outputs that changed. A kind without this is replaced by every change."""
+        raise NotImplementedError
+
+    def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002
+        """Take it away; what is gone already is no mistake."""
+
+    def replaces(self, path: str) -> bool:
+        """Whether a change at this path makes the resource anew."""
+        return top(path) in self.replace_on
+
+
+def own(token: str) -> str:
+    """Take a type out of the chain of its parents' types."""
+    return token.rsplit("$", 1)[-1]
+
+
+class StandIn(sdk.Provider):
+    """A plugin: a package's tables, the kinds of its resources and its functions."""
+
+    package: ClassVar[str]
+    distribution: ClassVar[str]
+    kinds: ClassVar[Mapping[str, type[Kind]]] = {}
+    functions: ClassVar[Mapping[str, Callable[[Any, Plain], Plain]]] = {}
+    """Each takes the plugin and its arguments and gives results."""
+    config_replace_on: ClassVar[tuple[str, ...]] = ()
+    """Settings of the provider whose change replaces all of its resources."""
+
+    def __init__(self) -> None:
+        """Begin without settings; `configure` brings them."""
+        self.settings: Plain = {}
+        self.cancelled = threading.Event()
+        self.say: Callable[[str, str, str, bool], None] = lambda urn, text, severity, status: None
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The package's tables."""
+        return Schema.of(self.package)
+
+    @cached_property
+    def version(self) -> str:
+        """The version of the installed SDK package, which the official plugin would have too."""
+        from importlib.metadata import version  # noqa: PLC0415 - costs every start otherwise
+
+        return version(self.distribution)
+
+    def configured(self) -> None:
+        """Act on new settings."""
+
+    def kind_of(self, token: str) -> type[Kind]:
+        """Find what a type token stands for."""
+        token = own(token)
+        if token not in self.kinds:
+            raise HomelabError(f"this stand-in of {self.package} does not know {token}")
+        return self.kinds[token]
+
+    def members(self, token: str) -> tuple[Members, Members]:
+        """Give what a resource takes and what it gives."""
+        return self.schema.inputs(own(token)), self.schema.outputs(own(token))
+
+    async def cancel(self) -> None:
+        """Let whatever waits know that it has to end."""
+        self.cancelled.set()
+
+    async def get_schema(self, request: sdk.GetSchemaRequest) -> sdk.GetSchemaResponse:
+        """Say nothing: the installed SDK package knows the schema."""
+        return sdk.GetSchemaResponse("")
+
+    async def check_config(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
+        """Refuse settings that the provider does not have."""
+        given = self._settings(request.new_inputs)
+        failures = self._failures(request.urn, self.schema.problems(self.schema.configuration, given))
+        for failure in failures:
+            failure.reason = f"could not validate provider configuration: {failure.reason}"
+        return sdk.CheckResponse(self.schema.marked(self.schema.configuration, request.new_inputs), failures)
+
+    async def diff_config(self, request: sdk.DiffRequest) -> sdk.DiffResponse:
+        """Say which settings changed, and whether everything made with them has to be made anew."""
+        found = changes(self._settings(request.old_state), self._settings(request.new_inputs))
+        return _difference(found, lambda path: top(path) in self.config_replace_on)
+
+    async def configure(self, request: sdk.ConfigureRequest) -> sdk.ConfigureResponse:
+        """Take the settings."""
+        self.settings = self._settings(request.args)
+        await asyncio.to_thread(self.configured)
+        return sdk.ConfigureResponse(accept_secrets=True, supports_preview=True)
+
+    async def check(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
+        """Refuse what the official provider would refuse, all at once."""
+        kind = self.kind_of(request.type)(self, request.urn)
+        members, _ = self.members(request.type)
+        inputs = plain_map(request.new_inputs)
+        problems = list(self.schema.problems(members, inputs)) or list(kind.refusals(inputs))
+        return sdk.CheckResponse(self.schema.marked(members, request.new_inputs), self._failures(request.urn, problems))
+
+    async def diff(self, request: sdk.DiffRequest) -> sdk.DiffResponse:
+        """Compare what is written now with what was written when the resource was made."""
+        kind = self.kind_of(request.type)(self, request.urn)
+        members, _ = self.members(request.type)
+        found = changes(plain_map(old_inputs.get()), plain_map(request.new_inputs))
+
+        def replaces(path: str) -> bool:
+            no_update = type(kind).update is Kind.update
+            return no_update or kind.replaces(path) or self.schema.replaces(members, top(path))
+
+        return _difference(found, replaces, delete_first=kind.delete_before_replace)
+
+    async def create(self, request: sdk.CreateRequest) -> sdk.CreateResponse:
+        """Make a resource, or foresee one."""
+        kind = self.kind_of(request.type)(self, request.urn, request.timeout)
+        made: tuple[str, Plain] | Unfinished = ("", {})
+        if kind.acts_in_preview or not request.preview:
+            made = await asyncio.to_thread(kind.create, plain_map(request.properties), request.preview)
+        id_, computed = self._made(made)
+        if request.preview:
+            _, members = self.members(request.type)
+            names = {*members.required, *kind.unknown_in_preview} - request.properties.keys()
+            computed = {**dict.fromkeys(names, UNKNOWN), **computed}
+        return sdk.CreateResponse(id_, self._outputs(kind, request.type, request.properties, computed))
+
+    async def update(self, request: sdk.UpdateRequest) -> sdk.UpdateResponse:
+        """Change a resource, or foresee the change."""
+        kind = self.kind_of(request.type)(self, request.urn, request.timeout)
+        before = plain_map(request.olds)
+        changed: Plain | Unfinished = {}
+        if kind.acts_in_preview or not request.preview:
+            given = plain_map(request.news)
+            changed = await asyncio.to_thread(kind.update, request.resource_id, dict(before), given, request.preview)
+        _, computed = self._made(changed if isinstance(changed, Unfinished) else (request.resource_id, changed))
+        if request.preview:
+            computed = {**dict.fromkeys(set(kind.unknown_on_update) - request.news.keys(), UNKNOWN), **computed}
+        kept = {name: value for name, value in before.items() if name not in {*old_inputs.get(), *request.news}}
+        return sdk.UpdateResponse(self._outputs(kind, request.type, request.news, {**kept, **computed}))
+
+    async def read(self, request: sdk.ReadRequest) -> sdk.ReadResponse:
+        """Look at a resource as it is; what drifted shows as a change of the inputs it belongs to."""
+        kind = self.kind_of(request.type)(self, request.urn)
+        before = plain_map(request.properties)
+        now = await asyncio.to_thread(kind.read, request.resource_id, dict(before))
+        if now is None:
+            return sdk.ReadResponse("")
+        id_ = str(now.pop("id", request.resource_id))
+        members, _ = self.members(request.type)
+        drifted = {name for name in members.properties if now.get(name) != before.get(name)}
+        hidden = {name for name, value in request.inputs.items() if value.contains_secret()}
+        inputs = {name: value for name, value in request.inputs.items() if name not in drifted}
+        seen = {name: now[name] for name in drifted if now.get(name) is not None}
+        inputs |= self.schema.wrapped(members, seen, hidden)
+        return sdk.ReadResponse(id_, self._outputs(kind, request.type, request.properties, now, echo=False), inputs)
+
+    async def delete(self, request: sdk.DeleteRequest) -> None:
+        """Take a resource away."""
+        kind = self.kind_of(request.type)(self, request.urn, request.timeout)
+        await asyncio.to_thread(kind.delete, request.resource_id, plain_map(request.properties))
+
+    async def invoke(self, request: sdk.InvokeRequest) -> sdk.InvokeResponse:
+        """Answer a function."""
+        if request.tok not in self.functions:
+            raise HomelabError(f"this stand-in of {self.package} does not know the function {request.tok}")
+        arguments = plain_map(request.args)
+        problems = list(self.schema.problems(self.schema.arguments(request.tok), arguments))
+        if problems:
+            return sdk.InvokeResponse(None, self._failures(request.tok, problems))
+        results = await asyncio.to_thread(self.functions[request.tok], self, arguments)
+        return sdk.InvokeResponse(self.schema.wrapped(self.schema.results(request.tok), results))
+
+    def _settings(self, given: Properties) -> Plain:
+        """Make a provider's configuration plain; the SDK sends all but text as JSON."""
+        settings = {name: value for name, value in plain_map(given).items() if name not in ENGINE_KEYS}
+        for name, value in settings.items():
+            spec = self.schema.configuration.properties.get(name, {})
+            if isinstance(value, str) and spec.get("type") != "string":
+                settings[name] = _from_json(value)
+        return settings
+
+    def _failures(self, owner: str, problems: Iterable[Problem]) -> list[sdk.CheckFailure]:
+        name = owner.rsplit("::", 1)[-1]
+        return [
+            # Without a property's name: the engine would print the value, which may be a secret.
+            sdk.CheckFailure("", f"{problem.reason} Examine values at '{name}.{problem.path}'.")
+            for problem in problems
+        ]
+
+    def _outputs(
+        self, kind: Kind, token: str, given: Properties, computed: Plain, *, echo: bool = True
+    ) -> dict[str, Any]:
+        """Join what was given with what came of it; an output is secret where its namesake was."""
+        _, members = self.members(token)
+        values = {**(plain_map(given) if echo else {}), **computed}
+        known = {name: value for name, value in values.items() if value is not None and name in members.properties}
+        hidden = {name for name, value in given.items() if value.contains_secret()}
+        return self.schema.wrapped(members, known, {*hidden, *kind.secret_outputs})
+
+    def _made(self, made: tuple[str, Plain] | Unfinished) -> tuple[str, Plain]:
+        if isinstance(made, Unfinished):
+            unfinished.set(made.reason)
+            return made.id, made.outputs
+        return made
+
+
+def _difference(
+    found: Iterable[tuple[str, Change]], replaces: Callable[[str], bool], *, delete_first: bool = False
+) -> sdk.DiffResponse:
+    detailed, names, anew = {}, [], []
+    for path, change in found:
+        again = replaces(path)
+        detailed[path] = sdk.PropertyDiff(KINDS_OF_CHANGE[change][again], input_diff=True)
+        names.append(top(path))
+        if again:
+            anew.append(top(path))
+    return sdk.DiffResponse(
+        changes=bool(detailed),
+        replaces=list(dict.fromkeys(anew)),
+        delete_before_replace=bool(anew) and delete_first,
+        diffs=list(dict.fromkeys(names)),
+        detailed_diff=detailed,
+    )
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

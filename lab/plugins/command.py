@@ -1,0 +1,131 @@
+"""Stand-in for the plugin of pulumi-command: the very commands, on this machine, with the plugin's own PATH.
+
+`command:local:Command` behaves as the official one does, in all that was observed or read of it: a changed trigger
+replaces, any other changed input runs `update` (or `create` again where there is none), the last output is in the
+environment of the next command, standard output and error lose one line end, and they are *not* secret because a
+secret went in: whoever needs that says so with `additional_secret_outputs`. Commands on other machines and collected
+files are refused. The program that hands commands over is `components`; which `talosctl` and `kubectl` answer is
+decided by the PATH that `ops` gives to the engine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import programs
+from errors import HomelabError, ProgramFailed
+from lab.plugins.base import Kind, StandIn
+from lab.plugins.properties import Plain
+from lab.plugins.schema import Problem
+from lab.plugins.server import serve
+
+DEFAULT_INTERPRETER = ("/bin/sh", "-c")
+LOGGED = {"stdout": ("stdout",), "stderr": ("stderr",), "none": ()}
+COLLECTED = ("archivePaths", "assetPaths")
+
+
+class Command(Kind):
+    """A command with a life: made, changed and taken away by running something."""
+
+    unknown_on_update = ("stdout", "stderr")
+
+    def refusals(self, inputs: Plain) -> Iterable[Problem]:
+        """Refuse what only the official plugin does."""
+        for name in COLLECTED:
+            if inputs.get(name):
+                yield Problem(name, "this stand-in of command does not collect files.")
+
+    def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
+        """Run the first command."""
+        said = self._run(inputs.get("create"), inputs, {"stdout": "", "stderr": ""})
+        return f"{self.name}{secrets.token_hex(4)}", said
+
+    def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002 - the base's word
+        """Run the command for changes, or the first one again."""
+        return self._run(inputs.get("update", inputs.get("create")), inputs, old_outputs)
+
+    def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002 - the base's word
+        """Run the command for the end."""
+        self._run(outputs.get("delete"), outputs, outputs)
+
+    def _run(self, command: str | None, inputs: Plain, before: Plain) -> Plain:
+        last = {name: before.get(name, "") for name in ("stdout", "stderr")}
+        if command is None:
+            return last
+        logged = LOGGED.get(inputs.get("logging", ""), ("stdout", "stderr"))
+
+        def show(stream: str, line: str) -> None:
+            if stream in logged:
+                self.say(line, status=True)
+
+        return run(command, inputs, last, show, self._must_end())
+
+    def _must_end(self) -> Callable[[], bool]:
+        deadline = time.monotonic() + self.timeout if self.timeout else float("inf")
+        return lambda: self.provider.cancelled.is_set() or time.monotonic() > deadline
+
+
+class Commands(StandIn):
+    """The plugin."""
+
+    package, distribution = "command", "pulumi_command"
+    kinds = {"command:local:Command": Command}  # noqa: RUF012 - a table of the class
+
+    def run(self, arguments: Plain) -> Plain:
+        """Run a command at once, also in a preview."""
+        for name in COLLECTED:
+            if arguments.get(name):
+                raise HomelabError(f"command:local:run: {name}: this stand-in of command does not collect files")
+        said = run(arguments["command"], arguments, {}, lambda stream, line: None, self.cancelled.is_set)
+        return {**arguments, **said}
+
+    functions = {"command:local:run": run}  # noqa: RUF012 - a table of the class
+
+
+def run(
+    command: str, inputs: Plain, last: Plain, show: Callable[[str, str], None], must_end: Callable[[], bool]
+) -> dict[str, Any]:
+    """Run a command as its inputs say; fail as the official plugin fails."""
+    folder = Path(inputs["dir"]) if "dir" in inputs else Path.cwd()
+    if not folder.is_dir():
+        raise HomelabError(f"chdir {folder}: no such file or directory: running {json.dumps(command)}")
+    said = programs.converse(
+        (*(inputs.get("interpreter") or DEFAULT_INTERPRETER), command),
+        cwd=folder,
+        env=environment(inputs, last),
+        stdin=inputs.get("stdin", ""),
+        on_line=show,
+        stop=must_end,
+    )
+    if said.exit_code != 0:
+        what = f"{ended(said.exit_code)}: running {json.dumps(command, ensure_ascii=False)}:\n{said.together}"
+        raise ProgramFailed(what.rstrip("\n"), exit_code=said.exit_code, output=said.together)
+    return {"stdout": said.stdout.removesuffix("\n"), "stderr": said.stderr.removesuffix("\n")}
+
+
+def environment(inputs: Plain, last: Plain) -> dict[str, str]:
+    """Give a command what the plugin has, then what was asked for, then what the last command said."""
+    said = {f"PULUMI_COMMAND_{name.upper()}": text for name, text in last.items() if text}
+    return {
+        **os.environ,
+        **inputs.get("environment", {}),
+        **(said if inputs.get("addPreviousOutputInEnv", True) else {}),
+    }
+
+
+def ended(exit_code: int) -> str:
+    """Say how a process ended, in the words of the official plugin."""
+    if exit_code > 0:
+        return f"exit status {exit_code}"
+    return f"signal: {(signal.strsignal(-exit_code) or str(-exit_code)).lower()}"
+
+
+if __name__ == "__main__":
+    serve(Commands())

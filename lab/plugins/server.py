@@ -1,0 +1,181 @@
+"""The plugin as a process: prints its port, speaks gRPC with the engine, and leaves when the engine is gone.
+
+What flows in is a `StandIn`. The SDK's servicer does the translation; here is what it lacks: errors of ours become the
+engine's one message (the SDK would show a traceback), the state's old inputs reach the plugin, provider settings can be
+compared, a half-made resource is recorded as such, lines for the person at the terminal reach the engine's log, and a
+plugin whose engine was killed ends with everything it started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc  # type: ignore[import-untyped] # it ships none
+from pulumi.provider.experimental import provider as sdk
+from pulumi.provider.experimental.property_value import PropertyValue
+from pulumi.provider.experimental.server import ProviderServicer
+from pulumi.runtime import proto
+from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, provider_pb2_grpc, status_pb2
+
+from errors import HomelabError
+from lab.plugins.base import StandIn, old_inputs, unfinished
+
+# Commands wait for clusters; the default of a few threads would make one command wait for another.
+THREADS = 64
+SECONDS_BETWEEN_LOOKS = 0.5
+KINDS = {kind: getattr(proto.PropertyDiff, kind.name) for kind in sdk.PropertyDiffKind}
+
+
+def serve(stand_in: StandIn) -> None:
+    """Be the plugin until the engine ends it."""
+    logging.getLogger("grpc").addHandler(logging.NullHandler())
+    logging.getLogger("asyncio").addHandler(logging.NullHandler())
+    engine = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+    try:
+        asyncio.run(_serve(stand_in, engine))
+    except KeyboardInterrupt:
+        stand_in.cancelled.set()
+
+
+async def _serve(stand_in: StandIn, engine: str) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS))
+    starter = os.getppid()
+    if engine:
+        stand_in.say = _log(engine)
+    server = grpc.aio.server(options=_GRPC_CHANNEL_OPTIONS)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(stand_in, engine), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    while os.getppid() == starter:
+        await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+    await stand_in.cancel()
+    await server.stop(grace=None)
+
+
+def _log(engine: str) -> Callable[[str, str, str, bool], None]:
+    """Give what sends a line to the engine; the way there is opened with the first one."""
+    stubs: list[engine_pb2_grpc.EngineStub] = []
+
+    def say(urn: str, text: str, severity: str, status: bool) -> None:
+        if not stubs:
+            stubs.append(engine_pb2_grpc.EngineStub(grpc.insecure_channel(engine, options=_GRPC_CHANNEL_OPTIONS)))
+        level = getattr(engine_pb2, severity.upper())
+        request = engine_pb2.LogRequest(severity=level, message=text, urn=urn, ephemeral=status)
+        with contextlib.suppress(grpc.RpcError):  # an engine that is gone reads no log
+            stubs[0].Log(request, timeout=5)
+
+    return say
+
+
+Method = Callable[[Any, Any, Any], Coroutine[Any, Any, Any]]
+
+
+def _readable(method: Method) -> Method:
+    """Turn whatever goes wrong in a method into one message for the engine."""
+
+    async def answered(self: Servicer, request: Any, context: Any) -> Any:
+        try:
+            return await method(self, request, context)
+        except grpc.aio.AbortError:
+            raise
+        except HomelabError as error:
+            code, message = grpc.StatusCode.UNKNOWN, str(error)
+        except NotImplementedError as error:
+            code, message = grpc.StatusCode.UNIMPLEMENTED, str(error)
+        except Exception as error:  # noqa: BLE001 - a traceback would reach the person at the terminal
+            code, message = grpc.StatusCode.UNKNOWN, self.stumbled(error)
+        return await context.abort(code, message)
+
+    return answered
+
+
+class Servicer(ProviderServicer):
+    """The SDK's servicer, completed."""
+
+    def __init__(self, stand_in: StandIn, engine: str) -> None:
+        """Serve one plugin to one engine."""
+        super().__init__(sys.argv[1:], stand_in.version, stand_in, engine)
+        self._stand_in = stand_in
+
+    def stumbled(self, error: Exception) -> str:
+        """Name a mistake of ours and its place in one line."""
+        frame = error.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "somewhere"
+        what = f"{type(error).__name__}: {error}"
+        return (
+            f"the stand-in of {self._stand_in.package} stumbled at {where}: {what}; this is a mistake of the stand-in"
+        )
+
+    @_readable
+    async def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's word
+        """Compare, knowing what was given last time."""
+        old_inputs.set(PropertyValue.unmarshal_map(request.old_inputs))
+        return await super().Diff(request, context)
+
+    @_readable
+    async def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's word
+        """Compare settings; the SDK's own would read attributes that no difference has."""
+        answer = await self._provider.diff_config(
+            sdk.DiffRequest(
+                request.urn,
+                request.id,
+                PropertyValue.unmarshal_map(request.olds),
+                PropertyValue.unmarshal_map(request.news),
+                list(request.ignoreChanges),
+            )
+        )
+        changed = proto.DiffResponse.DIFF_SOME if answer.changes else proto.DiffResponse.DIFF_NONE
+        return proto.DiffResponse(
+            replaces=answer.replaces,
+            changes=changed,
+            diffs=answer.diffs,
+            detailedDiff={
+                path: proto.PropertyDiff(kind=KINDS[found.kind], inputDiff=found.input_diff)
+                for path, found in answer.detailed_diff.items()
+            },
+            hasDetailedDiff=True,
+        )
+
+    @_readable
+    async def Create(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's word
+        """Make; what was made by half is recorded by half."""
+        answer = await super().Create(request, context)  # type: ignore[no-untyped-call]
+        if unfinished.get():
+            await self._record(context, answer.id, answer.properties, request.properties)
+        return answer
+
+    @_readable
+    async def Update(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's word
+        """Change, knowing what was given last time."""
+        old_inputs.set(PropertyValue.unmarshal_map(request.old_inputs))
+        answer = await super().Update(request, context)  # type: ignore[no-untyped-call]
+        if unfinished.get():
+            await self._record(context, request.id, answer.properties, request.news)
+        return answer
+
+    async def _record(self, context: Any, id_: str, properties: Any, inputs: Any) -> None:
+        """Tell the engine that a resource exists and is not finished; the next run goes on from there."""
+        reason = unfinished.get()
+        detail = provider_pb2.ErrorResourceInitFailed(id=id_, properties=properties, reasons=[reason], inputs=inputs)
+        status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=reason)
+        status.details.add().Pack(detail)
+        await context.abort(grpc.StatusCode.UNKNOWN, reason, (("grpc-status-details-bin", status.SerializeToString()),))
+
+
+# What the SDK does well enough, with our messages.
+for _name in ("Check", "CheckConfig", "Configure", "Read", "Delete", "Invoke", "Construct", "Call", "Cancel"):
+    setattr(Servicer, _name, _readable(getattr(ProviderServicer, _name)))
