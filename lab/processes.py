@@ -79,7 +79,7 @@ def start(
     long it may take to end when asked; 0 is for those whose data nobody wants. `before` is called when the old one has
     gone, unless the same one runs.
     """
-    found = programs.find(program, env) or programs.find(program)
+    found = programs.find(program, env)
     if found is None:
         raise ProgramMissing(f"{program}: not on the PATH; build it: ./homelab tools")
     digest = _digest([str(found), *arguments], env, files)

@@ -1,0 +1,222 @@
+"""The rehearsed Kubernetes API, in the words of kubectl: get, list, apply, create, delete, patch a status, wait.
+
+    api = Api.of(lab)
+    api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "media"}}, field_manager="me")
+    api.wait("apps/v1", "Deployment", "web", "media", until=available, what="available", seconds=20)
+
+What flows in is a kubeconfig with its authority, certificate and key inside, and objects as plain dictionaries; what
+flows out are objects, nothing where there is nothing, or `ApiFailed` with what the API server said. Whoever acts on the
+rehearsed cluster continues from here.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+from requests.adapters import HTTPAdapter
+
+from errors import ApiFailed, TookTooLong
+from lab.places import Lab
+
+Object = dict[str, Any]
+
+POLL = 0.1
+CONNECT, ANSWER = 5, 30
+NOT_FOUND = 404
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+
+
+class Api:
+    """One API server and one identity."""
+
+    def __init__(self, kubeconfig: str) -> None:
+        """Read where the server is and who we are."""
+        config = yaml.safe_load(kubeconfig)
+        context = _named(config["contexts"], config["current-context"])["context"]
+        cluster = _named(config["clusters"], context["cluster"])["cluster"]
+        user = _named(config["users"], context["user"])["user"]
+        self.server: str = cluster["server"]
+        self._session = requests.Session()
+        # A proxy in the environment is for the programs that must not get out; the API server is on loopback.
+        self._session.trust_env = False
+        self._session.mount("https://", _Identified(_ssl(cluster, user)))
+        self._resources: dict[str, dict[str, tuple[str, bool]]] = {}
+
+    @classmethod
+    def of(cls, lab: Lab) -> Api:
+        """Talk to the control plane of a lab as its administrator."""
+        return cls(lab.kubeconfig.read_text(encoding="utf-8"))
+
+    def ask(self, path: str) -> str:
+        """Give what the server answers to a path, such as /readyz."""
+        return self._call("GET", path).text
+
+    def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
+        """Give an object, or nothing where there is none."""
+        try:
+            found: Object = self._call("GET", self._path(api_version, kind, namespace, name)).json()
+        except ApiFailed as error:
+            if error.code == NOT_FOUND:
+                return None
+            raise
+        return found
+
+    def list(self, api_version: str, kind: str, namespace: str = "", labels: str = "") -> list[Object]:
+        """Give all objects of a kind, in one namespace or in all, by a label selector if there is one."""
+        query = {"labelSelector": labels} if labels else {}
+        found = self._call("GET", self._path(api_version, kind, namespace), query=query).json()
+        return [{"apiVersion": api_version, "kind": kind, **item} for item in found["items"]]
+
+    def apply(self, thing: Mapping[str, Any], *, field_manager: str, force: bool = False) -> Object:
+        """Apply an object on the server's side, in the name of a field manager."""
+        query = {"fieldManager": field_manager, "force": str(force).lower()}
+        return self._send("PATCH", self._path_of(thing), thing, content=APPLY, query=query)
+
+    def create(self, thing: Mapping[str, Any]) -> Object:
+        """Create an object; one that exists is refused by the server."""
+        return self._send("POST", self._path_of(thing, named=False), thing)
+
+    def delete(self, api_version: str, kind: str, name: str, namespace: str = "") -> bool:
+        """Delete an object and say whether there was one."""
+        try:
+            self._call("DELETE", self._path(api_version, kind, namespace, name))
+        except ApiFailed as error:
+            if error.code == NOT_FOUND:
+                return False
+            raise
+        return True
+
+    def delete_all(self, api_version: str, kind: str, namespace: str) -> None:
+        """Delete all objects of a kind in a namespace."""
+        self._call("DELETE", self._path(api_version, kind, namespace))
+
+    def patch_status(
+        self, api_version: str, kind: str, name: str, status: Mapping[str, Any], namespace: str = ""
+    ) -> Object:
+        """Change parts of an object's status; lists are replaced whole."""
+        path = f"{self._path(api_version, kind, namespace, name)}/status"
+        return self._send("PATCH", path, {"status": status}, content=MERGE)
+
+    def wait(
+        self,
+        api_version: str,
+        kind: str,
+        name: str,
+        namespace: str = "",
+        *,
+        until: Callable[[Object | None], bool],
+        what: str,
+        seconds: float,
+    ) -> Object | None:
+        """Look at an object until it is as wanted, and give it; nothing if its absence was wanted."""
+        deadline = time.monotonic() + seconds
+        while not until(found := self.get(api_version, kind, name, namespace)):
+            if time.monotonic() > deadline:
+                last = json.dumps(found.get("status", {}))[:500] if found else "it is not there"
+                place = "/".join(part for part in (kind, namespace, name) if part)
+                raise TookTooLong(f"{place}: not {what} after {seconds:.0f} s; last seen: {last}")
+            time.sleep(POLL)
+        return found
+
+    def _path_of(self, thing: Mapping[str, Any], *, named: bool = True) -> str:
+        metadata = thing["metadata"]
+        name = metadata["name"] if named else ""
+        return self._path(thing["apiVersion"], thing["kind"], metadata.get("namespace", ""), name)
+
+    def _path(self, api_version: str, kind: str, namespace: str = "", name: str = "") -> str:
+        root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        plural, namespaced = self._resource(root, api_version, kind)
+        folder = f"/namespaces/{namespace}" if namespaced and namespace else ""
+        return f"{root}{folder}/{plural}{'/' if name else ''}{name}"
+
+    def _resource(self, root: str, api_version: str, kind: str) -> tuple[str, bool]:
+        """Ask the server for the plural of a kind and whether it lies in namespaces; new kinds may come at any time."""
+        if kind not in self._resources.get(root, {}):
+            listed = self._call("GET", root).json()["resources"]
+            whole = [resource for resource in listed if "/" not in resource["name"]]
+            self._resources[root] = {one["kind"]: (one["name"], one["namespaced"]) for one in whole}
+        if kind not in self._resources[root]:
+            raise ApiFailed(f"{kind} of {api_version}: {self.server} does not know this kind", code=NOT_FOUND)
+        return self._resources[root][kind]
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        thing: Mapping[str, Any],
+        *,
+        content: str = "application/json",
+        query: Mapping[str, str] | None = None,
+    ) -> Object:
+        body = json.dumps(thing)
+        sent: Object = self._call(method, path, query=query, content=content, body=body).json()
+        return sent
+
+    def _call(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, content: str = "", body: str = ""
+    ) -> requests.Response:
+        try:
+            answer = self._session.request(
+                method,
+                f"{self.server}{path}",
+                params=query,
+                data=body.encode() or None,
+                headers={"Content-Type": content} if content else {},
+                timeout=(CONNECT, ANSWER),
+            )
+        except requests.RequestException as error:
+            raise ApiFailed(f"{method} {path}: {self.server} does not answer: {error}", code=0) from error
+        if not answer.ok:
+            raise ApiFailed(f"{method} {path}: {_said(answer)}", code=answer.status_code)
+        return answer
+
+
+class _Identified(HTTPAdapter):
+    """Connections that trust one authority only and show who we are."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        """Keep the identity before the pools are made."""
+        self._context = context
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """Let every pool use it."""
+        super().init_poolmanager(*arguments, **options, ssl_context=self._context)
+
+    def cert_verify(self, *arguments: Any) -> None:
+        """Add nothing: requests would trust the world's public authorities as well."""
+
+
+def _ssl(cluster: Mapping[str, str], user: Mapping[str, str]) -> ssl.SSLContext:
+    authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+    context = ssl.create_default_context(cadata=authority)
+    pair = [base64.b64decode(user[f"client-{part}-data"]) for part in ("certificate", "key")]
+    # Python takes a certificate from a file only.
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "pair.pem"
+        file.touch(mode=0o600)
+        file.write_bytes(b"\n".join(pair))
+        context.load_cert_chain(file)
+    return context
+
+
+def _named(entries: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    return next(entry for entry in entries if entry["name"] == name)
+
+
+def _said(answer: requests.Response) -> str:
+    """Give the message of a Status object, or the text that came instead."""
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.status_code} {answer.text[:300]}"
