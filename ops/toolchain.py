@@ -117,7 +117,9 @@ def in_cache(tool: Tool, names: Iterable[str]) -> dict[str, Place]:
 
 def version_of(file: Path, name: str) -> Version | None:
     """Ask a program on the PATH for its version, once for as long as its file stays the same."""
-    asked = file.parent / (_program(BY_PROGRAM[name], name).neighbour or name)
+    program = _program(BY_PROGRAM[name], name)
+    # Not what is called by another name: a server that is asked for its version may start to serve.
+    asked = file.parent / (program.neighbour or program.name)
     try:
         about = asked.stat()
     except OSError:

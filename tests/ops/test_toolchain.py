@@ -282,6 +282,14 @@ def test_a_language_host_counts_only_beside_a_compatible_engine(play: Play) -> N
     assert {place.origin for place in tools.places.values()} == {toolchain.Origin.PATH}
 
 
+def test_a_part_that_a_program_plays_is_never_asked_itself(play: Play) -> None:
+    play.program("argocd-repo-server", "echo v3.2.99")
+    assert toolchain.locate(("argocd-repo-server",))[1]
+    play.program("argocd", "echo argocd: v3.2.99")
+    assert toolchain.locate(("argocd-repo-server",))[1] == ()
+    assert not (play.folder / "argocd-repo-server-calls").exists()
+
+
 def test_a_missing_go_is_one_line_that_says_what_it_is_for_and_how_to_get_it(play: Play) -> None:
     (play.bin / "go").unlink()
     with pytest.raises(MachineNotReady, match=r"^go: not on the PATH, Go 1\.26 .* builds kubeconform; install Go.*$"):
