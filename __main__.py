@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pulumi
@@ -12,10 +13,13 @@ from config.tree import read_tree
 from errors import HomelabError
 from stacks.homelab import build
 
+ALREADY_TOLD = 32  # the language host adds nothing of its own
+
 try:
     ROOT = Path(__file__).parent
     settings = from_pulumi(ROOT).require(lambda stack: check_stack(ROOT, stack, read_tree(ROOT)))
     for name, value in build(settings, ROOT).items():
         pulumi.export(name, value)
 except HomelabError as error:
-    raise pulumi.RunError(f"\n{error}") from error
+    pulumi.log.error(str(error))
+    sys.exit(ALREADY_TOLD)

@@ -27,7 +27,7 @@ LAST_LINES = 15
 POLL = 0.2
 WHERE_FROM = {
     "git": "install it: apt install git, dnf install git, pacman -S git, brew install git",
-    "go": "install Go 1.26 or newer: https://go.dev/dl, dnf install golang, pacman -S go, brew install go",
+    "go": "install Go 1.26 or newer: https://go.dev/dl, or apt, dnf install golang, pacman -S, brew install go",
 }
 
 
@@ -105,9 +105,10 @@ def follow(
         )
         assert process.stdout is not None
         try:
-            for line in process.stdout:
-                kept.write(line)
-                on_line(line.rstrip("\n"))
+            with process.stdout:
+                for line in process.stdout:
+                    kept.write(line)
+                    on_line(line.rstrip("\n"))
             process.wait()
         except BaseException:
             _end_group(process)

@@ -15,7 +15,7 @@ import yaml
 
 import programs
 from errors import HardwareRefused, ProgramFailed
-from lab import control_plane, kubelets
+from lab import control_plane, kubelets, processes
 from lab.places import Lab
 from lab.rack import Node, Rack
 
@@ -161,12 +161,12 @@ def reset(lab: Lab, rack: Rack, address: str) -> None:
 
 def settle(lab: Lab, rack: Rack) -> None:
     """Stop the control plane when nobody is left to run it, and take Nodes away whose machine is gone."""
-    alive = {node.name for node in rack.nodes()} & set(rack.members())
-    if alive or not rack.members():
-        kubelets.register(lab, rack)
-        return
-    control_plane.stop(lab)
-    with rack.change():
-        for member in rack.members():
-            rack.remove_member(member)
-        rack.note("control plane gone", "all")
+    with processes.lock(lab, kubelets.LOCK):
+        alive = {node.name for node in rack.nodes()} & set(rack.members())
+        if not alive and rack.members():
+            control_plane.erase(lab)
+            with rack.change():
+                for member in rack.members():
+                    rack.remove_member(member)
+                rack.note("control plane gone", "all")
+    kubelets.register(lab, rack)

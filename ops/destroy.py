@@ -8,12 +8,10 @@ import time
 from pathlib import Path
 
 from errors import Declined
-from lab.places import Lab
 from ops import rehearse
 from ops.drive import checked, drive, report, stack_arguments
 from ops.engine import Engine
 from ops.timeline import Timeline
-from ops.up import prepare_path
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +26,7 @@ def run(options: argparse.Namespace) -> int:
     """Refuse, ask, destroy, report."""
     root, began = Path.cwd(), time.monotonic()
     _, settings = checked(root, options.stack)
-    folder = root
-    if options.rehearsal:
-        folder = Lab.of(root, options.stack).tree
-        rehearse.enter(root, options.stack, settings)
-    else:
-        prepare_path()
+    folder = rehearse.place(root, options, settings)
     guarded = Engine(folder, options.stack)
     for said in guarded.repair():
         print(said, file=sys.stderr)

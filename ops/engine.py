@@ -96,7 +96,7 @@ class Engine:
     def protected(self) -> list[str]:
         """Name what must not be taken away."""
         resources = self.state().get("resources", [])
-        return [resource["urn"].rsplit("::", 1)[-1] for resource in resources if resource.get("protect")]
+        return sorted(resource["urn"].rsplit("::", 1)[-1] for resource in resources if resource.get("protect"))
 
     def unprotect(self) -> None:
         """Allow everything to be taken away."""

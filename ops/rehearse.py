@@ -23,6 +23,7 @@ from ops.engine import Engine, Outcome
 from ops.show import table
 from ops.timeline import Timeline
 from ops.toolchain import ensure
+from ops.up import prepare_path
 
 PROGRAMS = (
     "pulumi",
@@ -65,6 +66,18 @@ def run(options: argparse.Namespace) -> int:
     if not options.json:
         _tell(options.stack, lab, replaced, refused, simulated)
     return 0
+
+
+def place(root: Path, options: argparse.Namespace, settings: Settings) -> Path:
+    """Give the folder that a verb runs in: the checkout, or the rehearsal's tree after entering it."""
+    if not options.rehearsal:
+        prepare_path()
+        return root
+    lab = Lab.of(root, options.stack)
+    if not lab.rack.exists():
+        raise Declined(f"{options.stack}: there is no rehearsal; ./homelab rehearse --stack {options.stack}")
+    enter(root, options.stack, settings)
+    return lab.tree
 
 
 def enter(root: Path, stack: str, settings: Settings) -> list[Replaced]:

@@ -22,6 +22,7 @@ HEARTBEAT = 15.0
 REDRAW = 0.25
 PHASES = ("machines", "cluster", "network", "platform", "handover")
 DONE = {"create": "created", "update": "updated", "delete": "deleted", "replace": "replaced", "read": "read"}
+PLANNED = {"create": "to create", "update": "to update", "delete": "to delete", "replace": "to replace"}
 OURS = ("homelab:", "pulumi:")  # components, providers and the stack: nothing was done to them
 QUIET = ("same", "create-replacement", "delete-replaced", "discard", "discard-replaced")
 
@@ -40,8 +41,9 @@ class Phase:
 class Timeline:
     """The display of one run: `with Timeline() as timeline: Engine(..., timeline.hear)`."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        """Begin with nothing."""
+    def __init__(self, stream: TextIO | None = None, *, planned: bool = False) -> None:
+        """Begin with nothing; `planned` words what happens as what would."""
+        self.words = PLANNED if planned else DONE
         self.stream = stream if stream is not None else sys.stderr
         self.live = self.stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self.began = time.monotonic()
@@ -115,10 +117,11 @@ class Timeline:
         kind = urn.split("::")[2].rsplit("$", 1)[-1]
         if not failed and (operation in QUIET or kind.startswith(OURS)):
             return
-        what = "failed" if failed else DONE.get(operation, operation)
+        what = "failed" if failed else self.words.get(operation, operation)
         phase.done[what] = phase.done.get(what, 0) + 1
         if not self.live:
-            self.say(f"{phase.name}: {what} {urn.rsplit('::', 1)[-1]} after {elapsed(phase.ended - since)}")
+            took = "" if self.words is PLANNED else f" after {elapsed(phase.ended - since)}"
+            self.say(f"{phase.name}: {what} {urn.rsplit('::', 1)[-1]}{took}")
 
     def _tick(self) -> None:
         while not self._over.wait(REDRAW):

@@ -17,7 +17,7 @@ from pulumiverse_talos import client, machine
 from pulumiverse_talos import cluster as talos_cluster
 
 from components.cluster.bundle import bundle
-from components.cluster.commands import NOTHING, in_order_of_upgrade, script, single, whole
+from components.cluster.commands import NOTHING, REMEMBER_GENERATION, in_order_of_upgrade, pairs, script, single, whole
 from components.cluster.patches import Surroundings, patches
 from components.cluster.readable import difference, readable
 from components.contract import Component
@@ -63,7 +63,10 @@ class Cluster(Component):
         self.secrets = machine.Secrets(
             self.child("secrets"),
             talos_version=f"v{args.talos_contract}",
-            opts=self.options(protect=args.protect),
+            # The provider calls some of the nested keys secret, not all: none of it may lie in the state in plain.
+            opts=self.options(
+                protect=args.protect, additional_secret_outputs=["machine_secrets", "client_configuration"]
+            ),
         )
         self.secrets_bundle = pulumi.Output.secret(self.secrets.machine_secrets.apply(bundle))
         self.client: Any = self.secrets.client_configuration  # the SDK types what goes in and what comes out apart
@@ -168,6 +171,7 @@ class Cluster(Component):
             "forget",
             node.name,
             environment={**single(node), "GENERATION": str(node.generation)},
+            create=REMEMBER_GENERATION,
             update=script("forget"),
             opts=self.options(),
         )
@@ -224,7 +228,7 @@ class Cluster(Component):
     def _health(self, after: Sequence[pulumi.Resource]) -> Command:
         return self._command(
             "health",
-            environment={"GENERATION": str(self.args.generation)},
+            environment={"GENERATION": str(self.args.generation), "NODES": pairs(self.args.machines)},
             create=script("health"),
             update=script("health"),
             opts=self.options(depends_on=after, deleted_with=self.bootstrap),

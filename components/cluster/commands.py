@@ -13,6 +13,7 @@ from pathlib import Path
 from config.derive import Machine
 
 SCRIPTS = Path(__file__).parent / "scripts"
+REMEMBER_GENERATION = 'echo "generation $GENERATION"'
 NOTHING = ":"  # what a command does that has its moment later
 
 
@@ -24,9 +25,8 @@ def script(name: str) -> str:
 
 def whole(cluster: str, endpoint: str, machines: Iterable[Machine]) -> dict[str, str]:
     """Say which cluster a script talks to."""
-    machines = tuple(machines)
     planes = (machine for machine in machines if machine.role == "control-plane")
-    return {"CLUSTER": cluster, "ENDPOINT": endpoint, "CONTROL_PLANES": _pairs(planes), "NODES": _pairs(machines)}
+    return {"CLUSTER": cluster, "ENDPOINT": endpoint, "CONTROL_PLANES": pairs(planes)}
 
 
 def single(machine: Machine) -> dict[str, str]:
@@ -39,5 +39,6 @@ def in_order_of_upgrade(machines: Iterable[Machine]) -> list[Machine]:
     return sorted(machines, key=lambda machine: machine.role == "control-plane")
 
 
-def _pairs(machines: Iterable[Machine]) -> str:
+def pairs(machines: Iterable[Machine]) -> str:
+    """Write nodes as the scripts read them."""
     return " ".join(f"{machine.name}={machine.address}" for machine in machines)

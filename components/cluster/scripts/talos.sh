@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # What every script here begins with. Comes in by environment: SECRETS (the secrets bundle), CLUSTER, ENDPOINT (the
-# Kubernetes API), CONTROL_PLANES and NODES (name=address, space between), NODE_NAME and NODE of the node in question.
+# Kubernetes API), CONTROL_PLANES (name=address, space between), NODE_NAME and NODE of the node in question.
 # The client certificate is made from the bundle each time: one that was kept would expire after a year.
 set -eu
 umask 077

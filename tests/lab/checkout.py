@@ -1,0 +1,170 @@
+"""A copy of this checkout to rehearse in: its files edited as a person would, its verbs run as a person would.
+
+Everything runs in a process of its own, from nothing but the files, so that a test may kill it at any moment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab import processes
+from lab.api import Api
+from lab.places import Lab
+from lab.rack import Rack
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Ran:
+    """What a verb said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def result(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+@dataclass
+class Checkout:
+    """One checkout with one stack in mind."""
+
+    root: Path
+    stack: str = "dev"
+    said: list[Ran] = field(default_factory=list)
+
+    @classmethod
+    def make(cls, root: Path, stack: str = "dev") -> Checkout:
+        """Copy what Git tracks, or would, and make it a repository of its own."""
+        listed = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+        )
+        for name in filter(None, listed.stdout.split("\0")):
+            if (ROOT / name).is_file():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, root / name)
+        (root / ".venv").symlink_to(Path(sys.executable).parent.parent)
+        for command in (
+            ["init", "-q"],
+            ["add", "-A"],
+            ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"],
+        ):
+            subprocess.run(["git", *command], cwd=root, check=True)
+        return cls(root, stack)
+
+    @property
+    def lab(self) -> Lab:
+        return Lab.of(self.root, self.stack)
+
+    @property
+    def rack(self) -> Rack:
+        return Rack(self.lab.rack)
+
+    @property
+    def api(self) -> Api:
+        return Api.of(self.lab)
+
+    def start(self, verb: str, *options: str) -> subprocess.Popen[str]:
+        """Begin a verb in a process group of its own."""
+        command = [sys.executable, "-m", "ops", verb, "--stack", self.stack, *options]
+        environment = dict(os.environ, PYTHONPATH=str(self.root))
+        return subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, verb: str, *options: str) -> Ran:
+        """Run a verb to its end."""
+        process = self.start(verb, *options)
+        out, err = process.communicate(timeout=600)
+        self.said.append(Ran(process.returncode, out, err))
+        return self.said[-1]
+
+    def rehearse(self, *options: str) -> dict[str, Any]:
+        """Rehearse, demand success and give the result."""
+        ran = self.run("rehearse", "--json", *options)
+        assert ran.code == 0, ran.err
+        return ran.result
+
+    def edit(self, old: str, new: str, file: str = "") -> None:
+        """Change a piece of text that stands once in a file, the stack's by default."""
+        path = self.root / (file or f"Pulumi.{self.stack}.yaml")
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {path.name}"
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """Give the Nodes of the rehearsed cluster."""
+        return {node["metadata"]["name"]: node for node in self.api.list("v1", "Node")}
+
+    def ready(self) -> set[str]:
+        """Name the Nodes that are Ready."""
+        return {
+            name
+            for name, node in self.nodes().items()
+            for condition in node["status"].get("conditions", [])
+            if condition["type"] == "Ready" and condition["status"] == "True"
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Read the recorded state as it lies on disk."""
+        file = self.lab.state / ".pulumi" / "stacks" / "homelab" / f"{self.stack}.json"
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found
+
+    def end(self) -> None:
+        """Stop everything and leave no file."""
+        self.run("down")
+        processes.stop_all(self.lab)
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    """End a verb and all its children, without a warning."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    time.sleep(0.2)
+
+
+def kill_children(pattern: str, under: int) -> int:
+    """End those descendants of a process whose command line has a text in it; say how many there were."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                stat = (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents[int(folder.name)] = int(stat[1])
+    killed = 0
+    for pid in parents:
+        above = pid
+        while above in parents and above != under:
+            above = parents[above]
+        if above != under or pid == under:
+            continue
+        try:
+            command = (Path("/proc") / str(pid) / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if pattern in command:
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+    return killed

@@ -1,0 +1,247 @@
+"""A rehearsal from nothing, a second one, and what a life with a stack does to it afterwards.
+
+One production rehearsal carries the claims about a whole stack; day-2 changes share one dev rehearsal, in the order in
+which they would come.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import programs
+from lab import processes
+from ops.toolchain import ensure
+from tests.lab.checkout import Checkout
+
+
+@pytest.fixture(scope="module")
+def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    checkout = Checkout.make(tmp_path_factory.mktemp("production"), "homelab")
+    checkout.rehearse()
+    yield checkout
+    checkout.end()
+
+
+@pytest.mark.xdist_group("production")
+class TestProduction:
+    """One stack as a whole, from nothing to nothing."""
+
+    def test_all_six_nodes_are_ready_with_their_roles_addresses_and_versions(self, production: Checkout) -> None:
+        nodes = production.nodes()
+        assert production.ready() == {"cp-1", "cp-2", "cp-3", "worker-1", "worker-2", "worker-3"}
+        plane, worker = nodes["cp-2"], nodes["worker-3"]
+        assert "node-role.kubernetes.io/control-plane" in plane["metadata"]["labels"]
+        assert plane["spec"]["taints"] == [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]
+        assert worker["metadata"]["labels"]["homelab.dev/storage"] == "true"
+        assert {"type": "InternalIP", "address": "10.0.0.22"} in worker["status"]["addresses"]
+        info = worker["status"]["nodeInfo"]
+        assert (info["kubeletVersion"], info["osImage"]) == ("v1.36.3", "Talos (v1.13.0) simulated")
+
+    def test_a_second_run_changes_nothing(self, production: Checkout) -> None:
+        before = production.rack.journal()
+        assert set(production.rehearse()["changes"]) == {"same"}
+        assert production.rack.journal() == before
+
+    def test_what_was_replaced_and_what_is_simulated_is_told(self, production: Checkout) -> None:
+        result = production.said[0].result
+        assert [one["what"] for one in result["replaced"]] == ["proxmox.endpoint", "homelab:secrets"]
+        assert {"proxmoxve", "talos"} <= set(result["simulated"])
+        assert result["refused"] == []
+
+    def test_the_api_server_has_the_admission_that_talos_configures(self, production: Checkout) -> None:
+        from errors import ApiFailed  # noqa: PLC0415 - only here
+
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "nosy", "namespace": "default"},
+            "spec": {"hostNetwork": True, "containers": [{"name": "a", "image": "a:1"}]},
+        }
+        with pytest.raises(ApiFailed, match='violates PodSecurity "baseline:latest"'):
+            production.api.create(pod)
+
+    def test_no_secret_is_said_logged_or_kept_in_plain(self, production: Checkout) -> None:
+        kubeconfig = production.lab.kubeconfig.read_text(encoding="utf-8")
+        secret = re.compile(r"(?:key|token|secret|secretboxEncryptionSecret|client-key-data): (\S{40,})")
+        texts = [kubeconfig, *(node.configuration for node in production.rack.nodes())]
+        # From the middle: keys begin and end alike.
+        canaries = {found[40:80] for text in texts for found in secret.findall(text) if len(found) > 80}
+        assert len(canaries) > 5
+        places = {f"what {number} said": ran.out + ran.err for number, ran in enumerate(production.said)}
+        files = [path for path in production.lab.root.rglob("*") if path.is_file() and not path.is_symlink()]
+        private = {"control-plane", "pki"}
+        for path in files:
+            parts = path.relative_to(production.lab.root).parts
+            if parts[0] in private or path.name.startswith(("rack.db", "kubeconfig")) or ".venv" in parts:
+                assert path.stat().st_mode & 0o077 == 0 or path.parent.stat().st_mode & 0o077 == 0, path
+                continue
+            places[str(path)] = path.read_bytes().decode(errors="replace")
+        assert [place for place, text in places.items() if any(canary in text for canary in canaries)] == []
+
+    def test_a_person_can_use_the_kubeconfig(self, production: Checkout) -> None:
+        environment = ensure(("kubectl",)).env({"KUBECONFIG": str(production.lab.kubeconfig), "PATH": "/usr/bin:/bin"})
+        assert "node/worker-3" in programs.run("kubectl", "get", "nodes", "-o", "name", env=environment).stdout
+
+    def test_destroy_refuses_before_it_touches_anything(self, production: Checkout) -> None:
+        before = production.rack.journal()
+        refused = production.run("destroy", "--rehearsal", "--yes")
+        assert refused.code == 1
+        assert "protected, and nothing was touched: cluster-secrets, machines-cp-1, machines-cp-2" in refused.err
+        assert "--unprotect" in refused.err
+        assert production.rack.journal() == before
+
+    def test_destroy_takes_everything_and_asks_the_api_for_nothing(self, production: Checkout) -> None:
+        mark = len(production.rack.journal())
+        assert production.run("destroy", "--rehearsal", "--yes", "--unprotect").code == 0
+        acted = {event for event, _, _ in production.rack.journal()[mark:]}
+        assert acted == {"delete vm", "remove file", "leave etcd", "control plane gone"}
+        assert production.rack.vms() == []
+        assert not processes.runs(production.lab, "etcd")
+
+    def test_down_leaves_no_process_no_port_and_no_file(self, production: Checkout) -> None:
+        assert production.run("down").code == 0
+        assert not production.lab.root.exists()
+        assert processes.alive(production.lab) == []
+
+
+@pytest.fixture(scope="module")
+def staging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    checkout = Checkout.make(tmp_path_factory.mktemp("staging"), "staging")
+    checkout.rehearse()
+    yield checkout
+    checkout.end()
+
+
+def since(checkout: Checkout, mark: int, *events: str) -> list[tuple[str, str]]:
+    return [(event, subject) for event, subject, _ in checkout.rack.journal()[mark:] if event in events]
+
+
+@pytest.mark.xdist_group("staging")
+class TestDayTwo:
+    """What comes after the first day, in order."""
+
+    def test_a_worker_is_one_entry(self, staging: Checkout) -> None:
+        entry = "      - {name: worker-1, role: worker, address: 10.0.10.20, host: pve-2}\n"
+        staging.edit(entry, entry + entry.replace("worker-1", "worker-2").replace(".20,", ".21,"))
+        mark = len(staging.rack.journal())
+        staging.rehearse()
+        assert "worker-2" in staging.ready()
+        acted = since(staging, mark, "create vm", "boot", "configure", "bootstrap", "reset", "reboot", "delete vm")
+        assert acted == [("create vm", "worker-2"), ("boot", "worker-2"), ("configure", "worker-2")]
+
+    def test_a_changed_configuration_is_told_in_clear_before_and_nothing_is_rebooted(self, staging: Checkout) -> None:
+        staging.edit(
+            "    nameservers: [10.0.10.1]\n", "    nameservers: [10.0.10.1]\n    timeServers: [ntp.example.com]\n"
+        )
+        mark = len(staging.rack.journal())
+        foreseen = staging.run("preview", "--rehearsal")
+        assert foreseen.code == 0, foreseen.err
+        assert "machine configuration of worker-2:" in foreseen.out
+        assert "-      - time.cloudflare.com\n+      - ntp.example.com" in foreseen.out
+        assert since(staging, mark, "configure", "reboot") == []
+        staging.rehearse()
+        assert {subject for _, subject in since(staging, mark, "configure")} == {
+            "cp-1",
+            "cp-2",
+            "cp-3",
+            "worker-1",
+            "worker-2",
+        }
+        assert since(staging, mark, "reboot") == []
+
+    def test_raising_talos_upgrades_workers_first_one_at_a_time_behind_gates(self, staging: Checkout) -> None:
+        staging.edit("talosVersion: 1.13.0", "talosVersion: 1.13.10")
+        mark = len(staging.rack.journal())
+        staging.rehearse()
+        upgraded = [subject for _, subject in since(staging, mark, "upgrade talos")]
+        assert upgraded == ["worker-1", "worker-2", "cp-1", "cp-2", "cp-3"]
+        events = [(event, subject, detail) for event, subject, detail in staging.rack.journal()[mark:]]
+        for name in upgraded:
+            at = events.index(("upgrade talos", name, "1.13.0 -> 1.13.10"))
+            around = [detail for event, _, detail in events[max(0, at - 12) : at] if event == "talosctl"]
+            after = [detail for event, _, detail in events[at : at + 12] if event == "talosctl"]
+            assert {"etcd members", "etcd status"} <= set(around), f"nothing was asked before {name}"
+            assert {"version", "etcd members", "etcd status"} <= set(after), f"nothing was asked after {name}"
+        assert {node["status"]["nodeInfo"]["osImage"] for node in staging.nodes().values()} == {
+            "Talos (v1.13.10) simulated"
+        }
+        assert since(staging, mark, "create vm", "delete vm") == []
+
+    def test_raising_kubernetes_runs_its_dry_run_first_and_comes_before_configurations(self, staging: Checkout) -> None:
+        staging.edit("kubernetesVersion: 1.36.3", "kubernetesVersion: 1.36.4")
+        mark = len(staging.rack.journal())
+        staging.rehearse()
+        acted = [
+            (event, detail)
+            for event, _, detail in staging.rack.journal()[mark:]
+            if event in ("upgrade kubernetes", "configure")
+        ]
+        assert acted[0] == ("upgrade kubernetes", "dry run 1.36.4")
+        kinds = [event for event, _ in acted]
+        assert kinds.index("configure") > max(i for i, kind in enumerate(kinds) if kind == "upgrade kubernetes")
+        assert {node["status"]["nodeInfo"]["kubeletVersion"] for node in staging.nodes().values()} == {"v1.36.4"}
+
+    def test_a_skipped_minor_version_is_refused_by_the_node_itself(self, staging: Checkout) -> None:
+        staging.edit("kubernetesVersion: 1.36.4", "kubernetesVersion: 1.34.1")
+        refused = staging.run("rehearse")
+        assert refused.code == 1
+        assert "nodes run Kubernetes 1.36.4: 1.34.1 is not the next minor version" in refused.err
+        staging.edit("kubernetesVersion: 1.34.1", "kubernetesVersion: 1.36.4")
+        staging.rehearse()
+
+    def test_a_removed_worker_is_drained_reset_and_deleted_in_this_order(self, staging: Checkout) -> None:
+        staging.edit("      - {name: worker-2, role: worker, address: 10.0.10.21, host: pve-2}\n", "")
+        mark = len(staging.rack.journal())
+        staging.rehearse()
+        assert since(staging, mark, "reset", "delete vm") == [("reset", "worker-2"), ("delete vm", "worker-2")]
+        audit = (
+            (staging.lab.logs / "audit.log").read_text(encoding="utf-8")
+            if (staging.lab.logs / "audit.log").exists()
+            else ""
+        )
+        cordoned = [line for line in audit.splitlines() if '"verb":"patch"' in line and '"name":"worker-2"' in line]
+        assert not audit or cordoned
+        assert "worker-2" not in staging.nodes()
+
+    def test_a_lost_control_plane_is_back_with_a_raised_generation_and_nothing_else_moves(
+        self, staging: Checkout
+    ) -> None:
+        vm = next(vm for vm in staging.rack.vms() if vm.name == "cp-2")
+        staging.rack.delete_vm(vm.vm_id)
+        staging.edit("name: cp-2, role: control-plane,", "name: cp-2, generation: 2, role: control-plane,")
+        mark = len(staging.rack.journal())
+        staging.rehearse("--refresh")
+        acted = since(staging, mark, "create vm", "configure", "bootstrap", "leave etcd", "join etcd", "delete vm")
+        assert acted[-2:] == [("configure", "cp-2"), ("join etcd", "cp-2")]
+        assert sorted(acted[:-2]) == [("create vm", "cp-2"), ("leave etcd", "cp-2")]
+        assert staging.ready() == {"cp-1", "cp-2", "cp-3", "worker-1"}
+        assert set(staging.rehearse()["changes"]) == {"same"}
+
+    def test_control_planes_leave_one_by_one(self, staging: Checkout) -> None:
+        text = (staging.root / "Pulumi.staging.yaml").read_text(encoding="utf-8")
+        lines = [
+            line for line in text.splitlines(keepends=True) if "name: cp-2" not in line and "name: cp-3" not in line
+        ]
+        (staging.root / "Pulumi.staging.yaml").write_text(
+            "".join(lines).replace("    vip: 10.0.10.5\n", ""), encoding="utf-8"
+        )
+        mark = len(staging.rack.journal())
+        staging.rehearse()
+        left = since(staging, mark, "leave etcd", "reset", "delete vm")
+        assert [entry for entry in left if entry[0] != "delete vm"] == [
+            ("reset", "cp-3"),
+            ("leave etcd", "cp-3"),
+            ("reset", "cp-2"),
+            ("leave etcd", "cp-2"),
+        ]
+        assert staging.ready() == {"cp-1", "worker-1"}
+
+    def test_the_state_of_it_all_holds_no_plain_secret(self, staging: Checkout) -> None:
+        state = json.dumps(staging.state())
+        assert "PRIVATE KEY" not in state
+        assert Path(staging.lab.root / "passphrase").read_text(encoding="utf-8") not in state
