@@ -17,7 +17,6 @@ from lab.api import Api
 from lab.places import Lab
 from lab.rack import Node, Rack
 
-LOCK = "kubelets"  # nobody registers while somebody takes the control plane away
 MANAGER = "kubelet"
 ROLE = "node-role.kubernetes.io/control-plane"
 PODS_PER_NODE = "250"
@@ -25,12 +24,9 @@ PODS_PER_NODE = "250"
 
 def register(lab: Lab, rack: Rack) -> None:
     """Bring the Nodes to what the rack holds; before the control plane runs there is nobody to tell."""
-    with processes.lock(lab, LOCK):
-        if lab.kubeconfig.exists() and processes.runs(lab, "kube-apiserver") and rack.members():
-            _register(Api.of(lab), rack)
-
-
-def _register(api: Api, rack: Rack) -> None:
+    if not processes.runs(lab, "kube-apiserver"):
+        return
+    api = Api.of(lab)
     wanted = {node.name: node for node in rack.nodes() if node.configuration}
     for node in wanted.values():
         machine = yaml.load(node.configuration.split("\n---")[0], Loader=yaml.CSafeLoader)

@@ -15,10 +15,11 @@ import yaml
 
 import programs
 from errors import HardwareRefused, ProgramFailed
-from lab import control_plane, kubelets, processes
+from lab import processes
 from lab.places import Lab
 from lab.rack import Node, Rack
 
+REGISTRATION = "kubelets"  # nobody registers while somebody takes the control plane away
 NEEDS_REBOOT = ("install.disk", "kernel", "systemDiskEncryption", "sysfs", "type")
 
 
@@ -74,7 +75,7 @@ def apply(lab: Lab, rack: Rack, address: str, configuration: str, mode: str) -> 
         rack.note("configure", name, resolved)
         if rack.members() and machine["machine"]["type"] == "controlplane" and name not in rack.members():
             rack.add_member(name, address)
-    kubelets.register(lab, rack)
+    register(lab, rack)
     return resolved
 
 
@@ -106,12 +107,14 @@ def bootstrap(lab: Lab, rack: Rack, address: str) -> None:
             "the cluster is bootstrapped already"
         )
     rack.note("bootstrap", node.name)
+    from lab import control_plane  # noqa: PLC0415 - as in `register`
+
     control_plane.start(lab, documents(node.configuration)[0])
     with rack.change():
         for plane in rack.nodes():
             if plane.role == "control-plane":
                 rack.add_member(plane.name, plane.vm.address)
-    kubelets.register(lab, rack)
+    register(lab, rack)
 
 
 def upgrade(lab: Lab, rack: Rack, address: str, image: str) -> None:
@@ -129,7 +132,7 @@ def reboot(lab: Lab, rack: Rack, node: Node) -> None:
     rack.note("reboot", node.name)
     if node.staged:
         rack.set_node(node.vm.vm_id, configuration=node.staged, staged="")
-    kubelets.register(lab, rack)
+    register(lab, rack)
 
 
 def upgrade_kubernetes(lab: Lab, rack: Rack, version: str, *, dry_run: bool) -> list[str]:
@@ -144,7 +147,7 @@ def upgrade_kubernetes(lab: Lab, rack: Rack, version: str, *, dry_run: bool) -> 
             configuration = node.configuration.replace(f":v{node.kubernetes}", f":v{version}")
             rack.set_node(node.vm.vm_id, kubernetes=version, configuration=configuration)
         said.append(f"> {node.name}: updated kubelet to v{version}")
-    kubelets.register(lab, rack)
+    register(lab, rack)
     return said
 
 
@@ -159,14 +162,26 @@ def reset(lab: Lab, rack: Rack, address: str) -> None:
     settle(lab, rack)
 
 
+def register(lab: Lab, rack: Rack) -> None:
+    """Show the nodes to Kubernetes, where there is one to show them to."""
+    with processes.lock(lab, REGISTRATION):
+        if lab.kubeconfig.exists() and rack.members():
+            # A plugin that only makes a preview does without what talks to an API server.
+            from lab import kubelets  # noqa: PLC0415
+
+            kubelets.register(lab, rack)
+
+
 def settle(lab: Lab, rack: Rack) -> None:
     """Stop the control plane when nobody is left to run it, and take Nodes away whose machine is gone."""
-    with processes.lock(lab, kubelets.LOCK):
+    with processes.lock(lab, REGISTRATION):
         alive = {node.name for node in rack.nodes()} & set(rack.members())
         if not alive and rack.members():
+            from lab import control_plane  # noqa: PLC0415 - as in `register`
+
             control_plane.erase(lab)
             with rack.change():
                 for member in rack.members():
                     rack.remove_member(member)
                 rack.note("control plane gone", "all")
-    kubelets.register(lab, rack)
+    register(lab, rack)

@@ -13,10 +13,12 @@ import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pulumi import automation as auto
+from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent, OpType
 
 import programs
@@ -62,7 +64,8 @@ class Engine:
         """Find the stack, or make it where the backend does not have it yet."""
         self.folder, self.name, self.listen = folder, stack, listen
         self.outcome = Outcome()
-        self._stack = auto.create_or_select_stack(stack_name=stack, work_dir=str(folder))
+        workspace = auto.LocalWorkspace(work_dir=str(folder))
+        self._stack = _Stack(stack, workspace, StackInitMode.CREATE_OR_SELECT)
 
     def up(self, *, refresh: bool = False, targets: Sequence[str] = ()) -> Outcome:
         """Bring the world to what is written."""
@@ -82,11 +85,12 @@ class Engine:
 
     def state(self) -> dict[str, Any]:
         """Give the recorded state, its secrets encrypted."""
-        return dict(self._stack.export_stack().deployment or {})
+        exported = programs.run("pulumi", "stack", "export", "--stack", self.name, cwd=self.folder, timeout=120).stdout
+        return dict(json.loads(exported).get("deployment") or {})
 
     def outputs(self) -> Mapping[str, Any]:
         """Give what the stack exports."""
-        return {name: output.value for name, output in self._stack.outputs().items()}
+        return {name: output.value for name, output in auto.Stack.outputs(self._stack).items()}
 
     def set_secrets(self, values: Mapping[str, str]) -> None:
         """Encrypt values into the stack file under the one key that holds secrets."""
@@ -166,6 +170,18 @@ class Engine:
         if summary:
             self.outcome.changes = {OpType(name).value: count for name, count in summary.resource_changes.items()}
         self.listen(event)
+
+
+class _Stack(auto.Stack):
+    """The Automation API's stack, without the three questions that it asks the command line after every run."""
+
+    def outputs(self) -> auto.OutputMap:
+        """Leave outputs to who wants them."""
+        return {}
+
+    def info(self, show_secrets: bool = True) -> auto.UpdateSummary:
+        """Leave the history alone."""
+        return auto.UpdateSummary("update", datetime.now(UTC), "", {}, {}, "succeeded")
 
 
 def _who_holds(text: str) -> str:
