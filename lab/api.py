@@ -2,7 +2,7 @@
 
     api = Api.of(lab)
     api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "media"}}, field_manager="me")
-    api.wait("apps/v1", "Deployment", "web", "media", until=available, what="available", seconds=20)
+    api.wait("v1", "Node", "one", until=lambda node: condition(node, "Ready"), what="Ready", seconds=20)
 
 What flows in is a kubeconfig with its authority, certificate and key inside, and objects as plain dictionaries; what
 flows out are objects, nothing where there is nothing, or `ApiFailed` with what the API server said. Whoever acts on the
@@ -17,6 +17,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ Object = dict[str, Any]
 
 POLL = 0.1
 CONNECT, ANSWER = 5, 30
-NOT_FOUND = 404
 APPLY = "application/apply-patch+yaml"
+KINDS = "x-kubernetes-group-version-kind"
 MERGE = "application/merge-patch+json"
 
 
@@ -61,12 +62,26 @@ class Api:
         """Give what the server answers to a path, such as /readyz."""
         return self._call("GET", path).text
 
+    def knows(self, api_version: str, kind: str) -> bool:
+        """Whether the server serves a kind and publishes its schema, which comes a moment later."""
+        try:
+            root = _root(api_version)
+            self._resource(root, api_version, kind)
+            # Nothing at all is published of a group that has just gone.
+            published = json.loads(self.ask(f"/openapi/v3{root}") or "{}")
+        except ApiFailed as error:
+            if error.code == HTTPStatus.NOT_FOUND:
+                return False
+            raise
+        schemas = published.get("components", {}).get("schemas", {}).values()
+        return any(one["kind"] == kind for schema in schemas for one in schema.get(KINDS, []))
+
     def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
         """Give an object, or nothing where there is none."""
         try:
             found: Object = self._call("GET", self._path(api_version, kind, namespace, name)).json()
         except ApiFailed as error:
-            if error.code == NOT_FOUND:
+            if error.code == HTTPStatus.NOT_FOUND:
                 return None
             raise
         return found
@@ -87,11 +102,12 @@ class Api:
         return self._send("POST", self._path_of(thing, named=False), thing)
 
     def delete(self, api_version: str, kind: str, name: str, namespace: str = "") -> bool:
-        """Delete an object and say whether there was one."""
+        """Delete an object and, as kubectl does, in the background what it owns; say whether there was one."""
         try:
-            self._call("DELETE", self._path(api_version, kind, namespace, name))
+            path = self._path(api_version, kind, namespace, name)
+            self._call("DELETE", path, query={"propagationPolicy": "Background"})
         except ApiFailed as error:
-            if error.code == NOT_FOUND:
+            if error.code == HTTPStatus.NOT_FOUND:
                 return False
             raise
         return True
@@ -134,7 +150,7 @@ class Api:
         return self._path(thing["apiVersion"], thing["kind"], metadata.get("namespace", ""), name)
 
     def _path(self, api_version: str, kind: str, namespace: str = "", name: str = "") -> str:
-        root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        root = _root(api_version)
         plural, namespaced = self._resource(root, api_version, kind)
         folder = f"/namespaces/{namespace}" if namespaced and namespace else ""
         return f"{root}{folder}/{plural}{'/' if name else ''}{name}"
@@ -146,7 +162,9 @@ class Api:
             whole = [resource for resource in listed if "/" not in resource["name"]]
             self._resources[root] = {one["kind"]: (one["name"], one["namespaced"]) for one in whole}
         if kind not in self._resources[root]:
-            raise ApiFailed(f"{kind} of {api_version}: {self.server} does not know this kind", code=NOT_FOUND)
+            raise ApiFailed(
+                f"{kind} of {api_version}: {self.server} does not know this kind", code=HTTPStatus.NOT_FOUND
+            )
         return self._resources[root][kind]
 
     def _send(
@@ -179,6 +197,16 @@ class Api:
         if not answer.ok:
             raise ApiFailed(f"{method} {path}: {_said(answer)}", code=answer.status_code)
         return answer
+
+
+def condition(thing: Mapping[str, Any] | None, kind: str) -> bool:
+    """Whether an object is there and a condition of it, such as Ready or Available, is true."""
+    conditions = (thing or {}).get("status", {}).get("conditions") or []
+    return any(one["type"] == kind and one["status"] == "True" for one in conditions)
+
+
+def _root(api_version: str) -> str:
+    return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
 
 class _Identified(HTTPAdapter):

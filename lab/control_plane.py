@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 
 import programs
-from errors import ApiFailed, Bug, HomelabError, ProgramMissing, TookTooLong
+from errors import ApiFailed, Bug, ProgramMissing, TookTooLong
 from lab import flags, processes
 from lab.api import Api
 from lab.certificates import Authority, Subject, split
@@ -63,7 +63,9 @@ def start(lab: Lab, machine_configuration: Mapping[str, Any], seconds: float = 6
         deadline = time.monotonic() + seconds
         _have(lab, [_etcd(lab, cluster, ports, data), _api_server(lab, cluster, ports)], deadline)
         others = [_controller_manager(lab, cluster, ports), _scheduler(lab, cluster, ports)]
-        _have(lab, [*others, _kwok(lab, ports, _operators(data))], deadline)
+        # A kind may have gone meanwhile, and kwok would not start at all.
+        operators = [file for file in _operators(data) if not _unknown_kinds(Api.of(lab), [file])]
+        _have(lab, [*others, _kwok(lab, ports, operators)], deadline)
 
 
 def stop(lab: Lab) -> None:
@@ -81,18 +83,18 @@ def erase(lab: Lab) -> None:
 
 
 def reload_operators(lab: Lab, files: Iterable[Path], seconds: float = 60) -> None:
-    """Let kwok play these operators, and no others, beside nodes and pods; the kinds they act on have to be there."""
+    """Let kwok play these operators, and no others, beside nodes and pods, once the kinds they act on are known."""
     with processes.lock(lab, "control-plane"):
         data = next(lab.control_plane.glob("cluster-*"), None)
         if data is None or not processes.runs(lab, "kube-apiserver"):
             raise Bug("operators were asked for before the control plane ran")
-        ports, before = _ports(lab), _operators(data)
-        wanted = sorted({file.resolve() for file in files})
-        try:
-            _have(lab, [_kwok(lab, ports, wanted)], time.monotonic() + seconds)
-        except HomelabError:
-            _have(lab, [_kwok(lab, ports, before)], time.monotonic() + seconds)
-            raise
+        api, wanted = Api.of(lab), sorted({file.resolve() for file in files})
+        deadline = time.monotonic() + seconds
+        while unknown := _unknown_kinds(api, wanted):
+            if time.monotonic() > deadline:
+                raise TookTooLong(f"kwok: operators act on kinds that the cluster does not know: {', '.join(unknown)}")
+            time.sleep(POLL)
+        _have(lab, [_kwok(lab, _ports(lab), wanted)], deadline)
         keep(data / "operators.json", json.dumps([str(file) for file in wanted]) + "\n")
 
 
@@ -103,19 +105,26 @@ def admin_kubeconfig(lab: Lab, machine_configuration: Mapping[str, Any]) -> str:
 
 def _have(lab: Lab, parts: list[Part], deadline: float) -> None:
     """Start parts together, then wait for each."""
-    for part in parts:
-        # Nobody wants the data after the rehearsal, and what is written survives a killed process.
-        env = {"HOME": str(lab.control_plane)}
-        processes.start(
-            lab, part.name, part.name, part.arguments, env, files=part.files, patience=0, before=part.before
-        )
-    for part in parts:
+    began = time.time()
+    records = [_begin(lab, part) for part in parts]
+    for part, found in zip(parts, records, strict=True):
+        record = found
         while lacking := part.lacks():
-            if not processes.runs(lab, part.name):
-                raise TookTooLong(f"{part.name}: ended by itself\n{processes.last_lines(lab, part.name)}")
-            if time.monotonic() > deadline:
-                raise TookTooLong(f"{part.name}: {lacking}\n{processes.last_lines(lab, part.name)}")
+            ended = not processes.runs(lab, part.name)
+            if ended and record.began < began:
+                record = _begin(lab, part)  # somebody had killed it, and it was still there when we looked
+            elif ended or time.monotonic() > deadline:
+                why = "ended by itself" if ended else lacking
+                raise TookTooLong(f"{part.name}: {why}\n{processes.last_lines(lab, part.name)}")
             time.sleep(POLL)
+
+
+def _begin(lab: Lab, part: Part) -> processes.Record:
+    env = {"HOME": str(lab.control_plane)}
+    # Nobody wants the data after the rehearsal, and what is written survives a killed process: no patience.
+    return processes.start(
+        lab, part.name, part.name, part.arguments, env, files=part.files, patience=0, before=part.before
+    )
 
 
 def _etcd(lab: Lab, cluster: Mapping[str, Any], ports: Ports, data: Path) -> Part:
@@ -195,6 +204,14 @@ def _operators(data: Path) -> list[Path]:
     file = data / "operators.json"
     names: list[str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
     return [Path(name) for name in names if Path(name).exists()]
+
+
+def _unknown_kinds(api: Api, operators: list[Path]) -> list[str]:
+    """Name the kinds that operators act on and that the API server does not know yet, or no longer: kwok would end."""
+    documents = [document for file in operators for document in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
+    stages = [document["spec"]["resourceRef"] for document in documents if document and document["kind"] == "Stage"]
+    kinds = {(stage["apiGroup"], stage["kind"]) for stage in stages}
+    return sorted(f"{kind} of {version}" for version, kind in kinds if not api.knows(version, kind))
 
 
 def _write(lab: Lab, cluster: Mapping[str, Any], ports: Ports) -> None:

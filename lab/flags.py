@@ -204,6 +204,9 @@ def controller_manager(cluster: Mapping[str, Any], lab: Lab, ports: Ports) -> li
     pki, kubeconfig = lab.pki, f"{lab.control_plane}/kube-controller-manager.kubeconfig"
     flags = {
         "use-service-account-credentials": ["true"],
+        # Forty controllers ask for their identities before the first one works: 5 s at the usual 20 requests a second.
+        "kube-api-qps": ["300"],
+        "kube-api-burst": ["600"],
         "allocate-node-cidrs": ["true"],
         "bind-address": ["127.0.0.1"],
         "secure-port": [str(ports.controller_manager)],
@@ -283,7 +286,7 @@ def documents(cluster: Mapping[str, Any], lab: Lab) -> dict[Path, dict[str, Any]
             **(cluster.get("scheduler", {}).get("config") or {}),
             "apiVersion": "kubescheduler.config.k8s.io/v1",
             "kind": "KubeSchedulerConfiguration",
-            "clientConnection": {"kubeconfig": f"{settings}/kube-scheduler.kubeconfig"},
+            "clientConnection": {"kubeconfig": f"{settings}/kube-scheduler.kubeconfig", "qps": 300, "burst": 600},
             "leaderElection": {"leaderElect": False},
         },
     }

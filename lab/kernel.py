@@ -16,8 +16,8 @@ from errors import ProgramFailed
 
 MARK = "HOMELAB_PROCESS"
 PROC = Path("/proc")
-# Where the fields behind the program's name begin: the state is the third, the time of birth the twenty-second.
-STATE, BIRTH = 0, 22 - 3
+# Fields behind the program's name, which is the second; counting begins with one.
+STATE, THREADS, BIRTH = 3 - 3, 20 - 3, 22 - 3
 GONE = ("Z", "X")
 
 
@@ -31,15 +31,20 @@ def born(pid: int) -> str | None:
     if not _has_proc():
         said = _ps("-o", "stat=", "-o", "lstart=", "-p", str(pid)).strip()
         return None if not said or said.startswith(GONE) else said.partition(" ")[2].strip()
-    try:
-        fields = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    if fields[STATE] in GONE:
+    fields = _fields(pid)
+    if not fields or (fields[STATE] in GONE and int(fields[THREADS]) <= 1):
         return None
     # Ticks since boot: after the next boot the same number is somebody else.
     boot = (PROC / "sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     return f"{fields[BIRTH]}@{boot}"
+
+
+def is_ending(pid: int) -> bool:
+    """Whether a process has lost its head while some of its threads still hold ports and files."""
+    if not _has_proc():
+        return False
+    fields = _fields(pid)
+    return not fields or fields[STATE] in GONE
 
 
 def resident(pid: int) -> int:
@@ -62,6 +67,13 @@ def marked(root: Path) -> dict[str, list[int]]:
             if variable.startswith(wanted):
                 found.setdefault(variable.removeprefix(wanted), []).append(pid)
     return found
+
+
+def _fields(pid: int) -> list[str]:
+    try:
+        return (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def _has_proc() -> bool:

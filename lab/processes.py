@@ -85,7 +85,7 @@ def start(
     digest = _digest([str(found), *arguments], env, files)
     with lock(lab, name) as held:
         record = _running(lab, name)
-        if record and record.digest == digest:
+        if record and record.digest == digest and not kernel.is_ending(record.pid):
             return record
         _end(lab, [name])
         before()
@@ -115,7 +115,8 @@ def stop_all(lab: Lab, order: Sequence[str] = ()) -> None:
 
 def runs(lab: Lab, name: str) -> bool:
     """Whether a server runs."""
-    return _running(lab, name) is not None
+    record = _running(lab, name)
+    return record is not None and not kernel.is_ending(record.pid)
 
 
 def alive(lab: Lab) -> list[Alive]:
@@ -135,7 +136,7 @@ def last_lines(lab: Lab, name: str) -> str:
     """Quote the end of a server's output, and say where the rest is."""
     log = log_of(lab, name)
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-    quoted = "".join(f"    {line[:300]}\n" for line in lines[-LAST_LINES:])
+    quoted = "".join(f"    {_plain(line)[:500]}\n" for line in lines[-LAST_LINES:])
     return f"{quoted}    whole output: {log}"
 
 
@@ -178,6 +179,18 @@ def lock(lab: Lab, name: str) -> Iterator[TextIO]:
         yield opened
 
 
+def _plain(line: str) -> str:
+    """Give what a person reads in a line that was written for machines."""
+    if not line.startswith("{"):
+        return line
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return line
+    error = said.get("err") or said.get("error") or ""
+    return ": ".join(str(part) for part in (said.get("level"), said.get("msg"), error) if part) or line
+
+
 def _file(lab: Lab, name: str) -> Path:
     return lab.run / f"{name}.json"
 
@@ -212,7 +225,7 @@ def _records(lab: Lab) -> list[Record]:
 
 
 def _running(lab: Lab, name: str) -> Record | None:
-    """Give the record of a server that runs; a pid whose time of birth differs belongs to somebody else."""
+    """Give the record of a server that has not ended; a pid whose time of birth differs belongs to somebody else."""
     record = _read(_file(lab, name))
     return record if record and record.born and kernel.born(record.pid) == record.born else None
 
