@@ -144,7 +144,7 @@ def _api_server(lab: Lab, cluster: Mapping[str, Any], ports: Ports) -> Part:
 
     pki = ("ca.crt", "aggregator-ca.crt", "etcd-ca.crt", "service-account.key", "kube-apiserver.pem")
     pairs = ("etcd-client.pem", "front-proxy-client.pem", "kubelet-client.pem")
-    settings = ("admission.yaml", "audit-policy.yaml", "encryption.yaml")
+    settings = ("admission.yaml", "audit-policy.yaml", "egress.yaml", "encryption.yaml")
     files = [*(lab.pki / name for name in (*pki, *pairs)), *(lab.control_plane / name for name in settings)]
     return Part("kube-apiserver", flags.api_server(cluster, lab, ports), files, lacks)
 

@@ -95,7 +95,14 @@ SECTIONS = {
     "kube-scheduler": "scheduler",
 }
 # Flags that an operator's value is added to, as Talos does; others are replaced.
-ADDITIVE = ("enable-admission-plugins", "feature-gates", "tls-cipher-suites", "service-cluster-ip-range", "controllers")
+ADDITIVE = (
+    "controllers",
+    "disable-admission-plugins",
+    "enable-admission-plugins",
+    "feature-gates",
+    "service-cluster-ip-range",
+    "tls-cipher-suites",
+)
 
 
 @dataclass(frozen=True)
@@ -164,6 +171,9 @@ def api_server(cluster: Mapping[str, Any], lab: Lab, ports: Ports) -> list[str]:
         "endpoint-reconciler-type": ["none"],
         "client-ca-file": [f"{pki}/ca.crt"],
         "enable-admission-plugins": ["NodeRestriction"],
+        # Who answers webhooks are operators, and those are simulated: with nobody there, every object would be refused.
+        "disable-admission-plugins": ["MutatingAdmissionWebhook,ValidatingAdmissionWebhook"],
+        "egress-selector-config-file": [f"{settings}/egress.yaml"],
         "requestheader-client-ca-file": [f"{pki}/aggregator-ca.crt"],
         "requestheader-allowed-names": ["front-proxy-client"],
         "requestheader-extra-headers-prefix": ["X-Remote-Extra-"],
@@ -277,6 +287,21 @@ def documents(cluster: Mapping[str, Any], lab: Lab) -> dict[Path, dict[str, Any]
         },
         settings / "audit-policy.yaml": server.get("auditPolicy")
         or {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]},
+        settings / "egress.yaml": {
+            "apiVersion": "apiserver.k8s.io/v1beta1",
+            "kind": "EgressSelectorConfiguration",
+            # Nodes carry the real machines' addresses: what the API server would ask of a kubelet, a service or a pod
+            # goes to a socket that nobody has made.
+            "egressSelections": [
+                {
+                    "name": "cluster",
+                    "connection": {
+                        "proxyProtocol": "HTTPConnect",
+                        "transport": {"uds": {"udsName": f"{lab.run}/no-way-out"}},
+                    },
+                }
+            ],
+        },
         settings / "encryption.yaml": {
             "apiVersion": "apiserver.config.k8s.io/v1",
             "kind": "EncryptionConfiguration",

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 import programs
-from errors import ApiFailed, TookTooLong
+from errors import ApiFailed, ProgramFailed, TookTooLong
 from lab import control_plane, kernel, processes
 from lab.api import Api, condition
 from lab.places import Lab
@@ -234,6 +234,29 @@ def test_the_pod_security_of_talos_is_enforced(rehearsed: Rehearsed) -> None:
     with pytest.raises(ApiFailed, match=r'violates PodSecurity "baseline:latest": host namespaces') as refused:
         rehearsed.run("host", {"hostNetwork": True})
     assert refused.value.code == 403
+
+
+def test_the_api_server_asks_nothing_of_the_real_machines_whose_addresses_its_nodes_carry(rehearsed: Rehearsed) -> None:
+    rehearsed.run("silent", {})
+    until(lambda: phase(rehearsed, "silent") == "Running")
+    with pytest.raises(
+        ProgramFailed, match=r"10\.0\.0\.21:10250/containerLogs.*dial unix .*/no-way-out: connect: no such"
+    ):
+        programs.run("kubectl", "logs", "silent", env=rehearsed.env)
+
+
+def test_a_webhook_of_an_operator_that_does_not_run_refuses_nothing(rehearsed: Rehearsed) -> None:
+    webhook = {
+        "name": "nobody.example.org",
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "failurePolicy": "Fail",
+        "clientConfig": {"service": {"name": "nobody", "namespace": "default"}},
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"]}],
+    }
+    kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}
+    rehearsed.api.create({**kind, "metadata": {"name": "nobody"}, "webhooks": [webhook]})
+    rehearsed.api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": named("unrefused")})
 
 
 def test_a_created_object_that_exists_is_refused_and_a_missing_one_is_nothing(rehearsed: Rehearsed) -> None:

@@ -40,6 +40,11 @@ def test_admission_plugins_are_added_to_those_of_talos() -> None:
     assert "--enable-admission-plugins=NodeRestriction,AlwaysPullImages" in given
 
 
+def test_webhooks_stay_off_whatever_else_is_disabled() -> None:
+    given = api_server(extra(disable_admission_plugins="LimitRanger"))
+    assert "--disable-admission-plugins=MutatingAdmissionWebhook,ValidatingAdmissionWebhook,LimitRanger" in given
+
+
 def test_an_argument_with_several_values_is_given_several_times() -> None:
     given = api_server(extra(service_account_issuer=["https://one", "https://two"]))
     assert [flag for flag in given if "issuer" in flag] == [
