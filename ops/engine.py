@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from pulumi import automation as auto
@@ -64,6 +66,7 @@ class Engine:
         """Find the stack, or make it where the backend does not have it yet."""
         self.folder, self.name, self.listen = folder, stack, listen
         self.outcome = Outcome()
+        self.mended = _restore_checkpoint(stack)
         workspace = auto.LocalWorkspace(work_dir=str(folder))
         self._stack = _Stack(stack, workspace, StackInitMode.CREATE_OR_SELECT)
 
@@ -85,8 +88,7 @@ class Engine:
 
     def state(self) -> dict[str, Any]:
         """Give the recorded state, its secrets encrypted."""
-        exported = programs.run("pulumi", "stack", "export", "--stack", self.name, cwd=self.folder, timeout=120).stdout
-        return dict(json.loads(exported).get("deployment") or {})
+        return dict(json.loads(self._export()).get("deployment") or {})
 
     def outputs(self) -> Mapping[str, Any]:
         """Give what the stack exports."""
@@ -108,16 +110,12 @@ class Engine:
 
     def repair(self) -> list[str]:
         """Mend what an interrupted run left, and say what was mended."""
-        return [*self._break_dead_lock(), *self._adopt_pending()]
+        return [*self.mended, *self._break_dead_lock(), *self._adopt_pending()]
 
     def _break_dead_lock(self) -> list[str]:
         """Take a lock away whose process, on this machine, is dead."""
-        backend = os.environ.get("PULUMI_BACKEND_URL", "")
-        if not backend.startswith("file://"):
-            return []  # elsewhere the engine itself says who holds the lock
-        place = Path(backend.removeprefix("file://")).expanduser() / ".pulumi" / "locks"
         said = []
-        for file in place.glob(f"*/*/{self.name}/*.json"):
+        for file in _backend("locks").glob(f"*/*/{self.name}/*.json"):
             lock = json.loads(file.read_text(encoding="utf-8"))
             if lock.get("hostname") == socket.gethostname() and born(int(lock["pid"])) is None:
                 file.unlink(missing_ok=True)
@@ -125,21 +123,29 @@ class Engine:
         return said
 
     def _adopt_pending(self) -> list[str]:
-        """Record VMs that were made by a run that died before it could; what was never made is dropped."""
-        pending = self.state().get("pending_operations") or []
-        arguments, said = [], []
-        for operation in pending:
+        """Record VMs that were made by a run that died before it could; what was never made is dropped again."""
+        exported = json.loads(self._export())
+        deployment = exported.get("deployment") or {}
+        pending = deployment.get("pending_operations") or []
+        found = [operation for operation in pending if _is_vm_in_the_making(operation)]
+        if not found:
+            return []
+        for operation in found:
             resource = operation["resource"]
-            if operation["type"] == "creating" and resource["type"] == VM:
-                inputs = resource["inputs"]
-                place = f"{inputs['nodeName']}/{int(inputs['vmId'])}"
-                arguments += ["--import-pending-creates", resource["urn"], "--import-pending-creates", place]
-                arguments += ["--target", resource["urn"]]
-                said.append(f"looked for {inputs['name']}, which an interrupted run was making, as VM {place}")
-        if arguments:
-            flags = ("--yes", "--skip-preview", "--non-interactive", "--stack", self.name)
-            self._pulumi("refresh", *flags, *arguments)
-        return said
+            made = {"id": str(int(resource["inputs"]["vmId"])), "outputs": resource["inputs"]}
+            deployment["resources"].append(resource | made)
+            pending.remove(operation)
+        with NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(exported, file)
+            file.flush()
+            self._pulumi("stack", "import", "--stack", self.name, "--file", file.name)
+        targets = [part for operation in found for part in ("--target", operation["resource"]["urn"])]
+        self._pulumi("refresh", "--yes", "--skip-preview", "--non-interactive", "--stack", self.name, *targets)
+        names = ", ".join(operation["resource"]["inputs"]["name"] for operation in found)
+        return [f"looked on the host for what an interrupted run was making: {names}"]
+
+    def _export(self) -> str:
+        return programs.run("pulumi", "stack", "export", "--stack", self.name, cwd=self.folder, timeout=120).stdout
 
     def _pulumi(self, *arguments: str) -> None:
         programs.run("pulumi", *arguments, cwd=self.folder, timeout=600)
@@ -170,6 +176,36 @@ class Engine:
         if summary:
             self.outcome.changes = {OpType(name).value: count for name, count in summary.resource_changes.items()}
         self.listen(event)
+
+
+def _backend(folder: str) -> Path:
+    """Give a folder of the file backend; elsewhere the backend itself keeps locks and whole checkpoints."""
+    url = os.environ.get("PULUMI_BACKEND_URL", "")
+    place = Path(url.removeprefix("file://")).expanduser() if url.startswith("file://") else Path("/nonexistent")
+    return place / ".pulumi" / folder
+
+
+def _restore_checkpoint(stack: str) -> list[str]:
+    """Take the last whole checkpoint where a killed run left half of one: the file backend does not write at once."""
+    said = []
+    for file in _backend("stacks").glob(f"*/{stack}.json"):
+        kept = file.with_name(f"{file.name}.bak")
+        if not _is_whole(file) and _is_whole(kept):
+            shutil.copy2(kept, file)
+            said.append("took the last whole checkpoint: the run before was killed while it wrote the next one")
+    return said
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _is_vm_in_the_making(operation: Mapping[str, Any]) -> bool:
+    return bool(operation["type"] == "creating" and operation["resource"]["type"] == VM)
 
 
 class _Stack(auto.Stack):

@@ -161,7 +161,7 @@ def kill_children(pattern: str, under: int) -> int:
         if above != under or pid == under:
             continue
         try:
-            command = (Path("/proc") / str(pid) / "cmdline").read_bytes().decode(errors="replace")
+            command = (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
         if pattern in command:

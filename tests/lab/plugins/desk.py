@@ -1,0 +1,98 @@
+"""A small Pulumi project in a folder of its own, run by the real engine with our plugins on the PATH."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import programs
+
+CHECKOUT = Path(__file__).parents[3]
+PLUGINS = CHECKOUT / "lab" / "plugins" / "bin"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the engine said."""
+
+    exit_code: int
+    text: str
+
+    def counts(self) -> dict[str, int]:
+        """Give the summary: how many were created, updated, replaced, deleted, left."""
+        _, _, summary = self.text.rpartition("Resources:")
+        found = {}
+        for line in summary.splitlines()[1:]:
+            words = line.replace("+-", " ").replace("+", " ").replace("~", " ").replace("- ", " ").split()
+            if len(words) < 2 or not words[0].isdigit():
+                break
+            found[words[1]] = int(words[0])
+        return found
+
+
+class Desk:
+    """One project, one stack."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str], project: str = "desk") -> None:
+        """Lay out an empty project."""
+        self.folder, self.project = folder, project
+        self.env = {
+            **env,
+            "PATH": os.pathsep.join((str(PLUGINS), str(Path(sys.executable).parent), env["PATH"])),
+            "HOMELAB_PYTHON": sys.executable,
+            "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
+            "PULUMI_HOME": str(folder / "pulumi"),
+            "PULUMI_CONFIG_PASSPHRASE": "desk",
+            "PULUMI_SKIP_UPDATE_CHECK": "1",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        (folder / "state").mkdir(parents=True)
+        (folder / "Pulumi.yaml").write_text(f"name: {project}\nruntime: python\n")
+        assert self._pulumi("stack", "init", "dev").exit_code == 0
+
+    def up(self, program: str = "", *options: str) -> Run:
+        """Run a program, or the last one again."""
+        return self._run("up", program, "--yes", "--skip-preview", *options)
+
+    def preview(self, program: str = "", *options: str) -> Run:
+        """Ask what a program would do."""
+        return self._run("preview", program, "--diff", *options)
+
+    def refresh(self) -> Run:
+        """Look at the world."""
+        return self._run("refresh", "", "--yes", "--skip-preview")
+
+    def destroy(self) -> Run:
+        """Take everything away."""
+        return self._run("destroy", "", "--yes", "--skip-preview")
+
+    def raw_state(self) -> str:
+        """Give the state file as it lies on the disk."""
+        return (self.folder / "state" / ".pulumi" / "stacks" / self.project / "dev.json").read_text()
+
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """Give what the state knows, by logical name."""
+        latest = json.loads(self.raw_state())["checkpoint"]["latest"] or {}
+        return {item["urn"].rsplit("::", 1)[-1]: item for item in latest.get("resources", [])}
+
+    def outputs(self) -> dict[str, Any]:
+        """Give what the program exported."""
+        found: dict[str, Any] = self.resources()[f"{self.project}-dev"].get("outputs", {})
+        return found
+
+    def _run(self, verb: str, program: str, *options: str) -> Run:
+        if program:
+            (self.folder / "__main__.py").write_text(textwrap.dedent(program))
+        return self._pulumi(verb, "--stack", "dev", "--color", "never", *options)
+
+    def _pulumi(self, *arguments: str) -> Run:
+        command = ("pulumi", *arguments, "--non-interactive")
+        said = programs.converse(command, cwd=self.folder, env=self.env)
+        return Run(said.exit_code, said.together)

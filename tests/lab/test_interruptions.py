@@ -1,0 +1,107 @@
+"""Killed at any moment, by kill -9, the same command goes on and converges, with nothing made twice.
+
+What is killed is the engine, one plugin, or the whole process group with everything in it; the rack's journal decides
+when, so that each moment is met whatever the machine's speed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab.rack import Rack
+from tests.lab.checkout import Checkout, kill_children, kill_group
+
+MOMENTS = {
+    "an image is downloaded": ("download", 1),
+    "the first VM is there": ("create vm", 1),
+    "the second VM is there": ("create vm", 2),
+    "a node has its configuration": ("configure", 1),
+    "etcd begins": ("bootstrap", 1),
+}
+
+
+def engine(process: subprocess.Popen[str]) -> None:
+    assert kill_children("pulumi --non-interactive up", process.pid)
+
+
+def plugin(process: subprocess.Popen[str]) -> None:
+    assert kill_children("lab.plugins.", process.pid)
+
+
+def everything(process: subprocess.Popen[str]) -> None:
+    kill_group(process)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    made = Checkout.make(tmp_path / "checkout")
+    yield made
+    made.end()
+
+
+def interrupt(checkout: Checkout, event: str, times: int, kill: Callable[[subprocess.Popen[str]], None]) -> None:
+    """Begin a rehearsal and kill at its moment."""
+    process = checkout.start("rehearse")
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if checkout.lab.rack.exists():
+            rack = Rack(checkout.lab.rack)
+            seen = len(rack.journal(event))
+            rack.close()
+            if seen >= times:
+                kill(process)
+                break
+        time.sleep(0.005)
+    process.communicate(timeout=120)
+
+
+def converges(checkout: Checkout) -> None:
+    """Run the same command again, and find everything once."""
+    result = checkout.rehearse()
+    assert result["stack"] == "dev"
+    assert checkout.ready() == {"cp-1", "worker-1"}
+    journal = checkout.rack.journal()
+    made = Counter(subject for event, subject, _ in journal if event == "create vm")
+    assert made == {"cp-1": 1, "worker-1": 1}
+    assert [subject for event, subject, _ in journal if event == "join etcd"] == ["cp-1"]
+    authorities = {
+        yaml.safe_load(n.configuration.split("\n---")[0])["machine"]["ca"]["crt"] for n in checkout.rack.nodes()
+    }
+    assert len(authorities) == 1
+    kinds = Counter(resource["type"] for resource in checkout.state()["checkpoint"]["latest"]["resources"])
+    assert kinds["talos:machine/secrets:Secrets"] == 1
+    assert kinds["proxmoxve:index/vmLegacy:VmLegacy"] == 2
+    assert set(checkout.rehearse()["changes"]) == {"same"}
+
+
+CASES = [(kill, moment) for kill in (engine, plugin, everything) for moment in MOMENTS]
+EVERY_TIME = {(engine, "the first VM is there"), (plugin, "a node has its configuration"), (everything, "etcd begins")}
+
+
+@pytest.mark.parametrize(
+    ("kill", "moment"),
+    [pytest.param(*case, marks=() if case in EVERY_TIME else pytest.mark.nightly) for case in CASES],
+    ids=[f"{kill.__name__} when {moment}" for kill, moment in CASES],
+)
+def test_a_killed_run_converges(kill: Callable[[subprocess.Popen[str]], None], moment: str, checkout: Checkout) -> None:
+    interrupt(checkout, *MOMENTS[moment], kill)
+    converges(checkout)
+
+
+def test_a_second_rehearsal_of_the_same_stack_waits_its_turn(checkout: Checkout) -> None:
+    first = checkout.start("rehearse")
+    while not (checkout.lab.root / "lock").exists():
+        time.sleep(0.01)
+    time.sleep(0.2)
+    second = checkout.run("rehearse")
+    assert second.code == 1
+    assert "another rehearsal of dev is at work" in second.err
+    first.communicate(timeout=120)
+    assert first.returncode == 0
