@@ -108,6 +108,10 @@ class Kind:
     def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002
         """Take it away; what is gone already is no mistake."""
 
+    def outlived(self, outputs: Plain) -> Iterable[str]:
+        """Name outputs that only a new resource can have right, as time goes by."""
+        return ()
+
     def replaces(self, path: str) -> bool:
         """Whether a change at this path makes the resource anew."""
         return top(path) in self.replace_on
@@ -200,11 +204,13 @@ class StandIn(sdk.Provider):
         """Compare what is written now with what was written when the resource was made."""
         kind = self.kind_of(request.type)(self, request.urn)
         members, _ = self.members(request.type)
-        found = changes(plain_map(old_inputs.get()), plain_map(request.new_inputs))
+        found = [*changes(plain_map(old_inputs.get()), plain_map(request.new_inputs))]
+        outlived = set(kind.outlived(plain_map(request.old_state)))
+        found += [(name, Change.UPDATE) for name in sorted(outlived)]
 
         def replaces(path: str) -> bool:
-            no_update = type(kind).update is Kind.update
-            return no_update or kind.replaces(path) or self.schema.replaces(members, top(path))
+            always = type(kind).update is Kind.update or path in outlived
+            return always or kind.replaces(path) or self.schema.replaces(members, top(path))
 
         return _difference(found, replaces, delete_first=kind.delete_before_replace)
 

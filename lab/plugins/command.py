@@ -17,7 +17,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import programs
 from errors import HomelabError, ProgramFailed
@@ -76,7 +76,7 @@ class Commands(StandIn):
     """The plugin."""
 
     package, distribution = "command", "pulumi_command"
-    kinds = {"command:local:Command": Command}  # noqa: RUF012 - a table of the class
+    kinds: ClassVar = {"command:local:Command": Command}
 
     def run(self, arguments: Plain) -> Plain:
         """Run a command at once, also in a preview."""
@@ -86,7 +86,7 @@ class Commands(StandIn):
         said = run(arguments["command"], arguments, {}, lambda stream, line: None, self.cancelled.is_set)
         return {**arguments, **said}
 
-    functions = {"command:local:run": run}  # noqa: RUF012 - a table of the class
+    functions: ClassVar = {"command:local:run": run}
 
 
 def run(

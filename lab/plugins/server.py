@@ -13,6 +13,7 @@ import contextlib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,6 +40,7 @@ def serve(stand_in: StandIn) -> None:
     """Be the plugin until the engine ends it."""
     logging.getLogger("grpc").addHandler(logging.NullHandler())
     logging.getLogger("asyncio").addHandler(logging.NullHandler())
+    warnings.simplefilter("ignore")  # the engine shows everything that a plugin prints
     engine = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
     try:
         asyncio.run(_serve(stand_in, engine))
