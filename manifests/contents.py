@@ -1,0 +1,259 @@
+"""What goes into a folder's render: every file by its content, every chart and every remote base it asks for.
+
+A survey and a folder's path come in; `Contents` go out, whether or not the folder would render. Whole folders are
+taken, and whatever they refer to outside of themselves: too much costs a render that was not needed, too little would
+give an old one. `manifests.render` makes a cache key of it, `manifests.vendor` a copy that a program can be run on.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from config.source import KeyPath, dotted, read
+from config.tree import MANIFESTS
+from errors import Problem
+from manifests import umbrella
+from manifests.sources import EXACT, Chart
+from manifests.survey import Shape, Survey
+
+ROOTS = ("resources", "bases", "components")
+PLUGINS = ("generators", "transformers", "validators")
+OLD_NAMES = {"name": "chartName", "version": "chartVersion", "repo": "chartRepoUrl"}
+REMOTE = re.compile(r"(?:git::)?(?:(?:https?|ssh|file)://|[\w.-]+@[\w.-]+[:/]|github\.com[:/])|.*\?ref=", re.IGNORECASE)
+PINNED = re.compile(r"[?&](?:ref|version)=(?!(?:main|master|HEAD|latest|stable)(?:&|\Z))[^&]")
+
+
+@dataclass(frozen=True)
+class WantedChart:
+    """A chart that a file asks for, and where the program will look for it."""
+
+    chart: Chart
+    file: str
+    key: KeyPath
+    place: str
+
+
+@dataclass(frozen=True)
+class WantedBase:
+    """An URL that a kustomization refers to."""
+
+    url: str
+    file: str
+    key: KeyPath
+
+
+@dataclass
+class Contents:
+    """All that goes in."""
+
+    shape: Shape
+    files: dict[str, str] = field(default_factory=dict)
+    kustomizations: dict[str, str] = field(default_factory=dict)
+    charts: list[WantedChart] = field(default_factory=list)
+    bases: list[WantedBase] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    plugins: bool = False
+    inflates: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether kustomize finds everything where it lies and can be trusted to write nothing there."""
+        return not (self.charts or self.bases or self.plugins) and self.shape == "kustomization"
+
+
+def contents_of(survey: Survey, folder: str) -> Contents:
+    """Say what goes into a folder's render."""
+    shape = survey.shape(folder)
+    if shape == "kustomization":
+        return closure_of(survey, folder)
+    contents = Contents(shape or "manifests")
+    visit = _Visit(survey, contents)
+    if shape is None:
+        rule = "holds nothing to render" if survey.is_folder(folder) else "is not a folder"
+        fix = "add a kustomization.yaml, a Chart.yaml or manifests"
+        contents.problems.append(Problem(folder, 0, "", "", rule, fix, "nothing-to-render"))
+    elif shape == "manifests":
+        visit.take_manifests(folder)
+    else:
+        contents.inflates = True
+        visit.take_folder(folder)
+        for chart, file, key, place in umbrella.dependencies(survey.root, folder, contents.problems):
+            contents.charts.append(WantedChart(chart, file, key, place))
+    return contents
+
+
+def closure_of(survey: Survey, folder: str) -> Contents:
+    """Say what a kustomization or component needs, also from outside of its folder."""
+    contents = Contents("kustomization")
+    _Visit(survey, contents).visit(folder)
+    return contents
+
+
+class _Visit:
+    """One folder's way through the checkout."""
+
+    def __init__(self, survey: Survey, contents: Contents) -> None:
+        self.survey, self.contents = survey, contents
+        self.taken: set[str] = set()
+
+    def visit(self, folder: str) -> None:
+        """Take a kustomization's folder and follow what it refers to."""
+        if folder in self.contents.kustomizations:
+            return
+        self.take_folder(folder)
+        file = self.survey.kustomization(folder)
+        if file is None:
+            return
+        self.contents.kustomizations[folder] = file
+        value = self._value(file)
+        for key in ROOTS:
+            entries = value.get(key)
+            for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+                if isinstance(entry, str):
+                    self._follow(entry, folder, file, (key, index))
+        self._charts(value, folder, file)
+        self._outside({key: inner for key, inner in value.items() if key not in ROOTS}, folder, file)
+        for entry in [entry for key in PLUGINS for entry in value.get(key) or () if isinstance(entry, str)]:
+            self._plugin(entry, folder)
+
+    def take_folder(self, folder: str) -> None:
+        """Take every file of a folder."""
+        if not any(_within(folder, other) for other in self.taken):
+            self.taken.add(folder)
+            for file in self.survey.walk(folder):
+                self._take(file)
+
+    def take_manifests(self, folder: str) -> None:
+        """Take the manifests that lie directly in a folder."""
+        for name in self.survey.names(folder):
+            if name.endswith((*MANIFESTS, ".jsonnet")) and self.survey.is_file(f"{folder}/{name}"):
+                self._take(f"{folder}/{name}")
+
+    def _take(self, file: str) -> None:
+        try:
+            self.contents.files[file] = self.survey.digest(file)
+        except OSError as error:
+            rule = f"cannot be read: {(error.strerror or str(error)).lower()}"
+            fix = "make the file readable, or remove it"
+            self.contents.problems.append(Problem(file, 0, "", "", rule, fix, "manifest-malformed"))
+
+    def _value(self, file: str) -> dict[str, Any]:
+        """Give what a kustomization says; what is wrong with it as YAML is told with its line."""
+        try:
+            value = self.survey.value(file)
+        except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
+            found = read(self.survey.root / file, file).problems
+            rule, fix = f"is not YAML: {' '.join(str(error).split())}", "look at it with an editor that knows YAML"
+            self.contents.problems += found or [Problem(file, 0, "", "", rule, fix, "manifest-malformed")]
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def _follow(self, entry: str, folder: str, file: str, key: KeyPath) -> None:
+        path = _joined(folder, entry)
+        if self.survey.is_folder(path) and self._inside(path, entry, file, key):
+            if not _within(folder, path):  # else a cycle, which kustomize explains well
+                self.visit(path)
+        elif self.survey.is_file(path):
+            if self._inside(path, entry, file, key):
+                self._take(path)
+        elif REMOTE.match(entry):
+            if PINNED.search(entry) or entry.partition("?")[0].endswith(MANIFESTS):
+                self.contents.bases.append(WantedBase(entry, file, key))
+            else:
+                self._problem(file, key, entry, "is not pinned", "add ?ref= with a tag or a commit", "base-unpinned")
+
+    def _charts(self, value: dict[str, Any], folder: str, file: str) -> None:
+        old = _maps(value.get("helmChartInflationGenerator"))
+        said = (*_maps([value.get("helmGlobals")]), *reversed(old))
+        home = next((entry["chartHome"] for entry in said if entry.get("chartHome")), None)
+        for index, entry in enumerate(_maps(value.get("helmCharts"))):
+            self._chart(entry, home, folder, file, ("helmCharts", index))
+        for index, entry in enumerate(old):
+            renamed = {new: entry.get(name) for new, name in OLD_NAMES.items()}
+            self._chart(renamed, home, folder, file, ("helmChartInflationGenerator", index))
+
+    def _chart(self, entry: dict[str, Any], home: Any, folder: str, file: str, key: KeyPath) -> None:
+        """Look for a chart where kustomize does: in a folder of its own if both version and repository are given."""
+        name, version, repository = (str(entry.get(part) or "") for part in ("name", "version", "repo"))
+        own = f"{name}-{version}/{name}" if version and repository else name
+        path = _joined(folder, f"{home or 'charts'}/{own}")
+        if not name or not self._inside(path, str(home), file, key):
+            return
+        self.contents.inflates = True
+        if self.survey.is_folder(path):
+            self.take_folder(path)
+        elif not repository:
+            rule = f"has no `repo`, and there is no chart at {path}"
+            self._problem(file, key, name, rule, "add `repo` and `version`", "chart-missing")
+        elif not EXACT.match(version):
+            fix = "give one version with all three parts"
+            self._problem(file, key, f"{name} {version}".strip(), "is not pinned", fix, "chart-unpinned")
+        else:
+            self.contents.charts.append(WantedChart(Chart(name, version, repository), file, key, path))
+
+    def _outside(self, value: Any, folder: str, file: str) -> None:
+        """Take the files and folders outside of this one that any key refers to."""
+        for text in _strings(value):
+            for entry in (text, text.partition("=")[2]):
+                path = _joined(folder, entry)
+                if "../" not in f"{entry}/" or _within(path, folder) or _within(folder, path):
+                    continue
+                if self.survey.is_file(path) and self._inside(path, entry, file, ()):
+                    self._take(path)
+                elif self.survey.is_folder(path) and self._inside(path, entry, file, ()):
+                    self.take_folder(path)
+
+    def _plugin(self, entry: str, folder: str) -> None:
+        """Look into the file of a generator or transformer: it may ask for charts and files too."""
+        self.contents.plugins = True
+        path = _joined(folder, entry)
+        if "\n" not in entry and self.survey.is_file(path):
+            value = self._value(path)
+            self._outside(value, folder, path)
+            if value.get("kind") == "HelmChartInflationGenerator":
+                self._chart(value, value.get("chartHome"), folder, path, ())
+
+    def _inside(self, path: str, entry: str, file: str, key: KeyPath) -> bool:
+        """Refuse what leads out of the checkout: Argo CD has nothing there."""
+        outside = path.startswith(("../", "/")) or path == ".."
+        if outside:
+            fix = "refer to folders of this repository"
+            self._problem(file, key, entry, "leads out of the checkout", fix, "reference-outside")
+        return not outside
+
+    def _problem(self, file: str, key: KeyPath, value: str, rule: str, fix: str, check: str) -> None:
+        line = self.survey.line(file, key)
+        self.contents.problems.append(Problem(file, line, dotted(key), value, rule, fix, check))
+
+
+def _joined(folder: str, entry: str) -> str:
+    return posixpath.normpath(posixpath.join(folder, entry))
+
+
+def _within(path: str, folder: str) -> bool:
+    """Whether a path is a folder or lies in it."""
+    return folder in (path, ".") or path.startswith(f"{folder}/")
+
+
+def _maps(value: Any) -> list[dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Give every short text; what stands inline for a chart or in a patch names no files."""
+    if isinstance(value, str):
+        if "\n" not in value:
+            yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if key != "valuesInline":
+                yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)

@@ -1,0 +1,73 @@
+"""Kubernetes objects as plain dicts: what they are called, which documents hold several, which are hooks.
+
+Documents come in as `manifests.reading` reads them, objects go out in their order. A namespace that an object does not
+name is not made up here: Argo CD fills it in when it applies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+Object: TypeAlias = "dict[str, Any]"
+
+ARGO_HOOK = "argocd.argoproj.io/hook"
+HELM_HOOK = "helm.sh/hook"
+
+
+@dataclass(frozen=True, order=True)
+class Identity:
+    """What makes an object one object, whatever its version and its content."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """Write it as kubectl does: Deployment.apps media/jellyfin."""
+        kind = f"{self.kind}.{self.group}" if self.group else self.kind
+        return f"{kind} {self.namespace}/{self.name}" if self.namespace else f"{kind} {self.name}"
+
+
+def identity(item: Object) -> Identity:
+    """Tell which object this is."""
+    metadata = item.get("metadata") or {}
+    group = str(item.get("apiVersion", "")).rpartition("/")[0]
+    name = metadata.get("name") or f"{metadata.get('generateName', '')}*"
+    return Identity(group, str(item.get("kind", "")), str(metadata.get("namespace") or ""), str(name))
+
+
+def version(item: Object) -> str:
+    """Tell the version of an object's API: v1 of apps/v1."""
+    return str(item.get("apiVersion", "")).rpartition("/")[2]
+
+
+def notes(item: Object) -> dict[str, str]:
+    """Give an object's annotations, none where there are none."""
+    found: dict[str, str] = (item.get("metadata") or {}).get("annotations") or {}
+    return found
+
+
+def hooks(items: Iterable[Object]) -> tuple[Object, ...]:
+    """Find the objects that Argo CD would run as hooks instead of keeping them in sync."""
+    return tuple(item for item in items if _is_hook(notes(item)))
+
+
+def _is_hook(said: dict[str, str]) -> bool:
+    if ARGO_HOOK in said:
+        return [part.strip() for part in said[ARGO_HOOK].split(",")] != ["Skip"]
+    return said.get(HELM_HOOK, "crd-install") != "crd-install"
+
+
+def unpacked(documents: Iterable[Any]) -> Iterator[Any]:
+    """Give each item of what Argo CD takes for a list, everything else as it is, and nothing for an empty document."""
+    for document in documents:
+        if not isinstance(document, dict):
+            if document is not None:
+                yield document
+        elif isinstance(document.get("items"), list):
+            yield from document["items"]
+        elif "items" not in document or document["items"] is not None or {"spec", "status"} & document.keys():
+            yield document

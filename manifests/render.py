@@ -1,0 +1,259 @@
+"""Rendering folders: from what lies in them to objects, as Argo CD does it, many at once, and each only once.
+
+    renderer = Renderer(root, kubernetes="1.36.3", env=tools.env())
+    renders = render_all(renderer, [Folder("apps/media/jellyfin")])
+    renders.require()["apps/media/jellyfin"]    # a tuple of objects
+
+A `Renderer` says how, folders say what. `manifests.contents` finds what goes in and `manifests.kept` whether that was
+rendered before; only then kustomize or helm runs, on the checkout if everything lies there, else on a copy that
+`manifests.vendor` lends. Every folder's mistakes come back together. `manifests.compare` and the checks go on from
+here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import yaml
+
+import programs
+from errors import Problem, ProgramFailed, ProgramMissing, TookTooLong, TreeRefused
+from manifests import plain, reading, said
+from manifests.bases import CachedBases
+from manifests.charts import CachedCharts
+from manifests.contents import Contents, closure_of, contents_of
+from manifests.kept import Kept
+from manifests.objects import Object, unpacked
+from manifests.sources import BaseSource, ChartSource, digest, environment
+from manifests.survey import Survey
+from manifests.vendor import mirror, missing_bases, missing_charts
+
+FORMAT = "1"  # of what is kept: raise it when the same input gives other objects
+SLOW = 120.0
+NOBODY = "http://127.0.0.1:9"
+# What kustomize and helm would fetch behind our back is refused at once.
+OFFLINE = {
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), NOBODY),
+    **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), NOBODY),
+    "NO_PROXY": "",
+    "no_proxy": "",
+    "GIT_ALLOW_PROTOCOL": "none",
+}
+
+Outcome: TypeAlias = "tuple[Object, ...] | list[Problem]"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One folder to render; release and namespace are what Argo CD gives to a chart that is no kustomization."""
+
+    path: str
+    release: str = ""
+    namespace: str = ""
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """How folders of one checkout are rendered."""
+
+    root: Path
+    kubernetes: str
+    api_versions: tuple[str, ...] = ()
+    charts: ChartSource = field(default_factory=CachedCharts)
+    bases: BaseSource = field(default_factory=CachedBases)
+    env: Mapping[str, str] | None = None
+    kept: Kept | None = field(default_factory=Kept)
+
+    @property
+    def capabilities(self) -> tuple[str, str]:
+        """The version of Kubernetes as Argo CD tells it to helm: major and minor, whatever the patch."""
+        major, _, rest = self.kubernetes.removeprefix("v").partition(".")
+        return "kube-version", f"{major}.{rest.partition('.')[0]}"
+
+
+@dataclass(frozen=True)
+class Renders:
+    """What came of some folders: the objects of those that render, the mistakes of the others."""
+
+    objects: Mapping[str, tuple[Object, ...]]
+    problems: tuple[Problem, ...]
+
+    def require(self) -> Mapping[str, tuple[Object, ...]]:
+        """Give the objects, or refuse with everything that is wrong."""
+        if self.problems:
+            raise TreeRefused(self.problems)
+        return self.objects
+
+
+def render(renderer: Renderer, folder: Folder) -> tuple[Object, ...]:
+    """Render one folder, or refuse with everything that is wrong in it."""
+    return render_all(renderer, [folder]).require()[folder.path]
+
+
+def render_all(renderer: Renderer, folders: Iterable[Folder]) -> Renders:
+    """Render folders, as many at once as there are processors."""
+    run = _Run(renderer)
+    outcomes: dict[str, Outcome | Future[Outcome]] = {}
+    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        try:
+            for folder in folders:
+                known = run.look(folder)
+                outcomes[folder.path] = pool.submit(run.work, known) if isinstance(known, _Job) else known
+            finished = {path: out.result() if isinstance(out, Future) else out for path, out in outcomes.items()}
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if run.wrote and renderer.kept:
+        renderer.kept.prune()
+    problems = {problem for outcome in finished.values() if isinstance(outcome, list) for problem in outcome}
+    objects = {path: outcome for path, outcome in finished.items() if isinstance(outcome, tuple)}
+    return Renders(MappingProxyType(objects), tuple(sorted(problems)))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A folder that has to be rendered."""
+
+    folder: Folder
+    contents: Contents
+    key: str
+
+
+class _Run:
+    """What the renders of one call share: each file is read once, each chart's content named once."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self.renderer = renderer
+        self.survey = Survey(renderer.root)
+        self.outside = Survey(Path("/"))
+        self.env = environment(renderer.env) | OFFLINE
+        self.named: dict[str, str] = {}
+        self.wrote = False
+
+    def look(self, folder: Folder) -> Outcome | _Job:
+        """Give what is known of a folder without running anything."""
+        contents = contents_of(self.survey, folder.path)
+        problems = [*contents.problems, *missing_charts(self.survey, contents, self.renderer.charts)]
+        problems += missing_bases(self.survey, contents, self.renderer.bases)
+        if problems:
+            return problems
+        key = self._key(folder, contents)
+        known = self.renderer.kept.read(key) if self.renderer.kept else None
+        return _Job(folder, contents, key) if known is None else tuple(known)
+
+    def work(self, job: _Job) -> Outcome:
+        """Render a folder and keep what came out."""
+        problems: list[Problem] = []
+        objects = self._rendered(job, problems)
+        if problems:
+            return problems
+        if self.renderer.kept:
+            self.renderer.kept.write(job.key, objects)
+            self.wrote = True
+        return tuple(objects)
+
+    def _rendered(self, job: _Job, problems: list[Problem]) -> list[Object]:
+        root, contents, path = self.renderer.root, job.contents, job.folder.path
+        if contents.shape == "manifests":
+            return plain.objects(root, contents.files, problems)
+        if contents.complete:
+            return self._run(job, root, problems)
+        with mirror(root, path, contents, self.renderer.charts, self.renderer.bases, problems) as copy:
+            return [] if problems else self._run(job, copy, problems)
+
+    def _run(self, job: _Job, place: Path, problems: list[Problem]) -> list[Object]:
+        """Run the program in a place and read what it prints."""
+        path, files = job.folder.path, list(job.contents.kustomizations.values()) or [f"{job.folder.path}/Chart.yaml"]
+        try:
+            text = (self._helm if job.contents.shape == "chart" else self._kustomize)(job.folder, place)
+            objects = list(unpacked(reading.documents(text)))
+        except (ProgramFailed, TookTooLong) as error:
+            problems.append(said.problem(error, path, files, self.renderer.root, place))
+            return []
+        except yaml.YAMLError as error:
+            rule, fix = f"renders to what is not YAML: {' '.join(str(error).split())}", "correct the chart's values"
+            problems.append(Problem(files[0], 0, "", "", rule, fix, "render-failed"))
+            return []
+        problems += [problem for item in objects if (problem := plain.malformed(item, files[0]))]
+        return objects
+
+    def _kustomize(self, folder: Folder, place: Path) -> str:
+        flags = [part for name, value in self._capabilities() for part in (f"--helm-{name}", value)]
+        options = ("--enable-helm", "--load-restrictor", "LoadRestrictionsNone")
+        folder_there = place / folder.path
+        env = self.env
+        return programs.run(
+            "kustomize", "build", folder_there, *options, *flags, cwd=place, env=env, timeout=SLOW
+        ).stdout
+
+    def _helm(self, folder: Folder, place: Path) -> str:
+        category, name = folder.path.split("/")[-2:]
+        release, namespace = folder.release or f"{category}-{name}", folder.namespace or category
+        flags = [part for name, value in self._capabilities() for part in (f"--{name}", value)]
+        homes = {f"HELM_{kind}_HOME": str(place / f".helm-{kind.lower()}") for kind in ("CONFIG", "CACHE", "DATA")}
+        command = ("template", ".", "--name-template", release, "--namespace", namespace, *flags, "--include-crds")
+        env = self.env | homes
+        return programs.run("helm", *command, cwd=place / folder.path, env=env, timeout=SLOW).stdout
+
+    def _capabilities(self) -> list[tuple[str, str]]:
+        return [self.renderer.capabilities, *(("api-versions", one) for one in self.renderer.api_versions)]
+
+    def _key(self, folder: Folder, contents: Contents) -> str:
+        """Name a render by everything that goes into it."""
+        renderer = self.renderer
+        parts: list[Any] = [FORMAT, contents.shape, folder.path, sorted(contents.files.items())]
+        if contents.shape != "manifests":
+            parts += [renderer.kubernetes, renderer.api_versions, self._asked_for(contents)]
+        if contents.shape == "kustomization":
+            parts.append(self._program("kustomize"))
+        if contents.inflates:
+            parts.append(self._program("helm"))
+        if contents.shape == "chart":
+            parts += [folder.release, folder.namespace]
+        return digest(json.dumps(parts))
+
+    def _asked_for(self, contents: Contents) -> Sequence[Any]:
+        """Name the content of charts and remote bases."""
+        charts = [(str(one.chart), self._folder(self.renderer.charts.chart(one.chart))) for one in contents.charts]
+        bases = [(one.url, self._base(self.renderer.bases.base(one.url))) for one in contents.bases]
+        return [charts, bases]
+
+    def _folder(self, place: Path | None) -> str:
+        """Name what lies in a folder, or the file that it is."""
+        name = str(place.resolve()).strip("/") if place else ""
+        if place and name not in self.named:
+            below = self.outside.walk(name) if place.is_dir() else [name]
+            files = [(one.removeprefix(name), self.outside.digest(one)) for one in below]
+            self.named[name] = digest(json.dumps(files))
+        return self.named.get(name, "")
+
+    def _base(self, place: Path | None) -> str:
+        """Name all that a base brings along, also from beside it and from bases of its own."""
+        if place is None or not place.is_dir():
+            return self._folder(place)
+        folder = str(place.resolve()).strip("/")
+        name = f"base {folder}"
+        if name not in self.named:
+            self.named[name] = ""  # a base that leads back to itself ends here
+            contents = closure_of(self.outside, folder)
+            files = [(posixpath.relpath(file, folder), one) for file, one in contents.files.items()]
+            self.named[name] = digest(json.dumps([sorted(files), self._asked_for(contents)]))
+        return self.named[name]
+
+    def _program(self, name: str) -> str:
+        """Name a program by the file that would run."""
+        if name not in self.named:
+            found = programs.find(name, self.env)
+            if found is None:
+                raise ProgramMissing(f"{name}: not on the PATH; build it: ./homelab tools")
+            about = found.resolve().stat()
+            self.named[name] = f"{found.resolve()} {about.st_size} {about.st_mtime_ns}"
+        return self.named[name]

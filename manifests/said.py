@@ -1,0 +1,88 @@
+"""What kustomize and helm say when they refuse, in words that lead to the mistake.
+
+A program's output comes in with the folder it was about; a problem goes out whose file is one of the checkout, with the
+program's own message less what only its author wants to know. `manifests.render` gathers them.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from errors import HomelabError, Problem, ProgramFailed
+
+LONGEST = 700
+NOISE = (
+    (r"(?s)\n?: unable to run: '.*", ""),
+    (r"\s*Use --debug flag to render out invalid YAML", ""),
+    (r"(?m)^(?:walk\.go:\d+: |\S+ \S+ walk\.go:\d+: |# Warning: ).*\n?", ""),
+    (r"^(?:Error: )+", ""),
+    (r"\S*/kustomize-helm-\d+/(\S+)-kustomize-values\.yaml", r"the values of \1"),
+    (r"accumulation err='accumulating resources from '[^']*': read \S+: is a directory': ", ""),
+    (r"accumulation err='((?:[^']|'[^']*')*)': must build at directory: .*", r"\1"),
+    (r"recursed accumulation of path '([^']*)': ", r"in \1: "),
+    (r"(?:accumulating resources: )+(?=accumulating|in )", ""),
+)
+NETWORK = re.compile(r"proxyconnect tcp|transport '\w+' not allowed")
+LINE = re.compile(r"\bline (\d+)\b")
+NAMED = re.compile(
+    r"'([^'\s]+)'|in File: (\S+)|\"([^\"\s]+)\"|(?:open|lstat|read|stat) ([^\s:]+)|=([^\s\]]+)"
+    r"|(?:\(| on )([\w.-]+)/(?:charts|templates)/|chart\(s\): (\S+):|the values of (\S+?)[\s:]"
+)
+
+
+def cleaned(output: str, *roots: Path) -> str:
+    """Give a program's message in one line, with the checkout's paths in place of absolute ones."""
+    text = re.sub(r"(?s)^.*?^(?=Error: )", "", output.strip(), count=1, flags=re.MULTILINE)
+    for pattern, replacement in NOISE:
+        text = re.sub(pattern, replacement, text)
+    for root in roots:
+        for place in {str(root), os.path.realpath(root)}:
+            text = text.replace(f"{place}/", "").replace(place, ".")
+    text = " ".join(text.split()).strip(" ;")
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def problem(error: HomelabError, folder: str, files: Iterable[str], checkout: Path, *roots: Path) -> Problem:
+    """Make a problem of a program's refusal; `files` are the kustomizations or charts that it went through."""
+    output = error.output if isinstance(error, ProgramFailed) else str(error)
+    message = cleaned(output, checkout, *roots)
+    if NETWORK.search(message):
+        rule, fix = f"reads from a network, and a render does not: {message}", "keep a copy in the folder"
+        return Problem(folder, 0, "", "", rule, fix, "render-failed")
+    file, line = _place(message, list(files), checkout)
+    fix = "correct it here" if line or file != folder else "correct what the message names"
+    return Problem(file or folder, line, "", "", message, fix, "render-failed")
+
+
+def _place(message: str, files: list[str], checkout: Path) -> tuple[str, int]:
+    """Find the file that a message is about: one that it names, else the one that names what is missing."""
+    names = list(_named(message))
+    for name in names:
+        for path in (name, *(posixpath.normpath(f"{posixpath.dirname(file)}/{name}") for file in files)):
+            if (checkout / path).is_file() and not path.startswith("/"):
+                said = LINE.search(message)
+                return path, int(said[1]) if said else 0
+    for name in names:
+        for file in files:
+            word = posixpath.basename(name)
+            for number, line in enumerate(_lines(checkout / file), 1):
+                if name in line or (word and re.search(rf"(?<![\w.-]){re.escape(word)}(?![\w-])", line)):
+                    return file, number
+    return (files[0] if files else ""), 0
+
+
+def _named(message: str) -> Iterator[str]:
+    """Give what a message names, the innermost first."""
+    for found in reversed(list(NAMED.finditer(message))):
+        yield next(group for group in found.groups() if group)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,88 @@
+"""Where charts and remote bases come from: two small protocols, and what names a chart.
+
+A chart or an URL goes in, a folder on this machine comes out, or nothing: whoever renders then says what is missing and
+how to fetch it. `manifests.charts` and `manifests.bases` keep what was fetched in the user's cache; a rehearsal brings
+its own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+FETCH = "./homelab render --fetch"
+DIGITS = 12
+EXACT = re.compile(r"v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?\Z")
+
+
+@dataclass(frozen=True, order=True)
+class Chart:
+    """One version of one chart, as a file of the tree asks for it."""
+
+    name: str
+    version: str
+    repository: str
+
+    def __str__(self) -> str:
+        """Write it as people do."""
+        return f"{self.name} {self.version} of {self.repository}"
+
+    @property
+    def folder(self) -> str:
+        """The name under which a cache keeps it."""
+        return f"{self.name}-{self.version}-{digest(self.repository.rstrip('/'))[:DIGITS]}"
+
+
+class ChartSource(Protocol):
+    """Who has charts."""
+
+    def chart(self, chart: Chart) -> Path | None:
+        """Give the folder in which the chart's Chart.yaml lies, or nothing; never reach a network."""
+
+
+class BaseSource(Protocol):
+    """Who has what kustomizations refer to by URL."""
+
+    def base(self, url: str) -> Path | None:
+        """Give a copy of the folder or file behind an URL, or nothing; never reach a network.
+
+        A folder may refer to its neighbours: they have to lie beside it as they do behind the URL.
+        """
+
+
+def slug(url: str) -> str:
+    """Name a folder for an URL: readable, and of no other URL."""
+    readable = re.sub(r"[^A-Za-z0-9.]+", "-", re.sub(r"^\w+://|\?ref=", "-", url)).strip("-.")
+    return f"{readable[-80:].lstrip('-.')}-{digest(url)[:DIGITS]}"
+
+
+def digest(text: str | bytes) -> str:
+    """Give the content's name."""
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
+
+
+def cache() -> Path:
+    """Where the user's cache keeps what is ours."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "homelab"
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Keep others out of a place in the cache; the kernel lets go of a dead process's lock."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def environment(env: Mapping[str, str] | None) -> dict[str, str]:
+    """Give the environment a program is run in: the one that was passed, else our own."""
+    return dict(os.environ if env is None else env)

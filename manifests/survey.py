@@ -1,0 +1,97 @@
+"""Reading a checkout, each file once.
+
+Paths come in as the repository writes them, with slashes and from its top; what lies there goes out. One survey serves
+all renders of a call, which share bases, components and values. `manifests.contents` asks here, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from config.source import KeyPath, read
+from config.tree import KUSTOMIZATIONS, MANIFESTS
+from manifests import reading
+from manifests.sources import digest
+
+Shape: TypeAlias = Literal["kustomization", "chart", "manifests"]
+
+
+class Survey:
+    """What was read of a checkout."""
+
+    def __init__(self, root: Path) -> None:
+        """Begin with nothing read."""
+        self.root = root
+        self._kinds: dict[str, str] = {}
+        self._digests: dict[str, str] = {}
+        self._values: dict[str, Any] = {}
+
+    def is_folder(self, path: str) -> bool:
+        """Whether a folder lies there."""
+        return self._kind(path) == "folder"
+
+    def is_file(self, path: str) -> bool:
+        """Whether a file lies there."""
+        return self._kind(path) == "file"
+
+    def names(self, folder: str) -> list[str]:
+        """Name what lies in a folder, nothing where there is none."""
+        try:
+            with os.scandir(self.root / folder) as entries:
+                return sorted(entry.name for entry in entries)
+        except OSError:
+            return []
+
+    def shape(self, folder: str) -> Shape | None:
+        """Decide what a folder is as Argo CD does: by the names of its files, a kustomization before a chart."""
+        names = set(self.names(folder))
+        if names.intersection(KUSTOMIZATIONS):
+            return "kustomization"
+        if "Chart.yaml" in names:
+            return "chart"
+        return "manifests" if any(name.endswith(MANIFESTS) for name in names) else None
+
+    def kustomization(self, folder: str) -> str | None:
+        """Give the path of a folder's kustomization."""
+        return next((path for name in KUSTOMIZATIONS if self.is_file(path := posixpath.join(folder, name))), None)
+
+    def digest(self, file: str) -> str:
+        """Give the name of a file's content."""
+        if file not in self._digests:
+            self._digests[file] = digest((self.root / file).read_bytes())
+        return self._digests[file]
+
+    def value(self, file: str) -> Any:
+        """Give what a file's first document says; raises PyYAML's error where it is not YAML."""
+        if file not in self._values:
+            self._values[file] = reading.document((self.root / file).read_text(encoding="utf-8", errors="replace"))
+        return self._values[file]
+
+    def walk(self, folder: str) -> Iterator[str]:
+        """Give every file below a folder, in the folders that links lead to as well."""
+        top, seen = str(self.root).rstrip("/"), set[str]()
+        for place, folders, names in os.walk(f"{top}/{folder}", followlinks=True):
+            real = os.path.realpath(place)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(name for name in folders if name != ".git")
+            for name in sorted(names):
+                path = f"{place}/{name}"[len(top) + 1 :]
+                self._kinds[path] = "file"
+                yield path
+
+    def line(self, file: str, key: KeyPath) -> int:
+        """Give the line of a key, 0 where it has none."""
+        return read(self.root / file, file).first.line(key) if key else 0
+
+    def _kind(self, path: str) -> str:
+        if path not in self._kinds:
+            place = self.root / path
+            self._kinds[path] = "folder" if place.is_dir() else "file" if place.is_file() else ""
+        return self._kinds[path]

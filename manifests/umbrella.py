@@ -1,0 +1,117 @@
+"""Umbrella charts: the charts that a Chart.yaml depends on, and whether its Chart.lock still says the same.
+
+A folder comes in, the locked dependencies and problems go out. Argo CD runs `helm dependency build`, which takes the
+versions of the lock and refuses a lock that was made for another Chart.yaml; so does this, before anything is run, and
+Argo CD without a lock would take whatever is newest that day. `manifests.contents` continues.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from config.source import KeyPath, Source, dotted, read
+from errors import Problem
+from manifests.sources import EXACT, Chart, digest
+
+FIELDS = ("name", "version", "repository", "condition", "tags", "enabled", "import-values", "alias")
+ALWAYS = ("name", "repository")
+ARCHIVE = re.compile(r"(.+)-(v?\d+\.\d+\.\d+.*)\.tgz\Z")
+UPDATE = "run `helm dependency update` there and commit Chart.lock"
+
+
+def dependencies(root: Path, folder: str, problems: list[Problem]) -> list[tuple[Chart, str, KeyPath, str]]:
+    """Give each chart that has to be laid into charts/: which, who asks for it, and where it goes."""
+    file = f"{folder}/Chart.yaml"
+    source = read(root / file, file)
+    problems += source.problems
+    wanted = _entries(source)
+    if not wanted or source.problems:
+        return []
+    lock = f"{folder}/Chart.lock"
+    if not (root / lock).is_file():
+        rule = "has dependencies and no Chart.lock"
+        line = source.first.line(("dependencies",))
+        problems.append(Problem(file, line, "dependencies", "", rule, UPDATE, "chart-lock-missing"))
+        return []
+    kept = read(root / lock, lock)
+    problems += kept.problems
+    locked = _entries(kept)
+    differs = _difference(wanted, locked, str((kept.first.value or {}).get("digest")))
+    if differs:
+        line = source.first.line(("dependencies",))
+        problems.append(Problem(lock, 0, "", "", differs, UPDATE, "chart-lock-old"))
+        return []
+    return list(_missing(root, folder, locked, source, problems))
+
+
+def _entries(source: Source) -> list[dict[str, Any]]:
+    value = source.first.value
+    found = value.get("dependencies") if isinstance(value, dict) else None
+    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
+def _difference(wanted: list[dict[str, Any]], locked: list[dict[str, Any]], kept: str) -> str:
+    """Say in which way a lock is not this Chart.yaml's, nothing if it is."""
+    names, there = ([str(entry.get("name")) for entry in entries] for entries in (wanted, locked))
+    if names != there:
+        return f"locks {', '.join(there) or 'nothing'}, but Chart.yaml depends on {', '.join(names)}"
+    for entry, other in zip(wanted, locked, strict=True):
+        for part in ("repository", "version"):
+            asked, has = str(entry.get(part, "")), str(other.get(part, ""))
+            if asked.lstrip("v") != has.lstrip("v") and (part == "repository" or EXACT.match(asked)):
+                return f"locks {part} {has} of {entry['name']}, but Chart.yaml says {asked}"
+    return "" if lock_digest(wanted, locked) == kept else "was made for another Chart.yaml: its digest differs"
+
+
+def lock_digest(wanted: list[dict[str, Any]], locked: list[dict[str, Any]]) -> str:
+    """Compute what helm writes into a lock: the hash of both lists as Go writes them."""
+    both = [[_as_go(entry) for entry in entries] for entries in (wanted, locked)]
+    text = json.dumps(both, separators=(",", ":"), ensure_ascii=False)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return f"sha256:{digest(text)}"
+
+
+def _as_go(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: entry.get(name, "") for name in FIELDS if name in ALWAYS or entry.get(name)}
+
+
+def _missing(
+    root: Path, folder: str, locked: list[dict[str, Any]], source: Source, problems: list[Problem]
+) -> Iterator[tuple[Chart, str, KeyPath, str]]:
+    """Give the locked charts that do not lie in charts/ already."""
+    there = list(_vendored(root / folder / "charts"))
+    names = [entry["name"] for entry in locked]
+    for index, entry in enumerate(locked):
+        chart = Chart(str(entry["name"]), str(entry.get("version")), str(entry.get("repository") or ""))
+        key: KeyPath = ("dependencies", index)
+        line, found = source.first.line(key), [version for name, version in there if name == chart.name]
+        if chart.version in found:
+            continue
+        if found and names.count(chart.name) == 1:
+            rule = f"locks version {chart.version} of {chart.name}, but charts/ holds {found[0]}"
+            fix = "remove it there: helm would take it without a word"
+            problems.append(Problem(f"{folder}/Chart.lock", 0, "", "", rule, fix, "chart-lock-old"))
+        elif not chart.repository.startswith(("https://", "http://", "oci://")):
+            rule = f"is not in charts/, and {chart.repository or 'no repository'} is no URL to fetch it from"
+            fix = "write the repository's URL, or copy the chart there"
+            value = f"{chart.name} {chart.version}"
+            problems.append(Problem(source.file, line, dotted(key), value, rule, fix, "chart-missing"))
+        else:
+            place = chart.name if names.count(chart.name) == 1 else f"{chart.name}-{chart.version}"
+            yield chart, source.file, key, f"{folder}/charts/{place}"
+
+
+def _vendored(charts: Path) -> Iterator[tuple[str, str]]:
+    """Give name and version of what lies in charts/: folders and archives."""
+    for entry in sorted(charts.iterdir()) if charts.is_dir() else ():
+        if packed := ARCHIVE.match(entry.name):
+            yield packed[1], packed[2]
+        elif (entry / "Chart.yaml").is_file():
+            value = read(entry / "Chart.yaml", entry.name).first.value
+            if isinstance(value, dict):
+                yield str(value.get("name")), str(value.get("version"))

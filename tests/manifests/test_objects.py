@@ -1,0 +1,35 @@
+"""What objects are called, and which are hooks."""
+
+from __future__ import annotations
+
+from manifests import objects
+from manifests.objects import Identity, Object
+
+
+def test_hooks_are_found() -> None:
+    def noted(name: str, **notes: str) -> Object:
+        return {
+            "kind": "Job",
+            "metadata": {
+                "name": name,
+                "annotations": {k.replace("__", "/").replace("_", "."): v for k, v in notes.items()},
+            },
+        }
+
+    items = [
+        noted("plain"),
+        {"kind": "Job", "metadata": {"name": "bare"}},
+        noted("helm", helm_sh__hook="post-install"),
+        noted("crd", helm_sh__hook="crd-install"),
+        noted("argo", argocd_argoproj_io__hook="PreSync"),
+        noted("skipped", argocd_argoproj_io__hook="Skip", helm_sh__hook="test"),
+    ]
+    assert [item["metadata"]["name"] for item in objects.hooks(items)] == ["helm", "argo"]
+
+
+def test_a_version_is_told_apart_from_its_group() -> None:
+    assert objects.version({"apiVersion": "apps/v1"}) == "v1"
+    assert objects.version({"apiVersion": "v1"}) == "v1"
+    assert objects.identity({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"generateName": "a-"}}) == (
+        Identity("apps", "Deployment", "", "a-*")
+    )

@@ -1,0 +1,112 @@
+"""Umbrella charts: rendered as Argo CD renders a release, with a lock that says what Chart.yaml says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from manifests.render import Folder, Renderer, render
+from manifests.sources import Chart
+from manifests.umbrella import lock_digest
+from tests.manifests.checkout import REPOSITORY, Charts, config_map, lay, make_chart, message, names, settings
+
+UMBRELLA = f"""\
+    apiVersion: v2
+    name: bundle
+    version: 0.1.0
+    dependencies:
+      - name: greeter
+        version: 1.0.0
+        repository: {REPOSITORY}
+        condition: greeter.enabled
+    """
+LOCK = f"""\
+    dependencies:
+    - name: greeter
+      repository: {REPOSITORY}
+      version: 1.0.0
+    digest: sha256:e4a7c8a6
+    """
+
+
+@pytest.fixture
+def umbrella(root: Path, charts: Charts) -> Path:
+    charts.add("greeter")
+    wanted = {"name": "greeter", "version": "1.0.0", "repository": REPOSITORY}
+    lock = LOCK.replace("sha256:e4a7c8a6", lock_digest([{**wanted, "condition": "greeter.enabled"}], [wanted]))
+    lay(root, {"apps/media/bundle/Chart.yaml": UMBRELLA, "apps/media/bundle/Chart.lock": lock})
+    lay(root, {"apps/media/bundle/values.yaml": "greeter:\n  who: umbrella\n"})
+    lay(root, {"apps/media/bundle/templates/own.yaml": config_map("own")})
+    return root / "apps/media/bundle"
+
+
+def test_an_umbrella_chart_is_rendered_as_a_release_named_like_the_application(
+    umbrella: Path, renderer: Renderer
+) -> None:
+    items = render(renderer, Folder("apps/media/bundle", release="media-bundle", namespace="cinema"))
+    assert sorted(names(items)) == [
+        "ConfigMap cinema/media-bundle-settings",
+        "ConfigMap own",
+        "CustomResourceDefinition.apiextensions.k8s.io things.example.com",
+    ]
+    assert settings(items)["who"] == "umbrella"
+    assert settings(items)["namespace"] == "cinema"
+    assert settings(render(renderer, Folder("apps/media/bundle")))["namespace"] == "media"
+    assert sorted(path.name for path in umbrella.iterdir()) == ["Chart.lock", "Chart.yaml", "templates", "values.yaml"]
+
+
+def test_an_umbrella_chart_without_a_lock_is_refused(umbrella: Path, renderer: Renderer) -> None:
+    (umbrella / "Chart.lock").unlink()
+    assert message(renderer, "apps/media/bundle") == (
+        "apps/media/bundle/Chart.yaml:4: dependencies: has dependencies and no Chart.lock; "
+        "run `helm dependency update` there and commit Chart.lock [chart-lock-missing]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("version: 1.0.0", "version: 1.1.0", "locks version 1.0.0 of greeter, but Chart.yaml says 1.1.0"),
+        ("example.com", "example.org", "locks repository https://charts.example.com of greeter, but Chart.yaml says"),
+        ("- name: greeter", "- name: welcome", "locks greeter, but Chart.yaml depends on welcome"),
+        ("greeter.enabled", "greeter.wanted", "was made for another Chart.yaml: its digest differs"),
+        ("version: 1.0.0", "version: 1.x", "was made for another Chart.yaml: its digest differs"),
+    ],
+)
+def test_a_lock_that_was_made_for_another_chart_is_refused(
+    umbrella: Path, renderer: Renderer, old: str, new: str, says: str
+) -> None:
+    chart = umbrella / "Chart.yaml"
+    chart.write_text(chart.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    said = message(renderer, "apps/media/bundle")
+    assert said.startswith(f"apps/media/bundle/Chart.lock: {says}")
+    assert said.endswith("commit Chart.lock [chart-lock-old]")
+
+
+def test_another_version_in_charts_than_the_lock_names_is_refused(umbrella: Path, renderer: Renderer) -> None:
+    make_chart(umbrella / "charts" / "greeter", Chart("greeter", "0.9.0", REPOSITORY))
+    assert message(renderer, "apps/media/bundle") == (
+        "apps/media/bundle/Chart.lock: locks version 1.0.0 of greeter, but charts/ holds 0.9.0; "
+        "remove it there: helm would take it without a word [chart-lock-old]"
+    )
+
+
+def test_a_chart_that_lies_in_charts_needs_no_source(umbrella: Path, renderer: Renderer, charts: Charts) -> None:
+    make_chart(umbrella / "charts" / "greeter", Chart("greeter", "1.0.0", REPOSITORY))
+    assert len(render(renderer, Folder("apps/media/bundle"))) == 3
+    assert charts.asked == []
+
+
+def test_a_dependency_that_is_no_url_has_to_lie_in_charts(umbrella: Path, renderer: Renderer) -> None:
+    for name in ("Chart.yaml", "Chart.lock"):
+        text = (umbrella / name).read_text(encoding="utf-8").replace(REPOSITORY, '"@mine"')
+        (umbrella / name).write_text(text, encoding="utf-8")
+    entry = {"name": "greeter", "version": "1.0.0", "repository": "@mine"}
+    lock = (umbrella / "Chart.lock").read_text(encoding="utf-8").rpartition("digest:")[0]
+    digest = lock_digest([{**entry, "condition": "greeter.enabled"}], [entry])
+    (umbrella / "Chart.lock").write_text(f"{lock}digest: {digest}\n", encoding="utf-8")
+    assert message(renderer, "apps/media/bundle") == (
+        "apps/media/bundle/Chart.yaml:5: dependencies[0] = greeter 1.0.0: is not in charts/, and @mine is no URL to "
+        "fetch it from; write the repository's URL, or copy the chart there [chart-missing]"
+    )
