@@ -105,7 +105,11 @@ class Rack:
                 self._database.execute("INSERT INTO hosts VALUES (?, ?, ?)", (name, memory, disk))
 
     def break_(self, kind: str, subject: str = "") -> None:
-        """Let something go wrong from now on: `download`, `rights`, `boot` or `answer`."""
+        """Let something go wrong from now on.
+
+        `rights` of the token; `host` (unknown), `disk` (full), `memory` (full), `download` (refused) of a host;
+        `boot` and `answer` of a machine.
+        """
         self._database.execute("INSERT OR IGNORE INTO faults VALUES (?, ?)", (kind, subject))
 
     def mend(self, kind: str, subject: str = "") -> None:
@@ -134,7 +138,7 @@ class Rack:
 
     def _host(self, name: str) -> sqlite3.Row:
         found = self.rows("SELECT * FROM hosts WHERE name = ?", name)
-        if not found:
+        if not found or self.is_broken("host", name):
             known = ", ".join(row["name"] for row in self.rows("SELECT name FROM hosts ORDER BY name"))
             raise HardwareRefused(
                 f"received an HTTP 500 response - Reason: hostname lookup '{name}' failed - failed to get address info "
@@ -143,7 +147,7 @@ class Rack:
         return found[0]
 
     def _room(self, host: str, need: int, what: str) -> None:
-        total = self._host(host)["disk"]
+        total = 0 if self.is_broken("disk", host) else self._host(host)["disk"]
         used = self.rows("SELECT COALESCE(SUM(disk), 0) AS sum FROM vms WHERE host = ?", host)[0]["sum"]
         used += IMAGE_BYTES * len(self.rows("SELECT 1 FROM files WHERE host = ?", host))
         if used + need > total:
@@ -201,7 +205,7 @@ class Rack:
         return vm
 
     def _memory(self, vm: Vm) -> None:
-        total = self._host(vm.host)["memory"]
+        total = 0 if self.is_broken("memory", vm.host) else self._host(vm.host)["memory"]
         query = "SELECT COALESCE(SUM(memory), 0) AS sum FROM vms WHERE host = ? AND vm_id != ?"
         used = self.rows(query, vm.host, vm.vm_id)[0]["sum"]
         if used + vm.memory > total:
@@ -224,6 +228,12 @@ class Rack:
         query = "INSERT INTO nodes (vm_id, hostname, role, talos, schematic) VALUES (?, '', 'maintenance', ?, ?)"
         self._database.execute(query, (vm.vm_id, version.removeprefix("v"), schematic))
         self.note("boot", vm.name, f"talos {version}")
+
+    def power_cycle(self, name: str) -> None:
+        """Switch a VM that hangs off and on, as a person would."""
+        with self.change():
+            vm = next(vm for vm in self.vms() if vm.name == name)
+            self._boot(vm, vm.arguments["disks"][0]["importFrom"])
 
     def add_foreign_vm(self, vm_id: int, host: str, name: str) -> None:
         """Put a VM there that somebody else made."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from config.model import Settings
 from config.values import GIBI, TEBI
 from errors import Declined
-from lab import processes, proxy, tree
+from lab import kernel, processes, proxy, tree
 from lab.places import Lab
 from lab.rack import Rack
 from lab.tree import Replaced
@@ -36,6 +36,7 @@ PROGRAMS = (
     "kube-scheduler",
     "kwok",
 )
+ENGINE = "engine"
 USUAL_MEMORY, USUAL_DISK = 128 * GIBI, 4 * TEBI
 
 
@@ -51,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
     _, settings = checked(root, options.stack)
     lab = Lab.of(root, options.stack)
     with Timeline() as timeline, alone(lab):
+        processes.stop(lab, ENGINE)
         replaced = enter(root, options.stack, settings)
         timeline.say(f"prepared {lab.tree.relative_to(root)}: {len(replaced)} settings replaced")
 
@@ -88,10 +90,12 @@ def enter(root: Path, stack: str, settings: Settings) -> list[Replaced]:
     _lay_out(lab.bin, root, tools.env()["PATH"])
     environment = tree.environment(lab, tools.env(), Path(sys.executable), root)
     os.environ.clear()
-    os.environ.update(environment)
+    # Whatever the engine starts carries a mark: what a killed run leaves behind is ended before the next begins.
+    os.environ.update({**environment, kernel.MARK: kernel.mark(lab.root, ENGINE)})
     replaced = tree.prepare(lab, root, stack)
     port = processes.port(lab, "proxy")
-    processes.start(lab, "proxy", sys.executable, ["-m", "lab.proxy", str(port)], dict(os.environ))
+    few = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", *lab.environment)}
+    processes.start(lab, "proxy", sys.executable, ["-m", "lab.proxy", str(port)], few)
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"):
         os.environ[name] = f"http://127.0.0.1:{port}"
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"

@@ -1,0 +1,96 @@
+"""Values between the engine and the kinds: nothing is lost, secrets and the unknown are kept apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pulumi.provider.experimental.property_value import PropertyValue
+
+from lab.plugins.properties import (
+    SENTINELS,
+    UNKNOWN,
+    Change,
+    changes,
+    engine_value,
+    has_unknown,
+    plain,
+    plain_map,
+    step_into,
+    top,
+)
+
+# The engine's paths have no way to write a backslash.
+NAMES = st.text(st.characters(exclude_characters="\\", exclude_categories=["Cs"]))
+LEAVES = (
+    st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False).filter(lambda number: not number.is_integer())
+    | st.text()
+    | st.just(UNKNOWN)
+)
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=4), max_leaves=12
+)
+
+
+@given(VALUES)
+def test_a_value_survives_the_way_to_the_engine_and_back(value: Any) -> None:
+    assert plain(PropertyValue.unmarshal(engine_value(value).marshal())) == value
+
+
+@given(VALUES)
+def test_a_secret_is_the_same_value(value: Any) -> None:
+    wrapped = PropertyValue.unmarshal(engine_value(value, secret=True).marshal())
+    assert wrapped.is_secret
+    assert plain(wrapped) == value
+
+
+@pytest.mark.parametrize("text", sorted(SENTINELS))
+def test_every_text_of_the_engine_for_the_unknown_is_unknown(text: str) -> None:
+    assert plain(PropertyValue(text)) is UNKNOWN
+    assert has_unknown({"a": [{"b": plain(PropertyValue(text))}]})
+
+
+def test_what_is_null_was_not_given() -> None:
+    nested = PropertyValue({"c": PropertyValue(None), "d": PropertyValue(1.0)})
+    assert plain_map({"a": PropertyValue(None), "b": nested}) == {"b": {"d": 1}}
+
+
+@given(VALUES)
+def test_nothing_differs_from_itself(value: Any) -> None:
+    assert list(changes(value, value)) == []
+
+
+@given(st.dictionaries(NAMES, VALUES, max_size=4), st.dictionaries(NAMES, VALUES, max_size=4))
+def test_whatever_differs_is_said_under_a_name_that_one_of_both_has(old: Any, new: Any) -> None:
+    found = dict(changes(old, new))
+    assert bool(found) == (old != new or repr(old) != repr(new))
+    assert {top(path) for path in found} <= {*old, *new}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ({"a": 1}, {"a": 1, "b": 2}, {"b": Change.ADD}),
+        ({"a": 1, "b": 2}, {"a": 1}, {"b": Change.DELETE}),
+        ({"a": 1}, {"a": True}, {"a": Change.UPDATE}),
+        ({"a": {"b": {"c": 1}}}, {"a": {"b": {"c": 2}}}, {"a.b.c": Change.UPDATE}),
+        ({"a": {"x.y/z": 1}}, {"a": {"x.y/z": 2}}, {'a["x.y/z"]': Change.UPDATE}),
+        ({"a": [1, 2, 3]}, {"a": [1, 5]}, {"a[1]": Change.UPDATE, "a[2]": Change.DELETE}),
+        ({"a": [1]}, {"a": [1, {"b": 2}]}, {"a[1]": Change.ADD}),
+        ({"a": [{"b": 1}]}, {"a": [{"b": 2}]}, {"a[0].b": Change.UPDATE}),
+        ({"a": "x"}, {"a": UNKNOWN}, {"a": Change.UPDATE}),
+        ({"a": {"b": 1}}, {"a": UNKNOWN}, {"a": Change.UPDATE}),
+        ({"a": {"b": 1}}, {"a": [1]}, {"a": Change.UPDATE}),
+    ],
+)
+def test_a_change_is_said_where_it_is(old: Any, new: Any, said: dict[str, Change]) -> None:
+    assert dict(changes(old, new)) == said
+
+
+@given(NAMES, NAMES)
+def test_a_path_begins_with_the_name_it_began_with(first: str, second: str) -> None:
+    assert top(step_into(step_into("", first), second)) == first

@@ -1,0 +1,73 @@
+"""What hardware refuses: one clear message that names node and host, a usable state, and success once it is mended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from errors import HardwareRefused
+from lab import talos
+from tests.lab.checkout import Checkout
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    checkout = Checkout.make(tmp_path_factory.mktemp("dev"))
+    checkout.rehearse()
+    yield checkout
+    checkout.end()
+
+
+def refused(checkout: Checkout) -> str:
+    ran = checkout.run("rehearse")
+    assert ran.code == 1, ran.out
+    assert "Traceback" not in ran.err
+    assert "run the same command again to go on" in ran.err
+    return ran.err
+
+
+WORKER = "      - {name: worker-1, role: worker, address: 10.0.20.20, host: pve-1}\n"
+ENTRY = "      - {name: worker-2, role: worker, address: 10.0.20.21, host: pve-1}\n"
+FAULTS = {
+    "a token without rights": ("rights", "", "Permission check failed (/vms/3021, VM.Allocate)"),
+    "an unknown host": ("host", "pve-1", "hostname lookup 'pve-1' failed"),
+    "no disk left": ("disk", "pve-1", "host pve-1 has insufficient free space: 40 GiB needed"),
+    "no memory left": ("memory", "pve-1", "host pve-1 cannot allocate memory: 8 GiB needed"),
+    "a node that never boots": ("boot", "worker-2", "dial tcp 10.0.20.21:50000: connect: no route to host"),
+}
+
+
+@pytest.mark.xdist_group("refusals")
+class TestRefusals:
+    """One worker more, and everything that can be in its way, one after the other; the cluster stays up all the time."""
+
+    def test_a_vm_id_that_somebody_else_has_is_named(self, dev: Checkout) -> None:
+        dev.edit(WORKER, WORKER + ENTRY)
+        dev.rack.add_foreign_vm(3021, "pve-1", "somebody-elses")
+        assert "VM 3021 already exists on node 'pve-1' as 'somebody-elses'" in refused(dev)
+        dev.rack.delete_vm(3021)
+
+    @pytest.mark.parametrize("fault", FAULTS)
+    def test_a_fault_is_told_with_node_and_host(self, dev: Checkout, fault: str) -> None:
+        kind, subject, message = FAULTS[fault]
+        dev.rack.break_(kind, subject)
+        said = refused(dev)
+        assert message in said
+        assert "worker-2 (worker-2, 10.0.20.21, on pve-1): " in said
+        dev.rack.mend(kind, subject)
+
+    def test_once_mended_the_next_run_succeeds_and_makes_everything_once(self, dev: Checkout) -> None:
+        dev.rack.power_cycle("worker-2")
+        dev.rehearse()
+        assert dev.ready() == {"cp-1", "worker-1", "worker-2"}
+        assert [subject for _, subject, _ in dev.rack.journal("create vm")].count("worker-2") == 1
+
+    def test_a_refused_download_names_the_host(self, dev: Checkout) -> None:
+        dev.edit("name: worker-2, role", "name: worker-2, extensions: [siderolabs/i915], role")
+        dev.rack.break_("download", "pve-1")
+        assert "error downloading file by URL to pve-1: download failed: 403 Forbidden" in refused(dev)
+
+    def test_a_second_bootstrap_is_refused_in_words(self, dev: Checkout) -> None:
+        with pytest.raises(HardwareRefused, match=r"etcd data directory is not empty \(cp-1 at 10.0.20.11\)"):
+            talos.bootstrap(dev.lab, dev.rack, "10.0.20.11")
