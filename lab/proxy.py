@@ -32,8 +32,10 @@ class Door(socketserver.StreamRequestHandler):
             pass
         method, target = (words[0], words[1]) if len(words) > 1 else ("", "")
         address = served(Lab.from_environment()).get(target) if method == "CONNECT" else None
+        if not target:
+            return  # somebody looked whether this listens
         if address is None:
-            self._refuse(target or "(no request)")
+            self._refuse(target)
             return
         with socket.create_connection(("127.0.0.1", address)) as other:
             self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")

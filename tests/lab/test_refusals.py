@@ -40,7 +40,7 @@ FAULTS = {
 
 @pytest.mark.xdist_group("refusals")
 class TestRefusals:
-    """One worker more, and everything that can be in its way, one after the other; the cluster stays up all the time."""
+    """One worker more, and everything that can be in its way, one after the other, on a cluster that stays up."""
 
     def test_a_vm_id_that_somebody_else_has_is_named(self, dev: Checkout) -> None:
         dev.edit(WORKER, WORKER + ENTRY)

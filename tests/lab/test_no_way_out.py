@@ -1,0 +1,80 @@
+"""A rehearsal cannot reach the real hosts: it works without a network, and nobody at their addresses is called."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import processes, proxy
+from lab.places import Lab
+from tests.lab.checkout import ROOT, Checkout
+
+UNSHARE = ("unshare", "--map-root-user", "--net")
+
+
+def namespaces() -> bool:
+    return (
+        bool(shutil.which("unshare"))
+        and subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode == 0
+    )
+
+
+@pytest.mark.skipif(not namespaces(), reason="this system gives no network namespaces to its users")
+def test_production_is_rehearsed_with_loopback_only_and_calls_nobody(tmp_path: Path) -> None:
+    checkout = Checkout.make(tmp_path / "checkout", "homelab")
+    command = [*UNSHARE, sys.executable, "-m", "tests.lab.namespace", str(checkout.root), "homelab"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert ran.returncode == 0, ran.stderr
+    result = json.loads(ran.stdout.splitlines()[-1])
+    assert result["code"] == 0, result["said"]
+    assert len(result["ready"]) == 6
+    assert result["heard"] == []
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    made = Lab(tmp_path / "lab")
+    made.make()
+    port = processes.port(made, "proxy")
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **made.environment}
+    processes.start(made, "proxy", sys.executable, ["-m", "lab.proxy", str(port)], env)
+    while not processes.listens(port):
+        pass
+    yield made
+    processes.stop_all(made)
+
+
+def ask(lab: Lab, request: str) -> str:
+    with socket.create_connection(("127.0.0.1", processes.port(lab, "proxy")), timeout=5) as client:
+        client.sendall(request.encode())
+        return client.recv(4096).decode()
+
+
+def test_the_proxy_refuses_and_reports_every_other_host(lab: Lab) -> None:
+    assert ask(lab, "CONNECT 10.0.0.2:8006 HTTP/1.1\r\n\r\n").startswith("HTTP/1.1 403 Forbidden")
+    assert ask(lab, "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n").startswith(
+        "HTTP/1.1 403 Forbidden"
+    )
+    assert proxy.refused(lab) == ["10.0.0.2:8006", "http://example.com/"]
+
+
+def test_the_proxy_joins_what_the_lab_serves(lab: Lab) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        proxy.serve_host(lab, "git.example.com:443", server.getsockname()[1])
+        with socket.create_connection(("127.0.0.1", processes.port(lab, "proxy")), timeout=5) as client:
+            client.sendall(b"CONNECT git.example.com:443 HTTP/1.1\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+            inside, _ = server.accept()
+            with inside:
+                client.sendall(b"hello")
+                assert inside.recv(5) == b"hello"
+                inside.sendall(b"you")
+                assert client.recv(3) == b"you"
+    assert proxy.refused(lab) == []
