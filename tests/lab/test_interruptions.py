@@ -97,9 +97,8 @@ def test_a_killed_run_converges(kill: Callable[[subprocess.Popen[str]], None], m
 
 def test_a_second_rehearsal_of_the_same_stack_waits_its_turn(checkout: Checkout) -> None:
     first = checkout.start("rehearse")
-    while not (checkout.lab.root / "lock").exists():
+    while not checkout.lab.tree.exists() and first.poll() is None:
         time.sleep(0.01)
-    time.sleep(0.2)
     second = checkout.run("rehearse")
     assert second.code == 1
     assert "another rehearsal of dev is at work" in second.err
