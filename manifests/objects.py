@@ -14,6 +14,7 @@ Object: TypeAlias = "dict[str, Any]"
 
 ARGO_HOOK = "argocd.argoproj.io/hook"
 HELM_HOOK = "helm.sh/hook"
+CRD = "CustomResourceDefinition"
 
 
 @dataclass(frozen=True, order=True)
@@ -71,3 +72,11 @@ def unpacked(documents: Iterable[Any]) -> Iterator[Any]:
             yield from document["items"]
         elif "items" not in document or document["items"] is not None or {"spec", "status"} & document.keys():
             yield document
+
+
+def api_versions(items: Iterable[Object]) -> tuple[str, ...]:
+    """Name the APIs that CustomResourceDefinitions add to a cluster, as Argo CD names them to helm."""
+    specs = [item["spec"] for item in items if item.get("kind") == CRD]
+    pairs = [(spec, one["name"]) for spec in specs for one in spec["versions"] if one.get("served")]
+    versions = {f"{spec['group']}/{name}" for spec, name in pairs}
+    return tuple(sorted(versions | {f"{spec['group']}/{name}/{spec['names']['kind']}" for spec, name in pairs}))

@@ -25,6 +25,7 @@ from typing import Any, TypeAlias
 import yaml
 
 import programs
+from config.tree import App
 from errors import Problem, ProgramFailed, ProgramMissing, TookTooLong, TreeRefused
 from manifests import plain, reading, said
 from manifests.bases import CachedBases
@@ -58,6 +59,11 @@ class Folder:
     path: str
     release: str = ""
     namespace: str = ""
+
+    @classmethod
+    def of(cls, app: App, namespace: str) -> Folder:
+        """Name an app's folder with its Application's name and the namespace that the Application is for."""
+        return cls(app.path, app.full_name, namespace)
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,8 @@ class _Run:
 
     def __init__(self, renderer: Renderer) -> None:
         self.renderer = renderer
-        self.survey = Survey(renderer.root)
+        self.root = renderer.root.resolve()
+        self.survey = Survey(self.root)
         self.outside = Survey(Path("/"))
         self.env = environment(renderer.env) | OFFLINE
         self.named: dict[str, str] = {}
@@ -161,7 +168,7 @@ class _Run:
         return tuple(objects)
 
     def _rendered(self, job: _Job, problems: list[Problem]) -> list[Object]:
-        root, contents, path = self.renderer.root, job.contents, job.folder.path
+        root, contents, path = self.root, job.contents, job.folder.path
         if contents.shape == "manifests":
             return plain.objects(root, contents.files, problems)
         if contents.complete:
@@ -176,7 +183,7 @@ class _Run:
             text = (self._helm if job.contents.shape == "chart" else self._kustomize)(job.folder, place)
             objects = list(unpacked(reading.documents(text)))
         except (ProgramFailed, TookTooLong) as error:
-            problems.append(said.problem(error, path, files, self.renderer.root, place))
+            problems.append(said.problem(error, path, files, self.root, place))
             return []
         except yaml.YAMLError as error:
             rule, fix = f"renders to what is not YAML: {' '.join(str(error).split())}", "correct the chart's values"

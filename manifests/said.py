@@ -66,11 +66,11 @@ def _place(message: str, files: list[str], checkout: Path) -> tuple[str, int]:
             if (checkout / path).is_file() and not path.startswith("/"):
                 said = LINE.search(message)
                 return path, int(said[1]) if said else 0
-    for name in names:
+    for name in (name for name in names if not name.startswith("/")):
+        words = "|".join(map(re.escape, {name, posixpath.basename(name)} - {""}))
         for file in files:
-            word = posixpath.basename(name)
             for number, line in enumerate(_lines(checkout / file), 1):
-                if name in line or (word and re.search(rf"(?<![\w.-]){re.escape(word)}(?![\w-])", line)):
+                if re.search(rf"(?<![\w.-])(?:{words})(?![\w-])", line):
                     return file, number
     return (files[0] if files else ""), 0
 

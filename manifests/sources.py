@@ -44,7 +44,7 @@ class ChartSource(Protocol):
     """Who has charts."""
 
     def chart(self, chart: Chart) -> Path | None:
-        """Give the folder in which the chart's Chart.yaml lies, or nothing; never reach a network."""
+        """Give the folder in which the chart's Chart.yaml and values.yaml lie, or nothing; never reach a network."""
 
 
 class BaseSource(Protocol):

@@ -77,7 +77,11 @@ def lock_digest(wanted: list[dict[str, Any]], locked: list[dict[str, Any]]) -> s
 
 
 def _as_go(entry: dict[str, Any]) -> dict[str, Any]:
-    return {name: entry.get(name, "") for name in FIELDS if name in ALWAYS or entry.get(name)}
+    """Keep the fields that helm knows, in the order of its structure; Go sorts the keys of maps inside."""
+    known = {name: entry.get(name, "") for name in FIELDS if name in ALWAYS or entry.get(name)}
+    if "import-values" in known:
+        known["import-values"] = json.loads(json.dumps(known["import-values"], sort_keys=True))
+    return known
 
 
 def _missing(

@@ -33,3 +33,19 @@ def test_a_version_is_told_apart_from_its_group() -> None:
     assert objects.identity({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"generateName": "a-"}}) == (
         Identity("apps", "Deployment", "", "a-*")
     )
+
+
+def test_the_apis_of_custom_resources_are_named_as_argo_cd_names_them() -> None:
+    versions = [
+        {"name": "v1", "served": True},
+        {"name": "v1beta1", "served": True},
+        {"name": "v1alpha1", "served": False},
+    ]
+    spec = {"group": "example.com", "names": {"kind": "Thing"}, "versions": versions}
+    items = [{"kind": "CustomResourceDefinition", "spec": spec}, {"kind": "Pod", "spec": {}}]
+    assert objects.api_versions(items) == (
+        "example.com/v1",
+        "example.com/v1/Thing",
+        "example.com/v1beta1",
+        "example.com/v1beta1/Thing",
+    )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from config.tree import App
 from manifests import objects
 from manifests.objects import Identity
-from manifests.render import Folder, Renderer, render
+from manifests.render import Folder, Renderer, render, render_all
 from manifests.sources import Chart
 from tests.manifests.checkout import (
     KUSTOMIZATION,
@@ -184,3 +187,20 @@ def test_kustomize_is_called_as_argo_cd_calls_it(
         f"kustomize build {root}/apps/media/one --enable-helm --load-restrictor LoadRestrictionsNone "
         "--helm-kube-version 1.36 --helm-api-versions a/v1 --helm-api-versions a/v1/B\n"
     )
+
+
+def test_a_checkout_may_be_named_by_a_relative_path(
+    root: Path, renderer: Renderer, charts: Charts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charts.add("greeter")
+    lay(root, {"apps/media/one/kustomization.yaml": KUSTOMIZATION, "apps/media/one/extra.yaml": config_map("extra")})
+    lay(root, {"apps/media/one/values.yaml": "{}\n", "apps/media/two/kustomization.yaml": "resources: [a.yaml]\n"})
+    lay(root, {"apps/media/two/a.yaml": config_map("a")})
+    monkeypatch.chdir(root)
+    renders = render_all(replace(renderer, root=Path()), [Folder("apps/media/one"), Folder("apps/media/two")])
+    assert [len(items) for items in renders.require().values()] == [2, 1]
+
+
+def test_an_apps_folder_knows_its_application() -> None:
+    app = App("media", "one", "environments/dev/media/one", "chart")
+    assert Folder.of(app, "cinema") == Folder("environments/dev/media/one", "media-one", "cinema")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from manifests.render import Folder, Renderer, render
+import programs
+from manifests.render import OFFLINE, Folder, Renderer, render
 from manifests.sources import Chart
 from manifests.umbrella import lock_digest
 from tests.manifests.checkout import REPOSITORY, Charts, config_map, lay, make_chart, message, names, settings
@@ -110,3 +111,21 @@ def test_a_dependency_that_is_no_url_has_to_lie_in_charts(umbrella: Path, render
         "apps/media/bundle/Chart.yaml:5: dependencies[0] = greeter 1.0.0: is not in charts/, and @mine is no URL to "
         "fetch it from; write the repository's URL, or copy the chart there [chart-missing]"
     )
+
+
+def test_a_lock_that_helm_itself_wrote_is_accepted(root: Path, renderer: Renderer, env: dict[str, str]) -> None:
+    chart = "apiVersion: v2\nname: bundle\nversion: 0.1.0\ndependencies:\n"
+    first = (
+        "- {name: greeter, version: '>=1.0.0 <2', repository: 'file://../greeter', alias: first, tags: [a, 'ä&b']}\n"
+    )
+    second = (
+        "- {name: greeter, version: 1.0.0, repository: 'file://../greeter', condition: second.wanted, alias: second,\n"
+        "   import-values: [data, {parent: x, child: y<z}]}\n"
+    )
+    lay(root, {"apps/media/bundle/Chart.yaml": chart + first + second})
+    make_chart(root / "apps/media/greeter", Chart("greeter", "1.0.0", ""))
+    programs.run("helm", "dependency", "update", ".", cwd=root / "apps/media/bundle", env=env | OFFLINE)
+    assert names(render(renderer, Folder("apps/media/bundle")))
+    lock = root / "apps/media/bundle/Chart.lock"
+    lock.write_text(lock.read_text(encoding="utf-8").replace("digest: sha256:", "digest: sha256:0"), encoding="utf-8")
+    assert "its digest differs" in message(renderer, "apps/media/bundle")

@@ -1,0 +1,24 @@
+"""Why each refusal of a render exists, by its id: what `config.why` is for settings.
+
+A test keeps it complete in both directions: every id is produced by a test here, and no message carries another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+WHY: Mapping[str, str] = {
+    "base-missing": "A render that fetched would give another result tomorrow, and none without a network.",
+    "base-unpinned": "What a branch holds changes without a commit here.",
+    "base-unreachable": "What cannot be fetched now cannot be rendered here.",
+    "chart-lock-missing": "Without a lock Argo CD takes whatever version is newest that day.",
+    "chart-lock-old": "Argo CD refuses a lock of another Chart.yaml, and takes an old copy in charts/ without a word.",
+    "chart-missing": "A render that fetched would give another result tomorrow, and none without a network.",
+    "chart-unpinned": "A range means one version today and another tomorrow.",
+    "chart-unreachable": "What cannot be fetched now cannot be rendered here.",
+    "manifest-malformed": "Argo CD would show an error instead of the app, or leave the file out without a word.",
+    "nothing-to-render": "Argo CD would make an Application of no objects and call it Synced.",
+    "reference-outside": "Argo CD has this repository and nothing around it.",
+    "render-failed": "What does not render here does not render in Argo CD.",
+    "render-unstable": "Argo CD would see a difference for ever, and each sync would change a running secret.",
+}
