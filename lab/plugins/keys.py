@@ -227,8 +227,10 @@ def _name(subject: Mapping[str, Any]) -> x509.Name:
     for field, oid in SUBJECT.items():
         given = subject.get(field, [])
         for text in given if isinstance(given, list) else [given]:
-            # Unchecked, as the official plugin does: it takes a country of more than two letters.
-            attributes.append(x509.NameAttribute(oid, text, _validate=False))
+            try:
+                attributes.append(x509.NameAttribute(oid, text))
+            except ValueError as error:
+                raise HomelabError(f"Invalid subject: {field} = {text}: {error}") from None
     return x509.Name(attributes)
 
 

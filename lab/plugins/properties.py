@@ -131,5 +131,5 @@ def _step(name: str, *, first: bool) -> str:
 
 def top(path: str) -> str:
     """Give the name of the outermost property in a path."""
-    quoted = re.match(r'\["((?:[^"\\]|\\.)*)"\]', path)
+    quoted = re.match(r'\["((?:\\"|[^"])*)"\]', path)
     return quoted[1].replace('\\"', '"') if quoted else re.split(r"[.\[]", path, maxsplit=1)[0]

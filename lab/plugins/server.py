@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Coroutine
@@ -33,6 +34,8 @@ from lab.plugins.base import StandIn, old_inputs, unfinished
 # Commands wait for clusters; the default of a few threads would make one command wait for another.
 THREADS = 64
 SECONDS_BETWEEN_LOOKS = 0.5
+# A little more than a command has to end in.
+SECONDS_TO_END = 6
 KINDS = {kind: getattr(proto.PropertyDiff, kind.name) for kind in sdk.PropertyDiffKind}
 
 
@@ -42,16 +45,16 @@ def serve(stand_in: StandIn) -> None:
     logging.getLogger("asyncio").addHandler(logging.NullHandler())
     warnings.simplefilter("ignore")  # the engine shows everything that a plugin prints
     engine = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
-    try:
-        asyncio.run(_serve(stand_in, engine))
-    except KeyboardInterrupt:
-        stand_in.cancelled.set()
+    asyncio.run(_serve(stand_in, engine))
 
 
 async def _serve(stand_in: StandIn, engine: str) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS))
     starter = os.getppid()
+    asked_to_end = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked_to_end.set)
     if engine:
         stand_in.say = _log(engine)
     server = grpc.aio.server(options=_GRPC_CHANNEL_OPTIONS)
@@ -60,10 +63,12 @@ async def _serve(stand_in: StandIn, engine: str) -> None:
     await server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    while os.getppid() == starter:
-        await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+    while os.getppid() == starter and not asked_to_end.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asked_to_end.wait(), SECONDS_BETWEEN_LOOKS)
     await stand_in.cancel()
-    await server.stop(grace=None)
+    await server.stop(SECONDS_TO_END)
+    os._exit(0)  # a thread that does not listen must not keep the process
 
 
 def _log(engine: str) -> Callable[[str, str, str, bool], None]:
@@ -169,6 +174,12 @@ class Servicer(ProviderServicer):
             await self._record(context, request.id, answer.properties, request.news)
         return answer
 
+    @_readable
+    async def Construct(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's word
+        """Make a component; the SDK's own would add a traceback to every error."""
+        async with self._lock:
+            return await self._construct(request, context)
+
     async def _record(self, context: Any, id_: str, properties: Any, inputs: Any) -> None:
         """Tell the engine that a resource exists and is not finished; the next run goes on from there."""
         reason = unfinished.get()
@@ -179,5 +190,5 @@ class Servicer(ProviderServicer):
 
 
 # What the SDK does well enough, with our messages.
-for _name in ("Check", "CheckConfig", "Configure", "Read", "Delete", "Invoke", "Construct", "Call", "Cancel"):
+for _name in ("Check", "CheckConfig", "Configure", "Read", "Delete", "Invoke", "Call", "Cancel"):
     setattr(Servicer, _name, _readable(getattr(ProviderServicer, _name)))

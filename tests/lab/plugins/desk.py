@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Mapping
@@ -26,14 +27,9 @@ class Run:
 
     def counts(self) -> dict[str, int]:
         """Give the summary: how many were created, updated, replaced, deleted, left."""
-        _, _, summary = self.text.rpartition("Resources:")
-        found = {}
-        for line in summary.splitlines()[1:]:
-            words = line.replace("+-", " ").replace("+", " ").replace("~", " ").replace("- ", " ").split()
-            if len(words) < 2 or not words[0].isdigit():
-                break
-            found[words[1]] = int(words[0])
-        return found
+        summary = self.text.rpartition("Resources:")[2]
+        found = re.findall(r"(\d+) (created|updated|replaced|deleted|unchanged|errored)\b", summary)
+        return {what: int(count) for count, what in found}
 
 
 class Desk:

@@ -21,7 +21,7 @@ FILE = {
     "labels": {"type": "object", "additionalProperties": TEXT},
 }
 TABLES: dict[str, Any] = {
-    "provider": {"inputProperties": {"root": TEXT, "strict": {"type": "boolean"}}, "requiredInputs": ["root"]},
+    "provider": {"inputProperties": {"root": TEXT, "strict": {"type": "boolean"}}},
     "types": {
         "Owner": {"type": "object", "properties": {"name": TEXT, "id": {"type": "integer"}}, "required": ["name"]},
         "Level": {"type": "string", "enum": [{"value": "high"}, {"value": "low"}]},
@@ -57,16 +57,16 @@ class File(Kind):
         Path(inputs["path"]).write_text(inputs.get("content", ""))
         return inputs["path"], self._seen(inputs["path"])
 
-    def read(self, id: str, outputs: Plain) -> Plain | None:
+    def read(self, id: str, outputs: Plain) -> Plain | None:  # noqa: A002 - the base\'s word
         if not Path(id).exists():
             return None
         return {**outputs, "path": id, "content": Path(id).read_text(), **self._seen(id)}
 
-    def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:
+    def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002 - the base\'s word
         Path(id).write_text(inputs.get("content", ""))
         return self._seen(id)
 
-    def delete(self, id: str, outputs: Plain) -> None:
+    def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002 - the base\'s word
         Path(id).unlink(missing_ok=True)
 
     def _seen(self, path: str) -> Plain:
@@ -84,7 +84,7 @@ class Trouble(Kind):
             return Unfinished("half-1", {"mended": False}, "half-1 was made and does not start")
         return str(1 / 0), {}
 
-    def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:
+    def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002 - the base\'s word
         return {"mended": True}
 
 

@@ -127,10 +127,14 @@ def test_all_problems_of_a_resource_are_said_at_once_and_show_no_value() -> None
     answer = run(Probe().check(sdk.CheckRequest(FILE, {}, given, b"")))
     assert sorted(failure.reason for failure in answer.failures or []) == [
         "Invalid or unknown key. Did you mean \"path\"? Examine values at 'it.paht'.",
-        'Missing required argument. The argument "name" is required, but no definition was found. '
-        "Examine values at 'it.owner.name'.",
-        'Missing required argument. The argument "path" is required, but no definition was found. '
-        "Examine values at 'it.path'.",
+        (
+            'Missing required argument. The argument "name" is required, but no definition was found. '
+            "Examine values at 'it.owner.name'."
+        ),
+        (
+            'Missing required argument. The argument "path" is required, but no definition was found. '
+            "Examine values at 'it.path'."
+        ),
         "expected integer type, got string type. Examine values at 'it.owner.id'.",
         "expected string type, got integer type. Examine values at 'it.content'.",
     ]
@@ -171,12 +175,14 @@ def test_settings_of_a_provider_are_checked_and_read_from_json() -> None:
     assert probe.settings == {"root": "/r", "strict": True}
     wrong = run(probe.check_config(sdk.CheckRequest(at, {}, wrapped({"strict": "perhaps", "rot": "/r"}), b"")))
     assert [failure.reason for failure in wrong.failures or []] == [
-        "could not validate provider configuration: expected boolean type, got string type. "
-        "Examine values at 'it.strict'.",
-        'could not validate provider configuration: Invalid or unknown key. Did you mean "root"? '
-        "Examine values at 'it.rot'.",
-        'could not validate provider configuration: Missing required argument. The argument "root" is required, '
-        "but no definition was found. Examine values at 'it.root'.",
+        (
+            "could not validate provider configuration: expected boolean type, got string type. "
+            "Examine values at 'it.strict'."
+        ),
+        (
+            'could not validate provider configuration: Invalid or unknown key. Did you mean "root"? '
+            "Examine values at 'it.rot'."
+        ),
     ]
 
 

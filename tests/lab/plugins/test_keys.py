@@ -103,10 +103,14 @@ def test_what_cannot_be_signed_is_refused(inputs: dict[str, Any], words: str) ->
 def test_other_algorithms_and_curves_are_refused() -> None:
     kind = tls.PrivateKey(tls.Tls())
     assert [problem.reason for problem in kind.refusals({"algorithm": "DSA", "ecdsaCurve": "P1"})] == [
-        'Invalid Attribute Value Match. Attribute algorithm value must be one of: ["RSA" "ECDSA" "ED25519"], '
-        'got: "DSA".',
-        'Invalid Attribute Value Match. Attribute ecdsaCurve value must be one of: ["P224" "P256" "P384" "P521"], '
-        'got: "P1".',
+        (
+            'Invalid Attribute Value Match. Attribute algorithm value must be one of: ["RSA" "ECDSA" "ED25519"], '
+            'got: "DSA".'
+        ),
+        (
+            'Invalid Attribute Value Match. Attribute ecdsaCurve value must be one of: ["P224" "P256" "P384" "P521"], '
+            'got: "P1".'
+        ),
     ]
     assert list(kind.refusals({"algorithm": UNKNOWN})) == []
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import pulumi
 import pytest
 from pulumi import _types as sdk
 from pulumi.provider.experimental.property_value import PropertyValue
@@ -99,8 +100,6 @@ def test_a_member_of_an_object_that_has_to_be_there_is_missed() -> None:
 
 
 def test_an_asset_is_no_text() -> None:
-    import pulumi
-
     found = said("command", COMMAND, {"create": pulumi.StringAsset("x"), "stdin": pulumi.AssetArchive({})})
     assert found == {
         "create": "expected string type, got asset type.",
@@ -112,9 +111,8 @@ def test_what_the_tables_call_secret_becomes_secret_also_inside_of_objects() -> 
     schema = Schema.of("talos")
     given = {"clientConfiguration": {"caCertificate": "ca", "clientKey": "k"}, "kubeconfigRaw": "raw", "node": "n"}
     found = schema.wrapped(schema.outputs("talos:cluster/kubeconfig:Kubeconfig"), given)
-    inside = found["clientConfiguration"].value
-    assert isinstance(inside, dict) or hasattr(inside, "items")
-    assert [inside["caCertificate"].is_secret, inside["clientKey"].is_secret] == [False, True]  # type: ignore[index]
+    inside: Any = found["clientConfiguration"].value
+    assert [inside["caCertificate"].is_secret, inside["clientKey"].is_secret] == [False, True]
     assert [found["kubeconfigRaw"].is_secret, found["node"].is_secret] == [True, False]
 
 

@@ -1,0 +1,121 @@
+"""The plugin as a process: how it begins, what it answers, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc  # type: ignore[import-untyped] # it ships none
+import pytest
+from google.protobuf import empty_pb2, struct_pb2  # type: ignore[import-untyped] # likewise
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
+
+from tests.lab.plugins.desk import PLUGINS
+
+COMMAND = "urn:pulumi:dev::desk::command:local:Command::it"
+OURS = ("command", "random", "tls")
+
+
+@contextlib.contextmanager
+def plugin(name: str, folder: Path, **env: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
+    """Start a plugin through a link, from a folder whose modules are not ours, as the child of a shell."""
+    link = folder / f"pulumi-resource-{name}"
+    link.symlink_to(PLUGINS / link.name)
+    (folder / "errors.py").write_text("raise SystemExit('imported from the wrong folder')")
+    shell = subprocess.Popen(
+        ["sh", "-c", f"{link} 127.0.0.1:9 & echo $!; wait"],
+        cwd=folder,
+        env={**os.environ, "HOMELAB_PYTHON": sys.executable, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert shell.stdout is not None
+    with shell:
+        pid = int(shell.stdout.readline())
+        port = int(shell.stdout.readline())
+        try:
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                yield shell, provider_pb2_grpc.ResourceProviderStub(channel)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def gone(marked: str) -> bool:
+    """Whether no process has this text among its arguments."""
+    return not subprocess.run(["pgrep", "-f", marked], check=False, capture_output=True).stdout
+
+
+def within(seconds: float, holds: Any) -> bool:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_plugin_starts_through_a_link_and_from_anywhere(name: str, tmp_path: Path) -> None:
+    with plugin(name, tmp_path) as (_, stub):
+        assert stub.GetPluginInfo(empty_pb2.Empty()).version
+
+
+def test_the_programs_of_all_plugins_are_there() -> None:
+    names = {file.name.removeprefix("pulumi-resource-") for file in PLUGINS.iterdir() if os.access(file, os.X_OK)}
+    assert names == {"command", "kubernetes", "proxmoxve", "random", "talos", "tls"}
+
+
+def test_the_programs_are_clean_shell() -> None:
+    files = sorted(str(file) for file in PLUGINS.iterdir())
+    checker = Path(sys.executable).parent / "shellcheck"
+    assert subprocess.run([checker, *files], check=False, capture_output=True, text=True).stdout == ""
+
+
+def test_a_plugin_without_its_engine_ends_with_what_it_started(tmp_path: Path) -> None:
+    marked = f"sleep 61.{os.getpid()}"
+    with plugin("command", tmp_path) as (shell, stub):
+        properties = struct_pb2.Struct()
+        properties.update({"create": marked})
+        answer = stub.Create.future(provider_pb2.CreateRequest(urn=COMMAND, properties=properties))
+        assert within(10, lambda: not gone(marked))
+        shell.kill()
+        assert within(5, lambda: gone(marked))
+        assert within(5, lambda: gone(str(tmp_path)))
+        assert answer.exception(timeout=5)
+
+
+def test_a_plugin_that_is_asked_to_end_ends_at_once_and_says_nothing(tmp_path: Path) -> None:
+    command = [str(PLUGINS / "pulumi-resource-tls"), "127.0.0.1:9"]
+    env = {**os.environ, "HOMELAB_PYTHON": sys.executable}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        assert int(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=5) == 0
+        assert process.stdout.read() == ""
+
+
+def test_a_cancelled_plugin_answers_that_its_command_was_ended(tmp_path: Path) -> None:
+    with plugin("command", tmp_path) as (_, stub):
+        properties = struct_pb2.Struct()
+        properties.update({"create": "sleep 60"})
+        answer = stub.Create.future(provider_pb2.CreateRequest(urn=COMMAND, properties=properties))
+        time.sleep(0.5)
+        stub.Cancel(empty_pb2.Empty())
+        assert answer.exception(timeout=5).details() == 'signal: terminated: running "sleep 60":'
+
+
+def test_what_the_protocol_has_and_we_have_not_is_said_to_be_so(tmp_path: Path) -> None:
+    with plugin("random", tmp_path) as (_, stub), pytest.raises(grpc.RpcError) as refused:
+        stub.Construct(provider_pb2.ConstructRequest())
+    assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
