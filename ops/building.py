@@ -10,6 +10,7 @@ until it is renamed, and Go's own caches are made for being interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -26,6 +27,7 @@ from typing import Protocol
 
 import programs
 from errors import BuildFailed, MachineNotReady, ProgramFailed
+from ops import copying
 from ops.pinned import FOLDER, Shipped, Tool, needed_go, pinned
 
 # Debug tables make a tenth of the compiler's work and a fifth of its cache, and nobody debugs these programs.
@@ -40,6 +42,7 @@ ENVIRONMENT = {
 FOREIGN = ("GOOS", "GOARCH", "GOBIN", "GOEXPERIMENT")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 DIGITS = 16
+MANIFESTS = "manifests"
 LAST_LINES = 15
 FEW = 3
 # Other checkouts and branches may have other pins: what a build replaces goes only when nobody used it for this long.
@@ -94,6 +97,8 @@ def built_folder(tool: Tool) -> Path:
     recipe += [f"{program.name}={program.package}={program.links}" for program in tool.programs]
     if tool.shipped:
         recipe += [f"{tool.shipped.file}@{pinned(FOLDER / tool.shipped.folder, tool.shipped.module)}"]
+    recipe += [f"{one.name}={one.folder}" for one in tool.files]
+    recipe += [f"{one.name}={one.packages}={copying.OPTIONS}" for one in tool.generated]
     digest = hashlib.sha256("\n".join(recipe).encode())
     for folder in tool.by_folder:
         for file in sorted([folder / "go.mod", folder / "go.sum", *folder.glob("*.go")]):
@@ -165,7 +170,9 @@ def tidy(tell: Tell) -> None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
-            folder.rename(home() / f".removed-go-{os.getpid()}")
+            # Who ended together with us and was quicker has taken it away already.
+            with contextlib.suppress(FileNotFoundError):
+                folder.rename(home() / f".removed-go-{os.getpid()}")
     if removed := list(home().glob(".removed-go-*")):
         tell("removing Go's caches in the background")
         programs.start("nice", "-n", "19", "rm", "-rf", *removed, log=Path(os.devnull))
@@ -180,6 +187,8 @@ def _fill(tool: Tool, folder: Path, go: Path, tell: Tell) -> None:
     try:
         for pins, built in tool.by_folder.items():
             packages = [program.package for program in built]
+            if not packages:
+                continue
             programs.follow("go", *command, *packages, cwd=pins, env=env, log=log, on_line=_Reader(tell))
         for program in tool.programs:
             (folder / "bin" / program.built_as).rename(folder / "bin" / program.name)
@@ -187,6 +196,8 @@ def _fill(tool: Tool, folder: Path, go: Path, tell: Tell) -> None:
                 (folder / "bin" / link).symlink_to(program.name)
         if tool.shipped:
             _copy(tool.shipped, folder / "bin", env)
+        if tool.files:
+            copying.fill(tool, folder / MANIFESTS, env, tell)
     except (ProgramFailed, OSError) as error:
         raise BuildFailed(_why(tool, error, log)) from error
     seconds = round(time.monotonic() - began, 1)
@@ -224,11 +235,9 @@ def _is_package(line: str) -> bool:
 
 
 def _copy(shipped: Shipped, into: Path, env: Mapping[str, str]) -> None:
-    said = programs.run(
-        "go", "mod", "download", "-json", shipped.module, cwd=FOLDER / shipped.folder, env=env, timeout=600
-    )
+    (module,) = copying.downloaded(FOLDER / shipped.folder, [shipped.module], env).values()
     copied = into / Path(shipped.file).name
-    shutil.copy(Path(json.loads(said.stdout)["Dir"]) / shipped.file, copied)
+    shutil.copy(Path(module["Dir"]) / shipped.file, copied)
     copied.chmod(0o755)
 
 

@@ -117,7 +117,7 @@ def pinned_tool(tool: Tool, here: toolchain.Toolchain, missing: Sequence[Tool]) 
     if tool in missing:
         todo = f"./homelab tools --only {tool.name}: about {elapsed(toolchain.estimates([tool])[tool.name])}"
         return Finding(tool.name, "to be built", str(tool.version), todo)
-    place = here.places[tool.programs[0].name]
+    place = here.places[tool.names[0]]
     where = f"on the PATH: {place.file}" if place.origin is toolchain.Origin.PATH else "built"
     return Finding(tool.name, "ok", f"{place.version}, {where}")
 

@@ -88,8 +88,30 @@ class Shipped:
 
 
 @dataclass(frozen=True)
+class Files:
+    """The manifests in one folder of a module, which are copied and not compiled, and the name of the copy."""
+
+    name: str
+    module: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class Generated:
+    """CRDs that a module does not hold as files: controller-gen makes them from its Go types."""
+
+    name: str
+    module: str
+    packages: tuple[str, ...]
+    pins: str
+
+
+@dataclass(frozen=True)
 class Tool:
-    """What is built into one folder: the module that gives the version, and the programs with their pins."""
+    """What is built into one folder: the module that gives the version, and the programs with their pins.
+
+    A tool without programs is a folder of manifests, and its own name stands for them.
+    """
 
     name: str
     module: str
@@ -99,11 +121,13 @@ class Tool:
     stamps: Mapping[str, str] = field(default_factory=dict)
     shipped: Shipped | None = None
     pins: str = ""
+    files: tuple[Files, ...] = ()
+    generated: tuple[Generated, ...] = ()
 
     @property
     def version(self) -> Version:
         """The pinned version."""
-        return pinned(FOLDER / (self.pins or self.name), self.module)
+        return pinned(self.folder, self.module)
 
     @property
     def by_folder(self) -> dict[Path, list[Program]]:
@@ -111,12 +135,19 @@ class Tool:
         sorted_out: dict[Path, list[Program]] = {}
         for program in self.programs:
             sorted_out.setdefault(FOLDER / (program.pins or self.pins or self.name), []).append(program)
+        for folder in (*((self.folder,) if self.files else ()), *(FOLDER / one.pins for one in self.generated)):
+            sorted_out.setdefault(folder, [])
         return sorted_out
 
     @property
+    def folder(self) -> Path:
+        """The folder whose go.mod gives the version."""
+        return FOLDER / (self.pins or self.name)
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """All programs that a build of it gives."""
-        return tuple(name for program in self.programs for name in program.names)
+        """All programs that a build of it gives; its own name if these are manifests."""
+        return tuple(name for program in self.programs for name in program.names) or (self.name,)
 
     def takes(self, version: Version | None) -> bool:
         """Whether a version from the PATH does as well as ours."""
@@ -184,6 +215,23 @@ ARGOCD_ROLES = (
     "argocd-application-controller",
     "argocd-applicationset-controller",
 )
+
+# CustomResourceDefinitions as their projects keep them, each by the name that `lab.crds` knows it by.
+CRDS = (
+    Files("argo-rollouts", "github.com/argoproj/argo-rollouts", "manifests/crds"),
+    Files("cert-manager", "github.com/cert-manager/cert-manager", "deploy/crds"),
+    Files("cilium", "github.com/cilium/cilium", "pkg/k8s/apis/cilium.io/client/crds"),
+    Files("cloudnative-pg", "github.com/cloudnative-pg/cloudnative-pg", "config/crd/bases"),
+    Files("external-secrets", "github.com/external-secrets/external-secrets", "config/crds/bases"),
+    Files("external-snapshotter", "github.com/kubernetes-csi/external-snapshotter/client/v8", "config/crd"),
+    Files("gateway-api", "sigs.k8s.io/gateway-api", "config/crd"),
+    Files("kyverno", "github.com/kyverno/kyverno", "config/crds"),
+    Files("metallb", "go.universe.tf/metallb", "config/crd/bases"),
+    Files("sealed-secrets", "github.com/bitnami-labs/sealed-secrets", "helm/sealed-secrets/crds"),
+    Files("trust-manager", "github.com/cert-manager/trust-manager", "deploy/crds"),
+    Files("volsync", "github.com/backube/volsync", "config/crd/bases"),
+)
+MONITORING = "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring"
 
 # What the first build of all pays in addition, for Go's own library.
 STANDARD_LIBRARY = 20.0
@@ -292,6 +340,26 @@ TOOLS = (
         (Program("miniredis", "homelab/tools/redis"),),
         seconds=3,
         accept=Accept.NOTHING,
+    ),
+    Tool(
+        "crds",
+        # One number has to stand for all of them: that of the API which the table of compatible versions names.
+        "sigs.k8s.io/gateway-api",
+        (),
+        seconds=66,
+        accept=Accept.NOTHING,
+        files=CRDS,
+        generated=(Generated("monitoring", MONITORING, ("v1", "v1alpha1", "v1beta1"), "monitoring"),),
+    ),
+    # The official manifests of the very Argo CD that is built.
+    Tool(
+        "argocd-manifests",
+        ARGOCD,
+        (),
+        seconds=3,
+        accept=Accept.NOTHING,
+        files=(Files("argo-cd", ARGOCD, "manifests"),),
+        pins="argocd",
     ),
 )
 

@@ -24,6 +24,7 @@ from ops import building
 from ops.pinned import BY_PROGRAM, STANDARD_LIBRARY, TOOLS, Program, Tool, Version
 from ops.progress import Progress
 
+BIN = "bin"
 # What a program must not do while it says its version.
 QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "1"}
 
@@ -55,7 +56,11 @@ class Toolchain:
     def folders(self) -> tuple[Path, ...]:
         """The folders that have to come first on the PATH."""
         ours = (place.file.parent for place in self.places.values() if place.origin is Origin.CACHE)
-        return tuple(dict.fromkeys(ours))
+        return tuple(dict.fromkeys(folder for folder in ours if folder.name == BIN))
+
+    def manifests(self, name: str) -> Path:
+        """Give the folder of a tool that is no program."""
+        return self.places[name].file
 
     def env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
         """Give an environment (by default our own) in which these programs are found by their bare names."""
@@ -98,7 +103,7 @@ def locate(names: Iterable[str]) -> tuple[Toolchain, tuple[Tool, ...]]:
 def on_path(tool: Tool, names: Iterable[str]) -> dict[str, Place]:
     """Find all these programs of a tool on the PATH in versions that will do, or none."""
     places: dict[str, Place] = {}
-    for name in names:
+    for name in names if tool.programs else ():
         file = programs.find(name)
         version = version_of(file, name) if file else None
         if file is None or version is None or not tool.takes(version):
@@ -112,7 +117,8 @@ def in_cache(tool: Tool, names: Iterable[str]) -> dict[str, Place]:
     folder = building.use(tool)
     if folder is None:
         return {}
-    return {name: Place(name, folder / "bin" / name, tool.version, Origin.CACHE) for name in names}
+    files = {name: folder / (f"{BIN}/{name}" if tool.programs else building.MANIFESTS) for name in names}
+    return {name: Place(name, file, tool.version, Origin.CACHE) for name, file in files.items()}
 
 
 def version_of(file: Path, name: str) -> Version | None:

@@ -1,0 +1,75 @@
+"""Tools that are no programs: manifests taken out of Go modules, and CRDs made from a module's Go types.
+
+What flows in is a tool of `ops.pinned`, what flows out is a folder with one subfolder for each part and a note of the
+versions, `modules.json`. go.sum says what each module holds, as for programs. `ops.building` gives the folder its place
+in the cache; `lab.crds` and `lab.bases` read it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import programs
+from ops.pinned import FOLDER, Generated, Tool
+
+NOTE = "modules.json"
+SLOW = 600.0
+# Descriptions make nine tenths of these CRDs, and nobody reads them in a rehearsal.
+OPTIONS = "crd:maxDescLen=0"
+
+
+def fill(tool: Tool, into: Path, env: Mapping[str, str], tell: Callable[[str], None]) -> None:
+    """Fill a folder with all that a tool's modules give, and note which versions these are."""
+    into.mkdir(parents=True)
+    noted = {}
+    tell("downloading modules")
+    modules = downloaded(tool.folder, (one.module for one in tool.files), env)
+    for files in tool.files:
+        module = modules[files.module]
+        tell(f"copying {files.name}")
+        _copy(Path(module["Dir"]) / files.folder, into / files.name)
+        noted[files.name] = {"module": files.module, "version": module["Version"], "made": "copied"}
+    for generated in tool.generated:
+        tell(f"generating {generated.name}")
+        pins = FOLDER / generated.pins
+        (module,) = downloaded(pins, [generated.module], env).values()
+        _generate(generated, pins, into / generated.name, env)
+        noted[generated.name] = {"module": generated.module, "version": module["Version"], "made": "generated"}
+    (into / NOTE).write_text(json.dumps(noted, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def downloaded(pins: Path, modules: Iterable[str], env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Download modules in the versions that a go.mod pins, and say where each lies."""
+    names = dict.fromkeys(modules)
+    said = programs.run("go", "mod", "download", "-json", *names, cwd=pins, env=env, timeout=SLOW) if names else None
+    return dict(zip(names, _documents(said.stdout if said else ""), strict=True))
+
+
+def _documents(text: str) -> Iterator[dict[str, Any]]:
+    """Read JSON documents that follow one another."""
+    reader, place = json.JSONDecoder(), 0
+    while place < len(text.rstrip()):
+        document, place = reader.raw_decode(text, place)
+        place += len(text[place:]) - len(text[place:].lstrip())
+        yield document
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy the manifests of a folder and no code; what lies in a module may not be written, the copy may."""
+    for file in sorted(source.rglob("*.yaml")):
+        copied = target / file.relative_to(source)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copied)
+    if not target.exists():
+        raise FileNotFoundError(f"{source} holds no manifests")
+
+
+def _generate(generated: Generated, pins: Path, target: Path, env: Mapping[str, str]) -> None:
+    paths = [f"paths={generated.module}/{package}" for package in generated.packages]
+    programs.run(
+        "go", "tool", "controller-gen", OPTIONS, *paths, f"output:crd:dir={target}", cwd=pins, env=env, timeout=SLOW
+    )

@@ -1,0 +1,48 @@
+"""Tools that are manifests: what lies in the cache after a build, and that nobody takes them for programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ops import building
+from ops.pinned import BY_PROGRAM, CRDS
+from ops.toolchain import ensure
+
+NAMES = ("crds", "argocd-manifests")
+
+
+@pytest.fixture(scope="module")
+def built() -> dict[str, Path]:
+    tools = ensure(NAMES)
+    return {name: tools.manifests(name) for name in NAMES}
+
+
+def test_each_part_lies_under_its_name_and_its_version_is_noted(built: dict[str, Path]) -> None:
+    noted = json.loads((built["crds"] / "modules.json").read_text(encoding="utf-8"))
+    assert set(noted) == {*(one.name for one in CRDS), "monitoring"}
+    assert noted["monitoring"]["made"] == "generated"
+    assert noted["gateway-api"]["version"] == f"v{BY_PROGRAM['crds'].version}"
+    for name in noted:
+        assert any((built["crds"] / name).rglob("*.yaml")), name
+
+
+def test_argo_cds_own_manifests_are_of_the_version_that_is_built(built: dict[str, Path]) -> None:
+    noted = json.loads((built["argocd-manifests"] / "modules.json").read_text(encoding="utf-8"))
+    assert noted["argo-cd"]["version"] == f"v{BY_PROGRAM['argocd'].version}"
+    base = built["argocd-manifests"] / "argo-cd" / "cluster-install" / "kustomization.yaml"
+    assert yaml.safe_load(base.read_text(encoding="utf-8"))["kind"] == "Kustomization"
+
+
+def test_a_folder_of_manifests_is_not_put_on_the_path(built: dict[str, Path]) -> None:
+    tools = ensure((*NAMES, "kustomize"))
+    assert tools.folders == ensure(("kustomize",)).folders
+
+
+def test_a_program_is_still_found_under_the_name_of_its_pins() -> None:
+    tool = BY_PROGRAM["argocd"]
+    assert tool.files == ()
+    assert building.built_folder(tool) != building.built_folder(BY_PROGRAM["argocd-manifests"])
