@@ -17,8 +17,9 @@ ALREADY_TOLD = 32  # the language host adds nothing of its own
 
 try:
     ROOT = Path(__file__).parent
-    settings = from_pulumi(ROOT).require(lambda stack: check_stack(ROOT, stack, read_tree(ROOT)))
-    for name, value in build(settings, ROOT).items():
+    tree = read_tree(ROOT)
+    settings = from_pulumi(ROOT).require(lambda stack: check_stack(ROOT, stack, tree))
+    for name, value in build(settings, tree, ROOT).items():
         pulumi.export(name, value)
 except HomelabError as error:
     pulumi.log.error(str(error))

@@ -41,7 +41,7 @@ class Problem:
     def __str__(self) -> str:
         """Say it in one line: where, what value, which rule, what to do."""
         place = f"{self.file}:{self.line}" if self.line else self.file
-        subject = " = ".join(part for part in (self.key, self.value) if part)
+        subject = " = ".join(part for part in (self.key, self.value) if part).replace("\n", "\\n")
         return f"{place}: {subject}{': ' if subject else ''}{self.rule}; {self.fix} [{self.check}]"
 
     def as_dict(self) -> dict[str, str | int]:

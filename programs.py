@@ -162,6 +162,17 @@ def converse(
     return Said(stdout, stderr, together, process.returncode)
 
 
+def pipe(program: str, *arguments: str | Path, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> bytes:
+    """Feed bytes through a program and give the bytes that it makes of them."""
+    command = [str(_found(program, env)), *map(str, arguments)]
+    done = subprocess.run(
+        command, env=dict(env) if env is not None else None, input=stdin, capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        raise _failure(command, None, done.returncode, done.stderr.decode(errors="replace").strip())
+    return done.stdout
+
+
 def _listen(process: subprocess.Popen[bytes], stdin: bytes, stop: Callable[[], bool]) -> Iterator[tuple[str, bytes]]:
     """Give what comes from either stream as it comes, nothing at its end; feed the program meanwhile."""
     with selectors.DefaultSelector() as waiting:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from config.category import Category
+from config.category import Category, CategoryNamespace, Layer
 from config.explain import Places, explain, nearest
 from config.leaks import leaks
 from config.source import read
@@ -74,6 +74,10 @@ class Tree:
     def apps(self) -> tuple[App, ...]:
         """Every app of the base."""
         return tuple(app for category in self.categories for app in category.apps)
+
+    def apps_of_layer(self, layer: Layer) -> tuple[App, ...]:
+        """Every app of the base that comes in a layer."""
+        return tuple(app for category in self.categories if category.settings.layer == layer for app in category.apps)
 
     def apps_in(self, environment: str) -> tuple[App, ...]:
         """Every app as an environment runs it: its overlay where there is one, else the base."""
@@ -240,6 +244,16 @@ def _leaks(root: Path, folder: str) -> Iterator[Problem]:
                 path = os.path.join(directory, file)  # noqa: PTH118 - a Path for each of 10,000 files costs a third of a second
                 with open(path, "rb") as opened:  # noqa: PTH123 - the same
                     yield from leaks(opened.read(), os.path.relpath(path, root))
+
+
+def namespaces_of(tree: Tree) -> dict[str, tuple[str, str]]:
+    """Name every namespace with its category and its Pod Security level."""
+    found: dict[str, tuple[str, str]] = {}
+    for category in tree.categories:
+        for namespace in category.namespaces:
+            declared = category.settings.namespaces.get(namespace, CategoryNamespace())
+            found[namespace] = (category.name, declared.pod_security)
+    return found
 
 
 def chart_versions(root: Path, app: App) -> dict[str, str]:

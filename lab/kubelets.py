@@ -18,6 +18,7 @@ from lab.places import Lab
 from lab.rack import Node, Rack
 
 MANAGER = "kubelet"
+WAITS = {"rehearsal.homelab.dev/waits-for": "cni"}
 ROLE = "node-role.kubernetes.io/control-plane"
 PODS_PER_NODE = "250"
 
@@ -27,17 +28,24 @@ def register(lab: Lab, rack: Rack) -> None:
     if not processes.runs(lab, "kube-apiserver"):
         return
     api = Api.of(lab)
+    networked = has_network(api)
     wanted = {node.name: node for node in rack.nodes() if node.configuration}
     for node in wanted.values():
         machine = yaml.load(node.configuration.split("\n---")[0], Loader=yaml.CSafeLoader)
-        api.apply(_object(node, machine), field_manager=MANAGER, force=True)
+        api.apply(_object(node, machine, networked=networked), field_manager=MANAGER, force=True)
         api.patch_status("v1", "Node", node.name, _status(node))
     for existing in api.list("v1", "Node"):
         if existing["metadata"]["name"] not in wanted:
             api.delete("v1", "Node", existing["metadata"]["name"])
 
 
-def _object(node: Node, configuration: Mapping[str, Any]) -> dict[str, Any]:
+def has_network(api: Api) -> bool:
+    """Whether a CNI runs on some node; Talos leaves that to Cilium where its own is switched off."""
+    daemon = api.get("apps/v1", "DaemonSet", "cilium", "kube-system")
+    return bool(daemon and daemon.get("status", {}).get("numberReady"))
+
+
+def _object(node: Node, configuration: Mapping[str, Any], *, networked: bool) -> dict[str, Any]:
     machine, cluster = configuration["machine"], configuration["cluster"]
     architecture = "arm64" if node.vm.arguments.get("machine") == "virt" else "amd64"
     labels = {
@@ -51,11 +59,12 @@ def _object(node: Node, configuration: Mapping[str, Any]) -> dict[str, Any]:
         labels[ROLE] = ""
         if not cluster.get("allowSchedulingOnControlPlanes"):
             taints.append({"key": ROLE, "effect": "NoSchedule"})
+    waits = cluster.get("network", {}).get("cni", {}).get("name") == "none" and not networked
     spec: dict[str, Any] = {"taints": taints} if taints else {}
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": node.name, "labels": labels},
+        "metadata": {"name": node.name, "labels": labels, **({"annotations": WAITS} if waits else {})},
         "spec": {**spec, "providerID": f"proxmox://{node.vm.host}/{node.vm.vm_id}"},
     }
 

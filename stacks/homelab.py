@@ -17,12 +17,14 @@ from components.machines.images import image_of, installer
 from components.machines.machines import Machines, MachinesArgs
 from config import derive
 from config.model import Settings
-from stacks.providers import proxmox_provider
+from config.tree import Tree
+from stacks.platform import build_platform
+from stacks.providers import kubernetes_provider, proxmox_provider
 
 CONFIGURATIONS = "nodeConfigurations"
 
 
-def build(settings: Settings, root: Path) -> dict[str, Any]:
+def build(settings: Settings, tree: Tree, root: Path) -> dict[str, Any]:
     """Tell the story and give what the operator may want to know."""
     nodes = derive.machines(settings)
     machines = Machines(
@@ -31,11 +33,15 @@ def build(settings: Settings, root: Path) -> dict[str, Any]:
         pulumi.ResourceOptions(providers=[proxmox_provider(settings)]),
     )
     cluster = Cluster("cluster", cluster_args(settings, nodes, machines, root))
+    kubernetes = pulumi.ResourceOptions(providers=[kubernetes_provider(settings, cluster.kubeconfig)])
+    platform = build_platform(settings, tree, cluster, kubernetes)
     return {
         "endpoint": derive.endpoint(settings),
         "kubeconfig": cluster.kubeconfig,
         "talosconfig": cluster.talosconfig,
         "secretsBundle": cluster.secrets_bundle,
+        "rootCertificate": platform.root_certificate,
+        "argocdUrl": f"https://argocd.{settings.network.domain}",
         CONFIGURATIONS: cluster.configurations,
     }
 

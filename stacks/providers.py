@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pulumi
+import pulumi_kubernetes as kubernetes
 import pulumi_proxmoxve as proxmox
 
 from config.load import reveal
@@ -20,4 +21,20 @@ def proxmox_provider(settings: Settings) -> proxmox.Provider:
         insecure=settings.proxmox.certificate == "self-signed",
         api_token=pulumi.Output.secret(reveal(settings.secrets.proxmox_token)),
         random_vm_ids=False,
+    )
+
+
+def kubernetes_provider(settings: Settings, kubeconfig: pulumi.Output[str]) -> kubernetes.Provider:
+    """Reach the cluster that this stack makes.
+
+    The identifier, not the kubeconfig, says which cluster it is: a new kubeconfig replaces nothing, a new generation
+    everything. What exists already is taken over, and a preview from a machine that cannot reach the API works.
+    """
+    return kubernetes.Provider(
+        "kubernetes",
+        kubeconfig=kubeconfig,
+        cluster_identifier=f"{settings.cluster.name}-{settings.cluster.generation}",
+        enable_server_side_apply=True,
+        upsert_existing_objects=True,
+        skip_update_unreachable=True,
     )

@@ -1,0 +1,110 @@
+"""One ApplicationSet a category: every folder becomes an Application, an environment's folder takes the base's place.
+
+Pure: a category and where Git is come in, the manifest goes out; `components.handover.handover` makes the resource and
+`ops.render` the file. What was measured decides the shape: a merge generator of two directory generators whose only
+merge key is `values`, the same in both, because nested keys come out empty and merge what does not belong together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from components.handover.rules import CATEGORY, DIGEST, IN_CLUSTER, LAYER, NAMESPACE, RETRY, namespace_template
+from config.category import Category, Sync
+from config.tree import APPS, ENVIRONMENTS, CategoryFolder
+
+HIDDEN = "_*"
+SYNC_OPTIONS = ("ServerSideApply=true", "FailOnSharedResource=true", "RespectIgnoreDifferences=true")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where Git is, and which part of it this stack runs."""
+
+    repository: str
+    revision: str
+    path: str
+    environment: str
+
+    def folder(self, *parts: str) -> str:
+        """Give a folder of the repository."""
+        prefix = [part for part in self.path.split("/") if part not in ("", ".")]
+        return "/".join([*prefix, *parts])
+
+
+def application_set(category: CategoryFolder, source: Source) -> dict[str, Any]:
+    """Write the ApplicationSet of a category."""
+    keep = category.settings.removal == "keep"
+    policy = {"preserveResourcesOnDeletion": True, "applicationsSync": "create-update"} if keep else {}
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "ApplicationSet",
+        "metadata": {
+            "name": category.name,
+            "namespace": NAMESPACE,
+            "labels": {CATEGORY: category.name, LAYER: category.settings.layer},
+            "annotations": {DIGEST: digest(category.settings)},
+        },
+        "spec": {
+            "goTemplate": True,
+            "goTemplateOptions": ["missingkey=error"],
+            "generators": [{"merge": {"mergeKeys": ["values"], "generators": _generators(category.name, source)}}],
+            "syncPolicy": policy or {"applicationsSync": "sync"},
+            "template": _template(category, source),
+        },
+    }
+
+
+def digest(category: Category) -> str:
+    """Tell one state of a category.yaml from another: it lies in Git and takes effect at the next `up`."""
+    return hashlib.sha256(category.model_dump_json(by_alias=True).encode()).hexdigest()[:16]
+
+
+def _generators(category: str, source: Source) -> list[dict[str, Any]]:
+    """The base first, then what takes its place; the merge drops overlays whose base is gone."""
+    folders = (source.folder(APPS, category), source.folder(ENVIRONMENTS, source.environment, category))
+    return [
+        {
+            "git": {
+                "repoURL": source.repository,
+                "revision": source.revision,
+                "directories": [{"path": f"{folder}/*"}, {"path": f"{folder}/{HIDDEN}", "exclude": True}],
+                "values": {"app": "{{ .path.basename }}"},
+            }
+        }
+        for folder in folders
+    ]
+
+
+def _template(category: CategoryFolder, source: Source) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "name": f"{category.name}-{{{{ .path.basename }}}}",
+            "labels": {CATEGORY: category.name, LAYER: category.settings.layer},
+        },
+        "spec": {
+            "project": category.name,
+            "source": {
+                "repoURL": source.repository,
+                "targetRevision": source.revision,
+                "path": "{{ .path.path }}",
+            },
+            "destination": {"server": IN_CLUSTER, "namespace": namespace_template(category.namespaces)},
+            "syncPolicy": sync_policy(category.settings.sync_in(source.environment)),
+            # What an autoscaler sets is its own; the field is not in Git either.
+            "ignoreDifferences": [
+                {"group": "apps", "kind": "*", "managedFieldsManagers": ["kube-controller-manager"]},
+            ],
+        },
+    }
+
+
+def sync_policy(sync: Sync) -> dict[str, Any]:
+    """Write how Argo CD follows Git."""
+    policy: dict[str, Any] = {"syncOptions": list(SYNC_OPTIONS), "retry": RETRY}
+    if sync.mode == "automatic":
+        prune, heal = sync.prune == "enabled", sync.drift == "healed"
+        policy["automated"] = {"prune": prune, "selfHeal": heal, "allowEmpty": False}
+    return policy

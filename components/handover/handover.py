@@ -1,0 +1,117 @@
+"""The handover as resources: the guard first, then layer after layer of projects and ApplicationSets.
+
+`stacks.homelab` hands over the categories; from here on, Git decides. The order between layers is made by real health:
+infrastructure is asked to be Healthy before applications are generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi_command.local import Command
+from pulumi_kubernetes.admissionregistration.v1 import ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding
+from pulumi_kubernetes.apiextensions import CustomResource
+
+from components.contract import Component
+from components.handover.application_sets import Source, application_set
+from components.handover.guard import guard
+from components.handover.projects import project
+from components.handover.rules import LAYERS
+from config.tree import CategoryFolder
+
+SCRIPT = Path(__file__).parent / "scripts" / "wait.sh"
+HALF_AN_HOUR = "1800"
+
+
+@dataclass(frozen=True)
+class HandoverArgs:
+    """Which categories, from where, and how long to look after them."""
+
+    categories: Sequence[CategoryFolder]
+    source: Source
+    until: str
+    kubeconfig: pulumi.Output[str]
+    generation: int
+    gone_with: pulumi.Resource
+    after: Sequence[pulumi.Resource]
+
+
+class Handover(Component):
+    """Argo CD knows what to keep in sync."""
+
+    def __init__(self, name: str, args: HandoverArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Guard, then one layer after the other."""
+        super().__init__(name, opts)
+        self.args = args
+        before: list[pulumi.Resource] = [*args.after, *self._guard()]
+        for layer in LAYERS:
+            members = [category for category in args.categories if category.settings.layer == layer]
+            if members:
+                before = [self._layer(layer, members, before)]
+        self.register_outputs({"categories": [category.name for category in args.categories]})
+
+    def _guard(self) -> list[pulumi.Resource]:
+        policy, binding = guard()
+        kinds = ((ValidatingAdmissionPolicy, "guard", policy), (ValidatingAdmissionPolicyBinding, "binding", binding))
+        return [
+            kind(
+                self.child(name),
+                metadata=manifest["metadata"],
+                spec=manifest["spec"],
+                opts=self._options(self.args.after),
+            )
+            for kind, name, manifest in kinds
+        ]
+
+    def _layer(self, layer: str, members: Sequence[CategoryFolder], before: Sequence[pulumi.Resource]) -> Command:
+        """Make the sets of a layer and wait for them."""
+        sets = []
+        for category in members:
+            owner = self._resource("project", category.name, project(category, self.args.source.repository), before)
+            manifest = application_set(category, self.args.source)
+            sets.append(self._resource("set", category.name, manifest, [owner]))
+        return Command(
+            self.child("wait", layer),
+            create=script(),
+            update=script(),
+            environment={
+                "LAYER": layer,
+                "SETS": " ".join(category.name for category in members),
+                "UNTIL": self.args.until,
+                "SECONDS_LEFT": HALF_AN_HOUR,
+                "KUBECONFIG_TEXT": self.args.kubeconfig,
+            },
+            opts=self.options(
+                depends_on=sets,
+                deleted_with=self.args.gone_with,
+                replacement_trigger=str(self.args.generation),
+                # A new kubeconfig is no reason to look again.
+                ignore_changes=["environment.KUBECONFIG_TEXT"],
+            ),
+        )
+
+    def _resource(
+        self, what: str, name: str, manifest: Mapping[str, Any], after: Sequence[pulumi.Resource]
+    ) -> CustomResource:
+        return CustomResource(
+            self.child(what, name),
+            api_version=manifest["apiVersion"],
+            kind=manifest["kind"],
+            metadata=manifest["metadata"],
+            spec=manifest["spec"],
+            opts=self._options(after),
+        )
+
+    def _options(self, after: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
+        return self.options(depends_on=list(after), deleted_with=self.args.gone_with)
+
+
+@cache
+def script() -> str:
+    """Give the script as text, so that the state holds no path of the machine that ran it."""
+    return SCRIPT.read_text(encoding="utf-8")

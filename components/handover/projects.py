@@ -1,0 +1,53 @@
+"""One AppProject a category, as narrow as the category allows: this repository, its namespaces, its cluster kinds.
+
+Pure: a category comes in, the manifest goes out; `components.handover.handover` makes the resource.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.handover.rules import CATEGORY, IN_CLUSTER, LAYER, NAMESPACE
+from config.tree import CategoryFolder
+
+OWNER = "owner"
+ACTIONS = ("get", "sync", "action/*", "logs")
+
+
+def project(category: CategoryFolder, repository: str) -> dict[str, Any]:
+    """Write the AppProject of a category."""
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "AppProject",
+        "metadata": {
+            "name": category.name,
+            "namespace": NAMESPACE,
+            "labels": {CATEGORY: category.name, LAYER: category.settings.layer},
+        },
+        "spec": {
+            "description": f"apps/{category.name}, {category.settings.layer}",
+            "sourceRepos": [repository],
+            "destinations": [{"server": IN_CLUSTER, "namespace": namespace} for namespace in category.namespaces],
+            "clusterResourceWhitelist": [_group_kind(kind) for kind in sorted(category.settings.cluster_kinds)],
+            **({"roles": [_owners(category)]} if category.settings.owners else {}),
+        },
+    }
+
+
+def _group_kind(text: str) -> dict[str, str]:
+    kind, _, group = text.partition(".")
+    return {"group": group, "kind": kind}
+
+
+def _owners(category: CategoryFolder) -> dict[str, Any]:
+    """Let the owners' groups look, sync and restart; what they may change lies in Git."""
+    subject, scope = f"proj:{category.name}:{OWNER}", f"{category.name}/*"
+    return {
+        "name": OWNER,
+        "groups": list(category.settings.owners),
+        "policies": [
+            f"p, {subject}, {'logs' if action == 'logs' else 'applications'}, "
+            f"{'get' if action == 'logs' else action}, {scope}, allow"
+            for action in ACTIONS
+        ],
+    }

@@ -1,0 +1,51 @@
+"""Namespaces, made from the tree before anything lives in them, with the Pod Security level of their category.
+
+`stacks.homelab` makes them first. They stay when Pulumi goes: what lives in them is not Pulumi's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes.core.v1 import Namespace
+
+from components.contract import Component
+
+LEVELS = ("enforce", "audit", "warn")
+
+
+@dataclass(frozen=True)
+class NamespacesArgs:
+    """Namespaces by name, with their category and level."""
+
+    namespaces: Mapping[str, tuple[str, str]]
+    gone_with: pulumi.Resource
+
+
+class Namespaces(Component):
+    """Every namespace of the tree."""
+
+    made: Mapping[str, Namespace]
+
+    def __init__(self, name: str, args: NamespacesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Make them all."""
+        super().__init__(name, opts)
+        self.made = {
+            namespace: Namespace(
+                self.child(namespace),
+                metadata={"name": namespace, "labels": labels(category, level)},
+                opts=self.options(retain_on_delete=True, deleted_with=args.gone_with),
+            )
+            for namespace, (category, level) in args.namespaces.items()
+        }
+        self.register_outputs({"namespaces": list(self.made)})
+
+
+def labels(category: str, level: str) -> dict[str, str]:
+    """Say to the API server's admission which pods may live here."""
+    return {
+        "homelab.dev/category": category,
+        **{f"pod-security.kubernetes.io/{mode}": level for mode in LEVELS},
+    }

@@ -1,0 +1,89 @@
+"""What a cluster's machines would do by themselves, while a rehearsal goes on.
+
+Looks at the API server again and again and lets what was applied have its consequences: operators whose CRDs are there
+are played by kwok, Argo CD's programs run as their workloads say, and nodes become Ready when there is a CNI. Killed
+and started again, it goes on. `lab.processes` keeps it.
+
+    python -m lab.caretaker
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+
+from errors import HomelabError
+from lab import argocd, control_plane, kubelets, processes, stages
+from lab.api import Api
+from lab.places import Lab
+from lab.rack import Rack
+
+NAME = "caretaker"
+PAUSE = 0.5
+WATCHED = (
+    ("v1", "ConfigMap"),
+    ("v1", "Secret"),
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "StatefulSet"),
+)
+
+
+@dataclass
+class Seen:
+    """What was there when it was looked at last."""
+
+    kinds: frozenset[str] = frozenset()
+    argocd: dict[str, str] = field(default_factory=dict)
+    networked: bool = False
+
+
+def start(lab: Lab, environment: dict[str, str]) -> None:
+    """Have it run."""
+    processes.start(lab, NAME, sys.executable, ["-m", "lab.caretaker"], environment)
+
+
+def tend(lab: Lab, api: Api, seen: Seen) -> None:
+    """Look once, and do what follows."""
+    kinds = frozenset(crd["name"] for crd in api.metadata("apiextensions.k8s.io/v1", "CustomResourceDefinition"))
+    if kinds != seen.kinds:
+        control_plane.reload_operators(lab, stages.playable(kinds))
+        seen.kinds = kinds
+    versions = _versions(api)
+    if versions != seen.argocd or (versions and not all(processes.runs(lab, name) for name in argocd.names())):
+        argocd.play(lab, api)
+        seen.argocd = versions
+    networked = kubelets.has_network(api)
+    if networked != seen.networked:
+        kubelets.register(lab, Rack(lab.rack))
+        seen.networked = networked
+
+
+def _versions(api: Api) -> dict[str, str]:
+    """Give the versions of everything that Argo CD's programs are started from."""
+    found = {}
+    for version, kind in WATCHED:
+        for thing in api.metadata(version, kind, argocd.NAMESPACE):
+            found[f"{kind}/{thing['name']}"] = str(thing.get("generation") or thing["resourceVersion"])
+    return found
+
+
+def main() -> None:
+    """Tend until told to end; what does not answer now may answer later."""
+    lab, seen = Lab.from_environment(), Seen()
+    told = ""
+    while True:
+        try:
+            if lab.kubeconfig.exists() and processes.runs(lab, "kube-apiserver"):
+                tend(lab, Api.of(lab), seen)
+            told = ""
+        except (HomelabError, OSError) as error:
+            if str(error) != told:
+                told = str(error)
+                sys.stderr.write(f"{time.strftime('%H:%M:%S')} {told}\n")
+                sys.stderr.flush()
+        time.sleep(PAUSE)
+
+
+if __name__ == "__main__":
+    main()

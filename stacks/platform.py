@@ -1,0 +1,146 @@
+"""The platform's part of the story: in which order the cluster gets what applications need.
+
+`stacks.homelab` hands over the cluster and takes back what the handover has to wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pydantic import SecretStr
+
+from components.cluster.cluster import Cluster
+from components.platform.argocd import ArgoCD, ArgoCDArgs
+from components.platform.certificates import Certificates, CertificatesArgs
+from components.platform.cni import Cni, CniArgs
+from components.platform.crds import Crds, CrdsArgs
+from components.platform.namespaces import Namespaces, NamespacesArgs
+from components.platform.repositories import Repository
+from components.platform.secrets import Secrets, SecretsArgs
+from components.platform.seed import Ground
+from config.load import reveal
+from config.model import Settings
+from config.tree import Tree, namespaces_of
+
+PLATFORM_APPS = (
+    "cert-manager/cert-manager",
+    "cert-manager/issuers",
+    "security/external-secrets",
+    "security/secret-stores",
+    "system/argocd",
+)
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What the handover builds on."""
+
+    ready: Sequence[pulumi.Resource]
+    root_certificate: pulumi.Output[str]
+
+
+def build_platform(settings: Settings, tree: Tree, cluster: Cluster, options: pulumi.ResourceOptions) -> Platform:
+    """Namespaces, then CRDs, then the CNI, then everything else side by side."""
+    folders = {f"{app.category}/{app.name}": app.path for app in tree.apps_in(settings.delivery.environment)}
+    ground = Ground(
+        kubeconfig=cluster.kubeconfig,
+        kubernetes_version=str(settings.cluster.kubernetes_version),
+        generation=settings.cluster.generation,
+        gone_with=cluster.bootstrap,
+    )
+    spaces = Namespaces("namespaces", NamespacesArgs(namespaces_of(tree), cluster.bootstrap), options).made
+    crds = {app.name: folders[f"{app.category}/{app.name}"] for app in tree.apps_of_layer("crds")}
+    definitions = Crds("crds", CrdsArgs(crds, ground, [cluster.healthy]), options)
+    cilium = folders["kube-system/cilium"] if settings.platform.cni == "cilium" else None
+    cni = Cni("cni", CniArgs(cilium, ground, [*definitions.seeds, spaces["kube-system"]]), options)
+    certificates = Certificates(
+        "certificates",
+        CertificatesArgs(
+            controller=folders["cert-manager/cert-manager"],
+            issuers=folders["cert-manager/issuers"],
+            organization=settings.cluster.name,
+            ground=ground,
+            namespace=spaces["cert-manager"],
+            after=cni.ready,
+        ),
+        options,
+    )
+    secrets = Secrets("secrets", secrets_args(settings, folders, ground, spaces["security"], cni.ready), options)
+    argocd = ArgoCD("argocd", argocd_args(settings, folders, ground, spaces["argocd"], cni.ready), options)
+    return Platform([certificates.ready, secrets.ready, argocd.ready], certificates.root)
+
+
+def secrets_args(
+    settings: Settings,
+    folders: Mapping[str, str],
+    ground: Ground,
+    namespace: pulumi.Resource,
+    after: Sequence[pulumi.Resource],
+) -> SecretsArgs:
+    """Take out of the settings which store it is and what opens it."""
+    kind = settings.platform.secret_store.kind
+    tokens = {
+        "bitwarden": settings.secrets.bitwarden_token,
+        "vault": settings.secrets.vault_token,
+        "onepassword": settings.secrets.onepassword_token,
+    }
+    return SecretsArgs(
+        controller=folders["security/external-secrets"],
+        stores=folders["security/secret-stores"],
+        kind=kind,
+        token=secret(tokens.get(kind)),
+        ground=ground,
+        namespace=namespace,
+        after=after,
+    )
+
+
+def argocd_args(
+    settings: Settings,
+    folders: Mapping[str, str],
+    ground: Ground,
+    namespace: pulumi.Resource,
+    after: Sequence[pulumi.Resource],
+) -> ArgoCDArgs:
+    """Take out of the settings what Argo CD reads and with which credentials."""
+    secrets = settings.secrets
+    return ArgoCDArgs(
+        folder=folders["system/argocd"],
+        highly_available=settings.platform.argocd.replicas == "ha",
+        repositories=repositories(settings),
+        webhook_secret=secret(secrets.webhook_secret),
+        oidc_client_secret=secret(secrets.oidc_client_secret) if settings.platform.argocd.sso else None,
+        notification_url=secret(secrets.notification_url),
+        ground=ground,
+        namespace=namespace,
+        after=after,
+    )
+
+
+def repositories(settings: Settings) -> dict[str, Repository[pulumi.Input[str]]]:
+    """Name every repository that Argo CD reads: this one, and those of the settings."""
+    url, secrets = settings.delivery.repository, settings.secrets
+    found: dict[str, Repository[pulumi.Input[str]]] = {
+        "homelab": Repository(url, password=secret(secrets.git_token))
+        if url.startswith("https://")
+        else Repository(url, ssh_key=secret(secrets.git_ssh_key))
+    }
+    for repository in settings.platform.repositories:
+        opens = secret(secrets.repositories.get(repository.name))
+        is_ssh = repository.type == "git" and not repository.url.startswith("https://")
+        found[repository.name] = Repository(
+            repository.url,
+            repository.type,
+            repository.username,
+            password=None if is_ssh else opens,
+            ssh_key=opens if is_ssh else None,
+        )
+    return found
+
+
+def secret(value: SecretStr | None) -> pulumi.Output[str] | None:
+    """Hand a secret setting to the engine as what it is."""
+    revealed = reveal(value)
+    return None if revealed is None else pulumi.Output.secret(revealed)
