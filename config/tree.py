@@ -79,6 +79,10 @@ class Tree:
         """Every app of the base that comes in a layer."""
         return tuple(app for category in self.categories if category.settings.layer == layer for app in category.apps)
 
+    def chosen(self, names: tuple[str, ...] | None) -> tuple[CategoryFolder, ...]:
+        """Give the categories that a stack runs: the named ones, or all."""
+        return tuple(category for category in self.categories if names is None or category.name in names)
+
     def apps_in(self, environment: str) -> tuple[App, ...]:
         """Every app as an environment runs it: its overlay where there is one, else the base."""
         overlays = self.environments.get(environment, {})

@@ -12,13 +12,15 @@ import pulumi
 
 from components.cluster.cluster import Cluster, ClusterArgs
 from components.cluster.patches import Surroundings
+from components.handover.application_sets import Source
+from components.handover.handover import Handover, HandoverArgs
 from components.machines.hardware import Site
 from components.machines.images import image_of, installer
 from components.machines.machines import Machines, MachinesArgs
 from config import derive
 from config.model import Settings
 from config.tree import Tree
-from stacks.platform import build_platform
+from stacks.platform import Platform, build_platform
 from stacks.providers import kubernetes_provider, proxmox_provider
 
 CONFIGURATIONS = "nodeConfigurations"
@@ -35,6 +37,7 @@ def build(settings: Settings, tree: Tree, root: Path) -> dict[str, Any]:
     cluster = Cluster("cluster", cluster_args(settings, nodes, machines, root))
     kubernetes = pulumi.ResourceOptions(providers=[kubernetes_provider(settings, cluster.kubeconfig)])
     platform = build_platform(settings, tree, cluster, kubernetes)
+    Handover("handover", handover_args(settings, tree, cluster, platform), kubernetes)
     return {
         "endpoint": derive.endpoint(settings),
         "kubeconfig": cluster.kubeconfig,
@@ -88,6 +91,20 @@ def cluster_args(settings: Settings, nodes: tuple[derive.Machine, ...], machines
         generation=cluster.generation,
         protect=cluster.protect != "nothing",
         before=configurations_before(),
+    )
+
+
+def handover_args(settings: Settings, tree: Tree, cluster: Cluster, platform: Platform) -> HandoverArgs:
+    """Take out of the settings which part of Git this stack runs."""
+    delivery = settings.delivery
+    return HandoverArgs(
+        categories=tree.chosen(delivery.categories),
+        source=Source(delivery.repository, delivery.revision, delivery.path, delivery.environment),
+        until=delivery.wait,
+        kubeconfig=cluster.kubeconfig,
+        generation=settings.cluster.generation,
+        gone_with=cluster.bootstrap,
+        after=platform.ready,
     )
 
 
