@@ -360,6 +360,30 @@ RULES: tuple[Rule, ...] = (
 )
 
 
+def check_step(before: Stack, after: Stack) -> list[Problem]:
+    """Find what cannot become of a stack in one step: versions that skip or go back, facts that stay for ever."""
+    if before.settings is None or after.settings is None:
+        return []
+    old, new = before.settings.cluster, after.settings.cluster
+    problems = []
+    for key, was, now in (
+        ("talosVersion", old.talos_version, new.talos_version),
+        ("kubernetesVersion", old.kubernetes_version, new.kubernetes_version),
+    ):
+        path = ("cluster", key)
+        if (now.major, now.minor) > (was.major, was.minor + 1):
+            rule, fix = f"skips a minor version after {was}", f"go to {was.major}.{was.minor + 1} first, then on"
+            problems.append(after.places.problem("version-skipped", path, now, rule, fix))
+        elif (now.major, now.minor) < (was.major, was.minor):
+            rule, fix = f"is older than {was}, and nothing goes back a minor version", f"stay at {was}"
+            problems.append(after.places.problem("version-lowered", path, now, rule, fix))
+    for key, was_, now_ in (("name", old.name, new.name), ("talosContract", old.talos_contract, new.talos_contract)):
+        if was_ != now_:
+            rule, fix = f"was {was_}, and every certificate of the cluster says so", f"put {was_} back"
+            problems.append(after.places.problem("fact-changed", ("cluster", key), now_, rule, fix))
+    return problems
+
+
 def check_together(stacks: Sequence[Stack]) -> list[Problem]:
     """Find what two stacks cannot both have: a cluster's name, a VM id of one Proxmox, an address of one network."""
     owners: dict[tuple[object, ...], Stack] = {}

@@ -17,7 +17,7 @@ from pydantic import SecretStr, ValidationError
 from config.derive import missing_secrets
 from config.explain import Places, explain, nearest
 from config.model import Settings
-from config.source import Document, KeyPath, dotted, read
+from config.source import Document, KeyPath, dotted, parse, read
 from errors import Problem, SettingsRefused
 
 PROJECT = "homelab"
@@ -49,9 +49,9 @@ def stack_files(root: Path) -> dict[str, Path]:
     }
 
 
-def read_stack(path: Path) -> Stack:
-    """Read a stack file without Pulumi."""
-    source = read(path, path.name)
+def read_stack(path: Path, raw: bytes | None = None) -> Stack:
+    """Read a stack file without Pulumi; `raw` is another version of it, such as the committed one."""
+    source = read(path, path.name) if raw is None else parse(raw, path.name)
     name = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
     places = Places(path.name, source.first, _in_file)
     if source.problems and not source.documents:

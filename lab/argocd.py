@@ -1,9 +1,9 @@
 """Argo CD's own programs as processes, as the objects in the cluster say that they run.
 
 The workloads and ConfigMaps that the program has applied are read from the API server; arguments and environment of
-each container are taken from them as the kubelet would, and only what a process on this machine needs otherwise (addresses,
-folders, Redis) is said anew. Each program acts as its own service account, by impersonation, so that the applied roles
-decide what it may do. `lab.caretaker` calls `play` whenever something has changed.
+each container are taken from them as the kubelet would, and only what a process on this machine needs otherwise
+(addresses, folders, Redis) is said anew. Each program acts as its own service account, by impersonation, so that the
+applied roles decide what it may do. `lab.caretaker` calls `play` whenever something has changed.
 """
 
 from __future__ import annotations

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from config.checks import check_stack, check_together
+import programs
+from config.checks import check_stack, check_step, check_together
 from config.derive import missing_secrets
 from config.load import Stack, read_stack, stack_files
 from config.tree import Tree, read_tree
-from errors import Problem, Refused
+from errors import Problem, ProgramFailed, ProgramMissing, Refused
 from ops.show import coloured, count
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take what to check and how to print it."""
     parser.add_argument("--stack", action="append", metavar="NAME", help="only this stack; may be repeated")
+    parser.add_argument("--since", metavar="REF", default="HEAD", help="the commit that runs now (default: HEAD)")
     parser.add_argument("--json", action="store_true", help="print for machines")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the checkout to look at")
 
@@ -27,7 +29,8 @@ def run(options: argparse.Namespace) -> int:
     root: Path = options.root
     stacks = [read_stack(path) for path in _chosen(root, options.stack)]
     tree = read_tree(root)
-    problems = sorted(set(problems_of(root, stacks, tree)))
+    before = {stack.name: committed(root, stack, options.since) for stack in stacks}
+    problems = sorted(set(problems_of(root, stacks, tree, before)))
     if options.json:
         print(json.dumps({"problems": [problem.as_dict() for problem in problems]}, indent=2))
         return 1 if problems else 0
@@ -45,10 +48,21 @@ def run(options: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def problems_of(root: Path, stacks: list[Stack], tree: Tree) -> list[Problem]:
-    """Gather what is wrong with stacks, with the tree, and between them."""
+def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str, Stack | None]) -> list[Problem]:
+    """Gather what is wrong with stacks, with the tree, between them, and with the step from what they were before."""
     own = [problem for stack in stacks for problem in (*stack.problems, *check_stack(root, stack, tree))]
-    return [*own, *check_together(stacks), *tree.problems]
+    steps = [(before.get(stack.name), stack) for stack in stacks]
+    taken = [problem for was, stack in steps if was for problem in check_step(was, stack)]
+    return [*own, *taken, *check_together(stacks), *tree.problems]
+
+
+def committed(root: Path, stack: Stack, revision: str) -> Stack | None:
+    """Read a stack as it is in a commit; nothing where there is no such commit, or no such file in it."""
+    path = root / stack.places.file
+    try:
+        return read_stack(path, programs.pipe("git", "-C", root, "show", f"{revision}:./{path.name}"))
+    except (ProgramFailed, ProgramMissing):
+        return None
 
 
 def _chosen(root: Path, names: list[str] | None) -> list[Path]:

@@ -1,7 +1,7 @@
 """The guard: nobody deletes an ApplicationSet or an AppProject by accident.
 
-Deleting one takes its Applications with it, and under some settings their workloads. Pure: the manifests of an admission
-policy go out; `components.handover.handover` makes it before the first ApplicationSet.
+Deleting one takes its Applications with it, and under some settings their workloads. Pure: the manifests of an
+admission policy go out; `components.handover.handover` makes it before the first ApplicationSet.
 """
 
 from __future__ import annotations

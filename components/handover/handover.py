@@ -90,8 +90,6 @@ class Handover(Component):
                 depends_on=sets,
                 deleted_with=self.args.gone_with,
                 replacement_trigger=str(self.args.generation),
-                # A new kubeconfig is no reason to look again.
-                ignore_changes=["environment.KUBECONFIG_TEXT"],
             ),
         )
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from config.load import read_stack, stack_files
+from config.load import Stack, read_stack, stack_files
 from config.tree import read_tree
 from errors import Problem
 from ops.check import problems_of
@@ -23,7 +23,7 @@ CHECKOUT = HERE / "checkout"
 
 def load(path: Path) -> dict[str, Any]:
     scenario: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert set(scenario) <= {"expect", "replace", "write", "remove", "bytes"}, f"{path.name}: unknown keys"
+    assert set(scenario) <= {"expect", "replace", "write", "remove", "bytes", "before"}, f"{path.name}: unknown keys"
     return scenario
 
 
@@ -45,7 +45,15 @@ def prepare(scenario: dict[str, Any], root: Path) -> None:
         (root / file).write_bytes(bytes.fromhex(digits))
 
 
-def problems(root: Path) -> list[Problem]:
-    """Everything that `./homelab check` finds in a checkout."""
+def problems(root: Path, scenario: dict[str, Any] | None = None) -> list[Problem]:
+    """Everything that `./homelab check` finds in a checkout; `before` in a scenario says what a stack was before."""
     stacks = [read_stack(path) for path in stack_files(root).values()]
-    return sorted(set(problems_of(root, stacks, read_tree(root))))
+    before: dict[str, Stack | None] = {}
+    for file, edits in (scenario or {}).get("before", {}).items():
+        text = (root / file).read_text(encoding="utf-8")
+        for now, was in edits.items():
+            assert text.count(now) == 1, f"{now!r} stands {text.count(now)} times in {file}"
+            text = text.replace(now, was)
+        stack = read_stack(root / file, text.encode())
+        before[stack.name] = stack
+    return sorted(set(problems_of(root, stacks, read_tree(root), before)))

@@ -22,7 +22,7 @@ TOLD_ELSEWHERE = {
 def test_an_invalid_checkout_is_refused_in_these_words(path: Path, tmp_path: Path) -> None:
     scenario = load(path)
     prepare(scenario, tmp_path)
-    assert [str(problem) for problem in problems(tmp_path)] == scenario["expect"]
+    assert [str(problem) for problem in problems(tmp_path, scenario)] == scenario["expect"]
 
 
 @pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)

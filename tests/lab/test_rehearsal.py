@@ -84,7 +84,9 @@ class TestProduction:
         assert [place for place, text in places.items() if any(canary in text for canary in canaries)] == []
 
     def test_a_person_can_use_the_kubeconfig(self, production: Checkout) -> None:
-        environment = ensure(("kubectl",)).env({"KUBECONFIG": str(production.lab.kubeconfig), "PATH": "/usr/bin:/bin"})
+        environment = ensure(("kubectl",)).env(
+            {"KUBECONFIG": str(production.lab.kubeconfig), "PATH": "/usr/bin:/bin", "HOME": str(production.root)}
+        )
         assert "node/worker-3" in programs.run("kubectl", "get", "nodes", "-o", "name", env=environment).stdout
 
     def test_destroy_refuses_before_it_touches_anything(self, production: Checkout) -> None:

@@ -10,7 +10,7 @@ printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
 kube() { kubectl --kubeconfig "$work/kubeconfig" --namespace argocd "$@"; }
 say() { echo "$*" >&2; }
 
-row='{.metadata.name} {.status.sync.status} {.status.health.status} {.spec.syncPolicy.automated.prune} {.status.operationState.message}'
+row='{.metadata.name}|{.status.sync.status}|{.status.health.status}|{.spec.syncPolicy.automated}'
 look() {
     kube get applications -l "homelab.dev/layer=$LAYER" -o "jsonpath={range .items[*]}$row{\"\n\"}{end}" >"$work/seen"
 }
@@ -24,8 +24,8 @@ generated() {
     done
 }
 
-# Those that wait for a person's sync have no fourth word.
-unfinished() { awk '($4 == "true" || $4 == "false") && !($2 == "Synced" && $3 == "Healthy")' "$work/seen"; }
+# Those that wait for a person's sync have nothing in the last column.
+unfinished() { awk -F'|' '$4 != "" && !($2 == "Synced" && $3 == "Healthy") {print $1 " (" $2 ", " $3 ")"}' "$work/seen"; }
 
 began=$(date +%s) told=0
 while :; do
@@ -35,7 +35,7 @@ while :; do
             echo "$LAYER: $(grep -c . "$work/seen" || true) applications"
             exit 0
         fi
-        waits_for=$(unfinished | awk '{print $1 " (" $2 ", " $3 ")"}' | head -n 5 | paste -sd, -)
+        waits_for=$(unfinished | head -n 5 | paste -sd, -)
     fi
     waited=$(($(date +%s) - began))
     if [ "$waited" -ge "$SECONDS_LEFT" ]; then
