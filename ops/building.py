@@ -98,7 +98,7 @@ def built_folder(tool: Tool) -> Path:
     if tool.shipped:
         recipe += [f"{tool.shipped.file}@{pinned(FOLDER / tool.shipped.folder, tool.shipped.module)}"]
     recipe += [f"{one.name}={one.folder}" for one in tool.files]
-    recipe += [f"{one.name}={one.packages}={copying.OPTIONS}" for one in tool.generated]
+    recipe += [f"{one.name}={one.packages}={copying.OPTIONS}={copying.KUSTOMIZATION}" for one in tool.generated]
     digest = hashlib.sha256("\n".join(recipe).encode())
     for folder in tool.by_folder:
         for file in sorted([folder / "go.mod", folder / "go.sum", *folder.glob("*.go")]):

@@ -20,6 +20,7 @@ NOTE = "modules.json"
 SLOW = 600.0
 # Descriptions make nine tenths of these CRDs, and nobody reads them in a rehearsal.
 OPTIONS = "crd:maxDescLen=0"
+KUSTOMIZATION = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n"
 
 
 def fill(tool: Tool, into: Path, env: Mapping[str, str], tell: Callable[[str], None]) -> None:
@@ -72,4 +73,8 @@ def _generate(generated: Generated, pins: Path, target: Path, env: Mapping[str, 
     paths = [f"paths={generated.module}/{package}" for package in generated.packages]
     programs.run(
         "go", "tool", "controller-gen", OPTIONS, *paths, f"output:crd:dir={target}", cwd=pins, env=env, timeout=SLOW
+    )
+    names = sorted(file.name for file in target.iterdir())
+    (target / "kustomization.yaml").write_text(
+        "".join([KUSTOMIZATION, *(f"  - {name}\n" for name in names)]), encoding="utf-8"
     )
