@@ -126,7 +126,7 @@ class StandInBases:
             rule = f"is not the one that is rehearsed: {known.repository} is {version} here"
             fix = f"name {version}, or {FETCHED}"
             raise TreeRefused([Problem(url, 0, "ref", wanted.ref, rule, fix, "base-version")])
-        return wanted.ref.split(".")[0] == version.split(".")[0]
+        return wanted.ref.split(".")[0] == version.split(".", maxsplit=1)[0]
 
 
 def _version(folder: Path, part: str) -> str:
