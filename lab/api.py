@@ -16,7 +16,8 @@ import json
 import ssl
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,35 @@ Object = dict[str, Any]
 
 POLL = 0.1
 CONNECT, ANSWER = 5, 30
+# As many as the threads of a plugin; a connection beyond the pool would be thrown away after every answer.
+CONNECTIONS = 64
 APPLY = "application/apply-patch+yaml"
 KINDS = "x-kubernetes-group-version-kind"
 MERGE = "application/merge-patch+json"
+METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API server said to a request, yes or no."""
+
+    code: int
+    body: Object
+
+    @property
+    def ok(self) -> bool:
+        """Whether it said yes."""
+        return self.code < HTTPStatus.BAD_REQUEST
+
+    @property
+    def reason(self) -> str:
+        """Why not, in one word of Kubernetes, such as AlreadyExists or Conflict."""
+        return str(self.body.get("reason", ""))
+
+    @property
+    def message(self) -> str:
+        """Why not, in its own words."""
+        return str(self.body.get("message", self.code))
 
 
 class Api:
@@ -76,10 +103,37 @@ class Api:
         schemas = published.get("components", {}).get("schemas", {}).values()
         return any(one["kind"] == kind for schema in schemas for one in schema.get(KINDS, []))
 
+    def namespaced(self, api_version: str, kind: str) -> bool | None:
+        """Whether objects of a kind lie in namespaces; nothing where the server does not know the kind."""
+        try:
+            return self._resource(_root(api_version), api_version, kind)[1]
+        except ApiFailed as error:
+            if error.code == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        content: str = "application/json",
+        body: Any = None,
+    ) -> Answer:
+        """Ask for anything, where a refusal is the caller's to judge; `path` gives where objects are."""
+        sent = "" if body is None else json.dumps(body)
+        answer = self._reach(method, path, query=query, content=content, body=sent)
+        try:
+            said = answer.json()
+        except ValueError:
+            said = {"message": answer.text[:300]}
+        return Answer(answer.status_code, said if isinstance(said, dict) else {"message": str(said)})
+
     def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
         """Give an object, or nothing where there is none."""
         try:
-            found: Object = self._call("GET", self._path(api_version, kind, namespace, name)).json()
+            found: Object = self._call("GET", self.path(api_version, kind, namespace, name)).json()
         except ApiFailed as error:
             if error.code == HTTPStatus.NOT_FOUND:
                 return None
@@ -89,8 +143,19 @@ class Api:
     def list(self, api_version: str, kind: str, namespace: str = "", labels: str = "") -> list[Object]:
         """Give all objects of a kind, in one namespace or in all, by a label selector if there is one."""
         query = {"labelSelector": labels} if labels else {}
-        found = self._call("GET", self._path(api_version, kind, namespace), query=query).json()
+        found = self._call("GET", self.path(api_version, kind, namespace), query=query).json()
         return [{"apiVersion": api_version, "kind": kind, **item} for item in found["items"]]
+
+    def metadata(self, api_version: str, kind: str, namespace: str = "") -> Sequence[Object]:
+        """Give the metadata of all objects of a kind: for who looks often at things that are large."""
+        try:
+            path = f"{self.server}{self.path(api_version, kind, namespace)}"
+            answer = self._session.get(path, headers={"Accept": METADATA}, timeout=(CONNECT, ANSWER))
+        except requests.RequestException as error:
+            raise ApiFailed(f"{self.server} does not answer: {error}", code=0) from error
+        if not answer.ok:
+            raise ApiFailed(_said(answer), code=answer.status_code)
+        return [item["metadata"] for item in answer.json()["items"]]
 
     def apply(self, thing: Mapping[str, Any], *, field_manager: str, force: bool = False) -> Object:
         """Apply an object on the server's side, in the name of a field manager."""
@@ -104,7 +169,7 @@ class Api:
     def delete(self, api_version: str, kind: str, name: str, namespace: str = "") -> bool:
         """Delete an object and, as kubectl does, in the background what it owns; say whether there was one."""
         try:
-            path = self._path(api_version, kind, namespace, name)
+            path = self.path(api_version, kind, namespace, name)
             self._call("DELETE", path, query={"propagationPolicy": "Background"})
         except ApiFailed as error:
             if error.code == HTTPStatus.NOT_FOUND:
@@ -114,13 +179,13 @@ class Api:
 
     def delete_all(self, api_version: str, kind: str, namespace: str) -> None:
         """Delete all objects of a kind in a namespace."""
-        self._call("DELETE", self._path(api_version, kind, namespace))
+        self._call("DELETE", self.path(api_version, kind, namespace))
 
     def patch_status(
         self, api_version: str, kind: str, name: str, status: Mapping[str, Any], namespace: str = ""
     ) -> Object:
         """Change parts of an object's status; lists are replaced whole."""
-        path = f"{self._path(api_version, kind, namespace, name)}/status"
+        path = f"{self.path(api_version, kind, namespace, name)}/status"
         return self._send("PATCH", path, {"status": status}, content=MERGE)
 
     def wait(
@@ -147,9 +212,10 @@ class Api:
     def _path_of(self, thing: Mapping[str, Any], *, named: bool = True) -> str:
         metadata = thing["metadata"]
         name = metadata["name"] if named else ""
-        return self._path(thing["apiVersion"], thing["kind"], metadata.get("namespace", ""), name)
+        return self.path(thing["apiVersion"], thing["kind"], metadata.get("namespace", ""), name)
 
-    def _path(self, api_version: str, kind: str, namespace: str = "", name: str = "") -> str:
+    def path(self, api_version: str, kind: str, namespace: str = "", name: str = "") -> str:
+        """Give where an object, or all of a kind, are found."""
         root = _root(api_version)
         plural, namespaced = self._resource(root, api_version, kind)
         folder = f"/namespaces/{namespace}" if namespaced and namespace else ""
@@ -183,8 +249,16 @@ class Api:
     def _call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, content: str = "", body: str = ""
     ) -> requests.Response:
+        answer = self._reach(method, path, query=query, content=content, body=body)
+        if not answer.ok:
+            raise ApiFailed(f"{method} {path}: {_said(answer)}", code=answer.status_code)
+        return answer
+
+    def _reach(
+        self, method: str, path: str, *, query: Mapping[str, str] | None, content: str, body: str
+    ) -> requests.Response:
         try:
-            answer = self._session.request(
+            return self._session.request(
                 method,
                 f"{self.server}{path}",
                 params=query,
@@ -193,16 +267,20 @@ class Api:
                 timeout=(CONNECT, ANSWER),
             )
         except requests.RequestException as error:
-            raise ApiFailed(f"{method} {path}: {self.server} does not answer: {error}", code=0) from error
-        if not answer.ok:
-            raise ApiFailed(f"{method} {path}: {_said(answer)}", code=answer.status_code)
-        return answer
+            raise ApiFailed(f"{method} {path}: {self.server} does not answer: {_innermost(error)}", code=0) from error
 
 
 def condition(thing: Mapping[str, Any] | None, kind: str) -> bool:
     """Whether an object is there and a condition of it, such as Ready or Available, is true."""
     conditions = (thing or {}).get("status", {}).get("conditions") or []
     return any(one["type"] == kind and one["status"] == "True" for one in conditions)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Give what went wrong first; the library tells it with all of its own layers."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 def _root(api_version: str) -> str:
@@ -215,7 +293,7 @@ class _Identified(HTTPAdapter):
     def __init__(self, context: ssl.SSLContext) -> None:
         """Keep the identity before the pools are made."""
         self._context = context
-        super().__init__()
+        super().__init__(pool_maxsize=CONNECTIONS)
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         """Let every pool use it."""

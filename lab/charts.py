@@ -28,9 +28,9 @@ UNKNOWN = "_unknown"
 ALWAYS = ("global", "fullnameOverride", "nameOverride", "namespaceOverride", "commonLabels")
 DESCRIBED = ("workloads", "webhooks", "crds", "extra", "objects")
 SHORT = {
-    "$fullname": '{{ include "standin.fullname" . }}',
-    "$namespace": '{{ include "standin.namespace" . }}',
-    "$release": "{{ .Release.Name }}",
+    "$fullname": '{{ include "standin.fullname" $ }}',
+    "$namespace": '{{ include "standin.namespace" $ }}',
+    "$release": "{{ $.Release.Name }}",
 }
 KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
@@ -57,6 +57,7 @@ class StandInCharts:
     crds: Crds
     real: ChartSource | None = field(default_factory=CachedCharts)
     given: dict[Chart, Placed] = field(default_factory=dict, compare=False)
+    made: dict[Chart, Path] = field(default_factory=dict, compare=False)
 
     def chart(self, chart: Chart) -> Path | None:
         """Give the real chart's folder, else one that is made here; there is always one."""
@@ -72,6 +73,8 @@ class StandInCharts:
 
     def _made(self, chart: Chart) -> Path:
         """Make a stand-in unless the same one is there, whole or not at all."""
+        if chart in self.made:
+            return self.made[chart]
         files = self._files(chart)
         digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:DIGITS]
         made = self.home / f"{chart.folder}-{digest}"
@@ -87,7 +90,7 @@ class StandInCharts:
                 if not made.exists():
                     (Path(temporary) / "chart").rename(made)
                 self._forget_others(chart, made)
-        return made / chart.name
+        return self.made.setdefault(chart, made / chart.name)
 
     def _forget_others(self, chart: Chart, made: Path) -> None:
         for other in self.home.glob(f"{chart.folder}-*"):

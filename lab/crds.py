@@ -8,6 +8,7 @@ found nowhere before the real cluster: `Crds.origin` says which they are. `lab.c
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ from errors import Bug
 STANDINS = Path(__file__).resolve().parent / "standins"
 TABLE = STANDINS / "_crds.yaml"
 NOTE = "modules.json"
+IS_CRD = re.compile(r"""^[\s"]*kind"?: "?CustomResourceDefinition"?,?$""", re.MULTILINE)
 # Their operators write these into the API when they start; no manifest of theirs holds them.
 SELF_REGISTERED = {"cilium": "cilium"}
 
@@ -117,7 +119,7 @@ def _part(name: str) -> str:
 
 
 def _is_crd(file: Path) -> bool:
-    return "\nkind: CustomResourceDefinition\n" in f"\n{file.read_text(encoding='utf-8')}"
+    return bool(IS_CRD.search(file.read_text(encoding="utf-8")))
 
 
 def _dumped(document: dict[str, Any]) -> str:

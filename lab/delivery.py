@@ -13,6 +13,7 @@ import base64
 import gzip
 import hashlib
 import os
+import re
 import ssl
 import sys
 from http import HTTPStatus
@@ -58,6 +59,12 @@ def publish(lab: Lab, repository: str, revision: str, path: str) -> str:
     commit = _git(bare, "commit-tree", tree, "-m", "The tree as it is rehearsed", *(("-p", head) if head else ()))
     _git(bare, "update-ref", f"refs/heads/{revision}", commit)
     return commit
+
+
+def served_as(repository: str) -> str:
+    """Give the URL under which the lab serves a repository: over https, whatever it is in the settings."""
+    found = re.fullmatch(r"(?:ssh://)?[^@/]+@([^:/]+)(?::\d+/|[:/])(.+)", repository)
+    return f"https://{found[1]}/{found[2]}" if found else repository
 
 
 def head_of(lab: Lab, repository: str, revision: str) -> str:

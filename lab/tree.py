@@ -23,6 +23,7 @@ import programs
 from config.load import read_stack
 from config.model import Secrets, Settings
 from config.source import parse
+from lab.delivery import served_as
 from lab.places import Lab, keep
 
 RACK_ENDPOINT = "https://rack.lab.invalid:8006"
@@ -87,17 +88,11 @@ def _without_hardware(text: str, settings: Settings) -> tuple[str, list[Replaced
         text = text.replace(endpoint, RACK_ENDPOINT)
         replaced.append(Replaced("proxmox.endpoint", endpoint, RACK_ENDPOINT))
     repository = settings.delivery.repository
-    https = over_https(repository)
+    https = served_as(repository)
     if https != repository:
         text = text.replace(repository, https)
         replaced.append(Replaced("delivery.repository", repository, https))
     return text, replaced
-
-
-def over_https(repository: str) -> str:
-    """Write an ssh repository as the https one that the lab serves."""
-    found = re.fullmatch(r"(?:ssh://)?[^@/]+@([^:/]+)(?::\d+/|[:/])(.+)", repository)
-    return f"https://{found[1]}/{found[2]}" if found else repository
 
 
 def _without_secrets(text: str) -> str:

@@ -97,7 +97,7 @@ def built_folder(tool: Tool) -> Path:
     recipe += [f"{program.name}={program.package}={program.links}" for program in tool.programs]
     if tool.shipped:
         recipe += [f"{tool.shipped.file}@{pinned(FOLDER / tool.shipped.folder, tool.shipped.module)}"]
-    recipe += [f"{one.name}={one.folder}" for one in tool.files]
+    recipe += [f"{one.name}={one.folder}={'whole' if one.whole else 'short'}" for one in tool.files]
     recipe += [f"{one.name}={one.packages}={copying.OPTIONS}={copying.KUSTOMIZATION}" for one in tool.generated]
     digest = hashlib.sha256("\n".join(recipe).encode())
     for folder in tool.by_folder:

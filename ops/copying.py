@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import programs
+from manifests import objects, reading
 from ops.pinned import FOLDER, Generated, Tool
 
 NOTE = "modules.json"
@@ -32,7 +33,7 @@ def fill(tool: Tool, into: Path, env: Mapping[str, str], tell: Callable[[str], N
     for files in tool.files:
         module = modules[files.module]
         tell(f"copying {files.name}")
-        _copy(Path(module["Dir"]) / files.folder, into / files.name)
+        _copy(Path(module["Dir"]) / files.folder, into / files.name, whole=files.whole)
         noted[files.name] = {"module": files.module, "version": module["Version"], "made": "copied"}
     for generated in tool.generated:
         tell(f"generating {generated.name}")
@@ -59,14 +60,39 @@ def _documents(text: str) -> Iterator[dict[str, Any]]:
         yield document
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, *, whole: bool) -> None:
     """Copy the manifests of a folder and no code; what lies in a module may not be written, the copy may."""
     for file in sorted(source.rglob("*.yaml")):
         copied = target / file.relative_to(source)
         copied.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copied)
+        if not whole:
+            _shorten(copied)
     if not target.exists():
         raise FileNotFoundError(f"{source} holds no manifests")
+
+
+def _shorten(file: Path) -> None:
+    """Leave the descriptions out of CRDs, and write JSON, which no reader of YAML takes for something else."""
+    documents = reading.documents(file.read_text(encoding="utf-8"))
+    if not any(isinstance(one, dict) and one.get("kind") == objects.CRD for one in documents):
+        return
+    for document in documents:
+        for version in (document or {}).get("spec", {}).get("versions", ()):
+            _without_descriptions(version.get("schema", {}).get("openAPIV3Schema", {}))
+    texts = [json.dumps(document, indent=1, ensure_ascii=False) for document in documents if document]
+    file.write_text("\n---\n".join(texts) + "\n", encoding="utf-8")
+
+
+def _without_descriptions(schema: dict[str, Any]) -> None:
+    """Drop the descriptions of a schema and of all below, and no property that has this name."""
+    schema.pop("description", None)
+    below = [schema.get(key) for key in ("items", "additionalProperties", "not")]
+    below += [one for key in ("allOf", "anyOf", "oneOf") for one in schema.get(key) or ()]
+    below += (schema.get("properties") or {}).values()
+    for inner in below:
+        if isinstance(inner, dict):
+            _without_descriptions(inner)
 
 
 def _generate(generated: Generated, pins: Path, target: Path, env: Mapping[str, str]) -> None:

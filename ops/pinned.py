@@ -89,11 +89,15 @@ class Shipped:
 
 @dataclass(frozen=True)
 class Files:
-    """The manifests in one folder of a module, which are copied and not compiled, and the name of the copy."""
+    """The manifests in one folder of a module, which are copied and not compiled, and the name of the copy.
+
+    CRDs lose their descriptions, which are nine tenths of them, unless they are to be whole.
+    """
 
     name: str
     module: str
     folder: str
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -358,7 +362,7 @@ TOOLS = (
         (),
         seconds=3,
         accept=Accept.NOTHING,
-        files=(Files("argo-cd", ARGOCD, "manifests"),),
+        files=(Files("argo-cd", ARGOCD, "manifests", whole=True),),
         pins="argocd",
     ),
 )

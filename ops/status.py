@@ -1,35 +1,178 @@
-"""Say how a rehearsal stands: its processes and its nodes."""
+"""Say whether everything is synced: one table of all Applications, and whatever else a person has to know."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from config.load import read_stack, stack_files
+from config.model import Settings
+from config.tree import CategoryFolder, read_tree
 from errors import Declined
-from lab import processes
-from lab.places import Lab
+from lab import processes, proxy
+from ops.applications import (
+    Application,
+    age,
+    applications,
+    edits,
+    expected_applications,
+    missing,
+    waiting_for_up,
+)
+from ops.cluster import Cluster
 from ops.drive import stack_arguments
-from ops.show import elapsed, table
+from ops.show import coloured, count, elapsed, table
+
+PAUSE = 2.0
+PATIENCE = 1800.0
+
+
+@dataclass
+class Report:
+    """Everything that `status` says."""
+
+    expected: str
+    applications: list[Application]
+    edits: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    waiting_for_up: list[str] = field(default_factory=list)
+
+    @property
+    def counted(self) -> list[Application]:
+        """Those that have to be good: a retired one waits for a person, not for Argo CD."""
+        return [one for one in self.applications if not one.retired]
+
+    @property
+    def unfinished(self) -> list[Application]:
+        """Those that are not where they have to be."""
+        return [one for one in self.counted if not one.is_good(self.expected)]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether everything is synced."""
+        return bool(self.counted) and not self.unfinished and not self.missing
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Take which rehearsal."""
+    """Take which cluster, and how long to look."""
     stack_arguments(parser)
+    parser.add_argument("--wait", action="store_true", help="until all is Synced and Healthy")
+    parser.add_argument("--watch", action="store_true", help="until interrupted")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print processes and nodes; 0 when every node is Ready."""
-    lab = Lab.of(Path.cwd(), options.stack)
-    if not lab.root.exists():
-        raise Declined(f"{options.stack}: there is no rehearsal; ./homelab rehearse --stack {options.stack}")
-    alive = processes.alive(lab)
-    print(
-        json.dumps([vars(one) for one in alive])
-        if options.json
-        else table(
-            ("process", "pid", "memory", "up"),
-            [(one.name, str(one.pid), f"{one.resident >> 20} MiB", elapsed(one.uptime)) for one in alive],
-        )
+    """Look, print, and give 0 only when all is Synced and Healthy at the expected revision."""
+    root = Path.cwd()
+    files = stack_files(root)
+    if options.stack not in files:
+        raise Declined(f"there is no stack {options.stack!r}; the stacks are {', '.join(files)}")
+    settings = read_stack(files[options.stack]).require()
+    cluster = Cluster.of(root, options.stack)
+    if options.watch:
+        watch(cluster, settings, root)
+    report = wait(cluster, settings, root) if options.wait else look(cluster, settings, root)
+    if options.json:
+        print(json.dumps({"good": report.is_good, **asdict(report)}, indent=2))
+    else:
+        print(written(report))
+        _tell_machines(cluster)
+    return 0 if report.is_good else 1
+
+
+def look(cluster: Cluster, settings: Settings, root: Path) -> Report:
+    """Look once."""
+    categories = chosen(settings, root)
+    found = cluster.argocd()
+    rows = applications(found["Application"], expected_applications(categories))
+    drifted = [thing for row in rows for thing in row.drifted]
+    return Report(
+        expected=cluster.head(settings),
+        applications=rows,
+        edits=[said for thing in cluster.things(drifted) for said in _edits(thing)],
+        missing=missing(categories, found["ApplicationSet"], found["AppProject"]),
+        waiting_for_up=waiting_for_up(categories, found["ApplicationSet"]),
     )
-    return 0
+
+
+def chosen(settings: Settings, root: Path) -> Sequence[CategoryFolder]:
+    """Give the categories that a stack runs."""
+    return read_tree(root).chosen(settings.delivery.categories)
+
+
+def wait(cluster: Cluster, settings: Settings, root: Path, patience: float = PATIENCE) -> Report:
+    """Look until all is good or patience ends, and say now and then what is waited for."""
+    began = told = time.monotonic()
+    while True:
+        report = look(cluster, settings, root)
+        if report.is_good or time.monotonic() - began > patience:
+            return report
+        stuck = [one for one in report.unfinished if one.manual and one.sync == "OutOfSync" and not one.running]
+        if stuck and len(stuck) == len(report.unfinished):
+            return report
+        if time.monotonic() - told > 5 * PAUSE:
+            told = time.monotonic()
+            waits = ", ".join(f"{one.name} ({one.state(report.expected)})" for one in report.unfinished[:4])
+            print(f"[{elapsed(told - began)}] {len(report.unfinished)} to go: {waits}", file=sys.stderr, flush=True)
+        time.sleep(PAUSE / 2)
+
+
+def watch(cluster: Cluster, settings: Settings, root: Path) -> None:
+    """Look until interrupted."""
+    while True:
+        text = written(look(cluster, settings, root))
+        print(f"\033[2J\033[H{text}" if sys.stdout.isatty() else text, flush=True)
+        time.sleep(PAUSE)
+
+
+def written(report: Report) -> str:
+    """Write the table, what else there is to know, and one line that sums it up."""
+    lines: list[str] = []
+    for layer in dict.fromkeys(one.layer for one in report.applications):
+        rows = [_row(one, report.expected) for one in report.applications if one.layer == layer]
+        lines += [
+            coloured(layer or "others", "bold"),
+            table(("application", "sync", "health", "revision", "age", ""), rows),
+            "",
+        ]
+    for title, items in (
+        ("live edits that the next sync undoes", report.edits),
+        ("missing", report.missing),
+        ("category.yaml that waits for up", report.waiting_for_up),
+        ("retired: the folder left Git, the objects stay", [one.name for one in report.applications if one.retired]),
+    ):
+        if items:
+            lines += [f"{title}:", *(f"  {item}" for item in items), ""]
+    good = len(report.counted) - len(report.unfinished)
+    at = f" at {report.expected[:8]}" if report.expected else " (Git could not be asked for the expected revision)"
+    said = f"{good} of {count(len(report.counted), 'application')} Synced and Healthy{at}"
+    return "\n".join([*lines, coloured(said, "green" if report.is_good else "red")])
+
+
+def _row(one: Application, expected: str) -> tuple[str, ...]:
+    behind = " (behind)" if one.state(expected) == "behind" else ""
+    kept = " retired" if one.retired else " manual" if one.manual else ""
+    return (one.name, one.sync + kept, one.health, one.revision[:8] + behind, age(one.synced_at), one.error[:100])
+
+
+def _edits(thing: dict[str, object]) -> list[str]:
+    metadata = thing["metadata"]
+    assert isinstance(metadata, dict)
+    owner = f"{thing['kind']} {metadata.get('namespace', '')}/{metadata['name']}"
+    return [f"{owner}: {path} (by {who}, {age(when)} ago)" for path, who, when in edits(thing)]
+
+
+def _tell_machines(cluster: Cluster) -> None:
+    """Say how the rehearsal itself stands."""
+    if cluster.lab is None:
+        return
+    alive = processes.alive(cluster.lab)
+    memory = sum(one.resident for one in alive) >> 20
+    refused = proxy.refused(cluster.lab)
+    print(f"rehearsal: {count(len(alive), 'process', 'processes')}, {memory} MiB, hosts and pods simulated")
+    if refused:
+        print(f"refused on the way out: {', '.join(refused)}")

@@ -26,6 +26,7 @@ VERBS = (
     Verb("preview", "change", "say what up would do, machine configurations included"),
     Verb("rehearse", "run", "the whole stack on this machine, hardware simulated"),
     Verb("status", "run", "how it stands"),
+    Verb("sync", "run", "sync by hand where the policy is manual"),
     Verb("up", "run", "bring a stack to what is written"),
     Verb("destroy", "run", "take a stack away, unless something is protected"),
     Verb("down", "run", "end a rehearsal: its processes and its files"),

@@ -175,20 +175,20 @@ class StandIn(sdk.Provider):
 
     async def check_config(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
         """Refuse settings that the provider does not have."""
-        given = self._settings(request.new_inputs)
-        failures = self._failures(request.urn, self.schema.problems(self.schema.configuration, given))
+        given = self.settings_of(request.new_inputs)
+        failures = self.failures(request.urn, self.schema.problems(self.schema.configuration, given))
         for failure in failures:
             failure.reason = f"could not validate provider configuration: {failure.reason}"
         return sdk.CheckResponse(self.schema.marked(self.schema.configuration, request.new_inputs), failures)
 
     async def diff_config(self, request: sdk.DiffRequest) -> sdk.DiffResponse:
         """Say which settings changed, and whether everything made with them has to be made anew."""
-        found = changes(self._settings(request.old_state), self._settings(request.new_inputs))
-        return _difference(found, lambda path: top(path) in self.config_replace_on)
+        found = changes(self.settings_of(request.old_state), self.settings_of(request.new_inputs))
+        return difference(found, lambda path: top(path) in self.config_replace_on)
 
     async def configure(self, request: sdk.ConfigureRequest) -> sdk.ConfigureResponse:
         """Take the settings."""
-        self.settings = self._settings(request.args)
+        self.settings = self.settings_of(request.args)
         await asyncio.to_thread(self.configured)
         return sdk.ConfigureResponse(accept_secrets=True, supports_preview=True)
 
@@ -198,7 +198,7 @@ class StandIn(sdk.Provider):
         members, _ = self.members(request.type)
         inputs = plain_map(request.new_inputs)
         problems = list(self.schema.problems(members, inputs)) or list(kind.refusals(inputs))
-        return sdk.CheckResponse(self.schema.marked(members, request.new_inputs), self._failures(request.urn, problems))
+        return sdk.CheckResponse(self.schema.marked(members, request.new_inputs), self.failures(request.urn, problems))
 
     async def diff(self, request: sdk.DiffRequest) -> sdk.DiffResponse:
         """Compare what is written now with what was written when the resource was made."""
@@ -212,7 +212,7 @@ class StandIn(sdk.Provider):
             always = type(kind).update is Kind.update or path in outlived
             return always or kind.replaces(path) or self.schema.replaces(members, top(path))
 
-        return _difference(found, replaces, delete_first=kind.delete_before_replace)
+        return difference(found, replaces, delete_first=kind.delete_before_replace)
 
     async def create(self, request: sdk.CreateRequest) -> sdk.CreateResponse:
         """Make a resource, or foresee one."""
@@ -269,11 +269,11 @@ class StandIn(sdk.Provider):
         arguments = plain_map(request.args)
         problems = list(self.schema.problems(self.schema.arguments(request.tok), arguments))
         if problems:
-            return sdk.InvokeResponse(None, self._failures(request.tok, problems))
+            return sdk.InvokeResponse(None, self.failures(request.tok, problems))
         results = await asyncio.to_thread(self.functions[request.tok], self, arguments)
         return sdk.InvokeResponse(self.schema.wrapped(self.schema.results(request.tok), results))
 
-    def _settings(self, given: Properties) -> Plain:
+    def settings_of(self, given: Properties) -> Plain:
         """Make a provider's configuration plain; the SDK sends all but text as JSON."""
         settings = {name: value for name, value in plain_map(given).items() if name not in ENGINE_KEYS}
         for name, value in settings.items():
@@ -282,7 +282,8 @@ class StandIn(sdk.Provider):
                 settings[name] = _from_json(value)
         return settings
 
-    def _failures(self, owner: str, problems: Iterable[Problem]) -> list[sdk.CheckFailure]:
+    def failures(self, owner: str, problems: Iterable[Problem]) -> list[sdk.CheckFailure]:
+        """Say what is wrong in the words of the official providers, and where."""
         name = owner.rsplit("::", 1)[-1]
         return [
             # Without a property's name: the engine would print the value, which may be a secret.
@@ -307,9 +308,10 @@ class StandIn(sdk.Provider):
         return made
 
 
-def _difference(
+def difference(
     found: Iterable[tuple[str, Change]], replaces: Callable[[str], bool], *, delete_first: bool = False
 ) -> sdk.DiffResponse:
+    """Tell the engine what changed, and what of it makes the resource anew."""
     detailed, names, anew = {}, [], []
     for path, change in found:
         again = replaces(path)

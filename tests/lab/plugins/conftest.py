@@ -1,15 +1,20 @@
-"""The engine and its language host, found or built once; a desk for each file."""
+"""The engine and its language host, found or built once; a desk for each file; an API server for all who act on one."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from lab import control_plane, kernel, processes
+from lab.api import Api
+from lab.places import Lab
 from ops import toolchain
 from tests.lab.plugins.desk import Desk
+from tests.lab.plugins.things import definition
+from tests.lab.test_control_plane import generated
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +29,29 @@ def new_desk(engine_path: str, tmp_path_factory: pytest.TempPathFactory) -> Call
         return Desk(folder / "project", {**os.environ, "PATH": engine_path})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("cluster")
+    env = toolchain.ensure((*control_plane.PARTS, "talosctl")).env()
+    lab = Lab(folder / "lab")
+    try:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("PATH", env["PATH"])
+            control_plane.start(lab, generated(folder, "homelab"))
+        Api.of(lab).create(definition("Widget"))
+        yield lab
+    finally:
+        processes.stop_all(lab)
+    assert kernel.marked(lab.root) == {}
+
+
+@pytest.fixture
+def api(cluster: Lab) -> Api:
+    return Api.of(cluster)
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(cluster: Lab) -> str:
+    return cluster.kubeconfig.read_text()

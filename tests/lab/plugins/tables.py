@@ -22,7 +22,8 @@ from pulumi import _types as sdk
 FOLDER = Path(__file__).parents[3] / "lab" / "plugins" / "schemas"
 NAMES = {str: "string", bool: "boolean", int: "integer", float: "number"}
 WIDTH = 110
-RESOURCES = {
+RESOURCES: dict[str, tuple[str, ...]] = {
+    "kubernetes": (),
     "tls": ("PrivateKey", "SelfSignedCert", "CertRequest", "LocallySignedCert"),
     "random": ("RandomPassword", "RandomString", "RandomUuid", "RandomBytes", "RandomId"),
 }

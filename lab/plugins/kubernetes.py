@@ -1,0 +1,378 @@
+"""Stand-in for the plugin of pulumi-kubernetes: it acts on a real API server, the rehearsed one.
+
+Any `kubernetes:<group>/<version>:<Kind>` is taken, custom resources and Patch kinds too. As the official plugin since
+4.29 it creates so that what exists is refused (unless `upsertExistingObjects`), applies changes on the server's side
+with a field manager per resource, foresees both with the server's dry run, replaces by the official table of immutable
+fields, waits for what it makes and deletes, and keeps the same state. Refused by name are Helm, YAML and kustomize
+resources (the program renders for itself and seeds by a command), client-side apply and rendering to a directory. It
+talks to servers on loopback only, and never looks for a kubeconfig of the user's.
+
+What flows in are the engine's requests. `lab.plugins.kubernetes_objects` knows what objects mean,
+`lab.plugins.kubernetes_cluster` what a server is asked, `lab.plugins.kubernetes_waits` when something is ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import yaml
+from pulumi.provider.experimental import provider as sdk
+
+from errors import ApiFailed, HomelabError, TookTooLong
+from lab.plugins import kubernetes_objects as objects
+from lab.plugins import kubernetes_waits as waits
+from lab.plugins.base import StandIn, difference, old_inputs, own, unfinished
+from lab.plugins.kubernetes_cluster import Cluster, connect
+from lab.plugins.kubernetes_objects import Object
+from lab.plugins.properties import UNKNOWN, Plain, Properties, Unknown, changes, plain_map, top
+from lab.plugins.schema import Problem
+from lab.plugins.server import serve
+
+NOT_OBJECTS = ("helm.sh", "kustomize", "yaml")
+PLACE = ("kubeconfig", "context", "cluster")
+SKIPPED = "Cluster is unreachable but skipUpdateUnreachable flag is set to true, skipping..."
+FORGOTTEN = (
+    "configured Kubernetes cluster is unreachable and the `deleteUnreachable` option is enabled. "
+    "Deleting the unreachable resource from Pulumi state"
+)
+STALE = (
+    "configured Kubernetes cluster is unreachable and the `skipUnreachable` option is enabled. "
+    "Returned data could not reflect the actual cluster configuration."
+)
+NO_LIST = (
+    "list resources exist for compatibility with YAML manifests and Helm charts, and cannot be created directly. Use "
+    "the underlying resource type instead"
+)
+HOW_TO_FORGET = (
+    "If the cluster was deleted, you can remove this resource from Pulumi state by rerunning the operation with the "
+    'PULUMI_K8S_DELETE_UNREACHABLE environment variable set to "true"'
+)
+
+
+class Kubernetes(StandIn):
+    """The plugin."""
+
+    package, distribution = "kubernetes", "pulumi_kubernetes"
+    cluster: Cluster | None = None
+    unreachable = "no kubeconfig was given, and this stand-in looks for none"
+
+    async def check_config(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
+        """Refuse what the provider does not have, and what this stand-in does not do."""
+        answer = await super().check_config(request)
+        given = self.settings_of(request.new_inputs)
+        answer.failures = [*(answer.failures or []), *self.failures(request.urn, _undone(given))]
+        return answer
+
+    async def diff_config(self, request: sdk.DiffRequest) -> sdk.DiffResponse:
+        """Let the cluster's identifier alone decide what is made anew, and without one the address of the cluster."""
+        before, after = self.settings_of(request.old_state), self.settings_of(request.new_inputs)
+        anew = _anew(before, after)
+        return difference(changes(before, after), lambda path: top(path) in anew)
+
+    def configured(self) -> None:
+        """Find out whether the cluster can be reached."""
+        self.cluster, kubeconfig = None, self.settings.get("kubeconfig", "")
+        if not kubeconfig:
+            return
+        try:
+            api, namespace = connect(kubeconfig, self.settings.get("context", ""), self.settings.get("cluster", ""))
+            api.ask("/version")
+        except ApiFailed as error:
+            self.unreachable = f"unable to load schema information from the API server: {error}"
+            return
+        except HomelabError as error:
+            self.unreachable = str(error)
+            return
+        self.cluster = Cluster(
+            api,
+            self.settings.get("namespace") or namespace,
+            upsert=self.flag("upsertExistingObjects", "UPSERT_EXISTING_OBJECTS"),
+            force=self.flag("enablePatchForce", "ENABLE_PATCH_FORCE"),
+            cancelled=self.cancelled,
+        )
+
+    def flag(self, name: str, variable: str) -> bool:
+        """Give a setting, or what the environment says in its place: a destroy runs no program that could."""
+        said: Any = self.settings.get(name, os.environ.get(f"PULUMI_K8S_{variable}") == "true")
+        return said is True
+
+    async def check(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
+        """Name the object, put it into a namespace, and refuse what can be refused without a server."""
+        if self.cluster is None and self.flag("skipUpdateUnreachable", "SKIP_UPDATE_UNREACHABLE"):
+            self.say(request.urn, SKIPPED, "warning", False)
+            return sdk.CheckResponse(request.old_inputs)
+        token, before = own(request.type), plain_map(request.old_inputs)
+        problems = list(_not_an_object(token))
+        if problems:
+            return sdk.CheckResponse(request.new_inputs, problems)
+        thing = objects.normalized(plain_map(request.new_inputs), token)
+        problems = list(_refused(thing, patch=is_patch(token, thing)))
+        thing = objects.with_name(thing, before, request.name, request.random_seed)
+        thing = await asyncio.to_thread(self._placed, thing)
+        return sdk.CheckResponse(objects.marked(thing, request.new_inputs), problems)
+
+    def _placed(self, thing: Plain) -> Plain:
+        known = thing["metadata"]
+        if isinstance(known, Unknown) or known.get("namespace") or not self._is_namespaced(thing):
+            return thing
+        return {**thing, "metadata": {**known, "namespace": self.cluster.namespace if self.cluster else "default"}}
+
+    def _is_namespaced(self, thing: Plain) -> bool:
+        """Whether a kind lies in namespaces; one that is not known yet is taken to."""
+        if self.cluster is None:
+            return not (objects.is_built_in(thing) and thing["kind"] in objects.WITHOUT_NAMESPACE)
+        return self.cluster.api.namespaced(thing["apiVersion"], thing["kind"]) is not False
+
+    async def diff(self, request: sdk.DiffRequest) -> sdk.DiffResponse:
+        """Compare what is wanted with what is there, and say what can only be made anew."""
+        live, last = objects.unmarked_state(plain_map(request.old_state))
+        thing = plain_map(request.new_inputs)
+        before = objects.base_of(live, plain_map(old_inputs.get()) or last or live)
+        if not await asyncio.to_thread(self._is_namespaced, thing):
+            before, thing = _without_namespace(before), _without_namespace(thing)
+        found = objects.differences(before, thing, request.ignore_changes)
+        mutable = {"Secret": "enableSecretMutable", "ConfigMap": "enableConfigMapMutable"}.get(thing["kind"], "")
+        variable = {"Secret": "ENABLE_SECRET_MUTABLE", "ConfigMap": "ENABLE_CONFIGMAP_MUTABLE"}.get(thing["kind"], "")
+        places = list(
+            objects.anew(thing, mutable_content=self.flag(mutable, variable), patch=is_patch(own(request.type), thing))
+        )
+        known, had = objects.metadata(thing), objects.metadata(live)
+        keeps_its_name = known.get("name") == had.get("name") and known.get("namespace") == had.get("namespace")
+        return difference(
+            found,
+            lambda path: any(place.match(path) for place in places),
+            delete_first=keeps_its_name and not objects.annotation(thing, objects.AUTONAMED),
+        )
+
+    async def create(self, request: sdk.CreateRequest) -> sdk.CreateResponse:
+        """Make an object and wait until it is ready, or ask the server what it would make of it."""
+        if request.preview and self.cluster is None:
+            return sdk.CreateResponse("", request.properties)
+        cluster, thing = self._reached(), plain_map(request.properties)
+        manager = objects.annotation(thing, "pulumi.com/patchFieldManager") or objects.new_manager()
+        patch = is_patch(own(request.type), thing)
+
+        def make() -> Object | None:
+            say = self._status(request.urn)
+            return cluster.create(thing, manager, request.urn, say, preview=request.preview, patch=patch)
+
+        live = await asyncio.to_thread(make)
+        if live is None:
+            return sdk.CreateResponse("", request.properties)
+        if request.preview:
+            live.pop("status", None)
+            return sdk.CreateResponse("", self._state(live, thing, request.properties, manager))
+        live = await self._ready(request, live, thing)
+        if unfinished.get():
+            began = f'resource "{request.urn}" was successfully created, but the Kubernetes API server reported that '
+            unfinished.set(f"{began}it failed to fully initialize or become live: {unfinished.get()}")
+        return sdk.CreateResponse(objects.id_of(live), self._state(live, thing, request.properties, manager))
+
+    async def update(self, request: sdk.UpdateRequest) -> sdk.UpdateResponse:
+        """Apply a change and wait until it is through, or ask the server what it would make of it."""
+        if request.preview and self.cluster is None:
+            return sdk.UpdateResponse(request.news)
+        cluster, thing = self._reached(), plain_map(request.news)
+        state = plain_map(request.olds)
+        before, _ = objects.unmarked_state(state)
+        name, last_manager = before["metadata"]["name"], str(state.get(objects.FIELD_MANAGER, ""))
+        manager = objects.annotation(thing, "pulumi.com/patchFieldManager") or last_manager or objects.new_manager()
+        patch, first_version = is_patch(own(request.type), thing), str(state.get(objects.FIRST_VERSION, ""))
+
+        def change() -> Object | None:
+            return cluster.update(thing, name, manager, request.ignore_changes, preview=request.preview, patch=patch)
+
+        try:
+            live = await asyncio.to_thread(change)
+        except ApiFailed as error:
+            live = None if request.preview else await asyncio.to_thread(cluster.get, thing, name)
+            if live is None:
+                raise ApiFailed(f'update of resource "{request.urn}" failed: {error}', code=error.code) from None
+            unfinished.set(str(error))
+        if live is None:
+            return sdk.UpdateResponse(request.news)
+        if not request.preview and not unfinished.get():
+            if last_manager not in ("", manager):
+                live = await asyncio.to_thread(cluster.relinquish, live, last_manager)
+            live = await self._ready(request, live, thing)
+        if unfinished.get():
+            said = f'the Kubernetes API server reported that "{objects.id_of(live)}" failed to fully initialize or '
+            unfinished.set(f"{said}become live: {unfinished.get()}")
+        return sdk.UpdateResponse(self._state(live, thing, request.news, manager, first_version))
+
+    async def read(self, request: sdk.ReadRequest) -> sdk.ReadResponse:
+        """Look at an object as it is; one that is gone has no id."""
+        if self.cluster is None:
+            return self._unread(request)
+        namespace, name = objects.split_id(request.resource_id)
+        state = plain_map(request.properties)
+        before, last = objects.unmarked_state(state)
+        inputs = plain_map(request.inputs) or last
+        version, kind = objects.kind_of(own(request.type))
+        known = {**(inputs or before or {"apiVersion": version, "kind": kind}), "metadata": {}}
+        if namespace:
+            known["metadata"] = {"namespace": namespace}
+        known = await asyncio.to_thread(self._placed, known)
+        live = await asyncio.to_thread(self.cluster.get, known, name)
+        if live is None:
+            return sdk.ReadResponse("")
+        shape = objects.base_of(live, inputs) if inputs else objects.imported(live)
+        if inputs and objects.is_built_in(inputs):
+            shape = objects.followed(inputs, before, live)
+        manager, given = str(state.get(objects.FIELD_MANAGER, "")) or objects.new_manager(), request.inputs
+        first_version = str(state.get(objects.FIRST_VERSION, ""))
+        marked = self._state(live, shape, given, manager, first_version)
+        return sdk.ReadResponse(request.resource_id, marked, objects.marked(shape, given))
+
+    def _unread(self, request: sdk.ReadRequest) -> sdk.ReadResponse:
+        """Say what becomes of a resource whose cluster cannot be asked."""
+        self._warn(request.urn)
+        if self.flag("deleteUnreachable", "DELETE_UNREACHABLE"):
+            self.say(request.urn, FORGOTTEN, "info", False)
+            return sdk.ReadResponse("")
+        if self.flag("skipUpdateUnreachable", "SKIP_UPDATE_UNREACHABLE"):
+            self.say(request.urn, STALE, "info", False)
+            return sdk.ReadResponse(request.resource_id, request.properties, request.inputs)
+        raise ApiFailed(f"failed to read resource state due to unreachable cluster. {HOW_TO_FORGET}", code=0)
+
+    async def delete(self, request: sdk.DeleteRequest) -> None:
+        """Delete an object and wait until it is gone; a Patch lets go of its fields only."""
+        live, inputs = objects.unmarked_state(state := plain_map(request.properties))
+        if self.cluster is None:
+            self._warn(request.urn)
+            if not self.flag("deleteUnreachable", "DELETE_UNREACHABLE"):
+                raise ApiFailed(f"configured Kubernetes cluster is unreachable. {HOW_TO_FORGET}", code=0)
+            self.say(request.urn, FORGOTTEN, "info", False)
+            return
+        namespace, name = objects.split_id(request.resource_id)
+        known = {**objects.metadata(inputs), "name": name, **({"namespace": namespace} if namespace else {})}
+        thing = {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": known}
+        if is_patch(own(request.type), live):
+            manager = str(state.get(objects.FIELD_MANAGER, ""))
+            await asyncio.to_thread(self.cluster.relinquish, thing, manager)
+            return
+        seconds = waits.patience(thing, request.timeout)
+        await asyncio.to_thread(self.cluster.delete, thing, self._status(request.urn), seconds)
+
+    async def construct(self, request: sdk.ConstructRequest) -> sdk.ConstructResponse:
+        """Refuse components by name."""
+        raise HomelabError(_only_objects(request.resource_type))
+
+    def _reached(self) -> Cluster:
+        if self.cluster is None:
+            raise ApiFailed(f"configured Kubernetes cluster is unreachable: {self.unreachable}", code=0)
+        return self.cluster
+
+    def _warn(self, urn: str) -> None:
+        self.say(urn, f"configured Kubernetes cluster is unreachable: {self.unreachable}", "warning", False)
+
+    def _status(self, urn: str) -> Callable[[str], None]:
+        """Give what shows a line beside a resource, once each."""
+        said = [""]
+
+        def show(text: str) -> None:
+            if text != said[0]:
+                said[0] = text
+                self.say(urn, text, "info", True)
+
+        return show
+
+    async def _ready(self, request: Any, live: Object, thing: Plain) -> Object:
+        """Wait until an object is ready; if it does not become so, it is there nevertheless."""
+        cluster, name = self._reached(), live["metadata"]["name"]
+
+        def wait() -> Object:
+            return waits.until_ready(
+                live,
+                thing,
+                lambda: cluster.get(live, name),
+                self._status(request.urn),
+                seconds=waits.patience(thing, request.timeout),
+                cancelled=self.cancelled,
+            )
+
+        try:
+            return await asyncio.to_thread(wait)
+        except (TookTooLong, ApiFailed) as error:
+            unfinished.set(str(error))
+            return await asyncio.to_thread(cluster.get, live, name) or live
+
+    def _state(
+        self, live: Object, thing: Plain, given: Properties, manager: str, first_version: str = ""
+    ) -> dict[str, Any]:
+        return objects.recorded(live, thing, given, first_version or live["apiVersion"], manager)
+
+
+def is_patch(token: str, thing: Plain) -> bool:
+    """Whether a type changes fields of an object that somebody else has made."""
+    _, kind = objects.kind_of(token)
+    return kind.endswith("Patch") and thing.get("kind") != kind
+
+
+def _undone(given: Plain) -> Iterator[Problem]:
+    if given.get("enableServerSideApply") is False:
+        yield Problem("enableServerSideApply", "this stand-in of kubernetes applies on the server's side only.")
+    for name in ("renderYamlToDirectory", "alwaysRender"):
+        if given.get(name):
+            yield Problem(name, "this stand-in of kubernetes does not render to a directory.")
+
+
+def _not_an_object(token: str) -> Iterator[sdk.CheckFailure]:
+    version, kind = objects.kind_of(token)
+    if version.partition("/")[0] in NOT_OBJECTS:
+        yield sdk.CheckFailure("", _only_objects(token))
+    elif kind.endswith("List"):
+        yield sdk.CheckFailure("", NO_LIST)
+
+
+def _only_objects(token: str) -> str:
+    return f"this stand-in of kubernetes does not make {token}: only objects of the cluster"
+
+
+def _refused(thing: Plain, *, patch: bool) -> Iterator[sdk.CheckFailure]:
+    known = objects.metadata(thing)
+    if patch and not known.get("name"):
+        yield sdk.CheckFailure("", "patch resources require the `.metadata.name` field to be set")
+    if known.get("generateName"):
+        reason = "the `.metadata.generateName` field is not supported in Server-Side Apply mode"
+        yield sdk.CheckFailure("", reason)
+    for reason in waits.refused(thing):
+        yield sdk.CheckFailure("", f"pulumi.com/waitFor: {reason}")
+
+
+def _without_namespace(thing: Plain) -> Plain:
+    known = {name: value for name, value in objects.metadata(thing).items() if name != "namespace"}
+    return {**thing, "metadata": known or thing.get("metadata")}
+
+
+def _anew(before: Plain, after: Plain) -> set[str]:
+    """Name the settings whose change makes everything in the cluster anew."""
+    identifiers = before.get("clusterIdentifier"), after.get("clusterIdentifier")
+    if identifiers[1] is not None and identifiers[0] == identifiers[1]:
+        return set()
+    anew = {"clusterIdentifier"} if None not in identifiers else set()
+    unknown = next((name for name in PLACE if after.get(name) is UNKNOWN), None)
+    if unknown:
+        return anew | {unknown}
+    places = _place(before), _place(after)
+    moved = None not in places and places[0] != places[1]
+    return anew | ({name for name in PLACE if before.get(name) != after.get(name)} if moved else set())
+
+
+def _place(settings: Plain) -> Any:
+    """Give where a kubeconfig leads to, or nothing if it does not say."""
+    try:
+        config = yaml.safe_load(settings["kubeconfig"])
+        chosen = settings.get("context") or config["current-context"]
+        context = next(item["context"] for item in config["contexts"] if item["name"] == chosen)
+        cluster = settings.get("cluster") or context["cluster"]
+        return next(item["cluster"] for item in config["clusters"] if item["name"] == cluster)
+    except (yaml.YAMLError, KeyError, TypeError, StopIteration):
+        return None
+
+
+if __name__ == "__main__":
+    serve(Kubernetes())

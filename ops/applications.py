@@ -1,0 +1,176 @@
+"""What Argo CD says about a cluster, as plain facts: Applications with what they are expected to be.
+
+Objects of the cluster and the tree of the checkout come in, rows and findings go out; nothing here asks or prints.
+`ops.cluster` fetches the objects, `ops.status` and `ops.sync` show what follows, `ops.drive` waits on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from components.handover.application_sets import digest
+from components.handover.rules import CATEGORY, DIGEST, LAYER, LAYERS
+from config.tree import CategoryFolder
+
+Object = Mapping[str, Any]
+
+OUR_MANAGERS = (
+    "argocd-controller",
+    "kubelet",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kwok",
+    "pulumi-kubernetes",
+)
+GOOD = ("Synced", "Healthy")
+
+
+@dataclass(frozen=True)
+class Application:
+    """One Application as a person wants to see it."""
+
+    name: str
+    category: str
+    layer: str
+    sync: str
+    health: str
+    revision: str
+    synced_at: str
+    error: str
+    manual: bool
+    retired: bool
+    running: bool
+    drifted: tuple[tuple[str, str, str, str], ...]
+    """Objects that differ from Git although Git has not moved: group, kind, namespace, name."""
+
+    def is_good(self, expected: str) -> bool:
+        """Whether it is where it has to be."""
+        at_revision = not expected or self.revision == expected
+        return (self.sync, self.health) == GOOD and at_revision and not self.running
+
+    def state(self, expected: str) -> str:
+        """Say in one word what keeps it."""
+        if self.retired:
+            return "retired"
+        if self.running:
+            return "syncing"
+        if (self.sync, self.health) == GOOD and expected and self.revision != expected:
+            return "behind"
+        return self.health if self.sync == "Synced" else self.sync
+
+
+def applications(found: Sequence[Object], expected_names: set[str]) -> list[Application]:
+    """Read all Applications, in the order of their layers and names."""
+    rows = [_application(one, expected_names) for one in found]
+    return sorted(rows, key=lambda row: (LAYERS.index(row.layer) if row.layer in LAYERS else len(LAYERS), row.name))
+
+
+def _application(found: Object, expected_names: set[str]) -> Application:
+    metadata, spec, status = found["metadata"], found["spec"], found.get("status") or {}
+    operation = status.get("operationState") or {}
+    labels = metadata.get("labels") or {}
+    sync = status.get("sync") or {}
+    last = (operation.get("syncResult") or {}).get("revision", "")
+    moved = bool(last) and last != sync.get("revision", "")
+    drifted = [
+        (one.get("group", ""), one["kind"], one.get("namespace", ""), one["name"])
+        for one in status.get("resources") or ()
+        if one.get("status") == "OutOfSync" and not one.get("requiresPruning") and not moved
+    ]
+    return Application(
+        name=metadata["name"],
+        category=labels.get(CATEGORY, ""),
+        layer=labels.get(LAYER, ""),
+        sync=sync.get("status", "Unknown"),
+        health=(status.get("health") or {}).get("status", "Unknown"),
+        revision=sync.get("revision", ""),
+        synced_at=operation.get("finishedAt", ""),
+        error=_first_error(status, operation),
+        manual="automated" not in (spec.get("syncPolicy") or {}),
+        retired=bool(labels.get(CATEGORY)) and metadata["name"] not in expected_names,
+        running=operation.get("phase") in ("Running", "Terminating") or "operation" in found,
+        drifted=tuple(drifted) if sync.get("status") == "OutOfSync" else (),
+    )
+
+
+def _first_error(status: Object, operation: Object) -> str:
+    """Find what a person has to read first."""
+    conditions = [one["message"] for one in status.get("conditions") or () if one["type"].endswith("Error")]
+    failing = operation.get("phase") in ("Error", "Failed") or (
+        operation.get("phase") == "Running" and operation.get("retryCount", 0)
+    )
+    said = [*conditions, *([operation.get("message", "")] if failing else [])]
+    said += [
+        f"{one['kind']}/{one['name']}: {one['health'].get('message', one['health']['status'])}"
+        for one in status.get("resources") or ()
+        if (one.get("health") or {}).get("status") in ("Degraded", "Missing")
+    ]
+    return next((" ".join(text.split()) for text in said if text), "")
+
+
+def edits(thing: Object) -> Iterator[tuple[str, str, str]]:
+    """Say which fields of an object somebody else than Argo CD has set: path, who, when."""
+    for entry in thing["metadata"].get("managedFields") or ():
+        manager = entry.get("manager", "")
+        if manager.startswith(OUR_MANAGERS) or entry.get("subresource") == "status":
+            continue
+        for path in _paths(entry.get("fieldsV1") or {}):
+            if not path.startswith(("metadata.", "status.")):
+                yield path, manager, entry.get("time", "")
+
+
+def _paths(fields: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Write managed fields as people do: spec.containers[app].image."""
+    inner = {key: value for key, value in fields.items() if key != "."}
+    if not inner:
+        yield above.removeprefix(".")
+    for key, value in inner.items():
+        kind, _, name = key.partition(":")
+        part = f".{name}" if kind == "f" else f"[{_key(name)}]"
+        yield from _paths(value, above + part)
+
+
+def _key(text: str) -> str:
+    """Take the telling part of a list item's key, such as its name."""
+    return text.strip("{}").split(",")[0].partition(":")[2].strip('"') or text
+
+
+def expected_applications(categories: Sequence[CategoryFolder]) -> set[str]:
+    """Name every Application that the tree makes."""
+    return {app.full_name for category in categories for app in category.apps}
+
+
+def missing(categories: Sequence[CategoryFolder], sets: Sequence[Object], projects: Sequence[Object]) -> list[str]:
+    """Name ApplicationSets and AppProjects that are not there."""
+    there = {kind: {one["metadata"]["name"] for one in found} for kind, found in (("s", sets), ("p", projects))}
+    return [
+        f"{kind} {category.name}"
+        for kind, key in (("ApplicationSet", "s"), ("AppProject", "p"))
+        for category in categories
+        if category.name not in there[key]
+    ]
+
+
+def waiting_for_up(categories: Sequence[CategoryFolder], sets: Sequence[Object]) -> list[str]:
+    """Name categories whose category.yaml says something else than what was handed over."""
+    applied = {one["metadata"]["name"]: (one["metadata"].get("annotations") or {}).get(DIGEST) for one in sets}
+    return [
+        category.name
+        for category in categories
+        if category.name in applied and applied[category.name] != digest(category.settings)
+    ]
+
+
+def age(timestamp: str) -> str:
+    """Say how long ago something was."""
+    if not timestamp:
+        return ""
+    then = datetime.fromisoformat(timestamp)
+    seconds = int((datetime.now(UTC) - then).total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{max(seconds, 0)}s"

@@ -1,0 +1,106 @@
+"""A cluster to ask: a rehearsed one, or whatever KUBECONFIG names, through kubectl and its own ways to log in.
+
+`ops.status`, `ops.sync` and `ops.drive` ask through here; `ops.applications` reads what comes back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import programs
+from config.model import Settings
+from errors import Declined, ProgramFailed
+from lab import delivery
+from lab.places import Lab
+from ops.toolchain import ensure
+
+NAMESPACE = "argocd"
+KINDS = ("applications", "applicationsets", "appprojects")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One API server, with the environment in which kubectl reaches it."""
+
+    environment: dict[str, str]
+    lab: Lab | None
+
+    @classmethod
+    def of(cls, root: Path, stack: str) -> Cluster:
+        """Take the rehearsal of a stack where there is one, else the cluster that KUBECONFIG names."""
+        tools = ensure(("kubectl",)).env()
+        lab = Lab.of(root, stack)
+        if "KUBECONFIG" not in os.environ and lab.kubeconfig.exists():
+            return cls({**tools, "KUBECONFIG": str(lab.kubeconfig)}, lab)
+        if "KUBECONFIG" not in os.environ:
+            raise Declined(
+                f"there is no rehearsal of {stack} to ask, and KUBECONFIG names no cluster; "
+                "pulumi stack output kubeconfig --show-secrets writes one"
+            )
+        named = Path(os.environ["KUBECONFIG"])
+        is_rehearsed = named.exists() and lab.kubeconfig.exists() and named.samefile(lab.kubeconfig)
+        return cls(tools, lab if is_rehearsed else None)
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60) -> str:
+        """Run kubectl."""
+        return programs.run("kubectl", *arguments, env=self.environment, stdin=stdin, timeout=timeout).stdout
+
+    def argocd(self) -> dict[str, list[dict[str, Any]]]:
+        """Fetch everything of Argo CD at once, by kind."""
+        try:
+            listed = json.loads(self.kubectl("--namespace", NAMESPACE, "get", ",".join(KINDS), "--output", "json"))
+        except ProgramFailed as failure:
+            if "the server doesn't have a resource type" in failure.output:
+                return {kind: [] for kind in ("Application", "ApplicationSet", "AppProject")}
+            raise
+        found: dict[str, list[dict[str, Any]]] = {"Application": [], "ApplicationSet": [], "AppProject": []}
+        for item in listed["items"]:
+            found[item["kind"]].append(item)
+        return found
+
+    def things(self, wanted: Sequence[tuple[str, str, str, str]]) -> list[dict[str, Any]]:
+        """Fetch single objects with their managed fields; those that are gone are left out."""
+        found = []
+        for group, kind, namespace, name in wanted:
+            where = ("--namespace", namespace) if namespace else ()
+            what = f"{kind}.{group}" if group else kind
+            text = self.kubectl(
+                *where, "get", what, name, "--output", "json", "--show-managed-fields", "--ignore-not-found"
+            )
+            if text.strip():
+                found.append(json.loads(text))
+        return found
+
+    def patch(self, application: str, change: dict[str, Any]) -> None:
+        """Change an Application."""
+        self.kubectl(
+            "--namespace",
+            NAMESPACE,
+            "patch",
+            "application",
+            application,
+            "--type",
+            "merge",
+            "--patch",
+            json.dumps(change),
+        )
+
+    def refresh(self, kind: str, name: str, annotation: str) -> None:
+        """Ask Argo CD to look at something now."""
+        self.kubectl("--namespace", NAMESPACE, "annotate", "--overwrite", kind, name, annotation)
+
+    def head(self, settings: Settings) -> str:
+        """Give the commit that Git is at; nothing where it cannot be asked."""
+        repository, revision = settings.delivery.repository, settings.delivery.revision
+        if self.lab is not None:
+            return delivery.head_of(self.lab, delivery.served_as(repository), revision)
+        try:
+            listed = programs.run("git", "ls-remote", repository, revision, timeout=20).stdout
+        except ProgramFailed:
+            return ""
+        return listed.split()[0] if listed else ""

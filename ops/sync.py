@@ -1,0 +1,84 @@
+"""Sync by hand where the policy is manual, and wait."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from components.handover.rules import LAYERS
+from config.explain import nearest
+from config.model import Settings
+from errors import Declined, TookTooLong
+from ops.applications import Application
+from ops.cluster import Cluster
+from ops.drive import checked, stack_arguments
+from ops.show import elapsed, table
+from ops.status import Report, look
+
+PATIENCE, PAUSE = 900.0, 1.0
+BY = {"username": "homelab sync"}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take which applications."""
+    stack_arguments(parser)
+    parser.add_argument("applications", nargs="*", metavar="APP", help="names as `status` shows them")
+    parser.add_argument("--all", action="store_true", help="every application that is not Synced, layer after layer")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Sync, wait for each layer, and say how it went."""
+    root, began = Path.cwd(), time.monotonic()
+    _, settings = checked(root, options.stack)
+    cluster = Cluster.of(root, options.stack)
+    report = look(cluster, settings, root)
+    names = _wanted(options, report)
+    synced = sync(cluster, settings, root, names)
+    print(table(("application", "sync", "health"), [(one.name, one.sync, one.health) for one in synced]))
+    print(f"{len(synced)} synced in {elapsed(time.monotonic() - began)}")
+    return 0 if all((one.sync, one.health) == ("Synced", "Healthy") for one in synced) else 1
+
+
+def _wanted(options: argparse.Namespace, report: Report) -> list[str]:
+    known = [one.name for one in report.counted]
+    if options.all:
+        return [one.name for one in report.counted if one.sync != "Synced"]
+    unknown = [name for name in options.applications if name not in known]
+    if unknown:
+        said = "; ".join(f"{name}: {nearest(name, known, './homelab status lists them')}" for name in unknown)
+        raise Declined(f"there is no such application: {said}")
+    if not options.applications:
+        raise Declined("name the applications to sync, or say --all")
+    return list(options.applications)
+
+
+def sync(cluster: Cluster, settings: Settings, root: Path, names: list[str]) -> list[Application]:
+    """Sync layer after layer, and wait until each is Synced and Healthy."""
+    done: list[Application] = []
+    for layer in LAYERS:
+        members = [one for one in look(cluster, settings, root).counted if one.name in names and one.layer == layer]
+        for one in members:
+            cluster.patch(one.name, {"operation": {"initiatedBy": BY, "sync": {"prune": True}}})
+        if members:
+            print(f"syncing {layer}: {', '.join(one.name for one in members)}", file=sys.stderr, flush=True)
+            done += _wait(cluster, settings, root, {one.name for one in members})
+    return done
+
+
+def _wait(cluster: Cluster, settings: Settings, root: Path, names: set[str]) -> list[Application]:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        now = [one for one in look(cluster, settings, root).applications if one.name in names]
+        going = [one for one in now if one.running or (one.sync, one.health) != ("Synced", "Healthy")]
+        failed = [one for one in going if one.error and not one.running]
+        if not going:
+            return now
+        if failed and len(failed) == len(going):
+            return now
+        if time.monotonic() > deadline:
+            raise TookTooLong(
+                "still not synced: " + ", ".join(f"{one.name} ({one.error or one.sync})" for one in going)
+            )
+        time.sleep(PAUSE)

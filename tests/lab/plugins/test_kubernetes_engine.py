@@ -1,0 +1,190 @@
+"""The stand-in for the Kubernetes plugin under the real engine and on a real API server: one story, told in runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from lab.api import Api
+from tests.lab.plugins.desk import Desk, Run
+from tests.lab.plugins.things import config_map
+
+MANY = 100
+STORY = """
+    import os
+    import pulumi
+    import pulumi_kubernetes as kubernetes
+    from pulumi import ResourceOptions as Options
+    from pulumi_command import local
+    from pulumi_kubernetes import core
+
+    step = os.environ["STEP"]
+    reads = local.Command("kubeconfig", create="printf %s \\"$TEXT\\"", update="printf %s \\"$TEXT\\"", logging="none",
+                          environment={"TEXT": pulumi.Output.secret(os.environ["TEXT"]), "AGAIN": os.environ["AGAIN"]},
+                          opts=Options(additional_secret_outputs=["stdout"]))
+    provider = kubernetes.Provider("cluster", kubeconfig=reads.stdout, cluster_identifier=os.environ["CLUSTER"],
+                                   upsert_existing_objects=True, skip_update_unreachable=True)
+    there = Options(provider=provider)
+    namespace = core.v1.Namespace("media", metadata={"name": "media", "labels": {"step": step}}, opts=there)
+    within = namespace.metadata.name
+    core.v1.Secret("token", metadata={"name": "token", "namespace": within},
+                   string_data={"key": pulumi.Output.concat("hunter2-", step)}, opts=there)
+    core.v1.ConfigMap("settings", metadata={"namespace": within}, data={"step": step}, opts=there)
+    kubernetes.apiextensions.CustomResource("widget", "example.org/v1", "Widget", spec={"size": int(step)},
+                                            metadata={"name": "one", "namespace": within}, opts=there)
+    pulumi.export("uid", namespace.metadata.uid)
+"""
+REFUSED = """
+    core.v1.ConfigMap("wrong", metadata={"name": "Wrong"}, opts=there)
+    kubernetes.yaml.v2.ConfigGroup("group", yaml="kind: List", opts=there)
+"""
+CROWD = f"""
+    import os
+    import pulumi_kubernetes as kubernetes
+    from pulumi import ResourceOptions as Options
+
+    provider = kubernetes.Provider("cluster", kubeconfig=os.environ["TEXT"])
+    for number in range({MANY}):
+        kubernetes.core.v1.ConfigMap(f"one-{{number}}", metadata={{"name": f"crowd-{{number}}"}}, data={{"a": "1"}},
+                                     opts=Options(provider=provider))
+"""
+FIRST = {"STEP": "1", "AGAIN": "1", "CLUSTER": "homelab-1"}
+
+
+@dataclass
+class Story:
+    """A desk, and what was said and recorded at each run."""
+
+    desk: Desk
+    runs: dict[str, Run] = field(default_factory=dict)
+    states: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    raw: dict[str, str] = field(default_factory=dict)
+
+    def tell(self, name: str, act: Callable[[], Run], **env: str) -> None:
+        """Run once, and keep what came of it."""
+        self.desk.env.update(env)
+        self.runs[name] = act()
+        self.states[name] = self.desk.resources()
+        self.raw[name] = self.desk.raw_state()
+
+
+@pytest.fixture(scope="module")
+def story(new_desk: Callable[[str], Desk], kubeconfig: str) -> Story:
+    tellings, api = Story(new_desk("story")), Api(kubeconfig)
+    desk = tellings.desk
+    desk.env["TEXT"] = kubeconfig
+    tellings.tell("foreseen", lambda: desk.preview(STORY), **FIRST)
+    tellings.tell("made", desk.up)
+    tellings.tell("unchanged", desk.up)
+    tellings.tell("another kubeconfig foreseen", desk.preview, AGAIN="2")
+    tellings.tell("another cluster foreseen", desk.preview, CLUSTER="homelab-2")
+    tellings.tell("changed", desk.up, STEP="2", CLUSTER="homelab-1")
+    api.apply({**config_map("x"), "metadata": {"name": "x", "namespace": "media"}}, field_manager="they")
+    drifted = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "media", "labels": {"step": "drifted"}}}
+    api.apply(drifted, field_manager="they", force=True)
+    api.delete("example.org/v1", "Widget", "one", "media")
+    tellings.tell("refreshed", desk.refresh)
+    tellings.tell("refused", lambda: desk.preview(STORY + REFUSED))
+    unreachable = re.sub(r"https://127\.0\.0\.1:\d+", "https://127.0.0.1:1", kubeconfig)
+    tellings.tell("cut off", lambda: desk.up(STORY), STEP="3", TEXT=unreachable)
+    tellings.tell("forgotten", desk.refresh, PULUMI_K8S_DELETE_UNREACHABLE="true")
+    return tellings
+
+
+def test_an_unknown_kubeconfig_does_not_keep_a_preview(story: Story) -> None:
+    assert story.runs["foreseen"].exit_code == 0
+    assert "+ 7 to create" in story.runs["foreseen"].text
+    assert re.search(r"kubeconfig +: \[unknown\]", story.runs["foreseen"].text)
+
+
+def test_everything_is_made_under_the_names_that_the_official_plugin_gives(story: Story) -> None:
+    made = story.states["made"]
+    assert story.runs["made"].counts() == {"created": 7}
+    assert [made[name]["urn"].split("::", 2)[2] for name in ("media", "token", "settings", "widget")] == [
+        "kubernetes:core/v1:Namespace::media",
+        "kubernetes:core/v1:Secret::token",
+        "kubernetes:core/v1:ConfigMap::settings",
+        "kubernetes:example.org/v1:Widget::widget",
+    ]
+    assert [made[name]["id"] for name in ("media", "token", "widget")] == ["media", "media/token", "media/one"]
+    assert made["settings"]["id"].startswith("media/settings-")
+    assert made["desk-dev"]["outputs"]["uid"] == made["media"]["outputs"]["metadata"]["uid"]
+
+
+def test_a_second_run_changes_nothing(story: Story) -> None:
+    assert story.runs["unchanged"].counts() == {"unchanged": 7}
+
+
+def test_another_kubeconfig_replaces_nothing_while_the_identifier_stays(story: Story) -> None:
+    text = story.runs["another kubeconfig foreseen"].text
+    assert story.runs["another kubeconfig foreseen"].exit_code == 0
+    assert "~ 6 to update" in text, "the engine asks no provider whose settings it does not know"
+    assert "replace" not in text
+
+
+def test_another_identifier_replaces_everything(story: Story) -> None:
+    text = story.runs["another cluster foreseen"].text
+    assert '"homelab-1" => "homelab-2"' in text
+    assert "+-5 to replace" in text
+
+
+def test_a_change_updates_what_can_be_and_replaces_what_is_immutable(story: Story) -> None:
+    assert story.runs["changed"].counts() == {"updated": 3, "replaced": 2, "unchanged": 2}
+    before, after = story.states["made"], story.states["changed"]
+    assert after["media"]["outputs"]["metadata"]["labels"]["step"] == "2"
+    assert after["media"]["outputs"]["metadata"]["uid"] == before["media"]["outputs"]["metadata"]["uid"]
+    assert after["settings"]["id"] != before["settings"]["id"]
+    assert after["token"]["id"] == before["token"]["id"]
+    assert after["widget"]["outputs"]["spec"] == {"size": 2}
+
+
+@pytest.mark.parametrize("run", ["made", "changed", "refreshed"])
+def test_no_secret_lies_open_in_the_state(story: Story, run: str) -> None:
+    for open_ in ("hunter2", "aHVudGVyMi", "client-key-data"):
+        assert open_ not in story.raw[run]
+
+
+def test_what_is_gone_is_dropped_and_drift_is_seen(story: Story) -> None:
+    assert story.runs["refreshed"].counts()["deleted"] == 1
+    assert "widget" not in story.states["refreshed"]
+    assert story.states["refreshed"]["media"]["inputs"]["metadata"]["labels"] == {"step": "drifted"}
+
+
+def test_a_preview_shows_what_the_server_and_the_stand_in_refuse(story: Story) -> None:
+    text = story.runs["refused"].text
+    assert story.runs["refused"].exit_code != 0
+    assert 'ConfigMap::wrong" was not successfully created by the Kubernetes API server' in text
+    assert "does not make kubernetes:yaml/v2:ConfigGroup: only objects of the cluster" in text
+    assert "mistake of the stand-in" not in text
+
+
+def test_without_the_cluster_what_is_there_is_left_alone_and_what_is_new_is_refused(story: Story) -> None:
+    text = story.runs["cut off"].text
+    assert story.runs["cut off"].exit_code == 1
+    told = text.rpartition("Diagnostics:")[2]
+    assert told.count("error: configured Kubernetes cluster is unreachable: ") == 1, "the widget was dropped before"
+    assert "https://127.0.0.1:1 does not answer: [Errno 111] Connection refused" in text
+    assert "Cluster is unreachable but skipUpdateUnreachable flag is set to true, skipping..." in text
+    assert story.states["cut off"]["token"] == story.states["refreshed"]["token"]
+
+
+def test_what_cannot_be_reached_is_forgotten_where_that_is_asked_for(story: Story) -> None:
+    assert story.runs["forgotten"].exit_code == 0
+    assert "configured Kubernetes cluster is unreachable: unable to load schema" in story.runs["forgotten"].text
+    assert {"media", "token", "settings"} & story.states["forgotten"].keys() == set()
+
+
+def test_a_hundred_objects_are_made_in_seconds(
+    new_desk: Callable[[str], Desk], kubeconfig: str, record_property: Callable[[str, object], None]
+) -> None:
+    desk = new_desk("crowd")
+    desk.env["TEXT"] = kubeconfig
+    made = desk.up(CROWD)
+    assert made.counts() == {"created": MANY + 2}, made.text
+    seconds = int(re.findall(r"Duration: (?:(\d+)m)?(\d+)s", made.text)[0][1])
+    record_property("seconds", seconds)
+    assert seconds <= 30
