@@ -56,6 +56,7 @@ def _checkout(root: Path, apps: int) -> None:
         shutil.copy(stack, root)
     for environment in ("dev", "staging", "production"):
         (root / "environments" / environment).mkdir(parents=True)
+    shutil.copytree(ROOT / "tests" / "config" / "checkout" / "apps", root / "apps")
     for category in range(CATEGORIES):
         folder = root / "apps" / f"category-{category}"
         folder.mkdir(parents=True)

@@ -309,6 +309,23 @@ def platform(facts: Facts) -> Iterator[Finding]:
             )
 
 
+def platform_apps(facts: Facts) -> Iterator[Finding]:
+    """The folders that the program begins with are there, and so are their namespaces."""
+    if not facts.tree.categories:
+        return
+    categories = {category.name: category for category in facts.tree.categories}
+    for app, namespace in derive.platform_apps(facts.settings).items():
+        name, _, folder = app.partition("/")
+        category = categories.get(name)
+        if category is None or folder not in [one.name for one in category.apps]:
+            rule = f"begins with apps/{app}, which does not exist"
+            yield Finding("platform-app-missing", ("platform",), None, rule, f"bring apps/{app} back")
+        elif namespace not in category.namespaces:
+            rule = f"begins with apps/{app}, whose category has no namespace {namespace}"
+            fix = f"write {namespace} under `namespaces` of apps/{name}/category.yaml"
+            yield Finding("platform-namespace-missing", ("platform",), None, rule, fix)
+
+
 def files(facts: Facts) -> Iterator[Finding]:
     """Patch files exist and are YAML."""
     patches = facts.settings.cluster.patches
@@ -355,6 +372,7 @@ RULES: tuple[Rule, ...] = (
     versions,
     gateway_api,
     platform,
+    platform_apps,
     files,
     delivery,
 )

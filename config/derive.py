@@ -6,6 +6,7 @@ Pure functions from `config.model` values to facts. `config.checks` compares the
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -110,11 +111,21 @@ def cert_sans(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys(addresses))
 
 
+def platform_apps(settings: Settings) -> Mapping[str, str]:
+    """Name the apps of the tree that the program itself begins with, each with the namespace that it needs."""
+    cilium = {"kube-system/cilium": "kube-system"} if settings.platform.cni == "cilium" else {}
+    return cilium | {
+        "cert-manager/cert-manager": "cert-manager",
+        "cert-manager/issuers": "cert-manager",
+        "security/external-secrets": "security",
+        "security/secret-stores": "security",
+        "system/argocd": "argocd",
+    }
+
+
 def needed_secrets(settings: Settings) -> tuple[str, ...]:
     """Name the secrets that these settings cannot do without, as they are written in the stack file."""
     needed = ["proxmoxToken"]
-    if settings.platform.certificates.issuer != "internal":
-        needed.append("cloudflareToken")
     store = {"bitwarden": "bitwardenToken", "vault": "vaultToken", "onepassword": "onepasswordToken"}
     if settings.platform.secret_store.kind in store:
         needed.append(store[settings.platform.secret_store.kind])

@@ -295,9 +295,6 @@ class Secrets(Section):
         description="proves that a webhook comes from Git; made where absent",
         json_schema_extra={"format": "token"},
     )
-    cloudflare_token: Secret | None = Field(
-        default=None, description="edits the domain's DNS records", json_schema_extra={"format": "token"}
-    )
     bitwarden_token: Secret | None = Field(
         default=None, description="the machine account's access token", json_schema_extra={"format": "token"}
     )

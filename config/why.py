@@ -65,6 +65,8 @@ WHY: Mapping[str, str] = {
     "patch-malformed": "Talos would refuse the patch in the middle of `up`.",
     "patch-missing": "The patch would be missing in the middle of `up`.",
     "path-malformed": "The stack must work from every checkout: paths stay inside the repository.",
+    "platform-app-missing": "The program applies this folder before Git takes over; without it nothing is handed over.",
+    "platform-namespace-missing": "The program puts Secrets there before the folder is applied.",
     "range-malformed": "Load balancers take a range, from the first to the last address.",
     "range-outside-subnet": "Nobody on the network would ask for these addresses.",
     "range-reversed": "The range is empty.",

@@ -35,7 +35,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     pulumi.runtime.set_all_config({}, [])
 
 
-TOKENS = {"proxmoxToken": "a@pam!b=c", "cloudflareToken": "hunter2", "vaultToken": "hunter3"}
+TOKENS = {"proxmoxToken": "a@pam!b=c", "webhookSecret": "hunter2", "vaultToken": "hunter3"}
 
 
 def test_the_engine_and_the_file_give_the_same_settings(engine: Any, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_the_engine_and_the_file_refuse_in_the_same_words(engine: Any, tmp_path:
 
 def test_a_missing_secret_is_told_with_the_command_that_sets_it(engine: Any, tmp_path: Path) -> None:
     prepare({}, tmp_path)
-    engine(tmp_path, cloudflareToken="hunter2")
+    engine(tmp_path, webhookSecret="hunter2")
     with pytest.raises(SettingsRefused) as refused:
         from_pulumi(tmp_path).require()
     assert str(refused.value).splitlines() == [

@@ -24,7 +24,7 @@ def test_a_clean_checkout_ends_with_0_and_names_the_secrets_still_to_set(
     assert main(["check", "--root", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         (
-            f"{BASE}: still to set before `up`: proxmoxToken, cloudflareToken, vaultToken "
+            f"{BASE}: still to set before `up`: proxmoxToken, vaultToken "
             "(pulumi config set --stack base --secret --path homelab:secrets.NAME)"
         ),
         "no problem in 1 stack, 3 categories, 4 apps",
