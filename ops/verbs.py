@@ -22,6 +22,7 @@ VERBS = (
     Verb("init", "begin", "ask what only you know and write the stack files"),
     Verb("doctor", "begin", "say what this machine has, lacks, and how to get it"),
     Verb("tools", "begin", "find or build the pinned programs"),
+    Verb("new", "change", "write a new app that passes every check"),
     Verb("check", "change", "find every mistake in the settings and the apps tree"),
     Verb("preview", "change", "say what up would do, machine configurations included"),
     Verb("rehearse", "run", "the whole stack on this machine, hardware simulated"),

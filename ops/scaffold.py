@@ -1,0 +1,187 @@
+"""The files of a new app, as docs/apps.md wants them: `apps/media/jellyfin` with other words.
+
+What `ops.new` has found acceptable comes in, texts by the names of their files go out; nothing is read or written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+NEVER_BY_A_SYNC = "Prune=false,Delete=false"
+MEMORY, MEMORY_LIMIT = "128Mi", "512Mi"
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What an app keeps, and where it expects it."""
+
+    path: str
+    size: str
+
+
+@dataclass(frozen=True)
+class NewApp:
+    """Everything that is asked for one app."""
+
+    name: str
+    namespace: str
+    image: str
+    port: int
+    hosts: tuple[str, ...]
+    gateway: str
+    health: str = ""
+    volume: Volume | None = None
+    secrets: tuple[str, ...] = ()
+
+    def key(self, secret: str) -> str:
+        """Name a secret as the store knows it: <app>-<what>."""
+        what = secret.lower().replace("_", "-")
+        return what if what.startswith(f"{self.name}-") else f"{self.name}-{what}"
+
+
+def files(app: NewApp) -> dict[str, str]:
+    """Write every file of the app's folder."""
+    found = {"deployment.yaml": _deployment(app), "route.yaml": _route(app), "service.yaml": _service(app)}
+    if app.secrets:
+        found["external-secret.yaml"] = _external_secret(app)
+    if app.volume:
+        found["volume.yaml"] = _claim(app, app.volume)
+    return dict(sorted({**found, "kustomization.yaml": _kustomization(app, sorted(found))}.items()))
+
+
+def listed(page: str, category: str, app: NewApp) -> str:
+    """Add the app to the start page, in its category and in the order of the alphabet."""
+    host = app.hosts[0].partition(".")[0]
+    line = f'    - {app.name}: {{href: "https://{host}.{{{{HOMEPAGE_VAR_DOMAIN}}}}"}}'
+    blocks: dict[str, list[str]] = {"": []}  # before the first category stands what is said of all
+    for text in page.splitlines():
+        if text.startswith("- "):
+            blocks[text] = []
+        else:
+            blocks[list(blocks)[-1]].append(text)
+    block = blocks.setdefault(f"- {category}:", [])
+    block[:] = sorted([*block, line], key=lambda text: text.partition(":")[0])
+    lines = [*blocks.pop("")]
+    for head in sorted(blocks):
+        lines += [head, *blocks[head]]
+    return "\n".join(lines) + "\n"
+
+
+def _kustomization(app: NewApp, resources: list[str]) -> str:
+    components = ["hardened", "network-policy", *(["backup"] if app.volume else [])]
+    return _lines(
+        "apiVersion: kustomize.config.k8s.io/v1beta1",
+        "kind: Kustomization",
+        f"namespace: {app.namespace}",
+        "labels:",
+        f"  - pairs: {{app.kubernetes.io/name: {app.name}}}",
+        "    includeSelectors: true",
+        "resources:",
+        *(f"  - {name}" for name in resources),
+        "components:",
+        *(f"  - ../../_shared/{name}" for name in components),
+    )
+
+
+def _deployment(app: NewApp) -> str:
+    probe = f"httpGet: {{path: {app.health}, port: http}}" if app.health else "tcpSocket: {port: http}"
+    reloaded = ["  annotations:", '    reloader.stakater.com/auto: "true"'] if app.secrets else []
+    secret = ["          envFrom:", f"            - secretRef: {{name: {app.name}}}"] if app.secrets else []
+    return _lines(
+        "apiVersion: apps/v1",
+        "kind: Deployment",
+        "metadata:",
+        f"  name: {app.name}",
+        *reloaded,
+        "spec:",
+        "  replicas: 1",
+        *(["  strategy: {type: Recreate}"] if app.volume else []),
+        "  template:",
+        "    spec:",
+        "      containers:",
+        f"        - name: {app.name}",
+        f"          image: {app.image}",
+        *secret,
+        "          ports:",
+        f"            - {{name: http, containerPort: {app.port}}}",
+        "          livenessProbe:",
+        f"            {probe}",
+        "          readinessProbe:",
+        f"            {probe}",
+        "          resources:",
+        f"            requests: {{cpu: 50m, memory: {MEMORY}}}",
+        f"            limits: {{memory: {MEMORY_LIMIT}}}",
+        *_mounted(app),
+    )
+
+
+def _mounted(app: NewApp) -> Iterator[str]:
+    if app.volume:
+        yield "          volumeMounts:"
+        yield f"            - {{name: data, mountPath: {app.volume.path}}}"
+        yield "      volumes:"
+        yield "        - name: data"
+        yield f"          persistentVolumeClaim: {{claimName: {app.name}}}"
+
+
+def _service(app: NewApp) -> str:
+    return _lines(
+        "apiVersion: v1",
+        "kind: Service",
+        "metadata:",
+        f"  name: {app.name}",
+        "spec:",
+        "  ports:",
+        "    - {name: http, port: 80, targetPort: http}",
+    )
+
+
+def _route(app: NewApp) -> str:
+    return _lines(
+        "apiVersion: gateway.networking.k8s.io/v1",
+        "kind: HTTPRoute",
+        "metadata:",
+        f"  name: {app.name}",
+        "spec:",
+        "  parentRefs:",
+        f"    - {{name: {app.gateway}, namespace: networking}}",
+        "  hostnames: # one a stack; the gateway serves its own",
+        *(f"    - {host}" for host in app.hosts),
+        "  rules:",
+        "    - backendRefs:",
+        f"        - {{name: {app.name}, port: 80}}",
+    )
+
+
+def _claim(app: NewApp, volume: Volume) -> str:
+    return _lines(
+        "apiVersion: v1",
+        "kind: PersistentVolumeClaim",
+        "metadata:",
+        f"  name: {app.name}",
+        "  annotations:",
+        f"    argocd.argoproj.io/sync-options: {NEVER_BY_A_SYNC}",
+        "spec:",
+        "  accessModes: [ReadWriteOnce]",
+        "  resources:",
+        f"    requests: {{storage: {volume.size}}}",
+    )
+
+
+def _external_secret(app: NewApp) -> str:
+    return _lines(
+        "apiVersion: external-secrets.io/v1",
+        "kind: ExternalSecret",
+        "metadata:",
+        f"  name: {app.name}",
+        "spec:",
+        "  refreshInterval: 1h",
+        "  secretStoreRef: {kind: ClusterSecretStore, name: homelab}",
+        "  data:",
+        *(f"    - {{secretKey: {one}, remoteRef: {{key: {app.key(one)}, property: value}}}}" for one in app.secrets),
+    )
+
+
+def _lines(*lines: str) -> str:
+    return "\n".join(lines) + "\n"

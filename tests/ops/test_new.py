@@ -1,0 +1,216 @@
+"""`./homelab new` writes an app like all others, or says everything that speaks against it and writes nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config.tree import read_tree
+from manifests.objects import Object, identity
+from manifests.render import Folder, Renderer, render
+from ops.__main__ import main
+from ops.new import PAGE, taken_hosts
+from ops.scaffold import NewApp, listed
+from ops.toolchain import ensure
+
+ROOT = Path(__file__).parents[2]
+VARIABLE = "{{HOMEPAGE_VAR_DOMAIN}}"
+IMAGE = "docker.io/fallenbagel/jellyseerr:2.7.3"
+WHAT = ("--image", IMAGE, "--port", "5055")
+FULL = ("--volume", "/app/config:2Gi", "--secret", "API_KEY", "--health", "/api/v1/status")
+HOSTS = ["jellyseerr.home.example.com", "jellyseerr.staging.example.com", "jellyseerr.dev.example.com"]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    for name in ("apps", "environments"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for stack in ROOT.glob("Pulumi.*.yaml"):
+        shutil.copy(stack, tmp_path)
+    return tmp_path
+
+
+def new(checkout: Path, *arguments: str) -> int:
+    return main(["new", *arguments, "--root", str(checkout)])
+
+
+def rendered(checkout: Path, path: str) -> dict[str, Object]:
+    env = ensure(("kustomize", "helm")).env()
+    objects = render(Renderer(checkout, "1.36.3", env=env, kept=None), Folder(path))
+    return {identity(item).kind: item for item in objects}
+
+
+def test_an_app_with_everything_is_written_as_the_others_are(checkout: Path) -> None:
+    assert new(checkout, "media/jellyseerr", *WHAT, *FULL) == 0
+    assert read_tree(checkout).problems == read_tree(ROOT).problems
+    found = rendered(checkout, "apps/media/jellyseerr")
+    assert set(found) == {
+        *("Deployment", "ExternalSecret", "HTTPRoute", "NetworkPolicy", "PersistentVolumeClaim"),
+        *("ReplicationSource", "Service"),
+    }
+    assert {item["metadata"]["namespace"] for item in found.values()} == {"media"}
+    pod = found["Deployment"]["spec"]["template"]
+    labels = {"app.kubernetes.io/name": "jellyseerr"}
+    assert pod["metadata"]["labels"] == found["Service"]["spec"]["selector"] == labels
+    assert pod["spec"]["securityContext"]["runAsNonRoot"]
+    assert found["Deployment"]["spec"]["strategy"] == {"type": "Recreate"}
+    assert found["Deployment"]["metadata"]["annotations"] == {"reloader.stakater.com/auto": "true"}
+    container = pod["spec"]["containers"][0]
+    assert container["image"] == IMAGE
+    assert container["readinessProbe"] == {"httpGet": {"path": "/api/v1/status", "port": "http"}}
+    assert found["PersistentVolumeClaim"]["metadata"]["annotations"] == {
+        "argocd.argoproj.io/sync-options": "Prune=false,Delete=false"
+    }
+    assert found["HTTPRoute"]["spec"]["hostnames"] == HOSTS
+
+
+def test_what_is_written_differs_from_the_model_in_words_only(checkout: Path) -> None:
+    assert (
+        new(checkout, "media/jellyfin-two", "--image", "ghcr.io/jellyfin/jellyfin:10.10.7", *FULL[:2], *WHAT[2:]) == 0
+    )
+    for file in ("kustomization.yaml", "route.yaml", "service.yaml", "volume.yaml"):
+        model = (checkout / "apps/media/jellyfin" / file).read_text(encoding="utf-8").replace("10Gi", "2Gi")
+        written = (checkout / "apps/media/jellyfin-two" / file).read_text(encoding="utf-8")
+        assert written.replace("jellyfin-two", "jellyfin") == model
+
+
+def test_an_app_that_keeps_nothing_and_knows_no_secret_gets_four_files(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new(checkout, "selfhosted/films", *WHAT, "--host", "movies.staging.example.com", "--gateway", "public") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "wrote apps/selfhosted/films: deployment.yaml, kustomization.yaml, route.yaml, service.yaml",
+        "listed it in apps/selfhosted/homepage/services.yaml",
+        (
+            "it will answer as movies.home.example.com, movies.staging.example.com, movies.dev.example.com "
+            "(gateway public)"
+        ),
+        "it runs as user 1000, without privileges, with 512Mi of memory at most: see deployment.yaml",
+        ("next: ./homelab check, commit, push: Argo CD finds the folder without `up` (docs/how-to/add-an-app.md)"),
+    ]
+    assert "strategy" not in (checkout / "apps/selfhosted/films/deployment.yaml").read_text(encoding="utf-8")
+    assert set(rendered(checkout, "apps/selfhosted/films")) == {"Deployment", "HTTPRoute", "NetworkPolicy", "Service"}
+
+
+def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_written(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong: dict[str, Any] = {"image": "docker.io/x/y", "port": "80", "volume": "config:2Gi", "health": "health"}
+    flags = [part for name, value in wrong.items() for part in (f"--{name}", value)]
+    hosts = ("--host", "jelly.example.org", "--host", "jellyfin.home.example.com")
+    assert new(checkout, "medai/Jelly_Seerr", *flags, *hosts, "--secret", "api-key") == 1
+    assert capsys.readouterr().err.splitlines() == [
+        ("./homelab new: --health = health: is not a path; write it as /health [path-malformed]"),
+        (
+            "./homelab new: --host = jelly.example.org: is no name right below a stack's network.domain "
+            "(home.example.com, staging.example.com, dev.example.com); "
+            "write it as jelly.home.example.com [host-foreign]"
+        ),
+        (
+            "./homelab new: --host = jellyfin.home.example.com, jellyfin.staging.example.com, "
+            "jellyfin.dev.example.com: leads to apps/media/jellyfin already; give each its own host [host-twice]"
+        ),
+        "./homelab new: --image = docker.io/x/y: has no tag; name a version, or a digest [image-unpinned]",
+        (
+            "./homelab new: --port = 80: has to be 1024 to 65535: nothing here runs as root; "
+            "tell the program to listen on another port [out-of-range]"
+        ),
+        (
+            "./homelab new: --secret = api-key: is not the name of an environment variable; "
+            "write it as API_KEY [name-malformed]"
+        ),
+        (
+            "./homelab new: --volume = config:2Gi: is not a path in the container and a size; "
+            "write it as /config:5Gi [path-malformed]"
+        ),
+        (
+            "./homelab new: APP = Jelly_Seerr: is not a DNS label that begins with a letter (RFC 1123); "
+            "did you mean jelly-seerr? [name-malformed]"
+        ),
+        (
+            "./homelab new: CATEGORY = medai: is no category: there is no apps/*/category.yaml of that name; "
+            "did you mean media? [category-unknown]"
+        ),
+        "9 problems",
+    ]
+    for name in ("apps", "environments"):
+        theirs, ours = ({str(one.relative_to(at)) for one in (at / name).rglob("*")} for at in (checkout, ROOT))
+        assert theirs == ours
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("media/jellyfin", *WHAT), "APP = jellyfin: is there already: apps/media/jellyfin; "),
+        (
+            ("jellyseerr", *WHAT),
+            "CATEGORY/APP = jellyseerr: is not a category and an app; write it as media/jellyseerr; ",
+        ),
+        (("media/9", *WHAT), "APP = 9: is not a DNS label that begins with a letter (RFC 1123); use small letters"),
+        (("media/" + "a" * 60, *WHAT), "makes an Application's name of more than 63 characters; choose a shorter name"),
+        (
+            ("media/new", "--image", "x:latest", "--port", "8080"),
+            "moves: latest is another image tomorrow; name a version",
+        ),
+        (("media/new", "--image", "x y", "--port", "8080"), "is not the name of an image; write it as docker.io/"),
+        (
+            ("media/new", *WHAT, "--volume", "/data:2GB"),
+            "--volume = 2GB: is not a size in Mi, Gi or Ti; write it as 5Gi",
+        ),
+        (("media/new", *WHAT, "--host", "a.b.home.example.com"), "is no name right below a stack's network.domain"),
+        (("media/immich", *WHAT, "--host", "sonarr.dev.example.com"), "leads to apps/media/sonarr already"),
+    ],
+)
+def test_a_mistake_is_refused_with_its_rule(
+    arguments: tuple[str, ...], said: str, checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new(checkout, *arguments) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_digest_does_as_well_as_a_tag(checkout: Path) -> None:
+    assert new(checkout, "media/new", "--image", f"ghcr.io/a/b@sha256:{'0' * 64}", "--port", "8080") == 0
+
+
+def test_the_start_page_lists_it_in_its_category_in_the_order_of_the_alphabet() -> None:
+    app = NewApp("books", "media", IMAGE, 80, ("read.home.example.com",), "internal")
+    page = "# Every app.\n- ai:\n    - ollama: {}\n- media:\n    - albums: {}\n    - films: {}\n"
+    line = '    - books: {href: "https://read.{{HOMEPAGE_VAR_DOMAIN}}"}\n'
+    assert listed(page, "media", app) == page.replace("    - films", line + "    - films")
+    assert listed(page, "banking", app) == page.replace("- media:\n", "- banking:\n" + line + "- media:\n")
+
+
+def test_the_start_page_lists_every_app_of_this_tree_and_leads_to_hosts_that_exist() -> None:
+    page = yaml.safe_load((ROOT / PAGE).read_text(encoding="utf-8"))
+    entries = [
+        (category, *entry) for part in page for category, apps in part.items() for one in apps for entry in one.items()
+    ]
+    assert [(category, name) for category, name, _ in entries] == [
+        (app.category, app.name) for app in read_tree(ROOT).apps
+    ]
+    links = [about["href"] for _, _, about in entries if "href" in about]
+    taken = {host for host, _ in taken_hosts(ROOT)}
+    assert [
+        link for link in links if link.removeprefix("https://").replace(VARIABLE, "dev.example.com") not in taken
+    ] == []
+
+
+def test_the_command_of_the_documents_writes_what_check_accepts(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (ROOT / "docs/how-to/add-an-app.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^ +\./homelab (new .+)$", page, re.MULTILINE)
+    assert commands
+    for command in commands:
+        assert main([*shlex.split(command), "--root", str(checkout)]) == 0
+    capsys.readouterr()
+    main(["check", "--json", "--root", str(checkout)])
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert [one for one in problems if "jellyseerr" in str(one)] == []
