@@ -155,7 +155,7 @@ class Api:
             raise ApiFailed(f"{self.server} does not answer: {error}", code=0) from error
         if not answer.ok:
             raise ApiFailed(_said(answer), code=answer.status_code)
-        return [item["metadata"] for item in answer.json()["items"]]
+        return [item["metadata"] for item in answer.json()["items"] or ()]
 
     def apply(self, thing: Mapping[str, Any], *, field_manager: str, force: bool = False) -> Object:
         """Apply an object on the server's side, in the name of a field manager."""

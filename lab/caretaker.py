@@ -76,6 +76,9 @@ def main() -> None:
         try:
             if lab.kubeconfig.exists() and processes.runs(lab, "kube-apiserver"):
                 tend(lab, Api.of(lab), seen)
+            elif seen.argocd:
+                processes.stop(lab, *argocd.names())
+                seen = Seen()
             told = ""
         except (HomelabError, OSError) as error:
             if str(error) != told:

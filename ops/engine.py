@@ -28,6 +28,7 @@ from errors import Declined, RunFailed
 from lab.kernel import born
 
 LOCKED = re.compile(r"created by \S+@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
+SCRIPT = re.compile(r': running "(?:[^"\\]|\\.)*":\n')  # what it says matters, and the whole script hides it
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
 OPERATIONS = ("create", "update", "replace", "delete", "same")
 
@@ -239,7 +240,7 @@ def refuse_failures(outcome: Outcome, owners: Mapping[str, str]) -> None:
     for failure in outcome.failures:
         owner = next((said for name, said in owners.items() if failure.resource.endswith(f"-{name}")), "")
         where = f"{failure.resource}{f' ({owner})' if owner else ''}: " if failure.resource else ""
-        lines.append(f"{where}{failure.message}")
+        lines.append(where + SCRIPT.sub(": ", failure.message))
     raise RunFailed(
         "\n".join([*dict.fromkeys(lines), "what was done is recorded: run the same command again to go on"])
     )

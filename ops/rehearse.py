@@ -7,22 +7,27 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from config.model import Settings
+from config.tree import CategoryFolder, read_tree
 from config.values import GIBI, TEBI
 from errors import Declined
-from lab import kernel, processes, proxy, tree
+from lab import caretaker, delivery, kernel, processes, proxy, tree
 from lab.places import Lab
 from lab.rack import Rack
 from lab.tree import Replaced
+from ops.cluster import Cluster
 from ops.drive import checked, drive, report, stack_arguments
 from ops.engine import Engine, Outcome
-from ops.show import table
+from ops.furnish import Furnished, furnish
+from ops.show import count, table
+from ops.status import Report, wait, written
+from ops.sync import sync
 from ops.timeline import Timeline
-from ops.toolchain import ensure
+from ops.toolchain import Toolchain, ensure
 from ops.up import prepare_path
 
 PROGRAMS = (
@@ -35,8 +40,18 @@ PROGRAMS = (
     "kube-controller-manager",
     "kube-scheduler",
     "kwok",
+    "kustomize",
+    "helm",
+    "argocd",
+    "argocd-repo-server",
+    "argocd-application-controller",
+    "argocd-applicationset-controller",
+    "miniredis",
+    "crds",
+    "argocd-manifests",
 )
 ENGINE = "engine"
+GIT_TOKEN = "gitToken"  # noqa: S105 - the name of a setting
 USUAL_MEMORY, USUAL_DISK = 128 * GIBI, 4 * TEBI
 
 
@@ -47,27 +62,64 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prepare, run the engine, report, and leave everything running."""
+    """Prepare, run the engine, wait until Argo CD says that all is there, report, and leave everything running."""
     root, began = Path.cwd(), time.monotonic()
     _, settings = checked(root, options.stack)
     lab = Lab.of(root, options.stack)
     with Timeline() as timeline, alone(lab):
         processes.stop(lab, ENGINE)
-        replaced = enter(root, options.stack, settings)
-        timeline.say(f"prepared {lab.tree.relative_to(root)}: {len(replaced)} settings replaced")
+        tools = ensure(PROGRAMS)
+        replaced = enter(root, options.stack, settings, tools)
+        timeline.say(f"prepared {lab.tree.relative_to(root)}: {count(len(replaced), 'setting')} replaced")
+        folders = read_tree(lab.tree)
+        furnished = furnish(lab, settings, folders, tools)
+        timeline.say(f"serving it from Git: {furnished.commit[:8]}")
+        categories = folders.chosen(settings.delivery.categories)
+        if furnished.is_new:
+            look_again(lab, root, options.stack)
+        caretaker.start(lab, dict(os.environ))
 
         def act(engine: Engine) -> Outcome:
             encrypt(lab, engine, settings)
             return engine.up(refresh=options.refresh)
 
         _, outcome = drive(lab.tree, settings, options.stack, timeline, act)
+        timeline.say("waiting until Argo CD says that all is Synced and Healthy")
+    synced, found = settle(Cluster.of(root, options.stack), settings, categories)
     refused = proxy.refused(lab)
     simulated = sorted(simulations(outcome))
     more = {"replaced": [vars(one) for one in replaced], "refused": refused, "simulated": simulated}
+    more |= {"good": found.is_good, "applications": len(found.counted), "syncedByHand": synced}
+    more |= {"unfinished": [one.name for one in found.unfinished], "standIns": furnished.stand_ins}
     report(options, timeline, outcome, time.monotonic() - began, **more)
     if not options.json:
-        _tell(options.stack, lab, replaced, refused, simulated)
-    return 0
+        _tell(options.stack, lab, replaced, refused, simulated, furnished)
+        if synced:
+            print(f"synced by hand, as nobody is here to approve: {', '.join(synced)}")
+        print("\n" + written(found))
+    return 0 if found.is_good else 1
+
+
+def settle(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder]) -> tuple[list[str], Report]:
+    """Wait for the end state, and sync by hand what the stack leaves to a person."""
+    found = wait(cluster, settings, categories)
+    names = [one.name for one in found.waiting_for_sync]
+    if names:
+        sync(cluster, settings, categories, names)
+        found = wait(cluster, settings, categories)
+    return names, found
+
+
+def look_again(lab: Lab, root: Path, stack: str) -> None:
+    """Have Argo CD, where it runs, look at Git now and not at its next turn."""
+    if not processes.runs(lab, "kube-apiserver"):
+        return
+    cluster = Cluster.of(root, stack)
+    found = cluster.argocd()
+    for one in found["ApplicationSet"]:
+        cluster.refresh("applicationset", one["metadata"]["name"], "argocd.argoproj.io/application-set-refresh=true")
+    for one in found["Application"]:
+        cluster.refresh("application", one["metadata"]["name"], "argocd.argoproj.io/refresh=normal")
 
 
 def place(root: Path, options: argparse.Namespace, settings: Settings) -> Path:
@@ -78,13 +130,12 @@ def place(root: Path, options: argparse.Namespace, settings: Settings) -> Path:
     lab = Lab.of(root, options.stack)
     if not lab.rack.exists():
         raise Declined(f"{options.stack}: there is no rehearsal; ./homelab rehearse --stack {options.stack}")
-    enter(root, options.stack, settings)
+    enter(root, options.stack, settings, ensure(PROGRAMS))
     return lab.tree
 
 
-def enter(root: Path, stack: str, settings: Settings) -> list[Replaced]:
+def enter(root: Path, stack: str, settings: Settings, tools: Toolchain) -> list[Replaced]:
     """Go into the rehearsal: tree, PATH, proxy and rack; nothing of the person's own environment leads out of it."""
-    tools = ensure(PROGRAMS)
     lab = Lab.of(root, stack)
     lab.make()
     _lay_out(lab.bin, root, tools.env()["PATH"])
@@ -123,6 +174,8 @@ def encrypt(lab: Lab, engine: Engine, settings: Settings) -> None:
     """Give every secret setting a value, once."""
     missing = tree.missing_secrets(lab, settings)
     if missing:
+        if GIT_TOKEN in missing:
+            delivery.expect(lab, missing[GIT_TOKEN])
         engine.set_secrets(missing)
         tree.keep_secrets(lab, engine.name)
 
@@ -145,9 +198,12 @@ def simulations(outcome: Outcome) -> set[str]:
     return {text.rsplit("pulumi-resource-", 1)[-1] for text in said if "pulumi-resource-" in text}
 
 
-def _tell(stack: str, lab: Lab, replaced: list[Replaced], refused: list[str], simulated: list[str]) -> None:
+def _tell(
+    stack: str, lab: Lab, replaced: list[Replaced], refused: list[str], simulated: list[str], furnished: Furnished
+) -> None:
     print("\n" + table(("replaced in the settings", "was", "is"), [(r.what, r.before, r.now) for r in replaced]))
     print(f"\nsimulated: hosts, VMs, Talos nodes and kubelets; stand-ins for the plugins {', '.join(simulated)}")
+    print(f"operators: played by kwok; not their authors': {'; '.join(furnished.stand_ins) or 'nothing'}")
     if refused:
         print(f"refused on the way out: {', '.join(refused)}")
     kubeconfig = lab.kubeconfig.relative_to(Path.cwd())

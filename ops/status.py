@@ -53,6 +53,11 @@ class Report:
         return [one for one in self.counted if not one.is_good(self.expected)]
 
     @property
+    def waiting_for_sync(self) -> list[Application]:
+        """Those that differ from Git until a person syncs them."""
+        return [one for one in self.unfinished if one.manual and one.sync == "OutOfSync" and not one.running]
+
+    @property
     def is_good(self) -> bool:
         """Whether everything is synced."""
         return bool(self.counted) and not self.unfinished and not self.missing
@@ -73,9 +78,10 @@ def run(options: argparse.Namespace) -> int:
         raise Declined(f"there is no stack {options.stack!r}; the stacks are {', '.join(files)}")
     settings = read_stack(files[options.stack]).require()
     cluster = Cluster.of(root, options.stack)
+    categories = chosen(settings, root)
     if options.watch:
-        watch(cluster, settings, root)
-    report = wait(cluster, settings, root) if options.wait else look(cluster, settings, root)
+        watch(cluster, settings, categories)
+    report = wait(cluster, settings, categories) if options.wait else look(cluster, settings, categories)
     if options.json:
         print(json.dumps({"good": report.is_good, **asdict(report)}, indent=2))
     else:
@@ -84,9 +90,8 @@ def run(options: argparse.Namespace) -> int:
     return 0 if report.is_good else 1
 
 
-def look(cluster: Cluster, settings: Settings, root: Path) -> Report:
+def look(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder]) -> Report:
     """Look once."""
-    categories = chosen(settings, root)
     found = cluster.argocd()
     rows = applications(found["Application"], expected_applications(categories))
     drifted = [thing for row in rows for thing in row.drifted]
@@ -104,15 +109,16 @@ def chosen(settings: Settings, root: Path) -> Sequence[CategoryFolder]:
     return read_tree(root).chosen(settings.delivery.categories)
 
 
-def wait(cluster: Cluster, settings: Settings, root: Path, patience: float = PATIENCE) -> Report:
-    """Look until all is good or patience ends, and say now and then what is waited for."""
+def wait(
+    cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder], patience: float = PATIENCE
+) -> Report:
+    """Look until all is good, only a person can go on, or patience ends; say now and then what is waited for."""
     began = told = time.monotonic()
     while True:
-        report = look(cluster, settings, root)
+        report = look(cluster, settings, categories)
         if report.is_good or time.monotonic() - began > patience:
             return report
-        stuck = [one for one in report.unfinished if one.manual and one.sync == "OutOfSync" and not one.running]
-        if stuck and len(stuck) == len(report.unfinished):
+        if report.unfinished and report.waiting_for_sync == report.unfinished:
             return report
         if time.monotonic() - told > 5 * PAUSE:
             told = time.monotonic()
@@ -121,10 +127,10 @@ def wait(cluster: Cluster, settings: Settings, root: Path, patience: float = PAT
         time.sleep(PAUSE / 2)
 
 
-def watch(cluster: Cluster, settings: Settings, root: Path) -> None:
+def watch(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder]) -> None:
     """Look until interrupted."""
     while True:
-        text = written(look(cluster, settings, root))
+        text = written(look(cluster, settings, categories))
         print(f"\033[2J\033[H{text}" if sys.stdout.isatty() else text, flush=True)
         time.sleep(PAUSE)
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from components.handover.rules import LAYERS
 from config.explain import nearest
 from config.model import Settings
+from config.tree import CategoryFolder
 from errors import Declined, TookTooLong
 from ops.applications import Application
 from ops.cluster import Cluster
 from ops.drive import checked, stack_arguments
 from ops.show import elapsed, table
-from ops.status import Report, look
+from ops.status import Report, chosen, look
 
 PATIENCE, PAUSE = 900.0, 1.0
 BY = {"username": "homelab sync"}
@@ -33,9 +35,9 @@ def run(options: argparse.Namespace) -> int:
     root, began = Path.cwd(), time.monotonic()
     _, settings = checked(root, options.stack)
     cluster = Cluster.of(root, options.stack)
-    report = look(cluster, settings, root)
-    names = _wanted(options, report)
-    synced = sync(cluster, settings, root, names)
+    categories = chosen(settings, root)
+    names = _wanted(options, look(cluster, settings, categories))
+    synced = sync(cluster, settings, categories, names)
     print(table(("application", "sync", "health"), [(one.name, one.sync, one.health) for one in synced]))
     print(f"{len(synced)} synced in {elapsed(time.monotonic() - began)}")
     return 0 if all((one.sync, one.health) == ("Synced", "Healthy") for one in synced) else 1
@@ -54,23 +56,29 @@ def _wanted(options: argparse.Namespace, report: Report) -> list[str]:
     return list(options.applications)
 
 
-def sync(cluster: Cluster, settings: Settings, root: Path, names: list[str]) -> list[Application]:
+def sync(
+    cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder], names: Sequence[str]
+) -> list[Application]:
     """Sync layer after layer, and wait until each is Synced and Healthy."""
     done: list[Application] = []
     for layer in LAYERS:
-        members = [one for one in look(cluster, settings, root).counted if one.name in names and one.layer == layer]
+        members = [
+            one for one in look(cluster, settings, categories).counted if one.name in names and one.layer == layer
+        ]
         for one in members:
             cluster.patch(one.name, {"operation": {"initiatedBy": BY, "sync": {"prune": True}}})
         if members:
             print(f"syncing {layer}: {', '.join(one.name for one in members)}", file=sys.stderr, flush=True)
-            done += _wait(cluster, settings, root, {one.name for one in members})
+            done += _wait(cluster, settings, categories, {one.name for one in members})
     return done
 
 
-def _wait(cluster: Cluster, settings: Settings, root: Path, names: set[str]) -> list[Application]:
+def _wait(
+    cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder], names: set[str]
+) -> list[Application]:
     deadline = time.monotonic() + PATIENCE
     while True:
-        now = [one for one in look(cluster, settings, root).applications if one.name in names]
+        now = [one for one in look(cluster, settings, categories).applications if one.name in names]
         going = [one for one in now if one.running or (one.sync, one.health) != ("Synced", "Healthy")]
         failed = [one for one in going if one.error and not one.running]
         if not going:

@@ -21,6 +21,7 @@ from ops.show import elapsed, table
 HEARTBEAT = 15.0
 REDRAW = 0.25
 PHASES = ("machines", "cluster", "network", "platform", "handover")
+PLATFORM = ("namespaces", "crds", "cni", "certificates", "secrets", "argocd")
 DONE = {"create": "created", "update": "updated", "delete": "deleted", "replace": "replaced", "read": "read"}
 PLANNED = {"create": "to create", "update": "to update", "delete": "to delete", "replace": "to replace"}
 OURS = ("homelab:", "pulumi:")  # components, providers and the stack: nothing was done to them
@@ -48,6 +49,7 @@ class Timeline:
         self.live = self.stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self.began = time.monotonic()
         self.phases: dict[str, Phase] = {}
+        self._saying: dict[str, str] = {}
         self._told = self.began
         self._drawn = 0
         self._over = threading.Event()
@@ -80,7 +82,10 @@ class Timeline:
     def hear(self, event: EngineEvent) -> None:
         """Follow the engine."""
         before, after, failed = event.resource_pre_event, event.res_outputs_event, event.res_op_failed_event
+        said = event.diagnostic_event
         with self._lock:
+            if said and said.urn and said.message.strip():
+                self._saying[said.urn] = said.message.strip().splitlines()[-1]
             if before:
                 self._begin(before.metadata.urn, before.metadata.op.value)
             elif after:
@@ -103,7 +108,7 @@ class Timeline:
     def phase_of(self, urn: str) -> str:
         """Say to which phase a resource belongs: the component that stands first in its type."""
         name = urn.rsplit("::", 1)[-1].split("-", maxsplit=1)[0].split(":", maxsplit=1)[0]
-        return name if name in PHASES else "stack"
+        return "platform" if name in PLATFORM else name if name in PHASES else "stack"
 
     def _begin(self, urn: str, operation: str) -> None:
         phase = self.phases.setdefault(self.phase_of(urn), Phase(self.phase_of(urn), began=time.monotonic()))
@@ -114,8 +119,7 @@ class Timeline:
         phase = self.phases.setdefault(self.phase_of(urn), Phase(self.phase_of(urn), began=time.monotonic()))
         phase.ended = time.monotonic()
         _, since = phase.running.pop(urn, (operation, phase.ended))
-        kind = urn.split("::")[2].rsplit("$", 1)[-1]
-        if not failed and (operation in QUIET or kind.startswith(OURS)):
+        if not failed and (operation in QUIET or _is_ours(urn)):
             return
         what = "failed" if failed else self.words.get(operation, operation)
         phase.done[what] = phase.done.get(what, 0) + 1
@@ -134,11 +138,16 @@ class Timeline:
     def _now(self) -> str:
         now = time.monotonic()
         going = [
-            f"{operation} {urn.rsplit('::', 1)[-1]} ({elapsed(now - since)})"
+            f"{operation} {urn.rsplit('::', 1)[-1]} ({elapsed(now - since)}{self._said(urn)})"
             for phase in self.phases.values()
             for urn, (operation, since) in phase.running.items()
+            if not _is_ours(urn)
         ]
         return ", ".join(going[:3]) + (f" and {len(going) - 3} more" if len(going) > 3 else "")  # noqa: PLR2004 - as above
+
+    def _said(self, urn: str) -> str:
+        """Quote what a resource said last: a command says what it waits for."""
+        return f"; {self._saying[urn][:90]}" if urn in self._saying else ""
 
     def _draw(self) -> None:
         with self._lock:
@@ -161,3 +170,8 @@ class Timeline:
         until = time.monotonic() if phase.running else phase.ended
         what = ", ".join(f"{count} {what}" for what, count in phase.done.items())
         return f"{phase.name:<10}{elapsed(max(until - phase.began, 0.0)):>12}  {what}"
+
+
+def _is_ours(urn: str) -> bool:
+    """Whether it is a component, a provider or the stack."""
+    return urn.split("::")[2].rsplit("$", 1)[-1].startswith(OURS)

@@ -24,14 +24,6 @@ from config.load import reveal
 from config.model import Settings
 from config.tree import Tree, namespaces_of
 
-PLATFORM_APPS = (
-    "cert-manager/cert-manager",
-    "cert-manager/issuers",
-    "security/external-secrets",
-    "security/secret-stores",
-    "system/argocd",
-)
-
 
 @dataclass(frozen=True)
 class Platform:
@@ -55,6 +47,7 @@ def build_platform(settings: Settings, tree: Tree, cluster: Cluster, options: pu
     definitions = Crds("crds", CrdsArgs(crds, ground, [cluster.healthy]), options)
     cilium = folders["kube-system/cilium"] if settings.platform.cni == "cilium" else None
     cni = Cni("cni", CniArgs(cilium, ground, [*definitions.seeds, spaces["kube-system"]]), options)
+    secrets = Secrets("secrets", secrets_args(settings, folders, ground, spaces["security"], cni.ready), options)
     certificates = Certificates(
         "certificates",
         CertificatesArgs(
@@ -64,10 +57,10 @@ def build_platform(settings: Settings, tree: Tree, cluster: Cluster, options: pu
             ground=ground,
             namespace=spaces["cert-manager"],
             after=cni.ready,
+            issuers_after=[secrets.ready],  # the token that proves a domain comes out of the store
         ),
         options,
     )
-    secrets = Secrets("secrets", secrets_args(settings, folders, ground, spaces["security"], cni.ready), options)
     argocd = ArgoCD("argocd", argocd_args(settings, folders, ground, spaces["argocd"], cni.ready), options)
     return Platform([certificates.ready, secrets.ready, argocd.ready], certificates.root)
 

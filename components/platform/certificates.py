@@ -32,6 +32,7 @@ class CertificatesArgs:
     ground: Ground
     namespace: pulumi.Resource
     after: Sequence[pulumi.Resource]
+    issuers_after: Sequence[pulumi.Resource]
 
 
 class Certificates(Component):
@@ -72,6 +73,6 @@ class Certificates(Component):
             self.child("cert-manager"), args.ground, self, [*args.after, args.namespace]
         )
         self.ready = Seed(args.issuers, NAMESPACE, (f"{NAMESPACE}/clusterissuer/homelab",)).sow(
-            self.child("issuers"), args.ground, self, [controller, secret]
+            self.child("issuers"), args.ground, self, [controller, secret, *args.issuers_after]
         )
         self.register_outputs({"root": self.root})

@@ -21,13 +21,13 @@ from pulumi.runtime.mocks import MockMonitor, Mocks
 
 from config.load import from_pulumi
 from config.model import Settings
+from config.tree import read_tree
 from stacks.homelab import build
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "user@pve!homelab=11111111-2222-4333-8444-555555555555"
 SECRETS = {
     "proxmoxToken": TOKEN,
-    "cloudflareToken": "canary-cloudflare",
     "bitwardenToken": "canary-bitwarden",
 }
 PAIR = {"cert": "Y2VydA==", "key": "a2V5"}
@@ -57,6 +57,16 @@ ANSWERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "talos:machine/configurationApply:ConfigurationApply": lambda inputs: inputs,
     "talos:cluster/kubeconfig:Kubeconfig": lambda inputs: {**inputs, "kubeconfigRaw": "kubeconfig"},
     "command:local:Command": lambda inputs: {**inputs, "stdout": "", "stderr": ""},
+    "pulumi:providers:kubernetes": lambda inputs: inputs,
+    "kubernetes:core/v1:Namespace": lambda inputs: inputs,
+    "kubernetes:core/v1:Secret": lambda inputs: inputs,
+    "kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmissionPolicy": lambda inputs: inputs,
+    "kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmissionPolicyBinding": lambda inputs: inputs,
+    "kubernetes:argoproj.io/v1alpha1:AppProject": lambda inputs: inputs,
+    "kubernetes:argoproj.io/v1alpha1:ApplicationSet": lambda inputs: inputs,
+    "random:index/randomPassword:RandomPassword": lambda inputs: {**inputs, "result": "canary-password"},
+    "tls:index/privateKey:PrivateKey": lambda inputs: {**inputs, "privateKeyPem": "canary-key"},
+    "tls:index/selfSignedCert:SelfSignedCert": lambda inputs: {**inputs, "certPem": "certificate"},
 }
 FUNCTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "talos:machine/getConfiguration:getConfiguration": lambda args: {
@@ -154,7 +164,7 @@ def run(stack: str, change: Callable[[dict[str, Any]], None] = lambda sections: 
     pulumi.runtime.set_all_config({key: json.dumps(value) for key, value in sections.items()}, ["homelab:secrets"])
 
     def tell() -> None:
-        program.outputs.update(build(settings_of(root), root))
+        program.outputs.update(build(settings_of(root), read_tree(root), root))
 
     loop = asyncio.get_event_loop()
     try:

@@ -49,9 +49,9 @@ def test_a_stack_registers_exactly_these_resources(stack: str) -> None:
 def test_every_child_belongs_to_a_component_and_carries_its_name(stack: str) -> None:
     for resource in run(stack).resources:
         if not resource.type.startswith(("homelab:", "pulumi:")):
-            kinds = resource.urn.split("::")[2].split("$")
-            assert kinds[0].startswith("homelab:"), resource.name
-            assert resource.name.startswith(f"{kinds[0].split(':')[1]}-"), resource.name
+            _, _, kinds, component = resource.options.parent.split("::")
+            assert kinds.split("$")[-1].startswith("homelab:"), resource.name
+            assert resource.name.startswith(f"{component}-"), resource.name
 
 
 def test_outputs_that_open_doors_are_secret() -> None:

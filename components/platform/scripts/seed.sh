@@ -17,11 +17,13 @@ kustomize build --enable-helm --load-restrictor LoadRestrictionsNone --helm-kube
     "$work/$FOLDER" >"$work/objects.yaml"
 
 # Custom resources come after their definitions are known and webhooks answer: both take a moment after the first try.
+# What no waiting mends ends it at once.
+for_ever='field not declared|is invalid:|strict decoding error|field is immutable|violates PodSecurity'
 tries=0
 until kube apply --server-side --force-conflicts --field-manager=argocd-controller -f "$work/objects.yaml" \
     >"$work/said" 2>&1; do
     tries=$((tries + 1))
-    if [ "$tries" -ge "${TRIES-40}" ]; then
+    if [ "$tries" -ge "${TRIES-40}" ] || grep -qE "$for_ever" "$work/said"; then
         say "$FOLDER cannot be applied:"
         grep -v 'serverside-applied$' "$work/said" >&2
         exit 1

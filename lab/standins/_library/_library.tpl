@@ -1,7 +1,7 @@
 {{/*
 What every stand-in makes of its description and of the values it is given. A description says which workloads there
 are and under which key of the values each finds its settings; image, replicas, resources and the like have the same
-names in nearly every chart. One that is named otherwise is told by `reads`.
+names in nearly every chart. One that is named otherwise is told by `reads`; an empty name is one that the chart lacks.
 */}}
 
 {{- define "standin.fullname" -}}
@@ -48,7 +48,7 @@ names in nearly every chart. One that is named otherwise is told by `reads`.
 {{- $paths := list -}}
 {{- range $key := .keys -}}{{- $paths = append $paths (printf "%s.%s" (default "" $work.at) $key) -}}{{- end -}}
 {{- if hasKey (default dict $work.reads) (first .keys) -}}
-{{- $paths = list (get $work.reads (first .keys)) -}}
+{{- $paths = without (list (get $work.reads (first .keys))) "" -}}
 {{- end -}}
 {{- range $path := $paths -}}
 {{- if kindIs "string" $found.value -}}{{- if eq $found.value "" -}}
