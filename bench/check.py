@@ -1,4 +1,4 @@
-"""How long `./homelab check` takes on three stacks and a tree of 15 categories, as a whole process.
+"""How long `./homelab check --shape` takes on three stacks and a tree of 15 categories, as a whole process.
 
     .venv/bin/python bench/check.py
 
@@ -45,7 +45,7 @@ def main() -> None:
     for apps in (300, 3000):
         with tempfile.TemporaryDirectory() as folder:
             _checkout(Path(folder), apps)
-            taken[apps] = _seconds(["-m", "ops", "check", "--root", folder])
+            taken[apps] = _seconds(["-m", "ops", "check", "--shape", "--root", folder])
         print(f"{f'check, {apps} apps':<28}{taken[apps]:6.2f} s   target for 300: below 1 s")
     slope = (taken[3000] - imports) / (taken[300] - imports)
     print(f"ten times the apps take {slope:.1f} times as long (10 is linear)")

@@ -7,7 +7,7 @@ test refuses an old one.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -33,9 +33,9 @@ WORDS = {
 }
 
 
-def documents() -> dict[str, str]:
-    """Give every generated document by its path."""
-    return {"docs/settings.md": settings(), "docs/checks.md": checks()}
+def documents(why: Mapping[str, str] = WHY) -> dict[str, str]:
+    """Give every generated document by its path; the register of checks may hold more than those of settings."""
+    return {"docs/settings.md": settings(), "docs/checks.md": checks(why)}
 
 
 def settings() -> str:
@@ -55,16 +55,18 @@ def settings() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def checks() -> str:
+def checks(why: Mapping[str, str]) -> str:
     """Write every check with its reason."""
     lines = [
         "# Checks",
         "",
-        "Made from `config/why.py` by `./homelab test --update`. Every refusal ends with one of these ids.",
+        "Made from `config/why.py`, `manifests/why.py` and `manifests/rules/why.py` by `./homelab test --update`.",
+        "Every refusal ends with one of these ids. Where an object cannot do without what an id of the third file",
+        "refuses, it says so itself: the annotation `homelab.dev/accept-<id>` with the reason as its value.",
         "",
         "| id | why |",
         "| --- | --- |",
-        *(f"| {name} | {why} |" for name, why in sorted(WHY.items())),
+        *(f"| {name} | {reason} |" for name, reason in sorted(why.items())),
     ]
     return "\n".join(lines) + "\n"
 

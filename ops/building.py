@@ -27,6 +27,7 @@ from typing import Protocol
 
 import programs
 from errors import BuildFailed, MachineNotReady, ProgramFailed
+from manifests.rules.schemas import FORMAT
 from ops import copying
 from ops.pinned import FOLDER, Shipped, Tool, needed_go, pinned
 
@@ -99,6 +100,7 @@ def built_folder(tool: Tool) -> Path:
         recipe += [f"{tool.shipped.file}@{pinned(FOLDER / tool.shipped.folder, tool.shipped.module)}"]
     recipe += [f"{one.name}={one.folder}={'whole' if one.whole else 'short'}" for one in tool.files]
     recipe += [f"{one.name}={one.packages}={copying.OPTIONS}={copying.KUSTOMIZATION}" for one in tool.generated]
+    recipe += [f"{one.name}={one.file}={FORMAT}" for one in tool.schemas]
     digest = hashlib.sha256("\n".join(recipe).encode())
     for folder in tool.by_folder:
         for file in sorted([folder / "go.mod", folder / "go.sum", *folder.glob("*.go")]):
@@ -196,7 +198,7 @@ def _fill(tool: Tool, folder: Path, go: Path, tell: Tell) -> None:
                 (folder / "bin" / link).symlink_to(program.name)
         if tool.shipped:
             _copy(tool.shipped, folder / "bin", env)
-        if tool.files:
+        if tool.files or tool.schemas:
             copying.fill(tool, folder / MANIFESTS, env, tell)
     except (ProgramFailed, OSError) as error:
         raise BuildFailed(_why(tool, error, log)) from error

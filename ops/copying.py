@@ -1,4 +1,4 @@
-"""Tools that are no programs: manifests taken out of Go modules, and CRDs made from a module's Go types.
+"""Tools that are no programs: manifests taken out of Go modules, CRDs and schemas made from what a module holds.
 
 What flows in is a tool of `ops.pinned`, what flows out is a folder with one subfolder for each part and a note of the
 versions, `modules.json`. go.sum says what each module holds, as for programs. `ops.building` gives the folder its place
@@ -15,6 +15,7 @@ from typing import Any
 
 import programs
 from manifests import objects, reading
+from manifests.rules.schemas import of_openapi
 from ops.pinned import FOLDER, Generated, Tool
 
 NOTE = "modules.json"
@@ -29,12 +30,18 @@ def fill(tool: Tool, into: Path, env: Mapping[str, str], tell: Callable[[str], N
     into.mkdir(parents=True)
     noted = {}
     tell("downloading modules")
-    modules = downloaded(tool.folder, (one.module for one in tool.files), env)
+    names = [*(one.module for one in tool.files), *(one.module for one in tool.schemas)]
+    modules = downloaded(tool.folder, names, env)
     for files in tool.files:
         module = modules[files.module]
         tell(f"copying {files.name}")
         _copy(Path(module["Dir"]) / files.folder, into / files.name, whole=files.whole)
         noted[files.name] = {"module": files.module, "version": module["Version"], "made": "copied"}
+    for schemas in tool.schemas:
+        module = modules[schemas.module]
+        tell(f"making schemas of {schemas.name}")
+        _make_schemas(Path(module["Dir"]) / schemas.file, into / schemas.name)
+        noted[schemas.name] = {"module": schemas.module, "version": module["Version"], "made": "converted"}
     for generated in tool.generated:
         tell(f"generating {generated.name}")
         pins = FOLDER / generated.pins
@@ -93,6 +100,13 @@ def _without_descriptions(schema: dict[str, Any]) -> None:
     for inner in below:
         if isinstance(inner, dict):
             _without_descriptions(inner)
+
+
+def _make_schemas(document: Path, target: Path) -> None:
+    for name, schema in of_openapi(json.loads(document.read_text(encoding="utf-8"))):
+        file = target / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(schema) + "\n", encoding="utf-8")
 
 
 def _generate(generated: Generated, pins: Path, target: Path, env: Mapping[str, str]) -> None:

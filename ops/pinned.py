@@ -101,6 +101,15 @@ class Files:
 
 
 @dataclass(frozen=True)
+class Schemas:
+    """An OpenAPI document of a module, out of which the schemas of its kinds are made."""
+
+    name: str
+    module: str
+    file: str
+
+
+@dataclass(frozen=True)
 class Generated:
     """CRDs that a module does not hold as files: controller-gen makes them from its Go types."""
 
@@ -127,6 +136,7 @@ class Tool:
     pins: str = ""
     files: tuple[Files, ...] = ()
     generated: tuple[Generated, ...] = ()
+    schemas: tuple[Schemas, ...] = ()
 
     @property
     def version(self) -> Version:
@@ -139,7 +149,8 @@ class Tool:
         sorted_out: dict[Path, list[Program]] = {}
         for program in self.programs:
             sorted_out.setdefault(FOLDER / (program.pins or self.pins or self.name), []).append(program)
-        for folder in (*((self.folder,) if self.files else ()), *(FOLDER / one.pins for one in self.generated)):
+        own = (self.folder,) if self.files or self.schemas else ()
+        for folder in (*own, *(FOLDER / one.pins for one in self.generated)):
             sorted_out.setdefault(folder, [])
         return sorted_out
 
@@ -364,6 +375,16 @@ TOOLS = (
         accept=Accept.NOTHING,
         files=(Files("argo-cd", ARGOCD, "manifests", whole=True),),
         pins="argocd",
+    ),
+    # What the very API server that is built would accept.
+    Tool(
+        "schemas",
+        K8S,
+        (),
+        seconds=8,
+        accept=Accept.NOTHING,
+        schemas=(Schemas("kubernetes", K8S, "api/openapi-spec/swagger.json"),),
+        pins="kubernetes",
     ),
 )
 

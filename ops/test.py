@@ -11,6 +11,7 @@ from pathlib import Path
 import programs
 from config.reference import documents
 from errors import ProgramFailed
+from manifests.rules.why import EVERY
 from ops.show import coloured, elapsed, table
 
 STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if options.update:
         environment["HOMELAB_UPDATE"] = "1"
-        for path, text in documents().items():
+        for path, text in documents(EVERY).items():
             Path(path).write_text(text, encoding="utf-8")
     steps = [(name, command) for name, command in STEPS if options.only in (None, name)]
     if options.pytest:

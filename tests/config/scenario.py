@@ -27,9 +27,9 @@ def load(path: Path) -> dict[str, Any]:
     return scenario
 
 
-def prepare(scenario: dict[str, Any], root: Path) -> None:
-    """Lay the checkout out and make the scenario's one change."""
-    shutil.copytree(CHECKOUT, root, dirs_exist_ok=True)
+def prepare(scenario: dict[str, Any], root: Path, checkout: Path = CHECKOUT) -> None:
+    """Lay a checkout out and make the scenario's one change."""
+    shutil.copytree(checkout, root, dirs_exist_ok=True)
     for file, edits in scenario.get("replace", {}).items():
         text = (root / file).read_text(encoding="utf-8")
         for old, new in edits.items():

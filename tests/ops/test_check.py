@@ -21,13 +21,13 @@ def test_a_clean_checkout_ends_with_0_and_names_the_secrets_still_to_set(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepare({}, tmp_path)
-    assert main(["check", "--root", str(tmp_path)]) == 0
+    assert main(["check", "--shape", "--root", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         (
             f"{BASE}: still to set before `up`: proxmoxToken, vaultToken "
             "(pulumi config set --stack base --secret --path homelab:secrets.NAME)"
         ),
-        "no problem in 1 stack, 3 categories, 4 apps",
+        "no problem in 1 stack, 6 categories, 9 apps",
     ]
 
 
@@ -35,7 +35,7 @@ def test_problems_of_settings_and_tree_are_told_together_and_end_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepare(TWO_MISTAKES, tmp_path)
-    assert main(["check", "--root", str(tmp_path)]) == 1
+    assert main(["check", "--shape", "--root", str(tmp_path)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"{BASE}:7: network.vip = 10.0.0.60: lies in network.loadBalancerRange")
     assert lines[1].startswith("apps/media/stray.yaml: lies where nobody reads it")
@@ -44,7 +44,7 @@ def test_problems_of_settings_and_tree_are_told_together_and_end_with_1(
 
 def test_json_has_the_parts_of_every_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prepare(TWO_MISTAKES, tmp_path)
-    assert main(["check", "--json", "--root", str(tmp_path)]) == 1
+    assert main(["check", "--shape", "--json", "--root", str(tmp_path)]) == 1
     problems = json.loads(capsys.readouterr().out)["problems"]
     assert [problem["check"] for problem in problems] == ["address-in-range", "file-stray"]
     assert set(problems[0]) == {"file", "line", "key", "value", "rule", "fix", "check"}
@@ -58,7 +58,7 @@ def test_an_unknown_stack_is_refused_with_those_that_exist(tmp_path: Path, capsy
 
 
 def test_a_folder_without_a_stack_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", "--root", str(tmp_path)]) == 1
+    assert main(["check", "--shape", "--root", str(tmp_path)]) == 1
     assert "there is no stack file (Pulumi.<stack>.yaml); ./homelab init writes one" in capsys.readouterr().err
 
 

@@ -1,0 +1,146 @@
+"""Objects against the schemas of their kinds, by kubeconform: Kubernetes' own and those of the CRDs around them.
+
+Scenes come in, findings go out. Schemas of Kubernetes lie in the folder that the pinned tool `schemas` gives; a kind
+that neither they nor a CRD of the scene defines is refused here. What was judged before, by the same program with the
+same schemas, is not judged again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import programs
+from config.source import KeyPath
+from errors import ProgramFailed
+from manifests.kept import Kept
+from manifests.objects import CRD, Object
+from manifests.rules.ownership import removed_in
+from manifests.rules.scene import Finding, Piece, Scene
+from manifests.rules.schemas import FORMAT, LOCATION, file_of, of_crd
+from manifests.sources import cache, digest
+
+REASON = re.compile(r"- at '(?P<path>[^']*)': (?P<said>.*?)(?=\s+- at '|\Z)", re.DOTALL)
+VAGUE = re.compile(r"validation failed|'(?:allOf|anyOf)' failed|got \w+, want null\Z")
+
+
+@dataclass(frozen=True)
+class Conformer:
+    """What judges: Kubernetes' schemas, the environment in which kubeconform is found, and earlier verdicts."""
+
+    schemas: Path
+    env: Mapping[str, str]
+    kept: Kept | None = field(default_factory=lambda: Kept(cache() / "verdicts"))
+
+    def known(self) -> frozenset[str]:
+        """Name the kinds of Kubernetes itself."""
+        return frozenset(str(file.relative_to(self.schemas)) for file in self.schemas.rglob("*_*.json"))
+
+
+def check(conformer: Conformer, scenes: Iterable[Scene]) -> Iterator[Finding]:
+    """Judge every object of every scene."""
+    known = conformer.known()
+    for scene in scenes:
+        crds = [*scene.registered, *(piece.item for piece in scene.of(CRD))]
+        defined = {file_of(f"{group}/{version}", kind) for crd in crds for group, version, kind in _served(crd)}
+        apps: dict[str, list[Piece]] = {}
+        for piece in scene.pieces:
+            name = file_of(str(piece.item["apiVersion"]), piece.kind)
+            if name in known or name in defined or not scene.whole:
+                apps.setdefault(piece.app.path, []).append(piece)
+            elif not removed_in(scene, piece):
+                said = f"{piece.item['apiVersion']} {piece.kind}"
+                rule = f"is a kind that neither Kubernetes {scene.kubernetes} nor a CRD of {scene.environment} defines"
+                fix = "add the app that brings its CRD, or correct apiVersion and kind"
+                yield Finding("kind-unknown", piece, ("kind",), said, rule, fix)
+        yield from _judged(conformer, apps, crds)
+
+
+def _served(crd: Object) -> Iterator[tuple[str, str, str]]:
+    spec = crd["spec"]
+    yield from ((spec["group"], one["name"], spec["names"]["kind"]) for one in spec["versions"] if one.get("served"))
+
+
+def _judged(conformer: Conformer, apps: Mapping[str, Sequence[Piece]], crds: Sequence[Object]) -> Iterator[Finding]:
+    """Look up what is known of each app, and run the program for the others."""
+    program = programs.find("kubeconform", conformer.env)
+    judge = digest(json.dumps([FORMAT, str(conformer.schemas), str(program), crds]))
+    keys = {path: digest(json.dumps([judge, [piece.item for piece in pieces]])) for path, pieces in apps.items()}
+    verdicts = {path: conformer.kept.read(key) if conformer.kept else None for path, key in keys.items()}
+    new = [path for path, verdict in verdicts.items() if verdict is None]
+    if new:
+        verdicts |= _run(conformer, {path: apps[path] for path in new}, crds)
+        for path in new:
+            if conformer.kept:
+                conformer.kept.write(keys[path], verdicts[path] or [])
+    for path, pieces in apps.items():
+        named = {(piece.kind, piece.name): piece for piece in pieces}
+        for said in verdicts[path] or ():
+            piece = named[said["kind"], said["name"]]
+            rule, fix = f"is refused by the schema of its kind: {said['said']}", "kubectl explain tells the fields"
+            yield Finding("schema-refused", piece, _path(piece.item, said["path"]), "", rule, fix)
+
+
+def _run(conformer: Conformer, apps: Mapping[str, Sequence[Piece]], crds: Sequence[Object]) -> dict[str, list[Object]]:
+    """Run kubeconform once on all these apps."""
+    verdicts: dict[str, list[Object]] = {path: [] for path in apps}
+    with tempfile.TemporaryDirectory(prefix="homelab-conform-") as temporary:
+        place = Path(temporary)
+        for name, schema in (one for crd in crds for one in of_crd(crd)):
+            file = place / "schemas" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(schema), encoding="utf-8")
+        files = {}
+        for index, (path, pieces) in enumerate(apps.items()):
+            file = place / f"{index}.yaml"
+            file.write_text("\n---\n".join(json.dumps(piece.item) for piece in pieces) + "\n", encoding="utf-8")
+            files[str(file)] = path
+        places = (f"{folder}/{LOCATION}" for folder in (conformer.schemas, place / "schemas"))
+        options = [part for one in places for part in ("-schema-location", one)]
+        said = _said(conformer, *options, "-ignore-missing-schemas", *files)
+        for one in said:
+            verdicts[files[one["filename"]]] += _parts(one)
+    return verdicts
+
+
+def _said(conformer: Conformer, *arguments: str) -> list[dict[str, Any]]:
+    """Give what kubeconform has against objects; it ends with 1 where it has something."""
+    said = programs.converse(["kubeconform", "-output", "json", *arguments], env=conformer.env)
+    try:
+        found: list[dict[str, Any]] = json.loads(said.stdout)["resources"] or []
+    except (ValueError, KeyError, TypeError):
+        raise ProgramFailed(
+            f"kubeconform: {said.together.strip()[:500]}", exit_code=said.exit_code, output=said.together
+        ) from None
+    return found
+
+
+def _parts(one: Mapping[str, Any]) -> list[Object]:
+    """Take the innermost reasons out of a message that begins with the outermost."""
+    about = {"kind": one["kind"], "name": one["name"]}
+    reasons = [
+        (found["path"], found["said"]) for found in REASON.finditer(one["msg"]) if not VAGUE.match(found["said"])
+    ]
+    return [
+        {**about, "path": path, "said": said.replace("null or ", "")}
+        for path, said in dict.fromkeys(reasons or [("", one["msg"])])
+    ]
+
+
+def _path(item: Object, pointer: str) -> KeyPath:
+    """Turn kubeconform's way of naming a field into ours, as far as the field exists."""
+    path: list[str | int] = []
+    value: Any = item
+    for part in (one.replace("~1", "/").replace("~0", "~") for one in pointer.strip("/").split("/") if one):
+        if isinstance(value, list):
+            path.append(int(part))
+            value = value[int(part)]
+        else:
+            path.append(part)
+            value = value.get(part) if isinstance(value, dict) else None
+    return tuple(path)

@@ -1,0 +1,50 @@
+"""ConfigMaps and Secrets that kustomizations make from files: their names are stable.
+
+A folder's contents come in; the names that it generates go out, or a problem for each that would change with its
+content. `manifests.rules.workloads` asks whether their readers notice a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from config.source import KeyPath, dotted
+from errors import Problem
+from manifests.contents import Contents
+from manifests.survey import Survey
+
+GENERATORS = ("configMapGenerator", "secretGenerator")
+STABLE = "disableNameSuffixHash"
+
+
+def names(survey: Survey, contents: Contents) -> frozenset[str]:
+    """Name the ConfigMaps that a folder generates."""
+    return frozenset(
+        str(entry.get("name")) for _, key, entry, _ in _entries(survey, contents) if key[0] == GENERATORS[0]
+    )
+
+
+def check(survey: Survey, contents: Contents) -> Iterator[Problem]:
+    """Find generators whose names change."""
+    for file, key, entry, stable in _entries(survey, contents):
+        if not stable:
+            rule = "changes its name with its content"
+            fix = f"write generatorOptions: {{{STABLE}: true}}; the reloader's annotation rolls the pods"
+            yield Problem(file, survey.line(file, key), dotted(key), str(entry.get("name")), rule, fix, "config-hashed")
+
+
+def _entries(survey: Survey, contents: Contents) -> Iterator[tuple[str, KeyPath, dict[str, Any], bool]]:
+    """Give every generator of a folder: where it stands, what it says, whether its name is stable."""
+    for file in contents.kustomizations.values():
+        value = survey.value(file)
+        general = _map(_map(value).get("generatorOptions")).get(STABLE)
+        for kind in GENERATORS:
+            entries = _map(value).get(kind)
+            for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+                own = _map(_map(entry).get("options")).get(STABLE)
+                yield file, (kind, index), _map(entry), bool(general if own is None else own)
+
+
+def _map(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,122 @@
+"""Who may make what, where: namespaces and cluster-scoped kinds of a category, one owner for each object, no hooks.
+
+A scene comes in, findings go out. An AppProject would refuse the same in the cluster; here it has a file and a line,
+before anything is pushed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from config.explain import nearest
+from manifests.objects import hooks, identity
+from manifests.rules.scene import ACCEPT, Finding, Piece, Scene, is_cluster_wide
+
+# What Kubernetes serves no longer, by the minor version that removed it: the deprecated API migration guide.
+REMOVED: Mapping[str, Mapping[str, int]] = {
+    "admissionregistration.k8s.io/v1beta1": {"MutatingWebhookConfiguration": 22, "ValidatingWebhookConfiguration": 22},
+    "apiextensions.k8s.io/v1beta1": {"CustomResourceDefinition": 22},
+    "apiregistration.k8s.io/v1beta1": {"APIService": 22},
+    "apps/v1beta1": {"Deployment": 16, "StatefulSet": 16},
+    "apps/v1beta2": {"DaemonSet": 16, "Deployment": 16, "ReplicaSet": 16, "StatefulSet": 16},
+    "autoscaling/v2beta1": {"HorizontalPodAutoscaler": 25},
+    "autoscaling/v2beta2": {"HorizontalPodAutoscaler": 26},
+    "batch/v1beta1": {"CronJob": 25},
+    "certificates.k8s.io/v1beta1": {"CertificateSigningRequest": 22},
+    "coordination.k8s.io/v1beta1": {"Lease": 22},
+    "discovery.k8s.io/v1beta1": {"EndpointSlice": 25},
+    "events.k8s.io/v1beta1": {"Event": 25},
+    "extensions/v1beta1": {
+        "DaemonSet": 16,
+        "Deployment": 16,
+        "Ingress": 22,
+        "NetworkPolicy": 16,
+        "PodSecurityPolicy": 16,
+        "ReplicaSet": 16,
+    },
+    "flowcontrol.apiserver.k8s.io/v1beta1": {"FlowSchema": 26, "PriorityLevelConfiguration": 26},
+    "flowcontrol.apiserver.k8s.io/v1beta2": {"FlowSchema": 29, "PriorityLevelConfiguration": 29},
+    "flowcontrol.apiserver.k8s.io/v1beta3": {"FlowSchema": 32, "PriorityLevelConfiguration": 32},
+    "networking.k8s.io/v1beta1": {"Ingress": 22, "IngressClass": 22},
+    "node.k8s.io/v1beta1": {"RuntimeClass": 25},
+    "policy/v1beta1": {"PodDisruptionBudget": 25, "PodSecurityPolicy": 25},
+    "rbac.authorization.k8s.io/v1beta1": {"ClusterRole": 22, "ClusterRoleBinding": 22, "Role": 22, "RoleBinding": 22},
+    "scheduling.k8s.io/v1beta1": {"PriorityClass": 22},
+    "storage.k8s.io/v1beta1": {"CSIDriver": 22, "CSINode": 22, "CSIStorageCapacity": 27, "StorageClass": 22},
+}
+HOUSEHOLD = ("ReplicaSet", "Pod", "Endpoints", "EndpointSlice", "ControllerRevision")
+
+
+def namespaces(scene: Scene) -> Iterator[Finding]:
+    """An app lives in its category's namespaces, and makes none."""
+    for piece in scene.pieces:
+        if piece.kind == "Namespace" and not piece.group:
+            fix = f"name it in {piece.folder.path}/category.yaml, from which namespaces are made"
+            yield Finding("namespace-made", piece, ("kind",), str(piece), "is a namespace, and apps make none", fix)
+        elif piece.namespace and piece.namespace not in piece.folder.namespaces and not is_cluster_wide(scene, piece):
+            known = piece.folder.namespaces
+            rule = f"is no namespace of {piece.folder.name}: its project refuses {piece}"
+            fix = nearest(piece.namespace, list(known), f"the category has {', '.join(known)}")
+            yield Finding("namespace-foreign", piece, ("metadata", "namespace"), piece.namespace, rule, fix)
+
+
+def cluster_kinds(scene: Scene) -> Iterator[Finding]:
+    """What belongs to no namespace is declared by the category."""
+    for piece in scene.pieces:
+        said = f"{piece.kind}.{piece.group}" if piece.group else piece.kind
+        if said not in piece.folder.settings.cluster_kinds and said != "Namespace" and is_cluster_wide(scene, piece):
+            rule = f"belongs to no namespace, and {piece.folder.path}/category.yaml does not declare {said}"
+            yield Finding("cluster-kind-undeclared", piece, ("kind",), str(piece), rule, "add it to clusterKinds there")
+
+
+def owners(scene: Scene) -> Iterator[Finding]:
+    """An object belongs to one app, once."""
+    first: dict[tuple[str, str, str, str], Piece] = {}
+    for piece in scene.pieces:
+        one = identity(piece.item)
+        key = (one.group, one.kind, "" if is_cluster_wide(scene, piece) else piece.namespace, one.name)
+        owner = first.setdefault(key, piece)
+        if owner is not piece:
+            rule = f"is made by {owner.app.path} already" if owner.app != piece.app else "stands twice in this app"
+            yield Finding("object-twice", piece, ("metadata", "name"), str(piece), rule, "keep it in one app")
+
+
+def versions(scene: Scene) -> Iterator[Finding]:
+    """No object asks for an API that the stack's Kubernetes no longer has."""
+    for piece in scene.pieces:
+        removed = removed_in(scene, piece)
+        if removed:
+            rule = f"was removed in Kubernetes 1.{removed}, and {scene.stack} runs {scene.kubernetes}"
+            fix = "write the version that took its place"
+            said = f"{piece.item['apiVersion']} {piece.kind}"
+            yield Finding("api-removed", piece, ("apiVersion",), said, rule, fix)
+
+
+def removed_in(scene: Scene, piece: Piece) -> int:
+    """Give the minor version that took an object's API away, 0 where the stack's Kubernetes has it."""
+    removed = REMOVED.get(str(piece.item["apiVersion"]), {}).get(piece.kind, 0)
+    return removed if removed <= int(scene.kubernetes.split(".")[1]) else 0
+
+
+def unasked_hooks(scene: Scene) -> Iterator[Finding]:
+    """Nothing runs as a hook by accident."""
+    for piece in scene.pieces:
+        if hooks([piece.item]):
+            rule = "is a hook: it runs at every sync, and is never shown as missing or changed"
+            fix = "write skipHooks: true for a chart; make of one that is meant a Job, or accept it with a reason"
+            yield Finding("hook-unasked", piece, ("metadata", "annotations"), str(piece), rule, fix)
+
+
+def exceptions(scene: Scene) -> Iterator[Finding]:
+    """What is accepted is accepted for a reason, by an id that exists."""
+    from manifests.rules.why import WHY  # noqa: PLC0415 - the register of rules names this one
+
+    for piece in scene.pieces:
+        for check, reason in piece.accepted.items():
+            if check not in WHY:
+                rule, fix = "is no check that could be accepted", nearest(check, list(WHY), "docs/checks.md lists them")
+            elif not str(reason).strip():
+                rule, fix = "is accepted without a reason", "say why beside it"
+            else:
+                continue
+            yield Finding("exception-unexplained", piece, ("metadata", "annotations", ACCEPT + check), check, rule, fix)

@@ -1,0 +1,79 @@
+"""Where an object was written: the file and the line of a field, as well as they can be found.
+
+Rendered objects remember no file. The files that go into their folder are searched for a document of the same kind and
+name, the one that says most of the field wins; what a chart made leads to the line that asks for the chart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from config.source import Document, KeyPath, dotted, read
+from config.tree import MANIFESTS
+from errors import Problem
+from manifests.contents import Contents, contents_of
+from manifests.rules.scene import Finding, Piece
+from manifests.survey import Survey
+
+
+class Places:
+    """What was read to find places; each file once."""
+
+    def __init__(self, survey: Survey) -> None:
+        """Begin with nothing read."""
+        self.survey = survey
+        self._contents: dict[str, Contents] = {}
+        self._documents: dict[str, tuple[Document, ...]] = {}
+
+    def problem(self, found: Finding) -> Problem:
+        """Make a problem of a finding."""
+        file, line = self.place(found.piece, found.path)
+        key = f"{found.piece} {dotted(found.path)}".strip()
+        value = "" if str(found.value) == str(found.piece) else str(found.value)
+        return Problem(file, line, key, value, found.rule, found.fix, found.check)
+
+    def place(self, piece: Piece, path: KeyPath) -> tuple[str, int]:
+        """Find the file and line of a field of an object, or of what is nearest to it."""
+        found = [
+            (self._depth(document, path), -index, file, document)
+            for index, (file, document) in enumerate(self._written(piece))
+        ]
+        if found:
+            _, _, file, document = max(found, key=lambda one: one[:2])
+            return file, document.line(path)
+        return self._asked(piece)
+
+    def _written(self, piece: Piece) -> list[tuple[str, Document]]:
+        """Give the documents that may be this object: of its name, else the only one of its kind."""
+        alike = [
+            (file, document)
+            for file, document in self._all(piece.app.path)
+            if isinstance(document.value, dict) and document.value.get("kind") == piece.kind
+        ]
+        named = [one for one in alike if (one[1].value.get("metadata") or {}).get("name") == piece.name]
+        return named or (alike if len(alike) == 1 and not piece.by_chart else [])
+
+    def _all(self, folder: str) -> Iterator[tuple[str, Document]]:
+        """Give every document that goes into a folder's render, its own files first."""
+        for file in sorted(self._of(folder).files, key=lambda file: (not file.startswith(f"{folder}/"), file)):
+            if file.endswith(MANIFESTS):
+                if file not in self._documents:
+                    self._documents[file] = read(self.survey.root / file, file).documents
+                yield from ((file, document) for document in self._documents[file])
+
+    def _of(self, folder: str) -> Contents:
+        if folder not in self._contents:
+            self._contents[folder] = contents_of(self.survey, folder)
+        return self._contents[folder]
+
+    def _depth(self, document: Document, path: KeyPath) -> int:
+        return max((size for size in range(len(path) + 1) if path[:size] in document.lines), default=0)
+
+    def _asked(self, piece: Piece) -> tuple[str, int]:
+        """Name the line that asks for a chart, else the folder."""
+        contents = self._of(piece.app.path)
+        wanted: Any = contents.charts[0] if contents.charts else None
+        if wanted:
+            return wanted.file, self.survey.line(wanted.file, wanted.key)
+        return contents.kustomizations.get(piece.app.path, piece.app.path), 0

@@ -1,0 +1,51 @@
+"""All rules, and running them on scenes: findings become problems with a file and a line.
+
+Scenes and the checkout come in, problems go out. A new rule is one generator here, one reason in `manifests.rules.why`
+and one scenario in `tests/manifests/rules`. `ops.validation` continues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from errors import Problem
+from manifests.rules import data, ownership, references, routes, security, workloads
+from manifests.rules.places import Places
+from manifests.rules.scene import Finding, Rule, Scene
+from manifests.survey import Survey
+
+RULES: tuple[Rule, ...] = (
+    ownership.namespaces,
+    ownership.cluster_kinds,
+    ownership.owners,
+    ownership.versions,
+    ownership.unasked_hooks,
+    ownership.exceptions,
+    workloads.images,
+    workloads.resources,
+    workloads.probes,
+    workloads.replacement,
+    workloads.budgets,
+    workloads.autoscaled,
+    workloads.reloaded,
+    security.levels,
+    data.kept,
+    routes.hosts,
+    references.existing,
+)
+
+
+def check(survey: Survey, scenes: Iterable[Scene]) -> list[Problem]:
+    """Run every rule on every scene; what two stacks share is told once."""
+    places = Places(survey)
+    return sorted({places.problem(found) for scene in scenes for found in findings(scene)})
+
+
+def findings(scene: Scene) -> Iterator[Finding]:
+    """Run every rule on a scene."""
+    return asked(found for rule in RULES for found in rule(scene))
+
+
+def asked(found: Iterable[Finding]) -> Iterator[Finding]:
+    """Leave out what a person accepted with a reason."""
+    return (one for one in found if not str(one.piece.accepted.get(one.check, "")).strip())

@@ -1,0 +1,45 @@
+"""Host names: each under a stack's domain, the stack's own among them, none in two routes.
+
+A scene comes in, findings go out. A route names one host a stack; the gateway of each serves its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from config.source import KeyPath
+from manifests.rules.scene import Finding, Piece, Scene
+
+ROUTES = ("HTTPRoute", "GRPCRoute", "TLSRoute")
+
+
+def hosts(scene: Scene) -> Iterator[Finding]:
+    """Every host lies under a stack's domain, has one route, and this stack has one of its own."""
+    first: dict[str, Piece] = {}
+    for piece in scene.of(*ROUTES, "Ingress"):
+        named = list(_hosts(piece))
+        for path, host in named:
+            owner = first.setdefault(host, piece)
+            if owner is not piece:
+                rule = f"is a host of {owner} in {owner.app.path} already"
+                yield Finding("host-twice", piece, path, host, rule, "give each its own host")
+            if not any(_under(host, domain) for domain in scene.domains):
+                fix = f"the domains are {', '.join(scene.domains)}"
+                yield Finding("host-foreign", piece, path, host, "lies under no stack's network.domain", fix)
+        if named and not any(_under(host, scene.domain) for _, host in named):
+            rule = f"has no host under {scene.domain}, the domain of {scene.stack}"
+            fix = f"add {named[0][1].partition('.')[0]}.{scene.domain}"
+            yield Finding("host-missing", piece, named[0][0][:-1], str(piece), rule, fix)
+
+
+def _hosts(piece: Piece) -> Iterator[tuple[KeyPath, str]]:
+    if piece.kind == "Ingress":
+        for index, rule in enumerate(piece.spec.get("rules") or ()):
+            if rule.get("host"):
+                yield ("spec", "rules", index), rule["host"]
+    for index, host in enumerate(piece.spec.get("hostnames") or ()):
+        yield ("spec", "hostnames", index), host
+
+
+def _under(host: str, domain: str) -> bool:
+    return host == domain or host.endswith(f".{domain}")

@@ -1,0 +1,233 @@
+"""All objects of one stack, each with the app it comes from: what every rule looks at.
+
+`ops.validation` renders and makes scenes; the rules beside this module read them. Nothing is looked up anywhere else,
+so that a rule is a function of its scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from config.category import PodSecurity
+from config.source import KeyPath
+from config.tree import App, CategoryFolder
+from manifests.objects import CRD, Object, notes
+
+ACCEPT = "homelab.dev/accept-"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Rollout", "ReplicaSet")
+JOBS = ("Job", "CronJob")
+CLUSTER_WIDE = {
+    "": ("Namespace", "Node", "PersistentVolume"),
+    "admissionregistration.k8s.io": (
+        "MutatingAdmissionPolicy",
+        "MutatingAdmissionPolicyBinding",
+        "MutatingWebhookConfiguration",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+        "ValidatingWebhookConfiguration",
+    ),
+    "apiextensions.k8s.io": ("CustomResourceDefinition",),
+    "apiregistration.k8s.io": ("APIService",),
+    "certificates.k8s.io": ("CertificateSigningRequest", "ClusterTrustBundle"),
+    "flowcontrol.apiserver.k8s.io": ("FlowSchema", "PriorityLevelConfiguration"),
+    "networking.k8s.io": ("IngressClass", "IPAddress", "ServiceCIDR"),
+    "node.k8s.io": ("RuntimeClass",),
+    "rbac.authorization.k8s.io": ("ClusterRole", "ClusterRoleBinding"),
+    "resource.k8s.io": ("DeviceClass", "ResourceSlice"),
+    "scheduling.k8s.io": ("PriorityClass",),
+    "storage.k8s.io": ("CSIDriver", "CSINode", "StorageClass", "VolumeAttachment", "VolumeAttributesClass"),
+}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One object, where it comes from and where it will live."""
+
+    item: Object
+    app: App
+    folder: CategoryFolder
+    namespace: str
+    stands_in: bool = False
+    """Whether its app's chart is not the real one: what that names and serves proves nothing."""
+
+    @property
+    def kind(self) -> str:
+        """The object's kind."""
+        return str(self.item["kind"])
+
+    @property
+    def group(self) -> str:
+        """The group of its API, empty for the core."""
+        return str(self.item["apiVersion"]).rpartition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        return str((self.item.get("metadata") or {}).get("name", ""))
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What it asks for."""
+        found = self.item.get("spec")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def by_chart(self) -> bool:
+        """Whether a chart wrote it."""
+        labels = (self.item.get("metadata") or {}).get("labels") or {}
+        return labels.get(MANAGED_BY) == "Helm" or "helm.sh/chart" in labels
+
+    @property
+    def accepted(self) -> dict[str, str]:
+        """The checks that do not apply to it, with the reasons that a person gave."""
+        return {key.removeprefix(ACCEPT): why for key, why in notes(self.item).items() if key.startswith(ACCEPT)}
+
+    def __str__(self) -> str:
+        """Write it as people say it."""
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One broken rule, before its place is looked up."""
+
+    check: str
+    piece: Piece
+    path: KeyPath
+    value: object
+    rule: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All objects of one stack, and what is known beside them.
+
+    `security` is the Pod Security level of each namespace, `secrets` are those that Pulumi makes, `generated` names the
+    ConfigMaps that an app's folder makes from files, `registered` are CRDs that an operator brings when it starts;
+    `whole` unless only some of the apps were rendered.
+    """
+
+    stack: str
+    environment: str
+    kubernetes: str
+    domain: str
+    domains: tuple[str, ...]
+    pieces: tuple[Piece, ...]
+    security: Mapping[str, PodSecurity] = field(default_factory=dict)
+    secrets: frozenset[tuple[str, str]] = frozenset()
+    generated: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    registered: tuple[Object, ...] = ()
+    whole: bool = True
+
+    def of(self, *kinds: str) -> Iterator[Piece]:
+        """Give the objects of some kinds."""
+        for kind in kinds:
+            yield from self._by_kind.get(kind, ())
+
+    @cached_property
+    def _by_kind(self) -> dict[str, list[Piece]]:
+        found: dict[str, list[Piece]] = {}
+        for piece in self.pieces:
+            found.setdefault(piece.kind, []).append(piece)
+        return found
+
+    @cached_property
+    def pods(self) -> tuple[Pods, ...]:
+        """Everything that makes pods."""
+        found = (Pods.of(piece) for piece in self.of(*WORKLOADS, *JOBS, "Pod"))
+        return tuple(pods for pods in found if pods)
+
+    @cached_property
+    def pods_of(self) -> Mapping[int, Pods]:
+        """Find what an object makes pods of, by the object's `id`."""
+        return {id(pods.piece): pods for pods in self.pods}
+
+    @cached_property
+    def scopes(self) -> Mapping[tuple[str, str], str]:
+        """Say of every kind that a CRD of this scene defines whether it is cluster-wide."""
+        specs = [crd["spec"] for crd in (*self.registered, *(one.item for one in self.of(CRD)))]
+        return {(spec["group"], spec["names"]["kind"]): spec["scope"] for spec in specs}
+
+
+Rule: TypeAlias = "Callable[[Scene], Iterator[Finding]]"
+
+
+@dataclass(frozen=True)
+class Pods:
+    """What makes pods: the object, and where in it the pod's labels and spec stand."""
+
+    piece: Piece
+    path: KeyPath
+    labels: Mapping[str, str]
+    spec: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, piece: Piece) -> Pods | None:
+        """Find the pod in an object."""
+        if piece.kind == "Pod":
+            path: KeyPath = ()
+        elif piece.kind == "CronJob":
+            path = ("spec", "jobTemplate", "spec", "template")
+        else:
+            path = ("spec", "template")
+        template: Any = piece.item
+        for key in path:
+            template = (template or {}).get(key)
+        if not isinstance(template, dict) or not isinstance(template.get("spec"), dict):
+            return None
+        return cls(piece, path, (template.get("metadata") or {}).get("labels") or {}, template["spec"])
+
+    @property
+    def lasting(self) -> bool:
+        """Whether they are meant to run for ever."""
+        return self.piece.kind in WORKLOADS
+
+    @property
+    def replicas(self) -> int:
+        """How many there will be."""
+        stated = self.piece.spec.get("replicas")
+        return stated if isinstance(stated, int) else 1
+
+    def containers(self, *kinds: str) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+        """Give every container with its path."""
+        for kind in kinds or ("initContainers", "containers"):
+            for index, container in enumerate(self.spec.get(kind) or ()):
+                yield (*self.path, "spec", kind, index), container
+
+    @property
+    def volumes(self) -> list[tuple[KeyPath, dict[str, Any]]]:
+        """Give every volume with its path."""
+        return [((*self.path, "spec", "volumes", i), one) for i, one in enumerate(self.spec.get("volumes") or ())]
+
+
+def is_cluster_wide(scene: Scene, piece: Piece) -> bool:
+    """Whether an object lives in no namespace; unknown kinds say so by having none."""
+    if piece.kind in CLUSTER_WIDE.get(piece.group, ()):
+        return True
+    scope = scene.scopes.get((piece.group, piece.kind))
+    return scope == "Cluster" if scope else False
+
+
+def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Whether a label selector takes a pod; an empty one takes all."""
+    if selector is None:
+        return False
+    plain = selector.get("matchLabels") or {}
+    if any(labels.get(key) != value for key, value in plain.items()):
+        return False
+    for one in selector.get("matchExpressions") or ():
+        has, key, values = one["key"] in labels, one["key"], one.get("values") or ()
+        fits = {
+            "In": has and labels.get(key) in values,
+            "NotIn": not has or labels.get(key) not in values,
+            "Exists": has,
+            "DoesNotExist": not has,
+        }
+        if not fits.get(one["operator"], False):
+            return False
+    return True

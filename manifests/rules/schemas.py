@@ -1,0 +1,160 @@
+"""Schemas that kubeconform reads, as strict as a server-side apply: fields that nobody declares are refused.
+
+An OpenAPI document of Kubernetes or a CustomResourceDefinition comes in; JSON schemas by the names of their files go
+out. Pure. `ops.copying` makes those of the pinned Kubernetes once, `manifests.rules.conform` those of CRDs. What only
+an API server judges stays unjudged: rules in CEL, formats, and what admission adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+from manifests.objects import Object
+
+Schema: TypeAlias = "dict[str, Any]"
+FORMAT = "1"  # of what is made: raise it when the same document gives other schemas
+KEPT = (
+    *("type", "enum", "required"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    *("minLength", "maxLength", "pattern"),
+    *("minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
+)
+EITHER = {
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": ["integer", "string", "null"],
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": ["number", "string", "null"],
+}
+DEFINITIONS = "#/definitions/"
+ROOT: Mapping[str, Schema] = {
+    "apiVersion": {"type": "string"},
+    "kind": {"type": "string"},
+    "metadata": {"type": "object"},
+}
+
+
+def file_of(api_version: str, kind: str) -> str:
+    """Name the file in which kubeconform looks for a kind: group, or the version of the core, before the kind."""
+    parts = api_version.split("/")
+    return f"{parts[0]}/{kind.lower()}_{parts[-1]}.json"
+
+
+LOCATION = "{{.Group}}/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json"
+
+
+def of_openapi(document: Mapping[str, Any]) -> Iterator[tuple[str, Schema]]:
+    """Make a schema, whole in itself, of every kind that a document defines."""
+    raw = document["definitions"]
+    strict = {name: _either(name) or _or_null(_strict(one)) for name, one in raw.items()}
+    for name, one in raw.items():
+        for said in one.get("x-kubernetes-group-version-kind") or ():
+            version = "/".join(filter(None, (said["group"], said["version"])))
+            needed = {other: strict[other] for other in _needed(name, raw)}
+            yield file_of(version, said["kind"]), {"$ref": f"{DEFINITIONS}{name}", "definitions": needed}
+
+
+def of_crd(crd: Object) -> Iterator[tuple[str, Schema]]:
+    """Make a schema of every version that a CustomResourceDefinition serves."""
+    spec = crd["spec"]
+    for version in spec["versions"]:
+        if version.get("served"):
+            schema = _strict((version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"})
+            if "properties" in schema:
+                schema["properties"] = {**ROOT, **schema["properties"], "metadata": ROOT["metadata"]}
+            yield file_of(f"{spec['group']}/{version['name']}", spec["names"]["kind"]), schema
+
+
+def _needed(name: str, raw: Mapping[str, Any]) -> set[str]:
+    """Name a definition and all that it refers to."""
+    found: set[str] = set()
+    ahead = [name]
+    while ahead:
+        one = ahead.pop()
+        if one not in found:
+            found.add(one)
+            ahead += _referred(raw[one])
+    return found
+
+
+def _referred(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"].removeprefix(DEFINITIONS)
+        for inner in value.values():
+            yield from _referred(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _referred(inner)
+
+
+def _either(name: str) -> Schema | None:
+    return {"type": EITHER[name]} if name in EITHER else None
+
+
+def _strict(schema: Any, *, null: bool = False) -> Schema:
+    """Keep what is a rule of a field, and refuse fields that are not declared."""
+    if not isinstance(schema, dict):
+        return {}
+    if "$ref" in schema:
+        return {"$ref": schema["$ref"]}
+    made: Schema = {key: schema[key] for key in KEPT if key in schema}
+    if schema.get("x-kubernetes-int-or-string"):
+        made["type"] = ["integer", "string"]
+    else:
+        made |= _parts(schema)
+    made |= _fields(schema, made)
+    if isinstance(schema.get("items"), dict):
+        made["items"] = _strict(schema["items"])
+    return _or_null(made) if null or schema.get("nullable") else made
+
+
+def _fields(schema: Schema, made: Schema) -> Schema:
+    """Give the fields of a map; what has a default may be missing, what is not declared may not be there."""
+    declared = schema.get("properties") or {}
+    required = [name for name in made.pop("required", ()) if "default" not in _map(declared.get(name))]
+    found: Schema = {"required": required} if required else {}
+    if schema.get("x-kubernetes-embedded-resource"):
+        declared = {**ROOT, **declared}
+    if declared:
+        found["properties"] = {name: _strict(one, null=name not in required) for name, one in declared.items()}
+    more = schema.get("additionalProperties")
+    if isinstance(more, dict):
+        found["additionalProperties"] = _strict(more, null=True)
+    elif declared and more is None and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        found["additionalProperties"] = False
+    return found
+
+
+def _parts(schema: Schema) -> Schema:
+    """Keep the rules that say nothing of which fields there are."""
+    found: Schema = {
+        key: [_loose(one) for one in schema[key]] for key in ("allOf", "anyOf", "oneOf") if schema.get(key)
+    }
+    if schema.get("not"):
+        found["not"] = _loose(schema["not"])
+    return found
+
+
+def _loose(schema: Any) -> Schema:
+    made = _map(schema)
+    inner: Schema = {key: made[key] for key in KEPT if key in made} | _parts(made)
+    if made.get("properties"):
+        inner["properties"] = {name: _loose(one) for name, one in made["properties"].items()}
+    if isinstance(made.get("items"), dict):
+        inner["items"] = _loose(made["items"])
+    return inner
+
+
+def _or_null(schema: Schema) -> Schema:
+    """Let a field be null, which the API server takes for absent."""
+    if schema.keys() & {"allOf", "anyOf", "oneOf", "not"}:
+        return {"anyOf": [schema, {"type": "null"}]}
+    if "enum" in schema and None not in schema["enum"]:
+        schema = {**schema, "enum": [*schema["enum"], None]}
+    kinds = schema.get("type")
+    if kinds is None:
+        return schema
+    return {**schema, "type": [*([kinds] if isinstance(kinds, str) else kinds), "null"]}
+
+
+def _map(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,125 @@
+"""Pod Security: what the level of a namespace refuses, as the API server's own admission would.
+
+A scene comes in, findings go out: the Pod Security Standards of Kubernetes, `baseline` and `restricted`, for the
+containers of Linux. The API server refuses the pods, not the Deployment; without this nobody sees more than a
+ReplicaSet without pods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+from config.source import KeyPath
+from manifests.rules.scene import Finding, Pods, Scene
+
+Refusal: TypeAlias = "tuple[KeyPath, str]"
+BASELINE_CAPABILITIES = {
+    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP",
+    "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+}  # fmt: skip
+SYSCTLS = {
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.tcp_wmem",
+}
+SELINUX = ("", "container_t", "container_init_t", "container_kvm_t", "container_engine_t")
+VOLUMES = {
+    "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected", "secret",
+}  # fmt: skip
+SECCOMP = ("RuntimeDefault", "Localhost")
+
+
+def levels(scene: Scene) -> Iterator[Finding]:
+    """Pods fit the Pod Security level of their namespace."""
+    for pods in scene.pods:
+        level = scene.security.get(pods.piece.namespace, "privileged")
+        refused = [] if level == "privileged" else list(baseline(pods))
+        refused += restricted(pods) if level == "restricted" else ()
+        for path, what in refused:
+            rule = f"{what}: namespace {pods.piece.namespace} is {level}, and its pods would be refused"
+            fix = "apps/_shared/hardened brings what is missing, or the category declares another podSecurity"
+            yield Finding("pod-security", pods.piece, path, "", rule, fix)
+
+
+def baseline(pods: Pods) -> Iterator[Refusal]:
+    """Find what only privileged namespaces allow."""
+    above = (*pods.path, "spec")
+    yield from (((*above, key), f"wants {key}") for key in ("hostNetwork", "hostPID", "hostIPC") if pods.spec.get(key))
+    for path, volume in pods.volumes:
+        if "hostPath" in volume:
+            yield path, f"mounts {(volume['hostPath'] or {}).get('path')} of the node"
+    said = pods.spec.get("securityContext") or {}
+    yield from _context((*above, "securityContext"), said, "the pod")
+    names = [str(one.get("name")) for one in said.get("sysctls") or ()]
+    yield from (((*above, "securityContext", "sysctls"), f"sets {name}") for name in names if name not in SYSCTLS)
+    for path, container in pods.containers():
+        yield from _privileges(path, container)
+
+
+def _privileges(path: KeyPath, container: dict[str, Any]) -> Iterator[Refusal]:
+    name, own = container.get("name", ""), container.get("securityContext") or {}
+    place = (*path, "securityContext")
+    if own.get("privileged"):
+        yield (*place, "privileged"), f"{name} is privileged"
+    added = set((own.get("capabilities") or {}).get("add") or ()) - BASELINE_CAPABILITIES
+    if added:
+        yield (*place, "capabilities"), f"{name} adds {', '.join(sorted(added))}"
+    if own.get("procMount", "Default") != "Default":
+        yield (*place, "procMount"), f"{name} has procMount {own['procMount']}"
+    if any(port.get("hostPort") for port in container.get("ports") or ()):
+        yield (*path, "ports"), f"{name} takes a port of the node"
+    yield from _context(place, own, name)
+
+
+def _context(path: KeyPath, said: dict[str, Any], name: str) -> Iterator[Refusal]:
+    if (said.get("seccompProfile") or {}).get("type") == "Unconfined":
+        yield (*path, "seccompProfile"), f"{name} has seccomp Unconfined"
+    if (said.get("appArmorProfile") or {}).get("type", "RuntimeDefault") not in SECCOMP:
+        yield (*path, "appArmorProfile"), f"{name} has AppArmor {said['appArmorProfile'].get('type')}"
+    labels = said.get("seLinuxOptions") or {}
+    if labels.get("type", "") not in SELINUX or labels.get("user") or labels.get("role"):
+        yield (*path, "seLinuxOptions"), f"{name} chooses its SELinux label"
+    if (said.get("windowsOptions") or {}).get("hostProcess"):
+        yield (*path, "windowsOptions"), f"{name} is a host process"
+
+
+def restricted(pods: Pods) -> Iterator[Refusal]:
+    """Find what restricted namespaces miss."""
+    above, said = (*pods.path, "spec"), pods.spec.get("securityContext") or {}
+    for path, volume in pods.volumes:
+        foreign = volume.keys() - VOLUMES - {"name", "hostPath"}
+        if foreign:
+            yield path, f"mounts a volume of type {', '.join(sorted(foreign))}"
+    if said.get("runAsUser") == 0:
+        yield (*above, "securityContext", "runAsUser"), "runs as root"
+    for path, container in pods.containers():
+        name, own = container.get("name", ""), container.get("securityContext") or {}
+        missing = list(_missing(said, own))
+        if missing:
+            yield (*path, "securityContext"), f"{name} misses {', '.join(missing)}"
+        if own.get("runAsUser") == 0:
+            yield (*path, "securityContext", "runAsUser"), f"{name} runs as root"
+        added = set((own.get("capabilities") or {}).get("add") or ()) - {"NET_BIND_SERVICE"}
+        if added & BASELINE_CAPABILITIES:
+            yield (*path, "securityContext", "capabilities"), f"{name} adds {', '.join(sorted(added))}"
+
+
+def _missing(pod: dict[str, Any], own: dict[str, Any]) -> Iterator[str]:
+    if own.get("allowPrivilegeEscalation") is not False:
+        yield "allowPrivilegeEscalation: false"
+    if "ALL" not in ((own.get("capabilities") or {}).get("drop") or ()):
+        yield "capabilities: {drop: [ALL]}"
+    if own.get("runAsNonRoot", pod.get("runAsNonRoot")) is not True:
+        yield "runAsNonRoot: true"
+    if (own.get("seccompProfile") or pod.get("seccompProfile") or {}).get("type") not in SECCOMP:
+        yield "seccompProfile: {type: RuntimeDefault}"

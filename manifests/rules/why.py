@@ -1,0 +1,45 @@
+"""Why each rule for rendered objects exists, by its id: what `config.why` is for settings.
+
+A test keeps it complete in both directions: every id here has a scenario that breaks it, and no message carries an id
+that is not here. docs/checks.md is made from all registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from config.why import WHY as OF_SETTINGS
+from manifests.why import WHY as OF_RENDERS
+
+WHY: Mapping[str, str] = {
+    "api-removed": "The API server has no such kind any more; the sync would fail for ever.",
+    "budget-blocks": "A node whose pod may not leave can be neither upgraded nor repaired.",
+    "budget-missing": "Without one a drain may take all replicas at once, and then why have two.",
+    "cluster-kind-undeclared": "Its project refuses what the category does not declare, in the middle of a sync.",
+    "config-hashed": "Each change would leave an old ConfigMap behind; one convention holds everywhere.",
+    "config-not-reloaded": "The change would be Synced and Healthy, and nobody would have read it.",
+    "data-unprotected": "A renamed folder must not cost the photographs.",
+    "exception-unexplained": "Half a year later nobody knows whether the exception may go.",
+    "hook-unasked": "A hook is outside of what Argo CD keeps in sync, and runs again with every sync.",
+    "host-foreign": "No certificate covers it, and no gateway listens for it.",
+    "host-missing": "On this stack nobody could reach the app.",
+    "host-twice": "The older route wins, and the other app is unreachable without a message.",
+    "image-unpinned": "The same commit would run something else tomorrow, and nothing could be rolled back.",
+    "kind-unknown": "The API server would refuse the object: nothing in this environment defines its kind.",
+    "limit-missing": "One leaking container would take its node down.",
+    "mark-differs": "What the settings and the tree both say would sooner or later contradict each other.",
+    "mark-missing": "The environment would run with another one's value.",
+    "mark-unknown": "A mark that names no setting compares nothing, and everybody believes that it does.",
+    "namespace-foreign": "The category's project refuses it, in the middle of a sync.",
+    "namespace-made": "Namespaces carry their Pod Security level; an app that makes its own chooses it.",
+    "object-twice": "Two Applications would undo each other's changes for ever.",
+    "pod-security": "The API server refuses the pods and says so only in the ReplicaSet's events.",
+    "probe-missing": "Traffic would go to pods that cannot answer, and hung ones would stay.",
+    "reference-unknown": "The pod would wait for ever for what nobody makes.",
+    "replicas-scaled": "Every sync would undo what the autoscaler did.",
+    "requests-missing": "The scheduler would put it on a node without room.",
+    "schema-refused": "The API server would refuse the object, or drop the field without a word.",
+    "strategy-rolling": "Two nodes cannot hold the volume at once: the update would never end.",
+}
+
+EVERY: Mapping[str, str] = {**OF_SETTINGS, **OF_RENDERS, **WHY}

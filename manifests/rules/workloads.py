@@ -1,0 +1,182 @@
+"""How pods are run: pinned images, requests and limits, probes, ways to be replaced and to be drained.
+
+A scene comes in, findings go out; `manifests.rules.register` runs these. What a chart wrote is held to the same rules:
+its values can say most of it, and what they cannot say a patch can accept with a reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from manifests.rules.references import refers
+from manifests.rules.scene import Finding, Piece, Pods, Scene, selects
+
+IMAGE = re.compile(
+    r"(?P<name>[^\s:@]+(?::\d+/[^\s:@]+)?)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+FLOATING = ("latest", "main", "master", "edge", "nightly", "stable", "release", "dev", "develop", "rolling")
+RELOADER = "reloader.stakater.com/"
+ONCE = ("ReadWriteOnce", "ReadWriteOncePod")
+METRICS = "metrics"
+TWO = 2
+
+
+def images(scene: Scene) -> Iterator[Finding]:
+    """An image is pinned: by a tag that does not move, or by its digest."""
+    for pods in scene.pods:
+        for path, container in pods.containers():
+            image = str(container.get("image", ""))
+            found = IMAGE.fullmatch(image)
+            if found and (found["digest"] or (found["tag"] and found["tag"] not in FLOATING)):
+                continue
+            rule = f"moves: {found['tag']} is another image tomorrow" if found and found["tag"] else "has no tag"
+            yield Finding("image-unpinned", pods.piece, (*path, "image"), image, rule, "name a version, or a digest")
+
+
+def resources(scene: Scene) -> Iterator[Finding]:
+    """Every container asks for CPU and memory and has a limit for memory."""
+    for pods in scene.pods:
+        for path, container in pods.containers():
+            said = container.get("resources") or {}
+            asked, most = ({**(said.get(key) or {})} for key in ("requests", "limits"))
+            missing = [name for name in ("cpu", "memory") if name not in asked and name not in most]
+            name = container.get("name", "")
+            if missing:
+                rule = f"asks for no {' and no '.join(missing)}"
+                fix = "say resources.requests: the scheduler counts on them"
+                yield Finding("requests-missing", pods.piece, (*path, "resources"), name, rule, fix)
+            if "memory" not in most:
+                rule, fix = "has no limit for memory", "say resources.limits.memory: else the node dies first"
+                yield Finding("limit-missing", pods.piece, (*path, "resources"), name, rule, fix)
+
+
+def probes(scene: Scene) -> Iterator[Finding]:
+    """Who serves something says when it is ready and when it is dead; scraping is no service."""
+    services = [one for one in scene.of("Service") if one.spec.get("selector")]
+    for pods in scene.pods:
+        if not pods.lasting or pods.piece.stands_in:
+            continue
+        ours = [one for one in services if _serves(one, pods)]
+        for path, container in pods.containers("containers"):
+            asked = sorted({one.name for one in ours if _reaches(one, container)})
+            missing = [probe for probe in ("readinessProbe", "livenessProbe") if not container.get(probe)]
+            if asked and missing:
+                rule = f"serves Service {asked[0]} and has no {' and no '.join(missing)}"
+                fix = "add it: traffic goes to pods that are ready, and a hung one is begun anew"
+                yield Finding("probe-missing", pods.piece, path, container.get("name", ""), rule, fix)
+
+
+def _serves(service: Piece, pods: Pods) -> bool:
+    return service.namespace == pods.piece.namespace and selects({"matchLabels": service.spec["selector"]}, pods.labels)
+
+
+def _reaches(service: Piece, container: dict[str, Any]) -> bool:
+    """Whether one of a Service's ports, but for those of metrics, leads to the container."""
+    names = {one.get("name"): one.get("containerPort") for one in container.get("ports") or ()}
+    for port in service.spec.get("ports") or ():
+        target = port.get("targetPort", port.get("port"))
+        if METRICS not in f"{service.name} {port.get('name')} {target}" and target in (*names, *names.values()):
+            return True
+    return False
+
+
+def replacement(scene: Scene) -> Iterator[Finding]:
+    """A Deployment whose volume one node at a time can hold ends the old pod before it begins the new one."""
+    once = {
+        (one.namespace, one.name)
+        for one in scene.of("PersistentVolumeClaim")
+        if set(one.spec.get("accessModes") or ()) <= set(ONCE)
+    }
+    for pods in scene.pods:
+        if pods.piece.kind != "Deployment" or (pods.piece.spec.get("strategy") or {}).get("type") == "Recreate":
+            continue
+        for path, volume in pods.volumes:
+            claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+            if (pods.piece.namespace, claim) in once:
+                rule, fix = (
+                    "is ReadWriteOnce, and the new pod would wait for it for ever",
+                    "write strategy: {type: Recreate}",
+                )
+                yield Finding("strategy-rolling", pods.piece, path, claim, rule, fix)
+
+
+def budgets(scene: Scene) -> Iterator[Finding]:
+    """Two replicas or more have a disruption budget, and none keeps a node from being drained."""
+    for pods in scene.pods:
+        if pods.piece.kind not in ("Deployment", "StatefulSet", "Rollout"):
+            continue
+        count = max(pods.replicas, _least(scene, pods.piece))
+        ours = [
+            one
+            for one in scene.of("PodDisruptionBudget")
+            if one.namespace == pods.piece.namespace and selects(one.spec.get("selector"), pods.labels)
+        ]
+        if count >= TWO and not ours:
+            rule, fix = "has no PodDisruptionBudget", "add one with maxUnavailable: 1"
+            yield Finding("budget-missing", pods.piece, ("spec", "replicas"), count, rule, fix)
+        for one in ours:
+            if key := _blocks(one, count):
+                rule = f"allows none of the {count} pods of {pods.piece} to leave: no node of theirs can be drained"
+                yield Finding("budget-blocks", one, ("spec", key), one.spec[key], rule, "write maxUnavailable: 1")
+    for one in scene.of("Cluster"):
+        if one.group == "postgresql.cnpg.io" and one.spec.get("instances", 1) == 1 and one.spec.get("enablePDB", True):
+            rule, fix = "has one instance and a budget, which would block every drain", "write enablePDB: false"
+            yield Finding("budget-blocks", one, ("spec", "instances"), 1, rule, fix)
+
+
+def _least(scene: Scene, piece: Piece) -> int:
+    """Give the fewest replicas that an autoscaler leaves."""
+    return max(
+        (one.spec.get("minReplicas", 1) for one in scene.of("HorizontalPodAutoscaler") if _scales(one, piece)),
+        default=0,
+    )
+
+
+def _blocks(budget: Piece, count: int) -> str:
+    """Name the line of a budget that lets no pod go."""
+    most, least = budget.spec.get("maxUnavailable"), budget.spec.get("minAvailable")
+    if most is not None:
+        return "maxUnavailable" if str(most) in ("0", "0%") else ""
+    if isinstance(least, str) and least.endswith("%"):
+        return "minAvailable" if -(-count * int(least[:-1]) // 100) >= count else ""
+    return "minAvailable" if least is not None and int(least) >= count else ""
+
+
+def autoscaled(scene: Scene) -> Iterator[Finding]:
+    """Who is scaled by an autoscaler says no number of replicas itself."""
+    scalers = list(scene.of("HorizontalPodAutoscaler", "ScaledObject"))
+    for pods in scene.pods if scalers else ():
+        by = next((one for one in scalers if _scales(one, pods.piece)), None)
+        if by and "replicas" in pods.piece.spec:
+            rule = f"is scaled by {by}, and every sync would set it back"
+            yield Finding("replicas-scaled", pods.piece, ("spec", "replicas"), pods.replicas, rule, "leave it out")
+
+
+def _scales(scaler: Piece, piece: Piece) -> bool:
+    target = scaler.spec.get("scaleTargetRef") or {}
+    same = (target.get("kind", "Deployment"), target.get("name")) == (piece.kind, piece.name)
+    return same and scaler.namespace == piece.namespace
+
+
+def reloaded(scene: Scene) -> Iterator[Finding]:
+    """Who reads a ConfigMap that is generated from files is begun anew when that changes."""
+    for pods in scene.pods:
+        piece = pods.piece
+        if not pods.lasting or _is_reloaded(piece):
+            continue
+        own = scene.generated.get(piece.app.path, ())
+        read = [(path, name) for path, kind, name in refers(pods) if kind == "ConfigMap" and name in own]
+        for path, name in read[:1]:
+            rule, fix = "is read at the start only", f'annotate the {piece.kind} with {RELOADER}auto: "true"'
+            yield Finding("config-not-reloaded", piece, path, name, rule, fix)
+
+
+def _is_reloaded(piece: Piece) -> bool:
+    template = (piece.spec.get("template") or {}).get("metadata") or {}
+    said = {**((piece.item["metadata"]).get("annotations") or {}), **(template.get("annotations") or {})}
+    return any(
+        key.startswith((RELOADER, "configmap." + RELOADER, "checksum/")) and value != "false"
+        for key, value in said.items()
+    )

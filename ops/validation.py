@@ -1,0 +1,261 @@
+"""Every app as every stack would run it, rendered and held against the rules: the slow half of `./homelab check`.
+
+A checkout, its stacks and its tree come in; problems go out, with what was rendered and which charts were not the real
+ones. Programs are built when a folder first needs them, what was rendered or judged before is not done again, and no
+API server is asked. `ops.check` prints it, `ops.render` writes what comes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+
+from components.handover.rules import namespace_of
+from config.load import Stack
+from config.model import Settings
+from config.tree import App, CategoryFolder, Tree, namespaces_of
+from errors import Problem
+from lab.bases import StandInBases
+from lab.charts import StandInCharts
+from lab.crds import SELF_REGISTERED, Crds
+from manifests import reading
+from manifests.contents import Contents, contents_of
+from manifests.objects import Object
+from manifests.render import Folder, Renderer, render_all
+from manifests.rules import conform, generated, marks, places, register
+from manifests.rules.scene import Piece, Scene
+from manifests.sources import cache
+from manifests.survey import Survey
+from ops.show import count
+from ops.toolchain import Toolchain, ensure
+
+SCHEMAS, CRDS, MANIFESTS = "schemas", "crds", "argocd-manifests"
+REAL, UNKNOWN = "real", "stand-in for an unknown chart"
+# The Secrets that components make; tests/ops/test_validation.py holds them against those. By stack, see `secrets_of`.
+BY_PULUMI = (
+    ("argocd", "argocd-redis"),
+    ("argocd", "argocd-secret"),
+    ("argocd", "repository-homelab"),
+    ("cert-manager", "internal-ca"),
+)
+WITH_A_TOKEN, WITH_BITWARDEN = ("security", "secret-zero"), ("security", "bitwarden-tls-certs")
+
+
+@dataclass(frozen=True)
+class Place:
+    """An app of the base, as one stack runs it."""
+
+    base: App
+    app: App
+    category: CategoryFolder
+
+    @property
+    def folder(self) -> Folder:
+        """What is rendered for it."""
+        return Folder.of(self.app, self.namespace)
+
+    @property
+    def namespace(self) -> str:
+        """Where it lives that does not say so itself."""
+        return namespace_of(self.app.name, self.category.namespaces)
+
+
+@dataclass
+class Validation:
+    """One look at a checkout: what goes into which folder, what came out, what is wrong."""
+
+    root: Path
+    stacks: Sequence[Stack]
+    tree: Tree
+    every_stack: Sequence[Stack] = ()
+    changed: Callable[[Contents], bool] | None = None
+    problems: list[Problem] = field(default_factory=list)
+    rendered: dict[tuple[str, str], tuple[Object, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def survey(self) -> Survey:
+        """What is read of the checkout, once."""
+        return Survey(self.root.resolve())
+
+    @cached_property
+    def contents(self) -> Mapping[str, Contents]:
+        """What goes into each folder that some stack runs."""
+        paths = {place.app.path for stack in self.stacks for place in places_of(stack, self.tree)}
+        return {path: contents_of(self.survey, path) for path in sorted(paths)}
+
+    @cached_property
+    def wanted(self) -> frozenset[str]:
+        """The folders to render: all, or those that changed and their neighbours in the category and the CRDs."""
+        if self.changed is None:
+            return frozenset(self.contents)
+        told = self.told
+        near = {
+            place.app.category for one in self.stacks for place in places_of(one, self.tree) if place.app.path in told
+        }
+        near |= {one.name for one in self.tree.categories if one.settings.layer == "crds"} if near else set()
+        return frozenset(
+            place.app.path for one in self.stacks for place in places_of(one, self.tree) if place.app.category in near
+        )
+
+    @cached_property
+    def told(self) -> frozenset[str]:
+        """The folders whose problems are told."""
+        changed = self.changed
+        return frozenset(path for path, one in self.contents.items() if changed is None or changed(one))
+
+    @cached_property
+    def tools(self) -> Toolchain:
+        """The programs that these folders need, built where they are missing."""
+        needed = ["kubeconform", SCHEMAS]
+        wanted = [one for path, one in self.contents.items() if path in self.wanted]
+        if any(one.shape == "kustomization" for one in wanted):
+            needed.append("kustomize")
+        if any(one.inflates for one in wanted):
+            needed.append("helm")
+        if any(one.charts or one.bases for one in wanted):
+            needed += [CRDS, MANIFESTS]
+        return ensure(needed)
+
+    @cached_property
+    def charts(self) -> StandInCharts:
+        """The user's charts, and stand-ins for those that are not here."""
+        return StandInCharts(cache() / "stand-ins", self.crds)
+
+    @cached_property
+    def crds(self) -> Crds:
+        """CRDs of the projects that the tree uses."""
+        return Crds(self.tools.manifests(CRDS))
+
+    @cached_property
+    def bases(self) -> StandInBases:
+        """The user's remote bases, and those that lie in what is built anyway."""
+        return StandInBases((self.tools.manifests(CRDS), self.tools.manifests(MANIFESTS)))
+
+    @property
+    def stand_ins(self) -> tuple[str, ...]:
+        """Name the charts and bases that are not what their authors made."""
+        if CRDS not in self.tools.places:
+            return ()
+        charts = [f"chart {one.name} {one.version}" for one in self.charts.placed if one.kind != REAL]
+        return (*charts, *(f"base {one}" for one in self.bases.placed if one.kind != REAL))
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words how much was looked at."""
+        objects = sum(map(len, self.rendered.values()))
+        skipped = len(self.contents) - len(self.wanted)
+        more = f", {skipped} folders unchanged: hosts and owners are compared among the others" if skipped else ""
+        return f"{count(objects, 'object')} of {count(len(self.rendered), 'folder')}{more}"
+
+    def render(self) -> None:
+        """Render every wanted folder, for every version of Kubernetes that a stack runs it on."""
+        key = _kubernetes
+        for version, stacks in groupby(sorted(self.stacks, key=key), key):
+            folders = {
+                p.app.path: p.folder for one in stacks for p in places_of(one, self.tree) if p.app.path in self.wanted
+            }
+            renderer = Renderer(self.root, version, env=self.tools.env())
+            if CRDS in self.tools.places:
+                renderer = replace(renderer, charts=self.charts, bases=self.bases)
+            made = render_all(renderer, folders.values())
+            self.problems += made.problems
+            self.rendered |= {(version, path): objects for path, objects in made.objects.items()}
+
+    def scene(self, stack: Stack) -> Scene:
+        """Put together what one stack runs."""
+        settings = stack.require()
+        return Scene(
+            stack=stack.name,
+            environment=settings.delivery.environment,
+            kubernetes=_kubernetes(stack),
+            domain=settings.network.domain,
+            domains=tuple(one.settings.network.domain for one in self.every_stack or self.stacks if one.settings),
+            pieces=tuple(self._pieces(stack)),
+            security={name: level for name, (_, level) in namespaces_of(self.tree).items()},  # type: ignore[misc]
+            secrets=secrets_of(settings),
+            generated={path: generated.names(self.survey, self.contents[path]) for path in self._paths(stack)},
+            registered=tuple(self._registered(stack)),
+            whole=self.changed is None and not self.problems,
+        )
+
+    def _paths(self, stack: Stack) -> list[str]:
+        return [place.app.path for place in places_of(stack, self.tree) if place.app.path in self.wanted]
+
+    def _pieces(self, stack: Stack) -> Iterator[Piece]:
+        for place in places_of(stack, self.tree):
+            kinds = {self.charts.given[one.chart].kind for one in self.contents[place.app.path].charts}
+            for item in self.rendered.get((_kubernetes(stack), place.app.path), ()):
+                own = (item.get("metadata") or {}).get("namespace")
+                stands_in = bool(kinds - {REAL})
+                piece = Piece(item, place.app, place.category, str(own or place.namespace), stands_in)
+                # What stands in for any chart is made up altogether: nothing would be proven by judging it.
+                if not (piece.by_chart and UNKNOWN in kinds):
+                    yield piece
+
+    def _registered(self, stack: Stack) -> Iterator[Object]:
+        names = {one.chart.name for path in self._paths(stack) for one in self.contents[path].charts}
+        for name in sorted(names & SELF_REGISTERED.keys()):
+            for text in self.crds.registered_by(name).values():
+                yield from (one for one in reading.documents(text) if one)
+
+    def judge(self) -> None:
+        """Hold every scene against every rule."""
+        scenes = [self.scene(stack) for stack in self.stacks]
+        self.problems += register.check(self.survey, scenes)
+        judge = conform.Conformer(self.tools.manifests(SCHEMAS) / "kubernetes", self.tools.env())
+        where = places.Places(self.survey)
+        self.problems += [where.problem(found) for found in register.asked(conform.check(judge, scenes))]
+        for path in sorted(self.wanted):
+            self.problems += generated.check(self.survey, self.contents[path])
+        for stack in self.stacks:
+            for place in places_of(stack, self.tree):
+                if place.app.path in self.wanted:
+                    found = self.contents[place.app.path]
+                    self.problems += marks.check(self.survey, stack, place.base, place.app, found)
+
+
+def validate(validation: Validation) -> list[Problem]:
+    """Render and judge; give what is wrong, each once."""
+    if not validation.wanted:
+        return []
+    validation.render()
+    validation.judge()
+    found = sorted(set(validation.problems))
+    return found if validation.changed is None else list(_of_the_changed(validation, found))
+
+
+def _of_the_changed(validation: Validation, problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Leave out what is wrong with the neighbours of what changed, which were rendered to be referred to."""
+    files = {file for path in validation.told for file in validation.contents[path].files}
+    for problem in problems:
+        if problem.file in files or problem.file in validation.told:
+            yield problem
+
+
+def places_of(stack: Stack, tree: Tree) -> Iterator[Place]:
+    """Give every app that a stack runs."""
+    if stack.settings is None:
+        return
+    delivery = stack.settings.delivery
+    overlays = tree.environments.get(delivery.environment, {})
+    for category in tree.chosen(delivery.categories):
+        for base in category.apps:
+            yield Place(base, overlays.get(f"{base.category}/{base.name}", base), category)
+
+
+def secrets_of(settings: Settings) -> frozenset[tuple[str, str]]:
+    """Name the Secrets that Pulumi makes for a stack: namespace and name."""
+    kind = settings.platform.secret_store.kind
+    found = {*BY_PULUMI, *(("argocd", f"repository-{one.name}") for one in settings.platform.repositories)}
+    if kind != "kubernetes":
+        found.add(WITH_A_TOKEN)
+    if kind == "bitwarden":
+        found.add(WITH_BITWARDEN)
+    return frozenset(found)
+
+
+def _kubernetes(stack: Stack) -> str:
+    return str(stack.require().cluster.kubernetes_version)

@@ -1,0 +1,29 @@
+"""Scenarios of rendered objects: one change to a small valid checkout, and what the rules say to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from config.load import read_stack, stack_files
+from config.tree import read_tree
+from errors import Problem
+from ops.validation import Validation, validate
+from tests.config import scenario
+
+HERE = Path(__file__).parent
+CHECKOUT = HERE / "checkout"
+
+
+def prepare(told: dict[str, Any], root: Path) -> None:
+    """Lay the checkout out and make the scenario's one change."""
+    scenario.prepare(told, root, CHECKOUT)
+
+
+def problems(root: Path) -> list[Problem]:
+    """Everything that the rules find in a checkout."""
+    stacks = [read_stack(path) for path in stack_files(root).values()]
+    tree = read_tree(root)
+    assert [str(problem) for stack in stacks for problem in stack.problems] == []
+    assert tree.problems == ()
+    return validate(Validation(root, stacks, tree))

@@ -1,0 +1,113 @@
+"""What `./homelab check` renders: which folders, for which stacks, and what it knows beside the objects."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import programs
+from config.load import read_stack, stack_files
+from config.tree import read_tree
+from ops.__main__ import main
+from ops.changed import Changed
+from ops.validation import Validation, secrets_of, validate
+from tests.manifests.rules.scenario import prepare
+
+ROOT = Path(__file__).parents[2]
+WHO = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A valid checkout, committed."""
+    prepare({}, tmp_path)
+    for arguments in (("init", "-q"), ("add", "-A"), (*WHO, "commit", "-q", "-m", "as it was")):
+        programs.run("git", "-C", tmp_path, *arguments)
+    return tmp_path
+
+
+def look(root: Path, since: str | None = None) -> Validation:
+    stacks = [read_stack(path) for path in stack_files(root).values()]
+    return Validation(root, stacks, read_tree(root), changed=Changed(root, since).takes if since else None)
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_each_stack_runs_its_environments_folders(checkout: Path) -> None:
+    assert sorted(look(checkout).contents) == [
+        "apps/crds/definitions",
+        "apps/media/jellyfin",
+        "apps/media/whoami",
+        "apps/networking/gateways",
+        "environments/production/media/whoami",
+        "environments/production/networking/gateways",
+    ]
+
+
+def test_nothing_changed_renders_nothing(checkout: Path) -> None:
+    seen = look(checkout, "HEAD")
+    assert validate(seen) == []
+    assert seen.rendered == {}
+
+
+def test_a_changed_file_renders_its_folder_its_neighbours_and_the_crds(checkout: Path) -> None:
+    edit(checkout / "apps/media/whoami/deployment.yaml", "whoami:v1.11.0", "whoami:latest")
+    seen = look(checkout, "HEAD")
+    assert {problem.check for problem in validate(seen)} == {"image-unpinned"}
+    assert sorted(seen.told) == ["apps/media/whoami", "environments/production/media/whoami"]
+    assert "apps/networking/gateways" not in seen.wanted
+    assert {"apps/crds/definitions", "apps/media/jellyfin"} < seen.wanted
+    assert seen.summary.endswith(", 2 folders unchanged: hosts and owners are compared among the others")
+
+
+def test_a_base_that_changed_reaches_the_overlays_that_build_on_it(checkout: Path) -> None:
+    edit(checkout / "apps/media/whoami/service.yaml", "port: 80", "port: 8080")
+    assert "environments/production/media/whoami" in look(checkout, "HEAD").told
+
+
+def test_a_file_that_is_gone_or_new_counts_as_a_change(checkout: Path) -> None:
+    (checkout / "apps/media/jellyfin/network.xml").unlink()
+    assert look(checkout, "HEAD").told == {"apps/media/jellyfin"}
+    (checkout / "apps/networking/gateways/other.yaml").write_text("", encoding="utf-8")
+    assert look(checkout, "HEAD").told == {"apps/media/jellyfin", "apps/networking/gateways"}
+
+
+@pytest.mark.parametrize("file", ["Pulumi.home.yaml", "apps/media/category.yaml", "manifests/rules/data.py"])
+def test_settings_categories_and_rules_reach_everything(checkout: Path, file: str) -> None:
+    (checkout / file).parent.mkdir(parents=True, exist_ok=True)
+    with (checkout / file).open("a", encoding="utf-8") as opened:
+        opened.write("# said differently\n")
+    seen = look(checkout, "HEAD")
+    assert seen.told == seen.contents.keys()
+
+
+def test_the_verb_prints_rendered_problems_for_people_and_machines(
+    checkout: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.check.check_stack", lambda root, stack, tree: [])  # no platform in a checkout this small
+    edit(checkout / "apps/media/whoami/deployment.yaml", "whoami:v1.11.0", "whoami:latest")
+    assert main(["check", "--root", str(checkout)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(
+        "apps/media/whoami/deployment.yaml:14: Deployment whoami spec.template.spec.containers[0]"
+    )
+    assert re.fullmatch(r"1 problem in 2 stacks, 3 categories, 4 apps; 20 objects of 6 folders", lines[-1])
+    assert main(["check", "--root", str(checkout), "--changed-since", "HEAD", "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert [problem["check"] for problem in said["problems"]] == ["image-unpinned"]
+    assert said["standIns"] == []
+
+
+def test_the_secrets_that_pulumi_makes_are_those_of_the_components() -> None:
+    for stack in ("homelab", "staging", "dev"):
+        made = (ROOT / f"tests/components/golden/{stack}.urns").read_text(encoding="utf-8")
+        names = re.findall(r"core/v1:Secret::\w+-(\S+)", made)
+        settings = read_stack(ROOT / f"Pulumi.{stack}.yaml").require()
+        assert sorted(names) == sorted(name for _, name in secrets_of(settings))
