@@ -96,7 +96,10 @@ def permissive(group: str, kind: str, plural: str, scope: str, versions: str) ->
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}", **(approved if group.endswith((".k8s.io", ".kubernetes.io")) else {})},
+        "metadata": {
+            "name": f"{plural}.{group}",
+            **(approved if group.endswith((".k8s.io", ".kubernetes.io")) else {}),
+        },
         "spec": {
             "group": group,
             "names": {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()},
