@@ -1,0 +1,26 @@
+"""A story under the real engine: runs one after the other, and what was said and recorded at each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.lab.plugins.desk import Desk, Run
+
+
+@dataclass
+class Story:
+    """A desk, and what was said and recorded at each run."""
+
+    desk: Desk
+    runs: dict[str, Run] = field(default_factory=dict)
+    states: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    raw: dict[str, str] = field(default_factory=dict)
+
+    def tell(self, name: str, act: Callable[[], Run], **env: str) -> None:
+        """Run once, and keep what came of it."""
+        self.desk.env.update(env)
+        self.runs[name] = act()
+        self.states[name] = self.desk.resources()
+        self.raw[name] = self.desk.raw_state()
