@@ -164,6 +164,10 @@ class Validation:
             self.problems += made.problems
             self.rendered |= {(version, path): objects for path, objects in made.objects.items()}
 
+    def objects_of(self, stack: Stack, path: str) -> tuple[Object, ...]:
+        """Give what a folder rendered to, as a stack runs it."""
+        return self.rendered.get((_kubernetes(stack), path), ())
+
     def scene(self, stack: Stack) -> Scene:
         """Put together what one stack runs."""
         settings = stack.require()
@@ -187,7 +191,7 @@ class Validation:
     def _pieces(self, stack: Stack) -> Iterator[Piece]:
         for place in places_of(stack, self.tree):
             kinds = {self.charts.given[one.chart].kind for one in self.contents[place.app.path].charts}
-            for item in self.rendered.get((_kubernetes(stack), place.app.path), ()):
+            for item in self.objects_of(stack, place.app.path):
                 own = (item.get("metadata") or {}).get("namespace")
                 stands_in = bool(kinds - {REAL})
                 piece = Piece(item, place.app, place.category, str(own or place.namespace), stands_in)

@@ -1,0 +1,164 @@
+"""Write what the handover makes as files that kubectl applies, and with --manifests what every app renders to.
+
+The same stack gives the same files, letter for letter. Each layer is a folder with one file for `kubectl apply`, its
+entry point, and beside it the same objects one by one; README.md in the output says in which order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.handover.application_sets import Source, application_set
+from components.handover.guard import guard
+from components.handover.projects import project
+from components.handover.rules import LAYERS
+from config.load import Stack, read_stack, stack_files
+from config.model import Settings
+from config.tree import CategoryFolder, Tree, read_tree
+from errors import Declined, TreeRefused
+from manifests.bases import CachedBases
+from manifests.charts import CachedCharts
+from manifests.compare import written
+from manifests.fetch import fetch
+from manifests.objects import Object
+from ops.drive import checked, stack_arguments
+from ops.show import coloured, count
+from ops.toolchain import ensure
+from ops.validation import Validation, places_of
+
+ENTRY = "application-set.yaml"
+OUTPUT = "rendered"
+HEAD = "# Made by ./homelab render"
+PAGE = """\
+{head} --stack {stack}: what `./homelab up` makes of the handover, as files.
+
+Namespaces, CRDs, the network, secrets and Argo CD have to be there. Then, each after the one before is Healthy:
+
+    kubectl apply --server-side --filename guard.yaml
+{steps}
+Whoever goes on with `./homelab up` afterwards finds the same objects: they are taken over, not made anew.
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the stack, where to write, and whether what apps render to is wanted too."""
+    stack_arguments(parser)
+    parser.add_argument("--output", type=Path, metavar="DIR", help=f"where to write (default: {OUTPUT}/<stack>)")
+    parser.add_argument(
+        "--manifests", action="store_true", help="every app's objects too, Secrets without their values"
+    )
+    parser.add_argument("--fetch", action="store_true", help="first bring charts and remote bases into the cache")
+    parser.add_argument("--root", type=Path, default=Path.cwd(), help=argparse.SUPPRESS)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the files and say where they are."""
+    root: Path = options.root
+    stack, settings = checked(root, options.stack)
+    tree = read_tree(root)
+    if options.fetch:
+        bring(root, tree)
+    files = handed_over(settings, tree, stack.name)
+    stand_ins: Sequence[str] = ()
+    if options.manifests:
+        every = [read_stack(path) for path in stack_files(root).values()]
+        validation = Validation(root, [stack], tree, every)
+        files |= rendered(validation, stack)
+        stand_ins = validation.stand_ins
+    output = options.output or root / OUTPUT / stack.name
+    write(output, files)
+    if options.json:
+        print(json.dumps({"output": str(output), "files": sorted(files), "standIns": stand_ins}, indent=2))
+        return 0
+    print(f"wrote {count(len(files), 'file')} to {output}; README.md there says in which order they are applied")
+    if stand_ins:
+        print(coloured(f"not the real ones: {', '.join(stand_ins)}; --fetch brings them", "yellow"))
+    return 0
+
+
+def handed_over(settings: Settings, tree: Tree, stack: str) -> dict[str, str]:
+    """Give the files of the handover by their names."""
+    delivery = settings.delivery
+    source = Source(delivery.repository, delivery.revision, delivery.path, delivery.environment)
+    files = {"guard.yaml": text(guard(), "guard.yaml")}
+    steps = ""
+    for layer in LAYERS:
+        members = [one for one in tree.chosen(delivery.categories) if one.settings.layer == layer]
+        pairs = [(one, project(one, source.repository), application_set(one, source)) for one in members]
+        files |= {name: text([item], name) for one, *items in pairs for name, item in _named(layer, one, items)}
+        if pairs:
+            name = f"{layer}/{ENTRY}"
+            files[name] = text([*(owner for _, owner, _ in pairs), *(one for *_, one in pairs)], name)
+            steps += f"    kubectl apply --server-side --filename {name}\n"
+    return {"README.md": PAGE.format(head=HEAD.removeprefix("# "), stack=stack, steps=steps), **files}
+
+
+def _named(layer: str, category: CategoryFolder, items: Sequence[Object]) -> Iterator[tuple[str, Object]]:
+    yield from zip(
+        (f"{layer}/project-{category.name}.yaml", f"{layer}/appset-{category.name}.yaml"), items, strict=True
+    )
+
+
+def text(items: Sequence[Mapping[str, Any]], name: str, note: str = "") -> str:
+    """Write objects as one file."""
+    apply = "" if name.startswith("manifests/") else f": kubectl apply --server-side --filename {name}"
+    return f"{HEAD}{apply}\n{note}" + "---\n".join(written(dict(item)) for item in items)
+
+
+def rendered(validation: Validation, stack: Stack) -> dict[str, str]:
+    """Give every app's objects as the stack would run them, each app a file."""
+    validation.render()
+    if validation.problems:
+        raise TreeRefused(validation.problems)
+    files = {}
+    for place in places_of(stack, validation.tree):
+        items = [without_values(one) for one in validation.objects_of(stack, place.app.path)]
+        charts = sorted(str(one.chart) for one in validation.contents[place.app.path].charts)
+        made_up = [
+            one
+            for one in validation.stand_ins
+            if any(one == f"chart {chart.rpartition(' of ')[0]}" for chart in charts)
+        ]
+        note = "".join(f"# {one} is not on this machine: a stand-in took its place\n" for one in made_up)
+        name = f"manifests/{place.base.category}/{place.base.name}.yaml"
+        files[name] = text(items, name, f"# of {place.app.path}\n{note}")
+    return files
+
+
+def without_values(item: Object) -> Object:
+    """Leave the values of a Secret out: there are none in Git, but a chart may make some up."""
+    if item.get("kind") != "Secret" or item.get("apiVersion") != "v1":
+        return item
+    parts = [key for key in ("data", "stringData") if key in item]
+    return {**item, **{key: dict.fromkeys(item[key] or {}, "(redacted)") for key in parts}}
+
+
+def write(output: Path, files: Mapping[str, str]) -> None:
+    """Put the files where only we have written before, and nothing else beside them."""
+    page = output / "README.md"
+    begins = HEAD.removeprefix("# ")
+    ours = page.is_file() and page.read_text(encoding="utf-8").startswith(begins)
+    if output.exists() and not ours and (not output.is_dir() or any(output.iterdir())):
+        raise Declined(f"{output}: holds what ./homelab render has not written; name an empty folder with --output")
+    if output.exists():
+        shutil.rmtree(output)
+    for name, content in files.items():
+        file = output / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content, encoding="utf-8")
+
+
+def bring(root: Path, tree: Tree) -> None:
+    """Fetch every chart and remote base of every environment, over the network."""
+    env = ensure(("kustomize", "helm")).env()
+    folders = {app.path for app in tree.apps} | {
+        app.path for found in tree.environments.values() for app in found.values()
+    }
+    problems = fetch(root, sorted(folders), CachedCharts(), CachedBases(), env, lambda what: print(f"fetched {what}"))
+    if problems:
+        raise TreeRefused(problems)

@@ -1,0 +1,139 @@
+"""What `./homelab render` writes is what Pulumi makes, the same each time, and never over something of a person's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config.load import read_stack
+from config.tree import read_tree
+from ops.__main__ import main
+from ops.render import handed_over, without_values, write
+from tests.components.mocks import ROOT, run
+from tests.manifests.rules.scenario import prepare
+
+
+def documents(files: dict[str, str], *names: str) -> list[dict[str, Any]]:
+    return [one for name in names for one in yaml.safe_load_all(files[name])]
+
+
+def identities(items: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(item["kind"], item["metadata"]["name"]) for item in items]
+
+
+@pytest.fixture(scope="module", params=["homelab", "staging", "dev"])
+def files(request: pytest.FixtureRequest) -> tuple[str, dict[str, str]]:
+    settings = read_stack(ROOT / f"Pulumi.{request.param}.yaml").require()
+    return request.param, handed_over(settings, read_tree(ROOT), request.param)
+
+
+def test_the_files_hold_what_pulumi_makes_and_nothing_else(files: tuple[str, dict[str, str]]) -> None:
+    stack, made = files
+    layers = ("crds", "infrastructure", "applications")
+    entries = ("guard.yaml", *(f"{layer}/application-set.yaml" for layer in layers))
+    program = run(stack)
+    by_pulumi = [
+        {"metadata": one.inputs["metadata"], "spec": one.inputs["spec"]}
+        for one in program.resources
+        if one.type.startswith(("kubernetes:argoproj.io/", "kubernetes:admissionregistration.k8s.io/"))
+    ]
+    written = [{"metadata": one["metadata"], "spec": one["spec"]} for one in documents(made, *entries)]
+
+    def key(item: dict[str, Any]) -> str:
+        return json.dumps(item, sort_keys=True)
+
+    assert sorted(written, key=key) == sorted(by_pulumi, key=key)
+
+
+def test_every_entry_point_is_the_sum_of_the_files_beside_it(files: tuple[str, dict[str, str]]) -> None:
+    _, made = files
+    for layer in ("crds", "infrastructure", "applications"):
+        entry = f"{layer}/application-set.yaml"
+        beside = [name for name in made if name.startswith(f"{layer}/") and name != entry]
+        assert sorted(identities(documents(made, entry))) == sorted(identities(documents(made, *beside)))
+        kinds = [kind for kind, _ in identities(documents(made, entry))]
+        assert kinds == sorted(kinds, reverse=True, key=lambda kind: kind == "AppProject")
+
+
+def test_the_page_applies_the_guard_first_and_the_crds_before_the_rest(files: tuple[str, dict[str, str]]) -> None:
+    _, made = files
+    steps = [line.split()[-1] for line in made["README.md"].splitlines() if line.startswith("    kubectl")]
+    assert steps == [
+        "guard.yaml",
+        "crds/application-set.yaml",
+        "infrastructure/application-set.yaml",
+        "applications/application-set.yaml",
+    ]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    prepare({}, tmp_path)
+    monkeypatch.setattr("ops.drive.check_stack", lambda root, stack, tree: [])  # no platform in a checkout this small
+    return tmp_path
+
+
+def rendered(checkout: Path, *options: str) -> dict[str, str]:
+    assert main(["render", "--stack", "home", "--root", str(checkout), *options]) == 0
+    output = checkout / "rendered" / "home"
+    return {str(file.relative_to(output)): file.read_text(encoding="utf-8") for file in output.rglob("*.*")}
+
+
+def test_the_same_tree_gives_the_same_files_and_what_is_gone_goes(checkout: Path) -> None:
+    first = rendered(checkout, "--manifests")
+    assert rendered(checkout, "--manifests") == first
+    assert not [name for name in rendered(checkout) if name.startswith("manifests/")]
+
+
+def test_every_app_is_written_as_its_environment_runs_it(checkout: Path) -> None:
+    made = rendered(checkout, "--manifests")
+    assert sorted(name for name in made if name.startswith("manifests/")) == [
+        "manifests/crds/definitions.yaml",
+        "manifests/media/jellyfin.yaml",
+        "manifests/media/whoami.yaml",
+        "manifests/networking/gateways.yaml",
+    ]
+    whoami = made["manifests/media/whoami.yaml"]
+    assert "# of environments/production/media/whoami\n" in whoami
+    (deployment,) = [one for one in documents(made, "manifests/media/whoami.yaml") if one["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["env"] == [{"name": "WHOAMI_NAME", "value": "whoami.home.example.com"}]
+
+
+def test_a_tree_that_does_not_render_is_refused(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (checkout / "apps/media/whoami/service.yaml").unlink()
+    assert main(["render", "--stack", "home", "--root", str(checkout), "--manifests"]) == 1
+    assert capsys.readouterr().err.rstrip().endswith("1 problem")
+    assert not (checkout / "rendered").exists()
+
+
+def test_values_of_secrets_are_left_out() -> None:
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "a"},
+        "data": {"b": "Yw=="},
+        "stringData": None,
+    }
+    assert without_values(secret)["data"] == {"b": "(redacted)"}
+    assert without_values(secret)["stringData"] == {}
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"b": "c"}}
+    assert without_values(other) is other
+
+
+def test_a_folder_of_a_person_is_left_alone(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (checkout / "mine").mkdir()
+    (checkout / "mine/letter.txt").write_text("dear", encoding="utf-8")
+    assert main(["render", "--stack", "home", "--root", str(checkout), "--output", str(checkout / "mine")]) == 1
+    assert "holds what ./homelab render has not written" in capsys.readouterr().err
+    assert (checkout / "mine/letter.txt").read_text(encoding="utf-8") == "dear"
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    write(tmp_path / "empty", {"README.md": "x"})
+    assert (tmp_path / "empty/README.md").exists()
