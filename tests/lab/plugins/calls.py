@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -116,6 +117,13 @@ class Calls:
     def _again(self, made: Made, inputs: Inputs) -> Given:
         _, token, name = made.urn.rsplit("::", 2)
         return self.check(token, name, inputs, made.inputs)
+
+
+def meanwhile(act: Callable[[], object], seconds: float = 0.4) -> threading.Timer:
+    """Act a moment later, while the plugin is asked."""
+    timer = threading.Timer(seconds, act)
+    timer.start()
+    return timer
 
 
 def urn(token: str, name: str) -> str:

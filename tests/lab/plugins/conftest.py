@@ -12,6 +12,7 @@ from lab import control_plane, kernel, processes
 from lab.api import Api
 from lab.places import Lab
 from ops import toolchain
+from tests.lab.plugins.calls import Calls
 from tests.lab.plugins.desk import Desk
 from tests.lab.plugins.things import definition
 from tests.lab.test_control_plane import generated
@@ -55,3 +56,8 @@ def api(cluster: Lab) -> Api:
 @pytest.fixture(scope="session")
 def kubeconfig(cluster: Lab) -> str:
     return cluster.kubeconfig.read_text()
+
+
+@pytest.fixture
+def calls(kubeconfig: str) -> Calls:
+    return Calls.to(kubeconfig)
