@@ -18,6 +18,9 @@ import yaml
 
 from lab.control_plane import BASE, OPERATORS
 
+# Groups of Kubernetes' own that stages act on and that have a dot like those of CRDs.
+BUILT_IN = {"apiregistration.k8s.io"}
+
 
 def playable(kinds: AbstractSet[str]) -> list[Path]:
     """Give the files of the operators whose CRDs are all among these."""
@@ -33,12 +36,12 @@ def _operators() -> dict[Path, frozenset[str]]:
 def _needed(file: Path) -> frozenset[str]:
     stages = [document for document in yaml.safe_load_all(file.read_text(encoding="utf-8")) if document]
     acted_on = [stage["spec"]["resourceRef"] for stage in stages]
-    # A group of Kubernetes' own that stages act on has no dot; a CRD's has one.
-    return frozenset(crd(one["apiGroup"], one["kind"]) for one in acted_on if "." in one["apiGroup"])
+    groups = ((one["apiGroup"].partition("/")[0], one["kind"]) for one in acted_on)
+    return frozenset(crd(group, kind) for group, kind in groups if "." in group and group not in BUILT_IN)
 
 
-def crd(api_version: str, kind: str) -> str:
+def crd(group: str, kind: str) -> str:
     """Name the CRD of a kind, by the English of its plural."""
     singular = kind.lower()
     plural = re.sub(r"([^aeiou])y$", r"\1ie", singular) if singular[-1] != "s" else f"{singular}e"
-    return f"{plural}s.{api_version.partition('/')[0]}"
+    return f"{plural}s.{group}"

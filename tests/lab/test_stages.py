@@ -116,21 +116,22 @@ def _crds(crds: Crds, api: Api) -> None:
 
 def test_an_operator_is_played_when_all_its_kinds_are_there() -> None:
     kinds = {f"{kind}.cert-manager.io" for kind in ("issuers", "clusterissuers", "certificates")}
-    assert [file.name for file in stages.playable(kinds)] == ["cert-manager.yaml", "volumes.yaml"]
-    assert [file.name for file in stages.playable(kinds - {"issuers.cert-manager.io"})] == ["volumes.yaml"]
+    without = ["aggregated-apis.yaml", "volumes.yaml"]
+    assert [file.name for file in stages.playable(kinds)] == sorted([*without, "cert-manager.yaml"])
+    assert [file.name for file in stages.playable(kinds - {"issuers.cert-manager.io"})] == without
 
 
 @pytest.mark.parametrize(
     ("group", "kind", "name"),
     [
-        ("gateway.networking.k8s.io/v1", "Gateway", "gateways"),
-        ("gateway.networking.k8s.io/v1", "GatewayClass", "gatewayclasses"),
-        ("kyverno.io/v1", "ClusterPolicy", "clusterpolicies"),
-        ("monitoring.coreos.com/v1", "Prometheus", "prometheuses"),
+        ("gateway.networking.k8s.io", "Gateway", "gateways"),
+        ("gateway.networking.k8s.io", "GatewayClass", "gatewayclasses"),
+        ("kyverno.io", "ClusterPolicy", "clusterpolicies"),
+        ("monitoring.coreos.com", "Prometheus", "prometheuses"),
     ],
 )
 def test_a_kind_has_the_plural_that_its_crd_has(group: str, kind: str, name: str) -> None:
-    assert stages.crd(group, kind) == f"{name}.{group.partition('/')[0]}"
+    assert stages.crd(group, kind) == f"{name}.{group}"
 
 
 @pytest.mark.parametrize("file", sorted(control_plane.OPERATORS.glob("*.yaml")), ids=lambda file: file.stem)
@@ -270,6 +271,16 @@ def test_what_volsync_does_by_schedule_waits_and_what_is_asked_by_hand_is_done(p
     assert "lastSyncTime" not in played.seen("ReplicationSource", "nightly", version)["status"]
     until(lambda: "lastManualSync" in played.seen("ReplicationDestination", "restored", version).get("status", {}))
     assert played.seen("ReplicationDestination", "restored", version)["status"]["lastManualSync"] == "first"
+
+
+def test_an_aggregated_api_stays_available_against_what_the_api_server_finds(played: Played) -> None:
+    found = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService"}
+    thing = {**found, "metadata": {"name": "v1beta1.metrics.k8s.io"}}
+    until(lambda: condition(played.get(thing), "Available"))
+    time.sleep(3)
+    (available,) = played.get(thing)["status"]["conditions"]
+    assert (available["status"], available["reason"]) == ("True", "Rehearsed")
+    assert played.health(thing) == "Healthy"
 
 
 def test_a_sealed_secret_gives_its_keys(played: Played) -> None:
