@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import programs
 from config.checks import check_stack, check_step, check_together
@@ -21,6 +22,9 @@ from ops.changed import Changed
 from ops.show import coloured, count
 from ops.validation import Validation, validate
 
+if TYPE_CHECKING:
+    from ops.online import Online
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take what to check and how to print it."""
@@ -30,6 +34,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--changed-since", metavar="REF", help="render only apps whose files changed since; that commit runs now"
     )
     parser.add_argument("--shape", action="store_true", help="render nothing: settings and the tree's shape alone")
+    parser.add_argument(
+        "--online", action="store_true", help="ask registries whether every image and chart version exists"
+    )
     parser.add_argument("--json", action="store_true", help="print for machines")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the checkout to look at")
 
@@ -44,9 +51,19 @@ def run(options: argparse.Namespace) -> int:
     problems = problems_of(root, stacks, tree, before)
     validation = None if options.shape else _validation(root, stacks, tree, options.changed_since)
     # Objects of a stack that is not acceptable would be made of guesses.
+    online: Online | None = None
     if validation and not any(stack.problems for stack in stacks) and not tree.problems:
         problems += validate(validation)
-    return _told(options, stacks, tree, sorted(set(problems)), validation)
+        if options.online:
+            online = _online(validation)
+            problems += online.problems
+    return _told(options, sorted(set(problems)), _summary(stacks, tree, validation), _notes(stacks, validation), online)
+
+
+def _online(validation: Validation) -> Online:
+    from ops.online import ask  # noqa: PLC0415 - what asks over HTTP takes as long to import as all the rest
+
+    return ask(validation)
 
 
 def _validation(root: Path, stacks: list[Stack], tree: Tree, since: str | None) -> Validation:
@@ -56,28 +73,30 @@ def _validation(root: Path, stacks: list[Stack], tree: Tree, since: str | None) 
 
 
 def _told(
-    options: argparse.Namespace, stacks: list[Stack], tree: Tree, problems: list[Problem], validation: Validation | None
+    options: argparse.Namespace, problems: list[Problem], summary: str, notes: Iterable[str], online: Online | None
 ) -> int:
-    stand_ins = validation.stand_ins if validation else ()
     if options.json:
-        print(json.dumps({"problems": [problem.as_dict() for problem in problems], "standIns": stand_ins}, indent=2))
+        said = {"problems": [problem.as_dict() for problem in problems], "notes": list(notes)}
+        print(json.dumps(said | ({"online": online.as_dicts} if online else {}), indent=2))
         return 1 if problems else 0
+    if online:
+        print(online)
     for problem in problems:
         print(problem)
-    for note in _notes(stacks):
+    for note in notes:
         print(coloured(note, "yellow"))
-    if stand_ins:
-        said = f"{count(len(stand_ins), 'chart or base', 'charts and bases')} not the real one: {', '.join(stand_ins)}"
-        print(coloured(f"{said}; ./homelab render --fetch brings them", "yellow"))
+    found = count(len(problems), "problem") if problems else "no problem"
+    print(f"{coloured(found, 'red' if problems else 'green')} in {summary}")
+    return 1 if problems else 0
+
+
+def _summary(stacks: list[Stack], tree: Tree, validation: Validation | None) -> str:
     parts = (
         count(len(stacks), "stack"),
         count(len(tree.categories), "category", "categories"),
         count(len(tree.apps), "app"),
     )
-    found = count(len(problems), "problem") if problems else "no problem"
-    rendered = f"; {validation.summary}" if validation else ""
-    print(f"{coloured(found, 'red' if problems else 'green')} in {', '.join(parts)}{rendered}")
-    return 1 if problems else 0
+    return f"{', '.join(parts)}{f'; {validation.summary}' if validation and validation.rendered else ''}"
 
 
 def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str, Stack | None]) -> list[Problem]:
@@ -111,8 +130,8 @@ def _chosen(root: Path, names: list[str] | None) -> list[Path]:
     return [path for name, path in files.items() if not names or name in names]
 
 
-def _notes(stacks: list[Stack]) -> Iterator[str]:
-    """Say which secrets `up` will ask for; a checkout without them is no mistake."""
+def _notes(stacks: list[Stack], validation: Validation | None) -> Iterator[str]:
+    """Say which secrets `up` will ask for, and what was not the real thing; neither is a mistake."""
     for stack in stacks:
         missing = missing_secrets(stack.settings) if stack.settings else ()
         if missing:
@@ -120,3 +139,7 @@ def _notes(stacks: list[Stack]) -> Iterator[str]:
                 f"{stack.places.file}: still to set before `up`: {', '.join(missing)} "
                 f"(pulumi config set --stack {stack.name} --secret --path homelab:secrets.NAME)"
             )
+    stand_ins = validation.stand_ins if validation and validation.rendered else ()
+    if stand_ins:
+        said = count(len(stand_ins), "chart or base", "charts and bases")
+        yield f"{said} not the real one, ./homelab render --fetch brings it: {', '.join(stand_ins)}"

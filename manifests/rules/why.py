@@ -36,10 +36,12 @@ WHY: Mapping[str, str] = {
     "pod-security": "The API server refuses the pods and says so only in the ReplicaSet's events.",
     "probe-missing": "Traffic would go to pods that cannot answer, and hung ones would stay.",
     "reference-unknown": "The pod would wait for ever for what nobody makes.",
+    "registry-silent": "What could not be asked for is not known to exist.",
     "replicas-scaled": "Every sync would undo what the autoscaler did.",
     "requests-missing": "The scheduler would put it on a node without room.",
     "schema-refused": "The API server would refuse the object, or drop the field without a word.",
     "strategy-rolling": "Two nodes cannot hold the volume at once: the update would never end.",
+    "version-missing": "Nodes could not pull it, on the day when they have to.",
 }
 
 EVERY: Mapping[str, str] = {**OF_SETTINGS, **OF_RENDERS, **WHY}

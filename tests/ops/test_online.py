@@ -1,0 +1,217 @@
+"""`./homelab check --online` asks a registry of our own, on loopback, as it would ask those of the world."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from config.load import read_stack, stack_files
+from config.tree import read_tree
+from manifests.sources import Chart
+from ops.__main__ import main
+from ops.online import ask
+from ops.registries import Answer, Registries, State, place_of
+from ops.validation import Validation, validate
+from tests.manifests.rules.scenario import prepare
+
+DIGEST = "sha256:" + "1" * 64
+INDEX = {"entries": {"greeter": [{"version": "v1.2.0"}, {"version": "1.1.0"}]}}
+
+
+@dataclass
+class Registry:
+    """A small registry: what it has, whether it wants a token, what it was asked."""
+
+    manifests: set[str] = field(default_factory=set)
+    private: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+    address: str = ""
+
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        registry = self
+
+        class Handler(BaseHTTPRequestHandler):
+            """One request."""
+
+            def do_HEAD(self) -> None:
+                registry.asked.append(f"HEAD {self.path}")
+                repository = self.path.removeprefix("/v2/").split("/manifests/")[0]
+                if self.headers.get("Authorization") != f"Bearer for repository:{repository}:pull":
+                    realm = f'Bearer realm="http://{registry.address}/token",service="here",scope="repository:{repository}:pull"'
+                    self.answer(401, headers={"WWW-Authenticate": realm})
+                elif "oci.image.index" not in self.headers["Accept"]:
+                    self.answer(404)
+                else:
+                    self.answer(200 if self.path in registry.manifests else 404)
+
+            def do_GET(self) -> None:
+                registry.asked.append(f"GET {self.path}")
+                if self.path.startswith("/token"):
+                    scope = self.path.split("scope=")[1].split("&")[0].replace("%3A", ":").replace("%2F", "/")
+                    given = {"token": f"for {scope}"}
+                    self.answer(
+                        *((403, b"") if scope.split(":")[1] in registry.private else (200, json.dumps(given).encode()))
+                    )
+                elif self.path == "/charts/index.yaml":
+                    self.answer(200, json.dumps(INDEX).encode())
+                else:
+                    self.answer(503 if self.path.startswith("/tired") else 404)
+
+            def answer(self, code: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
+                self.send_response(code)
+                for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *arguments: object) -> None:
+                """Stay quiet."""
+
+        return Handler
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    found = Registry()
+    with ThreadingHTTPServer(("127.0.0.1", 0), found.handler()) as server:
+        found.address = f"127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield found
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def registries() -> Iterator[Registries]:
+    made = Registries()
+    yield made
+    made.session.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("redis", ("registry-1.docker.io", "library/redis")),
+        ("traefik/whoami", ("registry-1.docker.io", "traefik/whoami")),
+        ("docker.io/traefik/whoami", ("registry-1.docker.io", "traefik/whoami")),
+        ("docker.io/redis", ("registry-1.docker.io", "library/redis")),
+        ("ghcr.io/a/b/c", ("ghcr.io", "a/b/c")),
+        ("localhost/a", ("localhost", "a")),
+        ("127.0.0.1:5000/a", ("127.0.0.1:5000", "a")),
+    ],
+)
+def test_an_image_is_looked_for_where_a_node_would(name: str, place: tuple[str, str]) -> None:
+    assert place_of(name) == place
+
+
+def test_a_tag_and_a_digest_that_exist_are_found_with_an_anonymous_token(
+    registry: Registry, registries: Registries
+) -> None:
+    registry.manifests |= {"/v2/a/b/manifests/1.0", f"/v2/a/b/manifests/{DIGEST}"}
+    assert registries.image(f"{registry.address}/a/b:1.0") == Answer(State.THERE)
+    assert registries.image(f"{registry.address}/a/b:9.9@{DIGEST}") == Answer(State.THERE)
+    assert registry.asked[:3] == [
+        "HEAD /v2/a/b/manifests/1.0",
+        "GET /token?scope=repository%3Aa%2Fb%3Apull&service=here",
+        "HEAD /v2/a/b/manifests/1.0",
+    ]
+
+
+def test_a_tag_that_does_not_exist_is_missing(registry: Registry, registries: Registries) -> None:
+    assert registries.image(f"{registry.address}/a/b:2.0") == Answer(State.MISSING)
+    assert registries.image(f"{registry.address}/a/b") == Answer(State.MISSING, "names no version")
+
+
+def test_what_everybody_is_refused_is_told_apart(registry: Registry, registries: Registries) -> None:
+    registry.private.add("a/hidden")
+    said = Answer(State.REFUSED, "does not exist, or needs credentials")
+    assert registries.image(f"{registry.address}/a/hidden:1.0") == said
+
+
+def test_a_registry_that_is_down_is_an_answer(registries: Registries, registry: Registry) -> None:
+    down = registries.image("127.0.0.1:1/a:1.0")
+    assert down.state is State.SILENT
+    assert "ConnectionError" in down.said
+    tired = registries.chart(Chart("greeter", "1.0.0", f"http://{registry.address}/tired"))
+    assert tired == Answer(State.SILENT, "HTTP 503")
+
+
+def test_charts_are_found_in_an_index_that_is_read_once(registry: Registry, registries: Registries) -> None:
+    repository = f"http://{registry.address}/charts/"
+    assert registries.chart(Chart("greeter", "1.2.0", repository)) == Answer(State.THERE)
+    assert registries.chart(Chart("greeter", "1.3.0", repository)) == Answer(State.MISSING, "newest is v1.2.0")
+    assert registries.chart(Chart("other", "1.2.0", repository)) == Answer(State.MISSING, "no chart of this name")
+    assert registry.asked == ["GET /charts/index.yaml"]
+
+
+def test_charts_of_a_registry_are_asked_for_like_images(registry: Registry, registries: Registries) -> None:
+    registry.manifests.add("/v2/charts/greeter/manifests/1.2.0_build.1")
+    repository = f"oci://{registry.address}/charts"
+    assert registries.chart(Chart("greeter", "1.2.0+build.1", repository)) == Answer(State.THERE)
+    assert registries.chart(Chart("greeter", "1.2.0", repository)) == Answer(State.MISSING)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, registry: Registry) -> Path:
+    """A checkout whose two images come from the registry, which has one of them."""
+    prepare({}, tmp_path)
+    for app, image in (("jellyfin", "ghcr.io/jellyfin/jellyfin"), ("whoami", "docker.io/traefik/whoami")):
+        file = tmp_path / f"apps/media/{app}/deployment.yaml"
+        text = file.read_text(encoding="utf-8")
+        assert image in text
+        file.write_text(text.replace(image, f"{registry.address}/{app}"), encoding="utf-8")
+    registry.manifests.add("/v2/jellyfin/manifests/10.10.7")
+    return tmp_path
+
+
+def test_everything_that_the_tree_names_is_asked_for(
+    checkout: Path, registry: Registry, registries: Registries
+) -> None:
+    stacks = [read_stack(path) for path in stack_files(checkout).values()]
+    validation = Validation(checkout, stacks, read_tree(checkout))
+    assert validate(validation) == []
+    online = ask(validation, registries)
+    assert [line.split() for line in str(online).splitlines()] == [
+        ["state", "kind", "what", "places"],
+        ["missing", "image", f"{registry.address}/whoami:v1.11.0", "2"],
+        ["there", "image", f"{registry.address}/jellyfin:10.10.7", "2"],
+    ]
+    assert [str(problem) for problem in online.problems] == [
+        (
+            f"apps/media/whoami/deployment.yaml:14: Deployment whoami spec.template.spec.containers[0].image = "
+            f"{registry.address}/whoami:v1.11.0: does not exist; "
+            "name a version that its registry lists [version-missing]"
+        )
+    ]
+
+
+def test_the_verb_asks_only_when_told_to(
+    checkout: Path, registry: Registry, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.check.check_stack", lambda root, stack, tree: [])  # no platform in a checkout this small
+    assert main(["check", "--root", str(checkout)]) == 0
+    assert registry.asked == []
+    capsys.readouterr()
+    assert main(["check", "--root", str(checkout), "--online", "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert [problem["check"] for problem in said["problems"]] == ["version-missing"]
+    assert {row["state"] for row in said["online"]} == {"there", "missing"}
+
+
+def test_a_silent_registry_is_no_proof(checkout: Path, registries: Registries) -> None:
+    file = checkout / "apps/media/jellyfin/deployment.yaml"
+    text = file.read_text(encoding="utf-8").split("image: ")
+    file.write_text(f"{text[0]}image: 127.0.0.1:1/jellyfin{text[1][text[1].index(':10.10.7') :]}", encoding="utf-8")
+    stacks = [read_stack(path) for path in stack_files(checkout).values()]
+    validation = Validation(checkout, stacks, read_tree(checkout))
+    assert validate(validation) == []
+    assert [problem.check for problem in ask(validation, registries).problems] == ["registry-silent", "version-missing"]
