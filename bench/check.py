@@ -1,13 +1,14 @@
-"""How long `./homelab check --shape` takes on three stacks and a tree of 15 categories, as a whole process.
+"""How long `./homelab check` takes, as a whole process: the shape of generated trees, and this tree with its objects.
 
     .venv/bin/python bench/check.py
 
-Prints seconds for 300 and 3,000 apps (the smallest of several runs), the share of starting Python and importing beside
-them, and the slope, which has to stay linear.
+Prints seconds for `--shape` with 300 and 3,000 apps (the smallest of several runs), the share of starting Python and
+importing beside them, the slope, which has to stay linear, and the whole check of this tree with everything rendered.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -46,14 +47,17 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             _checkout(Path(folder), apps)
             taken[apps] = _seconds(["-m", "ops", "check", "--shape", "--root", folder])
-        print(f"{f'check, {apps} apps':<28}{taken[apps]:6.2f} s   target for 300: below 1 s")
+        print(f"{f'shape, {apps} apps':<28}{taken[apps]:6.2f} s   target for 300: below 1 s")
     slope = (taken[3000] - imports) / (taken[300] - imports)
     print(f"ten times the apps take {slope:.1f} times as long (10 is linear)")
+    print(f"{'check, this tree, again':<28}{_seconds(['-m', 'ops', 'check']):6.2f} s   target: below 10 s")
 
 
 def _checkout(root: Path, apps: int) -> None:
     for stack in ROOT.glob("Pulumi.*.yaml"):
-        shutil.copy(stack, root)
+        # A stack that runs a part of this tree would miss it in the generated one.
+        text = re.sub(r"(?m)^    categories:.*\n(?:      .*\n)*", "", stack.read_text(encoding="utf-8"))
+        (root / stack.name).write_text(text, encoding="utf-8")
     for environment in ("dev", "staging", "production"):
         (root / "environments" / environment).mkdir(parents=True)
     shutil.copytree(ROOT / "tests" / "config" / "checkout" / "apps", root / "apps")

@@ -139,6 +139,8 @@ def _notes(stacks: list[Stack], validation: Validation | None) -> Iterator[str]:
                 f"{stack.places.file}: still to set before `up`: {', '.join(missing)} "
                 f"(pulumi config set --stack {stack.name} --secret --path homelab:secrets.NAME)"
             )
+    if validation and not validation.rendered and (validation.changed is None or validation.wanted):
+        yield "no app was rendered: what is wrong with the settings or the shape of the tree comes first"
     stand_ins = validation.stand_ins if validation and validation.rendered else ()
     if stand_ins:
         said = count(len(stand_ins), "chart or base", "charts and bases")

@@ -84,7 +84,7 @@ def wanted_images(scenes: Sequence[Scene]) -> dict[str, list[Finding]]:
     found: dict[str, list[Finding]] = {}
     for scene in scenes:
         for pods in scene.pods:
-            if pods.piece.by_chart and pods.piece.stands_in:
+            if pods.piece.by_chart and pods.piece.chart != "real":
                 continue
             for path, container in pods.containers():
                 image = str(container.get("image", ""))

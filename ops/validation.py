@@ -23,10 +23,10 @@ from lab.charts import StandInCharts
 from lab.crds import SELF_REGISTERED, Crds
 from manifests import reading
 from manifests.contents import Contents, contents_of
-from manifests.objects import Object
+from manifests.objects import Object, api_versions
 from manifests.render import Folder, Renderer, render_all
 from manifests.rules import conform, generated, marks, places, register
-from manifests.rules.scene import Piece, Scene
+from manifests.rules.scene import Chart, Piece, Scene
 from manifests.sources import cache
 from manifests.survey import Survey
 from ops.show import count
@@ -151,18 +151,23 @@ class Validation:
         return f"{count(objects, 'object')} of {count(len(self.rendered), 'folder')}{more}"
 
     def render(self) -> None:
-        """Render every wanted folder, for every version of Kubernetes that a stack runs it on."""
-        key = _kubernetes
-        for version, stacks in groupby(sorted(self.stacks, key=key), key):
-            folders = {
-                p.app.path: p.folder for one in stacks for p in places_of(one, self.tree) if p.app.path in self.wanted
-            }
+        """Render every wanted folder, for every version of Kubernetes that a stack runs it on; CRDs first."""
+        for version, stacks in groupby(sorted(self.stacks, key=_kubernetes), _kubernetes):
+            wanted = [place for one in stacks for place in self._places(one)]
+            first = {place.app.path: place.folder for place in wanted if place.category.settings.layer == "crds"}
+            then = {place.app.path: place.folder for place in wanted if place.app.path not in first}
             renderer = Renderer(self.root, version, env=self.tools.env())
             if CRDS in self.tools.places:
                 renderer = replace(renderer, charts=self.charts, bases=self.bases)
-            made = render_all(renderer, folders.values())
-            self.problems += made.problems
-            self.rendered |= {(version, path): objects for path, objects in made.objects.items()}
+            defined = self._rendered(renderer, first.values())
+            # Argo CD tells charts which APIs the cluster has: some write a ServiceMonitor or a GatewayClass only then.
+            self._rendered(replace(renderer, api_versions=api_versions(defined)), then.values())
+
+    def _rendered(self, renderer: Renderer, folders: Iterable[Folder]) -> list[Object]:
+        made = render_all(renderer, folders)
+        self.problems += made.problems
+        self.rendered |= {(renderer.kubernetes, path): objects for path, objects in made.objects.items()}
+        return [item for objects in made.objects.values() for item in objects]
 
     def objects_of(self, stack: Stack, path: str) -> tuple[Object, ...]:
         """Give what a folder rendered to, as a stack runs it."""
@@ -170,7 +175,7 @@ class Validation:
 
     def scene(self, stack: Stack) -> Scene:
         """Put together what one stack runs."""
-        settings = stack.require()
+        settings, paths = stack.require(), [place.app.path for place in self._places(stack)]
         return Scene(
             stack=stack.name,
             environment=settings.delivery.environment,
@@ -180,27 +185,33 @@ class Validation:
             pieces=tuple(self._pieces(stack)),
             security={name: level for name, (_, level) in namespaces_of(self.tree).items()},  # type: ignore[misc]
             secrets=secrets_of(settings),
-            generated={path: generated.names(self.survey, self.contents[path]) for path in self._paths(stack)},
-            registered=tuple(self._registered(stack)),
+            generated={path: generated.names(self.survey, self.contents[path]) for path in paths},
+            registered=tuple(self._registered(paths)),
             whole=self.changed is None and not self.problems,
         )
 
-    def _paths(self, stack: Stack) -> list[str]:
-        return [place.app.path for place in places_of(stack, self.tree) if place.app.path in self.wanted]
+    def _places(self, stack: Stack) -> list[Place]:
+        return [place for place in places_of(stack, self.tree) if place.app.path in self.wanted]
 
     def _pieces(self, stack: Stack) -> Iterator[Piece]:
-        for place in places_of(stack, self.tree):
-            kinds = {self.charts.given[one.chart].kind for one in self.contents[place.app.path].charts}
+        for place in self._places(stack):
+            chart = self._chart(place.app.path)
             for item in self.objects_of(stack, place.app.path):
                 own = (item.get("metadata") or {}).get("namespace")
-                stands_in = bool(kinds - {REAL})
-                piece = Piece(item, place.app, place.category, str(own or place.namespace), stands_in)
+                piece = Piece(item, place.app, place.category, str(own or place.namespace), chart)
                 # What stands in for any chart is made up altogether: nothing would be proven by judging it.
-                if not (piece.by_chart and UNKNOWN in kinds):
+                if not (piece.by_chart and chart == "unknown"):
                     yield piece
 
-    def _registered(self, stack: Stack) -> Iterator[Object]:
-        names = {one.chart.name for path in self._paths(stack) for one in self.contents[path].charts}
+    def _chart(self, path: str) -> Chart:
+        """Say what the charts of a folder are, by the least real of them."""
+        kinds = [self.charts.given[one.chart].kind for one in self.contents[path].charts]
+        if not kinds:
+            return "real" if self.contents[path].inflates else "none"
+        return "unknown" if UNKNOWN in kinds else "real" if set(kinds) == {REAL} else "described"
+
+    def _registered(self, paths: Iterable[str]) -> Iterator[Object]:
+        names = {one.chart.name for path in paths for one in self.contents[path].charts}
         for name in sorted(names & SELF_REGISTERED.keys()):
             for text in self.crds.registered_by(name).values():
                 yield from (one for one in reading.documents(text) if one)
@@ -215,10 +226,9 @@ class Validation:
         for path in sorted(self.wanted):
             self.problems += generated.check(self.survey, self.contents[path])
         for stack in self.stacks:
-            for place in places_of(stack, self.tree):
-                if place.app.path in self.wanted:
-                    found = self.contents[place.app.path]
-                    self.problems += marks.check(self.survey, stack, place.base, place.app, found)
+            for place in self._places(stack):
+                found = self.contents[place.app.path]
+                self.problems += marks.check(self.survey, stack, place.base, place.app, found)
 
 
 def validate(validation: Validation) -> list[Problem]:

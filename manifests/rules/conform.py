@@ -78,6 +78,8 @@ def _judged(conformer: Conformer, apps: Mapping[str, Sequence[Piece]], crds: Seq
         for path in new:
             if conformer.kept:
                 conformer.kept.write(keys[path], verdicts[path] or [])
+        if conformer.kept:
+            conformer.kept.prune()
     for path, pieces in apps.items():
         named = {(piece.kind, piece.name): piece for piece in pieces}
         for said in verdicts[path] or ():

@@ -26,12 +26,12 @@ FIXES = {
 
 
 def existing(scene: Scene) -> Iterator[Finding]:
-    """Whatever an object of a namespace refers to is there, or is made there."""
+    """Whatever an object of a namespace refers to is there, or is made there; charts bring what theirs need."""
     made = {one for piece in scene.pieces for one in makes(piece)}
     made |= {(namespace, "Secret", name) for namespace, name in scene.secrets}
     spread = {(kind, name) for namespace, kind, name in made if namespace == "*"} | EVERYWHERE
     for piece in scene.pieces:
-        if piece.stands_in:
+        if piece.by_chart or piece.chart == "unknown":
             continue
         for path, kind, name in _asked(scene, piece):
             namespace, _, bare = name.rpartition("/")

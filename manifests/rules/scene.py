@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from config.category import PodSecurity
 from config.source import KeyPath
@@ -20,6 +20,8 @@ ACCEPT = "homelab.dev/accept-"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Rollout", "ReplicaSet")
 JOBS = ("Job", "CronJob")
+# What an app's charts are: a described stand-in has the objects of the real one, any other has made-up ones.
+Chart: TypeAlias = Literal["none", "real", "described", "unknown"]
 CLUSTER_WIDE = {
     "": ("Namespace", "Node", "PersistentVolume"),
     "admissionregistration.k8s.io": (
@@ -51,8 +53,7 @@ class Piece:
     app: App
     folder: CategoryFolder
     namespace: str
-    stands_in: bool = False
-    """Whether its app's chart is not the real one: what that names and serves proves nothing."""
+    chart: Chart = "none"
 
     @property
     def kind(self) -> str:

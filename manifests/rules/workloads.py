@@ -29,16 +29,21 @@ def images(scene: Scene) -> Iterator[Finding]:
         for path, container in pods.containers():
             image = str(container.get("image", ""))
             found = IMAGE.fullmatch(image)
-            if found and (found["digest"] or (found["tag"] and found["tag"] not in FLOATING)):
+            if found and (found["digest"] or _stays(found["tag"] or "")):
                 continue
             rule = f"moves: {found['tag']} is another image tomorrow" if found and found["tag"] else "has no tag"
             yield Finding("image-unpinned", pods.piece, (*path, "image"), image, rule, "name a version, or a digest")
 
 
+def _stays(tag: str) -> bool:
+    """Whether a tag is a version: no name that moves, and a digit in it."""
+    return tag not in FLOATING and any(sign.isdigit() for sign in tag)
+
+
 def resources(scene: Scene) -> Iterator[Finding]:
-    """Every container asks for CPU and memory and has a limit for memory."""
+    """Every container asks for CPU and memory and has a limit for memory; values reach no chart's init containers."""
     for pods in scene.pods:
-        for path, container in pods.containers():
+        for path, container in pods.containers(*(("containers",) if pods.piece.by_chart else ())):
             said = container.get("resources") or {}
             asked, most = ({**(said.get(key) or {})} for key in ("requests", "limits"))
             missing = [name for name in ("cpu", "memory") if name not in asked and name not in most]
@@ -53,10 +58,10 @@ def resources(scene: Scene) -> Iterator[Finding]:
 
 
 def probes(scene: Scene) -> Iterator[Finding]:
-    """Who serves something says when it is ready and when it is dead; scraping is no service."""
+    """Who serves something says when it is ready and when it is dead; scraping is no service, a chart knows itself."""
     services = [one for one in scene.of("Service") if one.spec.get("selector")]
     for pods in scene.pods:
-        if not pods.lasting or pods.piece.stands_in:
+        if not pods.lasting or pods.piece.by_chart:
             continue
         ours = [one for one in services if _serves(one, pods)]
         for path, container in pods.containers("containers"):
