@@ -111,6 +111,8 @@ def _own_environment(lab: Lab, part: Part) -> dict[str, str]:
         "HOME": str(home),
         "TMPDIR": str(home / "tmp"),
         "XDG_CONFIG_HOME": str(home),
+        # One part of the ApplicationSet controller does not hear of its --kubeconfig.
+        "KUBECONFIG": str(_kubeconfig(lab, part)),
         "ARGOCD_FAKE_IN_CLUSTER": "true",
         "ARGOCD_GPG_ENABLED": "false",
         "ARGOCD_TLS_DATA_PATH": str(place / "tls"),

@@ -4,7 +4,7 @@ Looks at the API server again and again and lets what was applied have its conse
 are played by kwok, Argo CD's programs run as their workloads say, and nodes become Ready when there is a CNI. Killed
 and started again, it goes on. `lab.processes` keeps it.
 
-    python -m lab.caretaker
+    python -m lab.caretaker FOLDER_OF_CRDS
 """
 
 from __future__ import annotations
@@ -12,15 +12,21 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
 
 from errors import HomelabError
 from lab import argocd, control_plane, kubelets, processes, stages
 from lab.api import Api
+from lab.crds import Crds
 from lab.places import Lab
 from lab.rack import Rack
 
 NAME = "caretaker"
 PAUSE = 0.5
+# Operators that write their CRDs into the API when they start.
+OPERATORS = {"cilium": ("kube-system", "cilium-operator")}
 WATCHED = (
     ("v1", "ConfigMap"),
     ("v1", "Secret"),
@@ -36,15 +42,21 @@ class Seen:
     kinds: frozenset[str] = frozenset()
     argocd: dict[str, str] = field(default_factory=dict)
     networked: bool = False
+    registered: set[str] = field(default_factory=set)
 
 
-def start(lab: Lab, environment: dict[str, str]) -> None:
+def start(lab: Lab, environment: dict[str, str], crds: Path) -> None:
     """Have it run."""
-    processes.start(lab, NAME, sys.executable, ["-m", "lab.caretaker"], environment)
+    processes.start(lab, NAME, sys.executable, ["-m", "lab.caretaker", str(crds)], environment)
 
 
-def tend(lab: Lab, api: Api, seen: Seen) -> None:
+def tend(lab: Lab, api: Api, seen: Seen, crds: Crds) -> None:
     """Look once, and do what follows."""
+    for name, (namespace, operator) in OPERATORS.items():
+        if name not in seen.registered and api.get("apps/v1", "Deployment", operator, namespace):
+            for text in crds.registered_by(name).values():
+                api.apply(yaml.load(text, Loader=yaml.CSafeLoader), field_manager=operator, force=True)
+            seen.registered.add(name)
     kinds = frozenset(crd["name"] for crd in api.metadata("apiextensions.k8s.io/v1", "CustomResourceDefinition"))
     if kinds != seen.kinds:
         control_plane.reload_operators(lab, stages.playable(kinds))
@@ -70,12 +82,12 @@ def _versions(api: Api) -> dict[str, str]:
 
 def main() -> None:
     """Tend until told to end; what does not answer now may answer later."""
-    lab, seen = Lab.from_environment(), Seen()
+    lab, crds, seen = Lab.from_environment(), Crds(Path(sys.argv[1])), Seen()
     told = ""
     while True:
         try:
             if lab.kubeconfig.exists() and processes.runs(lab, "kube-apiserver"):
-                tend(lab, Api.of(lab), seen)
+                tend(lab, Api.of(lab), seen, crds)
             elif seen.argocd:
                 processes.stop(lab, *argocd.names())
                 seen = Seen()

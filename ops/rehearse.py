@@ -22,7 +22,7 @@ from lab.tree import Replaced
 from ops.cluster import Cluster
 from ops.drive import checked, drive, report, stack_arguments
 from ops.engine import Engine, Outcome
-from ops.furnish import Furnished, furnish
+from ops.furnish import CRDS, Furnished, furnish
 from ops.show import count, table
 from ops.status import Report, wait, written
 from ops.sync import sync
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         categories = folders.chosen(settings.delivery.categories)
         if furnished.is_new:
             look_again(lab, root, options.stack)
-        caretaker.start(lab, dict(os.environ))
+        caretaker.start(lab, dict(os.environ), tools.manifests(CRDS))
 
         def act(engine: Engine) -> Outcome:
             encrypt(lab, engine, settings)

@@ -43,8 +43,7 @@ def build_platform(settings: Settings, tree: Tree, cluster: Cluster, options: pu
         gone_with=cluster.bootstrap,
     )
     spaces = Namespaces("namespaces", NamespacesArgs(namespaces_of(tree), cluster.bootstrap), options).made
-    crds = {app.name: folders[f"{app.category}/{app.name}"] for app in tree.apps_of_layer("crds")}
-    definitions = Crds("crds", CrdsArgs(crds, ground, [cluster.healthy]), options)
+    definitions = Crds("crds", crds_args(settings, tree, folders, ground, [cluster.healthy]), options)
     cilium = folders["kube-system/cilium"] if settings.platform.cni == "cilium" else None
     cni = Cni("cni", CniArgs(cilium, ground, [*definitions.seeds, spaces["kube-system"]]), options)
     secrets = Secrets("secrets", secrets_args(settings, folders, ground, spaces["security"], cni.ready), options)
@@ -61,8 +60,23 @@ def build_platform(settings: Settings, tree: Tree, cluster: Cluster, options: pu
         ),
         options,
     )
-    argocd = ArgoCD("argocd", argocd_args(settings, folders, ground, spaces["argocd"], cni.ready), options)
+    before_argocd = [*cni.ready, *definitions.all]
+    argocd = ArgoCD("argocd", argocd_args(settings, folders, ground, spaces["argocd"], before_argocd), options)
     return Platform([certificates.ready, secrets.ready, argocd.ready], certificates.root)
+
+
+def crds_args(
+    settings: Settings, tree: Tree, folders: Mapping[str, str], ground: Ground, after: Sequence[pulumi.Resource]
+) -> CrdsArgs:
+    """Take out of the tree who brings definitions."""
+    chosen = tree.chosen(settings.delivery.categories)
+    return CrdsArgs(
+        folders={app.name: folders[f"{app.category}/{app.name}"] for app in tree.apps_of_layer("crds")},
+        infrastructure=[category.name for category in chosen if category.settings.layer == "infrastructure"],
+        environment=settings.delivery.environment,
+        ground=ground,
+        after=after,
+    )
 
 
 def secrets_args(

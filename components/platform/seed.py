@@ -7,7 +7,7 @@ generation seeds anew; everything else about it never runs again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import pulumi
 from pulumi_command.local import Command
 
-SCRIPT = Path(__file__).parent / "scripts" / "seed.sh"
+SCRIPTS = Path(__file__).parent / "scripts"
 NOTHING = ":"
 
 
@@ -40,28 +40,39 @@ class Seed:
 
     def sow(self, name: str, ground: Ground, parent: pulumi.Resource, after: Sequence[pulumi.Resource]) -> Command:
         """Apply it."""
-        return Command(
-            name,
-            create=script(),
-            update=NOTHING,
-            environment={
-                "FOLDER": self.folder,
-                "NAMESPACE": self.namespace,
-                "WAITS": " ".join(self.waits),
-                "KUBERNETES": ground.kubernetes_version,
-                "KUBECONFIG_TEXT": ground.kubeconfig,
-            },
-            opts=pulumi.ResourceOptions(
-                parent=parent,
-                depends_on=after,
-                replacement_trigger=str(ground.generation),
-                deleted_with=ground.gone_with,
-                retain_on_delete=True,
-            ),
-        )
+        said = {"FOLDER": self.folder, "NAMESPACE": self.namespace, "WAITS": " ".join(self.waits)}
+        return once(name, "seed", said, ground, parent, after)
+
+
+def once(
+    name: str,
+    script: str,
+    environment: Mapping[str, str],
+    ground: Ground,
+    parent: pulumi.Resource,
+    after: Sequence[pulumi.Resource],
+) -> Command:
+    """Run a script once, and anew under another generation."""
+    return Command(
+        name,
+        create=text(script),
+        update=NOTHING,
+        environment={
+            **environment,
+            "KUBERNETES": ground.kubernetes_version,
+            "KUBECONFIG_TEXT": ground.kubeconfig,
+        },
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            depends_on=after,
+            replacement_trigger=str(ground.generation),
+            deleted_with=ground.gone_with,
+            retain_on_delete=True,
+        ),
+    )
 
 
 @cache
-def script() -> str:
-    """Give the script as text, so that the state holds no path of the machine that ran it."""
-    return SCRIPT.read_text(encoding="utf-8")
+def text(script: str) -> str:
+    """Give a script as text, so that the state holds no path of the machine that ran it."""
+    return (SCRIPTS / f"{script}.sh").read_text(encoding="utf-8")

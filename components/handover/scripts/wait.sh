@@ -25,7 +25,10 @@ generated() {
 }
 
 # Those that wait for a person's sync have nothing in the last column.
-unfinished() { awk -F'|' '$4 != "" && !($2 == "Synced" && $3 == "Healthy") {print $1 " (" $2 ", " $3 ")"}' "$work/seen"; }
+unfinished() {
+    awk -F'|' '$4 != "" && !($2 == "Synced" && $3 == "Healthy") {print $1 " (" ($2 ? $2 ", " $3 : "not looked at") ")"}' \
+        "$work/seen"
+}
 
 began=$(date +%s) told=0
 while :; do

@@ -1,0 +1,41 @@
+# shellcheck shell=sh disable=SC2153
+# Applies the CustomResourceDefinitions of many folders, and nothing else of them: whoever comes later finds the kinds that
+# he watches, and Argo CD does not read the whole API anew for each. Comes in by environment: KUBECONFIG_TEXT, CATEGORIES
+# (space between), ENVIRONMENT (whose folders take the bases' places) and KUBERNETES (the version that charts are told). A
+# folder that cannot be built is said and left to Argo CD, which says more about it. Runs from the checkout; can be run
+# again.
+set -eu
+umask 077
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
+say() { echo "$*" >&2; }
+
+# Charts are pulled beside a kustomization: into a copy, so that the checkout stays as it is.
+cp -R apps environments "$work/"
+cat >"$work/one" <<'ONE'
+[ -f "$WORK/$1/kustomization.yaml" ] || exit 0
+kustomize build --enable-helm --load-restrictor LoadRestrictionsNone --helm-kube-version "$KUBERNETES" "$WORK/$1" \
+    >"$WORK/$1.built" 2>"$WORK/$1.said" || { echo "$1 is left to Argo CD: $(tail -n 1 "$WORK/$1.said")" >&2; exit 0; }
+awk 'function out() { if (is) printf "%s---\n", text; text = ""; is = 0 }
+    $0 == "---" { out(); next }
+    $0 == "kind: CustomResourceDefinition" { is = 1 }
+    { text = text $0 "\n" }
+    END { out() }' "$WORK/$1.built" >"$WORK/$1.crds"
+ONE
+for category in $CATEGORIES; do
+    for app in "apps/$category"/[!_]*/; do
+        overlay=environments/$ENVIRONMENT/$category/$(basename "$app")
+        if [ -d "$overlay" ]; then echo "$overlay"; else echo "${app%/}"; fi
+    done
+done | WORK=$work xargs -n 1 -P 4 sh "$work/one"
+find "$work" -name '*.crds' -exec cat {} + >"$work/all.yaml"
+if [ ! -s "$work/all.yaml" ]; then
+    echo "no definitions in $CATEGORIES"
+    exit 0
+fi
+kubectl --kubeconfig "$work/kubeconfig" apply --server-side --force-conflicts --field-manager=argocd-controller \
+    -f "$work/all.yaml" >"$work/said"
+say "waiting for $(wc -l <"$work/said") definitions"
+kubectl --kubeconfig "$work/kubeconfig" wait --for=condition=Established crd --all --timeout=2m >/dev/null
+echo "$(wc -l <"$work/said") definitions"
