@@ -14,6 +14,8 @@ import pytest
 
 from tests.lab.plugins.desk import CHECKOUT, Desk, Run
 
+pytestmark = pytest.mark.xdist_group("engine")
+
 FAILED = 'exit status 3: running "echo one; echo two >&2; exit 3":'
 SECRETS = ("hunter2", "digest-of-", "PRIVATE KEY")
 COMMON = """
