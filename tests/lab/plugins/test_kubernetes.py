@@ -98,6 +98,13 @@ def test_a_preview_shows_the_refusal_of_the_server(calls: Calls) -> None:
         calls.make(CONFIG_MAP, "wrong", config_map("Wrong"), preview=True)
 
 
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_field_that_no_schema_knows_is_refused_where_creating_is_applying(upserting: Calls, preview: bool) -> None:
+    typo = {"metadata": {"name": "typo", "lables": {"a": "1"}}}
+    with pytest.raises(ApiFailed, match=r"\.metadata\.lables: field not declared in schema"):
+        upserting.make(NAMESPACE, "typo", typo, preview=preview)
+
+
 def test_a_preview_knows_what_the_server_would_make_of_it_and_makes_nothing(calls: Calls, api: Api) -> None:
     foreseen = calls.make(NAMESPACE, "foreseen", {"metadata": {"name": "foreseen"}}, preview=True)
     assert foreseen.live["metadata"]["labels"] == {"kubernetes.io/metadata.name": "foreseen"}

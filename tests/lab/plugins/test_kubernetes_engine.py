@@ -160,4 +160,4 @@ def test_a_hundred_objects_are_made_in_seconds(
     assert made.counts() == {"created": MANY + 2}, made.text
     seconds = int(re.findall(r"Duration: (?:(\d+)m)?(\d+)s", made.text)[0][1])
     record_property("seconds", seconds)
-    assert seconds <= 30
+    assert seconds <= 60  # five on a quiet machine
