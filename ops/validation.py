@@ -218,11 +218,11 @@ class Validation:
 
     def judge(self) -> None:
         """Hold every scene against every rule."""
-        scenes = [self.scene(stack) for stack in self.stacks]
-        self.problems += register.check(self.survey, scenes)
         judge = conform.Conformer(self.tools.manifests(SCHEMAS) / "kubernetes", self.tools.env())
         where = places.Places(self.survey)
-        self.problems += [where.problem(found) for found in register.asked(conform.check(judge, scenes))]
+        refused, scenes = conform.check(judge, [self.scene(stack) for stack in self.stacks])
+        self.problems += [where.problem(found) for found in register.asked(refused)]
+        self.problems += register.check(where, scenes)
         for path in sorted(self.wanted):
             self.problems += generated.check(self.survey, self.contents[path])
         for stack in self.stacks:

@@ -1,8 +1,9 @@
 """Objects against the schemas of their kinds, by kubeconform: Kubernetes' own and those of the CRDs around them.
 
-Scenes come in, findings go out. Schemas of Kubernetes lie in the folder that the pinned tool `schemas` gives; a kind
-that neither they nor a CRD of the scene defines is refused here. What was judged before, by the same program with the
-same schemas, is not judged again.
+Scenes come in; findings go out, and the scenes as far as the other rules can read them. Schemas of Kubernetes lie in
+the folder that the pinned tool `schemas` gives, of the version that a rehearsal runs, whatever the stack's; a kind that
+neither they nor a CRD of the scene defines is refused here. What was judged before, by the same program with the same
+schemas, is not judged again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,28 +43,48 @@ class Conformer:
         return frozenset(str(file.relative_to(self.schemas)) for file in self.schemas.rglob("*_*.json"))
 
 
-def check(conformer: Conformer, scenes: Iterable[Scene]) -> Iterator[Finding]:
-    """Judge every object of every scene."""
-    known = conformer.known()
+def check(conformer: Conformer, scenes: Iterable[Scene]) -> tuple[list[Finding], list[Scene]]:
+    """Judge every object of every scene; give the scenes without what is in the objects that were refused."""
+    known, found, sound = conformer.known(), list[Finding](), list[Scene]()
     for scene in scenes:
-        crds = [*scene.registered, *(piece.item for piece in scene.of(CRD))]
-        defined = {file_of(f"{group}/{version}", kind) for crd in crds for group, version, kind in _served(crd)}
-        apps: dict[str, list[Piece]] = {}
+        own = [piece for piece in scene.of(CRD) if _served(piece.item)]
+        # A definition comes before what it defines: one that is refused defines nothing.
+        refused = list(_judged(conformer, _by_app(own), []))
+        wrong = {id(one.piece) for one in refused}
+        crds = [*scene.registered, *(piece.item for piece in own if id(piece) not in wrong)]
+        defined = known | {name for crd in crds for name in _served(crd)}
         for piece in scene.pieces:
-            name = file_of(str(piece.item["apiVersion"]), piece.kind)
-            if name in known or name in defined or not scene.whole:
-                apps.setdefault(piece.app.path, []).append(piece)
-            elif not removed_in(scene, piece):
-                said = f"{piece.item['apiVersion']} {piece.kind}"
-                rule = f"is a kind that neither Kubernetes {scene.kubernetes} nor a CRD of {scene.environment} defines"
-                fix = "add the app that brings its CRD, or correct apiVersion and kind"
-                yield Finding("kind-unknown", piece, ("kind",), said, rule, fix)
-        yield from _judged(conformer, apps, crds)
+            if piece.kind == CRD or not scene.whole or _file(piece) in defined or removed_in(scene, piece):
+                continue
+            said = f"{piece.item['apiVersion']} {piece.kind}"
+            rule = f"is a kind that neither Kubernetes {scene.kubernetes} nor a CRD of {scene.environment} defines"
+            fix = "add the app that brings its CRD, or correct apiVersion and kind"
+            refused.append(Finding("kind-unknown", piece, ("kind",), said, rule, fix))
+        ours = {id(piece) for piece in own} | {id(one.piece) for one in refused}
+        refused += _judged(conformer, _by_app(piece for piece in scene.pieces if id(piece) not in ours), crds)
+        found += refused
+        wrong = {id(one.piece) for one in refused}
+        sound.append(replace(scene, pieces=tuple(one.bare if id(one) in wrong else one for one in scene.pieces)))
+    return found, sound
 
 
-def _served(crd: Object) -> Iterator[tuple[str, str, str]]:
-    spec = crd["spec"]
-    yield from ((spec["group"], one["name"], spec["names"]["kind"]) for one in spec["versions"] if one.get("served"))
+def _by_app(pieces: Iterable[Piece]) -> dict[str, list[Piece]]:
+    apps: dict[str, list[Piece]] = {}
+    for piece in pieces:
+        apps.setdefault(piece.app.path, []).append(piece)
+    return apps
+
+
+def _file(piece: Piece) -> str:
+    return file_of(str(piece.item["apiVersion"]), piece.kind)
+
+
+def _served(crd: Object) -> list[str]:
+    """Name the kinds that a definition serves; nothing where it is not one, which its schema says better."""
+    try:
+        return [name for name, _ in of_crd(crd)]
+    except (AttributeError, KeyError, TypeError):
+        return []
 
 
 def _judged(conformer: Conformer, apps: Mapping[str, Sequence[Piece]], crds: Sequence[Object]) -> Iterator[Finding]:
@@ -83,7 +104,7 @@ def _judged(conformer: Conformer, apps: Mapping[str, Sequence[Piece]], crds: Seq
     for path, pieces in apps.items():
         named = {(piece.kind, piece.name): piece for piece in pieces}
         for said in verdicts[path] or ():
-            piece = named[said["kind"], said["name"]]
+            piece = named.get((said["kind"], said["name"]), pieces[0])
             rule, fix = f"is refused by the schema of its kind: {said['said']}", "kubectl explain tells the fields"
             yield Finding("schema-refused", piece, _path(piece.item, said["path"]), "", rule, fix)
 

@@ -24,7 +24,7 @@ def kept(scene: Scene) -> Iterator[Finding]:
     """Volumes and databases are marked so that no sync deletes them."""
     for group, kinds in DATA.items():
         for piece in scene.of(*kinds):
-            said = [one.strip() for one in notes(piece.item).get(OPTIONS, "").split(",")]
+            said = [one.strip() for one in (notes(piece.item).get(OPTIONS) or "").split(",")]
             missing = [option for option in NEEDED if option not in said]
             if piece.group == group and missing:
                 rule = f"holds data, and a sync may delete it: {' and '.join(missing)} missing"

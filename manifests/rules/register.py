@@ -12,7 +12,6 @@ from errors import Problem
 from manifests.rules import data, ownership, references, routes, security, workloads
 from manifests.rules.places import Places
 from manifests.rules.scene import Finding, Rule, Scene
-from manifests.survey import Survey
 
 RULES: tuple[Rule, ...] = (
     ownership.namespaces,
@@ -35,9 +34,8 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def check(survey: Survey, scenes: Iterable[Scene]) -> list[Problem]:
+def check(places: Places, scenes: Iterable[Scene]) -> list[Problem]:
     """Run every rule on every scene; what two stacks share is told once."""
-    places = Places(survey)
     return sorted({places.problem(found) for scene in scenes for found in findings(scene)})
 
 

@@ -7,14 +7,14 @@ so that a rule is a function of its scene.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from config.category import PodSecurity
 from config.source import KeyPath
 from config.tree import App, CategoryFolder
-from manifests.objects import CRD, Object, notes
+from manifests.objects import CRD, Object
 
 ACCEPT = "homelab.dev/accept-"
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -68,7 +68,13 @@ class Piece:
     @property
     def name(self) -> str:
         """The object's name."""
-        return str((self.item.get("metadata") or {}).get("name", ""))
+        return str(self.metadata.get("name", ""))
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What is said about it."""
+        found = self.item.get("metadata")
+        return found if isinstance(found, dict) else {}
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -79,13 +85,21 @@ class Piece:
     @property
     def by_chart(self) -> bool:
         """Whether a chart wrote it."""
-        labels = (self.item.get("metadata") or {}).get("labels") or {}
+        labels = self.metadata.get("labels") or {}
         return labels.get(MANAGED_BY) == "Helm" or "helm.sh/chart" in labels
+
+    @property
+    def bare(self) -> Piece:
+        """The same object with nothing but its name: what is left of one that is not formed as its kind."""
+        kept = {key: self.metadata[key] for key in ("name", "namespace") if key in self.metadata}
+        return replace(self, item={"apiVersion": self.item["apiVersion"], "kind": self.kind, "metadata": kept})
 
     @property
     def accepted(self) -> dict[str, str]:
         """The checks that do not apply to it, with the reasons that a person gave."""
-        return {key.removeprefix(ACCEPT): why for key, why in notes(self.item).items() if key.startswith(ACCEPT)}
+        said = self.metadata.get("annotations")
+        found = said.items() if isinstance(said, dict) else ()
+        return {key.removeprefix(ACCEPT): why for key, why in found if key.startswith(ACCEPT)}
 
     def __str__(self) -> str:
         """Write it as people say it."""
@@ -151,8 +165,8 @@ class Scene:
     @cached_property
     def scopes(self) -> Mapping[tuple[str, str], str]:
         """Say of every kind that a CRD of this scene defines whether it is cluster-wide."""
-        specs = [crd["spec"] for crd in (*self.registered, *(one.item for one in self.of(CRD)))]
-        return {(spec["group"], spec["names"]["kind"]): spec["scope"] for spec in specs}
+        specs = [crd.get("spec") or {} for crd in (*self.registered, *(one.item for one in self.of(CRD)))]
+        return {(spec["group"], spec["names"]["kind"]): spec["scope"] for spec in specs if spec}
 
 
 Rule: TypeAlias = "Callable[[Scene], Iterator[Finding]]"

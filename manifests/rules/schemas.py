@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from manifests.objects import Object
 
 Schema: TypeAlias = "dict[str, Any]"
-FORMAT = "1"  # of what is made: raise it when the same document gives other schemas
+FORMAT = "2"  # of what is made: raise it when the same document gives other schemas
 KEPT = (
     *("type", "enum", "required"),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
@@ -21,15 +21,22 @@ KEPT = (
     *("minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
 )
 EITHER = {
-    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": ["integer", "string", "null"],
-    "io.k8s.apimachinery.pkg.api.resource.Quantity": ["number", "string", "null"],
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": ["integer", "string"],
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": ["number", "string"],
 }
 DEFINITIONS = "#/definitions/"
-ROOT: Mapping[str, Schema] = {
-    "apiVersion": {"type": "string"},
-    "kind": {"type": "string"},
-    "metadata": {"type": "object"},
+TEXTS: Schema = {"type": ["object", "null"], "additionalProperties": {"type": "string"}}
+METADATA: Schema = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {
+        "name": {"type": "string"},
+        "namespace": {"type": "string"},
+        "labels": TEXTS,
+        "annotations": TEXTS,
+    },
 }
+ROOT: Mapping[str, Schema] = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": METADATA}
 
 
 def file_of(api_version: str, kind: str) -> str:
@@ -44,7 +51,7 @@ LOCATION = "{{.Group}}/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json"
 def of_openapi(document: Mapping[str, Any]) -> Iterator[tuple[str, Schema]]:
     """Make a schema, whole in itself, of every kind that a document defines."""
     raw = document["definitions"]
-    strict = {name: _either(name) or _or_null(_strict(one)) for name, one in raw.items()}
+    strict = {name: _either(name) or _strict(one) for name, one in raw.items()}
     for name, one in raw.items():
         for said in one.get("x-kubernetes-group-version-kind") or ():
             version = "/".join(filter(None, (said["group"], said["version"])))
@@ -59,7 +66,7 @@ def of_crd(crd: Object) -> Iterator[tuple[str, Schema]]:
         if version.get("served"):
             schema = _strict((version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"})
             if "properties" in schema:
-                schema["properties"] = {**ROOT, **schema["properties"], "metadata": ROOT["metadata"]}
+                schema["properties"] = {**ROOT, **schema["properties"], "metadata": METADATA}
             yield file_of(f"{spec['group']}/{version['name']}", spec["names"]["kind"]), schema
 
 
@@ -95,7 +102,7 @@ def _strict(schema: Any, *, null: bool = False) -> Schema:
     if not isinstance(schema, dict):
         return {}
     if "$ref" in schema:
-        return {"$ref": schema["$ref"]}
+        return _or_null({"$ref": schema["$ref"]}) if null else {"$ref": schema["$ref"]}
     made: Schema = {key: schema[key] for key in KEPT if key in schema}
     if schema.get("x-kubernetes-int-or-string"):
         made["type"] = ["integer", "string"]
@@ -113,7 +120,7 @@ def _fields(schema: Schema, made: Schema) -> Schema:
     required = [name for name in made.pop("required", ()) if "default" not in _map(declared.get(name))]
     found: Schema = {"required": required} if required else {}
     if schema.get("x-kubernetes-embedded-resource"):
-        declared = {**ROOT, **declared}
+        declared = {**ROOT, "metadata": {"type": "object"}, **declared}
     if declared:
         found["properties"] = {name: _strict(one, null=name not in required) for name, one in declared.items()}
     more = schema.get("additionalProperties")
@@ -146,7 +153,7 @@ def _loose(schema: Any) -> Schema:
 
 def _or_null(schema: Schema) -> Schema:
     """Let a field be null, which the API server takes for absent."""
-    if schema.keys() & {"allOf", "anyOf", "oneOf", "not"}:
+    if schema.keys() & {"$ref", "allOf", "anyOf", "oneOf", "not"}:
         return {"anyOf": [schema, {"type": "null"}]}
     if "enum" in schema and None not in schema["enum"]:
         schema = {**schema, "enum": [*schema["enum"], None]}

@@ -180,7 +180,7 @@ def reloaded(scene: Scene) -> Iterator[Finding]:
 
 def _is_reloaded(piece: Piece) -> bool:
     template = (piece.spec.get("template") or {}).get("metadata") or {}
-    said = {**((piece.item["metadata"]).get("annotations") or {}), **(template.get("annotations") or {})}
+    said = {**(piece.metadata.get("annotations") or {}), **(template.get("annotations") or {})}
     return any(
         key.startswith((RELOADER, "configmap." + RELOADER, "checksum/")) and value != "false"
         for key, value in said.items()

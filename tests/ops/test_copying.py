@@ -46,3 +46,14 @@ def test_a_program_is_still_found_under_the_name_of_its_pins() -> None:
     tool = BY_PROGRAM["argocd"]
     assert tool.files == ()
     assert building.built_folder(tool) != building.built_folder(BY_PROGRAM["argocd-manifests"])
+
+
+def test_schemas_are_those_of_the_api_server_that_is_built() -> None:
+    folder = ensure(["schemas"]).manifests("schemas")
+    noted = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    assert noted["kubernetes"]["version"] == f"v{BY_PROGRAM['kube-apiserver'].version}"
+    kinds = {str(file.relative_to(folder / "kubernetes")) for file in folder.rglob("*_*.json")}
+    assert {"v1/pod_v1.json", "apps/deployment_v1.json", "policy/poddisruptionbudget_v1.json"} <= kinds
+    assert "policy/poddisruptionbudget_v1beta1.json" not in kinds
+    pod = json.loads((folder / "kubernetes/v1/pod_v1.json").read_text(encoding="utf-8"))
+    assert pod["definitions"]["io.k8s.api.core.v1.Container"]["required"] == ["name"]

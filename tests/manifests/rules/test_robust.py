@@ -1,0 +1,83 @@
+"""Whatever somebody writes into an object, the rules answer with problems and never with a traceback."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from config.load import read_stack, stack_files
+from config.source import KeyPath
+from config.tree import read_tree
+from manifests.rules import conform, register
+from manifests.rules.scene import Piece, Scene
+from ops.validation import SCHEMAS, Validation
+from tests.manifests.rules.scenario import prepare
+
+INSTEAD: tuple[Any, ...] = (None, "x", 7, True, [], {}, ["x"], {"x": "y"}, [{}], [None])
+
+
+@pytest.fixture(scope="module")
+def validation(tmp_path_factory: pytest.TempPathFactory) -> Validation:
+    root = tmp_path_factory.mktemp("checkout")
+    prepare({}, root)
+    stacks = [read_stack(path) for path in stack_files(root).values()]
+    made = Validation(root, stacks[:1], read_tree(root), stacks)
+    made.render()
+    assert made.problems == []
+    return made
+
+
+def below(value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
+    """Give the path of everything in an object but what makes it one."""
+    if path not in ((), ("apiVersion",), ("kind",)):
+        yield path
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from below(inner, (*path, key))
+
+
+def changed(item: dict[str, Any], path: KeyPath, value: Any) -> dict[str, Any]:
+    made: Any = copy.deepcopy(item)
+    place = made
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return dict(made)
+
+
+def mutants(scene: Scene) -> Iterator[Piece]:
+    """Change every field of every object to everything that it is not; CRDs alone are the matter of another test."""
+    for piece in scene.pieces:
+        for path in below(piece.item) if piece.kind != "CustomResourceDefinition" else ():
+            for value in INSTEAD:
+                number = f"{piece.app.path}/{piece.kind}/{path}/{value}"
+                yield replace(piece, item=changed(piece.item, path, value), app=replace(piece.app, path=number))
+
+
+def test_no_malformed_object_makes_a_rule_fail(validation: Validation) -> None:
+    scene = validation.scene(validation.stacks[0])
+    every = tuple(mutants(scene))
+    assert len(every) > 2000
+    judge = conform.Conformer(validation.tools.manifests(SCHEMAS) / "kubernetes", validation.tools.env(), kept=None)
+    crds = tuple(piece for piece in scene.pieces if piece.kind == "CustomResourceDefinition")
+    refused, (sound,) = conform.check(judge, [replace(scene, pieces=(*crds, *every))])
+    assert refused
+    assert list(register.findings(sound))
+
+
+@pytest.mark.parametrize("value", INSTEAD)
+def test_a_malformed_definition_defines_nothing(validation: Validation, value: Any) -> None:
+    scene = validation.scene(validation.stacks[0])
+    pieces = [
+        replace(piece, item=changed(piece.item, ("spec",), value))
+        if piece.kind == "CustomResourceDefinition"
+        else piece
+        for piece in scene.pieces
+    ]
+    judge = conform.Conformer(validation.tools.manifests(SCHEMAS) / "kubernetes", validation.tools.env(), kept=None)
+    refused, (sound,) = conform.check(judge, [replace(scene, pieces=tuple(pieces))])
+    assert {one.check for one in refused} == {"kind-unknown", "schema-refused"}
+    list(register.findings(sound))
