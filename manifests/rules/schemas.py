@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from manifests.objects import Object
 
 Schema: TypeAlias = "dict[str, Any]"
-FORMAT = "2"  # of what is made: raise it when the same document gives other schemas
+FORMAT = "3"  # of what is made: raise it when the same document gives other schemas
 KEPT = (
     *("type", "enum", "required"),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
@@ -65,8 +65,7 @@ def of_crd(crd: Object) -> Iterator[tuple[str, Schema]]:
     for version in spec["versions"]:
         if version.get("served"):
             schema = _strict((version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"})
-            if "properties" in schema:
-                schema["properties"] = {**ROOT, **schema["properties"], "metadata": METADATA}
+            schema["properties"] = {**ROOT, **schema.get("properties", {}), "metadata": METADATA}
             yield file_of(f"{spec['group']}/{version['name']}", spec["names"]["kind"]), schema
 
 

@@ -45,7 +45,7 @@ def resources(scene: Scene) -> Iterator[Finding]:
     for pods in scene.pods:
         for path, container in pods.containers(*(("containers",) if pods.piece.by_chart else ())):
             said = container.get("resources") or {}
-            asked, most = ({**(said.get(key) or {})} for key in ("requests", "limits"))
+            asked, most = (_map(said.get(key)) for key in ("requests", "limits"))
             missing = [name for name in ("cpu", "memory") if name not in asked and name not in most]
             name = container.get("name", "")
             if missing:
@@ -55,6 +55,10 @@ def resources(scene: Scene) -> Iterator[Finding]:
             if "memory" not in most:
                 rule, fix = "has no limit for memory", "say resources.limits.memory: else the node dies first"
                 yield Finding("limit-missing", pods.piece, (*path, "resources"), name, rule, fix)
+
+
+def _map(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def probes(scene: Scene) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from ops.__main__ import main
 from ops.render import handed_over, without_values, write
 from tests.components.mocks import ROOT, run
 from tests.manifests.rules.scenario import prepare
+from tests.ops.test_validation import with_chart
 
 
 def documents(files: dict[str, str], *names: str) -> list[dict[str, Any]]:
@@ -102,6 +103,15 @@ def test_every_app_is_written_as_its_environment_runs_it(checkout: Path) -> None
     (deployment,) = [one for one in documents(made, "manifests/media/whoami.yaml") if one["kind"] == "Deployment"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["env"] == [{"name": "WHOAMI_NAME", "value": "whoami.home.example.com"}]
+
+
+def test_a_file_says_which_of_its_charts_was_not_the_real_one(checkout: Path) -> None:
+    with_chart(checkout, "nobody-has-this")
+    text = rendered(checkout, "--manifests")["manifests/media/charted.yaml"]
+    assert text.startswith(
+        "# Made by ./homelab render\n# of apps/media/charted\n"
+        "# chart nobody-has-this 1.0.0 is not on this machine: a stand-in took its place\n"
+    )
 
 
 def test_a_tree_that_does_not_render_is_refused(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:

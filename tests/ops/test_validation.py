@@ -105,6 +105,48 @@ def test_the_verb_prints_rendered_problems_for_people_and_machines(
     assert not [note for note in said["notes"] if "not the real one" in note]
 
 
+CHART = """\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: media
+resources: [route.yaml]
+helmCharts:
+  - name: {name}
+    repo: https://charts.example.com
+    version: 1.0.0
+    releaseName: {name}
+    namespace: media
+"""
+
+
+def with_chart(root: Path, name: str) -> Validation:
+    """Add an app that is a chart, with a route to a Service that only the chart can bring."""
+    folder = root / "apps/media/charted"
+    folder.mkdir()
+    (folder / "kustomization.yaml").write_text(CHART.format(name=name), encoding="utf-8")
+    route = (root / "apps/media/whoami/route.yaml").read_text(encoding="utf-8").replace("whoami", "charted")
+    (folder / "route.yaml").write_text(route, encoding="utf-8")
+    return look(root)
+
+
+def test_what_stands_in_for_an_unknown_chart_is_named_and_not_judged(checkout: Path) -> None:
+    seen = with_chart(checkout, "nobody-has-this")
+    assert validate(seen) == []
+    assert seen.stand_ins == ("chart nobody-has-this 1.0.0",)
+    scene = seen.scene(seen.stacks[0])
+    assert [piece.kind for piece in scene.pieces if piece.app.name == "charted"] == ["HTTPRoute"]
+
+
+def test_a_described_chart_is_judged_as_far_as_its_values_reach(checkout: Path) -> None:
+    seen = with_chart(checkout, "metrics-server")
+    told = {problem.check: problem for problem in validate(seen)}
+    assert {"cluster-kind-undeclared", "reference-unknown"} <= told.keys()
+    assert told["reference-unknown"].file == "apps/media/charted/route.yaml"
+    place = told["cluster-kind-undeclared"]
+    assert (place.file, place.line) == ("apps/media/charted/kustomization.yaml", 6)
+    assert "probe-missing" not in told
+
+
 def test_the_secrets_that_pulumi_makes_are_those_of_the_components() -> None:
     for stack in ("homelab", "staging", "dev"):
         made = (ROOT / f"tests/components/golden/{stack}.urns").read_text(encoding="utf-8")
