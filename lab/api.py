@@ -181,6 +181,13 @@ class Api:
         """Delete all objects of a kind in a namespace."""
         self._call("DELETE", self.path(api_version, kind, namespace))
 
+    def annotate(
+        self, api_version: str, kind: str, name: str, annotations: Mapping[str, str], namespace: str = ""
+    ) -> Object:
+        """Add annotations to an object."""
+        path = self.path(api_version, kind, namespace, name)
+        return self._send("PATCH", path, {"metadata": {"annotations": annotations}}, content=MERGE)
+
     def patch_status(
         self, api_version: str, kind: str, name: str, status: Mapping[str, Any], namespace: str = ""
     ) -> Object:

@@ -90,10 +90,6 @@ class Cluster:
             json.dumps(change),
         )
 
-    def refresh(self, kind: str, name: str, annotation: str) -> None:
-        """Ask Argo CD to look at something now."""
-        self.kubectl("--namespace", NAMESPACE, "annotate", "--overwrite", kind, name, annotation)
-
     def head(self, settings: Settings) -> str:
         """Give the commit that Git is at; nothing where it cannot be asked."""
         repository, revision = settings.delivery.repository, settings.delivery.revision

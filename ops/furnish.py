@@ -29,7 +29,7 @@ class Furnished:
 
     commit: str
     is_new: bool
-    stand_ins: tuple[str, ...]
+    stand_ins: tuple[tuple[str, str, str], ...]
 
 
 def furnish(lab: Lab, settings: Settings, tree: Tree, tools: Toolchain) -> Furnished:
@@ -50,7 +50,8 @@ def sources(home: Path, tools: Toolchain) -> tuple[StandInCharts, StandInBases]:
     return StandInCharts(home, Crds(crds), CachedCharts()), StandInBases((crds, manifests))
 
 
-def stand_ins(charts: StandInCharts, bases: StandInBases) -> tuple[str, ...]:
-    """Name what was given and is not what its author made."""
-    placed = [*(f"chart {one}" for one in charts.placed if one.kind != "real")]
-    return (*placed, *(f"base {one}" for one in bases.placed if one.kind != "real"))
+def stand_ins(charts: StandInCharts, bases: StandInBases) -> tuple[tuple[str, str, str], ...]:
+    """Name what was given and is not what its author made: what, its version, what was given instead."""
+    placed = [(f"chart {one.name}", one.version, "a stand-in") for one in charts.placed if one.kind != "real"]
+    placed += [(f"base {one.url}", "", f"{one.kind} {one.version}") for one in bases.placed if one.kind != "real"]
+    return tuple(placed)

@@ -16,6 +16,7 @@ from config.tree import CategoryFolder, read_tree
 from config.values import GIBI, TEBI
 from errors import Declined
 from lab import caretaker, delivery, kernel, processes, proxy, tree
+from lab.api import Api
 from lab.places import Lab
 from lab.rack import Rack
 from lab.tree import Replaced
@@ -52,6 +53,16 @@ PROGRAMS = (
 )
 ENGINE = "engine"
 GIT_TOKEN = "gitToken"  # noqa: S105 - the name of a setting
+# The components of each part; providers belong to all.
+PARTS = {
+    "cluster": ("machines:Machines", "cluster:Cluster"),
+    "network": ("machines:Machines", "cluster:Cluster", "platform:Namespaces", "platform:Crds", "platform:Cni"),
+}
+ARGOPROJ = "argoproj.io/v1alpha1"
+LOOK = {
+    "ApplicationSet": {"argocd.argoproj.io/application-set-refresh": "true"},
+    "Application": {"argocd.argoproj.io/refresh": "normal"},
+}
 USUAL_MEMORY, USUAL_DISK = 128 * GIBI, 4 * TEBI
 
 
@@ -59,6 +70,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Take the stack."""
     stack_arguments(parser)
     parser.add_argument("--refresh", action="store_true", help="look at the rack's state of every resource first")
+    parser.add_argument("--until", choices=tuple(PARTS), help="only the first part of the story, to try things quickly")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -76,28 +88,37 @@ def run(options: argparse.Namespace) -> int:
         timeline.say(f"serving it from Git: {furnished.commit[:8]}")
         categories = folders.chosen(settings.delivery.categories)
         if furnished.is_new:
-            look_again(lab, root, options.stack)
+            look_again(lab)
         caretaker.start(lab, dict(os.environ), tools.manifests(CRDS))
 
         def act(engine: Engine) -> Outcome:
             encrypt(lab, engine, settings)
-            return engine.up(refresh=options.refresh)
+            return engine.up(refresh=options.refresh, targets=targets(options.until))
 
         _, outcome = drive(lab.tree, settings, options.stack, timeline, act)
-        timeline.say("waiting until Argo CD says that all is Synced and Healthy")
-    synced, found = settle(Cluster.of(root, options.stack), settings, categories)
+        if not options.until:
+            timeline.say("waiting until Argo CD says that all is Synced and Healthy")
+    synced, found = ([], None) if options.until else settle(Cluster.of(root, options.stack), settings, categories)
     refused = proxy.refused(lab)
     simulated = sorted(simulations(outcome))
     more = {"replaced": [vars(one) for one in replaced], "refused": refused, "simulated": simulated}
-    more |= {"good": found.is_good, "applications": len(found.counted), "syncedByHand": synced}
-    more |= {"unfinished": [one.name for one in found.unfinished], "standIns": furnished.stand_ins}
+    more |= {"standIns": furnished.stand_ins, "syncedByHand": synced}
+    if found:
+        names = [one.name for one in found.unfinished]
+        more |= {"good": found.is_good, "applications": len(found.counted), "unfinished": names}
     report(options, timeline, outcome, time.monotonic() - began, **more)
     if not options.json:
         _tell(options.stack, lab, replaced, refused, simulated, furnished)
         if synced:
             print(f"synced by hand, as nobody is here to approve: {', '.join(synced)}")
-        print("\n" + written(found))
-    return 0 if found.is_good else 1
+        until = f"the story was told until {options.until}; without --until it goes on"
+        print("\n" + (written(found) if found else until))
+    return 0 if found is None or found.is_good else 1
+
+
+def targets(until: str | None) -> list[str]:
+    """Say to the engine which resources a part of the story has; nothing means all."""
+    return [*(f"**homelab:{part}**" for part in PARTS[until]), "**pulumi:providers:**"] if until else []
 
 
 def settle(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder]) -> tuple[list[str], Report]:
@@ -110,16 +131,14 @@ def settle(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFo
     return names, found
 
 
-def look_again(lab: Lab, root: Path, stack: str) -> None:
+def look_again(lab: Lab) -> None:
     """Have Argo CD, where it runs, look at Git now and not at its next turn."""
     if not processes.runs(lab, "kube-apiserver"):
         return
-    cluster = Cluster.of(root, stack)
-    found = cluster.argocd()
-    for one in found["ApplicationSet"]:
-        cluster.refresh("applicationset", one["metadata"]["name"], "argocd.argoproj.io/application-set-refresh=true")
-    for one in found["Application"]:
-        cluster.refresh("application", one["metadata"]["name"], "argocd.argoproj.io/refresh=normal")
+    api = Api.of(lab)
+    for kind, request in LOOK.items():
+        for one in api.metadata(ARGOPROJ, kind, "argocd") if api.knows(ARGOPROJ, kind) else ():
+            api.annotate(ARGOPROJ, kind, one["name"], request, "argocd")
 
 
 def place(root: Path, options: argparse.Namespace, settings: Settings) -> Path:
@@ -203,7 +222,9 @@ def _tell(
 ) -> None:
     print("\n" + table(("replaced in the settings", "was", "is"), [(r.what, r.before, r.now) for r in replaced]))
     print(f"\nsimulated: hosts, VMs, Talos nodes and kubelets; stand-ins for the plugins {', '.join(simulated)}")
-    print(f"operators: played by kwok; not their authors': {'; '.join(furnished.stand_ins) or 'nothing'}")
+    print("operators are played by kwok, and their CRDs without a Go module take any object")
+    if furnished.stand_ins:
+        print("\n" + table(("not its author's own", "version", "but"), furnished.stand_ins))
     if refused:
         print(f"refused on the way out: {', '.join(refused)}")
     kubeconfig = lab.kubeconfig.relative_to(Path.cwd())

@@ -21,7 +21,7 @@ from ops.show import elapsed, table
 HEARTBEAT = 15.0
 REDRAW = 0.25
 PHASES = ("machines", "cluster", "network", "platform", "handover")
-PLATFORM = ("namespaces", "crds", "cni", "certificates", "secrets", "argocd")
+PLATFORM = ("namespaces", "crds", "definitions", "cni", "certificates", "secrets", "argocd")
 DONE = {"create": "created", "update": "updated", "delete": "deleted", "replace": "replaced", "read": "read"}
 PLANNED = {"create": "to create", "update": "to update", "delete": "to delete", "replace": "to replace"}
 OURS = ("homelab:", "pulumi:")  # components, providers and the stack: nothing was done to them
@@ -102,6 +102,7 @@ class Timeline:
                 ", ".join(f"{count} {what}" for what, count in phase.done.items()) or "nothing to do",
             )
             for phase in self.phases.values()
+            if phase.name in PHASES
         ]
         return table(("phase", "took", "what was done"), rows)
 
@@ -153,7 +154,7 @@ class Timeline:
         with self._lock:
             self._clear()
             columns = os.get_terminal_size(self.stream.fileno()).columns if self.stream.isatty() else 120
-            lines = [self._row(phase)[: columns - 1] for phase in self.phases.values()]
+            lines = [self._row(phase)[: columns - 1] for phase in self.phases.values() if phase.name in PHASES]
             now = self._now()
             if now and not self._over.is_set():
                 lines.append(f"  {now}"[: columns - 1])

@@ -16,6 +16,7 @@ from components.platform.argocd import ArgoCD, ArgoCDArgs
 from components.platform.certificates import Certificates, CertificatesArgs
 from components.platform.cni import Cni, CniArgs
 from components.platform.crds import Crds, CrdsArgs
+from components.platform.definitions import Definitions, DefinitionsArgs
 from components.platform.namespaces import Namespaces, NamespacesArgs
 from components.platform.repositories import Repository
 from components.platform.secrets import Secrets, SecretsArgs
@@ -43,9 +44,11 @@ def build_platform(settings: Settings, tree: Tree, cluster: Cluster, options: pu
         gone_with=cluster.bootstrap,
     )
     spaces = Namespaces("namespaces", NamespacesArgs(namespaces_of(tree), cluster.bootstrap), options).made
-    definitions = Crds("crds", crds_args(settings, tree, folders, ground, [cluster.healthy]), options)
+    bundles = {app.name: folders[f"{app.category}/{app.name}"] for app in tree.apps_of_layer("crds")}
+    crds = Crds("crds", CrdsArgs(bundles, ground, [cluster.healthy]), options)
+    definitions = Definitions("definitions", definitions_args(settings, tree, ground, crds.seeds), options)
     cilium = folders["kube-system/cilium"] if settings.platform.cni == "cilium" else None
-    cni = Cni("cni", CniArgs(cilium, ground, [*definitions.seeds, spaces["kube-system"]]), options)
+    cni = Cni("cni", CniArgs(cilium, ground, [*crds.seeds, spaces["kube-system"]]), options)
     secrets = Secrets("secrets", secrets_args(settings, folders, ground, spaces["security"], cni.ready), options)
     certificates = Certificates(
         "certificates",
@@ -60,23 +63,18 @@ def build_platform(settings: Settings, tree: Tree, cluster: Cluster, options: pu
         ),
         options,
     )
-    before_argocd = [*cni.ready, *definitions.all]
+    before_argocd = [*cni.ready, definitions.made]
     argocd = ArgoCD("argocd", argocd_args(settings, folders, ground, spaces["argocd"], before_argocd), options)
     return Platform([certificates.ready, secrets.ready, argocd.ready], certificates.root)
 
 
-def crds_args(
-    settings: Settings, tree: Tree, folders: Mapping[str, str], ground: Ground, after: Sequence[pulumi.Resource]
-) -> CrdsArgs:
+def definitions_args(
+    settings: Settings, tree: Tree, ground: Ground, after: Sequence[pulumi.Resource]
+) -> DefinitionsArgs:
     """Take out of the tree who brings definitions."""
     chosen = tree.chosen(settings.delivery.categories)
-    return CrdsArgs(
-        folders={app.name: folders[f"{app.category}/{app.name}"] for app in tree.apps_of_layer("crds")},
-        infrastructure=[category.name for category in chosen if category.settings.layer == "infrastructure"],
-        environment=settings.delivery.environment,
-        ground=ground,
-        after=after,
-    )
+    names = [category.name for category in chosen if category.settings.layer == "infrastructure"]
+    return DefinitionsArgs(names, settings.delivery.environment, ground, after)
 
 
 def secrets_args(

@@ -30,15 +30,20 @@ def guard() -> tuple[dict[str, Any], dict[str, Any]]:
         "metadata": {"name": NAME},
         "spec": {
             "failurePolicy": "Fail",
+            # What the API server fills in is said too: else a policy that outlived the state could not be taken over.
             "matchConstraints": {
+                "matchPolicy": "Equivalent",
+                "namespaceSelector": {},
+                "objectSelector": {},
                 "resourceRules": [
                     {
                         "apiGroups": ["argoproj.io"],
                         "apiVersions": ["*"],
                         "operations": ["DELETE"],
                         "resources": ["applicationsets", "appprojects"],
+                        "scope": "*",
                     }
-                ]
+                ],
             },
             "validations": [{"expression": ALLOWED, "message": MESSAGE, "reason": "Forbidden"}],
         },

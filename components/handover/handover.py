@@ -61,7 +61,7 @@ class Handover(Component):
         return [
             kind(
                 self.child(name),
-                metadata=manifest["metadata"],
+                metadata=owned(manifest["metadata"]),
                 spec=manifest["spec"],
                 opts=self._options(self.args.after),
             )
@@ -100,13 +100,18 @@ class Handover(Component):
             self.child(what, name),
             api_version=manifest["apiVersion"],
             kind=manifest["kind"],
-            metadata=manifest["metadata"],
+            metadata=owned(manifest["metadata"]),
             spec=manifest["spec"],
             opts=self._options(after),
         )
 
     def _options(self, after: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
         return self.options(depends_on=list(after), deleted_with=self.args.gone_with)
+
+
+def owned(metadata: Mapping[str, Any]) -> Any:
+    """Take an object over that outlived the state, as a restored etcd has them, whoever wrote it."""
+    return {**metadata, "annotations": {**metadata.get("annotations", {}), "pulumi.com/patchForce": "true"}}
 
 
 @cache

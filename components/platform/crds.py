@@ -1,7 +1,6 @@
 """The CRD bundles, before any controller: whoever starts finds the kinds that it watches.
 
-Every app of the layer `crds` is seeded, and of every app of the infrastructure the definitions alone: Argo CD reads the
-whole API anew for each that comes later. `components.platform.cni` comes after the bundles, Argo CD after all.
+Every app of the layer `crds` is seeded; `components.platform.cni` and all others come after.
 """
 
 from __future__ import annotations
@@ -13,16 +12,14 @@ import pulumi
 from pulumi_command.local import Command
 
 from components.contract import Component
-from components.platform.seed import Ground, Seed, once
+from components.platform.seed import Ground, Seed
 
 
 @dataclass(frozen=True)
 class CrdsArgs:
-    """The bundles' folders by the names of their apps, and which categories bring definitions of their own."""
+    """The folders by the names of their apps."""
 
     folders: Mapping[str, str]
-    infrastructure: Sequence[str]
-    environment: str
     ground: Ground
     after: Sequence[pulumi.Resource]
 
@@ -31,7 +28,6 @@ class Crds(Component):
     """All CRD bundles."""
 
     seeds: Sequence[Command]
-    all: Sequence[Command]
 
     def __init__(self, name: str, args: CrdsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Seed them side by side."""
@@ -40,7 +36,4 @@ class Crds(Component):
             Seed(folder, "default").sow(self.child(app), args.ground, self, args.after)
             for app, folder in args.folders.items()
         ]
-        said = {"CATEGORIES": " ".join(args.infrastructure), "ENVIRONMENT": args.environment}
-        others = once(self.child("definitions"), "definitions", said, args.ground, self, args.after)
-        self.all = [*self.seeds, others]
         self.register_outputs({"folders": list(args.folders.values())})
