@@ -1,0 +1,119 @@
+"""What a real API server takes, the schemas take too: strictness that it does not have would refuse good manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.load import read_stack, stack_files
+from config.tree import namespaces_of, read_tree
+from lab import control_plane, processes
+from lab.api import Answer, Api
+from lab.places import Lab
+from manifests.objects import CRD, Object
+from manifests.rules import conform
+from manifests.rules.scene import Piece, Scene, is_cluster_wide
+from ops.toolchain import ensure
+from ops.validation import SCHEMAS, Validation
+from tests.lab.test_control_plane import generated
+from tests.manifests.rules.test_robust import mutants
+
+pytestmark = pytest.mark.nightly
+ROOT = Path(__file__).parents[3]
+DRY = {"dryRun": "All", "fieldValidation": "Strict"}
+CONFLICT = 409  # Kubernetes makes some roles itself
+KINDS = (
+    *("Deployment", "StatefulSet", "CronJob", "Service", "PersistentVolumeClaim", "PodDisruptionBudget", "ConfigMap"),
+    *("HTTPRoute", "Gateway", "ExternalSecret", "Certificate", "Cluster", "ReplicationSource", "Rollout"),
+)
+SHARE, ENOUGH = 5, 100
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    folder = tmp_path_factory.mktemp("cluster")
+    env = ensure((*control_plane.PARTS, "talosctl")).env()
+    lab = Lab(folder / "lab")
+    try:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("PATH", env["PATH"])
+            control_plane.start(lab, generated(folder, "homelab"))
+        yield Api.of(lab)
+    finally:
+        processes.stop_all(lab)
+
+
+@pytest.fixture(scope="module")
+def looked_at(api: Api) -> tuple[Validation, Scene]:
+    """Render the tree as the stack homelab runs it; its namespaces and definitions are in the API server."""
+    stacks = [read_stack(path) for path in stack_files(ROOT).values()]
+    seen = Validation(ROOT, [one for one in stacks if one.name == "homelab"], read_tree(ROOT), stacks)
+    seen.render()
+    assert seen.problems == []
+    scene = seen.scene(seen.stacks[0])
+    begin(api, scene, namespaces_of(seen.tree))
+    return seen, scene
+
+
+def begin(api: Api, scene: Scene, namespaces: Iterable[str]) -> None:
+    """Make the namespaces and the definitions that the objects need."""
+    for namespace in namespaces:
+        if api.get("v1", "Namespace", namespace) is None:
+            api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    crds = [*scene.registered, *(piece.item for piece in scene.of(CRD))]
+    for crd in crds:
+        api.apply(crd, field_manager="test", force=True)
+    for crd in crds:
+        name = crd["metadata"]["name"]
+        api.wait(crd["apiVersion"], CRD, name, until=established, what="established", seconds=60)
+
+
+def established(crd: Object | None) -> bool:
+    said = ((crd or {}).get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Established" and one["status"] == "True" for one in said)
+
+
+def tried(api: Api, scene: Scene, piece: Piece) -> Answer:
+    """Have the API server take an object without keeping it."""
+    item: dict[str, Any] = {**piece.item, "metadata": {**piece.metadata}}
+    if not is_cluster_wide(scene, piece):
+        item["metadata"].setdefault("namespace", piece.namespace)
+    namespace = item["metadata"].get("namespace") or ""
+    path = api.path(item["apiVersion"], piece.kind, namespace if isinstance(namespace, str) else "x")
+    return api.request("POST", path, query=DRY, body=item)
+
+
+def asked(api: Api, scene: Scene, pieces: Sequence[Piece]) -> list[Answer]:
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(lambda piece: tried(api, scene, piece), pieces))
+
+
+def test_every_object_of_the_tree_is_taken(api: Api, looked_at: tuple[Validation, Scene]) -> None:
+    _, scene = looked_at
+    pieces = [piece for piece in scene.pieces if piece.kind != CRD]
+    refused = [
+        f"{piece.app.path}: {piece}: {answer.message}"
+        for piece, answer in zip(pieces, asked(api, scene, pieces), strict=True)
+        if not answer.ok and answer.code != CONFLICT
+    ]
+    assert refused == []
+
+
+def test_the_schemas_refuse_nothing_that_an_api_server_takes(api: Api, looked_at: tuple[Validation, Scene]) -> None:
+    seen, scene = looked_at
+    one_each = tuple(next(scene.of(kind)) for kind in KINDS)
+    crds = tuple(scene.of(CRD))
+    some = tuple(mutants(replace(scene, pieces=one_each)))[::SHARE]
+    judge = conform.Conformer(seen.tools.manifests(SCHEMAS) / "kubernetes", seen.tools.env(), kept=None)
+    found, _ = conform.check(judge, [replace(scene, pieces=(*crds, *some))])
+    refused = {id(one.piece): one for one in found}
+    taken = [piece for piece, answer in zip(some, asked(api, scene, some), strict=True) if answer.ok]
+    assert len(taken) > ENOUGH
+    stricter = [f"{one.app.path}: {refused[id(one)].rule}" for one in taken if id(one) in refused]
+    # Null in a list or as a required field is a slip of the pen, which Go takes for empty or for zero.
+    assert [said for said in stricter if "got null" not in said] == []
