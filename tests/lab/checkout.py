@@ -22,6 +22,7 @@ from lab.places import Lab
 from lab.rack import Rack
 
 ROOT = Path(__file__).parents[2]
+SHORT = ("--until", "network")
 
 
 @dataclass
@@ -99,7 +100,11 @@ class Checkout:
         return self.said[-1]
 
     def rehearse(self, *options: str) -> dict[str, Any]:
-        """Rehearse, demand success and give the result."""
+        """Rehearse until the network is there, demand success and give the result."""
+        return self.whole(*SHORT, *options)
+
+    def whole(self, *options: str) -> dict[str, Any]:
+        """Rehearse the whole story, demand success and give the result."""
         ran = self.run("rehearse", "--json", *options)
         assert ran.code == 0, ran.err
         return ran.result

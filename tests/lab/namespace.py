@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 
 from config.load import read_stack
-from tests.lab.checkout import Checkout
+from tests.lab.checkout import SHORT, Checkout
 
 SET_ADDRESS, SET_FLAGS, GET_FLAGS, UP = 0x8916, 0x8914, 0x8913, 0x1
 PORTS = (22, 443, 6443, 8006, 10250, 50000, 50001)
@@ -38,7 +38,7 @@ def main(root: Path, stack: str) -> None:
     threading.Event().wait(1)
     heard.clear()
     checkout = Checkout(root, stack)
-    ran = checkout.run("rehearse", "--json")
+    ran = checkout.run("rehearse", "--json", *SHORT)
     ready = sorted(checkout.ready()) if ran.code == 0 else []
     checkout.end()
     print(json.dumps({"code": ran.code, "said": ran.err[-3000:], "ready": ready, "heard": heard}))
@@ -62,9 +62,9 @@ def listen(addresses: list[str], heard: list[str]) -> None:
                 ears.register(ear, selectors.EVENT_READ, f"{address}:{port}")
         while True:
             for key, _ in ears.select():
-                ear = key.fileobj
-                assert isinstance(ear, socket.socket)
-                connection, _ = ear.accept()
+                heard_on = key.fileobj
+                assert isinstance(heard_on, socket.socket)
+                connection, _ = heard_on.accept()
                 heard.append(key.data)
                 connection.close()
 

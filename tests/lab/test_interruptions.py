@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from lab.rack import Rack
-from tests.lab.checkout import Checkout, kill_children, kill_group
+from tests.lab.checkout import SHORT, Checkout, kill_children, kill_group
 
 MOMENTS = {
     "an image is downloaded": ("download", 1),
@@ -48,7 +48,7 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
 
 def interrupt(checkout: Checkout, event: str, times: int, kill: Callable[[subprocess.Popen[str]], None]) -> None:
     """Begin a rehearsal and kill at its moment."""
-    process = checkout.start("rehearse")
+    process = checkout.start("rehearse", *SHORT)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         if checkout.lab.rack.exists():
@@ -96,10 +96,10 @@ def test_a_killed_run_converges(kill: Callable[[subprocess.Popen[str]], None], m
 
 
 def test_a_second_rehearsal_of_the_same_stack_waits_its_turn(checkout: Checkout) -> None:
-    first = checkout.start("rehearse")
+    first = checkout.start("rehearse", *SHORT)
     while not checkout.lab.tree.exists() and first.poll() is None:
         time.sleep(0.01)
-    second = checkout.run("rehearse")
+    second = checkout.run("rehearse", *SHORT)
     assert second.code == 1
     assert "another rehearsal of dev is at work" in second.err
     first.communicate(timeout=120)

@@ -8,7 +8,7 @@ import pytest
 
 from errors import HardwareRefused
 from lab import talos
-from tests.lab.checkout import Checkout
+from tests.lab.checkout import SHORT, Checkout
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 
 
 def refused(checkout: Checkout) -> str:
-    ran = checkout.run("rehearse")
+    ran = checkout.run("rehearse", *SHORT)
     assert ran.code == 1, ran.out
     assert "Traceback" not in ran.err
     assert "run the same command again to go on" in ran.err

@@ -16,7 +16,7 @@ import pytest
 import programs
 from lab import processes
 from ops.toolchain import ensure
-from tests.lab.checkout import Checkout
+from tests.lab.checkout import SHORT, Checkout
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +190,7 @@ class TestDayTwo:
 
     def test_a_skipped_minor_version_is_refused_by_the_node_itself(self, staging: Checkout) -> None:
         staging.edit("kubernetesVersion: 1.36.4", "kubernetesVersion: 1.34.1")
-        refused = staging.run("rehearse")
+        refused = staging.run("rehearse", *SHORT)
         assert refused.code == 1
         assert "nodes run Kubernetes 1.36.4: 1.34.1 is not the next minor version" in refused.err
         staging.edit("kubernetesVersion: 1.34.1", "kubernetesVersion: 1.36.4")

@@ -34,8 +34,7 @@ if [ ! -s "$work/all.yaml" ]; then
     echo "no definitions in $CATEGORIES"
     exit 0
 fi
+say "applying definitions of $CATEGORIES"
 kubectl --kubeconfig "$work/kubeconfig" apply --server-side --force-conflicts --field-manager=argocd-controller \
     -f "$work/all.yaml" >"$work/said"
-say "waiting for $(wc -l <"$work/said") definitions"
-kubectl --kubeconfig "$work/kubeconfig" wait --for=condition=Established crd --all --timeout=2m >/dev/null
 echo "$(wc -l <"$work/said") definitions"
