@@ -72,7 +72,7 @@ def cluster_kinds(scene: Scene) -> Iterator[Finding]:
 def owners(scene: Scene) -> Iterator[Finding]:
     """An object belongs to one app, once."""
     first: dict[tuple[str, str, str, str], Piece] = {}
-    for piece in scene.pieces:
+    for piece in (one for one in scene.pieces if one.name):
         one = identity(piece.item)
         key = (one.group, one.kind, "" if is_cluster_wide(scene, piece) else piece.namespace, one.name)
         owner = first.setdefault(key, piece)

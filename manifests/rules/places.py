@@ -7,7 +7,6 @@ name, the one that says most of the field wins; what a chart made leads to the l
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from config.source import Document, KeyPath, dotted, read
 from config.tree import MANIFESTS
@@ -71,9 +70,10 @@ class Places:
         return max((size for size in range(len(path) + 1) if path[:size] in document.lines), default=0)
 
     def _asked(self, piece: Piece) -> tuple[str, int]:
-        """Name the line that asks for a chart, else the folder."""
+        """Name the line that asks for the object's chart, else the folder's own file."""
         contents = self._of(piece.app.path)
-        wanted: Any = contents.charts[0] if contents.charts else None
-        if wanted:
+        label = str((piece.metadata.get("labels") or {}).get("helm.sh/chart", ""))
+        charts = contents.charts if piece.by_chart else []
+        for wanted in sorted(charts, key=lambda one: not label.startswith(f"{one.chart.name}-")):
             return wanted.file, self.survey.line(wanted.file, wanted.key)
         return contents.kustomizations.get(piece.app.path, piece.app.path), 0
