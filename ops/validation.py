@@ -181,7 +181,7 @@ class Validation:
             environment=settings.delivery.environment,
             kubernetes=_kubernetes(stack),
             domain=settings.network.domain,
-            domains=tuple(one.settings.network.domain for one in self.every_stack or self.stacks if one.settings),
+            domains=self._domains,
             pieces=tuple(self._pieces(stack)),
             security={name: level for name, (_, level) in namespaces_of(self.tree).items()},  # type: ignore[misc]
             secrets=secrets_of(settings),
@@ -189,6 +189,10 @@ class Validation:
             registered=tuple(self._registered(paths)),
             whole=self.changed is None and not self.problems,
         )
+
+    @cached_property
+    def _domains(self) -> tuple[str, ...]:
+        return tuple(one.settings.network.domain for one in self.every_stack or self.stacks if one.settings)
 
     def _places(self, stack: Stack) -> list[Place]:
         return [place for place in places_of(stack, self.tree) if place.app.path in self.wanted]
@@ -225,10 +229,12 @@ class Validation:
         self.problems += register.check(where, scenes)
         for path in sorted(self.wanted):
             self.problems += generated.check(self.survey, self.contents[path])
+        domains = self._domains
         for stack in self.stacks:
             for place in self._places(stack):
                 found = self.contents[place.app.path]
                 self.problems += marks.check(self.survey, stack, place.base, place.app, found)
+                self.problems += marks.forgotten(self.survey, stack, domains, found)
 
 
 def validate(validation: Validation) -> list[Problem]:

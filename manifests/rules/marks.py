@@ -7,20 +7,23 @@ out; so does a line of the base that an overlay builds on and leaves as another 
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
 from config.load import Stack
+from config.model import NetworkSettings
 from config.tree import MANIFESTS, App
 from errors import Problem
 from manifests.contents import Contents
 from manifests.survey import Survey
 
 MARK = re.compile(r"^(?P<before>.*\S)\s+# = (?P<mark>\S.*?)\s*$", re.MULTILINE)
+WITHIN = r"(?:[\w-]+\.)*"  # a host below a domain
 KEY = re.compile(r"""^(?:"[^"]*"|'[^']*'|[^\s:]+):\s+""")
 SETTING = re.compile(r"\{([\w.]+)\}")
 
@@ -39,8 +42,8 @@ def check(survey: Survey, stack: Stack, base: App, app: App, contents: Contents)
     """Compare the marks of an app, as a stack runs it, with the stack's settings."""
     own: list[Mark] = []
     below: list[Mark] = []
-    for file in contents.files:
-        if file.endswith(MANIFESTS) and file.startswith((f"{app.path}/", f"{base.path}/")):
+    for file in _used(survey, contents):
+        if file.startswith((f"{app.path}/", f"{base.path}/")):
             (own if file.startswith(f"{app.path}/") else below).extend(marks(survey, file))
     for mark in own:
         try:
@@ -62,12 +65,57 @@ def check(survey: Survey, stack: Stack, base: App, app: App, contents: Contents)
             yield Problem(app.path, 0, mark.says, "", rule, fix, "mark-missing")
 
 
+def forgotten(survey: Survey, stack: Stack, domains: Sequence[str], contents: Contents) -> Iterator[Problem]:
+    """Find lines that hold a setting's value without saying so; hosts of routes have rules of their own."""
+    known = {f"network.{key}": str(value) for key, value in _telling(stack.require().network) if value is not None}
+    for file in _used(survey, contents):
+        text = (survey.root / file).read_text(encoding="utf-8", errors="replace")
+        present = {key: value for key, value in known.items() if value in text}
+        if "hostnames:" in text or all(domain in text for domain in domains):
+            present.pop("network.domain", None)
+        for number, line in enumerate(text.splitlines() if present else (), 1):
+            for key, value in present.items():
+                if _holds(line, key, value):
+                    whole = _value(line.partition(" #")[0])
+                    says = key if whole == value else whole.replace(value, f"{{{key}}}")
+                    rule, fix = f"is {key} of {stack.places.file}, and nothing compares the two", f"add: # = {says}"
+                    yield Problem(file, number, key, value, rule, fix, "mark-forgotten")
+
+
+def _holds(line: str, key: str, value: str) -> bool:
+    """Whether a line that is no comment and has no mark holds a value as a whole, or a host below a domain."""
+    if MARK.match(line) or line.lstrip().startswith("#"):
+        return False
+    within = WITHIN if key == "network.domain" else ""
+    return bool(re.search(rf"(?<![\w.-]){within}{re.escape(value)}(?![\w.-])", line.partition(" #")[0]))
+
+
+def _telling(network: NetworkSettings) -> Iterator[tuple[str, object]]:
+    """Give the settings that no line holds by accident."""
+    yield "domain", network.domain
+    yield "loadBalancerRange", network.load_balancer_range
+    yield "subnet", network.subnet
+    yield "podCidr", network.pod_cidr
+    yield "serviceCidr", network.service_cidr
+    yield "vip", network.vip
+
+
 def marks(survey: Survey, file: str) -> Iterator[Mark]:
     """Read the marks of a file."""
     text = (survey.root / file).read_text(encoding="utf-8", errors="replace")
     for found in MARK.finditer(text) if "# = " in text else ():
         line = text.count("\n", 0, found.start()) + 1
         yield Mark(file, line, _value(found["before"]), found["mark"])
+
+
+def _used(survey: Survey, contents: Contents) -> Iterator[str]:
+    """Give the manifests that are in use: a component that nobody takes up says nothing about any stack."""
+    for file in contents.files:
+        folder = posixpath.dirname(file)
+        while folder and folder not in contents.kustomizations and survey.kustomization(folder) is None:
+            folder = posixpath.dirname(folder)
+        if file.endswith(MANIFESTS) and (not folder or folder in contents.kustomizations):
+            yield file
 
 
 def _value(text: str) -> str:

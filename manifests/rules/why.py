@@ -28,6 +28,7 @@ WHY: Mapping[str, str] = {
     "kind-unknown": "The API server would refuse the object: nothing in this environment defines its kind.",
     "limit-missing": "One leaking container would take its node down.",
     "mark-differs": "What the settings and the tree both say would sooner or later contradict each other.",
+    "mark-forgotten": "The setting would change and the line would stay, and nothing would say so.",
     "mark-missing": "The environment would run with another one's value.",
     "mark-unknown": "A mark that names no setting compares nothing, and everybody believes that it does.",
     "namespace-foreign": "The category's project refuses it, in the middle of a sync.",
