@@ -27,6 +27,7 @@ NAME = "caretaker"
 PAUSE = 0.5
 # Operators that write their CRDs into the API when they start.
 OPERATORS = {"cilium": ("kube-system", "cilium-operator")}
+CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 WATCHED = (
     ("v1", "ConfigMap"),
     ("v1", "Secret"),
@@ -39,7 +40,7 @@ WATCHED = (
 class Seen:
     """What was there when it was looked at last."""
 
-    kinds: frozenset[str] = frozenset()
+    definitions: int = 0
     argocd: dict[str, str] = field(default_factory=dict)
     networked: bool = False
     registered: set[str] = field(default_factory=set)
@@ -57,10 +58,11 @@ def tend(lab: Lab, api: Api, seen: Seen, crds: Crds) -> None:
             for text in crds.registered_by(name).values():
                 api.apply(yaml.load(text, Loader=yaml.CSafeLoader), field_manager=operator, force=True)
             seen.registered.add(name)
-    kinds = frozenset(crd["name"] for crd in api.metadata("apiextensions.k8s.io/v1", "CustomResourceDefinition"))
-    if kinds != seen.kinds:
+    definitions = api.count(*CRD)
+    if definitions != seen.definitions:
+        kinds = frozenset(crd["name"] for crd in api.metadata(*CRD))
         control_plane.reload_operators(lab, stages.playable(kinds))
-        seen.kinds = kinds
+        seen.definitions = definitions
     versions = _versions(api)
     if versions != seen.argocd or (versions and not all(processes.runs(lab, name) for name in argocd.names())):
         argocd.play(lab, api)

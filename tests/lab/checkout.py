@@ -22,7 +22,7 @@ from lab.places import Lab
 from lab.rack import Rack
 
 ROOT = Path(__file__).parents[2]
-SHORT = ("--until", "network")
+SHORT = ("--until", "cluster")
 
 
 @dataclass
@@ -100,7 +100,7 @@ class Checkout:
         return self.said[-1]
 
     def rehearse(self, *options: str) -> dict[str, Any]:
-        """Rehearse until the network is there, demand success and give the result."""
+        """Rehearse until the cluster is there, demand success and give the result."""
         return self.whole(*SHORT, *options)
 
     def whole(self, *options: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 
 from config.load import read_stack
-from tests.lab.checkout import SHORT, Checkout
+from tests.lab.checkout import Checkout
 
 SET_ADDRESS, SET_FLAGS, GET_FLAGS, UP = 0x8916, 0x8914, 0x8913, 0x1
 PORTS = (22, 443, 6443, 8006, 10250, 50000, 50001)
@@ -38,7 +38,7 @@ def main(root: Path, stack: str) -> None:
     threading.Event().wait(1)
     heard.clear()
     checkout = Checkout(root, stack)
-    ran = checkout.run("rehearse", "--json", *SHORT)
+    ran = checkout.run("rehearse", "--json", "--until", "network")
     ready = sorted(checkout.ready()) if ran.code == 0 else []
     checkout.end()
     print(json.dumps({"code": ran.code, "said": ran.err[-3000:], "ready": ready, "heard": heard}))

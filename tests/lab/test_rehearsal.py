@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import programs
+from config.tree import read_tree
 from lab import processes
 from ops.toolchain import ensure
 from tests.lab.checkout import SHORT, Checkout
@@ -22,7 +23,7 @@ from tests.lab.checkout import SHORT, Checkout
 @pytest.fixture(scope="module")
 def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     checkout = Checkout.make(tmp_path_factory.mktemp("production"), "homelab")
-    checkout.rehearse()
+    checkout.whole()
     yield checkout
     checkout.end()
 
@@ -44,8 +45,14 @@ class TestProduction:
 
     def test_a_second_run_changes_nothing(self, production: Checkout) -> None:
         before = production.rack.journal()
-        assert set(production.rehearse()["changes"]) == {"same"}
+        assert set(production.whole()["changes"]) == {"same"}
         assert production.rack.journal() == before
+
+    def test_argo_cd_itself_says_that_all_is_synced_and_healthy(self, production: Checkout) -> None:
+        result = production.said[0].result
+        assert result["good"] is True
+        assert result["unfinished"] == []
+        assert result["applications"] == len(read_tree(production.root).apps)
 
     def test_what_was_replaced_and_what_is_simulated_is_told(self, production: Checkout) -> None:
         result = production.said[0].result
@@ -132,7 +139,7 @@ class TestDayTwo:
         staging.edit(entry, entry + entry.replace("worker-1", "worker-2").replace(".20,", ".21,"))
         mark = len(staging.rack.journal())
         staging.rehearse()
-        assert "worker-2" in staging.ready()
+        assert "worker-2" in staging.nodes()
         acted = since(staging, mark, "create vm", "boot", "configure", "bootstrap", "reset", "reboot", "delete vm")
         assert acted == [("create vm", "worker-2"), ("boot", "worker-2"), ("configure", "worker-2")]
 
@@ -221,7 +228,7 @@ class TestDayTwo:
         acted = since(staging, mark, "create vm", "configure", "bootstrap", "leave etcd", "join etcd", "delete vm")
         assert acted[-2:] == [("configure", "cp-2"), ("join etcd", "cp-2")]
         assert sorted(acted[:-2]) == [("create vm", "cp-2"), ("leave etcd", "cp-2")]
-        assert staging.ready() == {"cp-1", "cp-2", "cp-3", "worker-1"}
+        assert set(staging.nodes()) == {"cp-1", "cp-2", "cp-3", "worker-1"}
         assert set(staging.rehearse()["changes"]) == {"same"}
 
     def test_control_planes_leave_one_by_one(self, staging: Checkout) -> None:
@@ -241,7 +248,7 @@ class TestDayTwo:
             ("reset", "cp-2"),
             ("leave etcd", "cp-2"),
         ]
-        assert staging.ready() == {"cp-1", "worker-1"}
+        assert set(staging.nodes()) == {"cp-1", "worker-1"}
 
     def test_the_state_of_it_all_holds_no_plain_secret(self, staging: Checkout) -> None:
         state = json.dumps(staging.state())
