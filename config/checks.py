@@ -6,6 +6,7 @@ function and one fixture. `ops.check` runs them for all stacks, `__main__.py` fo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +29,7 @@ LEAST_MEMORY = Size(2 * GIBI)
 LEAST_DISK = Size(10 * GIBI)
 LEAST_CONTROL_PLANE_CPU = 2
 HA_WORKERS = 3
+HA_BASE = re.compile(r"^\s*-\s.*argocd/ha\b", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -326,6 +328,22 @@ def platform_apps(facts: Facts) -> Iterator[Finding]:
             yield Finding("platform-namespace-missing", ("platform",), None, rule, fix)
 
 
+def replicas(facts: Facts) -> Iterator[Finding]:
+    """What the settings say about Argo CD's replicas is what its folder builds on."""
+    said = facts.settings.platform.argocd.replicas
+    apps = {app.full_name: app for app in facts.tree.apps_in(facts.settings.delivery.environment)}
+    app = apps.get("system-argocd")
+    kustomization = facts.root / app.path / "kustomization.yaml" if app else None
+    if app is None or kustomization is None or not kustomization.is_file():
+        return
+    is_ha = bool(HA_BASE.search(kustomization.read_text(encoding="utf-8", errors="replace")))
+    if is_ha != (said == "ha"):
+        overlay = f"environments/{facts.settings.delivery.environment}/system/argocd"
+        fix = f"let {overlay} build on apps/system/argocd/ha" if said == "ha" else "write ha, or build on the base"
+        rule = f"does not fit {app.path}, which {'builds' if is_ha else 'does not build'} on apps/system/argocd/ha"
+        yield Finding("ha-elsewhere", ("platform", "argocd", "replicas"), said, rule, fix)
+
+
 def files(facts: Facts) -> Iterator[Finding]:
     """Patch files exist and are YAML."""
     patches = facts.settings.cluster.patches
@@ -373,6 +391,7 @@ RULES: tuple[Rule, ...] = (
     gateway_api,
     platform,
     platform_apps,
+    replicas,
     files,
     delivery,
 )

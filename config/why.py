@@ -41,6 +41,7 @@ WHY: Mapping[str, str] = {
     "file-stray": "A manifest beside the apps' folders is never applied, and everybody believes that it is.",
     "file-unreadable": "What cannot be read cannot be checked.",
     "gateway-api-incompatible": "With other CRDs than it knows, Cilium leaves Gateways dead and says nothing.",
+    "ha-elsewhere": "`up` would wait for parts that the folder does not have, or not know those that it has.",
     "ha-needs-workers": "Three replicas on fewer nodes wait for ever to be scheduled.",
     "host-memory-exceeded": "Proxmox starts what does not fit, and kills a VM later.",
     "host-name-twice": "One Proxmox host has one entry.",
