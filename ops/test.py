@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,13 +15,16 @@ from errors import ProgramFailed
 from manifests.rules.why import EVERY
 from ops.show import coloured, elapsed, table
 
+SCRIPTS = tuple(sorted(str(path) for path in Path("components").glob("*/scripts/*.sh")))
+HEARTBEAT = 30.0
 STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ruff", ("ruff", "check", ".")),
     ("format", ("ruff", "format", "--check", ".")),
     ("layers", ("lint-imports",)),
-    ("shell", ("shellcheck", "homelab", ".ci/run")),
+    ("shell", ("shellcheck", "homelab", ".ci/run", "lab/bin/talosctl", *SCRIPTS)),
     ("types", ("mypy", ".")),
-    ("tests", ("python", "-m", "pytest")),
+    # Two at a time: rehearsals wait a lot. What shares one rehearsal is a group and stays together.
+    ("tests", ("python", "-m", "pytest", "--numprocesses=2", "--dist=loadgroup", "--verbose")),
 )
 
 
@@ -54,10 +58,19 @@ def _step(name: str, command: tuple[str, ...], environment: dict[str, str]) -> t
     print(coloured(f"== {name}: {' '.join(command)}", "bold"), flush=True)
     began, log = time.monotonic(), Path(".lab") / "test" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(HEARTBEAT):
+            print(f"still at {name} ({elapsed(time.monotonic() - began)})", flush=True)
+
+    threading.Thread(target=beat, daemon=True).start()
     try:
         programs.follow(
             command[0], *command[1:], env=environment, log=log, on_line=lambda line: print(line, flush=True)
         )
     except ProgramFailed as failure:
         return name, elapsed(time.monotonic() - began), f"failed with exit code {failure.exit_code}"
+    finally:
+        over.set()
     return name, elapsed(time.monotonic() - began), "ok"

@@ -6,12 +6,21 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from errors import ProgramFailed
+from lab.places import keep
+from ops.cluster import Cluster
 from ops.drive import checked, drive, report, stack_arguments
+from ops.engine import Engine
+from ops.status import chosen, wait, written
 from ops.timeline import Timeline
 from ops.toolchain import ensure
 
+UNREACHED = "the API cannot be reached from here, so that nothing is said of applications: ./homelab status, from there"
 PROGRAMS = ("pulumi", "pulumi-language-python", "talosctl", "kubectl")
 
 
@@ -27,9 +36,32 @@ def run(options: argparse.Namespace) -> int:
     _, settings = checked(root, options.stack)
     prepare_path()
     with Timeline() as timeline:
-        _, outcome = drive(root, settings, options.stack, timeline, lambda engine: engine.up(refresh=options.refresh))
-    report(options, timeline, outcome, time.monotonic() - began)
-    return 0
+        engine, outcome = drive(
+            root, settings, options.stack, timeline, lambda engine: engine.up(refresh=options.refresh)
+        )
+    with cluster_of(engine) as cluster:
+        found = wait(cluster, settings, chosen(settings, root)) if cluster else None
+    more = {"good": found.is_good, "unfinished": [one.name for one in found.unfinished]} if found else {}
+    report(options, timeline, outcome, time.monotonic() - began, **more)
+    if not options.json:
+        print("\n" + (written(found) if found else UNREACHED))
+    # What waits for a person's sync is as the stack wants it.
+    return 0 if found is None or found.is_good or found.waiting_for_sync == found.unfinished else 1
+
+
+@contextmanager
+def cluster_of(engine: Engine) -> Iterator[Cluster | None]:
+    """Lend a way to the stack's cluster with the kubeconfig that the engine keeps; nothing where nobody answers."""
+    with TemporaryDirectory(prefix="homelab-") as folder:
+        kubeconfig = Path(folder) / "kubeconfig"
+        keep(kubeconfig, str(engine.outputs().get("kubeconfig", "")))
+        cluster = Cluster(dict(os.environ, KUBECONFIG=str(kubeconfig)), None)
+        try:
+            cluster.kubectl("get", "--raw", "/readyz", timeout=15)
+        except ProgramFailed:
+            yield None
+        else:
+            yield cluster
 
 
 def prepare_path() -> None:
