@@ -1,0 +1,213 @@
+"""The handover: what each category's project and set say, what the guard lets through, and in which order they come."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from components.handover.application_sets import Source, application_set, digest, sync_policy
+from components.handover.guard import guard
+from components.handover.projects import project
+from components.handover.rules import LAYERS, RETRY, namespace_of, namespace_template
+from config.category import Category, Sync
+from config.load import read_stack
+from config.tree import CategoryFolder, read_tree
+from tests.components.mocks import ROOT, run
+
+URL = "https://git.example.com/homelab.git"
+SOURCE = Source(URL, "main", ".", "production")
+TREE = read_tree(ROOT)
+SERVER = "https://kubernetes.default.svc"
+
+
+def category(name: str = "media", **said: Any) -> CategoryFolder:
+    return CategoryFolder(name, f"apps/{name}", Category.model_validate({"layer": "applications", **said}), ())
+
+
+def directories(made: dict[str, Any]) -> list[dict[str, Any]]:
+    (merge,) = made["spec"]["generators"]
+    return [generator["git"] for generator in merge["merge"]["generators"]]
+
+
+def test_the_base_comes_first_and_an_environments_folder_takes_its_place() -> None:
+    base, overlay = directories(application_set(category(), SOURCE))
+    assert base["directories"] == [{"path": "apps/media/*"}, {"path": "apps/media/_*", "exclude": True}]
+    assert overlay["directories"] == [
+        {"path": "environments/production/media/*"},
+        {"path": "environments/production/media/_*", "exclude": True},
+    ]
+
+
+def test_the_merge_has_one_key_which_both_generators_fill_alike() -> None:
+    made = application_set(category(), SOURCE)
+    assert made["spec"]["generators"][0]["merge"]["mergeKeys"] == ["values"]
+    assert [one["values"] for one in directories(made)] == [{"app": "{{ .path.basename }}"}] * 2
+
+
+def test_a_missing_key_is_an_error_and_not_an_empty_name() -> None:
+    spec = application_set(category(), SOURCE)["spec"]
+    assert (spec["goTemplate"], spec["goTemplateOptions"]) == (True, ["missingkey=error"])
+
+
+def test_a_homelab_below_the_repositorys_root_is_found_there() -> None:
+    base, overlay = directories(application_set(category(), Source(URL, "main", "./infra/home/", "dev")))
+    assert base["directories"][0] == {"path": "infra/home/apps/media/*"}
+    assert overlay["directories"][0] == {"path": "infra/home/environments/dev/media/*"}
+
+
+def test_an_application_has_its_categorys_project_and_follows_the_revision() -> None:
+    template = application_set(category(), SOURCE)["spec"]["template"]
+    assert template["metadata"]["name"] == "media-{{ .path.basename }}"
+    assert template["spec"]["project"] == "media"
+    assert template["spec"]["source"] == {"repoURL": URL, "targetRevision": "main", "path": "{{ .path.path }}"}
+    assert "finalizers" not in template["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("removal", "policy"),
+    [
+        ("keep", {"preserveResourcesOnDeletion": True, "applicationsSync": "create-update"}),
+        ("delete", {"applicationsSync": "sync"}),
+    ],
+)
+def test_removal_is_a_named_choice(removal: str, policy: dict[str, Any]) -> None:
+    assert application_set(category(removal=removal), SOURCE)["spec"]["syncPolicy"] == policy
+
+
+def test_what_nobody_said_is_automatic_pruned_and_only_reported() -> None:
+    policy = sync_policy(Sync())
+    assert policy["automated"] == {"prune": True, "selfHeal": False, "allowEmpty": False}
+    options = ["ServerSideApply=true", "FailOnSharedResource=true", "RespectIgnoreDifferences=true"]
+    assert policy["syncOptions"] == options
+
+
+def test_an_empty_folder_never_prunes_everything() -> None:
+    for found in TREE.categories:
+        policy = sync_policy(found.settings.sync_in("production"))
+        assert policy.get("automated", {"allowEmpty": False})["allowEmpty"] is False, found.name
+
+
+def test_manual_means_that_nothing_is_automated() -> None:
+    assert "automated" not in sync_policy(Sync(mode="manual"))
+    assert sync_policy(Sync(mode="manual"))["retry"] == RETRY
+
+
+def test_one_environment_may_differ() -> None:
+    banking = category(sync={"environments": {"production": {"mode": "manual"}}, "reason": "books"})
+    there = {
+        name: application_set(banking, Source(URL, "main", ".", name))["spec"]["template"]["spec"]["syncPolicy"]
+        for name in ("production", "dev")
+    }
+    assert ["automated" in policy for policy in there.values()] == [False, True]
+
+
+def test_retries_end_but_outlast_a_late_definition() -> None:
+    seconds = [int(RETRY["backoff"][key].removesuffix("s")) for key in ("duration", "maxDuration")]  # type: ignore[index]
+    assert seconds == [15, 15]
+    assert RETRY["limit"] == 20
+
+
+def test_what_an_autoscaler_sets_is_no_difference() -> None:
+    (ignored,) = application_set(category(), SOURCE)["spec"]["template"]["spec"]["ignoreDifferences"]
+    assert ignored == {"group": "apps", "kind": "*", "managedFieldsManagers": ["kube-controller-manager"]}
+
+
+def test_the_digest_tells_every_change_of_a_category() -> None:
+    changes: list[dict[str, Any]] = [{}, {"removal": "delete"}, {"owners": ["a"]}, {"clusterKinds": ["A.b"]}]
+    digests = [digest(category(**change).settings) for change in changes]
+    assert len(set(digests)) == len(changes)
+    annotations = application_set(category(), SOURCE)["metadata"]["annotations"]
+    assert annotations == {"homelab.dev/category-digest": digests[0]}
+
+
+NAMESPACES: dict[str, dict[str, Any]] = {"system": {}, "argocd": {}}
+
+
+def rendered(template: str, app: str) -> str:
+    """Do what Go does with the one shape that the rule takes."""
+    found = re.fullmatch(
+        r"\{\{ if has \.path\.basename \(list (.*)\) \}\}(.*)\{\{ else \}\}(.*)\{\{ end \}\}", template
+    )
+    if not found:
+        return template
+    listed, own, other = found.groups()
+    return own.replace("{{ .path.basename }}", app) if app in listed.replace('"', "").split() else other
+
+
+@pytest.mark.parametrize("app", ["argocd", "reloader", "system"])
+@pytest.mark.parametrize("namespaces", [("system",), ("system", "argocd")])
+def test_the_template_says_the_same_namespace_as_the_rule(app: str, namespaces: tuple[str, ...]) -> None:
+    assert rendered(namespace_template(namespaces), app) == namespace_of(app, namespaces)
+
+
+def test_a_project_allows_this_repository_its_namespaces_and_the_declared_kinds_alone() -> None:
+    made = project(category("system", namespaces=NAMESPACES, clusterKinds=["Namespace", "A.b.io"]), URL)["spec"]
+    assert made["sourceRepos"] == [URL]
+    assert made["destinations"] == [
+        {"server": SERVER, "namespace": "system"},
+        {"server": SERVER, "namespace": "argocd"},
+    ]
+    assert made["clusterResourceWhitelist"] == [{"group": "b.io", "kind": "A"}, {"group": "", "kind": "Namespace"}]
+
+
+@pytest.mark.parametrize("found", TREE.categories, ids=lambda one: one.name)
+def test_no_project_of_the_tree_has_a_wildcard_or_makes_namespaces(found: CategoryFolder) -> None:
+    spec = project(found, URL)["spec"]
+    assert "*" not in repr({key: value for key, value in spec.items() if key != "roles"})
+    assert {"group": "", "kind": "Namespace"} not in spec["clusterResourceWhitelist"]
+
+
+def test_owners_look_and_sync_and_change_nothing() -> None:
+    (role,) = project(category(owners=["family"]), URL)["spec"]["roles"]
+    assert role["groups"] == ["family"]
+    assert role["policies"] == [
+        "p, proj:media:owner, applications, get, media/*, allow",
+        "p, proj:media:owner, applications, sync, media/*, allow",
+        "p, proj:media:owner, applications, action/*, media/*, allow",
+        "p, proj:media:owner, logs, get, media/*, allow",
+    ]
+    assert "roles" not in project(category(), URL)["spec"]
+
+
+def test_the_guard_stands_before_deleting_sets_and_projects_and_says_what_to_do() -> None:
+    policy, binding = guard()
+    (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert (rule["operations"], rule["resources"]) == (["DELETE"], ["applicationsets", "appprojects"])
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    message = policy["spec"]["validations"][0]["message"]
+    assert "kubectl -n argocd annotate <kind> <name> homelab.dev/allow-deletion=true" in message
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+
+
+@pytest.mark.parametrize("stack", ["homelab", "staging", "dev"])
+def test_the_guard_comes_first_and_each_layer_waits_for_the_one_before(stack: str) -> None:
+    program = run(stack)
+    sets, projects, waits = (program.of(kind) for kind in ("ApplicationSet", "AppProject", "Command"))
+    chosen = TREE.chosen(read_stack(ROOT / f"Pulumi.{stack}.yaml").require().delivery.categories)
+    layers = [layer for layer in LAYERS if any(one.settings.layer == layer for one in chosen)]
+    for found in chosen:
+        at = layers.index(found.settings.layer)
+        before = {f"handover-wait-{layers[at - 1]}"} if at else {"handover-guard", "handover-binding"}
+        assert before <= projects[f"handover-project-{found.name}"].depends_on
+        assert sets[f"handover-set-{found.name}"].depends_on == {f"handover-project-{found.name}"}
+        assert f"handover-set-{found.name}" in waits[f"handover-wait-{found.settings.layer}"].depends_on
+
+
+def test_nothing_of_the_handover_is_taken_away_one_by_one_when_the_cluster_goes() -> None:
+    program = run("dev")
+    for kind in ("ApplicationSet", "AppProject", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"):
+        for resource in program.of(kind).values():
+            assert resource.options.deletedWith.endswith("::cluster-bootstrap"), resource.name
+
+
+def test_a_stack_waits_as_long_as_its_settings_say() -> None:
+    def generated(sections: dict[str, Any]) -> None:
+        sections["homelab:delivery"]["wait"] = "generated"
+
+    def until(name: str, **changed: Any) -> Any:
+        return run("dev", **changed).of("Command")[name].inputs["environment"]["UNTIL"]
+
+    assert until("handover-wait-applications") == "healthy"
+    assert until("handover-wait-applications", change=generated) == "generated"

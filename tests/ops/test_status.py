@@ -1,0 +1,216 @@
+"""What `status` and `sync` say of an Application, from objects as Argo CD writes them; nothing is asked here."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from components.handover.application_sets import Source, application_set
+from components.handover.projects import project
+from config.category import Category
+from config.tree import App, CategoryFolder
+from errors import Declined
+from ops.applications import age, applications, edits, expected_applications, missing, waiting_for_up
+from ops.status import Report, written
+from ops.sync import _wanted
+
+NOW, BEFORE = "a" * 40, "b" * 40
+SOURCE = Source("https://git.example.com/homelab.git", "main", ".", "dev")
+
+
+def category(name: str, layer: str = "applications", *apps: str, **more: Any) -> CategoryFolder:
+    made = tuple(App(name, app, f"apps/{name}/{app}", "kustomization") for app in apps)
+    return CategoryFolder(name, f"apps/{name}", Category.model_validate({"layer": layer, **more}), made)
+
+
+def found(name: str, layer: str = "applications", **status: Any) -> dict[str, Any]:
+    labels = {"homelab.dev/category": name.partition("-")[0], "homelab.dev/layer": layer}
+    spec: dict[str, Any] = {"syncPolicy": {"automated": {}}}
+    good = {"sync": {"status": "Synced", "revision": NOW}, "health": {"status": "Healthy"}}
+    return {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": {**good, **status}}
+
+
+def report(*objects: dict[str, Any], expected: str = NOW, names: set[str] | None = None, **more: Any) -> Report:
+    known = {one["metadata"]["name"] for one in objects} if names is None else names
+    return Report(expected, applications(objects, known), **more)
+
+
+def test_all_good_is_good_and_grouped_by_layer() -> None:
+    said = report(found("media-sonarr"), found("crds-gateway-api", "crds"), found("system-argocd", "infrastructure"))
+    assert said.is_good
+    assert [one.layer for one in said.applications] == ["crds", "infrastructure", "applications"]
+    lines = written(said).splitlines()
+    assert [line for line in lines if line in ("crds", "infrastructure", "applications")] == [
+        "crds",
+        "infrastructure",
+        "applications",
+    ]
+    assert lines[-1] == "3 of 3 applications Synced and Healthy at aaaaaaaa"
+
+
+def test_nothing_at_all_is_not_good() -> None:
+    assert not report().is_good
+
+
+def test_an_old_revision_is_behind_and_not_good() -> None:
+    said = report(found("media-sonarr", sync={"status": "Synced", "revision": BEFORE}))
+    assert not said.is_good
+    assert "bbbbbbbb (behind)" in written(said)
+
+
+def test_without_an_answer_of_git_the_revision_does_not_count_and_it_is_said() -> None:
+    said = report(found("media-sonarr", sync={"status": "Synced", "revision": BEFORE}), expected="")
+    assert said.is_good
+    assert "Git could not be asked for the expected revision" in written(said)
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ({"sync": {"status": "OutOfSync", "revision": NOW}}, "OutOfSync"),
+        ({"health": {"status": "Degraded"}}, "Degraded"),
+        ({"operationState": {"phase": "Running"}}, "syncing"),
+        ({}, "Healthy"),
+    ],
+)
+def test_one_word_says_what_keeps_an_application(status: dict[str, Any], state: str) -> None:
+    assert report(found("media-sonarr", **status)).applications[0].state(NOW) == state
+
+
+def test_what_left_git_is_retired_and_waits_for_a_person_and_not_for_argo_cd() -> None:
+    lost = found("media-sonarr", sync={"status": "Unknown"}, health={"status": "Missing"})
+    said = report(found("media-radarr"), lost, names={"media-radarr"})
+    assert said.is_good
+    text = written(said)
+    assert "retired: the folder left Git, the objects stay:\n  media-sonarr" in text
+    assert text.endswith("1 of 1 application Synced and Healthy at aaaaaaaa")
+
+
+def test_an_application_of_a_person_is_counted_and_never_retired() -> None:
+    own = found("mine", sync={"status": "OutOfSync"})
+    own["metadata"]["labels"] = {}
+    said = report(own, names=set())
+    assert [one.retired for one in said.applications] == [False]
+    assert not said.is_good
+
+
+def test_what_is_missing_is_named_and_not_good() -> None:
+    said = report(found("media-sonarr"), missing=["ApplicationSet media"])
+    assert not said.is_good
+    assert "missing:\n  ApplicationSet media" in written(said)
+
+
+def test_projects_and_sets_that_are_not_there_are_named() -> None:
+    media, system = category("media"), category("system", "infrastructure")
+    sets, projects = [application_set(media, SOURCE)], [project(system, SOURCE.repository)]
+    assert missing([media, system], sets, projects) == ["ApplicationSet system", "AppProject media"]
+
+
+def test_a_category_that_says_something_else_than_what_was_handed_over_waits_for_up() -> None:
+    sets = [application_set(category("media"), SOURCE), application_set(category("ai"), SOURCE)]
+    assert waiting_for_up([category("media", removal="delete"), category("ai"), category("new")], sets) == ["media"]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        ({"conditions": [{"type": "ComparisonError", "message": "failed to list refs:\n  denied"}]}, "failed to list"),
+        ({"conditions": [{"type": "OrphanedResourceWarning", "message": "stray"}]}, ""),
+        ({"operationState": {"phase": "Failed", "message": "one or more objects failed"}}, "one or more objects"),
+        ({"operationState": {"phase": "Running", "retryCount": 2, "message": "no matches for kind"}}, "no matches"),
+        ({"operationState": {"phase": "Running", "message": "waiting for healthy state"}}, ""),
+        (
+            {"resources": [{"kind": "Pod", "name": "a", "health": {"status": "Degraded", "message": "CrashLoop"}}]},
+            "Pod/a: CrashLoop",
+        ),
+    ],
+)
+def test_the_first_error_is_shown_in_one_line(status: dict[str, Any], error: str) -> None:
+    said = report(found("media-sonarr", **status)).applications[0].error
+    assert said.startswith(error) if error else not said
+    assert "\n" not in said
+
+
+def drifted(revision: str) -> dict[str, Any]:
+    resources = [
+        {"group": "apps", "kind": "Deployment", "namespace": "media", "name": "sonarr", "status": "OutOfSync"},
+        {"kind": "Service", "namespace": "media", "name": "old", "status": "OutOfSync", "requiresPruning": True},
+        {"kind": "Service", "namespace": "media", "name": "sonarr", "status": "Synced"},
+    ]
+    operation = {"phase": "Succeeded", "syncResult": {"revision": revision}}
+    sync = {"status": "OutOfSync", "revision": NOW}
+    return found("media-sonarr", sync=sync, operationState=operation, resources=resources)
+
+
+def test_what_differs_although_git_stands_still_was_changed_by_hand() -> None:
+    assert report(drifted(NOW)).applications[0].drifted == (("apps", "Deployment", "media", "sonarr"),)
+    assert report(drifted(BEFORE)).applications[0].drifted == ()
+
+
+def test_an_edit_names_field_hand_and_time_and_leaves_controllers_out() -> None:
+    container: dict[str, Any] = {'k:{"name":"app"}': {".": {}, "f:resources": {"f:limits": {"f:memory": {}}}}}
+    fields = {
+        "f:spec": {"f:template": {"f:spec": {"f:containers": container}}},
+        "f:metadata": {"f:labels": {"f:a": {}}},
+    }
+    by = {"manager": "kubectl-edit", "operation": "Update", "time": "2026-01-02T03:04:05Z", "fieldsV1": fields}
+    others = [
+        {**by, "manager": "argocd-controller"},
+        {**by, "manager": "kube-controller-manager"},
+        {**by, "subresource": "status"},
+    ]
+    said = list(edits({"metadata": {"managedFields": [*others, by]}}))
+    path = "spec.template.spec.containers[app].resources.limits.memory"
+    assert said == [(path, "kubectl-edit", "2026-01-02T03:04:05Z")]
+
+
+def test_live_edits_stand_above_the_summary() -> None:
+    said = report(drifted(NOW), edits=["Deployment media/sonarr: spec.replicas (by kubectl-edit, 3m ago)"])
+    assert "live edits that the next sync undoes:\n  Deployment media/sonarr: spec.replicas" in written(said)
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0, "0s"), (59, "59s"), (61, "1m"), (7300, "2h"), (200_000, "2d")])
+def test_an_age_has_one_unit(seconds: int, said: str) -> None:
+    assert age((datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()) == said
+    assert not age("")
+
+
+def test_every_folder_of_the_tree_is_expected_under_its_name() -> None:
+    assert expected_applications([category("media", "applications", "sonarr", "radarr")]) == {
+        "media-sonarr",
+        "media-radarr",
+    }
+
+
+def wanted(said: Report, *names: str, every: bool = False) -> list[str]:
+    return _wanted(argparse.Namespace(applications=list(names), all=every), said)
+
+
+def test_sync_takes_names_or_everything_that_is_not_synced() -> None:
+    said = report(found("media-sonarr"), found("media-radarr", sync={"status": "OutOfSync"}))
+    assert wanted(said, "media-sonarr") == ["media-sonarr"]
+    assert wanted(said, every=True) == ["media-radarr"]
+
+
+def test_sync_refuses_what_is_not_there_with_the_nearest_name() -> None:
+    said = report(found("media-sonarr"))
+    with pytest.raises(Declined, match=r"there is no such application: media-sonar: .*media-sonarr"):
+        wanted(said, "media-sonar")
+    with pytest.raises(Declined, match="name the applications to sync, or say --all"):
+        wanted(said)
+
+
+def test_sync_leaves_retired_ones_alone() -> None:
+    lost = found("media-sonarr", sync={"status": "Unknown"})
+    assert wanted(report(lost, names=set()), every=True) == []
+
+
+def test_a_manual_one_that_differs_waits_for_a_person() -> None:
+    one = found("banking-actual-budget", sync={"status": "OutOfSync"})
+    one["spec"]["syncPolicy"] = {"retry": {}}
+    said = report(one)
+    assert [row.name for row in said.waiting_for_sync] == ["banking-actual-budget"]
+    assert "OutOfSync manual" in written(said)
