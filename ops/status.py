@@ -90,11 +90,11 @@ def run(options: argparse.Namespace) -> int:
     return 0 if report.is_good else 1
 
 
-def look(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder]) -> Report:
-    """Look once."""
+def look(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder], *, edited: bool = True) -> Report:
+    """Look once; live edits are asked for one by one."""
     found = cluster.argocd()
     rows = applications(found["Application"], expected_applications(categories))
-    drifted = [thing for row in rows for thing in row.drifted]
+    drifted = [thing for row in rows for thing in row.drifted] if edited else []
     return Report(
         expected=cluster.head(settings),
         applications=rows,
@@ -115,11 +115,12 @@ def wait(
     """Look until all is good, only a person can go on, or patience ends; say now and then what is waited for."""
     began = told = time.monotonic()
     while True:
-        report = look(cluster, settings, categories)
-        if report.is_good or time.monotonic() - began > patience:
+        report = look(cluster, settings, categories, edited=False)
+        if report.is_good:
             return report
-        if report.unfinished and report.waiting_for_sync == report.unfinished:
-            return report
+        only_a_person_can = bool(report.unfinished) and report.waiting_for_sync == report.unfinished
+        if only_a_person_can or time.monotonic() - began > patience:
+            return look(cluster, settings, categories)
         if time.monotonic() - told > 5 * PAUSE:
             told = time.monotonic()
             waits = ", ".join(f"{one.name} ({one.state(report.expected)})" for one in report.unfinished[:4])

@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     _, settings = checked(root, options.stack)
     cluster = Cluster.of(root, options.stack)
     categories = chosen(settings, root)
-    names = _wanted(options, look(cluster, settings, categories))
+    names = _wanted(options, look(cluster, settings, categories, edited=False))
     synced = sync(cluster, settings, categories, names)
     print(table(("application", "sync", "health"), [(one.name, one.sync, one.health) for one in synced]))
     print(f"{len(synced)} synced in {elapsed(time.monotonic() - began)}")
@@ -63,7 +63,9 @@ def sync(
     done: list[Application] = []
     for layer in LAYERS:
         members = [
-            one for one in look(cluster, settings, categories).counted if one.name in names and one.layer == layer
+            one
+            for one in look(cluster, settings, categories, edited=False).counted
+            if one.name in names and one.layer == layer
         ]
         for one in members:
             cluster.patch(one.name, {"operation": {"initiatedBy": BY, "sync": {"prune": True}}})
@@ -78,7 +80,7 @@ def _wait(
 ) -> list[Application]:
     deadline = time.monotonic() + PATIENCE
     while True:
-        now = [one for one in look(cluster, settings, categories).applications if one.name in names]
+        now = [one for one in look(cluster, settings, categories, edited=False).applications if one.name in names]
         going = [one for one in now if one.running or (one.sync, one.health) != ("Synced", "Healthy")]
         failed = [one for one in going if one.error and not one.running]
         if not going:

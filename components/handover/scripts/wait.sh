@@ -10,36 +10,42 @@ printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
 kube() { kubectl --kubeconfig "$work/kubeconfig" --namespace argocd "$@"; }
 say() { echo "$*" >&2; }
 
-row='{.metadata.name}|{.status.sync.status}|{.status.health.status}|{.spec.syncPolicy.automated}'
+# One question a turn: each kubectl costs the API server more than the answer.
+up='.status.conditions[?(@.type=="ResourcesUpToDate")].status'
+error='.status.conditions[?(@.type=="ErrorOccurred")].message'
+row="{.kind}|{.metadata.name}|{.status.sync.status}|{.status.health.status}|{.spec.syncPolicy.automated}|{$up}|{$error}"
 look() {
-    kube get applications -l "homelab.dev/layer=$LAYER" -o "jsonpath={range .items[*]}$row{\"\n\"}{end}" >"$work/seen"
+    kube get applicationsets,applications -l "homelab.dev/layer=$LAYER" \
+        -o "jsonpath={range .items[*]}$row{\"\\n\"}{end}" >"$work/seen" || : >"$work/seen"
 }
 
 # A set is done when it says so: an empty category has none to wait for.
-generated() {
+ungenerated() {
     for set in $SETS; do
-        kube get applicationset "$set" -o 'jsonpath={.status.conditions[?(@.type=="ResourcesUpToDate")].status}' |
-            grep -q True || { echo "ApplicationSet $set: $(kube get applicationset "$set" \
-            -o 'jsonpath={.status.conditions[?(@.type=="ErrorOccurred")].message}')"; return 1; }
+        grep -q "^ApplicationSet|$set|" "$work/seen" || echo "ApplicationSet $set: not there"
     done
+    awk -F'|' '$1 == "ApplicationSet" && $6 != "True" {print "ApplicationSet " $2 ": " ($7 ? $7 : "not looked at")}' \
+        "$work/seen"
 }
 
-# Those that wait for a person's sync have nothing in the last column.
+# Those that wait for a person's sync have nothing in the fifth column.
 unfinished() {
-    awk -F'|' '$4 != "" && !($2 == "Synced" && $3 == "Healthy") {print $1 " (" ($2 ? $2 ", " $3 : "not looked at") ")"}' \
-        "$work/seen"
+    awk -F'|' '$1 == "Application" && $5 != "" && !($3 == "Synced" && $4 == "Healthy") {
+        print $2 " (" ($3 ? $3 ", " $4 : "not looked at") ")"}' "$work/seen"
 }
 
 began=$(date +%s) told=0
 while :; do
-    if waits_for=$(generated); then
-        look
+    look
+    waits_for=$(ungenerated)
+    if [ -z "$waits_for" ]; then
         if [ "$UNTIL" = generated ] || [ -z "$(unfinished)" ]; then
-            echo "$LAYER: $(grep -c . "$work/seen" || true) applications"
+            echo "$LAYER: $(grep -c '^Application|' "$work/seen" || true) applications"
             exit 0
         fi
-        waits_for=$(unfinished | head -n 5 | paste -sd, -)
+        waits_for=$(unfinished | head -n 5)
     fi
+    waits_for=$(echo "$waits_for" | paste -sd, - | sed 's/,/, /g')
     waited=$(($(date +%s) - began))
     if [ "$waited" -ge "$SECONDS_LEFT" ]; then
         say "$LAYER is not there after $waited s; still waiting for: $waits_for"

@@ -1,0 +1,156 @@
+"""How long the handover takes, from nothing to all Synced and Healthy, for this tree and for many generated apps.
+
+    .venv/bin/python bench/handover.py [--stack NAME] [--apps 100,300,1000]
+
+This tree first, as a whole command. Then a small tree and a category of generated apps, each two objects and two pods:
+the time from the commit until Argo CD says that all is Synced and Healthy, processor time, memory, objects per second,
+and how the time grows with the number of apps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from lab import processes
+from tests.lab.checkout import Checkout
+
+CATEGORY = "generated"
+KEPT = {"crds", "kube-system", "cert-manager", "security", "system"}
+NEEDED = {"gateway-api", "cilium", "cert-manager", "issuers", "external-secrets", "secret-stores", "argocd"}
+TICKS = os.sysconf("SC_CLK_TCK")
+OBJECTS = 2
+KUSTOMIZATION = """apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: generated
+resources: [deployment.yaml, service.yaml]
+"""
+DEPLOYMENT = """apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {app}}}
+spec:
+  replicas: 2
+  selector: {{matchLabels: {{app: {app}}}}}
+  template:
+    metadata: {{labels: {{app: {app}}}}}
+    spec:
+      securityContext: {{runAsNonRoot: true, runAsUser: 65534, seccompProfile: {{type: RuntimeDefault}}}}
+      containers:
+        - name: app
+          image: registry.example.com/app:1.0.0
+          resources: {{requests: {{cpu: 1m, memory: 1Mi}}, limits: {{memory: 1Mi}}}}
+          securityContext: {{allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}}}}
+"""
+SERVICE = """apiVersion: v1
+kind: Service
+metadata: {{name: {app}}}
+spec: {{selector: {{app: {app}}}, ports: [{{port: 80}}]}}
+"""
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stack", default="homelab", help="the stack whose tree is measured (default: homelab)")
+    parser.add_argument("--apps", default="100,300,1000", help="how many generated apps, step after step")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        whole_tree(Checkout.make(Path(folder) / "checkout", options.stack))
+    with tempfile.TemporaryDirectory() as folder:
+        generated(Checkout.make(Path(folder) / "checkout"), [int(number) for number in options.apps.split(",")])
+
+
+def whole_tree(checkout: Checkout) -> None:
+    """From nothing to the end with the tree as it is."""
+    try:
+        began = time.perf_counter()
+        result = checkout.whole()
+        seconds = time.perf_counter() - began
+        print(f"this tree, {checkout.stack}: {result['applications']} applications {seconds:6.1f} s   target: 60 s")
+        print(f"  {memory(checkout)} MiB, {processor(checkout):.0f} s of processor time, the engine's not counted")
+    finally:
+        checkout.end()
+
+
+def generated(checkout: Checkout, steps: list[int]) -> None:
+    """A small tree, then more and more apps."""
+    try:
+        trim(checkout)
+        checkout.whole()
+        print(f"{'apps':>6}{'seconds':>10}{'objects/s':>11}{'processor s':>13}{'MiB':>7}{'seconds/app':>13}")
+        before = 0
+        for apps in steps:
+            generate(checkout, apps)
+            used, began = processor(checkout), time.perf_counter()
+            checkout.whole()
+            seconds, new = time.perf_counter() - began, apps - before
+            row = f"{apps:>6}{seconds:>10.1f}{new * OBJECTS / seconds:>11.1f}{processor(checkout) - used:>13.0f}"
+            print(f"{row}{memory(checkout):>7}{seconds / new:>13.3f}", flush=True)
+            before = apps
+    finally:
+        checkout.end()
+
+
+def trim(checkout: Checkout) -> None:
+    """Leave only what the program itself begins with, in the tree and in the settings, and a node with room."""
+    categories = [folder for folder in (checkout.root / "apps").iterdir() if not folder.name.startswith("_")]
+    for category in categories:
+        if category.name not in KEPT:
+            shutil.rmtree(category)
+            continue
+        for app in category.iterdir():
+            if app.is_dir() and app.name not in NEEDED:
+                shutil.rmtree(app)
+    for place in (checkout.root / "environments").glob("*/*"):
+        if place.is_dir():
+            shutil.rmtree(place)
+    file = checkout.root / "Pulumi.dev.yaml"
+    text = file.read_text(encoding="utf-8")
+    head, _, tail = text.partition("    categories:\n")
+    file.write_text(head + "".join(f"{line}\n" for line in tail.splitlines()[1:]), encoding="utf-8")
+    checkout.edit(
+        "      - {name: worker-1, role: worker, address: 10.0.20.20, host: pve-1}\n",
+        "".join(
+            f"      - {{name: worker-{one}, role: worker, address: 10.0.20.{19 + one}, host: pve-1}}\n"
+            for one in range(1, 11)
+        ),
+    )
+    generate(checkout, 1)
+
+
+def generate(checkout: Checkout, apps: int) -> None:
+    """Write a category of so many apps."""
+    category = checkout.root / "apps" / CATEGORY
+    category.mkdir(exist_ok=True)
+    (category / "category.yaml").write_text("layer: applications\n", encoding="utf-8")
+    for number in range(apps):
+        folder = category / f"app-{number}"
+        folder.mkdir(exist_ok=True)
+        (folder / "kustomization.yaml").write_text(KUSTOMIZATION, encoding="utf-8")
+        (folder / "deployment.yaml").write_text(DEPLOYMENT.format(app=folder.name), encoding="utf-8")
+        (folder / "service.yaml").write_text(SERVICE.format(app=folder.name), encoding="utf-8")
+
+
+def memory(checkout: Checkout) -> int:
+    """Add up what the servers hold, in MiB."""
+    return sum(server.resident for server in processes.alive(checkout.lab)) >> 20
+
+
+def processor(checkout: Checkout) -> float:
+    """Add up the seconds that the servers have worked."""
+    ticks = 0
+    for server in processes.alive(checkout.lab):
+        fields = Path(f"/proc/{server.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / TICKS
+
+
+if __name__ == "__main__":
+    main()
