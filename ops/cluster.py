@@ -50,6 +50,14 @@ class Cluster:
         """Run kubectl."""
         return programs.run("kubectl", *arguments, env=self.environment, stdin=stdin, timeout=timeout).stdout
 
+    def answers(self) -> bool:
+        """Whether somebody is there."""
+        try:
+            self.kubectl("get", "--raw", "/readyz", timeout=15)
+        except ProgramFailed:
+            return False
+        return True
+
     def argocd(self) -> dict[str, list[dict[str, Any]]]:
         """Fetch everything of Argo CD at once, by kind."""
         try:

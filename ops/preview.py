@@ -1,14 +1,18 @@
-"""Say what `up` would do, the changes of machine configurations in clear."""
+"""Say what `up` would do, the changes of machine configurations in clear, and which live edits a sync would undo."""
 
 from __future__ import annotations
 
 import argparse
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from ops import rehearse
+from ops.cluster import Cluster
 from ops.drive import checked, drive, report, stack_arguments
+from ops.status import chosen, look
 from ops.timeline import Timeline
+from ops.up import cluster_of
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,9 +27,12 @@ def run(options: argparse.Namespace) -> int:
     _, settings = checked(root, options.stack)
     folder = rehearse.place(root, options, settings)
     with Timeline(planned=True) as timeline:
-        _, outcome = drive(folder, settings, options.stack, timeline, lambda engine: engine.preview())
+        engine, outcome = drive(folder, settings, options.stack, timeline, lambda engine: engine.preview())
     said = [text for severity, text in outcome.said if severity == "info"]
-    if not options.json and said:
-        print("\n".join(said))
-    report(options, timeline, outcome, time.monotonic() - began, said=said)
+    where = nullcontext(Cluster.of(root, options.stack)) if options.rehearsal else cluster_of(engine)
+    with where as cluster:
+        edits = look(cluster, settings, chosen(settings, root)).edits if cluster.answers() else []
+    if not options.json:
+        print("\n".join([*said, *(["live edits that the next sync undoes:", *edits] if edits else [])]))
+    report(options, timeline, outcome, time.monotonic() - began, said=said, edits=edits)
     return 0

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from errors import ProgramFailed
 from lab.places import keep
 from ops.cluster import Cluster
 from ops.drive import checked, drive, report, stack_arguments
@@ -40,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
             root, settings, options.stack, timeline, lambda engine: engine.up(refresh=options.refresh)
         )
     with cluster_of(engine) as cluster:
-        found = wait(cluster, settings, chosen(settings, root)) if cluster else None
+        found = wait(cluster, settings, chosen(settings, root)) if cluster.answers() else None
     more = {"good": found.is_good, "unfinished": [one.name for one in found.unfinished]} if found else {}
     report(options, timeline, outcome, time.monotonic() - began, **more)
     if not options.json:
@@ -50,18 +49,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def cluster_of(engine: Engine) -> Iterator[Cluster | None]:
-    """Lend a way to the stack's cluster with the kubeconfig that the engine keeps; nothing where nobody answers."""
+def cluster_of(engine: Engine) -> Iterator[Cluster]:
+    """Lend a way to the stack's cluster with the kubeconfig that the engine keeps."""
     with TemporaryDirectory(prefix="homelab-") as folder:
         kubeconfig = Path(folder) / "kubeconfig"
         keep(kubeconfig, str(engine.outputs().get("kubeconfig", "")))
-        cluster = Cluster(dict(os.environ, KUBECONFIG=str(kubeconfig)), None)
-        try:
-            cluster.kubectl("get", "--raw", "/readyz", timeout=15)
-        except ProgramFailed:
-            yield None
-        else:
-            yield cluster
+        yield Cluster(dict(os.environ, KUBECONFIG=str(kubeconfig)), None)
 
 
 def prepare_path() -> None:
