@@ -109,6 +109,7 @@ def _own_environment(lab: Lab, part: Part) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
+        "GOGC": "200",
         "TMPDIR": str(home / "tmp"),
         "XDG_CONFIG_HOME": str(home),
         # One part of the ApplicationSet controller does not hear of its --kubeconfig.
