@@ -31,6 +31,7 @@ def main() -> None:
         line("the engine's own share (an empty program)", empty_program(Path(folder)), "")
     with tempfile.TemporaryDirectory() as folder:
         checkout = Checkout.make(Path(folder) / "checkout", stack)
+        checkout.until = "network"
         try:
             measure(checkout)
         finally:
@@ -40,13 +41,13 @@ def main() -> None:
 def measure(checkout: Checkout) -> None:
     """Rehearse twice."""
     began = time.perf_counter()
-    checkout.whole("--until", "network")
+    checkout.rehearse()
     whole = time.perf_counter() - began
     times = {row["event"]: row["at"] for row in checkout.rack.rows("SELECT event, at FROM journal ORDER BY rowid DESC")}
     line("control plane, nothing to ready", times["join etcd"] - times["bootstrap"], "5 s")
     line(f"whole command, nothing to {len(checkout.ready())} nodes Ready", whole, "30 s")
     began = time.perf_counter()
-    checkout.whole("--until", "network")
+    checkout.rehearse()
     line("whole command, no change", time.perf_counter() - began, "10 s")
     held = sum(server.resident for server in processes.alive(checkout.lab))
     print(f"{'memory of what is left running':<44}{held >> 20:>7} MiB   target: 1024 MiB")

@@ -41,10 +41,11 @@ class Ran:
 
 @dataclass
 class Checkout:
-    """One checkout with one stack in mind."""
+    """One checkout with one stack in mind, and how far its story is told."""
 
     root: Path
     stack: str = "dev"
+    until: str = "cluster"
     said: list[Ran] = field(default_factory=list)
 
     @classmethod
@@ -100,8 +101,8 @@ class Checkout:
         return self.said[-1]
 
     def rehearse(self, *options: str) -> dict[str, Any]:
-        """Rehearse until the cluster is there, demand success and give the result."""
-        return self.whole(*SHORT, *options)
+        """Rehearse a part, demand success and give the result."""
+        return self.whole("--until", self.until, *options)
 
     def whole(self, *options: str) -> dict[str, Any]:
         """Rehearse the whole story, demand success and give the result."""

@@ -17,7 +17,7 @@ import programs
 from config.tree import read_tree
 from lab import processes
 from ops.toolchain import ensure
-from tests.lab.checkout import SHORT, Checkout
+from tests.lab.checkout import Checkout
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +121,7 @@ class TestProduction:
 @pytest.fixture(scope="module")
 def staging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     checkout = Checkout.make(tmp_path_factory.mktemp("staging"), "staging")
+    checkout.until = "network"  # an upgrade waits for nodes that are Ready
     checkout.rehearse()
     yield checkout
     checkout.end()
@@ -197,7 +198,7 @@ class TestDayTwo:
 
     def test_a_skipped_minor_version_is_refused_by_the_node_itself(self, staging: Checkout) -> None:
         staging.edit("kubernetesVersion: 1.36.4", "kubernetesVersion: 1.34.1")
-        refused = staging.run("rehearse", *SHORT)
+        refused = staging.run("rehearse", "--until", "network")
         assert refused.code == 1
         assert "nodes run Kubernetes 1.36.4: 1.34.1 is not the next minor version" in refused.err
         staging.edit("kubernetesVersion: 1.34.1", "kubernetesVersion: 1.36.4")
