@@ -1,0 +1,60 @@
+"""What the documents say to type: commands with their place, out of code blocks and out of running text.
+
+Pages come in as text, commands go out as words; `tests.docs.test_commands` asks the programs whether they know them.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = tuple(sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]))
+PROGRAMS = ("./homelab", "git", "helm", "kubectl", "pulumi", "talosctl")
+BLOCK = re.compile(r"^ {4,}(?P<text>\S.*)$")
+INLINE = re.compile(r"`([^`]+)`")
+BEFORE = re.compile(r"^(\w+=\S+ )+")
+PIPES = ("|", ">", ">>", "&&", ";", "#")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command with its place."""
+
+    place: str
+    words: tuple[str, ...]
+    whole: bool
+    """Whether it stands in a block, to be typed as it is; in running text it may be a part."""
+
+    @property
+    def program(self) -> str:
+        return self.words[0]
+
+    @property
+    def flags(self) -> set[str]:
+        return {word.partition("=")[0] for word in self.words if word.startswith("--") and word != "--"}
+
+
+def commands(program: str) -> list[Command]:
+    """Give every command of a program in all documents."""
+    return [command for page in PAGES for command in of_page(page) if command.program == program]
+
+
+def of_page(page: Path) -> Iterator[Command]:
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        place = f"{page.relative_to(ROOT)}:{number}"
+        block = BLOCK.match(line)
+        for text in [block["text"]] if block else INLINE.findall(line):
+            bare = BEFORE.sub("", text)
+            if bare.split(" ")[0] in PROGRAMS and " " in bare:
+                yield Command(place, words(bare), whole=bool(block))
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Take one command apart, up to a comment or what another program does with its output."""
+    parts = shlex.split(text)
+    end = next((place for place, part in enumerate(parts) if part in PIPES), len(parts))
+    return tuple(parts[:end])

@@ -1,0 +1,122 @@
+"""What the documents state about settings, folders, categories and each other is so."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Iterator
+from typing import Any, Union, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from components.handover.rules import RETRY
+from config.model import Settings
+from config.reference import documents
+from config.tree import ENVIRONMENTS, read_tree
+from manifests.rules.why import EVERY
+from tests.docs.pages import PAGES, ROOT
+
+GENERATED = {"settings.md", "checks.md"}
+WRITTEN = [page for page in PAGES if page.name not in GENERATED]
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
+SECTIONS = ("network", "proxmox", "cluster", "platform", "delivery", "secrets")
+
+
+def inline() -> Iterator[tuple[str, str]]:
+    for page in WRITTEN:
+        for text in re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8")):
+            yield str(page.relative_to(ROOT)), text
+
+
+def models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Find the models that a field may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, types.UnionType, tuple, dict) or hasattr(annotation, "__metadata__"):
+        for argument in get_args(annotation):
+            yield from models(argument)
+
+
+def is_setting(path: list[str], model: type[BaseModel] = Settings) -> bool:
+    head, *rest = path
+    field = next((field for name, field in model.model_fields.items() if (field.alias or name) == head), None)
+    if field is None or not rest:
+        return field is not None
+    return any(is_setting(rest, inner) for inner in models(field.annotation)) or head == "repositories"
+
+
+def test_every_setting_that_is_named_exists() -> None:
+    dotted = re.compile(rf"(?:homelab:)?(?:{'|'.join(SECTIONS)})\.[A-Za-z.\[\]]+\Z")
+    named = [(page, text) for page, text in inline() if dotted.match(text) and not text.endswith((".md", ".py"))]
+    assert len(named) > 20
+    wrong = [
+        f"{page}: {text}"
+        for page, text in named
+        if not is_setting(text.removeprefix("homelab:").replace("[]", "").strip(".").split("."))
+    ]
+    assert wrong == []
+
+
+def test_every_folder_of_an_environment_that_is_named_exists() -> None:
+    ours = tuple(f"{path.relative_to(ROOT)}/" for path in (ROOT / ENVIRONMENTS).iterdir())
+    named = {text for _, text in inline() if text.startswith(ours) and "<" not in text}
+    named -= {"environments/production/media/jellyseerr/"}  # what the page about a new app asks its reader to write
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_check_that_is_named_exists() -> None:
+    known = set(re.findall(r"^\| ([a-z0-9-]+) \|", documents(EVERY)["docs/checks.md"], re.MULTILINE))
+    shown = {
+        name for page in WRITTEN for name in re.findall(r"\[([a-z]+(?:-[a-z]+)+)\]$", page.read_text(), re.MULTILINE)
+    }
+    shown |= {name for page in WRITTEN for name in re.findall(r"\(`([a-z]+(?:-[a-z]+)+)`\)", page.read_text())}
+    assert shown
+    assert shown <= known
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    seen, ahead = set(), [ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        if page in seen or page.suffix != ".md":
+            continue
+        seen.add(page)
+        links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text(encoding="utf-8"))
+        ahead += [(page.parent / link).resolve() for link in links]
+    assert [str(page.relative_to(ROOT)) for page in PAGES if page not in seen] == []
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem)
+def test_a_decision_says_what_the_other_choice_would_cost(page: Any) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"# {int(page.name[:4])}. ")
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
+        "Why",
+        "What the other choice would cost",
+        "When to think again",
+    ]
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    assert [int(page.name[:4]) for page in DECISIONS] == list(range(1, len(DECISIONS) + 1))
+
+
+def test_every_deviation_from_the_sync_policy_is_listed() -> None:
+    page = (ROOT / "docs/sync.md").read_text(encoding="utf-8")
+    table = page.split("## What the categories of this tree say")[1].split("\n## ")[0]
+    listed = set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE))
+    assert listed == {category.name for category in read_tree(ROOT).categories if category.settings.sync.reason}
+
+
+def test_what_is_deleted_with_its_folder_is_named() -> None:
+    deleted = {category.name for category in read_tree(ROOT).categories if category.settings.removal == "delete"}
+    page = (ROOT / "docs/handover.md").read_text(encoding="utf-8")
+    assert deleted == set(re.findall(r"`([a-z-]+)` has it", page))
+
+
+def test_the_retries_are_as_long_as_the_documents_say() -> None:
+    page = (ROOT / "docs/sync.md").read_text(encoding="utf-8")
+    assert RETRY == {"limit": 20, "backoff": {"duration": "15s", "factor": 1, "maxDuration": "15s"}}
+    assert "20 retries, 15 s apart" in page
