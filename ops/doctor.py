@@ -24,7 +24,7 @@ GIT = Version(2, 30, 0)
 # Measured: all programs take 0.9 GB; building them from nothing 15 GB at most, which are given back afterwards.
 GIGABYTES_OF_ALL_TOOLS = 16.0
 GIGABYTES_FOR_CHECKOUT = 2.0
-GIGABYTES_OF_MEMORY = 4.0
+GIGABYTES_OF_MEMORY = 6.0
 PLUGINS = ("command", "kubernetes", "proxmoxve", "random", "talos", "tls")
 COLOUR = {"ok": "green", "missing": "red", "to be built": "yellow", "optional": "grey"}
 
