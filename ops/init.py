@@ -61,7 +61,7 @@ QUESTIONS = (
     Question("issuer", "who signs certificates (letsencrypt-staging, letsencrypt, internal)", lambda a: "internal"),
     Question("email", "where Let's Encrypt writes to", lambda a: "" if a["issuer"] == "internal" else None),
     Question("categories", "which categories of apps (all, or a list)", lambda answers: "all"),
-    Question("environment", "which environment (production, staging, dev)", lambda answers: "production"),
+    Question("environment", "which environment (production, staging, dev)", lambda a: _environment(a["store"])),
 )
 
 
@@ -87,7 +87,9 @@ def run(options: argparse.Namespace) -> int:
     if problems:
         _put_back(path, before)
         raise Refused(problems)
-    print(f"wrote {path.name}; it passes ./homelab check")
+    print(
+        f"wrote {path.name}; its settings pass. The apps still name the examples' hosts: docs/how-to/make-it-yours.md"
+    )
     others = [other for other in stack_files(options.root).values() if other != path]
     for other in others:
         if options.only:
@@ -97,6 +99,11 @@ def run(options: argparse.Namespace) -> int:
             print(f"{other.name} is there too; --only removes the stacks that are not yours")
     print(f"next: ./homelab rehearse --stack {options.stack}")
     return 0
+
+
+def _environment(store: str) -> str:
+    """Propose the folder whose secret store it is: base and dev read the Secrets of this cluster."""
+    return "dev" if store == "kubernetes" else "production"
 
 
 def _answers(options: argparse.Namespace) -> dict[str, str]:

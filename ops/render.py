@@ -84,12 +84,13 @@ def run(options: argparse.Namespace) -> int:
 def handed_over(settings: Settings, tree: Tree, stack: str) -> dict[str, str]:
     """Give the files of the handover by their names."""
     delivery = settings.delivery
-    source = Source(delivery.repository, delivery.revision, delivery.path, delivery.environment)
+    beside = tuple(repository.url for repository in settings.platform.repositories)
+    source = Source(delivery.repository, delivery.revision, delivery.path, delivery.environment, beside)
     files = {"guard.yaml": text(guard(), "guard.yaml")}
     steps = ""
     for layer in LAYERS:
         members = [one for one in tree.chosen(delivery.categories) if one.settings.layer == layer]
-        pairs = [(one, project(one, source.repository), application_set(one, source)) for one in members]
+        pairs = [(one, project(one, source.repository, *beside), application_set(one, source)) for one in members]
         files |= {name: text([item], name) for one, *items in pairs for name, item in _named(layer, one, items)}
         if pairs:
             name = f"{layer}/{ENTRY}"

@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="the long ones too, that CI runs every night")
     parser.add_argument("--update", action="store_true", help="write generated documents and golden files anew")
     parser.add_argument("--only", metavar="STEP", help=f"one of {', '.join(name for name, _ in STEPS)}")
-    parser.add_argument("pytest", nargs="*", help="what pytest is given, such as tests/config -k vip")
+    parser.add_argument("pytest", nargs=argparse.REMAINDER, help="what pytest is given, such as tests/config -k vip")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -27,6 +27,8 @@ class Source:
     revision: str
     path: str
     environment: str
+    beside: tuple[str, ...] = ()
+    """Private repositories that charts may come from."""
 
     def folder(self, *parts: str) -> str:
         """Give a folder of the repository."""

@@ -70,10 +70,12 @@ class Handover(Component):
 
     def _layer(self, layer: str, members: Sequence[CategoryFolder], before: Sequence[pulumi.Resource]) -> Command:
         """Make the sets of a layer and wait for them."""
-        sets = []
+        sets, source = [], self.args.source
         for category in members:
-            owner = self._resource("project", category.name, project(category, self.args.source.repository), before)
-            manifest = application_set(category, self.args.source)
+            owner = self._resource(
+                "project", category.name, project(category, source.repository, *source.beside), before
+            )
+            manifest = application_set(category, source)
             sets.append(self._resource("set", category.name, manifest, [owner]))
         return Command(
             self.child("wait", layer),

@@ -1,5 +1,7 @@
 """One AppProject a category, as narrow as the category allows: this repository, its namespaces, its cluster kinds.
 
+The private repositories of the settings are permitted too: Argo CD gives a project no credentials of others.
+
 Pure: a category comes in, the manifest goes out; `components.handover.handover` makes the resource.
 """
 
@@ -14,8 +16,8 @@ OWNER = "owner"
 ACTIONS = ("get", "sync", "action/*", "logs")
 
 
-def project(category: CategoryFolder, repository: str) -> dict[str, Any]:
-    """Write the AppProject of a category."""
+def project(category: CategoryFolder, repository: str, *beside: str) -> dict[str, Any]:
+    """Write the AppProject of a category; `beside` are private repositories that charts may come from."""
     return {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "AppProject",
@@ -26,7 +28,7 @@ def project(category: CategoryFolder, repository: str) -> dict[str, Any]:
         },
         "spec": {
             "description": f"apps/{category.name}, {category.settings.layer}",
-            "sourceRepos": [repository],
+            "sourceRepos": [repository, *beside],
             "destinations": [{"server": IN_CLUSTER, "namespace": namespace} for namespace in category.namespaces],
             "clusterResourceWhitelist": [_group_kind(kind) for kind in sorted(category.settings.cluster_kinds)],
             **({"roles": [_owners(category)]} if category.settings.owners else {}),

@@ -52,9 +52,9 @@ def test_a_missing_key_is_an_error_and_not_an_empty_name() -> None:
 
 
 def test_a_homelab_below_the_repositorys_root_is_found_there() -> None:
-    base, overlay = directories(application_set(category(), Source(URL, "main", "./infra/home/", "dev")))
-    assert base["directories"][0] == {"path": "infra/home/apps/media/*"}
-    assert overlay["directories"][0] == {"path": "infra/home/environments/dev/media/*"}
+    base, overlay = directories(application_set(category(), Source(URL, "main", "./infra/homelab/", "dev")))
+    assert base["directories"][0] == {"path": "infra/homelab/apps/media/*"}
+    assert overlay["directories"][0] == {"path": "infra/homelab/environments/dev/media/*"}
 
 
 def test_an_application_has_its_categorys_project_and_follows_the_revision() -> None:
