@@ -90,7 +90,7 @@ def main() -> None:
         try:
             if lab.kubeconfig.exists() and processes.runs(lab, "kube-apiserver"):
                 tend(lab, Api.of(lab), seen, crds)
-            elif seen.argocd:
+            elif seen != Seen():
                 processes.stop(lab, *argocd.names())
                 seen = Seen()
             told = ""

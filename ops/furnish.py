@@ -57,6 +57,9 @@ def sources(home: Path, tools: Toolchain) -> tuple[StandInCharts, StandInBases]:
 
 def stand_ins(charts: StandInCharts, bases: StandInBases) -> tuple[tuple[str, str, str], ...]:
     """Name what was given and is not what its author made: what, its version, what was given instead."""
-    placed = [(f"chart {one.name}", one.version, "a stand-in") for one in charts.placed if one.kind != "real"]
+    made = [one for one in charts.placed if one.kind != "real"]
+    placed = [(f"chart {one.name}", one.version, one.kind) for one in made]
     placed += [(f"base {one.url}", "", f"{one.kind} {one.version}") for one in bases.placed if one.kind != "real"]
+    origins = [charts.crds.origin(name) for name in charts.crds.names if name in {one.name for one in made}]
+    placed += [(f"CRDs of {one.name}", "", f"take any object: {one.why}") for one in origins if not one.real]
     return tuple(placed)

@@ -15,7 +15,7 @@ from config.model import Settings
 from config.tree import CategoryFolder, read_tree
 from config.values import GIBI, TEBI
 from errors import Declined
-from lab import caretaker, delivery, kernel, processes, proxy, tree
+from lab import caretaker, delivery, kernel, processes, proxy, stages, tree
 from lab.api import Api
 from lab.places import Lab
 from lab.rack import Rack
@@ -222,7 +222,8 @@ def _tell(
 ) -> None:
     print("\n" + table(("replaced in the settings", "was", "is"), [(r.what, r.before, r.now) for r in replaced]))
     print(f"\nsimulated: hosts, VMs, Talos nodes and kubelets; stand-ins for the plugins {', '.join(simulated)}")
-    print("operators are played by kwok, and their CRDs without a Go module take any object")
+    kinds = frozenset(one["name"] for one in Api.of(lab).metadata(*caretaker.CRD))
+    print(f"operators played by kwok: {', '.join(file.stem for file in stages.playable(kinds)) or 'none'}")
     if furnished.stand_ins:
         print("\n" + table(("not its author's own", "version", "but"), furnished.stand_ins))
     if refused:
