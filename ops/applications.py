@@ -6,6 +6,7 @@ Objects of the cluster and the tree of the checkout come in, rows and findings g
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,14 @@ OUR_MANAGERS = (
     "pulumi-kubernetes",
 )
 GOOD = ("Synced", "Healthy")
+# What Argo CD puts before every error of its repo-server; a row has no room for it.
+PREAMBLE = re.compile(
+    r"(Failed to load target state: |failed to generate manifest for source \d+ of \d+: "
+    r"|rpc error: code = \w+ desc = )+"
+)
+REFUSED = re.compile(
+    r"authentication required|authentication failed|authorization failed|permission denied|unauthorized", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,7 @@ def _first_error(status: Object, operation: Object) -> str:
         for one in status.get("resources") or ()
         if (one.get("health") or {}).get("status") in ("Degraded", "Missing")
     ]
-    return next((" ".join(text.split()) for text in said if text), "")
+    return next((PREAMBLE.sub("", " ".join(text.split())) for text in said if text), "")
 
 
 def edits(thing: Object) -> Iterator[tuple[str, str, str]]:
@@ -152,6 +161,22 @@ def missing(categories: Sequence[CategoryFolder], sets: Sequence[Object], projec
         for category in categories
         if category.name not in there[key]
     ]
+
+
+def closed(found: Sequence[Object], credentials: Mapping[str, str]) -> list[str]:
+    """Name repositories that do not open, and the Secrets that hold what should open them."""
+    said = {}
+    for one in found:
+        source = one["spec"].get("template", one)["spec"].get("source") or {}
+        for condition in (one.get("status") or {}).get("conditions") or ():
+            message = condition.get("message", "")
+            refused = REFUSED.search(message)
+            if refused:
+                url = next((known for known in credentials if known in message), source.get("repoURL", ""))
+                secret = credentials.get(url)
+                holds = f"Secret {secret} holds its credentials" if secret else "no Secret of ours is for it"
+                said[url] = f"{url}: {refused[0]}; {holds}"
+    return list(said.values())
 
 
 def waiting_for_up(categories: Sequence[CategoryFolder], sets: Sequence[Object]) -> list[str]:

@@ -14,11 +14,12 @@ from config.load import read_stack, stack_files
 from config.model import Settings
 from config.tree import CategoryFolder, read_tree
 from errors import Declined
-from lab import processes, proxy
+from lab import delivery, processes, proxy
 from ops.applications import (
     Application,
     age,
     applications,
+    closed,
     edits,
     expected_applications,
     missing,
@@ -30,6 +31,7 @@ from ops.show import coloured, count, elapsed, table
 
 PAUSE = 2.0
 PATIENCE = 1800.0
+LOOK = {"argocd.argoproj.io/refresh": "normal"}
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Report:
     applications: list[Application]
     edits: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
     waiting_for_up: list[str] = field(default_factory=list)
 
     @property
@@ -100,8 +103,17 @@ def look(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFold
         applications=rows,
         edits=[said for thing in cluster.things(drifted) for said in _edits(thing)],
         missing=missing(categories, found["ApplicationSet"], found["AppProject"]),
+        closed=closed([*found["Application"], *found["ApplicationSet"]], _credentials(cluster, settings)),
         waiting_for_up=waiting_for_up(categories, found["ApplicationSet"]),
     )
+
+
+def _credentials(cluster: Cluster, settings: Settings) -> dict[str, str]:
+    """Say which Secret holds what opens a repository."""
+    own = settings.delivery.repository
+    urls = {delivery.served_as(own) if cluster.lab else own: "homelab"}
+    urls |= {repository.url: repository.name for repository in settings.platform.repositories}
+    return {url: f"argocd/repository-{name}" for url, name in urls.items()}
 
 
 def chosen(settings: Settings, root: Path) -> Sequence[CategoryFolder]:
@@ -125,7 +137,16 @@ def wait(
             told = time.monotonic()
             waits = ", ".join(f"{one.name} ({one.state(report.expected)})" for one in report.unfinished[:4])
             print(f"[{elapsed(told - began)}] {len(report.unfinished)} to go: {waits}", file=sys.stderr, flush=True)
+            _ask_to_look(cluster, report)
         time.sleep(PAUSE / 2)
+
+
+def _ask_to_look(cluster: Cluster, report: Report) -> None:
+    """Have a rehearsed Argo CD look at Git again: no webhook reaches it, and what is asked while it looks is lost."""
+    if cluster.lab is not None:
+        for one in report.unfinished:
+            if one.state(report.expected) == "behind":
+                cluster.patch(one.name, {"metadata": {"annotations": LOOK}})
 
 
 def watch(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder]) -> None:
@@ -149,6 +170,7 @@ def written(report: Report) -> str:
     for title, items in (
         ("live edits that the next sync undoes", report.edits),
         ("missing", report.missing),
+        ("repositories that do not open", report.closed),
         ("category.yaml that waits for up", report.waiting_for_up),
         ("retired: the folder left Git, the objects stay", [one.name for one in report.applications if one.retired]),
     ):

@@ -13,7 +13,7 @@ from components.handover.projects import project
 from config.category import Category
 from config.tree import App, CategoryFolder
 from errors import Declined
-from ops.applications import age, applications, edits, expected_applications, missing, waiting_for_up
+from ops.applications import age, applications, closed, edits, expected_applications, missing, waiting_for_up
 from ops.status import Report, written
 from ops.sync import _wanted
 
@@ -118,6 +118,18 @@ def test_a_category_that_says_something_else_than_what_was_handed_over_waits_for
     ("status", "error"),
     [
         ({"conditions": [{"type": "ComparisonError", "message": "failed to list refs:\n  denied"}]}, "failed to list"),
+        (
+            {
+                "conditions": [
+                    {
+                        "type": "ComparisonError",
+                        "message": "Failed to load target state: failed to generate manifest for source 1 of 1: "
+                        "rpc error: code = Unknown desc = failed to list refs: EOF",
+                    }
+                ]
+            },
+            "failed to list refs: EOF",
+        ),
         ({"conditions": [{"type": "OrphanedResourceWarning", "message": "stray"}]}, ""),
         ({"operationState": {"phase": "Failed", "message": "one or more objects failed"}}, "one or more objects"),
         ({"operationState": {"phase": "Running", "retryCount": 2, "message": "no matches for kind"}}, "no matches"),
@@ -214,3 +226,22 @@ def test_a_manual_one_that_differs_waits_for_a_person() -> None:
     said = report(one)
     assert [row.name for row in said.waiting_for_sync] == ["banking-actual-budget"]
     assert "OutOfSync manual" in written(said)
+
+
+def test_a_repository_that_does_not_open_is_named_once_with_the_secret_that_should_open_it() -> None:
+    credentials = {SOURCE.repository: "argocd/repository-homelab", "https://charts.example.com": "argocd/repository-it"}
+    message = "rpc error: code = Unknown desc = failed to list refs: authentication required: "
+    failed: list[dict[str, Any]] = [
+        application_set(category("media"), SOURCE) | {"status": {"conditions": [{"message": message}]}},
+        found("media-sonarr", conditions=[{"type": "ComparisonError", "message": message}]),
+        found(
+            "own", conditions=[{"type": "ComparisonError", "message": "https://charts.example.com: 401 Unauthorized"}]
+        ),
+    ]
+    failed[1]["spec"]["source"] = {"repoURL": SOURCE.repository}
+    said = closed([*failed, found("media-radarr")], credentials)
+    assert said == [
+        f"{SOURCE.repository}: authentication required; Secret argocd/repository-homelab holds its credentials",
+        "https://charts.example.com: Unauthorized; Secret argocd/repository-it holds its credentials",
+    ]
+    assert f"repositories that do not open:\n  {said[0]}" in written(report(closed=said))
