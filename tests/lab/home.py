@@ -1,0 +1,269 @@
+"""A small home with the whole story told: the platform, one category whose objects are kept and one whose are deleted.
+
+A copy of the checkout whose tree is trimmed before the first run; the product is as it is. What a person does next is
+done here too: change files and push them, without any `up`. Tests that change something leave it as they found it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from config.load import read_stack
+from config.model import Settings
+from lab import control_plane, delivery, processes, tree
+from lab.api import MERGE, Object
+from ops.rehearse import PROGRAMS, look_again
+from ops.toolchain import ensure
+from tests.lab.checkout import Checkout
+
+STRATEGIC = "application/strategic-merge-patch+json"
+ARGOPROJ = "argoproj.io/v1alpha1"
+SEEDED = (
+    "cert-manager/cert-manager",
+    "cert-manager/issuers",
+    "crds/gateway-api",
+    "kube-system/cilium",
+    "security/external-secrets",
+    "security/secret-stores",
+    "system/argocd",
+)
+# Argo CD's folder asks for being scraped, and a claim for somebody who gives volumes.
+KEPT = {*SEEDED, "crds/prometheus-operator", "openebs/openebs"}
+OWN = {"media": "shelf", "ai": "toy"}
+CATEGORIES = "    categories: [crds, kube-system, cert-manager, openebs, security, system, media, ai]\n"
+WORKLOAD = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: APP}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app.kubernetes.io/name: APP}}
+  template:
+    metadata: {labels: {app.kubernetes.io/name: APP}}
+    spec:
+      securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+      containers:
+        - name: app
+          image: example.com/APP:1.0.0
+          securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+          resources: {limits: {memory: 64Mi}}
+          volumeMounts: [{name: data, mountPath: /data}]
+      volumes: [{name: data, persistentVolumeClaim: {claimName: APP}}]
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: APP
+  annotations: {argocd.argoproj.io/sync-options: "Prune=false,Delete=false"}
+spec:
+  accessModes: [ReadWriteOnce]
+  resources: {requests: {storage: 1Gi}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: APP}
+data: {colour: red}
+"""
+# In a folder that `up` seeds: what it holds was there before Argo CD was.
+NOTES = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: stays, namespace: security, labels: {goes: "yes", stays: "yes"}}
+data: {goes: "yes", stays: "yes"}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: goes, namespace: security}
+data: {goes: "yes"}
+"""
+NOTES_FILE = "apps/security/secret-stores/notes.yaml"
+
+
+class Home(Checkout):
+    """A checkout whose rehearsal runs, and what a person does with it."""
+
+    @classmethod
+    def trimmed(cls, root: Path) -> Home:
+        """Copy the checkout and keep of its tree what a small home needs."""
+        made = Checkout.make(root)
+        for folder in (*root.glob("apps/*/[!_]*/"), *root.glob("environments/*/*/")):
+            if str(folder.relative_to(root / "apps") if folder.is_relative_to(root / "apps") else "") not in KEPT:
+                shutil.rmtree(folder)
+        used = {name.partition("/")[0] for name in KEPT} | set(OWN)
+        for folder in root.glob("apps/[!_]*/"):
+            if folder.name not in used:
+                shutil.rmtree(folder)
+        file = root / "Pulumi.dev.yaml"
+        head, _, _ = file.read_text(encoding="utf-8").partition("    # What one worker can carry")
+        file.write_text(head + CATEGORIES, encoding="utf-8")
+        stores = root / "apps/security/secret-stores"
+        (root / NOTES_FILE).write_text(NOTES, encoding="utf-8")
+        made.edit("resources:\n", "resources:\n  - notes.yaml\n", str(stores / "kustomization.yaml"))
+        healed = "sync: {drift: healed, reason: so that a test sees the difference to media}\n"
+        with (root / "apps/ai/category.yaml").open("a", encoding="utf-8") as opened:
+            opened.write(healed)
+        for category, app in OWN.items():
+            (root / f"apps/{category}/{app}").mkdir()
+            (root / f"apps/{category}/{app}/app.yaml").write_text(WORKLOAD.replace("APP", app), encoding="utf-8")
+        return cls(made.root, made.stack)
+
+    @property
+    def settings(self) -> Settings:
+        return read_stack(self.root / f"Pulumi.{self.stack}.yaml").require()
+
+    def write(self, file: str, text: str) -> None:
+        """Write a file, here and in the prepared tree: nothing is rehearsed before it is pushed."""
+        for root in (self.root, self.lab.tree):
+            (root / file).parent.mkdir(parents=True, exist_ok=True)
+            (root / file).write_text(text, encoding="utf-8")
+
+    def read(self, file: str) -> str:
+        return (self.root / file).read_text(encoding="utf-8")
+
+    def remove(self, folder: str) -> None:
+        """Remove a folder."""
+        for root in (self.root, self.lab.tree):
+            shutil.rmtree(root / folder)
+
+    def push(self, *, look: bool = True) -> str:
+        """Commit the tree to the branch that the stack follows, as a merge does; give the commit."""
+        where = self.settings.delivery
+        commit = delivery.publish(self.lab, delivery.served_as(where.repository), where.revision, where.path)
+        if look:
+            look_again(self.lab)
+        return commit
+
+    def app(self, name: str) -> Object | None:
+        return self.api.get(ARGOPROJ, "Application", name, "argocd")
+
+    def apps(self) -> list[Object]:
+        return self.api.list(ARGOPROJ, "Application", "argocd")
+
+    def good(self, name: str, commit: str = "", seconds: float = 90, *, ask: bool = True) -> Object:
+        """Wait until an Application is Synced and Healthy, at a commit."""
+
+        def there(found: Object | None) -> bool:
+            status = (found or {}).get("status", {})
+            sync, health = status.get("sync", {}), status.get("health", {})
+            ended = status.get("operationState", {}).get("phase", "Succeeded") == "Succeeded"
+            at = not commit or sync.get("revision") == commit
+            return at and ended and (sync.get("status"), health.get("status")) == ("Synced", "Healthy")
+
+        return self.waited(name, there, "Synced and Healthy", seconds, ask=ask)
+
+    def waited(
+        self, name: str, until: Callable[[Object | None], bool], what: str, seconds: float = 90, *, ask: bool = True
+    ) -> Object:
+        """Wait for an Application; ask for a look again and again, as a wish that comes while it looks is lost."""
+        began = asked = time.monotonic()
+        while not until(found := self.app(name)):
+            assert time.monotonic() < began + seconds, f"{name}: not {what} after {seconds:.0f} s: {complaints(found)}"
+            if ask and found and time.monotonic() > asked + 5:
+                asked = time.monotonic()
+                self.look(name, how="normal")
+            time.sleep(0.2)
+        return found or {}
+
+    def paint(self, colour: str) -> None:
+        """Push a small change of the kept app, and wait until it is there."""
+        text = self.read("apps/media/shelf/app.yaml")
+        self.write("apps/media/shelf/app.yaml", f"{text[: text.index('colour:')]}colour: {colour}}}\n")
+        self.good("media-shelf", self.push())
+
+    def look(self, *names: str, how: str = "hard") -> None:
+        """Have Argo CD look at these Applications anew, at Git too whatever it remembers of it."""
+        for name in names:
+            self.api.annotate(ARGOPROJ, "Application", name, {"argocd.argoproj.io/refresh": how}, "argocd")
+
+    def end_application(self, name: str) -> None:
+        """Do what is a person's: delete an Application that is retired."""
+        self.api.delete(ARGOPROJ, "Application", name, "argocd")
+        eventually("gone", lambda: self.app(name) is None)
+
+    def says(self, name: str, text: str, seconds: float = 60) -> None:
+        """Wait until an Application complains in these words."""
+        self.waited(name, lambda found: text in complaints(found), f"saying {text!r}", seconds)
+
+    def merge(
+        self, version: str, kind: str, namespace: str, name: str, change: Object, by: str = "kubectl-edit"
+    ) -> None:
+        """Change an object by hand."""
+        path = self.api.path(version, kind, namespace, name)
+        answer = self.api.request("PATCH", path, query={"fieldManager": by}, content=MERGE, body=change)
+        assert answer.ok, answer.message
+
+    @contextmanager
+    def cut_off(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """Have nobody answer for the cluster for a while."""
+        monkeypatch.setenv("PATH", ensure(PROGRAMS).env()["PATH"])
+        configuration = next(node.configuration for node in self.rack.nodes() if node.role == "control-plane")
+        processes.stop(self.lab, "kube-apiserver")
+        try:
+            yield
+        finally:
+            control_plane.start(self.lab, next(yaml.safe_load_all(configuration)))
+
+    @contextmanager
+    def without_git(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """Have nobody serve the repository for a while."""
+        processes.stop(self.lab, delivery.NAME)
+        try:
+            yield
+        finally:
+            for name, value in {"PYTHONPATH": str(self.root), **self.lab.environment}.items():
+                monkeypatch.setenv(name, value)
+            delivery.serve(self.lab, self.settings.delivery.repository)
+            port = processes.port(self.lab, delivery.NAME)
+            eventually("listening", lambda: processes.listens(port))
+
+    def strategic(self, version: str, kind: str, namespace: str, name: str, change: Object) -> None:
+        """Change an object by hand as `kubectl edit` does: lists are merged by their items' names."""
+        path = self.api.path(version, kind, namespace, name)
+        query = {"fieldManager": "kubectl-edit"}
+        answer = self.api.request("PATCH", path, query=query, content=STRATEGIC, body=change)
+        assert answer.ok, answer.message
+
+    def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Pulumi in the rehearsal as a person would, who has its programs on the PATH."""
+        environment = tree.environment(self.lab, ensure(PROGRAMS).env(), Path(sys.executable), self.root)
+        command = ["pulumi", *arguments, "--stack", self.stack, "--non-interactive"]
+        return subprocess.run(
+            command, cwd=self.lab.tree, env=environment, capture_output=True, text=True, check=False, timeout=300
+        )
+
+    def status(self) -> str:
+        """Give what `status` says to people."""
+        return self.run("status").out
+
+    def settled(self) -> str:
+        """Demand that all is good in a while, and give what `status` says then."""
+        ran = self.run("status", "--wait")
+        assert ran.code == 0, ran.out
+        return ran.out
+
+
+def complaints(found: Object | None) -> str:
+    """Everything that Argo CD holds against an Application."""
+    status = (found or {}).get("status", {})
+    said = [one["message"] for one in status.get("conditions", [])]
+    operation = status.get("operationState", {})
+    said += [operation.get("message", "")]
+    said += [one.get("message", "") for one in (operation.get("syncResult") or {}).get("resources") or []]
+    return "\n".join(said)
+
+
+def eventually(what: str, true: Callable[[], bool], seconds: float = 60) -> None:
+    """Look until something is so."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not {what} after {seconds:.0f} s"
+        time.sleep(0.2)

@@ -1,0 +1,185 @@
+"""Git decides: what a push brings, what a removed folder takes, and what no accident of Git may cost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import programs
+from lab import delivery, processes
+from lab.delivery import AUTHOR, QUIET
+from ops.rehearse import look_again
+from tests.lab.home import ARGOPROJ, OWN, Home, eventually
+
+pytestmark = pytest.mark.xdist_group("home")
+
+LAMP = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: lamp}
+data: {is: "on"}
+"""
+GADGET = """\
+apiVersion: example.com/v1
+kind: Gadget
+metadata: {name: late}
+"""
+GADGETS = """\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: gadgets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Gadget, listKind: GadgetList, plural: gadgets, singular: gadget}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object}}
+"""
+
+
+def uids(home: Home, category: str) -> dict[str, str]:
+    """Tell the very objects of an app from others that are made in their place."""
+    kinds = (("apps/v1", "Deployment"), ("v1", "PersistentVolumeClaim"), ("v1", "ConfigMap"))
+    found = {kind: home.api.get(version, kind, OWN[category], category) for version, kind in kinds}
+    return {kind: one["metadata"]["uid"] for kind, one in found.items() if one}
+
+
+@pytest.fixture
+def workloads(home: Home) -> Iterator[None]:
+    """Demand that everything of the kept category is the same object afterwards."""
+    before = uids(home, "media")
+    assert len(before) == 3
+    yield
+    assert uids(home, "media") == before
+
+
+@pytest.mark.usefixtures("workloads")
+class TestFolders:
+    """Folders that come and go."""
+
+    def test_a_pushed_folder_is_an_application_without_up(self, home: Home) -> None:
+        home.write("apps/media/lamp/lamp.yaml", LAMP)
+        home.good("media-lamp", home.push())
+        assert home.api.get("v1", "ConfigMap", "lamp", "media")
+
+    def test_a_folder_that_left_is_retired_and_its_objects_stay(self, home: Home) -> None:
+        home.remove("apps/media/lamp")
+        commit = home.push()
+        home.good("media-shelf", commit)
+        home.waited("media-lamp", lambda one: "app path does not exist" in str(one), "without its folder")
+        assert home.api.get("v1", "ConfigMap", "lamp", "media")
+        assert "retired: the folder left Git, the objects stay:\n  media-lamp" in home.settled()
+
+    def test_a_person_ends_what_is_retired(self, home: Home) -> None:
+        home.end_application("media-lamp")
+        assert home.api.delete("v1", "ConfigMap", "lamp", "media")
+        assert "retired" not in home.settled()
+
+    def test_where_removal_is_delete_all_goes_but_what_holds_data(self, home: Home) -> None:
+        before, text = uids(home, "ai"), home.read("apps/ai/toy/app.yaml")
+        home.remove("apps/ai/toy")
+        home.push()
+        eventually("deleted", lambda: home.app("ai-toy") is None)
+        eventually("pruned", lambda: set(uids(home, "ai")) == {"PersistentVolumeClaim"})
+        home.write("apps/ai/toy/app.yaml", text)
+        home.good("ai-toy", home.push())
+        after = uids(home, "ai")
+        assert after["PersistentVolumeClaim"] == before["PersistentVolumeClaim"]
+        assert after["Deployment"] != before["Deployment"]
+
+    @pytest.mark.parametrize("seconds", [5, pytest.param(120, marks=pytest.mark.nightly)])
+    def test_an_app_whose_definition_comes_late_recovers_by_itself(self, home: Home, seconds: int) -> None:
+        home.write("apps/media/gadget/gadget.yaml", GADGET)
+        home.push()
+        home.says("media-gadget", "example.com")
+        time.sleep(seconds)
+        home.write("apps/crds/gadgets/definition.yaml", GADGETS)
+        home.push(look=False)
+        look = {"argocd.argoproj.io/application-set-refresh": "true"}
+        home.api.annotate(ARGOPROJ, "ApplicationSet", "crds", look, "argocd")
+        eventually("defined", lambda: home.api.knows("example.com/v1", "Gadget"))
+        home.good("media-gadget", seconds=120, ask=False)
+        home.remove("apps/media/gadget")
+        home.remove("apps/crds/gadgets")
+        home.push()
+        home.end_application("media-gadget")
+        home.end_application("crds-gadgets")
+        assert home.api.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", "gadgets.example.com")
+
+
+@pytest.mark.usefixtures("workloads")
+class TestAccidents:
+    """What happens to Git and to who reads it, and costs nothing under `keep`."""
+
+    def test_git_that_does_not_answer_is_said_and_costs_nothing(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with home.without_git(monkeypatch):
+            home.look("media-shelf", "ai-toy")
+            home.says("media-shelf", "failed to list refs")
+            said = home.run("status")
+        assert said.code == 1
+        assert "Unknown" in said.out
+        assert "failed to list refs" in said.out
+        assert len(uids(home, "ai")) == 3
+        home.look(*(one["metadata"]["name"] for one in home.apps()))
+        home.good("media-shelf")
+        home.good("ai-toy")
+
+    def test_a_killed_repo_server_is_back_and_the_next_push_arrives(self, home: Home) -> None:
+        def servers() -> list[int]:
+            return [one.pid for one in processes.alive(home.lab) if one.name == "argocd-repo-server"]
+
+        (killed,) = servers()
+        os.kill(killed, signal.SIGKILL)
+        eventually("back", lambda: servers() not in ([], [killed]))
+        home.paint("blue")
+        shelf = home.api.get("v1", "ConfigMap", "shelf", "media")
+        assert shelf
+        assert shelf["data"] == {"colour": "blue"}
+        home.paint("red")
+
+    def test_an_empty_revision_prunes_nothing(self, home: Home) -> None:
+        where = home.settings.delivery
+        bare = delivery.bare_repository(home.lab, where.repository)
+        environment = {**os.environ, **QUIET, **AUTHOR}
+
+        def git(*arguments: str) -> str:
+            return programs.run("git", "--git-dir", bare, *arguments, env=environment, stdin="").stdout.strip()
+
+        head = git("rev-parse", where.revision)
+        empty = git("commit-tree", git("hash-object", "-t", "tree", "-w", "--stdin"), "-m", "oops", "-p", head)
+        git("update-ref", f"refs/heads/{where.revision}", empty)
+        look_again(home.lab)
+        home.waited("media-shelf", lambda one: "app path does not exist" in str(one), "without its folder")
+        assert "app path does not exist" in home.status()
+        # What `delete` means, as the documents say: no folder, no workload; what holds data stays even so.
+        eventually("deleted", lambda: home.app("ai-toy") is None)
+        eventually("pruned", lambda: set(uids(home, "ai")) == {"PersistentVolumeClaim"})
+        deployments = {one["metadata"]["name"] for one in home.api.list("apps/v1", "Deployment", "argocd")}
+        assert {"argocd-repo-server", "argocd-server"} <= deployments
+        git("update-ref", f"refs/heads/{where.revision}", head)
+        look_again(home.lab)
+        home.good("media-shelf", head)
+        home.good("ai-toy", head)
+
+    def test_a_renamed_category_retires_its_applications_and_keeps_their_objects(self, home: Home) -> None:
+        files = {file: home.read(f"apps/media/{file}") for file in ("category.yaml", "shelf/app.yaml")}
+        home.remove("apps/media")
+        for file, text in files.items():
+            home.write(f"apps/films/{file}", text.replace("media:", "films:"))
+        home.push()
+        home.waited("media-shelf", lambda one: "app path does not exist" in str(one), "without its folder")
+        said = home.status()
+        home.remove("apps/films")
+        for file, text in files.items():
+            home.write(f"apps/media/{file}", text)
+        home.good("media-shelf", home.push())
+        assert "retired: the folder left Git, the objects stay:\n  media-shelf" in said

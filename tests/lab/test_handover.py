@@ -1,0 +1,253 @@
+"""What the handover allows and refuses, and that nobody loses a workload through it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from errors import ApiFailed
+from tests.lab.home import ARGOPROJ, Home, eventually
+
+pytestmark = pytest.mark.xdist_group("home")
+
+INTRUDERS = {
+    "a cluster role": (
+        """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: intruder}
+rules: [{apiGroups: ["*"], resources: ["*"], verbs: ["*"]}]
+""",
+        "ClusterRole is not permitted in project media",
+        ("rbac.authorization.k8s.io/v1", "ClusterRole", "intruder", ""),
+    ),
+    "an object in kube-system": (
+        """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: intruder, namespace: kube-system}
+""",
+        "namespace kube-system is not permitted in project 'media'",
+        ("v1", "ConfigMap", "intruder", "kube-system"),
+    ),
+    "a namespace": (
+        """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: intruder}
+""",
+        "Namespace is not permitted in project media",
+        ("v1", "Namespace", "intruder", ""),
+    ),
+}
+SCALED = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: elastic}
+spec:
+  selector: {matchLabels: {app.kubernetes.io/name: elastic}}
+  template:
+    metadata: {labels: {app.kubernetes.io/name: elastic}}
+    spec:
+      securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+      containers:
+        - name: app
+          image: example.com/elastic:1.0.0
+          securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+          resources: {requests: {cpu: 10m}, limits: {memory: 64Mi}}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: elastic}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: elastic}
+  minReplicas: 1
+  maxReplicas: 3
+  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 80}}}]
+"""
+SET, PROJECT = (ARGOPROJ, "ApplicationSet", "media", "argocd"), (ARGOPROJ, "AppProject", "media", "argocd")
+
+
+def deployments(home: Home) -> dict[str, str]:
+    """Tell the very workloads from others that are made in their place."""
+    found = home.api.list("apps/v1", "Deployment")
+    return {f"{one['metadata']['namespace']}/{one['metadata']['name']}": one["metadata"]["uid"] for one in found}
+
+
+@pytest.fixture
+def workloads(home: Home) -> Iterator[None]:
+    """Demand that every workload is the same object afterwards."""
+    before = deployments(home)
+    assert {"media/shelf", "ai/toy", "argocd/argocd-server", "cert-manager/cert-manager"} <= set(before)
+    yield
+    assert deployments(home) == before
+
+
+def resource(home: Home) -> dict[str, Any]:
+    shelf = home.api.get("apps/v1", "Deployment", "shelf", "media")
+    assert shelf
+    found: dict[str, Any] = shelf["spec"]["template"]["spec"]["containers"][0]["resources"]
+    return found
+
+
+@pytest.mark.usefixtures("workloads")
+class TestDrift:
+    """What people change by hand, and who says or undoes it."""
+
+    def test_a_limit_raised_by_hand_stays_and_is_shown_with_who_did_it(self, home: Home) -> None:
+        # An Application that never had to sync, as after its set was made again, syncs once at the first difference.
+        home.paint("blue")
+        container = {"name": "app", "image": "example.com/shelf:1.0.0", "resources": {"limits": {"memory": "1Gi"}}}
+        change = {"spec": {"template": {"spec": {"containers": [container]}}}}
+        home.strategic("apps/v1", "Deployment", "media", "shelf", change)
+        home.waited("media-shelf", lambda one: (one or {})["status"]["sync"]["status"] == "OutOfSync", "OutOfSync")
+        said = home.run("status")
+        assert said.code == 1
+        path = "spec.template.spec.containers[app].resources.limits.memory"
+        assert "live edits that the next sync undoes:" in said.out
+        assert f"Deployment media/shelf: {path} (by kubectl-edit, " in said.out
+        assert resource(home) == {"limits": {"memory": "1Gi"}}
+
+    def test_an_unrelated_commit_undoes_it(self, home: Home) -> None:
+        home.paint("red")
+        assert resource(home) == {"limits": {"memory": "64Mi"}}
+        assert "live edits" not in home.settled()
+
+    def test_a_hand_is_undone_where_the_category_heals(self, home: Home) -> None:
+        home.merge("v1", "ConfigMap", "ai", "toy", {"data": {"colour": "by hand"}})
+        eventually("healed", lambda: (home.api.get("v1", "ConfigMap", "toy", "ai") or {})["data"] == {"colour": "red"})
+
+    def test_a_changed_category_waits_for_up(self, home: Home) -> None:
+        text = home.read("apps/media/category.yaml")
+        home.write("apps/media/category.yaml", text + "removal: delete\n")
+        said = home.status()
+        home.write("apps/media/category.yaml", text)
+        assert "category.yaml that waits for up:\n  media" in said
+
+    def test_scaling_what_an_autoscaler_scales_is_no_drift(self, home: Home) -> None:
+        home.write("apps/media/elastic/app.yaml", SCALED)
+        commit = home.push()
+        eventually("there", lambda: "media/elastic" in deployments(home))
+        scale = f"{home.api.path('apps/v1', 'Deployment', 'media', 'elastic')}/scale"
+        answer = home.api.request(
+            "PATCH", scale, content="application/merge-patch+json", body={"spec": {"replicas": 3}}
+        )
+        assert answer.ok, answer.message
+        home.look("media-elastic", how="normal")
+        eventually(
+            "scaled", lambda: (home.api.get("apps/v1", "Deployment", "elastic", "media") or {})["spec"]["replicas"] == 3
+        )
+        found = home.waited("media-elastic", lambda one: commit in str(one), "compared")
+        assert found["status"]["sync"]["status"] == "Synced"
+        home.remove("apps/media/elastic")
+        home.push()
+        home.end_application("media-elastic")
+        for version, kind in (("autoscaling/v2", "HorizontalPodAutoscaler"), ("apps/v1", "Deployment")):
+            assert home.api.delete(version, kind, "elastic", "media")
+
+
+@pytest.mark.usefixtures("workloads")
+class TestCredentials:
+    """The token that opens the repository, over https, checked by the rehearsal's own Git server."""
+
+    def test_the_secret_has_the_shape_that_argo_cd_documents(self, home: Home) -> None:
+        secret = home.api.get("v1", "Secret", "repository-homelab", "argocd")
+        assert secret
+        assert secret["metadata"]["labels"]["argocd.argoproj.io/secret-type"] == "repository"
+        assert set(secret["data"]) == {"url", "type", "username", "password"}
+
+    @pytest.mark.parametrize("wrong", ["wrong", ""], ids=["wrong", "missing"])
+    def test_a_wrong_or_missing_token_is_said_with_repository_and_secret(self, home: Home, wrong: str) -> None:
+        secret = home.api.get("v1", "Secret", "repository-homelab", "argocd")
+        assert secret
+        right = secret["data"]["password"]
+        home.merge(
+            "v1",
+            "Secret",
+            "argocd",
+            "repository-homelab",
+            {"data": {"password": base64.b64encode(wrong.encode()).decode()}},
+        )
+        home.look("media-shelf")
+        home.says("media-shelf", "authentication")
+        said = home.run("status")
+        home.merge("v1", "Secret", "argocd", "repository-homelab", {"data": {"password": right}})
+        assert said.code == 1
+        url = home.settings.delivery.repository
+        holds = "Secret argocd/repository-homelab holds its credentials"
+        assert f"repositories that do not open:\n  {url}: authentication required; {holds}" in said.out
+        assert base64.b64decode(right).decode() not in said.out
+        home.look(*(one["metadata"]["name"] for one in home.apps()))
+        home.good("media-shelf")
+
+
+@pytest.mark.usefixtures("workloads")
+class TestProjects:
+    """What an Application may not do."""
+
+    @pytest.mark.parametrize("what", INTRUDERS)
+    def test_a_category_makes_nothing_outside_its_own(self, home: Home, what: str) -> None:
+        text, refusal, place = INTRUDERS[what]
+        home.write("apps/media/intruder/object.yaml", text)
+        home.push()
+        home.says("media-intruder", refusal)
+        assert home.api.get(*place) is None
+        assert "media-intruder" in home.status()
+        home.remove("apps/media/intruder")
+        home.push()
+        home.end_application("media-intruder")
+
+    def test_an_application_from_a_foreign_repository_is_refused(self, home: Home) -> None:
+        spec = {
+            "project": "media",
+            "source": {"repoURL": "https://git.example.org/other.git", "path": ".", "targetRevision": "main"},
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": "media"},
+        }
+        metadata = {"name": "foreign", "namespace": "argocd"}
+        home.api.create({"apiVersion": ARGOPROJ, "kind": "Application", "metadata": metadata, "spec": spec})
+        home.says("foreign", "application repo https://git.example.org/other.git is not permitted in project 'media'")
+        home.end_application("foreign")
+
+
+@pytest.mark.usefixtures("workloads")
+class TestGuard:
+    """Sets and projects that go, and Pulumi that takes them."""
+
+    @pytest.mark.parametrize("place", [SET, PROJECT], ids=lambda place: place[1])
+    def test_deleting_is_refused_with_what_to_do(self, home: Home, place: tuple[str, str, str, str]) -> None:
+        with pytest.raises(ApiFailed, match="if that is meant, first: kubectl -n argocd annotate") as refused:
+            home.api.delete(*place)
+        assert "homelab.dev/allow-deletion=true" in str(refused.value)
+        assert home.api.get(*place)
+
+    def test_a_targeted_destroy_of_the_handover_is_refused_and_costs_nothing(self, home: Home) -> None:
+        applications = {one["metadata"]["uid"] for one in home.apps()}
+        words = (
+            "destroy",
+            "--yes",
+            "--skip-preview",
+            "--target",
+            "**homelab:handover:Handover**",
+            "--target-dependents",
+        )
+        ran = home.pulumi(*words)
+        assert ran.returncode != 0
+        assert "deleting an ApplicationSet or an AppProject takes its Applications with it" in ran.stdout + ran.stderr
+        assert {one["metadata"]["uid"] for one in home.apps()} == applications
+        home.whole()
+        assert set(home.whole()["changes"]) == {"same"}
+
+    def test_what_a_person_means_is_done_and_workloads_stay_under_keep(self, home: Home) -> None:
+        home.api.annotate(*SET[:3], {"homelab.dev/allow-deletion": "true"}, SET[3])
+        assert home.api.delete(*SET)
+        eventually("gone", lambda: home.app("media-shelf") is None)
+        said = home.run("status")
+        assert said.code == 1
+        assert "missing:\n  ApplicationSet media" in said.out
+
+    def test_a_refreshing_run_brings_the_set_back_and_it_adopts_what_is_there(self, home: Home) -> None:
+        assert home.whole("--refresh")["changes"].get("create") == 1
+        home.good("media-shelf")
