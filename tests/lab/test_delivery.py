@@ -114,6 +114,7 @@ class TestFolders:
         assert home.api.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", "gadgets.example.com")
 
 
+@pytest.mark.nightly  # minutes of waiting for what is cut off to come back
 @pytest.mark.usefixtures("workloads")
 class TestAccidents:
     """What happens to Git and to who reads it, and costs nothing under `keep`."""
