@@ -16,6 +16,9 @@ from config.category import Category, Sync
 from config.tree import APPS, ENVIRONMENTS, CategoryFolder
 
 HIDDEN = "_*"
+# Argo CD writes this into the generators of every set that it was asked to look at again, as by a webhook: said here
+# too, `up --refresh` finds no difference.
+NO_TEMPLATE: dict[str, Any] = {"metadata": {}, "spec": {"destination": {}, "project": ""}}
 SYNC_OPTIONS = ("ServerSideApply=true", "FailOnSharedResource=true", "RespectIgnoreDifferences=true")
 
 
@@ -52,7 +55,7 @@ def application_set(category: CategoryFolder, source: Source) -> dict[str, Any]:
         "spec": {
             "goTemplate": True,
             "goTemplateOptions": ["missingkey=error"],
-            "generators": [{"merge": {"mergeKeys": ["values"], "generators": _generators(category.name, source)}}],
+            "generators": [{"merge": _merge(category.name, source)}],
             "syncPolicy": policy or {"applicationsSync": "sync"},
             "template": _template(category, source),
         },
@@ -64,20 +67,22 @@ def digest(category: Category) -> str:
     return hashlib.sha256(category.model_dump_json(by_alias=True).encode()).hexdigest()[:16]
 
 
-def _generators(category: str, source: Source) -> list[dict[str, Any]]:
+def _merge(category: str, source: Source) -> dict[str, Any]:
     """The base first, then what takes its place; the merge drops overlays whose base is gone."""
     folders = (source.folder(APPS, category), source.folder(ENVIRONMENTS, source.environment, category))
-    return [
+    generators = [
         {
             "git": {
                 "repoURL": source.repository,
                 "revision": source.revision,
                 "directories": [{"path": f"{folder}/*"}, {"path": f"{folder}/{HIDDEN}", "exclude": True}],
                 "values": {"app": "{{ .path.basename }}"},
+                "template": NO_TEMPLATE,
             }
         }
         for folder in folders
     ]
+    return {"mergeKeys": ["values"], "generators": generators, "template": NO_TEMPLATE}
 
 
 def _template(category: CategoryFolder, source: Source) -> dict[str, Any]:
@@ -107,6 +112,7 @@ def sync_policy(sync: Sync) -> dict[str, Any]:
     """Write how Argo CD follows Git."""
     policy: dict[str, Any] = {"syncOptions": list(SYNC_OPTIONS), "retry": RETRY}
     if sync.mode == "automatic":
-        prune, heal = sync.prune == "enabled", sync.drift == "healed"
-        policy["automated"] = {"prune": prune, "selfHeal": heal, "allowEmpty": False}
+        # What is not so is left out, as Argo CD does; nobody ever means a folder without objects: no `allowEmpty`.
+        said = {"prune": sync.prune == "enabled", "selfHeal": sync.drift == "healed"}
+        policy["automated"] = {name: True for name, so in said.items() if so}
     return policy

@@ -46,6 +46,13 @@ def test_the_merge_has_one_key_which_both_generators_fill_alike() -> None:
     assert [one["values"] for one in directories(made)] == [{"app": "{{ .path.basename }}"}] * 2
 
 
+def test_generators_say_what_argo_cd_would_write_into_them() -> None:
+    made = application_set(category(), SOURCE)
+    empty = {"metadata": {}, "spec": {"destination": {}, "project": ""}}
+    merge = made["spec"]["generators"][0]["merge"]
+    assert [one["template"] for one in (merge, *directories(made))] == [empty] * 3
+
+
 def test_a_missing_key_is_an_error_and_not_an_empty_name() -> None:
     spec = application_set(category(), SOURCE)["spec"]
     assert (spec["goTemplate"], spec["goTemplateOptions"]) == (True, ["missingkey=error"])
@@ -78,7 +85,7 @@ def test_removal_is_a_named_choice(removal: str, policy: dict[str, Any]) -> None
 
 def test_what_nobody_said_is_automatic_pruned_and_only_reported() -> None:
     policy = sync_policy(Sync())
-    assert policy["automated"] == {"prune": True, "selfHeal": False, "allowEmpty": False}
+    assert policy["automated"] == {"prune": True}
     options = ["ServerSideApply=true", "FailOnSharedResource=true", "RespectIgnoreDifferences=true"]
     assert policy["syncOptions"] == options
 
@@ -86,7 +93,12 @@ def test_what_nobody_said_is_automatic_pruned_and_only_reported() -> None:
 def test_an_empty_folder_never_prunes_everything() -> None:
     for found in TREE.categories:
         policy = sync_policy(found.settings.sync_in("production"))
-        assert policy.get("automated", {"allowEmpty": False})["allowEmpty"] is False, found.name
+        assert "allowEmpty" not in policy.get("automated", {}), found.name
+
+
+def test_healing_without_pruning_says_exactly_that() -> None:
+    assert sync_policy(Sync(drift="healed", prune="disabled"))["automated"] == {"selfHeal": True}
+    assert sync_policy(Sync(prune="disabled"))["automated"] == {}
 
 
 def test_manual_means_that_nothing_is_automated() -> None:
