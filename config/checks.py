@@ -29,7 +29,7 @@ LEAST_MEMORY = Size(2 * GIBI)
 LEAST_DISK = Size(10 * GIBI)
 LEAST_CONTROL_PLANE_CPU = 2
 HA_WORKERS = 3
-HA_BASE = re.compile(r"^\s*-\s.*argocd/ha\b", re.MULTILINE)
+ARGOCD_PART = re.compile(r"^\s*-\s.*argocd/(ha|sso)\b", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -328,20 +328,26 @@ def platform_apps(facts: Facts) -> Iterator[Finding]:
             yield Finding("platform-namespace-missing", ("platform",), None, rule, fix)
 
 
-def replicas(facts: Facts) -> Iterator[Finding]:
-    """What the settings say about Argo CD's replicas is what its folder builds on."""
-    said = facts.settings.platform.argocd.replicas
+def choices(facts: Facts) -> Iterator[Finding]:
+    """What the settings choose for Argo CD is what its folder takes up."""
+    argocd = facts.settings.platform.argocd
     apps = {app.full_name: app for app in facts.tree.apps_in(facts.settings.delivery.environment)}
     app = apps.get("system-argocd")
     kustomization = facts.root / app.path / "kustomization.yaml" if app else None
     if app is None or kustomization is None or not kustomization.is_file():
         return
-    is_ha = bool(HA_BASE.search(kustomization.read_text(encoding="utf-8", errors="replace")))
-    if is_ha != (said == "ha"):
-        overlay = f"environments/{facts.settings.delivery.environment}/system/argocd"
-        fix = f"let {overlay} build on apps/system/argocd/ha" if said == "ha" else "write ha, or build on the base"
-        rule = f"does not fit {app.path}, which {'builds' if is_ha else 'does not build'} on apps/system/argocd/ha"
-        yield Finding("ha-elsewhere", ("platform", "argocd", "replicas"), said, rule, fix)
+    takes = set(ARGOCD_PART.findall(kustomization.read_text(encoding="utf-8", errors="replace")))
+    overlay = f"environments/{facts.settings.delivery.environment}/system/argocd"
+    sso = argocd.sso.issuer if argocd.sso else None
+    for part, key, said, is_chosen, otherwise in (
+        ("ha", "replicas", argocd.replicas, argocd.replicas == "ha", "write ha, or build on the base"),
+        ("sso", "sso", sso, sso is not None, "say who logs people in, or leave it out there"),
+    ):
+        if is_chosen != (part in takes):
+            rule = f"{'does not take' if is_chosen else 'takes'} apps/system/argocd/{part}"
+            fix = f"let {overlay} take apps/system/argocd/{part}" if is_chosen else otherwise
+            where = ("platform", "argocd", key)
+            yield Finding(f"{part}-elsewhere", where, said, f"does not fit {app.path}, which {rule}", fix)
 
 
 def files(facts: Facts) -> Iterator[Finding]:
@@ -391,7 +397,7 @@ RULES: tuple[Rule, ...] = (
     gateway_api,
     platform,
     platform_apps,
-    replicas,
+    choices,
     files,
     delivery,
 )

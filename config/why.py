@@ -82,6 +82,7 @@ WHY: Mapping[str, str] = {
     "section-missing": "Every stack says all of these.",
     "size-malformed": "A size without a binary unit means two things to two readers.",
     "size-missing": "The node has no size.",
+    "sso-elsewhere": "Login would stay as it was, or ask a provider that nobody has named.",
     "stack-address-twice": "Two stacks on one network share its addresses.",
     "stack-mac-twice": "Two stacks on one network share its MACs.",
     "stack-missing": "There is nothing to check.",

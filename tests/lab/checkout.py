@@ -96,7 +96,11 @@ class Checkout:
     def run(self, verb: str, *options: str) -> Ran:
         """Run a verb to its end."""
         process = self.start(verb, *options)
-        out, err = process.communicate(timeout=600)
+        try:
+            out, err = process.communicate(timeout=600)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise AssertionError(f"{verb} does not end; it said:\n{process.communicate()[1]}") from None
         self.said.append(Ran(process.returncode, out, err))
         return self.said[-1]
 

@@ -19,8 +19,11 @@ import yaml
 
 from config.load import read_stack
 from config.model import Settings
+from config.tree import read_tree
 from lab import control_plane, delivery, processes, tree
 from lab.api import MERGE, Object
+from manifests.vendor import vendor
+from ops.furnish import sources
 from ops.rehearse import PROGRAMS, look_again
 from ops.toolchain import ensure
 from tests.lab.checkout import Checkout
@@ -121,22 +124,23 @@ class Home(Checkout):
         return read_stack(self.root / f"Pulumi.{self.stack}.yaml").require()
 
     def write(self, file: str, text: str) -> None:
-        """Write a file, here and in the prepared tree: nothing is rehearsed before it is pushed."""
-        for root in (self.root, self.lab.tree):
-            (root / file).parent.mkdir(parents=True, exist_ok=True)
-            (root / file).write_text(text, encoding="utf-8")
+        """Write a file; nobody knows of it before it is pushed."""
+        (self.root / file).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / file).write_text(text, encoding="utf-8")
 
     def read(self, file: str) -> str:
         return (self.root / file).read_text(encoding="utf-8")
 
     def remove(self, folder: str) -> None:
         """Remove a folder."""
-        for root in (self.root, self.lab.tree):
-            shutil.rmtree(root / folder)
+        shutil.rmtree(self.root / folder)
 
     def push(self, *, look: bool = True) -> str:
-        """Commit the tree to the branch that the stack follows, as a merge does; give the commit."""
-        where = self.settings.delivery
+        """Commit the checkout, furnished as for a rehearsal, to the branch that the stack follows; give the commit."""
+        where, tools = self.settings.delivery, ensure(PROGRAMS)
+        tree.prepare(self.lab, self.root, self.stack)
+        apps = [app.path for app in read_tree(self.lab.tree).apps_in(where.environment)]
+        vendor(self.lab.tree, apps, *sources(self.lab.root / "charts", tools))
         commit = delivery.publish(self.lab, delivery.served_as(where.repository), where.revision, where.path)
         if look:
             look_again(self.lab)

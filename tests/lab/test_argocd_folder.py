@@ -16,6 +16,8 @@ from manifests.render import Folder, Renderer, render
 from ops.furnish import CRDS, MANIFESTS, sources
 from ops.toolchain import Toolchain, ensure
 
+pytestmark = pytest.mark.xdist_group("argocd folder")
+
 FOLDER = "apps/system/argocd"
 CHOSEN = """\
 resources: [../../../apps/system/argocd/ha]

@@ -24,6 +24,8 @@ from lab.api import Api, condition
 from lab.places import Lab
 from ops.toolchain import ensure
 
+pytestmark = pytest.mark.xdist_group("control plane")
+
 PROGRAMS = (*control_plane.PARTS, "kubectl", "talosctl", "etcdctl")
 STEADY = 15
 NODE = {

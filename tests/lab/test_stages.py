@@ -22,6 +22,8 @@ from lab.crds import Crds
 from lab.places import Lab
 from ops.toolchain import ensure
 
+pytestmark = pytest.mark.xdist_group("stages")
+
 CRDS = "crds"
 PROGRAMS = (*control_plane.PARTS, "talosctl", "argocd", CRDS)
 NAME = re.compile(r"""^  "?name"?: "?([a-z0-9.-]+)"?,?$""", re.MULTILINE)

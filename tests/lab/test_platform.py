@@ -1,0 +1,220 @@
+"""The platform after its first day: seeded once, adopted by Argo CD, and never fought over."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+import programs
+from components.platform.seed import text
+from errors import ProgramFailed
+from lab.api import Object
+from ops.toolchain import ensure
+from tests.lab.home import NOTES_FILE, SEEDED, Home, eventually
+
+pytestmark = pytest.mark.xdist_group("home")
+
+MAP = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: wrong}
+"""
+ISSUER = """\
+apiVersion: cert-manager.io/v1
+kind: ClusterIssuer
+metadata: {name: wrong}
+spec: {acme: {server: https://acme.example.com}}
+"""
+
+
+@pytest.fixture
+def unchanged(home: Home) -> Iterator[None]:
+    """Demand that Pulumi sees nothing to do afterwards."""
+    yield
+    assert planned(home) == {"same"}
+
+
+def planned(home: Home, *options: str) -> set[str]:
+    """Ask the engine what it would do."""
+    ran = home.run("preview", "--rehearsal", "--json", *options)
+    assert ran.code == 0, ran.err
+    return set(ran.result["changes"])
+
+
+def note(home: Home, name: str) -> Object | None:
+    return home.api.get("v1", "ConfigMap", name, "security")
+
+
+def managers(thing: Object | None) -> set[str]:
+    return {one["manager"] for one in (thing or {})["metadata"]["managedFields"]}
+
+
+class TestAdopted:
+    """What `up` seeded is Argo CD's."""
+
+    @pytest.mark.parametrize("folder", SEEDED)
+    def test_a_seeded_folder_is_synced_without_a_difference(self, home: Home, folder: str) -> None:
+        status = home.good(folder.replace("/", "-"))["status"]
+        assert {one["status"] for one in status["resources"]} == {"Synced"}
+
+    def test_whoever_seeds_writes_in_argo_cds_name(self, home: Home) -> None:
+        assert managers(note(home, "stays")) == {"argocd-controller"}
+
+    @pytest.mark.usefixtures("unchanged")
+    def test_a_field_a_label_and_an_object_that_leave_git_leave_the_cluster(self, home: Home) -> None:
+        kept = next(yaml.safe_load_all(home.read(NOTES_FILE)))
+        kept["data"].pop("goes", None)
+        kept["metadata"]["labels"].pop("goes", None)
+        home.write(NOTES_FILE, yaml.safe_dump(kept))
+        home.good("security-secret-stores", home.push())
+        eventually("pruned", lambda: note(home, "goes") is None)
+        stays = note(home, "stays")
+        assert stays
+        assert (stays["data"], stays["metadata"]["labels"]) == ({"stays": "yes"}, {"stays": "yes"})
+
+
+@pytest.mark.usefixtures("unchanged")
+class TestPeace:
+    """Git and people change what was seeded, and Pulumi has nothing to do."""
+
+    def test_a_second_run_changes_nothing(self, home: Home) -> None:
+        assert set(home.whole()["changes"]) == {"same"}
+
+    def test_a_run_that_looks_at_everything_changes_nothing(self, home: Home) -> None:
+        assert set(home.whole("--refresh")["changes"]) == {"same"}
+
+    def test_a_bumped_chart_is_synced_by_argo_cd_and_is_no_change(self, home: Home) -> None:
+        file = "apps/cert-manager/cert-manager/kustomization.yaml"
+        before = home.read(file)
+        home.write(file, re.sub(r"version: v1\.21\.\d+", "version: v1.21.2", before))
+        assert home.read(file) != before
+        assert set(home.whole()["changes"]) == {"same"}
+        controller = home.api.get("apps/v1", "Deployment", "cert-manager", "cert-manager")
+        assert controller
+        assert controller["metadata"]["labels"]["app.kubernetes.io/version"] == "v1.21.2"
+
+    def test_an_object_renamed_in_a_seeded_folder_is_no_change(self, home: Home) -> None:
+        home.write(NOTES_FILE, home.read(NOTES_FILE).replace("name: stays", "name: renamed"))
+        home.good("security-secret-stores", home.push())
+        eventually("renamed", lambda: note(home, "stays") is None and note(home, "renamed") is not None)
+
+    def test_an_edit_by_hand_is_told_by_argo_cd_and_left_alone_by_pulumi(self, home: Home) -> None:
+        home.merge("v1", "ConfigMap", "security", "renamed", {"data": {"stays": "by hand"}})
+        home.waited(
+            "security-secret-stores", lambda one: (one or {})["status"]["sync"]["status"] == "OutOfSync", "OutOfSync"
+        )
+        assert "ConfigMap security/renamed: data.stays (by kubectl-edit, " in home.status()
+        assert planned(home) == {"same"}
+        edited = note(home, "renamed")
+        assert edited
+        assert edited["data"] == {"stays": "by hand"}
+        home.merge("v1", "ConfigMap", "security", "renamed", {"data": {"stays": "yes"}})
+        home.good("security-secret-stores")
+
+    def test_a_preview_needs_no_cluster(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        with home.cut_off(monkeypatch):
+            assert planned(home) == {"same"}
+
+
+OVERLAY = {
+    "apps/media/wrong/kustomization.yaml": "resources: [map.yaml]\npatches: [{path: patch.yaml}]\n",
+    "apps/media/wrong/map.yaml": MAP,
+    "apps/media/wrong/patch.yaml": MAP.replace("wrong", "typo"),
+}
+WRONG = {
+    "a patch that meets nothing": (OVERLAY, "no matches for Id ConfigMap.v1.[noGrp]/typo"),
+    "a misspelt field": (
+        {
+            "apps/media/wrong/kustomization.yaml": "resources: [map.yaml]\n",
+            "apps/media/wrong/map.yaml": MAP + "dat: {}\n",
+        },
+        "apps/media/wrong cannot be applied:\nError from server: failed to create typed patch object",
+    ),
+    "an issuer that lacks what it needs": (
+        {
+            "apps/media/wrong/kustomization.yaml": "resources: [issuer.yaml]\n",
+            "apps/media/wrong/issuer.yaml": ISSUER,
+        },
+        "spec.acme.privateKeySecretRef: Required value",
+    ),
+}
+
+
+class TestWrongInputs:
+    """What a seed refuses, said clearly; nothing of it keeps the next run from going on."""
+
+    @pytest.mark.parametrize("what", WRONG)
+    def test_a_wrong_folder_is_refused_in_clear_words_and_seeded_once_it_is_mended(
+        self, home: Home, tmp_path: Path, what: str
+    ) -> None:
+        files, refusal = WRONG[what]
+        (tmp_path / "environments").mkdir()
+        lay(tmp_path, files)
+        with pytest.raises(ProgramFailed) as refused:
+            seed(home, tmp_path)
+        assert refusal in refused.value.output
+        lay(
+            tmp_path,
+            {"apps/media/wrong/kustomization.yaml": "resources: [map.yaml]\n", "apps/media/wrong/map.yaml": MAP},
+        )
+        assert seed(home, tmp_path) == "apps/media/wrong: 1 objects applied\n"
+        assert home.api.delete("v1", "ConfigMap", "wrong", "media")
+
+
+def lay(root: Path, files: dict[str, str]) -> None:
+    for file, content in files.items():
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_text(content, encoding="utf-8")
+
+
+def seed(home: Home, root: Path) -> str:
+    """Run the very script that `up` runs, without patience."""
+    said = {"FOLDER": "apps/media/wrong", "NAMESPACE": "media", "WAITS": "", "KUBERNETES": "1.36.3", "TRIES": "1"}
+    kubeconfig = {"KUBECONFIG_TEXT": home.lab.kubeconfig.read_text(encoding="utf-8"), "HOME": str(root)}
+    environment = ensure(("kubectl", "kustomize", "helm")).env() | said | kubeconfig
+    return programs.run("sh", "-c", text("seed"), env=environment, cwd=root).stdout
+
+
+class TestSecrets:
+    """What nobody may read."""
+
+    def test_no_secret_is_said_logged_or_kept_in_plain(self, home: Home) -> None:
+        canaries = dict(secrets(home))
+        assert len(canaries) > 15
+        assert {"repository-homelab password", "argocd-secret server.secretkey", "internal-ca tls.key"} <= set(canaries)
+        places = {f"what {number} said": ran.out + ran.err for number, ran in enumerate(home.said)}
+        private = {"control-plane", "pki"}
+        for path in home.lab.root.rglob("*"):
+            parts = path.relative_to(home.lab.root).parts
+            if not path.is_file() or path.is_symlink() or ".venv" in parts:
+                continue
+            if parts[0] in private or path.name.startswith(("rack.db", "kubeconfig")) or path.suffix == ".kubeconfig":
+                assert path.stat().st_mode & 0o077 == 0 or path.parent.stat().st_mode & 0o077 == 0, path
+                continue
+            places[str(path)] = path.read_bytes().decode(errors="replace")
+        leaks = [(place, name) for place, text in places.items() for name, value in canaries.items() if value in text]
+        assert leaks == []
+
+
+def secrets(home: Home) -> Iterator[tuple[str, str]]:
+    """Give what Pulumi and the operators put into Secrets, and the machines' own; from the middle of what is long."""
+    public = {"ca.crt", "tls.crt", "url", "type", "username", "name"}
+    for one in home.api.list("v1", "Secret"):
+        for key, value in (one.get("data") or {}).items():
+            secret = base64.b64decode(value).decode(errors="replace")
+            if key not in public and len(secret) > 15:
+                yield f"{one['metadata']['name']} {key}", middle(secret)
+    pattern = re.compile(r"(?:key|token|secret|secretboxEncryptionSecret): (\S{20,})")
+    for node in home.rack.nodes():
+        for number, found in enumerate(pattern.findall(node.configuration)):
+            yield f"{node.name} {number}", middle(found)
+
+
+def middle(secret: str) -> str:
+    line = max(secret.splitlines(), key=len)
+    return line[len(line) // 3 : len(line) // 3 + 40] if len(line) > 80 else line

@@ -1,0 +1,32 @@
+"""What a killed run may leave in the file backend, and that the next run is not kept from its work by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ops.engine import Engine
+from ops.toolchain import ensure
+
+
+@pytest.mark.parametrize(
+    ("name", "left", "said"),
+    [
+        ("dev.json", 40, "took the last whole checkpoint: the run before was killed while it wrote the next one"),
+        ("dev.json.attrs", 0, "removed half a note (dev.json.attrs): the run before was killed while it wrote it"),
+    ],
+)
+def test_half_a_file_of_the_backend_is_mended(
+    name: str, left: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", ensure(("pulumi",)).env()["PATH"])
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "")
+    (tmp_path / "Pulumi.yaml").write_text("{name: homelab, runtime: python}\n", encoding="utf-8")
+    Engine(tmp_path, "dev").set_secrets({"gitToken": "x"})
+    damaged = tmp_path / ".pulumi/stacks/homelab" / name
+    damaged.write_bytes(damaged.read_bytes()[:left])
+    engine = Engine(tmp_path, "dev")
+    assert engine.repair() == [said]
+    assert engine.state().get("resources", []) == []
