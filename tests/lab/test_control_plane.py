@@ -211,6 +211,13 @@ def pods(rehearsed: Rehearsed, labels: str) -> list[dict[str, Any]]:
     return rehearsed.api.list("v1", "Pod", "default", labels)
 
 
+def test_a_pod_that_somebody_calls_not_ready_is_ready_again(rehearsed: Rehearsed) -> None:
+    pod = pods(rehearsed, "app=web")[0]
+    said = [one | {"status": "False"} if one["type"] == "Ready" else one for one in pod["status"]["conditions"]]
+    rehearsed.api.patch_status("v1", "Pod", pod["metadata"]["name"], {"conditions": said}, "default")
+    until(lambda: all(condition(one, "Ready") for one in pods(rehearsed, "app=web")))
+
+
 def test_a_deleted_deployment_takes_its_pods_with_it(rehearsed: Rehearsed) -> None:
     assert rehearsed.api.delete("apps/v1", "Deployment", "web", "default")
     assert not rehearsed.api.delete("apps/v1", "Deployment", "none", "default")
