@@ -85,11 +85,14 @@ def _versions(api: Api) -> dict[str, str]:
 def main() -> None:
     """Tend until told to end; what does not answer now may answer later."""
     lab, crds, seen = Lab.from_environment(), Crds(Path(sys.argv[1])), Seen()
-    told = ""
+    told, read = "", ""
     while True:
         try:
             if lab.kubeconfig.exists() and processes.runs(lab, "kube-apiserver"):
-                tend(lab, Api.of(lab), seen, crds)
+                # One identity, one connection: to shake hands anew at every turn costs more than all that is asked.
+                if read != (kubeconfig := lab.kubeconfig.read_text(encoding="utf-8")):
+                    api, read = Api(kubeconfig), kubeconfig
+                tend(lab, api, seen, crds)
             elif seen != Seen():
                 processes.stop(lab, *argocd.names())
                 seen = Seen()

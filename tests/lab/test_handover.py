@@ -120,6 +120,14 @@ class TestDrift:
         home.merge("v1", "ConfigMap", "ai", "toy", {"data": {"colour": "by hand"}})
         eventually("healed", lambda: (home.api.get("v1", "ConfigMap", "toy", "ai") or {})["data"] == {"colour": "red"})
 
+    def test_a_misspelt_field_is_refused_though_nothing_is_validated_before(self, home: Home) -> None:
+        home.write("apps/media/typo/typo.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: typo}, dat: {}}\n")
+        home.push()
+        home.says("media-typo", ".dat: field not declared in schema")
+        home.remove("apps/media/typo")
+        home.push()
+        home.end_application("media-typo")
+
     def test_a_changed_category_waits_for_up(self, home: Home) -> None:
         text = home.read("apps/media/category.yaml")
         home.write("apps/media/category.yaml", text + "removal: delete\n")

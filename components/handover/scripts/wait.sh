@@ -56,5 +56,5 @@ while :; do
         told=$((waited / 15))
         say "waiting for $LAYER ($waited s): $waits_for"
     fi
-    sleep "${PAUSE-1}"
+    sleep "${PAUSE-2}"
 done

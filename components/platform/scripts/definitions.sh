@@ -17,24 +17,20 @@ cat >"$work/one" <<'ONE'
 [ -f "$WORK/$1/kustomization.yaml" ] || exit 0
 kustomize build --enable-helm --load-restrictor LoadRestrictionsNone --helm-kube-version "$KUBERNETES" "$WORK/$1" \
     >"$WORK/$1.built" 2>"$WORK/$1.said" || { echo "$1 is left to Argo CD: $(tail -n 1 "$WORK/$1.said")" >&2; exit 0; }
-awk 'function out() { if (is) printf "%s---\n", text; text = ""; is = 0 }
-    $0 == "---" { out(); next }
-    $0 == "kind: CustomResourceDefinition" { is = 1 }
-    { text = text $0 "\n" }
-    END { out() }' "$WORK/$1.built" >"$WORK/$1.crds"
+awk '$0 == "---" { head = ""; said = is = 0; next }
+    said { if (is) print; next }
+    { head = head $0 "\n" }
+    /^kind: / { said = 1; is = $2 == "CustomResourceDefinition"; if (is) printf "---\n%s", head }' \
+    "$WORK/$1.built" >"$WORK/$1.crds"
+[ ! -s "$WORK/$1.crds" ] || kubectl --kubeconfig "$WORK/kubeconfig" apply --server-side --force-conflicts \
+    --field-manager=argocd-controller -f "$WORK/$1.crds" >>"$WORK/applied"
 ONE
+say "applying definitions of $CATEGORIES"
+: >"$work/applied"
 for category in $CATEGORIES; do
     for app in "apps/$category"/[!_]*/; do
         overlay=environments/$ENVIRONMENT/$category/$(basename "$app")
         if [ -d "$overlay" ]; then echo "$overlay"; else echo "${app%/}"; fi
     done
 done | WORK=$work xargs -n 1 -P 4 sh "$work/one"
-find "$work" -name '*.crds' -exec cat {} + >"$work/all.yaml"
-if [ ! -s "$work/all.yaml" ]; then
-    echo "no definitions in $CATEGORIES"
-    exit 0
-fi
-say "applying definitions of $CATEGORIES"
-kubectl --kubeconfig "$work/kubeconfig" apply --server-side --force-conflicts --field-manager=argocd-controller \
-    -f "$work/all.yaml" >"$work/said"
-echo "$(wc -l <"$work/said") definitions"
+echo "$(wc -l <"$work/applied") definitions"
