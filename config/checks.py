@@ -6,7 +6,7 @@ function and one fixture. `ops.check` runs them for all stacks, `__main__.py` fo
 
 from __future__ import annotations
 
-import re
+import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -29,7 +29,6 @@ LEAST_MEMORY = Size(2 * GIBI)
 LEAST_DISK = Size(10 * GIBI)
 LEAST_CONTROL_PLANE_CPU = 2
 HA_WORKERS = 3
-ARGOCD_PART = re.compile(r"^\s*-\s.*argocd/(ha|sso)\b", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -336,18 +335,29 @@ def choices(facts: Facts) -> Iterator[Finding]:
     kustomization = facts.root / app.path / "kustomization.yaml" if app else None
     if app is None or kustomization is None or not kustomization.is_file():
         return
-    takes = set(ARGOCD_PART.findall(kustomization.read_text(encoding="utf-8", errors="replace")))
+    takes = _taken_up(app.path, kustomization)
     overlay = f"environments/{facts.settings.delivery.environment}/system/argocd"
     sso = argocd.sso.issuer if argocd.sso else None
     for part, key, said, is_chosen, otherwise in (
         ("ha", "replicas", argocd.replicas, argocd.replicas == "ha", "write ha, or build on the base"),
         ("sso", "sso", sso, sso is not None, "say who logs people in, or leave it out there"),
     ):
-        if is_chosen != (part in takes):
+        if is_chosen != (f"apps/system/argocd/{part}" in takes):
             rule = f"{'does not take' if is_chosen else 'takes'} apps/system/argocd/{part}"
             fix = f"let {overlay} take apps/system/argocd/{part}" if is_chosen else otherwise
             where = ("platform", "argocd", key)
             yield Finding(f"{part}-elsewhere", where, said, f"does not fit {app.path}, which {rule}", fix)
+
+
+def _taken_up(folder: str, kustomization: Path) -> set[str]:
+    """Name the folders of the checkout that a kustomization takes up; what is wrong with it is a renderer's to say."""
+    try:
+        found = yaml.safe_load(kustomization.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError):
+        return set()
+    said = found if isinstance(found, dict) else {}
+    entries = [one for key in ("resources", "components") for one in said.get(key) or () if isinstance(one, str)]
+    return {posixpath.normpath(posixpath.join(folder, entry)) for entry in entries}
 
 
 def files(facts: Facts) -> Iterator[Finding]:

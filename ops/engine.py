@@ -187,12 +187,12 @@ def _backend(folder: str) -> Path:
 
 
 def _restore_checkpoint(stack: str) -> list[str]:
-    """Take the last whole checkpoint where a killed run left half of one: the file backend does not write at once."""
+    """Mend what a killed run left half written: the file backend does not write at once."""
     said = []
     # What it notes beside a file is no content, and half of it keeps the file from being read: "EOF".
     for note in _backend("stacks").glob(f"*/{stack}.json*.attrs"):
         if not _is_whole(note):
-            note.unlink()
+            note.unlink(missing_ok=True)
             said.append(f"removed half a note ({note.name}): the run before was killed while it wrote it")
     for file in _backend("stacks").glob(f"*/{stack}.json"):
         kept = file.with_name(f"{file.name}.bak")

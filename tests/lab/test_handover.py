@@ -137,18 +137,16 @@ class TestDrift:
 
     def test_scaling_what_an_autoscaler_scales_is_no_drift(self, home: Home) -> None:
         home.write("apps/media/elastic/app.yaml", SCALED)
-        commit = home.push()
-        eventually("there", lambda: "media/elastic" in deployments(home))
+        home.good("media-elastic", home.push())
         scale = f"{home.api.path('apps/v1', 'Deployment', 'media', 'elastic')}/scale"
         answer = home.api.request(
             "PATCH", scale, content="application/merge-patch+json", body={"spec": {"replicas": 3}}
         )
         assert answer.ok, answer.message
-        home.look("media-elastic", how="normal")
-        eventually(
-            "scaled", lambda: (home.api.get("apps/v1", "Deployment", "elastic", "media") or {})["spec"]["replicas"] == 3
-        )
-        found = home.waited("media-elastic", lambda one: commit in str(one), "compared")
+        elastic = home.api.get("apps/v1", "Deployment", "elastic", "media") or {}
+        assert elastic["spec"]["replicas"] == 3
+        at = max(one["time"] for one in elastic["metadata"]["managedFields"])
+        found = home.waited("media-elastic", lambda one: (one or {})["status"]["reconciledAt"] > at, "looked at")
         assert found["status"]["sync"]["status"] == "Synced"
         home.remove("apps/media/elastic")
         home.push()

@@ -143,6 +143,7 @@ def since(checkout: Checkout, mark: int, *events: str) -> list[tuple[str, str]]:
     return [(event, subject) for event, subject, _ in checkout.rack.journal()[mark:] if event in events]
 
 
+@pytest.mark.nightly  # minutes
 @pytest.mark.xdist_group("staging")
 class TestDayTwo:
     """What comes after the first day, in order."""

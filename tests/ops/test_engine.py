@@ -20,13 +20,16 @@ from ops.toolchain import ensure
 def test_half_a_file_of_the_backend_is_mended(
     name: str, left: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", ensure(("pulumi",)).env()["PATH"])
-    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}")
-    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "")
+    backend = {"PULUMI_BACKEND_URL": f"file://{tmp_path}", "PULUMI_CONFIG_PASSPHRASE": ""}
+    for variable, value in (ensure(("pulumi",)).env() | backend | {"PULUMI_HOME": str(tmp_path / "home")}).items():
+        monkeypatch.setenv(variable, value)
     (tmp_path / "Pulumi.yaml").write_text("{name: homelab, runtime: python}\n", encoding="utf-8")
     Engine(tmp_path, "dev").set_secrets({"gitToken": "x"})
     damaged = tmp_path / ".pulumi/stacks/homelab" / name
-    damaged.write_bytes(damaged.read_bytes()[:left])
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:left])
     engine = Engine(tmp_path, "dev")
     assert engine.repair() == [said]
-    assert engine.state().get("resources", []) == []
+    engine.set_secrets({"gitToken": "y"})
+    assert not damaged.exists() or len(damaged.read_bytes()) > left
+    assert Engine(tmp_path, "dev").repair() == []

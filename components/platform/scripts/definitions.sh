@@ -14,6 +14,7 @@ say() { echo "$*" >&2; }
 # Charts are pulled beside a kustomization: into a copy, so that the checkout stays as it is.
 cp -R apps environments "$work/"
 cat >"$work/one" <<'ONE'
+set -eu
 [ -f "$WORK/$1/kustomization.yaml" ] || exit 0
 kustomize build --enable-helm --load-restrictor LoadRestrictionsNone --helm-kube-version "$KUBERNETES" "$WORK/$1" \
     >"$WORK/$1.built" 2>"$WORK/$1.said" || { echo "$1 is left to Argo CD: $(tail -n 1 "$WORK/$1.said")" >&2; exit 0; }
@@ -23,7 +24,8 @@ awk '$0 == "---" { head = ""; said = is = 0; next }
     /^kind: / { said = 1; is = $2 == "CustomResourceDefinition"; if (is) printf "---\n%s", head }' \
     "$WORK/$1.built" >"$WORK/$1.crds"
 [ ! -s "$WORK/$1.crds" ] || kubectl --kubeconfig "$WORK/kubeconfig" apply --server-side --force-conflicts \
-    --field-manager=argocd-controller -f "$WORK/$1.crds" >>"$WORK/applied"
+    --field-manager=argocd-controller -f "$WORK/$1.crds" >>"$WORK/applied" ||
+    { echo "$1: its definitions cannot be applied" >&2; exit 1; }
 ONE
 say "applying definitions of $CATEGORIES"
 : >"$work/applied"
