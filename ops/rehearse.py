@@ -14,7 +14,7 @@ from pathlib import Path
 from config.model import Settings
 from config.tree import CategoryFolder, read_tree
 from config.values import GIBI, TEBI
-from errors import Declined
+from errors import ApiFailed, Declined
 from lab import caretaker, delivery, kernel, processes, proxy, stages, tree
 from lab.api import Api
 from lab.places import Lab
@@ -136,6 +136,10 @@ def look_again(lab: Lab) -> None:
     if not processes.runs(lab, "kube-apiserver"):
         return
     api = Api.of(lab)
+    try:
+        api.ask("/readyz")
+    except ApiFailed:
+        return  # it was killed at its beginning, or begins: nobody is there who could look
     for kind, request in LOOK.items():
         for one in api.metadata(ARGOPROJ, kind, "argocd") if api.knows(ARGOPROJ, kind) else ():
             api.annotate(ARGOPROJ, kind, one["name"], request, "argocd")

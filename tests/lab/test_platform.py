@@ -93,7 +93,6 @@ class TestAdopted:
         assert (stays["data"], stays["metadata"]["labels"]) == ({"stays": "yes"}, {"stays": "yes"})
 
 
-@pytest.mark.usefixtures("unchanged")
 class TestPeace:
     """Git and people change what was seeded, and Pulumi has nothing to do."""
 
@@ -114,7 +113,7 @@ class TestPeace:
         assert controller
         assert controller["metadata"]["labels"]["app.kubernetes.io/version"] == raised
 
-    @pytest.mark.usefixtures("restored")
+    @pytest.mark.usefixtures("restored", "unchanged")
     def test_an_object_renamed_in_a_seeded_folder_is_no_change(self, home: Home) -> None:
         home.write(NOTES_FILE, home.read(NOTES_FILE).replace("name: stays", "name: renamed"))
         home.good("security-secret-stores", home.push())
