@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -21,10 +20,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from lab import processes
 from tests.lab.checkout import Checkout
+from tests.lab.home import Home
 
 CATEGORY = "generated"
-KEPT = {"crds", "kube-system", "cert-manager", "security", "system"}
-NEEDED = {"gateway-api", "cilium", "cert-manager", "issuers", "external-secrets", "secret-stores", "argocd"}
 TICKS = os.sysconf("SC_CLK_TCK")
 OBJECTS = 2
 KUSTOMIZATION = """apiVersion: kustomize.config.k8s.io/v1beta1
@@ -64,7 +62,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         whole_tree(Checkout.make(Path(folder) / "checkout", options.stack))
     with tempfile.TemporaryDirectory() as folder:
-        generated(Checkout.make(Path(folder) / "checkout"), [int(number) for number in options.apps.split(",")])
+        generated(Home.trimmed(Path(folder) / "checkout"), [int(number) for number in options.apps.split(",")])
 
 
 def whole_tree(checkout: Checkout) -> None:
@@ -82,7 +80,7 @@ def whole_tree(checkout: Checkout) -> None:
 def generated(checkout: Checkout, steps: list[int]) -> None:
     """A small tree, then more and more apps."""
     try:
-        trim(checkout)
+        enlarge(checkout)
         checkout.whole()
         print(f"{'apps':>6}{'seconds':>10}{'objects/s':>11}{'processor s':>13}{'MiB':>7}{'seconds/app':>13}")
         before = 0
@@ -98,23 +96,10 @@ def generated(checkout: Checkout, steps: list[int]) -> None:
         checkout.end()
 
 
-def trim(checkout: Checkout) -> None:
-    """Leave only what the program itself begins with, in the tree and in the settings, and a node with room."""
-    categories = [folder for folder in (checkout.root / "apps").iterdir() if not folder.name.startswith("_")]
-    for category in categories:
-        if category.name not in KEPT:
-            shutil.rmtree(category)
-            continue
-        for app in category.iterdir():
-            if app.is_dir() and app.name not in NEEDED:
-                shutil.rmtree(app)
-    for place in (checkout.root / "environments").glob("*/*"):
-        if place.is_dir():
-            shutil.rmtree(place)
-    file = checkout.root / "Pulumi.dev.yaml"
-    text = file.read_text(encoding="utf-8")
-    head, _, tail = text.partition("    categories:\n")
-    file.write_text(head + "".join(f"{line}\n" for line in tail.splitlines()[1:]), encoding="utf-8")
+def enlarge(checkout: Checkout) -> None:
+    """Give a small home a category more, and room for what it will hold."""
+    checkout.edit("media, ai]", f"media, ai, {CATEGORY}]")
+    checkout.edit("memory: 16GiB", "memory: 8GiB")
     checkout.edit(
         "      - {name: worker-1, role: worker, address: 10.0.20.20, host: pve-1}\n",
         "".join(

@@ -229,6 +229,7 @@ class TestGuard:
         assert "homelab.dev/allow-deletion=true" in str(refused.value)
         assert home.api.get(*place)
 
+    @pytest.mark.nightly
     def test_a_targeted_destroy_of_the_handover_is_refused_and_costs_nothing(self, home: Home) -> None:
         applications = {one["metadata"]["uid"] for one in home.apps()}
         words = (

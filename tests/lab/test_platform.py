@@ -96,6 +96,7 @@ class TestAdopted:
 class TestPeace:
     """Git and people change what was seeded, and Pulumi has nothing to do."""
 
+    @pytest.mark.nightly  # of every night's whole stories too; one that looks at everything follows
     def test_a_second_run_changes_nothing(self, home: Home) -> None:
         assert set(home.whole()["changes"]) == {"same"}
 

@@ -36,7 +36,7 @@ FAULTS = {
     "no memory left": ("memory", "pve-1", "host pve-1 cannot allocate memory: 16 GiB needed"),
     "a node that never boots": ("boot", "worker-2", "dial tcp 10.0.20.21:50000: connect: no route to host"),
 }
-EVERY_TIME = {"a token without rights", "a node that never boots"}
+EVERY_TIME = {"a node that never boots"}
 
 
 @pytest.mark.xdist_group("refusals")
@@ -66,6 +66,7 @@ class TestRefusals:
         assert set(dev.nodes()) == {"cp-1", "worker-1", "worker-2"}
         assert [subject for _, subject, _ in dev.rack.journal("create vm")].count("worker-2") == 1
 
+    @pytest.mark.nightly
     def test_a_refused_download_names_the_host(self, dev: Checkout) -> None:
         dev.edit("name: worker-2, role", "name: worker-2, extensions: [siderolabs/i915], role")
         dev.rack.break_("download", "pve-1")

@@ -18,7 +18,7 @@ from ops import toolchain
 from tests.lab.plugins.desk import CHECKOUT, Desk
 from tests.lab.plugins.story import Story
 
-pytestmark = pytest.mark.xdist_group("kubernetes product")
+pytestmark = [pytest.mark.xdist_group("kubernetes product"), pytest.mark.nightly]
 
 PROGRAM = """
     import os
