@@ -6,7 +6,6 @@ function and one fixture. `ops.check` runs them for all stacks, `__main__.py` fo
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +20,7 @@ from config.explain import nearest
 from config.load import Stack
 from config.model import Node, Settings
 from config.source import KeyPath, read
-from config.tree import Tree, chart_versions
+from config.tree import Tree, chart_versions, taken_up
 from config.values import GIBI, Size, Version
 from errors import Problem
 
@@ -332,10 +331,9 @@ def choices(facts: Facts) -> Iterator[Finding]:
     argocd = facts.settings.platform.argocd
     apps = {app.full_name: app for app in facts.tree.apps_in(facts.settings.delivery.environment)}
     app = apps.get("system-argocd")
-    kustomization = facts.root / app.path / "kustomization.yaml" if app else None
-    if app is None or kustomization is None or not kustomization.is_file():
+    if app is None or app.shape != "kustomization":
         return
-    takes = _taken_up(app.path, kustomization)
+    takes = taken_up(facts.root, app)
     overlay = f"environments/{facts.settings.delivery.environment}/system/argocd"
     sso = argocd.sso.issuer if argocd.sso else None
     for part, key, said, is_chosen, otherwise in (
@@ -347,17 +345,6 @@ def choices(facts: Facts) -> Iterator[Finding]:
             fix = f"let {overlay} take apps/system/argocd/{part}" if is_chosen else otherwise
             where = ("platform", "argocd", key)
             yield Finding(f"{part}-elsewhere", where, said, f"does not fit {app.path}, which {rule}", fix)
-
-
-def _taken_up(folder: str, kustomization: Path) -> set[str]:
-    """Name the folders of the checkout that a kustomization takes up; what is wrong with it is a renderer's to say."""
-    try:
-        found = yaml.safe_load(kustomization.read_text(encoding="utf-8"))
-    except (ValueError, yaml.YAMLError):
-        return set()
-    said = found if isinstance(found, dict) else {}
-    entries = [one for key in ("resources", "components") for one in said.get(key) or () if isinstance(one, str)]
-    return {posixpath.normpath(posixpath.join(folder, entry)) for entry in entries}
 
 
 def files(facts: Facts) -> Iterator[Finding]:

@@ -7,8 +7,10 @@ of `manifests`. `config.checks` compares the tree with the settings, `components
 from __future__ import annotations
 
 import os
+import posixpath
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -265,22 +267,30 @@ def chart_versions(root: Path, app: App) -> dict[str, str]:
     return dict(_pins(root, app.path))
 
 
+def taken_up(root: Path, app: App) -> set[str]:
+    """Name the folders of the checkout that an app builds on."""
+    return {posixpath.normpath(posixpath.join(app.path, entry)) for entry in _built_on(_said(root, app.path))}
+
+
 def _pins(root: Path, path: str) -> Iterator[tuple[str, str]]:
+    said = _said(root, path)
+    for entry in (*said["helmCharts"], *said["dependencies"]):
+        if isinstance(entry, dict) and isinstance(entry.get("version"), str):
+            yield str(entry.get("name")), entry["version"]
+    for match in map(REFERENCE.match, _built_on(said)):
+        if match:
+            yield match["source"], match["ref"]
+
+
+def _built_on(said: Mapping[str, list[Any]]) -> list[str]:
+    return [entry for key in ("resources", "components") for entry in said[key] if isinstance(entry, str)]
+
+
+def _said(root: Path, path: str) -> Mapping[str, list[Any]]:
+    """Give the lists of a folder's kustomization or chart; what is wrong with them is a renderer's to say."""
+    found: defaultdict[str, list[Any]] = defaultdict(list)
     for file in (*KUSTOMIZATIONS, "Chart.yaml"):
-        if not (root / path / file).is_file():
-            continue
         value: Any = read(root / path / file, file).first.value
-        if not isinstance(value, dict):
-            continue
-        for entry in (*_list(value, "helmCharts"), *_list(value, "dependencies")):
-            if isinstance(entry, dict) and isinstance(entry.get("version"), str):
-                yield str(entry.get("name")), entry["version"]
-        for resource in (*_list(value, "resources"), *_list(value, "components")):
-            match = REFERENCE.match(resource) if isinstance(resource, str) else None
-            if match:
-                yield match["source"], match["ref"]
-
-
-def _list(value: dict[str, Any], key: str) -> list[Any]:
-    found = value.get(key)
-    return found if isinstance(found, list) else []
+        if isinstance(value, dict):
+            found.update((key, listed) for key, listed in value.items() if isinstance(listed, list))
+    return found
