@@ -67,7 +67,7 @@ class Engine:
         """Find the stack, or make it where the backend does not have it yet."""
         self.folder, self.name, self.listen = folder, stack, listen
         self.outcome = Outcome()
-        self.mended = _restore_checkpoint(stack)
+        self.mended = _mend_backend(stack)
         workspace = auto.LocalWorkspace(work_dir=str(folder))
         self._stack = _Stack(stack, workspace, StackInitMode.CREATE_OR_SELECT)
 
@@ -186,7 +186,7 @@ def _backend(folder: str) -> Path:
     return place / ".pulumi" / folder
 
 
-def _restore_checkpoint(stack: str) -> list[str]:
+def _mend_backend(stack: str) -> list[str]:
     """Mend what a killed run left half written: the file backend does not write at once."""
     said = []
     # What it notes beside a file is no content, and half of it keeps the file from being read: "EOF".

@@ -25,7 +25,7 @@ from ops.drive import checked, drive, report, stack_arguments
 from ops.engine import Engine, Outcome
 from ops.furnish import CRDS, Furnished, furnish
 from ops.show import count, table
-from ops.status import Report, wait, written
+from ops.status import LOOK, Report, wait, written
 from ops.sync import sync
 from ops.timeline import Timeline
 from ops.toolchain import Toolchain, ensure
@@ -59,10 +59,7 @@ PARTS = {
     "network": ("machines:Machines", "cluster:Cluster", "platform:Namespaces", "platform:Crds", "platform:Cni"),
 }
 ARGOPROJ = "argoproj.io/v1alpha1"
-LOOK = {
-    "ApplicationSet": {"argocd.argoproj.io/application-set-refresh": "true"},
-    "Application": {"argocd.argoproj.io/refresh": "normal"},
-}
+LOOKS = {"ApplicationSet": {"argocd.argoproj.io/application-set-refresh": "true"}, "Application": LOOK}
 USUAL_MEMORY, USUAL_DISK = 128 * GIBI, 4 * TEBI
 
 
@@ -140,7 +137,7 @@ def look_again(lab: Lab) -> None:
         api.ask("/readyz")
     except ApiFailed:
         return  # it was killed at its beginning, or begins: nobody is there who could look
-    for kind, request in LOOK.items():
+    for kind, request in LOOKS.items():
         for one in api.metadata(ARGOPROJ, kind, "argocd") if api.knows(ARGOPROJ, kind) else ():
             api.annotate(ARGOPROJ, kind, one["name"], request, "argocd")
 
