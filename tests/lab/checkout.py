@@ -12,6 +12,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -139,6 +141,19 @@ class Checkout:
         file = self.lab.state / ".pulumi" / "stacks" / "homelab" / f"{self.stack}.json"
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return found
+
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Give what was said and what lies on disk; what is private is demanded to be nobody else's to read."""
+        yield from ((f"what {number} said", ran.out + ran.err) for number, ran in enumerate(self.said))
+        for folder, folders, files in os.walk(self.lab.root):
+            folders[:] = [name for name in folders if name != ".venv"]
+            for path in (Path(folder, name) for name in files):
+                top = path.relative_to(self.lab.root).parts[0]
+                with suppress(FileNotFoundError):  # whoever runs is at work meanwhile
+                    if top in ("control-plane", "pki") or path.name.startswith("rack.db") or "kubeconfig" in path.name:
+                        assert path.stat().st_mode & 0o077 == 0 or path.parent.stat().st_mode & 0o077 == 0, path
+                    elif path.is_file() and not path.is_symlink():
+                        yield str(path), path.read_bytes().decode(errors="replace")
 
     def end(self) -> None:
         """Stop everything and leave no file."""

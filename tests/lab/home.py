@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,6 +76,20 @@ kind: ConfigMap
 metadata: {name: APP}
 data: {colour: red}
 """
+GADGETS = """\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: gadgets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Gadget, listKind: GadgetList, plural: gadgets, singular: gadget}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object}}
+"""
 # In a folder that `up` seeds: what it holds was there before Argo CD was.
 NOTES = """\
 apiVersion: v1
@@ -125,8 +139,7 @@ class Home(Checkout):
 
     def write(self, file: str, text: str) -> None:
         """Write a file; nobody knows of it before it is pushed."""
-        (self.root / file).parent.mkdir(parents=True, exist_ok=True)
-        (self.root / file).write_text(text, encoding="utf-8")
+        laid(self.root, {file: text})
 
     def read(self, file: str) -> str:
         return (self.root / file).read_text(encoding="utf-8")
@@ -253,6 +266,13 @@ class Home(Checkout):
         ran = self.run("status", "--wait")
         assert ran.code == 0, ran.out
         return ran.out
+
+
+def laid(root: Path, files: Mapping[str, str]) -> None:
+    """Write files into folders that need not be there."""
+    for file, content in files.items():
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_text(content, encoding="utf-8")
 
 
 def complaints(found: Object | None) -> str:

@@ -13,7 +13,7 @@ import programs
 from lab import delivery, processes
 from lab.delivery import AUTHOR, QUIET
 from ops.rehearse import look_again
-from tests.lab.home import ARGOPROJ, OWN, Home, eventually
+from tests.lab.home import ARGOPROJ, GADGETS, OWN, Home, eventually
 
 pytestmark = pytest.mark.xdist_group("home")
 
@@ -27,20 +27,6 @@ GADGET = """\
 apiVersion: example.com/v1
 kind: Gadget
 metadata: {name: late}
-"""
-GADGETS = """\
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: gadgets.example.com}
-spec:
-  group: example.com
-  scope: Namespaced
-  names: {kind: Gadget, listKind: GadgetList, plural: gadgets, singular: gadget}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {openAPIV3Schema: {type: object}}
 """
 
 

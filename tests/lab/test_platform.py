@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ from errors import ProgramFailed
 from lab import delivery
 from lab.api import Object
 from ops.toolchain import ensure
-from tests.lab.home import NOTES_FILE, SEEDED, Home, eventually
+from tests.lab.home import GADGETS, NOTES_FILE, SEEDED, Home, eventually, laid
 
 pytestmark = pytest.mark.xdist_group("home")
 
@@ -66,10 +64,6 @@ def note(home: Home, name: str) -> Object | None:
     return home.api.get("v1", "ConfigMap", name, "security")
 
 
-def managers(thing: Object | None) -> set[str]:
-    return {one["manager"] for one in (thing or {})["metadata"]["managedFields"]}
-
-
 class TestAdopted:
     """What `up` seeded is Argo CD's."""
 
@@ -79,7 +73,9 @@ class TestAdopted:
         assert {one["status"] for one in status["resources"]} == {"Synced"}
 
     def test_whoever_seeds_writes_in_argo_cds_name(self, home: Home) -> None:
-        assert managers(note(home, "stays")) == {"argocd-controller"}
+        stays = note(home, "stays")
+        assert stays
+        assert {one["manager"] for one in stays["metadata"]["managedFields"]} == {"argocd-controller"}
 
     @pytest.mark.usefixtures("restored", "unchanged")
     def test_a_field_a_label_and_an_object_that_leave_git_leave_the_cluster(self, home: Home) -> None:
@@ -138,16 +134,6 @@ class TestPeace:
             assert planned(home) == {"same"}
 
 
-DEFINITION = """\
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: gadgets.example.com}
-spec:
-  group: example.com
-  scope: Namespaced
-  names: {kind: gadget, listKind: gadgetList, plural: gadgets, singular: gadget}
-  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
-"""
 OVERLAY = {
     "apps/media/wrong/kustomization.yaml": "resources: [map.yaml]\npatches: [{path: patch.yaml}]\n",
     "apps/media/wrong/map.yaml": MAP,
@@ -181,11 +167,11 @@ class TestWrongInputs:
     ) -> None:
         files, refusal = WRONG[what]
         (tmp_path / "environments").mkdir()
-        lay(tmp_path, files)
+        laid(tmp_path, files)
         with pytest.raises(ProgramFailed) as refused:
             seed(home, tmp_path)
         assert refusal in refused.value.output
-        lay(
+        laid(
             tmp_path,
             {"apps/media/wrong/kustomization.yaml": "resources: [map.yaml]\n", "apps/media/wrong/map.yaml": MAP},
         )
@@ -195,12 +181,12 @@ class TestWrongInputs:
     def test_a_wrong_definition_is_refused_with_its_folder_and_the_others_are_applied(
         self, home: Home, tmp_path: Path
     ) -> None:
-        made = {name: DEFINITION.replace("gadget", name) for name in ("broken", "whole")}
+        made = {name: re.sub("gadget", name, GADGETS, flags=re.IGNORECASE) for name in ("broken", "whole")}
         made["broken"] = made["broken"].replace("scope: Namespaced", "scope: Everywhere")
         for name, definition in {**made, "unbuilt": "", "plain": MAP}.items():
             resource = "nowhere.yaml" if name == "unbuilt" else "one.yaml"
             kustomization = f"resources: [{resource}]\n"
-            lay(
+            laid(
                 tmp_path,
                 {f"apps/media/{name}/kustomization.yaml": kustomization, f"apps/media/{name}/one.yaml": definition},
             )
@@ -209,17 +195,11 @@ class TestWrongInputs:
             seed(home, tmp_path, "definitions")
         assert "apps/media/broken: its definitions cannot be applied" in refused.value.output
         assert "apps/media/unbuilt is left to Argo CD" in refused.value.output
-        lay(tmp_path, {"apps/media/broken/one.yaml": made["whole"].replace("whole", "broken")})
+        laid(tmp_path, {"apps/media/broken/one.yaml": made["whole"].replace("whole", "broken")})
         assert seed(home, tmp_path, "definitions") == "2 definitions\n"
         assert home.api.get("v1", "ConfigMap", "wrong", "media") is None
         for name in made:
             assert home.api.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"{name}s.example.com")
-
-
-def lay(root: Path, files: dict[str, str]) -> None:
-    for file, content in files.items():
-        (root / file).parent.mkdir(parents=True, exist_ok=True)
-        (root / file).write_text(content, encoding="utf-8")
 
 
 def seed(home: Home, root: Path, script: str = "seed") -> str:
@@ -231,7 +211,6 @@ def seed(home: Home, root: Path, script: str = "seed") -> str:
     return programs.run("sh", "-c", text(script), env=environment, cwd=root).stdout
 
 
-KUBECONFIG = ".kubeconfig"
 WELL_KNOWN = {
     "argocd/repository-homelab password",
     "argocd/argocd-secret server.secretkey",
@@ -246,22 +225,7 @@ class TestSecrets:
         canaries = dict(secrets(home))
         assert len(canaries) > 20
         assert set(canaries) >= WELL_KNOWN
-        places = {f"what {number} said": ran.out + ran.err for number, ran in enumerate(home.said)}
-        private = {"control-plane", "pki"}
-        for folder, _, files in os.walk(home.lab.root):
-            for path in (Path(folder, file) for file in files):
-                parts = path.relative_to(home.lab.root).parts
-                if not path.is_file() or path.is_symlink() or ".venv" in parts:
-                    continue
-                with suppress(FileNotFoundError):  # Argo CD is at work meanwhile
-                    if (
-                        parts[0] in private
-                        or path.name.startswith(("rack.db", "kubeconfig"))
-                        or path.suffix == KUBECONFIG
-                    ):
-                        assert path.stat().st_mode & 0o077 == 0 or path.parent.stat().st_mode & 0o077 == 0, path
-                    else:
-                        places[str(path)] = path.read_bytes().decode(errors="replace")
+        places = dict(home.places())
         bare = delivery.bare_repository(home.lab, home.settings.delivery.repository)
         places["what Git remembers"] = programs.run("git", "--git-dir", bare, "log", "-p", "--all").stdout
         leaks = [(place, name) for place, text in places.items() for name, value in canaries.items() if value in text]
