@@ -49,6 +49,8 @@ class Application:
     revision: str
     synced_at: str
     error: str
+    waits: str
+    """The object that is not ready yet, and why, while nothing has failed."""
     manual: bool
     retired: bool
     running: bool
@@ -97,7 +99,8 @@ def _application(found: Object, expected_names: set[str]) -> Application:
         health=(status.get("health") or {}).get("status", "Unknown"),
         revision=sync.get("revision", ""),
         synced_at=operation.get("finishedAt", ""),
-        error=_first_error(status, operation),
+        error=_first_line([*_errors(status, operation), *_ailing(status, "Degraded", "Missing")]),
+        waits=_first_line(_ailing(status, "Progressing", "Suspended")),
         manual="automated" not in (spec.get("syncPolicy") or {}),
         retired=bool(labels.get(CATEGORY)) and metadata["name"] not in expected_names,
         running=operation.get("phase") in ("Running", "Terminating") or "operation" in found,
@@ -105,18 +108,25 @@ def _application(found: Object, expected_names: set[str]) -> Application:
     )
 
 
-def _first_error(status: Object, operation: Object) -> str:
-    """Find what a person has to read first."""
+def _errors(status: Object, operation: Object) -> list[str]:
+    """Say what Argo CD could not do."""
     conditions = [one["message"] for one in status.get("conditions") or () if one["type"].endswith("Error")]
     failing = operation.get("phase") in ("Error", "Failed") or (
         operation.get("phase") == "Running" and operation.get("retryCount", 0)
     )
-    said = [*conditions, *([operation.get("message", "")] if failing else [])]
-    said += [
-        f"{one['kind']}/{one['name']}: {one['health'].get('message', one['health']['status'])}"
+    return [*conditions, *([operation.get("message", "")] if failing else [])]
+
+
+def _ailing(status: Object, *states: str) -> list[str]:
+    """Name the objects in one of these states of health, and why they are in it."""
+    return [
+        f"{one['kind']}/{one['name']}: {one['health'].get('message') or one['health']['status']}"
         for one in status.get("resources") or ()
-        if (one.get("health") or {}).get("status") in ("Degraded", "Missing")
+        if (one.get("health") or {}).get("status") in states
     ]
+
+
+def _first_line(said: Sequence[str]) -> str:
     return next((PREAMBLE.sub("", " ".join(text.split())) for text in said if text), "")
 
 

@@ -185,7 +185,8 @@ def written(report: Report) -> str:
 def _row(one: Application, expected: str) -> tuple[str, ...]:
     behind = " (behind)" if one.state(expected) == "behind" else ""
     kept = " retired" if one.retired else " manual" if one.manual else ""
-    return (one.name, one.sync + kept, one.health, one.revision[:8] + behind, age(one.synced_at), one.error[:100])
+    said = (one.error or one.waits)[:100]
+    return (one.name, one.sync + kept, one.health, one.revision[:8] + behind, age(one.synced_at), said)
 
 
 def _edits(thing: dict[str, object]) -> list[str]:

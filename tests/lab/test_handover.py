@@ -154,6 +154,19 @@ class TestDrift:
         for version, kind in (("autoscaling/v2", "HorizontalPodAutoscaler"), ("apps/v1", "Deployment")):
             assert home.api.delete(version, kind, "elastic", "media")
 
+    def test_what_is_not_ready_is_said_with_its_object_and_why(self, home: Home) -> None:
+        nowhere = SCALED.partition("---")[0].replace("    spec:\n", "    spec:\n      nodeSelector: {some: where}\n")
+        home.write("apps/media/elastic/app.yaml", nowhere)
+        home.push()
+        home.waited(
+            "media-elastic", lambda one: "Deployment" in str((one or {})["status"].get("resources")), "looked at"
+        )
+        eventually("said", lambda: "Deployment/elastic: Waiting for rollout to finish: 0 of 1" in home.status())
+        home.remove("apps/media/elastic")
+        home.push()
+        home.end_application("media-elastic")
+        assert home.api.delete("apps/v1", "Deployment", "elastic", "media")
+
 
 @pytest.mark.usefixtures("workloads")
 class TestCredentials:

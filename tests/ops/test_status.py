@@ -146,6 +146,19 @@ def test_the_first_error_is_shown_in_one_line(status: dict[str, Any], error: str
     assert "\n" not in said
 
 
+def test_what_an_application_waits_for_is_shown_and_is_no_error() -> None:
+    health = {"status": "Progressing", "message": "0 of 1 updated replicas are available"}
+    said = report(
+        found(
+            "media-sonarr",
+            health={"status": "Progressing"},
+            resources=[{"kind": "Deployment", "name": "sonarr", "health": health}],
+        )
+    )
+    assert not said.applications[0].error
+    assert "Deployment/sonarr: 0 of 1 updated replicas are available" in written(said)
+
+
 def drifted(revision: str) -> dict[str, Any]:
     resources = [
         {"group": "apps", "kind": "Deployment", "namespace": "media", "name": "sonarr", "status": "OutOfSync"},
