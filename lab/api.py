@@ -25,6 +25,7 @@ from typing import Any
 import requests
 import yaml
 from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from errors import ApiFailed, TookTooLong
 from lab.places import Lab
@@ -35,6 +36,15 @@ POLL = 0.1
 CONNECT, ANSWER = 5, 30
 # As many as the threads of a plugin; a connection beyond the pool would be thrown away after every answer.
 CONNECTIONS = 64
+# "storage is (re)initializing": a server that is ready may still have to read what it keeps of a kind.
+AGAIN = Retry(
+    10,
+    connect=0,
+    read=0,
+    status_forcelist=[HTTPStatus.TOO_MANY_REQUESTS],
+    allowed_methods={"GET"},
+    raise_on_status=False,
+)
 APPLY = "application/apply-patch+yaml"
 KINDS = "x-kubernetes-group-version-kind"
 MERGE = "application/merge-patch+json"
@@ -305,7 +315,7 @@ class _Identified(HTTPAdapter):
     def __init__(self, context: ssl.SSLContext) -> None:
         """Keep the identity before the pools are made."""
         self._context = context
-        super().__init__(pool_maxsize=CONNECTIONS)
+        super().__init__(pool_maxsize=CONNECTIONS, max_retries=AGAIN)
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         """Let every pool use it."""

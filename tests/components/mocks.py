@@ -11,6 +11,7 @@ import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +154,9 @@ def close_loop() -> None:
         asyncio.set_event_loop(None)
 
 
+@cache
 def run(stack: str, change: Callable[[dict[str, Any]], None] = lambda sections: None, *, root: Path = ROOT) -> Program:
-    """Run the program of a stack, its sections changed as a test wants them."""
+    """Run the program of a stack, its sections changed as a test wants them; once for all who want the same."""
     sections = yaml.safe_load((root / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8"))["config"]
     change(sections)
     sections["homelab:secrets"] = SECRETS

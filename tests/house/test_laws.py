@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from statistics import median
 
@@ -75,6 +76,7 @@ def test_only_one_module_does_this(pattern: str, owner: str) -> None:
     assert [name for name in others if name != owner] == []
 
 
+@cache
 def _code(path: Path) -> str:
     """Give a module without its strings and comments."""
     return ast.unparse(_without_docstrings(ast.parse(path.read_text(encoding="utf-8"))))

@@ -34,7 +34,7 @@ spec: {acme: {server: https://acme.example.com}}
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="class")
 def restored(home: Home) -> Iterator[None]:
     """Have the files afterwards that were there before."""
     before = {file: home.read(file) for file in (NOTES_FILE, CHART)}
@@ -44,13 +44,6 @@ def restored(home: Home) -> Iterator[None]:
     commit = home.push()
     for name in ("security-secret-stores", "cert-manager-cert-manager"):
         home.good(name, commit)
-
-
-@pytest.fixture
-def unchanged(home: Home) -> Iterator[None]:
-    """Demand that Pulumi sees nothing to do afterwards."""
-    yield
-    assert planned(home) == {"same"}
 
 
 def planned(home: Home) -> set[str]:
@@ -77,7 +70,26 @@ class TestAdopted:
         assert stays
         assert {one["manager"] for one in stays["metadata"]["managedFields"]} == {"argocd-controller"}
 
-    @pytest.mark.usefixtures("restored", "unchanged")
+
+class TestPeace:
+    """Nothing has changed, and Pulumi has nothing to do."""
+
+    @pytest.mark.nightly  # of every night's whole stories too; one that looks at everything follows
+    def test_a_second_run_changes_nothing(self, home: Home) -> None:
+        assert set(home.whole()["changes"]) == {"same"}
+
+    def test_a_run_that_looks_at_everything_changes_nothing(self, home: Home) -> None:
+        assert set(home.whole("--refresh")["changes"]) == {"same"}
+
+    def test_a_preview_needs_no_cluster(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        with home.cut_off(monkeypatch):
+            assert planned(home) == {"same"}
+
+
+@pytest.mark.usefixtures("restored")
+class TestOthersChangeIt:
+    """Git and people change what was seeded, one after the other, and in the end Pulumi still has nothing to do."""
+
     def test_a_field_a_label_and_an_object_that_leave_git_leave_the_cluster(self, home: Home) -> None:
         kept = next(yaml.safe_load_all(home.read(NOTES_FILE)))
         del kept["data"]["goes"], kept["metadata"]["labels"]["goes"]
@@ -88,50 +100,32 @@ class TestAdopted:
         assert stays
         assert (stays["data"], stays["metadata"]["labels"]) == ({"stays": "yes"}, {"stays": "yes"})
 
-
-class TestPeace:
-    """Git and people change what was seeded, and Pulumi has nothing to do."""
-
-    @pytest.mark.nightly  # of every night's whole stories too; one that looks at everything follows
-    def test_a_second_run_changes_nothing(self, home: Home) -> None:
-        assert set(home.whole()["changes"]) == {"same"}
-
-    def test_a_run_that_looks_at_everything_changes_nothing(self, home: Home) -> None:
-        assert set(home.whole("--refresh")["changes"]) == {"same"}
-
-    @pytest.mark.usefixtures("restored")
-    def test_a_bumped_chart_is_synced_by_argo_cd_and_is_no_change(self, home: Home) -> None:
+    def test_a_renamed_object_and_a_bumped_chart_are_what_git_says(self, home: Home) -> None:
         found = re.search(r"version: (v\d+\.\d+\.)(\d+)", home.read(CHART))
         assert found
         raised = f"{found[1]}{int(found[2]) + 1}"
         home.write(CHART, home.read(CHART).replace(found[0], f"version: {raised}"))
-        assert set(home.whole()["changes"]) == {"same"}
+        home.write(NOTES_FILE, home.read(NOTES_FILE).replace("name: stays", "name: renamed"))
+        commit = home.push()
+        for name in ("security-secret-stores", "cert-manager-cert-manager"):
+            home.good(name, commit)
+        eventually("renamed", lambda: note(home, "stays") is None and note(home, "renamed") is not None)
         controller = home.api.get("apps/v1", "Deployment", "cert-manager", "cert-manager")
         assert controller
         assert controller["metadata"]["labels"]["app.kubernetes.io/version"] == raised
 
-    @pytest.mark.usefixtures("restored", "unchanged")
-    def test_an_object_renamed_in_a_seeded_folder_is_no_change(self, home: Home) -> None:
-        home.write(NOTES_FILE, home.read(NOTES_FILE).replace("name: stays", "name: renamed"))
-        home.good("security-secret-stores", home.push())
-        eventually("renamed", lambda: note(home, "stays") is None and note(home, "renamed") is not None)
-
-    def test_an_edit_by_hand_is_told_by_argo_cd_and_left_alone_by_pulumi(self, home: Home) -> None:
-        home.merge("v1", "ConfigMap", "security", "stays", {"data": {"stays": "by hand"}})
+    def test_an_edit_by_hand_is_told_by_argo_cd(self, home: Home) -> None:
+        home.merge("v1", "ConfigMap", "security", "renamed", {"data": {"stays": "by hand"}})
         home.waited(
             "security-secret-stores", lambda one: (one or {})["status"]["sync"]["status"] == "OutOfSync", "OutOfSync"
         )
-        assert "ConfigMap security/stays: data.stays (by kubectl-edit, " in home.status()
+        assert "ConfigMap security/renamed: data.stays (by kubectl-edit, " in home.status()
+
+    def test_pulumi_has_nothing_to_do_with_any_of_it(self, home: Home) -> None:
         assert planned(home) == {"same"}
-        edited = note(home, "stays")
+        edited = note(home, "renamed")
         assert edited
         assert edited["data"]["stays"] == "by hand"
-        home.merge("v1", "ConfigMap", "security", "stays", {"data": {"stays": "yes"}})
-        home.good("security-secret-stores")
-
-    def test_a_preview_needs_no_cluster(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-        with home.cut_off(monkeypatch):
-            assert planned(home) == {"same"}
 
 
 OVERLAY = {
