@@ -108,10 +108,15 @@ def _addresses(facts: Facts) -> list[tuple[KeyPath, Any]]:
     ]
 
 
+def _balancers(facts: Facts) -> list[tuple[KeyPath, Any]]:
+    return [(("network", "loadBalancers", name), address) for name, address in facts.settings.network.load_balancers]
+
+
 def duplicates(facts: Facts) -> Iterator[Finding]:
     """A name, an address, a MAC and a VM id have one owner."""
     yield from _twice(facts, "node-name-twice", "name", _node_values(facts, "name"), "give each node its own name")
     yield from _twice(facts, "address-twice", "address", _addresses(facts), "choose a free address")
+    yield from _twice(facts, "address-twice", "address", _balancers(facts), "choose another one of the range")
     yield from _twice(
         facts, "mac-twice", "MAC", _node_values(facts, "mac"), "give each node its own, or leave `mac` out"
     )
@@ -145,6 +150,10 @@ def addresses(facts: Facts) -> Iterator[Finding]:
     if pool.first not in subnet or pool.last not in subnet:
         rule = f"is not wholly inside {facts.at('network', 'subnet')} {subnet}"
         yield Finding("range-outside-subnet", ("network", "loadBalancerRange"), pool, rule, "move it into the subnet")
+    for path, address in _balancers(facts):
+        if address not in pool:
+            rule = f"is outside {facts.at('network', 'loadBalancerRange')} {pool}"
+            yield Finding("address-outside-range", path, address, rule, "choose one inside, or make the range larger")
 
 
 def _span(facts: Facts) -> str:

@@ -65,7 +65,9 @@ class Places:
 
 def explain(error: ValidationError, model: type[BaseModel], places: Places) -> list[Problem]:
     """Turn every mistake that pydantic saw into a problem."""
-    return [_problem(details, model, places) for details in error.errors(include_url=False)]
+    seen = error.errors(include_url=False)
+    # What a value is made of where it is absent was refused itself.
+    return [_problem(details, model, places) for details in seen if details["type"] != "default_factory_not_called"]
 
 
 def shown(value: object) -> str:

@@ -7,7 +7,7 @@ descriptions are the reference that docs/settings.md is made from.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -47,6 +47,20 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, hide_input_in_errors=True)
 
 
+class LoadBalancers(Section):
+    """Addresses of the range that stay: the router's DNS leads to them, devices in the house know them."""
+
+    internal: Address = Field(description="the gateway for the house; the router's wildcard name leads here")
+    public: Address = Field(description="the gateway for the world; the tunnel ends here")
+    passthrough: Address = Field(description="the gateway for what brings its own certificate")
+    mosquitto: Address = Field(description="where devices in the house speak MQTT")
+
+
+def _from_the_first(network: dict[str, Any]) -> LoadBalancers:
+    first = network["load_balancer_range"].first
+    return LoadBalancers(**{name: first + place for place, name in enumerate(LoadBalancers.model_fields)})
+
+
 class NetworkSettings(Section):
     """The network that nodes and services live in."""
 
@@ -59,6 +73,9 @@ class NetworkSettings(Section):
         default=None, description="the shared address of the control planes; needed from two control planes on"
     )
     load_balancer_range: Range = Field(description="addresses that services of type LoadBalancer may take")
+    load_balancers: LoadBalancers = Field(
+        default_factory=_from_the_first, description="those of them that stay; the first four where absent"
+    )
     pod_cidr: Network = Field(default="10.244.0.0/16", validate_default=True, description="addresses of pods")
     service_cidr: Network = Field(default="10.96.0.0/12", validate_default=True, description="addresses of services")
 

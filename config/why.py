@@ -11,6 +11,7 @@ from collections.abc import Mapping
 WHY: Mapping[str, str] = {
     "address-in-range": "Two owners of one address take turns in answering: a load balancer would shadow the node.",
     "address-malformed": "An address is four numbers; its network is said once, in network.subnet.",
+    "address-outside-range": "Nobody gives a load balancer an address that is not in the pool: it waits for ever.",
     "address-outside-subnet": "The node would have no route to its gateway and never be seen again.",
     "address-reserved": "The first and the last address of a network belong to the network itself.",
     "address-twice": "Two owners of one address take turns in answering.",

@@ -98,6 +98,7 @@ def _telling(network: NetworkSettings) -> Iterator[tuple[str, object]]:
     yield "podCidr", network.pod_cidr
     yield "serviceCidr", network.service_cidr
     yield "vip", network.vip
+    yield from ((f"loadBalancers.{name}", address) for name, address in network.load_balancers)
 
 
 def marks(survey: Survey, file: str) -> Iterator[Mark]:

@@ -67,6 +67,17 @@ def test_a_missing_secret_is_told_with_the_command_that_sets_it(engine: Any, tmp
     ] + ["2 problems"]
 
 
+def test_load_balancers_take_the_first_addresses_of_the_range_where_nobody_says_otherwise(tmp_path: Path) -> None:
+    prepare({}, tmp_path)
+    taken = dict(read_stack(tmp_path / BASE).require().network.load_balancers)
+    assert {name: str(address) for name, address in taken.items()} == {
+        "internal": "10.0.0.50",
+        "public": "10.0.0.51",
+        "passthrough": "10.0.0.52",
+        "mosquitto": "10.0.0.53",
+    }
+
+
 def test_an_unknown_section_of_the_engine_is_refused(engine: Any, tmp_path: Path) -> None:
     prepare({}, tmp_path)
     engine(tmp_path, **TOKENS)
