@@ -25,6 +25,9 @@ from config.load import reveal
 from config.model import Settings
 from config.tree import Tree, namespaces_of
 
+# Seeded, and with definitions of their own.
+SEEDED = ("cert-manager/cert-manager", "security/external-secrets", "system/argocd")
+
 
 @dataclass(frozen=True)
 class Platform:
@@ -74,7 +77,7 @@ def definitions_args(
     """Take out of the tree who brings definitions."""
     chosen = tree.chosen(settings.delivery.categories)
     names = [category.name for category in chosen if category.settings.layer == "infrastructure"]
-    return DefinitionsArgs(names, settings.delivery.environment, ground, after)
+    return DefinitionsArgs(names, SEEDED, settings.delivery.environment, ground, after)
 
 
 def secrets_args(

@@ -21,7 +21,13 @@ HIDDEN = "_*"
 NO_TEMPLATE: dict[str, Any] = {"metadata": {}, "spec": {"destination": {}, "project": ""}}
 # The API server refuses an unknown field of what is applied on its side in any case. To validate is to read the schema
 # of a whole group again for every object: measured, two fifths of the controller's work.
-SYNC_OPTIONS = ("ServerSideApply=true", "Validate=false", "FailOnSharedResource=true", "RespectIgnoreDifferences=true")
+SYNC_OPTIONS = (
+    "ServerSideApply=true",
+    "Validate=false",
+    "ApplyOutOfSyncOnly=true",
+    "FailOnSharedResource=true",
+    "RespectIgnoreDifferences=true",
+)
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from components.platform.seed import Ground, once
 
 @dataclass(frozen=True)
 class DefinitionsArgs:
-    """Whose definitions: categories, as an environment runs them."""
+    """Whose definitions: categories, as an environment runs them, but for what is seeded with its own."""
 
     categories: Sequence[str]
+    seeded: Sequence[str]
     environment: str
     ground: Ground
     after: Sequence[pulumi.Resource]
@@ -35,6 +36,7 @@ class Definitions(Component):
     def __init__(self, name: str, args: DefinitionsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Apply them together."""
         super().__init__(name, opts)
-        said = {"CATEGORIES": " ".join(args.categories), "ENVIRONMENT": args.environment}
+        said = {"CATEGORIES": " ".join(args.categories), "SEEDED": " ".join(args.seeded)}
+        said |= {"ENVIRONMENT": args.environment}
         self.made = once(self.child("all"), "definitions", said, args.ground, self, args.after)
         self.register_outputs({"categories": list(args.categories)})

@@ -86,7 +86,13 @@ def test_removal_is_a_named_choice(removal: str, policy: dict[str, Any]) -> None
 def test_what_nobody_said_is_automatic_pruned_and_only_reported() -> None:
     policy = sync_policy(Sync())
     assert policy["automated"] == {"prune": True}
-    options = ["ServerSideApply=true", "Validate=false", "FailOnSharedResource=true", "RespectIgnoreDifferences=true"]
+    options = [
+        "ServerSideApply=true",
+        "Validate=false",
+        "ApplyOutOfSyncOnly=true",
+        "FailOnSharedResource=true",
+        "RespectIgnoreDifferences=true",
+    ]
     assert policy["syncOptions"] == options
 
 

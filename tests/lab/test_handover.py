@@ -114,6 +114,8 @@ class TestDrift:
     def test_an_unrelated_commit_undoes_it(self, home: Home) -> None:
         home.paint("red")
         assert resource(home) == {"limits": {"memory": "64Mi"}}
+        applied = (home.app("media-shelf") or {})["status"]["operationState"]["syncResult"]["resources"]
+        assert {one["kind"] for one in applied} == {"ConfigMap", "Deployment"}, "what is in sync is left alone"
         assert "live edits" not in home.settled()
 
     def test_a_hand_is_undone_where_the_category_heals(self, home: Home) -> None:

@@ -175,7 +175,7 @@ class TestWrongInputs:
     def test_a_wrong_definition_is_refused_with_its_folder_and_the_others_are_applied(
         self, home: Home, tmp_path: Path
     ) -> None:
-        made = {name: re.sub("gadget", name, GADGETS, flags=re.IGNORECASE) for name in ("broken", "whole")}
+        made = {name: re.sub("gadget", name, GADGETS, flags=re.IGNORECASE) for name in ("broken", "seeded", "whole")}
         made["broken"] = made["broken"].replace("scope: Namespaced", "scope: Everywhere")
         for name, definition in {**made, "unbuilt": "", "plain": MAP}.items():
             resource = "nowhere.yaml" if name == "unbuilt" else "one.yaml"
@@ -192,14 +192,15 @@ class TestWrongInputs:
         laid(tmp_path, {"apps/media/broken/one.yaml": made["whole"].replace("whole", "broken")})
         assert seed(home, tmp_path, "definitions") == "2 definitions\n"
         assert home.api.get("v1", "ConfigMap", "wrong", "media") is None
-        for name in made:
+        assert home.api.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "seededs.example.com") is None
+        for name in ("broken", "whole"):
             assert home.api.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"{name}s.example.com")
 
 
 def seed(home: Home, root: Path, script: str = "seed") -> str:
     """Run the very script that `up` runs, without patience."""
     said = {"FOLDER": "apps/media/wrong", "NAMESPACE": "media", "WAITS": "", "KUBERNETES": "1.36.3", "TRIES": "1"}
-    said |= {"CATEGORIES": "media", "ENVIRONMENT": "dev"}
+    said |= {"CATEGORIES": "media", "SEEDED": "media/seeded", "ENVIRONMENT": "dev"}
     kubeconfig = {"KUBECONFIG_TEXT": home.lab.kubeconfig.read_text(encoding="utf-8"), "HOME": str(root)}
     environment = ensure(("kubectl", "kustomize", "helm")).env() | said | kubeconfig
     return programs.run("sh", "-c", text(script), env=environment, cwd=root).stdout

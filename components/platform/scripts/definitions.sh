@@ -1,9 +1,9 @@
 # shellcheck shell=sh disable=SC2153
 # Applies the CustomResourceDefinitions of many folders, and nothing else of them: whoever comes later finds the kinds that
 # he watches, and Argo CD does not read the whole API anew for each. Comes in by environment: KUBECONFIG_TEXT, CATEGORIES
-# (space between), ENVIRONMENT (whose folders take the bases' places) and KUBERNETES (the version that charts are told). A
-# folder that cannot be built is said and left to Argo CD, which says more about it. Runs from the checkout; can be run
-# again.
+# (space between), SEEDED (folders of them that are applied whole anyway), ENVIRONMENT (whose folders take the bases' places)
+# and KUBERNETES (the version that charts are told). A folder that cannot be built is said and left to Argo CD, which says
+# more about it. Runs from the checkout; can be run again.
 set -eu
 umask 077
 work=$(mktemp -d)
@@ -31,7 +31,9 @@ say "applying definitions of $CATEGORIES"
 : >"$work/applied"
 for category in $CATEGORIES; do
     for app in "apps/$category"/[!_]*/; do
-        overlay=environments/$ENVIRONMENT/$category/$(basename "$app")
+        name=$category/$(basename "$app")
+        case " $SEEDED " in *" $name "*) continue ;; esac
+        overlay=environments/$ENVIRONMENT/$name
         if [ -d "$overlay" ]; then echo "$overlay"; else echo "${app%/}"; fi
     done
 done | WORK=$work xargs -n 1 -P 4 sh "$work/one"
