@@ -64,6 +64,15 @@ def test_a_stand_in_honours_what_it_is_told(charts: StandInCharts, tools: Toolch
     assert [str(one) for one in charts.placed] == ["reloader 2.2.10: stand-in"]
 
 
+def test_it_brings_no_more_protection_than_its_chart(charts: StandInCharts, tools: Toolchain) -> None:
+    volsync = Chart("volsync", "0.14.0", "https://backube.github.io/helm-charts")
+    found = {one["kind"]: one for one in inflated(charts, tools, volsync)}
+    assert found["Deployment"]["spec"]["template"]["spec"]["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 65534,
+    }
+
+
 def test_it_is_the_same_every_time(charts: StandInCharts, tools: Toolchain) -> None:
     assert inflated(charts, tools, RELOADER) == inflated(charts, tools, RELOADER)
 

@@ -2,6 +2,7 @@
 What every stand-in makes of its description and of the values it is given. A description says which workloads there
 are and under which key of the values each finds its settings; image, replicas, resources and the like have the same
 names in nearly every chart. One that is named otherwise is told by `reads`; an empty name is one that the chart lacks.
+Without values, pods have the seccomp profile that `seccomp` names, or none: a restricted namespace refuses the latter.
 */}}
 
 {{- define "standin.fullname" -}}

@@ -140,8 +140,10 @@ spec:
   securityContext:
     runAsNonRoot: true
     runAsUser: {{ default 65534 $work.user }}
+    {{- if $work.seccomp }}
     seccompProfile:
-      type: RuntimeDefault
+      type: {{ $work.seccomp }}
+    {{- end }}
   {{- end }}
   containers:
     - name: {{ tpl (default $work.name $work.container) $root }}
