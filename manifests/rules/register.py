@@ -28,6 +28,7 @@ RULES: tuple[Rule, ...] = (
     workloads.autoscaled,
     workloads.reloaded,
     security.levels,
+    security.movers,
     data.kept,
     routes.hosts,
     references.existing,

@@ -1,8 +1,8 @@
 """Pod Security: what the level of a namespace refuses, as the API server's own admission would.
 
 A scene comes in, findings go out: the Pod Security Standards of Kubernetes, `baseline` and `restricted`, for the
-containers of Linux. The API server refuses the pods, not the Deployment; without this nobody sees more than a
-ReplicaSet without pods.
+containers of Linux, and of the pods that VolSync makes. The API server refuses the pods, not the Deployment; without
+this nobody sees more than a ReplicaSet without pods.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from config.source import KeyPath
-from manifests.rules.scene import Finding, Pods, Scene
+from manifests.rules.scene import Finding, Piece, Pods, Scene
 
 Refusal: TypeAlias = "tuple[KeyPath, str]"
 BASELINE_CAPABILITIES = {
@@ -37,18 +37,56 @@ VOLUMES = {
     "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected", "secret",
 }  # fmt: skip
 SECCOMP = ("RuntimeDefault", "Localhost")
+MOVERS = ("rclone", "restic", "rsyncTLS", "syncthing")
 
 
 def levels(scene: Scene) -> Iterator[Finding]:
     """Pods fit the Pod Security level of their namespace."""
     for pods in scene.pods:
-        level = scene.security.get(pods.piece.namespace, "privileged")
-        refused = [] if level == "privileged" else list(baseline(pods))
-        refused += restricted(pods) if level == "restricted" else ()
-        for path, what in refused:
-            rule = f"{what}: namespace {pods.piece.namespace} is {level}, and its pods would be refused"
+        for rule, path in _refused(scene, pods):
             fix = "apps/_shared/hardened brings what is missing, or the category declares another podSecurity"
             yield Finding("pod-security", pods.piece, path, "", rule, fix)
+
+
+def _refused(scene: Scene, pods: Pods) -> Iterator[tuple[str, KeyPath]]:
+    level = scene.security.get(pods.piece.namespace, "privileged")
+    refused = [] if level == "privileged" else list(baseline(pods))
+    refused += restricted(pods) if level == "restricted" else ()
+    for path, what in refused:
+        yield f"{what}: namespace {pods.piece.namespace} is {level}, and its pods would be refused", path
+
+
+def movers(scene: Scene) -> Iterator[Finding]:
+    """The pod that copies a volume fits its namespace, and may read what the app writes."""
+    for piece in scene.of("ReplicationSource", "ReplicationDestination"):
+        for mover in MOVERS if piece.group == "volsync.backube" else ():
+            if mover in piece.spec:
+                yield from _mover(scene, piece, mover)
+
+
+def _mover(scene: Scene, piece: Piece, mover: str) -> Iterator[Finding]:
+    """Judge a mover as the pod that VolSync makes: its context is what is said here, its container has all else."""
+    path, said = ("spec", mover, "moverSecurityContext"), (piece.spec[mover] or {}).get("moverSecurityContext") or {}
+    own = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    pod = Pods(piece, (), {}, {"securityContext": said, "containers": [{"name": "the mover", "securityContext": own}]})
+    for rule, _ in _refused(scene, pod):
+        fix = "say moverSecurityContext as apps/_shared/backup does"
+        yield Finding("pod-security", piece, path, "", rule, fix)
+    claim, user = piece.spec.get("sourcePVC"), said.get("runAsUser")
+    for pods in scene.pods if claim else ():
+        mounts = any((one.get("persistentVolumeClaim") or {}).get("claimName") == claim for _, one in pods.volumes)
+        writer = _user(pods)
+        if mounts and pods.piece.namespace == piece.namespace and writer not in (None, user):
+            rule = f"is not {writer}, as whom {pods.piece} writes the volume: it could not read every file"
+            yield Finding("mover-foreign", piece, (*path, "runAsUser"), user or "", rule, "say the same user in both")
+            return
+
+
+def _user(pods: Pods) -> int | None:
+    """Give the user as whom the first container runs, where the pod says one."""
+    own = next((one for _, one in pods.containers("containers")), {})
+    contexts = (one.get("securityContext") or {} for one in (own, pods.spec))
+    return next((one["runAsUser"] for one in contexts if "runAsUser" in one), None)
 
 
 def baseline(pods: Pods) -> Iterator[Refusal]:

@@ -31,6 +31,7 @@ WHY: Mapping[str, str] = {
     "mark-forgotten": "The setting would change and the line would stay, and nothing would say so.",
     "mark-missing": "The environment would run with another one's value.",
     "mark-unknown": "A mark that names no setting compares nothing, and everybody believes that it does.",
+    "mover-foreign": "A file that only the app may read would be missing in the backup, or fail it, every night.",
     "namespace-foreign": "The category's project refuses it, in the middle of a sync.",
     "namespace-made": "Namespaces carry their Pod Security level; an app that makes its own chooses it.",
     "object-twice": "Two Applications would undo each other's changes for ever.",

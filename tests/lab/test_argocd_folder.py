@@ -91,6 +91,8 @@ def test_single_sign_on_closes_the_door_of_the_admin(renderer: Renderer) -> None
         ("ceph.rook.io/v1/CephCluster", {"phase": "Ready", "ceph": {"health": "HEALTH_ERR"}}, "Degraded"),
         ("volsync.backube/v1alpha1/ReplicationSource", {}, "Healthy"),
         ("volsync.backube/v1alpha1/ReplicationSource", {"latestMoverStatus": {"result": "Failed"}}, "Degraded"),
+        ("volsync.backube/v1alpha1/ReplicationSource", {"lastSyncTime": "2026-01-01T03:17:00Z"}, "Degraded"),
+        ("volsync.backube/v1alpha1/ReplicationSource", {"lastSyncTime": "2126-01-01T03:17:00Z"}, "Healthy"),
     ],
 )
 def test_argo_cd_sees_health_where_it_knows_none_by_itself(
