@@ -1,4 +1,4 @@
-"""What cannot be made again: volumes and databases that no sync may delete.
+"""What cannot be made again: volumes and databases that no sync may delete, and databases that can be kept twice.
 
 A scene comes in, findings go out. Argo CD keeps such an object when it leaves Git and when its Application goes.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from manifests.objects import notes
-from manifests.rules.scene import Finding, Scene
+from manifests.rules.scene import Finding, Piece, Scene, selects
 
 OPTIONS = "argocd.argoproj.io/sync-options"
 NEEDED = ("Prune=false", "Delete=false")
@@ -30,3 +30,28 @@ def kept(scene: Scene) -> Iterator[Finding]:
                 rule = f"holds data, and a sync may delete it: {' and '.join(missing)} missing"
                 fix = f"annotate it with {OPTIONS}: {','.join(NEEDED)}"
                 yield Finding("data-unprotected", piece, ("metadata", "annotations"), str(piece), rule, fix)
+
+
+def joined(scene: Scene) -> Iterator[Finding]:
+    """A database's instances reach one another: policies that stand before them let them in, however many there are."""
+    for piece in scene.of("Cluster"):
+        labels = {"cnpg.io/cluster": piece.name}
+        policies = [one for one in scene.of("NetworkPolicy") if one.namespace == piece.namespace]
+        ours = [one for one in policies if selects(one.spec.get("podSelector"), labels) and _inward(one)]
+        if piece.group == "postgresql.cnpg.io" and ours and not any(_admits(one, labels) for one in ours):
+            rule = f"keeps the instances of {piece} from one another: a second one could never join"
+            fix = f"add to from: podSelector: {{matchLabels: {{cnpg.io/cluster: {piece.name}}}}}"
+            yield Finding("database-alone", ours[0], ("spec", "ingress"), "", rule, fix)
+
+
+def _inward(policy: Piece) -> bool:
+    return "Ingress" in policy.spec.get("policyTypes", ["Ingress"])
+
+
+def _admits(policy: Piece, labels: Mapping[str, str]) -> bool:
+    """Whether pods of the policy's own namespace that have these labels may come in."""
+    return any(
+        not rule.get("from")
+        or any(selects(one.get("podSelector"), labels) and "namespaceSelector" not in one for one in rule["from"])
+        for rule in policy.spec.get("ingress") or ()
+    )

@@ -30,6 +30,7 @@ RULES: tuple[Rule, ...] = (
     security.levels,
     security.movers,
     data.kept,
+    data.joined,
     routes.hosts,
     references.existing,
 )

@@ -19,6 +19,7 @@ WHY: Mapping[str, str] = {
     "config-hashed": "Each change would leave an old ConfigMap behind; one convention holds everywhere.",
     "config-not-reloaded": "The change would be Synced and Healthy, and nobody would have read it.",
     "data-unprotected": "A renamed folder must not cost the photographs.",
+    "database-alone": "The replica would wait for ever, and the first failed node takes the database with it.",
     "exception-unexplained": "Half a year later nobody knows whether the exception may go.",
     "hook-unasked": "A hook is outside of what Argo CD keeps in sync, and runs again with every sync.",
     "host-foreign": "No certificate covers it, and no gateway listens for it.",
