@@ -17,6 +17,16 @@ from ops.validation import Validation, secrets_of, validate
 from tests.manifests.rules.scenario import prepare
 
 ROOT = Path(__file__).parents[2]
+# Who brings the metrics that alerts ask for, by how their names begin.
+SCRAPED = {
+    "argocd": [("argocd", "argocd")],
+    "certmanager": [("cert-manager", "cert-manager")],
+    "cnpg": [("monitoring", "postgres")],
+    "kube": [],
+    "kubelet": [("monitoring", "kube-prometheus-stack-kubelet")],
+    "up": [],
+    "volsync": [("system", "volsync-monitor")],
+}
 WHO = ("-c", "user.name=test", "-c", "user.email=test@example.com")
 
 
@@ -145,6 +155,18 @@ def test_a_described_chart_is_judged_as_far_as_its_values_reach(checkout: Path) 
     place = told["cluster-kind-undeclared"]
     assert (place.file, place.line) == ("apps/media/charted/kustomization.yaml", 6)
     assert "probe-missing" not in told
+
+
+def test_what_an_alert_asks_for_is_scraped() -> None:
+    seen = look(ROOT)
+    seen.render()
+    scene = seen.scene(next(one for one in seen.stacks if one.name == "homelab"))
+    monitors = {(one.namespace, one.name) for one in scene.of("PodMonitor", "ServiceMonitor")}
+    rules = [one for one in scene.of("PrometheusRule") if one.app.path.endswith("/alerts")]
+    alerts = [rule["expr"] for one in rules for group in one.spec["groups"] for rule in group["rules"]]
+    asked = {name for expr in alerts for name in re.findall(r"\b(?:up|[a-z]+(?:_[a-z]+)+)(?=\{| [=!<>/-]|\[)", expr)}
+    assert {name.partition("_")[0] for name in asked} == set(SCRAPED)
+    assert {one for needed in SCRAPED.values() for one in needed} - monitors == set()
 
 
 def test_the_secrets_that_pulumi_makes_are_those_of_the_components() -> None:
