@@ -32,6 +32,7 @@ RULES: tuple[Rule, ...] = (
     data.kept,
     data.joined,
     routes.hosts,
+    routes.placeholders,
     references.existing,
 )
 

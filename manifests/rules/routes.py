@@ -1,16 +1,20 @@
-"""Host names: each under a stack's domain, the stack's own among them, none in two routes.
+"""Host names: each under a stack's domain, the stack's own among them, none in two routes, none left from the examples.
 
 A scene comes in, findings go out. A route names one host a stack; the gateway of each serves its own.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 from config.source import KeyPath
+from manifests.objects import CRD
 from manifests.rules.scene import Finding, Piece, Scene
 
 ROUTES = ("HTTPRoute", "GRPCRoute", "TLSRoute")
+EXAMPLE = re.compile(r"(?:[\w-]+\.)*example\.(?:com|net|org)\b")
 
 
 def hosts(scene: Scene) -> Iterator[Finding]:
@@ -30,6 +34,28 @@ def hosts(scene: Scene) -> Iterator[Finding]:
             rule = f"has no host under {scene.domain}, the domain of {scene.stack}"
             fix = f"add {named[0][1].partition('.')[0]}.{scene.domain}"
             yield Finding("host-missing", piece, named[0][0][:-1], str(piece), rule, fix)
+
+
+def placeholders(scene: Scene) -> Iterator[Finding]:
+    """A stack with a domain of its own asks nobody under a domain that is kept for examples."""
+    if EXAMPLE.fullmatch(scene.domain):
+        return
+    for piece in scene.pieces:
+        if piece.by_chart or piece.kind in (*ROUTES, "Ingress", CRD):
+            continue
+        for path, text in _texts(piece.item, ()):
+            found = EXAMPLE.search(text)
+            if found and not any(_under(found[0], domain) for domain in scene.domains):
+                rule, fix = "is an address of the examples, where nobody answers", "put your own there"
+                yield Finding("placeholder-left", piece, path, found[0], rule, fix)
+
+
+def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, (dict, list)):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _texts(inner, (*path, key))
 
 
 def _hosts(piece: Piece) -> Iterator[tuple[KeyPath, str]]:

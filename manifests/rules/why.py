@@ -36,6 +36,7 @@ WHY: Mapping[str, str] = {
     "namespace-foreign": "The category's project refuses it, in the middle of a sync.",
     "namespace-made": "Namespaces carry their Pod Security level; an app that makes its own chooses it.",
     "object-twice": "Two Applications would undo each other's changes for ever.",
+    "placeholder-left": "A backup to an address that nobody has is none, and is missed on the day when it is needed.",
     "pod-security": "The API server refuses the pods and says so only in the ReplicaSet's events.",
     "probe-missing": "Traffic would go to pods that cannot answer, and hung ones would stay.",
     "reference-unknown": "The pod would wait for ever for what nobody makes.",
