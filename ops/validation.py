@@ -187,6 +187,7 @@ class Validation:
             secrets=secrets_of(settings),
             generated={path: generated.names(self.survey, self.contents[path]) for path in paths},
             registered=tuple(self._registered(paths)),
+            disks=sum(disk.size.bytes for node in settings.cluster.nodes for disk in node.data_disks),
             whole=self.changed is None and not self.problems,
         )
 

@@ -1,11 +1,13 @@
-"""What cannot be made again: volumes and databases that no sync may delete, and databases that can be kept twice.
+"""What cannot be made again: volumes that no sync may delete and that have room, databases that can be kept twice.
 
 A scene comes in, findings go out. Argo CD keeps such an object when it leaves Git and when its Application goes.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from manifests.objects import notes
 from manifests.rules.scene import Finding, Piece, Scene, selects
@@ -18,6 +20,11 @@ DATA: Mapping[str, tuple[str, ...]] = {
     "objectbucket.io": ("ObjectBucketClaim",),
     "postgresql.cnpg.io": ("Cluster", "Database"),
 }
+CEPH = (".rbd.csi.ceph.com", ".cephfs.csi.ceph.com")
+NEARLY_FULL = 0.85  # of its disks: here Ceph begins to warn, and a little later every write stops
+UNITS = ("", "Ki", "Mi", "Gi", "Ti")
+QUANTITY = re.compile(rf"(\d+)({'|'.join(UNITS)})")
+DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 
 def kept(scene: Scene) -> Iterator[Finding]:
@@ -55,3 +62,43 @@ def _admits(policy: Piece, labels: Mapping[str, str]) -> bool:
         or any(selects(one.get("podSelector"), labels) and "namespaceSelector" not in one for one in rule["from"])
         for rule in policy.spec.get("ingress") or ()
     )
+
+
+def room(scene: Scene) -> Iterator[Finding]:
+    """Ceph's disks hold what all claims on it may grow to: it promises more than it has, and is full one day."""
+    classes = [one for one in scene.of("StorageClass") if str(one.item.get("provisioner")).endswith(CEPH)]
+    default = {one.name for one in classes if notes(one.item).get(DEFAULT) == "true"}
+    names = {one.name for one in classes} | ({None} if default else set())
+    asked = sum(size for name, size in _claims(scene) if name in names)
+    pools = [one.spec for one in scene.of("CephBlockPool")]
+    pools += [pool for one in scene.of("CephFilesystem") for pool in one.spec.get("dataPools") or ()]
+    copies = max((int((pool.get("replicated") or {}).get("size", 1)) for pool in pools), default=1)
+    for piece in scene.of("CephCluster") if scene.whole and scene.disks else ():
+        if asked * copies > scene.disks * NEARLY_FULL:
+            whole = f"{asked >> 30}Gi, {copies} times" if copies > 1 else f"{asked >> 30}Gi"
+            rule = f"is what volumes may grow to, and {scene.stack} has dataDisks of {scene.disks >> 30}GiB"
+            fix = f"let claims ask for less, or make disks larger: at {NEARLY_FULL:.0%} Ceph begins to warn"
+            yield Finding("ceph-full", piece, ("spec", "storage"), whole, rule, fix)
+
+
+def _claims(scene: Scene) -> Iterator[tuple[str | None, int]]:
+    """Give the class and the size of every claim, also of those that operators make."""
+    for piece in scene.of("PersistentVolumeClaim"):
+        yield _claim(piece.spec)
+    for piece in scene.of("StatefulSet", "Prometheus", "Alertmanager"):
+        storage = piece.spec.get("storage") or {}
+        for one in (*(piece.spec.get("volumeClaimTemplates") or ()), storage.get("volumeClaimTemplate") or {}):
+            yield _claim(one.get("spec") or {}, piece.spec.get("replicas", 1))
+    for piece in scene.of("Cluster"):
+        for one in (piece.spec.get("storage") or {}, piece.spec.get("walStorage") or {}):
+            yield one.get("storageClass"), _bytes(one.get("size")) * piece.spec.get("instances", 1)
+
+
+def _claim(said: Mapping[str, Any], count: int = 1) -> tuple[str | None, int]:
+    asked = (said.get("resources") or {}).get("requests") or {}
+    return said.get("storageClassName"), _bytes(asked.get("storage")) * count
+
+
+def _bytes(quantity: object) -> int:
+    found = QUANTITY.fullmatch(str(quantity))
+    return int(found[1]) << 10 * UNITS.index(found[2]) if found else 0

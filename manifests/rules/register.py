@@ -31,6 +31,7 @@ RULES: tuple[Rule, ...] = (
     security.movers,
     data.kept,
     data.joined,
+    data.room,
     routes.hosts,
     routes.placeholders,
     references.existing,

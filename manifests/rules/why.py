@@ -15,6 +15,7 @@ WHY: Mapping[str, str] = {
     "api-removed": "The API server has no such kind any more; the sync would fail for ever.",
     "budget-blocks": "A node whose pod may not leave can be neither upgraded nor repaired.",
     "budget-missing": "Without one a drain may take all replicas at once, and then why have two.",
+    "ceph-full": "Every volume binds, whatever there is; at the last percents all writes of all apps stop.",
     "cluster-kind-undeclared": "Its project refuses what the category does not declare, in the middle of a sync.",
     "config-hashed": "Each change would leave an old ConfigMap behind; one convention holds everywhere.",
     "config-not-reloaded": "The change would be Synced and Healthy, and nobody would have read it.",

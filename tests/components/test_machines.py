@@ -62,7 +62,7 @@ def test_control_planes_start_before_workers() -> None:
 def test_disks_are_the_system_disk_from_the_image_then_the_data_disks() -> None:
     system, data = disks(MACHINES["worker-1"], "local-lvm", "local:import/talos.qcow2")
     assert (system["interface"], system["size"], system["import_from"]) == ("scsi0", 100, "local:import/talos.qcow2")
-    assert (data["interface"], data["size"]) == ("scsi1", 500)
+    assert (data["interface"], data["size"]) == ("scsi1", 1024)
     assert "import_from" not in data
     assert system["discard"] == data["discard"] == "on"
 
