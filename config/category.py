@@ -69,6 +69,7 @@ class Category(Section):
     removal: Annotated[Literal["keep", "delete"], choice("keep", "delete")] = Field(
         default="keep", description="what happens to the objects of an app whose folder left Git"
     )
+    removal_reason: Text | None = Field(default=None, description="why they may go; required where they do")
     owners: tuple[Text, ...] = Field(default=(), description="who answers for it; groups get a role in its project")
 
     def sync_in(self, environment: str) -> Sync:

@@ -139,6 +139,9 @@ def _category(path: Path, file: str, problems: list[Problem]) -> Category | None
     if (deviates or category.sync.environments) and not category.sync.reason:
         rule = "differs from the defaults without a reason"
         problems.append(places.problem("sync-without-reason", ("sync",), None, rule, "add `reason:` beside it"))
+    if category.removal != "keep" and not category.removal_reason:
+        rule, fix = "deletes what an app made whose folder is gone, without a reason", "add `removalReason:` beside it"
+        problems.append(places.problem("removal-without-reason", ("removal",), category.removal, rule, fix))
     return category
 
 

@@ -72,6 +72,7 @@ WHY: Mapping[str, str] = {
     "range-malformed": "Load balancers take a range, from the first to the last address.",
     "range-outside-subnet": "Nobody on the network would ask for these addresses.",
     "range-reversed": "The range is empty.",
+    "removal-without-reason": "A renamed folder would cost the app, and nobody could say who wanted that.",
     "repository-credential": "The URL is shown in every report; a credential in it is published.",
     "repository-malformed": "Argo CD reads Git over https or ssh.",
     "repository-name-twice": "The name is that of one credential Secret.",

@@ -132,7 +132,7 @@ class TestDrift:
 
     def test_a_changed_category_waits_for_up(self, home: Home) -> None:
         text = home.read("apps/media/category.yaml")
-        home.write("apps/media/category.yaml", text + "removal: delete\n")
+        home.write("apps/media/category.yaml", text + "removal: delete\nremovalReason: toys\n")
         said = home.status()
         home.write("apps/media/category.yaml", text)
         assert "category.yaml that waits for up:\n  media" in said
