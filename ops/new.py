@@ -18,7 +18,7 @@ from config.source import read
 from config.tree import APPS, ENVIRONMENTS, LONGEST_NAME, Tree, read_tree
 from config.values import LABEL
 from errors import Bug, Problem, TreeRefused
-from manifests.rules.workloads import FLOATING, IMAGE
+from manifests.rules.workloads import IMAGE, PINNED, moves
 from ops.scaffold import MEMORY_LIMIT, NewApp, Volume, files, listed
 
 COMMAND = "./homelab new"
@@ -34,7 +34,7 @@ PORTS = range(1024, 65536)
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take what the app is."""
     parser.add_argument("app", metavar="CATEGORY/APP", help="the folder below apps/, such as media/jellyseerr")
-    parser.add_argument("--image", required=True, metavar="IMAGE:TAG", help="what runs, with a tag that does not move")
+    parser.add_argument("--image", required=True, metavar="IMAGE:TAG", help="what runs, by a whole version or a digest")
     parser.add_argument("--port", required=True, type=int, metavar="PORT", help="where it listens, 1024 or higher")
     parser.add_argument(
         "--host", action="append", default=[], metavar="NAME", help="its name on one stack (default: <app>.<domain>)"
@@ -175,13 +175,10 @@ def _image(image: str) -> Iterator[Problem]:
     found = IMAGE.fullmatch(image)
     if not found:
         rule, fix = "is not the name of an image", "write it as docker.io/library/nginx:1.29.1"
-    elif found["digest"] or (found["tag"] and found["tag"] not in FLOATING):
-        return
-    elif found["tag"]:
-        rule, fix = f"moves: {found['tag']} is another image tomorrow", "name a version, or a digest"
     else:
-        rule, fix = "has no tag", "name a version, or a digest"
-    yield _refused("--image", image, rule, fix, "image-unpinned")
+        rule, fix = moves(found), PINNED
+    if rule:
+        yield _refused("--image", image, rule, fix, "image-unpinned")
 
 
 def _volume(said: str) -> Iterator[Problem]:

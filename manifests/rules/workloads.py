@@ -16,7 +16,8 @@ from manifests.rules.scene import Finding, Piece, Pods, Scene, selects
 IMAGE = re.compile(
     r"(?P<name>[^\s:@]+(?::\d+/[^\s:@]+)?)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
-FLOATING = ("latest", "main", "master", "edge", "nightly", "stable", "release", "dev", "develop", "rolling")
+WHOLE = re.compile(r"\d+\.\d+\.\d+|(?<!\d)20\d\d-?[01]\d-?[0-3]\d")
+PINNED = "name a whole version (1.2.3), a date, or a digest"
 RELOADER = "reloader.stakater.com/"
 ONCE = ("ReadWriteOnce", "ReadWriteOncePod")
 METRICS = "metrics"
@@ -24,20 +25,20 @@ TWO = 2
 
 
 def images(scene: Scene) -> Iterator[Finding]:
-    """An image is pinned: by a tag that does not move, or by its digest."""
+    """An image is pinned: by a whole version, which does not move, by a date or by its digest."""
     for pods in scene.pods:
         for path, container in pods.containers():
             image = str(container.get("image", ""))
             found = IMAGE.fullmatch(image)
-            if found and (found["digest"] or _stays(found["tag"] or "")):
-                continue
-            rule = f"moves: {found['tag']} is another image tomorrow" if found and found["tag"] else "has no tag"
-            yield Finding("image-unpinned", pods.piece, (*path, "image"), image, rule, "name a version, or a digest")
+            if rule := moves(found):
+                yield Finding("image-unpinned", pods.piece, (*path, "image"), image, rule, PINNED)
 
 
-def _stays(tag: str) -> bool:
-    """Whether a tag is a version: no name that moves, and a digit in it."""
-    return tag not in FLOATING and any(sign.isdigit() for sign in tag)
+def moves(image: re.Match[str] | None) -> str:
+    """Say why an image's name may mean another image tomorrow: 8-alpine and 1.29 follow what is released."""
+    if image and (image["digest"] or WHOLE.search(image["tag"] or "")):
+        return ""
+    return f"moves: {image['tag']} is another image tomorrow" if image and image["tag"] else "has no tag"
 
 
 def resources(scene: Scene) -> Iterator[Finding]:

@@ -117,7 +117,10 @@ def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_written(
             "./homelab new: --host = jellyfin.home.example.com, jellyfin.staging.example.com, "
             "jellyfin.dev.example.com: leads to apps/media/jellyfin already; give each its own host [host-twice]"
         ),
-        "./homelab new: --image = docker.io/x/y: has no tag; name a version, or a digest [image-unpinned]",
+        (
+            "./homelab new: --image = docker.io/x/y: has no tag; "
+            "name a whole version (1.2.3), a date, or a digest [image-unpinned]"
+        ),
         (
             "./homelab new: --port = 80: has to be 1024 to 65535: nothing here runs as root; "
             "tell the program to listen on another port [out-of-range]"
@@ -157,7 +160,7 @@ def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_written(
         (("media/" + "a" * 60, *WHAT), "makes an Application's name of more than 63 characters; choose a shorter name"),
         (
             ("media/new", "--image", "x:latest", "--port", "8080"),
-            "moves: latest is another image tomorrow; name a version",
+            "moves: latest is another image tomorrow; name a whole version",
         ),
         (("media/new", "--image", "x y", "--port", "8080"), "is not the name of an image; write it as docker.io/"),
         (
