@@ -29,6 +29,7 @@ RULES: tuple[Rule, ...] = (
     workloads.reloaded,
     security.levels,
     security.movers,
+    security.unexplained,
     data.kept,
     data.joined,
     data.room,

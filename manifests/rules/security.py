@@ -89,6 +89,30 @@ def _user(pods: Pods) -> int | None:
     return next((one["runAsUser"] for one in contexts if "runAsUser" in one), None)
 
 
+def unexplained(scene: Scene) -> Iterator[Finding]:
+    """Where the level allows it, what no chart wrote still says why it is root or asks for what is the node's."""
+    for pods in (one for one in scene.pods if not one.piece.by_chart):
+        level = scene.security.get(pods.piece.namespace, "privileged")
+        found = [("privileged-unexplained", *one) for one in baseline(pods)] if level == "privileged" else []
+        found += [("root-unexplained", *one) for one in rooted(pods)] if level != "restricted" else []
+        for check, path, what in found:
+            rule = f"{what}: namespace {pods.piece.namespace} is {level} and allows it to whoever needs it"
+            fix = "apps/_shared/hardened brings what is missing, or accept it with a reason"
+            yield Finding(check, pods.piece, path, "", rule, fix)
+
+
+def rooted(pods: Pods) -> Iterator[Refusal]:
+    """Find containers that are root, or that are who their image says: nobody here knows whether that is root."""
+    said = pods.spec.get("securityContext") or {}
+    for path, container in pods.containers():
+        own = {**said, **(container.get("securityContext") or {})}
+        user, name = own.get("runAsUser"), container.get("name", "")
+        if user == 0:
+            yield (*path, "securityContext", "runAsUser"), f"{name} runs as root"
+        elif user is None and own.get("runAsNonRoot") is not True:
+            yield (*path, "securityContext"), f"{name} may run as root"
+
+
 def baseline(pods: Pods) -> Iterator[Refusal]:
     """Find what only privileged namespaces allow."""
     above = (*pods.path, "spec")
