@@ -63,7 +63,7 @@ def _map(value: Any) -> dict[str, Any]:
 
 
 def probes(scene: Scene) -> Iterator[Finding]:
-    """Who serves something says when it is ready and when it is dead; scraping is no service, a chart knows itself."""
+    """Who runs for ever says when it is dead, who serves also when it is ready; a chart knows itself."""
     services = [one for one in scene.of("Service") if one.spec.get("selector")]
     for pods in scene.pods:
         if not pods.lasting or pods.piece.by_chart:
@@ -71,9 +71,11 @@ def probes(scene: Scene) -> Iterator[Finding]:
         ours = [one for one in services if _serves(one, pods)]
         for path, container in pods.containers("containers"):
             asked = sorted({one.name for one in ours if _reaches(one, container)})
-            missing = [probe for probe in ("readinessProbe", "livenessProbe") if not container.get(probe)]
-            if asked and missing:
-                rule = f"serves Service {asked[0]} and has no {' and no '.join(missing)}"
+            needed = ("readinessProbe", "livenessProbe") if asked else ("livenessProbe",)
+            missing = [probe for probe in needed if not container.get(probe)]
+            if missing:
+                does = f"serves Service {asked[0]}" if asked else "runs for ever"
+                rule = f"{does} and has no {' and no '.join(missing)}"
                 fix = "add it: traffic goes to pods that are ready, and a hung one is begun anew"
                 yield Finding("probe-missing", pods.piece, path, container.get("name", ""), rule, fix)
 
@@ -83,7 +85,7 @@ def _serves(service: Piece, pods: Pods) -> bool:
 
 
 def _reaches(service: Piece, container: dict[str, Any]) -> bool:
-    """Whether one of a Service's ports, but for those of metrics, leads to the container."""
+    """Whether one of a Service's ports leads to the container; scraping is no service."""
     names = {one.get("name"): one.get("containerPort") for one in container.get("ports") or ()}
     for port in service.spec.get("ports") or ():
         target = port.get("targetPort", port.get("port"))
