@@ -95,22 +95,21 @@ def _reaches(service: Piece, container: dict[str, Any]) -> bool:
 
 
 def replacement(scene: Scene) -> Iterator[Finding]:
-    """A Deployment whose volume one node at a time can hold ends the old pod before it begins the new one."""
+    """Whose volume one node at a time can hold ends the old pod before it begins the new one; no Rollout can."""
     once = {
         (one.namespace, one.name)
         for one in scene.of("PersistentVolumeClaim")
         if set(one.spec.get("accessModes") or ()) <= set(ONCE)
     }
+    fixes = {"Deployment": "write strategy: {type: Recreate}", "Rollout": "make it a Deployment that is recreated"}
     for pods in scene.pods:
-        if pods.piece.kind != "Deployment" or (pods.piece.spec.get("strategy") or {}).get("type") == "Recreate":
+        fix = fixes.get(pods.piece.kind)
+        if not fix or (pods.piece.spec.get("strategy") or {}).get("type") == "Recreate":
             continue
         for path, volume in pods.volumes:
             claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
             if (pods.piece.namespace, claim) in once:
-                rule, fix = (
-                    "is ReadWriteOnce, and the new pod would wait for it for ever",
-                    "write strategy: {type: Recreate}",
-                )
+                rule = "is ReadWriteOnce, and the new pod would wait for it for ever"
                 yield Finding("strategy-rolling", pods.piece, path, claim, rule, fix)
 
 
