@@ -1,4 +1,4 @@
-"""What an object names exists: Secrets, ConfigMaps, claims and service accounts of its namespace, backends of routes.
+"""What an object names exists: Secrets and ConfigMaps with their keys, claims, accounts, backends with their ports.
 
 A scene comes in, findings go out. What is not in Git itself is made by something that is: an ExternalSecret, a
 Certificate, a database; the few that Pulumi makes stand in `Scene.secrets`.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from config.source import KeyPath
 from manifests.rules.scene import Finding, Piece, Pods, Scene
 
-Reference: TypeAlias = "tuple[KeyPath, str, str]"
+# The keys of a Secret or ConfigMap, the ports of a Service; nothing where they are not known here.
+Parts: TypeAlias = "frozenset[str] | None"
+PARTS = {"Secret": "key", "ConfigMap": "key", "Service": "port"}
 EVERYWHERE = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
 FIXES = {
     "Secret": "add an ExternalSecret that makes it",
@@ -25,24 +27,71 @@ FIXES = {
 }
 
 
+class Reference(NamedTuple):
+    """What an object names, and where: a kind, a name, one key or port in it, and whether it may be missing."""
+
+    path: KeyPath
+    kind: str
+    name: str
+    part: str = ""
+    optional: bool = False
+
+
 def existing(scene: Scene) -> Iterator[Finding]:
     """Whatever an object of a namespace refers to is there, or is made there; charts bring what theirs need."""
-    made = {one for piece in scene.pieces for one in makes(piece)}
-    made |= {(namespace, "Secret", name) for namespace, name in scene.secrets}
+    made: dict[tuple[str, str, str], Parts] = {(space, "Secret", name): None for space, name in scene.secrets}
+    for piece in scene.pieces:
+        for one in makes(piece):
+            own, other = holds(piece, one[1]), made.get(one, frozenset())
+            made[one] = None if own is None or other is None else own | other
     spread = {(kind, name) for namespace, kind, name in made if namespace == "*"} | EVERYWHERE
     for piece in scene.pieces:
         if piece.by_chart or piece.chart == "unknown":
             continue
-        for path, kind, name in _asked(scene, piece):
-            namespace, _, bare = name.rpartition("/")
-            wanted = (namespace or piece.namespace, kind, bare)
-            if wanted in made or (kind, bare) in spread or not (scene.whole or wanted[0] == piece.namespace):
+        for asked in _asked(scene, piece):
+            namespace, _, bare = asked.name.rpartition("/")
+            wanted = (namespace or piece.namespace, asked.kind, bare)
+            if asked.optional or not (scene.whole or wanted[0] == piece.namespace):
                 continue
-            there = [other for space, other_kind, other in made if (space, other_kind) == wanted[:2]]
-            near = get_close_matches(bare, there, n=1)
-            rule = f"is no {kind} of namespace {wanted[0]}, and nothing makes it"
-            fix = f"did you mean {near[0]}?" if near else FIXES[kind]
-            yield Finding("reference-unknown", piece, path, bare, rule, fix)
+            if wanted in made:
+                yield from _within(piece, asked, bare, made[wanted])
+            elif wanted[1:] not in spread:
+                there = [other for space, other_kind, other in made if (space, other_kind) == wanted[:2]]
+                near = get_close_matches(bare, there, n=1)
+                rule = f"is no {asked.kind} of namespace {wanted[0]}, and nothing makes it"
+                fix = f"did you mean {near[0]}?" if near else FIXES[asked.kind]
+                yield Finding("reference-unknown", piece, asked.path, bare, rule, fix)
+
+
+def _within(piece: Piece, asked: Reference, name: str, parts: Parts) -> Iterator[Finding]:
+    """Find a key or a port that what is there does not have."""
+    if asked.part and parts is not None and asked.part not in parts:
+        what = PARTS[asked.kind]
+        rule = f"is no {what} of {asked.kind} {name}, which has {', '.join(sorted(parts)) or 'none'}"
+        near = get_close_matches(asked.part, parts, n=1)
+        fix = f"did you mean {near[0]}?" if near else f"name one of these, or add the {what} there"
+        yield Finding("reference-unknown", piece, asked.path, asked.part, rule, fix)
+
+
+def holds(piece: Piece, kind: str) -> Parts:
+    """Name the keys or ports of what a piece is or makes, as far as it says them."""
+    spec, keys = piece.spec, set[str]()
+    if piece.kind == "Service" and spec.get("ports"):
+        keys = {str(one.get("port")) for one in spec["ports"]}
+    elif piece.kind == "Cluster" and kind == "Service":
+        keys = {"5432"}
+    elif piece.kind in ("ConfigMap", "Secret"):
+        keys = {key for said in ("data", "binaryData", "stringData") for key in piece.item.get(said) or ()}
+    elif piece.kind == "ExternalSecret":
+        template = (spec.get("target") or {}).get("template") or {}
+        if template.get("templateFrom"):
+            return None
+        keys = set(template.get("data") or ())
+        if not keys or template.get("mergePolicy") == "Merge":
+            if spec.get("dataFrom"):
+                return None
+            keys |= {one["secretKey"] for one in spec.get("data") or ()}
+    return frozenset(keys) or None  # what says nothing is filled by somebody else
 
 
 def makes(piece: Piece) -> Iterator[tuple[str, str, str]]:
@@ -79,15 +128,15 @@ def _asked(scene: Scene, piece: Piece) -> Iterator[Reference]:
         yield from refers(pods)
     elif piece.kind == "ReplicationSource" and piece.group == "volsync.backube":
         if claim := piece.spec.get("sourcePVC"):
-            yield ("spec", "sourcePVC"), "PersistentVolumeClaim", claim
+            yield Reference(("spec", "sourcePVC"), "PersistentVolumeClaim", claim)
         for mover in ("restic", "rclone", "rsyncTLS"):
             said = piece.spec.get(mover) or {}
             if secret := said.get("repository") or said.get("rcloneConfig") or said.get("keySecret"):
-                yield ("spec", mover, "repository"), "Secret", secret
+                yield Reference(("spec", mover, "repository"), "Secret", secret)
     elif piece.kind == "Gateway" and piece.group == "gateway.networking.k8s.io":
         for index, listener in enumerate(piece.spec.get("listeners") or ()):
             for one in (listener.get("tls") or {}).get("certificateRefs") or ():
-                yield ("spec", "listeners", index, "tls"), "Secret", _named(one)
+                yield Reference(("spec", "listeners", index, "tls"), "Secret", _named(one))
     elif piece.kind.endswith("Route") and piece.group == "gateway.networking.k8s.io":
         yield from _route(piece)
 
@@ -95,11 +144,12 @@ def _asked(scene: Scene, piece: Piece) -> Iterator[Reference]:
 def _route(piece: Piece) -> Iterator[Reference]:
     for index, one in enumerate(piece.spec.get("parentRefs") or ()):
         if one.get("kind", "Gateway") == "Gateway":
-            yield ("spec", "parentRefs", index), "Gateway", _named(one)
+            yield Reference(("spec", "parentRefs", index), "Gateway", _named(one))
     for index, rule in enumerate(piece.spec.get("rules") or ()):
         for place, one in enumerate(rule.get("backendRefs") or ()):
             if one.get("kind", "Service") == "Service":
-                yield ("spec", "rules", index, "backendRefs", place), "Service", _named(one)
+                path: KeyPath = ("spec", "rules", index, "backendRefs", place)
+                yield Reference(path, "Service", _named(one), str(one.get("port") or ""))
 
 
 def _named(one: dict[str, Any]) -> str:
@@ -107,39 +157,30 @@ def _named(one: dict[str, Any]) -> str:
 
 
 def refers(pods: Pods) -> Iterator[Reference]:
-    """Name what pods read, mount and act as; what is optional may be missing."""
+    """Name what pods read, mount and act as."""
     above = (*pods.path, "spec")
     account = pods.spec.get("serviceAccountName")
     if account:
-        yield (*above, "serviceAccountName"), "ServiceAccount", account
+        yield Reference((*above, "serviceAccountName"), "ServiceAccount", account)
     for index, one in enumerate(pods.spec.get("imagePullSecrets") or ()):
-        yield (*above, "imagePullSecrets", index), "Secret", one["name"]
+        yield Reference((*above, "imagePullSecrets", index), "Secret", one["name"])
     for path, volume in pods.volumes:
-        yield from _volume(path, volume)
-        for one in (volume.get("projected") or {}).get("sources") or ():
-            yield from _volume(path, one)
+        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        if claim:
+            yield Reference(path, "PersistentVolumeClaim", claim)
+        for one in (volume, *((volume.get("projected") or {}).get("sources") or ())):
+            yield from _read(path, one, "")
     for path, container in pods.containers():
         for index, one in enumerate(container.get("envFrom") or ()):
-            yield from _environment((*path, "envFrom", index), one, "Ref")
+            yield from _read((*path, "envFrom", index), one, "Ref")
         for index, one in enumerate(container.get("env") or ()):
-            yield from _environment((*path, "env", index), one.get("valueFrom") or {}, "KeyRef")
+            yield from _read((*path, "env", index), one.get("valueFrom") or {}, "KeyRef")
 
 
-def _volume(path: KeyPath, volume: dict[str, Any]) -> Iterator[Reference]:
-    kinds = (
-        ("secret", "secretName", "Secret"),
-        ("secret", "name", "Secret"),
-        ("configMap", "name", "ConfigMap"),
-        ("persistentVolumeClaim", "claimName", "PersistentVolumeClaim"),
-    )
-    for key, name, kind in kinds:
-        said = volume.get(key) or {}
-        if said.get(name) and not said.get("optional"):
-            yield path, kind, said[name]
-
-
-def _environment(path: KeyPath, said: dict[str, Any], suffix: str) -> Iterator[Reference]:
+def _read(path: KeyPath, said: dict[str, Any], suffix: str) -> Iterator[Reference]:
+    """Name a Secret or ConfigMap, once for each of its keys that is asked for."""
     for key, kind in (("secret", "Secret"), ("configMap", "ConfigMap")):
         one = said.get(f"{key}{suffix}") or {}
-        if one.get("name") and not one.get("optional"):
-            yield path, kind, one["name"]
+        if name := one.get("secretName") or one.get("name"):
+            parts = [item["key"] for item in one.get("items") or ()] or [one.get("key", "")]
+            yield from (Reference(path, kind, name, part, bool(one.get("optional"))) for part in parts)

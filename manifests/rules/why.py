@@ -41,7 +41,7 @@ WHY: Mapping[str, str] = {
     "pod-security": "The API server refuses the pods and says so only in the ReplicaSet's events.",
     "privileged-unexplained": "Who owns the node owns all that runs on it: somebody has to have wanted that.",
     "probe-missing": "Traffic would go to pods that cannot answer, and hung ones would stay.",
-    "reference-unknown": "The pod would wait for ever for what nobody makes.",
+    "reference-unknown": "The pod would wait for ever for what nobody makes, and the route would lead nowhere.",
     "registry-silent": "What could not be asked for is not known to exist.",
     "replicas-scaled": "Every sync would undo what the autoscaler did.",
     "requests-missing": "The scheduler would put it on a node without room.",

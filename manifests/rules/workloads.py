@@ -178,7 +178,7 @@ def reloaded(scene: Scene) -> Iterator[Finding]:
         if not pods.lasting or _is_reloaded(piece):
             continue
         own = scene.generated.get(piece.app.path, ())
-        read = [(path, name) for path, kind, name in refers(pods) if kind == "ConfigMap" and name in own]
+        read = [(one.path, one.name) for one in refers(pods) if one.kind == "ConfigMap" and one.name in own]
         for path, name in read[:1]:
             rule, fix = "is read at the start only", f'annotate the {piece.kind} with {RELOADER}auto: "true"'
             yield Finding("config-not-reloaded", piece, path, name, rule, fix)
