@@ -185,7 +185,6 @@ class Validation:
             pieces=tuple(self._pieces(stack)),
             security={name: level for name, (_, level) in namespaces_of(self.tree).items()},  # type: ignore[misc]
             secrets=secrets_of(settings),
-            generated={path: generated.names(self.survey, self.contents[path]) for path in paths},
             registered=tuple(self._registered(paths)),
             disks=sum(disk.size.bytes for node in settings.cluster.nodes for disk in node.data_disks),
             whole=self.changed is None and not self.problems,

@@ -1,7 +1,7 @@
 """ConfigMaps and Secrets that kustomizations make from files: their names are stable.
 
-A folder's contents come in; the names that it generates go out, or a problem for each that would change with its
-content. `manifests.rules.workloads` asks whether their readers notice a change.
+A folder's contents come in; a problem goes out for each name that would change with its content.
+`manifests.rules.workloads` asks whether their readers notice a change.
 """
 
 from __future__ import annotations
@@ -16,13 +16,6 @@ from manifests.survey import Survey
 
 GENERATORS = ("configMapGenerator", "secretGenerator")
 STABLE = "disableNameSuffixHash"
-
-
-def names(survey: Survey, contents: Contents) -> frozenset[str]:
-    """Name the ConfigMaps that a folder generates."""
-    return frozenset(
-        str(entry.get("name")) for _, key, entry, _ in _entries(survey, contents) if key[0] == GENERATORS[0]
-    )
 
 
 def check(survey: Survey, contents: Contents) -> Iterator[Problem]:

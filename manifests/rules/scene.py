@@ -122,9 +122,9 @@ class Finding:
 class Scene:
     """All objects of one stack, and what is known beside them.
 
-    `security` is the Pod Security level of each namespace, `secrets` are those that Pulumi makes, `generated` names the
-    ConfigMaps that an app's folder makes from files, `registered` are CRDs that an operator brings when it starts,
-    `disks` is how much room the nodes' data disks have together; `whole` unless only some of the apps were rendered.
+    `security` is the Pod Security level of each namespace, `secrets` are those that Pulumi makes, `registered` are CRDs
+    that an operator brings when it starts, `disks` is how much room the nodes' data disks have together; `whole` unless
+    only some of the apps were rendered.
     """
 
     stack: str
@@ -135,7 +135,6 @@ class Scene:
     pieces: tuple[Piece, ...]
     security: Mapping[str, PodSecurity] = field(default_factory=dict)
     secrets: frozenset[tuple[str, str]] = frozenset()
-    generated: Mapping[str, frozenset[str]] = field(default_factory=dict)
     registered: tuple[Object, ...] = ()
     disks: int = 0
     whole: bool = True

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from manifests.rules.references import refers
+from manifests.rules.references import Reference, makes, refers
 from manifests.rules.scene import Finding, Piece, Pods, Scene, selects
 
 IMAGE = re.compile(
@@ -172,22 +172,22 @@ def _scales(scaler: Piece, piece: Piece) -> bool:
 
 
 def reloaded(scene: Scene) -> Iterator[Finding]:
-    """Who reads a ConfigMap that is generated from files is begun anew when that changes."""
+    """Who reads a ConfigMap of Git, or a Secret out of the store, is begun anew when that changes."""
+    made = (one for piece in scene.of("ExternalSecret", "SealedSecret") for one in makes(piece))
+    own = {*made, *((one.namespace, one.kind, one.name) for one in scene.of("ConfigMap") if not one.by_chart)}
     for pods in scene.pods:
         piece = pods.piece
-        if not pods.lasting or _is_reloaded(piece):
-            continue
-        own = scene.generated.get(piece.app.path, ())
-        read = [(one.path, one.name) for one in refers(pods) if one.kind == "ConfigMap" and one.name in own]
-        for path, name in read[:1]:
+        read = [one for one in refers(pods) if (piece.namespace, one.kind, one.name) in own] if pods.lasting else []
+        missed = next((one for one in read if not _rolls(piece, one)), None)
+        if missed:
             rule, fix = "is read at the start only", f'annotate the {piece.kind} with {RELOADER}auto: "true"'
-            yield Finding("config-not-reloaded", piece, path, name, rule, fix)
+            yield Finding("config-not-reloaded", piece, missed.path, missed.name, rule, fix)
 
 
-def _is_reloaded(piece: Piece) -> bool:
+def _rolls(piece: Piece, read: Reference) -> bool:
+    """Whether Reloader rolls the pods for all that they read, or for this by its name."""
     template = (piece.spec.get("template") or {}).get("metadata") or {}
-    said = {**(piece.metadata.get("annotations") or {}), **(template.get("annotations") or {})}
-    return any(
-        key.startswith((RELOADER, "configmap." + RELOADER, "checksum/")) and value != "false"
-        for key, value in said.items()
-    )
+    said = {**(template.get("annotations") or {}), **(piece.metadata.get("annotations") or {})}
+    own = f"{read.kind.lower()}.{RELOADER}"
+    named = [one.strip() for one in str(said.get(f"{own}reload") or "").split(",")]
+    return "true" in (said.get(f"{RELOADER}auto"), said.get(f"{own}auto")) or read.name in named
