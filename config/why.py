@@ -90,6 +90,8 @@ WHY: Mapping[str, str] = {
     "stack-missing": "There is nothing to check.",
     "stack-name-twice": "The cluster's name is in its certificates, its MACs and its kubeconfig context.",
     "stack-vm-id-twice": "Proxmox gives a VM id once.",
+    "start-page-missing": "The page says that it lists everything; what it leaves out is forgotten.",
+    "start-page-unknown": "The line is about something that is not there any more, or never was.",
     "sync-without-reason": "Half a year later nobody knows whether the deviation may go.",
     "taint-malformed": "Kubernetes refuses the taint, and with it the node.",
     "talos-unknown": "Which Kubernetes it runs is not known here.",

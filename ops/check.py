@@ -16,6 +16,7 @@ import programs
 from config.checks import check_stack, check_step, check_together
 from config.derive import missing_secrets
 from config.load import Stack, read_stack, stack_files
+from config.startpage import check as check_start_page
 from config.tree import Tree, read_tree
 from errors import Problem, ProgramFailed, ProgramMissing, Refused
 from ops.changed import Changed
@@ -104,7 +105,7 @@ def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str
     own = [problem for stack in stacks for problem in (*stack.problems, *check_stack(root, stack, tree))]
     steps = [(before.get(stack.name), stack) for stack in stacks]
     taken = [problem for was, stack in steps if was for problem in check_step(was, stack)]
-    return [*own, *taken, *check_together(stacks), *tree.problems]
+    return [*own, *taken, *check_together(stacks), *tree.problems, *check_start_page(root, tree)]
 
 
 def committed(root: Path, stack: Stack, revision: str) -> Stack | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from config.explain import nearest
 from config.load import read_stack, stack_files
 from config.source import read
+from config.startpage import PAGE
 from config.tree import APPS, ENVIRONMENTS, LONGEST_NAME, Tree, read_tree
 from config.values import LABEL
 from errors import Bug, Problem, TreeRefused
@@ -22,7 +23,6 @@ from manifests.rules.workloads import IMAGE, PINNED, moves
 from ops.scaffold import MEMORY_LIMIT, NewApp, Volume, files, listed
 
 COMMAND = "./homelab new"
-PAGE = f"{APPS}/selfhosted/homepage/services.yaml"
 STARTS_WITH_A_LETTER = re.compile(r"[a-z]")
 PATH = re.compile(r"/[\w./-]*\Z")
 SIZE = re.compile(r"[1-9]\d*[MGT]i\Z")

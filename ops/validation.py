@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 from components.handover.rules import namespace_of
+from config import startpage
 from config.load import Stack
 from config.model import Settings
 from config.tree import App, CategoryFolder, Tree, namespaces_of
@@ -25,7 +26,7 @@ from manifests import reading
 from manifests.contents import Contents, contents_of
 from manifests.objects import Object, api_versions
 from manifests.render import Folder, Renderer, render_all
-from manifests.rules import conform, generated, marks, places, register
+from manifests.rules import conform, generated, marks, places, register, routes
 from manifests.rules.scene import Chart, Piece, Scene
 from manifests.sources import cache
 from manifests.survey import Survey
@@ -229,7 +230,9 @@ class Validation:
         self.problems += register.check(where, scenes)
         for path in sorted(self.wanted):
             self.problems += generated.check(self.survey, self.contents[path])
-        domains = self._domains
+        domains, page = self._domains, startpage.entries(self.root)
+        for scene in scenes:
+            self.problems += routes.links(page, scene)
         for stack in self.stacks:
             for place in self._places(stack):
                 found = self.contents[place.app.path]

@@ -1,20 +1,24 @@
 """Host names: each under a stack's domain, the stack's own among them, none in two routes, none left from the examples.
 
-A scene comes in, findings go out. A route names one host a stack; the gateway of each serves its own.
+A scene comes in, findings go out. A route names one host a stack; the gateway of each serves its own. The links of the
+start page come in beside it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from config.source import KeyPath
+from config.startpage import PAGE, Entry
+from errors import Problem
 from manifests.objects import CRD
 from manifests.rules.scene import Finding, Piece, Scene
 
 ROUTES = ("HTTPRoute", "GRPCRoute", "TLSRoute")
 EXAMPLE = re.compile(r"(?:[\w-]+\.)*example\.(?:com|net|org)\b")
+DOMAIN = "{{HOMEPAGE_VAR_DOMAIN}}"
 
 
 def hosts(scene: Scene) -> Iterator[Finding]:
@@ -56,6 +60,28 @@ def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
     elif isinstance(value, (dict, list)):
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _texts(inner, (*path, key))
+
+
+def links(entries: Iterable[Entry], scene: Scene) -> Iterator[Problem]:
+    """Find links of the start page that lead to no host of their app, where its objects are known."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for piece in scene.pieces:
+        if piece.chart != "unknown":
+            found.setdefault((piece.app.category, piece.app.name), set())
+    for piece in scene.of(*ROUTES, "Ingress"):
+        if (piece.app.category, piece.app.name) in found:
+            found[piece.app.category, piece.app.name] |= {host for _, host in _hosts(piece)}
+    for one in entries:
+        hosts = found.get((one.category, one.app))
+        if one.href and hosts is not None and _host(one.href, scene.domain) not in hosts:
+            own = sorted(host.replace(scene.domain, DOMAIN) for host in hosts if _under(host, scene.domain))
+            rule = f"leads to no host of {one.category}/{one.app}"
+            fix = f"its hosts are {', '.join(own)}" if own else "take href away: it has no route"
+            yield Problem(PAGE, one.line, one.app, one.href, rule, fix, "start-page-link")
+
+
+def _host(href: str, domain: str) -> str:
+    return href.replace(DOMAIN, domain).partition("://")[2].partition("/")[0].partition(":")[0]
 
 
 def _hosts(piece: Piece) -> Iterator[tuple[KeyPath, str]]:

@@ -47,6 +47,7 @@ WHY: Mapping[str, str] = {
     "requests-missing": "The scheduler would put it on a node without room.",
     "root-unexplained": "Root is one mistake of the kernel away from the node, and most programs do not need it.",
     "schema-refused": "The API server would refuse the object, or drop the field without a word.",
+    "start-page-link": "Whoever follows the link meets nothing, or another app.",
     "strategy-rolling": "Two nodes cannot hold the volume at once: the update would never end.",
     "version-missing": "Nodes could not pull it, on the day when they have to.",
 }

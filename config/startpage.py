@@ -1,0 +1,70 @@
+"""The start page of the house, which lists every app: its file is read here, and held against the tree.
+
+A checkout and its tree come in, problems go out; without the page there is nothing to hold. `manifests.rules.routes`
+asks whether its links lead anywhere, `ops.new` adds a line for a new app.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config.explain import nearest
+from config.source import read
+from config.tree import APPS, Tree
+from errors import Problem
+
+PAGE = f"{APPS}/selfhosted/homepage/services.yaml"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the page."""
+
+    category: str
+    app: str
+    href: str
+    line: int
+
+
+def entries(root: Path) -> tuple[Entry, ...]:
+    """Read the page: groups named as categories, in each its apps; nothing where there is no page."""
+    return tuple(_entries(root)) if (root / PAGE).is_file() else ()
+
+
+def _entries(root: Path) -> Iterator[Entry]:
+    page = read(root / PAGE, PAGE).first
+    for index, group in enumerate(_list(page.value)):
+        for category, listed in _map(group).items():
+            for place, one in enumerate(_list(listed)):
+                for app, about in _map(one).items():
+                    line = page.line((index, category, place, app))
+                    yield Entry(str(category), str(app), str(_map(about).get("href") or ""), line)
+
+
+def check(root: Path, tree: Tree) -> Iterator[Problem]:
+    """Compare the page with a sound tree; a group that is no category is a person's own."""
+    if tree.problems or not (root / PAGE).is_file():
+        return
+    page, apps = entries(root), {(app.category, app.name) for app in tree.apps}
+    listed = {(one.category, one.app) for one in page}
+    for app in tree.apps:
+        if (app.category, app.name) not in listed:
+            rule, fix = f"is not in {PAGE}", f"add `- {app.name}: {{description: ...}}` below {app.category}"
+            yield Problem(app.path, 0, "", "", rule, fix, "start-page-missing")
+    known = {category.name: [app.name for app in category.apps] for category in tree.categories}
+    for one in page:
+        if one.category in known and (one.category, one.app) not in apps:
+            fix = nearest(one.app, known[one.category], "take the line away")
+            rule = f"is no app of {APPS}/{one.category}"
+            yield Problem(PAGE, one.line, one.category, one.app, rule, fix, "start-page-unknown")
+
+
+def _map(value: Any) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
