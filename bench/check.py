@@ -60,6 +60,7 @@ def _checkout(root: Path, apps: int) -> None:
         (root / stack.name).write_text(text, encoding="utf-8")
     for environment in ("dev", "staging", "production"):
         (root / "environments" / environment).mkdir(parents=True)
+    shutil.copytree(ROOT / "patches", root / "patches")
     shutil.copytree(ROOT / "tests" / "config" / "checkout" / "apps", root / "apps")
     for category in range(CATEGORIES):
         folder = root / "apps" / f"category-{category}"
