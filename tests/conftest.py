@@ -1,4 +1,4 @@
-"""What holds for all tests: those of one group run in one worker, since they share what is costly to set up."""
+"""What holds for all tests: those of one group share what is costly to set up, and no property is a matter of time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 from _pytest.nodeid import NodeId
+from hypothesis import HealthCheck, settings
+
+# A machine that is at work with something else is no fault of what is tested.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
