@@ -46,7 +46,8 @@ def publish(lab: Lab, repository: str, revision: str, path: str) -> str:
         _git(bare, "config", "http.receivepack", "false")
     (bare / "info" / "exclude").write_text(".venv\n__pycache__/\n", encoding="utf-8")
     _git(bare, "add", "--all", "--force", "apps", "environments", work_tree=lab.tree)
-    _git(bare, "add", "--all", ".", work_tree=lab.tree)
+    # A rehearsal encrypts its own secrets into the stack file: nothing that Argo CD reads, and a commit at every run.
+    _git(bare, "add", "--all", ".", ":(exclude)Pulumi.*.yaml", work_tree=lab.tree)
     tree = _git(bare, "write-tree")
     if path.strip("./"):
         _git(bare, "read-tree", "--empty")

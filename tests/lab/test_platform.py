@@ -79,7 +79,10 @@ class TestPeace:
         assert set(home.whole()["changes"]) == {"same"}
 
     def test_a_run_that_looks_at_everything_changes_nothing(self, home: Home) -> None:
+        where = home.settings.delivery
+        before = delivery.head_of(home.lab, where.repository, where.revision)
         assert set(home.whole("--refresh")["changes"]) == {"same"}
+        assert delivery.head_of(home.lab, where.repository, where.revision) == before, "a commit for nothing"
 
     def test_a_preview_needs_no_cluster(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         with home.cut_off(monkeypatch):
