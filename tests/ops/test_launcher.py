@@ -65,7 +65,7 @@ class Play:
     def call(self, *arguments: str, called: Path | None = None, cwd: Path | None = None) -> tuple[int, str, str]:
         """Call the launcher and wait for its end."""
         with self.start(*arguments, called=called, cwd=cwd) as process:
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=120)
         return process.returncode, out, err
 
     def calls(self) -> list[str]:
@@ -202,8 +202,8 @@ def test_two_first_calls_at_once_make_one_venv(play: Play) -> None:
     assert second.stderr is not None
     assert second.stderr.readline() == "homelab: another ./homelab is making .venv: waiting for it\n"
     (play.folder / "hang").unlink()
-    assert first.communicate(timeout=20)[0].splitlines()[2:] == ["check"]
-    assert second.communicate(timeout=20)[0].splitlines()[2:] == ["doctor"]
+    assert first.communicate(timeout=120)[0].splitlines()[2:] == ["check"]
+    assert second.communicate(timeout=120)[0].splitlines()[2:] == ["doctor"]
     assert play.calls() == ["venv", "pip"]
 
 

@@ -226,7 +226,7 @@ def test_ctrl_c_ends_the_compiler_and_leaves_nothing_half(play: Play) -> None:
     run = play.tools("--only", "kubeconform,redis")
     wait_for((play.folder / "building").exists)
     run.send_signal(signal.SIGINT)
-    _, stderr = run.communicate(timeout=10)
+    _, stderr = run.communicate(timeout=120)
     assert run.returncode == 130
     assert "kubeconform: interrupted" in stderr
     assert "run the same command again" in stderr
@@ -244,7 +244,7 @@ def test_two_simultaneous_runs_build_once(play: Play) -> None:
     assert second.stderr.readline().startswith("kubeconform: begins")
     assert second.stderr.readline() == "kubeconform: another run builds it: waiting\n"
     (play.folder / "hang").unlink()
-    outputs = [run.communicate(timeout=10) for run in (first, second)]
+    outputs = [run.communicate(timeout=120) for run in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], outputs
     assert len(play.calls()) == 1
     assert not (play.cache / "homelab" / "go").exists()
