@@ -26,6 +26,7 @@ OUR_MANAGERS = (
     "kwok",
     "pulumi-kubernetes",
 )
+BY = {"username": "homelab sync"}
 GOOD = ("Synced", "Healthy")
 # What Argo CD puts before every error of its repo-server; a row has no room for it.
 PREAMBLE = re.compile(
@@ -54,6 +55,8 @@ class Application:
     manual: bool
     retired: bool
     running: bool
+    unpruned: bool
+    """Whether nothing differs but objects that left Git and are still there."""
     drifted: tuple[tuple[str, str, str, str], ...]
     """Objects that differ from Git although Git has not moved: group, kind, namespace, name."""
 
@@ -79,6 +82,21 @@ def applications(found: Sequence[Object], expected_names: set[str]) -> list[Appl
     return sorted(rows, key=lambda row: (LAYERS.index(row.layer) if row.layer in LAYERS else len(LAYERS), row.name))
 
 
+def operation(found: Object, categories: Sequence[CategoryFolder], environment: str) -> Object:
+    """Write the sync of an Application as its own policy has it: Argo CD reads what is asked for as it stands."""
+    category = (found["metadata"].get("labels") or {}).get(CATEGORY)
+    known = next((one.settings.sync_in(environment) for one in categories if one.name == category), None)
+    policy = found["spec"].get("syncPolicy") or {}
+    # A manual Application does not say whether it prunes: its category does.
+    prune = known.prune == "enabled" if known else bool((policy.get("automated") or {}).get("prune"))
+    wish: dict[str, Any] = {"initiatedBy": BY, "sync": {"prune": prune}}
+    if "syncOptions" in policy:
+        wish["sync"]["syncOptions"] = policy["syncOptions"]
+    if "retry" in policy:
+        wish["retry"] = policy["retry"]
+    return wish
+
+
 def _application(found: Object, expected_names: set[str]) -> Application:
     metadata, spec, status = found["metadata"], found["spec"], found.get("status") or {}
     operation = status.get("operationState") or {}
@@ -86,11 +104,9 @@ def _application(found: Object, expected_names: set[str]) -> Application:
     sync = status.get("sync") or {}
     last = (operation.get("syncResult") or {}).get("revision", "")
     moved = bool(last) and last != sync.get("revision", "")
-    drifted = [
-        (one.get("group", ""), one["kind"], one.get("namespace", ""), one["name"])
-        for one in status.get("resources") or ()
-        if one.get("status") == "OutOfSync" and not one.get("requiresPruning") and not moved
-    ]
+    differ = [one for one in status.get("resources") or () if one.get("status") == "OutOfSync"]
+    kept = [one for one in differ if not one.get("requiresPruning")]
+    drifted = [(one.get("group", ""), one["kind"], one.get("namespace", ""), one["name"]) for one in kept if not moved]
     return Application(
         name=metadata["name"],
         category=labels.get(CATEGORY, ""),
@@ -104,6 +120,7 @@ def _application(found: Object, expected_names: set[str]) -> Application:
         manual="automated" not in (spec.get("syncPolicy") or {}),
         retired=bool(labels.get(CATEGORY)) and metadata["name"] not in expected_names,
         running=operation.get("phase") in ("Running", "Terminating") or "operation" in found,
+        unpruned=bool(differ) and not kept,
         drifted=tuple(drifted) if sync.get("status") == "OutOfSync" else (),
     )
 

@@ -13,14 +13,13 @@ from config.explain import nearest
 from config.model import Settings
 from config.tree import CategoryFolder
 from errors import Declined, TookTooLong
-from ops.applications import Application
+from ops.applications import Application, operation
 from ops.cluster import Cluster
 from ops.drive import checked, stack_arguments
 from ops.show import elapsed, table
 from ops.status import Report, chosen, look
 
 PATIENCE, PAUSE = 900.0, 1.0
-BY = {"username": "homelab sync"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,21 +66,30 @@ def sync(
             for one in look(cluster, settings, categories, edited=False).counted
             if one.name in names and one.layer == layer
         ]
-        for one in members:
-            cluster.patch(one.name, {"operation": {"initiatedBy": BY, "sync": {"prune": True}}})
-        if members:
-            print(f"syncing {layer}: {', '.join(one.name for one in members)}", file=sys.stderr, flush=True)
-            done += _wait(cluster, settings, categories, {one.name for one in members})
+        if not members:
+            continue
+        found = {one["metadata"]["name"]: one for one in cluster.argocd()["Application"]}
+        wishes = {
+            one.name: operation(found[one.name], categories, settings.delivery.environment)
+            for one in members
+            if one.name in found
+        }
+        for name, wish in wishes.items():
+            cluster.patch(name, {"operation": wish})
+        print(f"syncing {layer}: {', '.join(wishes)}", file=sys.stderr, flush=True)
+        keeping = {name for name, wish in wishes.items() if not wish["sync"]["prune"]}
+        done += _wait(cluster, settings, categories, set(wishes), keeping)
     return done
 
 
 def _wait(
-    cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder], names: set[str]
+    cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder], names: set[str], keeping: set[str]
 ) -> list[Application]:
+    """Wait for the end; where nothing is pruned, what left Git differs for good, and the table shows it."""
     deadline = time.monotonic() + PATIENCE
     while True:
         now = [one for one in look(cluster, settings, categories, edited=False).applications if one.name in names]
-        going = [one for one in now if one.running or (one.sync, one.health) != ("Synced", "Healthy")]
+        going = [one for one in now if one.running or not _is_there(one, kept=one.name in keeping)]
         failed = [one for one in going if one.error and not one.running]
         if not going:
             return now
@@ -92,3 +100,7 @@ def _wait(
                 "still not synced: " + ", ".join(f"{one.name} ({one.error or one.sync})" for one in going)
             )
         time.sleep(PAUSE)
+
+
+def _is_there(one: Application, *, kept: bool) -> bool:
+    return one.health == "Healthy" and (one.sync == "Synced" or (kept and one.unpruned))

@@ -13,9 +13,18 @@ from components.handover.projects import project
 from config.category import Category
 from config.tree import App, CategoryFolder
 from errors import Declined
-from ops.applications import age, applications, closed, edits, expected_applications, missing, waiting_for_up
+from ops.applications import (
+    age,
+    applications,
+    closed,
+    edits,
+    expected_applications,
+    missing,
+    operation,
+    waiting_for_up,
+)
 from ops.status import Report, written
-from ops.sync import _wanted
+from ops.sync import _is_there, _wanted
 
 NOW, BEFORE = "a" * 40, "b" * 40
 SOURCE = Source("https://git.example.com/homelab.git", "main", ".", "dev")
@@ -226,6 +235,34 @@ def test_sync_refuses_what_is_not_there_with_the_nearest_name() -> None:
         wanted(said, "media-sonar")
     with pytest.raises(Declined, match="name the applications to sync, or say --all"):
         wanted(said)
+
+
+def test_a_sync_by_hand_prunes_as_the_category_says_and_takes_options_and_retry_of_the_application() -> None:
+    made = application_set(category("banking", sync={"mode": "manual", "reason": "money"}), SOURCE)
+    one = found("banking-firefly-iii")
+    one["spec"]["syncPolicy"] = policy = made["spec"]["template"]["spec"]["syncPolicy"]
+    wish = operation(one, [category("banking", sync={"mode": "manual", "reason": "money"})], "dev")
+    assert wish["sync"] == {"prune": True, "syncOptions": policy["syncOptions"]}
+    assert wish["retry"] == policy["retry"]
+    keeping = category("banking", sync={"environments": {"dev": {"prune": "disabled"}}, "reason": "data"})
+    assert operation(one, [keeping], "dev")["sync"]["prune"] is False
+    assert operation(one, [keeping], "production")["sync"]["prune"] is True
+
+
+def test_a_sync_of_an_application_of_a_person_prunes_only_where_its_own_policy_does() -> None:
+    own = found("mine")
+    assert operation(own, [], "dev")["sync"] == {"prune": False}
+    own["spec"]["syncPolicy"]["automated"]["prune"] = True
+    assert operation(own, [], "dev")["sync"] == {"prune": True}
+
+
+def test_what_is_not_pruned_ends_a_sync_and_stays_to_be_seen() -> None:
+    left = {"kind": "Service", "namespace": "media", "name": "old", "status": "OutOfSync", "requiresPruning": True}
+    sync = {"status": "OutOfSync", "revision": NOW}
+    (one,) = report(found("media-sonarr", sync=sync, resources=[left])).applications
+    assert _is_there(one, kept=True)
+    assert not _is_there(one, kept=False)
+    assert not _is_there(report(drifted(NOW)).applications[0], kept=True)
 
 
 def test_sync_leaves_retired_ones_alone() -> None:
