@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import Any
 
 import programs
 from config.model import Settings
-from errors import Declined, ProgramFailed
+from errors import Declined, ProgramFailed, TookTooLong
 from lab import delivery
 from lab.places import Lab
 from ops.toolchain import ensure
 
 NAMESPACE = "argocd"
+COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 KINDS = ("applications", "applicationsets", "appprojects")
 
 
@@ -103,8 +105,19 @@ class Cluster:
         repository, revision = settings.delivery.repository, settings.delivery.revision
         if self.lab is not None:
             return delivery.head_of(self.lab, delivery.served_as(repository), revision)
+        if COMMIT.match(revision):
+            return revision
+        # A bare name would bring every ref that ends in it: feature/main before main.
+        names = ("HEAD",) if revision == "HEAD" else (f"refs/heads/{revision}", *_tags(f"refs/tags/{revision}"))
+        names = _tags(revision) if revision.startswith("refs/") else names
         try:
-            listed = programs.run("git", "ls-remote", repository, revision, timeout=20).stdout
-        except ProgramFailed:
+            listed = programs.run("git", "ls-remote", "--", repository, *names, timeout=20).stdout
+        except (ProgramFailed, TookTooLong):
             return ""
-        return listed.split()[0] if listed else ""
+        commits = {name: commit for commit, _, name in (line.partition("\t") for line in listed.splitlines())}
+        return next((commits[name] for name in names if name in commits), "")
+
+
+def _tags(name: str) -> tuple[str, ...]:
+    """Give the commit of an annotated tag before the tag itself, which is no commit."""
+    return f"{name}^{{}}", name

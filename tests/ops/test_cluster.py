@@ -1,0 +1,55 @@
+"""How a cluster is found, and which commit Git is at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import programs
+from config.load import read_stack
+from ops.cluster import Cluster
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = read_stack(ROOT / "Pulumi.dev.yaml").require()
+
+
+def git(folder: Path, *arguments: str) -> str:
+    person = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+    return programs.run("git", *person, *arguments, cwd=folder).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("repository")
+    git(folder, "init", "--quiet", "--initial-branch", "feature/main")
+    for branch in ("feature/main", "main"):
+        git(folder, "switch", "--quiet", "--force-create", branch)
+        git(folder, "commit", "--quiet", "--allow-empty", "--message", branch)
+    git(folder, "tag", "--annotate", "v1.0.0", "--message", "the first")
+    git(folder, "tag", "light", "feature/main")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("revision", "commit"),
+    [
+        ("main", "main"),
+        ("feature/main", "feature/main"),
+        ("refs/heads/main", "main"),
+        ("v1.0.0", "main"),
+        ("refs/tags/v1.0.0", "main"),
+        ("light", "feature/main"),
+        ("HEAD", "main"),
+        ("--upload-pack=touch", ""),
+        ("nope", ""),
+        ("a" * 40, "a" * 40),
+    ],
+)
+def test_the_expected_commit_is_the_very_branch_or_tag_or_the_commit_itself(
+    repository: Path, revision: str, commit: str
+) -> None:
+    delivery = SETTINGS.delivery.model_copy(update={"repository": str(repository), "revision": revision})
+    settings = SETTINGS.model_copy(update={"delivery": delivery})
+    wanted = git(repository, "rev-parse", commit) if commit in ("main", "feature/main") else commit
+    assert Cluster({}, None).head(settings) == wanted
