@@ -7,7 +7,7 @@ Objects of the cluster and the tree of the checkout come in, rows and findings g
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,7 @@ OUR_MANAGERS = (
     "pulumi-kubernetes",
 )
 BY = {"username": "homelab sync"}
+NO_SET, UNPUSHED = "its ApplicationSet is missing", "is not pushed: Git does not have it"
 GOOD = ("Synced", "Healthy")
 # What Argo CD puts before every error of its repo-server; a row has no room for it.
 PREAMBLE = re.compile(
@@ -181,6 +182,8 @@ def expected_applications(categories: Sequence[CategoryFolder]) -> set[str]:
 
 def missing(categories: Sequence[CategoryFolder], sets: Sequence[Object], projects: Sequence[Object]) -> list[str]:
     """Name ApplicationSets and AppProjects that are not there."""
+    if categories and not sets and not projects:
+        return [f"all {len(categories)} ApplicationSets and AppProjects: nothing is handed over yet"]
     there = {kind: {one["metadata"]["name"] for one in found} for kind, found in (("s", sets), ("p", projects))}
     return [
         f"{kind} {category.name}"
@@ -188,6 +191,31 @@ def missing(categories: Sequence[CategoryFolder], sets: Sequence[Object], projec
         for category in categories
         if category.name not in there[key]
     ]
+
+
+def absent(
+    categories: Sequence[CategoryFolder], names: Collection[str], sets: Sequence[Object], in_git: Collection[str]
+) -> dict[str, str]:
+    """Say of every folder whose Application is not there why that is, as far as it can be known."""
+    there = {one["metadata"]["name"]: _set_error(one) for one in sets}
+    said = {}
+    for category in categories:
+        for app in category.apps:
+            if app.full_name in names:
+                continue
+            if category.name not in there:
+                said[app.full_name] = NO_SET
+            elif app.path not in in_git:
+                said[app.full_name] = f"{app.path} {UNPUSHED}"
+            else:
+                said[app.full_name] = there[category.name] or "its ApplicationSet has not made it"
+    return said
+
+
+def _set_error(found: Object) -> str:
+    conditions = (found.get("status") or {}).get("conditions") or ()
+    failing = [one for one in conditions if one.get("type") == "ErrorOccurred" and one.get("status") == "True"]
+    return _first_line([one.get("message", "") for one in failing])
 
 
 def closed(found: Sequence[Object], credentials: Mapping[str, str]) -> list[str]:

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import programs
@@ -116,6 +116,22 @@ class Cluster:
             return ""
         commits = {name: commit for commit, _, name in (line.partition("\t") for line in listed.splitlines())}
         return next((commits[name] for name in names if name in commits), "")
+
+    def holds(self, settings: Settings, commit: str, folders: Sequence[str]) -> set[str]:
+        """Name the folders that Git has at a commit; all of them where the commit is not known here."""
+        where: tuple[str | Path, ...] = ()
+        above = PurePosixPath()
+        if self.lab is not None:
+            own = delivery.served_as(settings.delivery.repository)
+            where, above = ("--git-dir", delivery.bare_repository(self.lab, own)), PurePosixPath(settings.delivery.path)
+        paths = {str(above / folder): folder for folder in folders}
+        if not paths or not commit:
+            return set(folders)
+        try:
+            listed = programs.run("git", *where, "ls-tree", "--name-only", "-z", commit, "--", *paths).stdout
+        except ProgramFailed:
+            return set(folders)
+        return {paths[name] for name in listed.split("\0") if name in paths}
 
 
 def _tags(name: str) -> tuple[str, ...]:

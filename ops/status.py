@@ -16,7 +16,10 @@ from config.tree import CategoryFolder, read_tree
 from errors import Declined
 from lab import delivery, processes, proxy
 from ops.applications import (
+    NO_SET,
+    UNPUSHED,
     Application,
+    absent,
     age,
     applications,
     closed,
@@ -42,6 +45,8 @@ class Report:
     applications: list[Application]
     edits: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+    """Applications that a folder of this checkout asks for and that are not there, and why."""
     closed: list[str] = field(default_factory=list)
     waiting_for_up: list[str] = field(default_factory=list)
 
@@ -62,8 +67,16 @@ class Report:
 
     @property
     def is_good(self) -> bool:
-        """Whether everything is synced."""
-        return bool(self.counted) and not self.unfinished and not self.missing
+        """Whether everything is synced, and known to be what Git is at."""
+        there = not self.missing and not self.absent
+        return bool(self.counted) and there and not self.unfinished and bool(self.expected)
+
+    @property
+    def waits_for_a_person(self) -> bool:
+        """Whether Argo CD has done its part: what is left is a sync by hand, a push, or a way to ask Git."""
+        unpushed = all(why.endswith(UNPUSHED) for why in self.absent.values())
+        left = self.waiting_for_sync == self.unfinished
+        return not self.is_good and bool(self.counted) and left and not self.missing and unpushed
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,12 +110,15 @@ def look(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFold
     """Look once; live edits are asked for one by one."""
     found = cluster.argocd()
     rows = applications(found["Application"], expected_applications(categories))
+    expected, names = cluster.head(settings), {row.name for row in rows}
+    folders = [app.path for category in categories for app in category.apps if app.full_name not in names]
     drifted = [thing for row in rows for thing in row.drifted] if edited else []
     return Report(
-        expected=cluster.head(settings),
+        expected=expected,
         applications=rows,
         edits=[said for thing in cluster.things(drifted) for said in _edits(thing)],
         missing=missing(categories, found["ApplicationSet"], found["AppProject"]),
+        absent=absent(categories, names, found["ApplicationSet"], cluster.holds(settings, expected, folders)),
         closed=closed([*found["Application"], *found["ApplicationSet"]], _credentials(cluster, settings)),
         waiting_for_up=waiting_for_up(categories, found["ApplicationSet"]),
     )
@@ -130,13 +146,14 @@ def wait(
         report = look(cluster, settings, categories, edited=False)
         if report.is_good:
             return report
-        only_a_person_can = bool(report.unfinished) and report.waiting_for_sync == report.unfinished
-        if only_a_person_can or time.monotonic() - began > patience:
+        if report.waits_for_a_person or time.monotonic() - began > patience:
             return look(cluster, settings, categories)
         if time.monotonic() - told > 5 * PAUSE:
             told = time.monotonic()
-            waits = ", ".join(f"{one.name} ({one.state(report.expected)})" for one in report.unfinished[:4])
-            print(f"[{elapsed(told - began)}] {len(report.unfinished)} to go: {waits}", file=sys.stderr, flush=True)
+            waits = [f"{one.name} ({one.state(report.expected)})" for one in report.unfinished]
+            waits += [f"{name} (missing)" for name in report.absent]
+            said = f"[{elapsed(told - began)}] {len(waits)} to go: {', '.join(waits[:4])}"
+            print(said, file=sys.stderr, flush=True)
             _ask_to_look(cluster, report)
         time.sleep(PAUSE / 2)
 
@@ -169,7 +186,7 @@ def written(report: Report) -> str:
         ]
     for title, items in (
         ("live edits that the next sync undoes", report.edits),
-        ("missing", report.missing),
+        ("missing", [*report.missing, *_absent(report)]),
         ("repositories that do not open", report.closed),
         ("category.yaml that waits for up", report.waiting_for_up),
         ("retired: the folder left Git, the objects stay", [one.name for one in report.applications if one.retired]),
@@ -178,8 +195,15 @@ def written(report: Report) -> str:
             lines += [f"{title}:", *(f"  {item}" for item in items), ""]
     good = len(report.counted) - len(report.unfinished)
     at = f" at {report.expected[:8]}" if report.expected else " (Git could not be asked for the expected revision)"
-    said = f"{good} of {count(len(report.counted), 'application')} Synced and Healthy{at}"
+    said = f"{good} of {count(len(report.counted) + len(report.absent), 'application')} Synced and Healthy{at}"
     return "\n".join([*lines, coloured(said, "green" if report.is_good else "red")])
+
+
+def _absent(report: Report) -> list[str]:
+    """Name the Applications that are not there; those of a set that is missing itself are counted."""
+    lines = [f"Application {name}: {why}" for name, why in report.absent.items() if why != NO_SET]
+    without = len(report.absent) - len(lines)
+    return [*lines, *([f"{count(without, 'Application')} of what is missing above"] if without else [])]
 
 
 def _row(one: Application, expected: str) -> tuple[str, ...]:

@@ -45,8 +45,8 @@ def run(options: argparse.Namespace) -> int:
     report(options, timeline, outcome, time.monotonic() - began, **more)
     if not options.json:
         print("\n" + (written(found) if found else UNREACHED))
-    # What waits for a person's sync is as the stack wants it, and so is what need not be there yet.
-    as_wanted = found is None or found.is_good or found.waiting_for_sync == found.unfinished
+    # What waits for a person is as the stack wants it, and so is what need not be there yet.
+    as_wanted = found is None or found.is_good or found.waits_for_a_person
     return 0 if as_wanted or settings.delivery.wait == "generated" else 1
 
 

@@ -8,6 +8,8 @@ import pytest
 
 import programs
 from config.load import read_stack
+from lab import delivery
+from lab.places import Lab
 from ops.cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
@@ -53,3 +55,38 @@ def test_the_expected_commit_is_the_very_branch_or_tag_or_the_commit_itself(
     settings = SETTINGS.model_copy(update={"delivery": delivery})
     wanted = git(repository, "rev-parse", commit) if commit in ("main", "feature/main") else commit
     assert Cluster({}, None).head(settings) == wanted
+
+
+def test_which_folders_git_has_is_asked_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed(tmp_path, "home/apps/media/sonarr")
+    monkeypatch.chdir(tmp_path / "home")
+    cluster, commit, folders = (
+        Cluster({}, None),
+        git(tmp_path, "rev-parse", "main"),
+        ("apps/media/sonarr", "apps/ai/toy"),
+    )
+    assert cluster.holds(SETTINGS, commit, folders) == {"apps/media/sonarr"}
+    assert cluster.holds(SETTINGS, "a" * 40, folders) == set(folders)
+    assert cluster.holds(SETTINGS, "", folders) == set(folders)
+    assert cluster.holds(SETTINGS, commit, ()) == set()
+
+
+def test_which_folders_a_rehearsal_serves_is_asked_of_its_own_repository(tmp_path: Path) -> None:
+    lab, settings = (
+        Lab.of(tmp_path, "dev"),
+        SETTINGS.model_copy(update={"delivery": SETTINGS.delivery.model_copy(update={"path": "./home"})}),
+    )
+    committed(tmp_path / "work", "home/apps/media/sonarr")
+    bare = delivery.bare_repository(lab, delivery.served_as(settings.delivery.repository))
+    git(tmp_path, "clone", "--quiet", "--bare", "work", str(bare))
+    commit = git(tmp_path / "work", "rev-parse", "main")
+    folders = ("apps/media/sonarr", "apps/ai/toy")
+    assert Cluster({}, lab).holds(settings, commit, folders) == {"apps/media/sonarr"}
+
+
+def committed(repository: Path, folder: str) -> None:
+    (repository / folder).mkdir(parents=True)
+    (repository / folder / "app.yaml").write_text("kind: ConfigMap\n", encoding="utf-8")
+    git(repository, "init", "--quiet", "--initial-branch", "main")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "--message", "apps")

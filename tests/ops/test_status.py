@@ -14,6 +14,7 @@ from config.category import Category
 from config.tree import App, CategoryFolder
 from errors import Declined
 from ops.applications import (
+    absent,
     age,
     applications,
     closed,
@@ -70,9 +71,10 @@ def test_an_old_revision_is_behind_and_not_good() -> None:
     assert "bbbbbbbb (behind)" in written(said)
 
 
-def test_without_an_answer_of_git_the_revision_does_not_count_and_it_is_said() -> None:
+def test_without_an_answer_of_git_nothing_is_good_and_it_is_said() -> None:
     said = report(found("media-sonarr", sync={"status": "Synced", "revision": BEFORE}), expected="")
-    assert said.is_good
+    assert not said.is_good
+    assert said.waits_for_a_person
     assert "Git could not be asked for the expected revision" in written(said)
 
 
@@ -110,6 +112,45 @@ def test_what_is_missing_is_named_and_not_good() -> None:
     said = report(found("media-sonarr"), missing=["ApplicationSet media"])
     assert not said.is_good
     assert "missing:\n  ApplicationSet media" in written(said)
+
+
+def test_an_application_that_is_not_there_is_named_with_the_reason_and_not_good() -> None:
+    here = [category("media", "applications", "sonarr", "radarr", "lamp"), category("ai", "applications", "ollama")]
+    failing = application_set(here[0], SOURCE)
+    folders = {f"apps/media/{app}" for app in ("sonarr", "radarr")}
+    gone = absent(here, {"media-sonarr"}, [failing], folders)
+    said = report(found("media-sonarr"), missing=["ApplicationSet ai"], absent=gone)
+    assert not said.is_good
+    assert not said.waits_for_a_person
+    assert written(said).splitlines()[-7:] == [
+        "missing:",
+        "  ApplicationSet ai",
+        "  Application media-radarr: its ApplicationSet has not made it",
+        "  Application media-lamp: apps/media/lamp is not pushed: Git does not have it",
+        "  1 Application of what is missing above",
+        "",
+        "1 of 4 applications Synced and Healthy at aaaaaaaa",
+    ]
+    condition = {"type": "ErrorOccurred", "status": "True", "message": "no such branch"}
+    failing["status"] = {"conditions": [condition]}
+    assert absent(here[:1], {"media-sonarr", "media-lamp"}, [failing], folders) == {"media-radarr": "no such branch"}
+
+
+def test_a_folder_that_is_not_pushed_waits_for_a_person() -> None:
+    here = [category("media", "applications", "sonarr", "lamp")]
+    gone = absent(here, {"media-sonarr"}, [application_set(here[0], SOURCE)], ())
+    assert report(found("media-sonarr"), absent=gone).waits_for_a_person
+
+
+def test_an_empty_cluster_is_said_in_one_line() -> None:
+    here = [category("media", "applications", "sonarr"), category("system")]
+    gone = absent(here, (), [], ())
+    said = written(report(missing=missing(here, [], []), absent=gone))
+    assert said == (
+        "missing:\n  all 2 ApplicationSets and AppProjects: nothing is handed over yet\n"
+        "  1 Application of what is missing above\n\n"
+        "0 of 1 application Synced and Healthy at aaaaaaaa"
+    )
 
 
 def test_projects_and_sets_that_are_not_there_are_named() -> None:
