@@ -6,7 +6,7 @@ Pure functions from `config.model` values to facts. `config.checks` compares the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -147,3 +147,8 @@ def missing_secrets(settings: Settings) -> tuple[str, ...]:
         return key in value if key else value is not None
 
     return tuple(name for name in needed_secrets(settings) if not is_set(name))
+
+
+def how_to_set(stack: str, missing: Sequence[str]) -> str:
+    """Say which secrets are still to set, and by which command."""
+    return f"{', '.join(missing)} (pulumi config set --stack {stack} --secret --path homelab:secrets.NAME)"

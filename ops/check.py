@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import programs
 from config.checks import check_stack, check_step, check_together
-from config.derive import missing_secrets
+from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, stack_files
 from config.startpage import check as check_start_page
 from config.tree import Tree, read_tree
@@ -136,10 +136,7 @@ def _notes(stacks: list[Stack], validation: Validation | None) -> Iterator[str]:
     for stack in stacks:
         missing = missing_secrets(stack.settings) if stack.settings else ()
         if missing:
-            yield (
-                f"{stack.places.file}: still to set before `up`: {', '.join(missing)} "
-                f"(pulumi config set --stack {stack.name} --secret --path homelab:secrets.NAME)"
-            )
+            yield f"{stack.places.file}: still to set before `up`: {how_to_set(stack.name, missing)}"
     if validation and not validation.rendered and (validation.changed is None or validation.wanted):
         yield "no app was rendered: what is wrong with the settings or the shape of the tree comes first"
     stand_ins = validation.stand_ins if validation and validation.rendered else ()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from config.checks import check_stack
+from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, stack_files
 from config.model import Settings
 from config.tree import read_tree
@@ -40,6 +41,13 @@ def checked(root: Path, name: str) -> tuple[Stack, Settings]:
     return stack, stack.require(lambda stack: [*check_stack(root, stack, tree), *tree.problems])
 
 
+def secrets_set(name: str, settings: Settings) -> None:
+    """Refuse to go to real hosts without the secrets that this needs."""
+    missing = missing_secrets(settings)
+    if missing:
+        raise Declined(f"Pulumi.{name}.yaml: still to set: {how_to_set(name, missing)}; docs/how-to/go-live.md")
+
+
 def owners(settings: Settings) -> dict[str, str]:
     """Say for every node where it runs, to name it in a refusal."""
     return {node.name: f"{node.name}, {node.address}, on {node.host}" for node in settings.cluster.nodes}
@@ -49,10 +57,16 @@ def drive(
     folder: Path, settings: Settings, name: str, timeline: Timeline, act: Callable[[Engine], Outcome]
 ) -> tuple[Engine, Outcome]:
     """Repair, run, and refuse what failed."""
-    engine = Engine(folder, name, timeline.hear)
-    for said in engine.repair():
-        timeline.say(said)
-    outcome = act(engine)
+    file = folder / f"Pulumi.{name}.yaml"
+    before = file.read_bytes()
+    try:
+        engine = Engine(folder, name, timeline.hear)
+        for said in engine.repair():
+            timeline.say(said)
+        outcome = act(engine)
+    finally:
+        if folder == Path.cwd() and file.read_bytes() != before:
+            timeline.say(f"pulumi has written to {file.name}: its salt, and what it makes of blank lines; commit it")
     refuse_failures(outcome, owners(settings))
     return engine, outcome
 

@@ -30,6 +30,15 @@ from lab.kernel import born
 LOCKED = re.compile(r"created by \S+@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
 SCRIPT = re.compile(r': running "(?:[^"\\]|\\.)*":\n')  # what it says matters, and the whole script hides it
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
+# What Pulumi says when it cannot begin, and what to do: no part of the stack was touched.
+ADVICE = {
+    "PULUMI_ACCESS_TOKEN": "say where the state is kept: export PULUMI_BACKEND_URL=file://FOLDER, or pulumi login",
+    "unable to open bucket": "make the folder that PULUMI_BACKEND_URL names, or name another",
+    "PULUMI_CONFIG_PASSPHRASE_FILE: open": "make the file that PULUMI_CONFIG_PASSPHRASE_FILE names, or name another",
+    "passphrase must be set": "name the file that holds it: export PULUMI_CONFIG_PASSPHRASE_FILE=FILE",
+    "incorrect passphrase": "PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE gives not the stack's own",
+    "must be encrypted as it's secret": "set the secrets that ./homelab check names",
+}
 OPERATIONS = ("create", "update", "replace", "delete", "same")
 
 
@@ -53,6 +62,8 @@ class Outcome:
     changes: dict[str, int] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     said: list[tuple[str, str]] = field(default_factory=list)
+    planned: bool = False
+    """Whether it was only asked what would be done."""
 
     @property
     def changed(self) -> int:
@@ -69,7 +80,10 @@ class Engine:
         self.outcome = Outcome()
         self.mended = _mend_backend(stack)
         workspace = auto.LocalWorkspace(work_dir=str(folder))
-        self._stack = _Stack(stack, workspace, StackInitMode.CREATE_OR_SELECT)
+        try:
+            self._stack = _Stack(stack, workspace, StackInitMode.CREATE_OR_SELECT)
+        except auto.errors.CommandError as error:
+            raise Declined(f"{stack}: {_explained(_last_error(str(error)))}") from None
 
     def up(self, *, refresh: bool = False, targets: Sequence[str] = ()) -> Outcome:
         """Bring the world to what is written."""
@@ -162,7 +176,8 @@ class Engine:
             raise Declined(_who_holds(str(error))) from None
         except auto.errors.CommandError as error:
             if not self.outcome.failures:
-                self.outcome.failures.append(Failure("", _last_error(str(error))))
+                self.outcome.failures.append(Failure("", _explained(_last_error(str(error)))))
+        self.outcome.planned = preview
         return self.outcome
 
     def _hear(self, event: EngineEvent) -> None:
@@ -234,7 +249,14 @@ def _who_holds(text: str) -> str:
 
 def _last_error(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if "error" in line), lines[-1] if lines else "the engine failed")
+    last = next((line for line in reversed(lines) if "error" in line), lines[-1] if lines else "the engine failed")
+    return re.sub(r"^ *(stderr: )?(error: )?", "", last)
+
+
+def _explained(said: str) -> str:
+    """Add what a person can do about what Pulumi says before it begins."""
+    advice = next((advice for sign, advice in ADVICE.items() if sign in said), "")
+    return f"{said}; {advice}: docs/how-to/go-live.md" if advice else said
 
 
 def refuse_failures(outcome: Outcome, owners: Mapping[str, str]) -> None:
@@ -246,6 +268,6 @@ def refuse_failures(outcome: Outcome, owners: Mapping[str, str]) -> None:
         owner = next((said for name, said in owners.items() if failure.resource.endswith(f"-{name}")), "")
         where = f"{failure.resource}{f' ({owner})' if owner else ''}: " if failure.resource else ""
         lines.append(where + SCRIPT.sub(": ", failure.message))
-    raise RunFailed(
-        "\n".join([*dict.fromkeys(lines), "what was done is recorded: run the same command again to go on"])
-    )
+    done = not outcome.planned and (outcome.changed or any(failure.urn for failure in outcome.failures))
+    advice = ["what was done is recorded: run the same command again to go on"] if done else []
+    raise RunFailed("\n".join([*dict.fromkeys(lines), *advice]))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ops import rehearse
 from ops.cluster import Cluster
-from ops.drive import checked, drive, report, stack_arguments
+from ops.drive import checked, drive, report, secrets_set, stack_arguments
 from ops.status import chosen, look
 from ops.timeline import Timeline
 from ops.up import cluster_of
@@ -25,6 +25,8 @@ def run(options: argparse.Namespace) -> int:
     """Check, ask the engine, print what would change."""
     root, began = Path.cwd(), time.monotonic()
     _, settings = checked(root, options.stack)
+    if not options.rehearsal:
+        secrets_set(options.stack, settings)
     folder = rehearse.place(root, options, settings)
     with Timeline(planned=True) as timeline:
         engine, outcome = drive(folder, settings, options.stack, timeline, lambda engine: engine.preview())

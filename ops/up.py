@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from lab.places import keep
 from ops.cluster import Cluster
-from ops.drive import checked, drive, report, stack_arguments
+from ops.drive import checked, drive, report, secrets_set, stack_arguments
 from ops.engine import Engine
 from ops.status import chosen, look, wait, written
 from ops.timeline import Timeline
@@ -33,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
     """Check, run the engine, report."""
     root, began = Path.cwd(), time.monotonic()
     _, settings = checked(root, options.stack)
+    secrets_set(options.stack, settings)
     prepare_path()
     with Timeline() as timeline:
         engine, outcome = drive(

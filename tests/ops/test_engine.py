@@ -1,4 +1,4 @@
-"""What a killed run may leave in the file backend, and that the next run is not kept from its work by it."""
+"""What keeps the engine from its beginning, and what a killed run may leave that the next one has to mend."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ops.engine import Engine
+from config.derive import missing_secrets
+from config.load import read_stack
+from errors import Declined, RunFailed
+from ops.drive import secrets_set
+from ops.engine import Engine, Failure, Outcome, refuse_failures
 from ops.toolchain import ensure
 
 
@@ -33,3 +37,51 @@ def test_half_a_file_of_the_backend_is_mended(
     engine.set_secrets({"gitToken": "y"})
     assert not damaged.exists() or len(damaged.read_bytes()) > left
     assert Engine(tmp_path, "dev").repair() == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, "export PULUMI_BACKEND_URL=file://FOLDER, or pulumi login: docs/how-to/go-live.md"),
+        ({"PULUMI_BACKEND_URL": "file://{}/nope"}, "make the folder that PULUMI_BACKEND_URL names"),
+        ({"PULUMI_BACKEND_URL": "file://{}"}, "export PULUMI_CONFIG_PASSPHRASE_FILE=FILE: docs/how-to/go-live.md"),
+        (
+            {"PULUMI_BACKEND_URL": "file://{}", "PULUMI_CONFIG_PASSPHRASE_FILE": "{}/nope"},
+            "make the file that PULUMI_CONFIG_PASSPHRASE_FILE names",
+        ),
+    ],
+)
+def test_what_pulumi_lacks_to_begin_is_one_message(
+    environment: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
+        monkeypatch.delenv(variable, raising=False)
+    given = {variable: value.format(tmp_path) for variable, value in environment.items()}
+    for variable, value in (ensure(("pulumi",)).env() | given | {"PULUMI_HOME": str(tmp_path / "home")}).items():
+        monkeypatch.setenv(variable, value)
+    (tmp_path / "Pulumi.yaml").write_text("{name: homelab, runtime: python}\n", encoding="utf-8")
+    with pytest.raises(Declined) as refused:
+        Engine(tmp_path, "dev")
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith("dev: ")
+    assert said in line
+
+
+def test_a_run_that_did_something_goes_on_and_one_that_did_not_says_no_such_thing() -> None:
+    at_a_node = Failure("urn:pulumi:dev::homelab::type::vm-worker-1", "no disk left")
+    with pytest.raises(RunFailed, match=r"worker-1, on pve-1.*\n.*run the same command again to go on"):
+        refuse_failures(Outcome(failures=[at_a_node]), {"worker-1": "worker-1, on pve-1"})
+    for outcome in (
+        Outcome(failures=[at_a_node], planned=True),
+        Outcome(failures=[Failure("", "incorrect passphrase")]),
+    ):
+        with pytest.raises(RunFailed) as refused:
+            refuse_failures(outcome, {})
+        assert "run the same command again" not in str(refused.value)
+
+
+def test_without_its_secrets_a_stack_does_not_begin_and_the_command_is_named() -> None:
+    settings = read_stack(Path(__file__).parents[2] / "Pulumi.homelab.yaml").require()
+    assert missing_secrets(settings)
+    with pytest.raises(Declined, match=r"still to set: proxmoxToken.*pulumi config set --stack homelab --secret"):
+        secrets_set("homelab", settings)
