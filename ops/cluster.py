@@ -37,20 +37,31 @@ class Cluster:
         """Take the rehearsal of a stack where there is one, else the cluster that KUBECONFIG names."""
         tools = ensure(("kubectl",)).env()
         lab = Lab.of(root, stack)
-        if "KUBECONFIG" not in os.environ and lab.kubeconfig.exists():
+        named = os.environ.get("KUBECONFIG", "")
+        if not named and lab.kubeconfig.exists():
             return cls({**tools, "KUBECONFIG": str(lab.kubeconfig)}, lab)
-        if "KUBECONFIG" not in os.environ:
+        writes = f"pulumi stack output kubeconfig --stack {stack} --show-secrets > FILE writes one"
+        if not named:
             raise Declined(
-                f"there is no rehearsal of {stack} to ask, and KUBECONFIG names no cluster; "
-                "pulumi stack output kubeconfig --show-secrets writes one"
+                f"there is no rehearsal of {stack} to ask, and KUBECONFIG names no cluster; {writes}, then: "
+                "export KUBECONFIG=FILE"
             )
-        named = Path(os.environ["KUBECONFIG"])
-        is_rehearsed = named.exists() and lab.kubeconfig.exists() and named.samefile(lab.kubeconfig)
+        files = [Path(name) for name in named.split(os.pathsep) if name]
+        if not any(file.is_file() and file.stat().st_size for file in files):
+            what = "is an empty file" if any(file.is_file() for file in files) else "is not there"
+            raise Declined(f"KUBECONFIG = {named}: {what}; {writes}; without KUBECONFIG the rehearsal is asked")
+        is_rehearsed = files[0].exists() and lab.kubeconfig.exists() and files[0].samefile(lab.kubeconfig)
         return cls(tools, lab if is_rehearsed else None)
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60) -> str:
-        """Run kubectl."""
-        return programs.run("kubectl", *arguments, env=self.environment, stdin=stdin, timeout=timeout).stdout
+        """Run kubectl; of what it says when it fails, its last line is for people."""
+        try:
+            return programs.run("kubectl", *arguments, env=self.environment, stdin=stdin, timeout=timeout).stdout
+        except ProgramFailed as failure:
+            last = next((line for line in reversed(failure.output.splitlines()) if line.strip()), "it failed")
+            named = self.environment.get("KUBECONFIG", "")
+            said = f"kubectl, KUBECONFIG = {named}: {last.removeprefix('error: ')}"
+            raise ProgramFailed(said, exit_code=failure.exit_code, output=failure.output) from None
 
     def answers(self) -> bool:
         """Whether somebody is there."""

@@ -8,6 +8,7 @@ import pytest
 
 import programs
 from config.load import read_stack
+from errors import Declined, ProgramFailed
 from lab import delivery
 from lab.places import Lab
 from ops.cluster import Cluster
@@ -90,3 +91,43 @@ def committed(repository: Path, folder: str) -> None:
     git(repository, "init", "--quiet", "--initial-branch", "main")
     git(repository, "add", ".")
     git(repository, "commit", "--quiet", "--message", "apps")
+
+
+@pytest.mark.parametrize(
+    ("named", "text", "said"),
+    [
+        ("", None, "there is no rehearsal of dev to ask, and KUBECONFIG names no cluster"),
+        ("nope", None, "KUBECONFIG = nope: is not there; pulumi stack output kubeconfig --stack dev --show-secrets > "),
+        ("kubeconfig", "", "KUBECONFIG = kubeconfig: is an empty file; "),
+    ],
+)
+def test_a_kubeconfig_that_is_not_there_is_said_before_anything_is_asked(
+    named: str, text: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KUBECONFIG", named)
+    if text is not None:
+        (tmp_path / named).write_text(text, encoding="utf-8")
+    with pytest.raises(Declined) as refused:
+        Cluster.of(tmp_path, "dev")
+    assert str(refused.value).startswith(said)
+
+
+def test_an_empty_kubeconfig_variable_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "")
+    lab = Lab.of(tmp_path, "dev")
+    lab.kubeconfig.parent.mkdir(parents=True)
+    lab.kubeconfig.write_text("{}", encoding="utf-8")
+    found = Cluster.of(tmp_path, "dev")
+    assert found.lab == lab
+    assert found.environment["KUBECONFIG"] == str(lab.kubeconfig)
+
+
+def test_of_what_kubectl_says_the_last_line_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text("clusters: nonsense\n", encoding="utf-8")
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    with pytest.raises(ProgramFailed) as refused:
+        Cluster.of(tmp_path, "dev").argocd()
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith(f"kubectl, KUBECONFIG = {file}: error loading config file")
