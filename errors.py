@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, order=True)
@@ -52,6 +53,10 @@ class Problem:
 class HomelabError(Exception):
     """Whatever the operator can read and act upon."""
 
+    def as_dict(self) -> dict[str, Any]:
+        """Give machines what a person reads."""
+        return {"error": str(self)}
+
 
 class Refused(HomelabError):
     """What was written is not acceptable; all problems are told at once."""
@@ -62,6 +67,10 @@ class Refused(HomelabError):
         count = len(self.problems)
         listing = "\n".join(str(problem) for problem in self.problems)
         super().__init__(f"{listing}\n{count} {'problem' if count == 1 else 'problems'}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give machines every problem in its parts, as `check` does."""
+        return {"problems": [problem.as_dict() for problem in self.problems]}
 
 
 class SettingsRefused(Refused):

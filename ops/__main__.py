@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -22,15 +23,18 @@ def main(arguments: Sequence[str]) -> int:
     if name not in BY_NAME:
         print(unknown(name), file=sys.stderr)
         return 2
-    module = importlib.import_module(f"ops.{name}")
-    parser = argparse.ArgumentParser(prog=f"./homelab {name}", description=module.__doc__, allow_abbrev=False)
-    module.arguments(parser)
+    options = argparse.Namespace()
     try:
-        return int(module.run(parser.parse_args(rest)))
+        module = importlib.import_module(f"ops.{name}")
+        parser = argparse.ArgumentParser(prog=f"./homelab {name}", description=module.__doc__, allow_abbrev=False)
+        module.arguments(parser)
+        return int(module.run(parser.parse_args(rest, options)))
     except HomelabError as error:
+        if getattr(options, "json", False):
+            print(json.dumps(error.as_dict(), indent=2))
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):  # Ctrl-C, or Ctrl-D instead of an answer
         print("\ninterrupted: run the same command again to go on", file=sys.stderr)
         return 130
     except BrokenPipeError:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from config.load import read_stack, stack_files
 from config.model import Settings
@@ -96,10 +97,10 @@ def run(options: argparse.Namespace) -> int:
     cluster = Cluster.of(root, options.stack)
     categories = chosen(settings, root)
     if options.watch:
-        watch(cluster, settings, categories)
+        watch(cluster, settings, categories, for_machines=options.json)
     report = wait(cluster, settings, categories) if options.wait else look(cluster, settings, categories)
     if options.json:
-        print(json.dumps({"good": report.is_good, **asdict(report)}, indent=2))
+        print(json.dumps(as_dict(report), indent=2))
     else:
         print(written(report))
         _tell_machines(cluster)
@@ -166,12 +167,20 @@ def _ask_to_look(cluster: Cluster, report: Report) -> None:
                 cluster.patch(one.name, {"metadata": {"annotations": LOOK}})
 
 
-def watch(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder]) -> None:
-    """Look until interrupted."""
+def watch(
+    cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder], *, for_machines: bool = False
+) -> None:
+    """Look until interrupted; machines get a line each time."""
     while True:
-        text = written(look(cluster, settings, categories))
-        print(f"\033[2J\033[H{text}" if sys.stdout.isatty() else text, flush=True)
+        report = look(cluster, settings, categories)
+        text = json.dumps(as_dict(report)) if for_machines else written(report)
+        print(f"\033[2J\033[H{text}" if sys.stdout.isatty() and not for_machines else text, flush=True)
         time.sleep(PAUSE)
+
+
+def as_dict(report: Report) -> dict[str, Any]:
+    """Give machines all of it."""
+    return {"good": report.is_good, **asdict(report)}
 
 
 def written(report: Report) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from components.handover.rules import LAYERS
@@ -13,7 +15,7 @@ from config.explain import nearest
 from config.model import Settings
 from config.tree import CategoryFolder
 from errors import Declined, TookTooLong
-from ops.applications import Application, operation
+from ops.applications import GOOD, Application, operation
 from ops.cluster import Cluster
 from ops.drive import checked, stack_arguments
 from ops.show import elapsed, table
@@ -32,14 +34,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Sync, wait for each layer, and say how it went."""
     root, began = Path.cwd(), time.monotonic()
+    if options.all == bool(options.applications):
+        raise Declined("name the applications to sync, or say --all, not both")
     _, settings = checked(root, options.stack)
     cluster = Cluster.of(root, options.stack)
     categories = chosen(settings, root)
     names = _wanted(options, look(cluster, settings, categories, edited=False))
     synced = sync(cluster, settings, categories, names)
-    print(table(("application", "sync", "health"), [(one.name, one.sync, one.health) for one in synced]))
-    print(f"{len(synced)} synced in {elapsed(time.monotonic() - began)}")
-    return 0 if all((one.sync, one.health) == ("Synced", "Healthy") for one in synced) else 1
+    seconds, good = time.monotonic() - began, all((one.sync, one.health) == GOOD for one in synced)
+    if options.json:
+        said = {"good": good, "seconds": round(seconds, 3), "applications": [asdict(one) for one in synced]}
+        print(json.dumps(said, indent=2))
+    else:
+        print(table(("application", "sync", "health"), [(one.name, one.sync, one.health) for one in synced]))
+        print(f"{len(synced)} synced in {elapsed(seconds)}")
+    return 0 if good else 1
 
 
 def _wanted(options: argparse.Namespace, report: Report) -> list[str]:
@@ -50,8 +59,6 @@ def _wanted(options: argparse.Namespace, report: Report) -> list[str]:
     if unknown:
         said = "; ".join(f"{name}: {nearest(name, known, './homelab status lists them')}" for name in unknown)
         raise Declined(f"there is no such application: {said}")
-    if not options.applications:
-        raise Declined("name the applications to sync, or say --all")
     return list(options.applications)
 
 

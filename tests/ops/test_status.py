@@ -13,6 +13,7 @@ from components.handover.projects import project
 from config.category import Category
 from config.tree import App, CategoryFolder
 from errors import Declined
+from ops import sync
 from ops.applications import (
     absent,
     age,
@@ -274,8 +275,12 @@ def test_sync_refuses_what_is_not_there_with_the_nearest_name() -> None:
     said = report(found("media-sonarr"))
     with pytest.raises(Declined, match=r"there is no such application: media-sonar: .*media-sonarr"):
         wanted(said, "media-sonar")
+
+
+@pytest.mark.parametrize(("names", "every"), [([], False), (["media-sonarr"], True)])
+def test_sync_asks_nobody_before_it_knows_what_is_wanted(names: list[str], every: bool) -> None:
     with pytest.raises(Declined, match="name the applications to sync, or say --all"):
-        wanted(said)
+        sync.run(argparse.Namespace(applications=names, all=every, stack="dev", json=False))
 
 
 def test_a_sync_by_hand_prunes_as_the_category_says_and_takes_options_and_retry_of_the_application() -> None:

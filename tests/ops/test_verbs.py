@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 
 import pytest
 
@@ -29,3 +30,25 @@ def test_help_lists_every_verb_once_in_its_group(capsys: pytest.CaptureFixture[s
 def test_an_unknown_verb_names_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["chekc"]) == 2
     assert capsys.readouterr().err == "./homelab: there is no verb 'chekc'; did you mean check?\n"
+
+
+def test_a_refusal_is_json_too_where_machines_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--stack", "nope", "--json"]) == 1
+    said = capsys.readouterr()
+    assert "there is no stack 'nope'" in json.loads(said.out)["error"]
+    assert said.err.strip() == json.loads(said.out)["error"]
+    assert main(["check", "--stack", "nope", "--json"]) == 1
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert (problem["file"], problem["check"]) == ("Pulumi.nope.yaml", "stack-missing")
+
+
+@pytest.mark.parametrize("ended", [KeyboardInterrupt, EOFError])
+def test_an_interruption_is_one_line_from_the_first_import_on(
+    ended: type[BaseException], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(name: str) -> None:
+        raise ended
+
+    monkeypatch.setattr(importlib, "import_module", interrupted)
+    assert main(["check"]) == 130
+    assert capsys.readouterr().err == "\ninterrupted: run the same command again to go on\n"
