@@ -33,12 +33,18 @@ def stack_arguments(parser: argparse.ArgumentParser) -> None:
 
 def checked(root: Path, name: str) -> tuple[Stack, Settings]:
     """Read a stack and refuse it with everything that is wrong, before anything is touched."""
-    files = stack_files(root)
-    if name not in files:
-        raise Declined(f"there is no stack {name!r}; the stacks are {', '.join(files)}")
-    stack = read_stack(files[name])
+    stack = read_stack(file_of(root, name))
     tree = read_tree(root)
     return stack, stack.require(lambda stack: [*check_stack(root, stack, tree), *tree.problems])
+
+
+def file_of(root: Path, name: str) -> Path:
+    """Find a stack's file."""
+    files = stack_files(root)
+    if name not in files:
+        known = f"the stacks are {', '.join(files)}" if files else "there is none yet: ./homelab init writes one"
+        raise Declined(f"there is no stack {name!r}; {known}")
+    return files[name]
 
 
 def secrets_set(name: str, settings: Settings) -> None:

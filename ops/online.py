@@ -53,6 +53,8 @@ class Online:
 
     def __str__(self) -> str:
         """Write a table for people, what is not there first."""
+        if not self.rows:
+            return "no image and no chart to ask for"
         ordered = sorted(self.rows, key=lambda row: (row.answer.state is State.THERE, row.kind, row.name))
         lines = [(row.answer.state.value, row.kind, row.name, str(row.asked_by), row.answer.said) for row in ordered]
         return table(("state", "kind", "what", "places", ""), lines)

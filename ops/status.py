@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from config.load import read_stack, stack_files
+from config.load import read_stack
 from config.model import Settings
 from config.tree import CategoryFolder, read_tree
-from errors import Declined
 from lab import delivery, processes, proxy
 from ops.applications import (
     NO_SET,
@@ -30,7 +29,7 @@ from ops.applications import (
     waiting_for_up,
 )
 from ops.cluster import Cluster
-from ops.drive import stack_arguments
+from ops.drive import file_of, stack_arguments
 from ops.show import coloured, count, elapsed, table
 
 PAUSE = 2.0
@@ -90,10 +89,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Look, print, and give 0 only when all is Synced and Healthy at the expected revision."""
     root = Path.cwd()
-    files = stack_files(root)
-    if options.stack not in files:
-        raise Declined(f"there is no stack {options.stack!r}; the stacks are {', '.join(files)}")
-    settings = read_stack(files[options.stack]).require()
+    settings = read_stack(file_of(root, options.stack)).require()
     cluster = Cluster.of(root, options.stack)
     categories = chosen(settings, root)
     if options.watch:

@@ -32,7 +32,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Take how much to run."""
     parser.add_argument("--all", action="store_true", help="the long ones too, that CI runs every night")
     parser.add_argument("--update", action="store_true", help="write generated documents and golden files anew")
-    parser.add_argument("--only", metavar="STEP", help=f"one of {', '.join(name for name, _ in STEPS)}")
+    steps = [name for name, _ in STEPS]
+    parser.add_argument("--only", metavar="STEP", choices=steps, help=f"one of {', '.join(steps)}")
     parser.add_argument("pytest", nargs=argparse.REMAINDER, help="what pytest is given, such as tests/config -k vip")
 
 

@@ -27,7 +27,7 @@ VERBS = (
     Verb("render", "change", "write the handover, and every app's objects, as files"),
     Verb("preview", "change", "say what up would do, machine configurations included"),
     Verb("rehearse", "run", "the whole stack on this machine, hardware simulated"),
-    Verb("status", "run", "how it stands"),
+    Verb("status", "run", "say whether everything is synced, and what is not"),
     Verb("sync", "run", "sync by hand where the policy is manual"),
     Verb("up", "run", "bring a stack to what is written"),
     Verb("destroy", "run", "take a stack away, unless something is protected"),

@@ -15,7 +15,7 @@ from config.load import read_stack, stack_files
 from config.tree import read_tree
 from manifests.sources import Chart
 from ops.__main__ import main
-from ops.online import ask
+from ops.online import Online, ask
 from ops.registries import Answer, Registries, State, place_of
 from ops.validation import Validation, validate
 from tests.manifests.rules.scenario import prepare
@@ -215,3 +215,7 @@ def test_a_silent_registry_is_no_proof(checkout: Path, registries: Registries) -
     validation = Validation(checkout, stacks, read_tree(checkout))
     assert validate(validation) == []
     assert [problem.check for problem in ask(validation, registries).problems] == ["registry-silent", "version-missing"]
+
+
+def test_nothing_to_ask_for_is_said() -> None:
+    assert str(Online((), ())) == "no image and no chart to ask for"

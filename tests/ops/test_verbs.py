@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+from pathlib import Path
 
 import pytest
 
+from errors import Declined
 from ops.__main__ import main
+from ops.drive import file_of
 from ops.verbs import VERBS, Verb
 
 
@@ -52,3 +55,8 @@ def test_an_interruption_is_one_line_from_the_first_import_on(
     monkeypatch.setattr(importlib, "import_module", interrupted)
     assert main(["check"]) == 130
     assert capsys.readouterr().err == "\ninterrupted: run the same command again to go on\n"
+
+
+def test_without_any_stack_file_the_way_to_one_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Declined, match=r"there is no stack 'dev'; there is none yet: \./homelab init writes one"):
+        file_of(tmp_path, "dev")
