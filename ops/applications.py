@@ -14,7 +14,7 @@ from typing import Any
 
 from components.handover.application_sets import digest
 from components.handover.rules import CATEGORY, DIGEST, LAYER, LAYERS
-from config.tree import CategoryFolder
+from config.tree import ENVIRONMENTS, CategoryFolder
 
 Object = Mapping[str, Any]
 
@@ -34,6 +34,7 @@ PREAMBLE = re.compile(
     r"(Failed to load target state: |failed to generate manifest for source \d+ of \d+: "
     r"|rpc error: code = \w+ desc = )+"
 )
+ENVIRONMENT = re.compile(rf"(?:^|/){ENVIRONMENTS}/([^/]+)/[^/]+/\*$")
 REFUSED = re.compile(
     r"authentication required|authentication failed|authorization failed|permission denied|unauthorized", re.IGNORECASE
 )
@@ -232,6 +233,14 @@ def closed(found: Sequence[Object], credentials: Mapping[str, str]) -> list[str]
                 holds = f"Secret {secret} holds its credentials" if secret else "no Secret of ours is for it"
                 said[url] = f"{url}: {refused[0]}; {holds}"
     return list(said.values())
+
+
+def followed(sets: Sequence[Object]) -> set[tuple[str, str]]:
+    """Say which repository, and which environment of it, our ApplicationSets follow."""
+    ours = [one["spec"]["generators"] for one in sets if CATEGORY in (one["metadata"].get("labels") or {})]
+    merged = [each["git"] for generators in ours for each in generators[0].get("merge", {}).get("generators", ())]
+    folders = [(git["repoURL"], ENVIRONMENT.search(git["directories"][0]["path"])) for git in merged]
+    return {(repository, environment[1]) for repository, environment in folders if environment}
 
 
 def waiting_for_up(categories: Sequence[CategoryFolder], sets: Sequence[Object]) -> list[str]:

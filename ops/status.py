@@ -14,6 +14,7 @@ from typing import Any
 from config.load import read_stack
 from config.model import Settings
 from config.tree import CategoryFolder, read_tree
+from errors import Declined
 from lab import delivery, processes, proxy
 from ops.applications import (
     NO_SET,
@@ -25,6 +26,7 @@ from ops.applications import (
     closed,
     edits,
     expected_applications,
+    followed,
     missing,
     waiting_for_up,
 )
@@ -91,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
     root = Path.cwd()
     settings = read_stack(file_of(root, options.stack)).require()
     cluster = Cluster.of(root, options.stack)
+    refuse_strangers(cluster, settings, options.stack)
     categories = chosen(settings, root)
     if options.watch:
         watch(cluster, settings, categories, for_machines=options.json)
@@ -101,6 +104,18 @@ def run(options: argparse.Namespace) -> int:
         print(written(report))
         _tell_machines(cluster)
     return 0 if report.is_good else 1
+
+
+def refuse_strangers(cluster: Cluster, settings: Settings, stack: str) -> None:
+    """Refuse a cluster that follows something else: what this checkout expects would all be missing or retired."""
+    own, environment = settings.delivery.repository, settings.delivery.environment
+    expected = (delivery.served_as(own) if cluster.lab else own, environment)
+    others = followed(cluster.argocd()["ApplicationSet"]) - {expected}
+    for repository, other in sorted(others):
+        raise Declined(
+            f"this cluster follows {other} of {repository}, and stack {stack} is {environment} of {expected[0]}; "
+            "name the cluster's own stack with --stack, or, where this one has changed: ./homelab up"
+        )
 
 
 def look(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder], *, edited: bool = True) -> Report:

@@ -19,7 +19,7 @@ from ops.applications import GOOD, Application, operation
 from ops.cluster import Cluster
 from ops.drive import checked, stack_arguments
 from ops.show import elapsed, table
-from ops.status import Report, chosen, look
+from ops.status import Report, chosen, look, refuse_strangers
 
 PATIENCE, PAUSE = 900.0, 1.0
 
@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
         raise Declined("name the applications to sync, or say --all, not both")
     _, settings = checked(root, options.stack)
     cluster = Cluster.of(root, options.stack)
+    refuse_strangers(cluster, settings, options.stack)
     categories = chosen(settings, root)
     names = _wanted(options, look(cluster, settings, categories, edited=False))
     synced = sync(cluster, settings, categories, names)

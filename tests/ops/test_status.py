@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from components.handover.application_sets import Source, application_set
 from components.handover.projects import project
 from config.category import Category
+from config.load import read_stack
 from config.tree import App, CategoryFolder
 from errors import Declined
 from ops import sync
@@ -21,13 +24,16 @@ from ops.applications import (
     closed,
     edits,
     expected_applications,
+    followed,
     missing,
     operation,
     waiting_for_up,
 )
-from ops.status import Report, written
+from ops.cluster import Cluster
+from ops.status import Report, refuse_strangers, written
 from ops.sync import _is_there, _wanted
 
+ROOT = Path(__file__).parents[2]
 NOW, BEFORE = "a" * 40, "b" * 40
 SOURCE = Source("https://git.example.com/homelab.git", "main", ".", "dev")
 
@@ -341,3 +347,28 @@ def test_a_repository_that_does_not_open_is_named_once_with_the_secret_that_shou
         "https://charts.example.com: Unauthorized; Secret argocd/repository-it holds its credentials",
     ]
     assert f"repositories that do not open:\n  {said[0]}" in written(report(closed=said))
+
+
+class Followed(Cluster):
+    """A cluster whose Argo CD follows one source."""
+
+    source: Source = SOURCE
+
+    def argocd(self) -> dict[str, list[dict[str, Any]]]:
+        mine: dict[str, Any] = {"metadata": {"name": "mine"}, "spec": {"generators": [{"list": {}}]}}
+        return {"ApplicationSet": [application_set(category("media"), self.source), mine]}
+
+
+def test_what_a_cluster_follows_is_read_from_our_sets() -> None:
+    deep = replace(SOURCE, path="./home/lab", environment="production")
+    sets = [application_set(category("media"), source) for source in (SOURCE, deep)]
+    assert followed(sets) == {(SOURCE.repository, "dev"), (SOURCE.repository, "production")}
+
+
+def test_a_cluster_of_another_stack_is_refused_and_the_stacks_own_is_not() -> None:
+    settings = read_stack(ROOT / "Pulumi.dev.yaml").require()
+    cluster = Followed({}, None)
+    with pytest.raises(Declined, match=r"follows dev of https://git\.example\.com/homelab\.git, and stack dev is"):
+        refuse_strangers(cluster, settings, "dev")
+    mine = settings.delivery.model_copy(update={"repository": SOURCE.repository})
+    refuse_strangers(cluster, settings.model_copy(update={"delivery": mine}), "dev")
