@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+import programs
 from config.checks import check_stack, compatible
 from config.load import read_stack, stack_files
 from config.tree import read_tree
-from errors import Declined, Problem, Refused
+from config.values import LABEL
+from errors import Declined, Problem, ProgramFailed, Refused
 
 CONTROL_PLANES_AT, WORKERS_AT, RANGE_AT, VIP_AT = 11, 20, (50, 99), 5
 STORES = {
@@ -77,28 +79,47 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Ask, write, check."""
+    if not LABEL.match(options.stack):
+        raise Declined(f"--stack = {options.stack}: is no name of a stack; write small letters, digits and -")
     path: Path = options.root / f"Pulumi.{options.stack}.yaml"
     if path.exists() and not options.replace:
         raise Declined(f"{path.name} exists; --replace replaces it, --stack NAME writes another")
+    others = [other for other in stack_files(options.root).values() if other != path]
+    _refuse_to_lose(options.root, [*([path] if path.exists() else []), *(others if options.only else [])])
     answers = _answers(options)
     before = path.read_bytes() if path.exists() else None
     path.write_text(stack_file(options.stack, answers), encoding="utf-8")
     problems = _problems(options.root, path)
     if problems:
         _put_back(path, before)
-        raise Refused(problems)
+        raise Refused(replace(problem, file=f"{problem.file}, not written", line=0) for problem in problems)
     print(
         f"wrote {path.name}; its settings pass. The apps still name the examples' hosts: docs/how-to/make-it-yours.md"
     )
-    others = [other for other in stack_files(options.root).values() if other != path]
+    if before is not None:
+        print(f"it replaces what was there; git restore {path.name} brings that back")
     for other in others:
         if options.only:
             other.unlink()
-            print(f"removed {other.name}")
+            print(f"removed {other.name}; git restore {other.name} brings it back")
         else:
             print(f"{other.name} is there too; --only removes the stacks that are not yours")
     print(f"next: ./homelab rehearse --stack {options.stack}")
     return 0
+
+
+def _refuse_to_lose(root: Path, going: Sequence[Path]) -> None:
+    """Keep what nobody could bring back: what Git does not have, and secrets, which are another stack's keys."""
+    for path in going:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if "secure:" in text or "encryptionsalt:" in text:
+            raise Declined(f"{path.name}: holds secrets and would go; move it away, or remove it yourself")
+        try:
+            is_kept = not programs.run("git", "status", "--porcelain", "--ignored", "--", path.name, cwd=root).stdout
+        except ProgramFailed:
+            is_kept = False
+        if not is_kept:
+            raise Declined(f"{path.name}: is not committed and would go; commit it, or remove it yourself")
 
 
 def _environment(store: str) -> str:
@@ -115,6 +136,8 @@ def _answers(options: argparse.Namespace) -> dict[str, str]:
         if given is None and sys.stdin.isatty():
             shown = f" [{proposal}]" if proposal else ""
             given = input(f"{question.ask}{shown}: ").strip() or proposal
+            while given is None:
+                given = input(f"this has no proposal; {question.ask}: ").strip() or None
         answers[question.name] = proposal if given is None and proposal is not None else given or ""
         if given is None and proposal is None:
             unanswered.append(f"--{question.name}")

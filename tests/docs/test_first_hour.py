@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import programs
 from config.load import stack_files
 from ops.__main__ import main
 from tests.docs.pages import ROOT, words
@@ -24,6 +25,13 @@ def checkout(tmp_path: Path) -> Path:
         shutil.copytree(ROOT / name, tmp_path / name)
     for file in (ROOT / "Pulumi.yaml", *stack_files(ROOT).values()):
         shutil.copy(file, tmp_path)
+    # `init --only` lets go what Git can bring back.
+    for command in (
+        ("init", "--quiet"),
+        ("add", "Pulumi.*"),
+        ("-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "--quiet", "--message", "all"),
+    ):
+        programs.run("git", *command, cwd=tmp_path)
     return tmp_path
 
 

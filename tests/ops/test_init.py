@@ -7,12 +7,21 @@ from pathlib import Path
 
 import pytest
 
+import programs
 from config.load import read_stack
 from ops.__main__ import main
 from ops.init import STORES
 from tests.config.scenario import prepare
 
+PERSON = ("-c", "user.name=a", "-c", "user.email=a@example.com")
 WHO = ("--repository", "https://git.example.com/me/homelab.git", "--domain", "home.example.com")
+
+
+def committed(root: Path) -> None:
+    """Lay the small checkout out, in a repository that has it."""
+    prepare({}, root)
+    for command in (("init", "--quiet"), ("add", "--all"), (*PERSON, "commit", "--quiet", "--message", "all")):
+        programs.run("git", *command, cwd=root)
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +45,10 @@ def test_answers_that_check_refuses_leave_nothing_behind(tmp_path: Path, capsys:
     wrong = ("--control-planes", "2", "--subnet", "10.0.0.1/24", "--root", str(tmp_path))
     assert main(["init", "--stack", "mine", *WHO, *wrong]) == 1
     said = capsys.readouterr().err
-    assert "network.subnet = 10.0.0.1/24: has host bits set; did you mean 10.0.0.0/24?" in said
+    assert (
+        "Pulumi.mine.yaml, not written: network.subnet = 10.0.0.1/24: has host bits set; did you mean 10.0.0.0/24?"
+        in said
+    )
     assert not (tmp_path / "Pulumi.mine.yaml").exists()
 
 
@@ -53,10 +65,56 @@ def test_a_stack_file_that_exists_is_not_replaced_unasked(tmp_path: Path, capsys
     assert (tmp_path / "Pulumi.base.yaml").read_bytes() == before
 
 
-def test_only_removes_the_other_stacks(tmp_path: Path) -> None:
-    prepare({}, tmp_path)
+def test_only_removes_the_other_stacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    committed(tmp_path)
     assert main(["init", "--stack", "mine", "--only", "--root", str(tmp_path), *WHO]) == 0
+    assert "removed Pulumi.base.yaml; git restore Pulumi.base.yaml brings it back" in capsys.readouterr().out
     assert [path.name for path in sorted(tmp_path.glob("Pulumi.*.yaml"))] == ["Pulumi.mine.yaml"]
+
+
+@pytest.mark.parametrize("words", [("--stack", "base", "--replace"), ("--stack", "mine", "--only")])
+@pytest.mark.parametrize(
+    ("more", "commits", "said"),
+    [
+        ("# mine\n", False, "Pulumi.base.yaml: is not committed and would go; commit it, or remove it yourself"),
+        ("encryptionsalt: v1:abc\n", True, "Pulumi.base.yaml: holds secrets and would go; move it away"),
+    ],
+)
+def test_what_nobody_could_bring_back_does_not_go(
+    words: tuple[str, ...], more: str, commits: bool, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    committed(tmp_path)
+    file = tmp_path / "Pulumi.base.yaml"
+    file.write_text(file.read_text(encoding="utf-8") + more, encoding="utf-8")
+    if commits:
+        programs.run("git", *PERSON, "commit", "--quiet", "--all", "--message", "secrets", cwd=tmp_path)
+    before = file.read_bytes()
+    assert main(["init", *words, "--root", str(tmp_path), *WHO]) == 1
+    assert said in capsys.readouterr().err
+    assert file.read_bytes() == before
+    assert list(tmp_path.glob("Pulumi.*.yaml")) == [file]
+
+
+def test_a_stack_has_a_name_and_no_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "--stack", "../x", "--root", str(tmp_path), *WHO]) == 1
+    assert capsys.readouterr().err.startswith("--stack = ../x: is no name of a stack; write small letters")
+
+
+def test_an_answer_without_a_proposal_is_asked_for_until_it_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare({}, tmp_path)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    answers = iter(["", "", WHO[1]])
+    asked: list[str] = []
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        return next(answers) if "repository" in question else ""
+
+    monkeypatch.setattr("builtins.input", answer)
+    assert main(["init", "--stack", "mine", "--root", str(tmp_path), *WHO[2:]]) == 0
+    assert ["repository" in question for question in asked[:4]] == [True, True, True, False]
 
 
 def test_a_terminal_is_asked_and_enter_takes_the_proposal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
