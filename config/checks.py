@@ -333,6 +333,12 @@ def platform_apps(facts: Facts) -> Iterator[Finding]:
             rule = f"begins with apps/{app}, whose category has no namespace {namespace}"
             fix = f"write {namespace} under `namespaces` of apps/{name}/category.yaml"
             yield Finding("platform-namespace-missing", ("platform",), None, rule, fix)
+    chosen = facts.settings.delivery.categories or tuple(categories)
+    needed = {app.partition("/")[0] for app in derive.platform_apps(facts.settings)}
+    needed |= {category.name for category in facts.tree.categories if category.settings.layer == "crds"}
+    for name in sorted(needed & set(categories) - set(chosen)):
+        rule = f"leave out {name}, whose apps the program begins with"
+        yield Finding("category-needed", ("delivery", "categories"), None, rule, f"add {name}")
 
 
 def choices(facts: Facts) -> Iterator[Finding]:

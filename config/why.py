@@ -19,6 +19,7 @@ WHY: Mapping[str, str] = {
     "app-name-twice": "Applications are named <category>-<app>; the second would replace the first.",
     "app-shapeless": "Argo CD would make an Application that can never sync.",
     "category-file-missing": "Without category.yaml nobody says in which layer the apps come and what they may create.",
+    "category-needed": "Its namespaces would not be made, and Git would never take over what the program begins with.",
     "category-unknown": "A category without a folder would be an empty ApplicationSet.",
     "choice-unknown": "Behaviours are chosen by named values, and this is none of them.",
     "cidr-host-bits": "A network with host bits is read in two ways: as the network, or as one address in it.",
