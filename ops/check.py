@@ -19,6 +19,7 @@ from config.load import Stack, read_stack, stack_files
 from config.startpage import check as check_start_page
 from config.tree import Tree, read_tree
 from errors import Problem, ProgramFailed, ProgramMissing, Refused
+from ops import called
 from ops.changed import Changed
 from ops.show import coloured, count
 from ops.validation import Validation, validate
@@ -39,7 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--online", action="store_true", help="ask registries whether every image and chart version exists"
     )
     parser.add_argument("--json", action="store_true", help="print for machines")
-    parser.add_argument("--root", type=Path, default=Path.cwd(), help="the checkout to look at")
+    parser.add_argument("--root", type=called.path, default=Path.cwd(), help="the checkout to look at")
 
 
 def run(options: argparse.Namespace) -> int:

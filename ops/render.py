@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from manifests.charts import CachedCharts
 from manifests.compare import written
 from manifests.fetch import fetch
 from manifests.objects import Object
+from ops import called
 from ops.drive import checked, stack_arguments
 from ops.show import coloured, count
 from ops.toolchain import ensure
@@ -48,7 +48,7 @@ Whoever goes on with `./homelab up` afterwards finds the same objects: they are 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take the stack, where to write, and whether what apps render to is wanted too."""
     stack_arguments(parser)
-    parser.add_argument("--output", type=Path, metavar="DIR", help=f"where to write (default: {OUTPUT}/<stack>)")
+    parser.add_argument("--output", type=called.path, metavar="DIR", help=f"where to write (default: {OUTPUT}/<stack>)")
     parser.add_argument(
         "--manifests", action="store_true", help="every app's objects too, Secrets without their values"
     )
@@ -140,18 +140,29 @@ def without_values(item: Object) -> Object:
 
 
 def write(output: Path, files: Mapping[str, str]) -> None:
-    """Put the files where only we have written before, and nothing else beside them."""
+    """Put the files where only we have written before, and take away what we wrote and write no more."""
     page = output / "README.md"
     begins = HEAD.removeprefix("# ")
     ours = page.is_file() and page.read_text(encoding="utf-8").startswith(begins)
     if output.exists() and not ours and (not output.is_dir() or any(output.iterdir())):
         raise Declined(f"{output}: holds what ./homelab render has not written; name an empty folder with --output")
-    if output.exists():
-        shutil.rmtree(output)
-    for name, content in files.items():
-        file = output / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content, encoding="utf-8")
+    try:
+        _clear(output)
+        for name, content in files.items():
+            file = output / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise Declined(f"--output = {output}: {error.strerror}: {error.filename}; name another folder") from None
+
+
+def _clear(output: Path) -> None:
+    """Remove what begins with our own line, and the folders that are empty then; what a person put there stays."""
+    for place in sorted(output.rglob("*"), reverse=True):
+        if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
+            place.rmdir()
+        elif place.is_file() and place.read_bytes().startswith((HEAD.encode(), HEAD.removeprefix("# ").encode())):
+            place.unlink()
 
 
 def bring(root: Path, tree: Tree) -> None:

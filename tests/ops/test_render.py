@@ -11,6 +11,8 @@ import yaml
 
 from config.load import read_stack
 from config.tree import read_tree
+from errors import Declined
+from ops import called
 from ops.__main__ import main
 from ops.render import handed_over, without_values, write
 from tests.components.mocks import ROOT, run
@@ -156,3 +158,27 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     write(tmp_path / "empty", {"README.md": "x"})
     assert (tmp_path / "empty/README.md").exists()
+
+
+def test_a_file_that_a_person_put_beside_ours_stays_and_ours_that_is_gone_goes(tmp_path: Path) -> None:
+    first = {"README.md": "Made by ./homelab render: see", "crds/old.yaml": "# Made by ./homelab render: apply\n"}
+    write(tmp_path / "out", first)
+    (tmp_path / "out/crds/mine.txt").write_text("dear", encoding="utf-8")
+    (tmp_path / "out/kept").mkdir()
+    write(tmp_path / "out", {"README.md": first["README.md"], "new.yaml": "# Made by ./homelab render: apply\n"})
+    left = {str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*.*")}
+    assert left == {"README.md", "new.yaml", "crds/mine.txt"}
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letter").write_text("dear", encoding="utf-8")
+    with pytest.raises(Declined, match=r"--output = .*letter/x: Not a directory: .*; name another folder"):
+        write(tmp_path / "letter/x", {"README.md": "x"})
+
+
+def test_a_path_is_meant_from_where_the_launcher_was_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOMELAB_CALLED_FROM", str(tmp_path))
+    assert called.path("here") == tmp_path / "here"
+    assert called.path("/there") == Path("/there")
+    monkeypatch.delenv("HOMELAB_CALLED_FROM")
+    assert called.path("here") == Path("here")
