@@ -183,15 +183,13 @@ def expected_applications(categories: Sequence[CategoryFolder]) -> set[str]:
 
 def missing(categories: Sequence[CategoryFolder], sets: Sequence[Object], projects: Sequence[Object]) -> list[str]:
     """Name ApplicationSets and AppProjects that are not there."""
-    if categories and not sets and not projects:
-        return [f"all {len(categories)} ApplicationSets and AppProjects: nothing is handed over yet"]
-    there = {kind: {one["metadata"]["name"] for one in found} for kind, found in (("s", sets), ("p", projects))}
-    return [
-        f"{kind} {category.name}"
-        for kind, key in (("ApplicationSet", "s"), ("AppProject", "p"))
-        for category in categories
-        if category.name not in there[key]
-    ]
+    said = []
+    for kind, found in (("ApplicationSet", sets), ("AppProject", projects)):
+        there = {one["metadata"]["name"] for one in found}
+        names = [category.name for category in categories if category.name not in there]
+        every = len(names) == len(categories) > 1
+        said += [f"all {len(names)} {kind}s: run ./homelab up"] if every else [f"{kind} {name}" for name in names]
+    return said
 
 
 def absent(

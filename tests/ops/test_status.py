@@ -149,12 +149,12 @@ def test_a_folder_that_is_not_pushed_waits_for_a_person() -> None:
     assert report(found("media-sonarr"), absent=gone).waits_for_a_person
 
 
-def test_an_empty_cluster_is_said_in_one_line() -> None:
+def test_an_empty_cluster_is_said_in_few_lines() -> None:
     here = [category("media", "applications", "sonarr"), category("system")]
     gone = absent(here, (), [], ())
     said = written(report(missing=missing(here, [], []), absent=gone))
     assert said == (
-        "missing:\n  all 2 ApplicationSets and AppProjects: nothing is handed over yet\n"
+        "missing:\n  all 2 ApplicationSets: run ./homelab up\n  all 2 AppProjects: run ./homelab up\n"
         "  1 Application of what is missing above\n\n"
         "0 of 1 application Synced and Healthy at aaaaaaaa"
     )
