@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -14,6 +15,7 @@ from components.handover.application_sets import Source, application_set
 from components.handover.projects import project
 from config.category import Category
 from config.load import read_stack
+from config.model import Settings
 from config.tree import App, CategoryFolder
 from errors import Declined
 from ops import sync
@@ -30,10 +32,10 @@ from ops.applications import (
     waiting_for_up,
 )
 from ops.cluster import Cluster
-from ops.status import Report, refuse_strangers, written
+from ops.status import Report, look, refuse_strangers, written
 from ops.sync import _is_there, _wanted
 
-ROOT = Path(__file__).parents[2]
+SETTINGS = read_stack(Path(__file__).parents[2] / "Pulumi.dev.yaml").require()
 NOW, BEFORE = "a" * 40, "b" * 40
 SOURCE = Source("https://git.example.com/homelab.git", "main", ".", "dev")
 
@@ -349,14 +351,53 @@ def test_a_repository_that_does_not_open_is_named_once_with_the_secret_that_shou
     assert f"repositories that do not open:\n  {said[0]}" in written(report(closed=said))
 
 
-class Followed(Cluster):
-    """A cluster whose Argo CD follows one source."""
+class Played(Cluster):
+    """A cluster whose Argo CD has one set and the Applications that a test puts there; a sync ends at once."""
 
-    source: Source = SOURCE
+    found: ClassVar[list[dict[str, Any]]] = []
+    patched: ClassVar[list[tuple[str, dict[str, Any]]]] = []
 
     def argocd(self) -> dict[str, list[dict[str, Any]]]:
         mine: dict[str, Any] = {"metadata": {"name": "mine"}, "spec": {"generators": [{"list": {}}]}}
-        return {"ApplicationSet": [application_set(category("media"), self.source), mine]}
+        sets = [application_set(category("media"), SOURCE), mine]
+        return {"Application": self.found, "ApplicationSet": sets, "AppProject": [project(category("media"), "")]}
+
+    def head(self, settings: Settings) -> str:
+        return NOW
+
+    def holds(self, settings: Settings, commit: str, folders: Sequence[str]) -> set[str]:
+        return {"apps/media/radarr"} & set(folders)
+
+    def patch(self, application: str, change: dict[str, Any]) -> None:
+        self.patched.append((application, change))
+        (one,) = (each for each in self.found if each["metadata"]["name"] == application)
+        one["status"]["sync"]["status"] = "Synced"
+
+
+def test_a_look_finds_what_is_there_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Played, "found", [found("media-sonarr"), found("media-old")])
+    here = [category("media", "applications", "sonarr", "radarr", "lamp")]
+    said = look(Played({}, None), SETTINGS, here)
+    assert [(one.name, one.retired) for one in said.applications] == [("media-old", True), ("media-sonarr", False)]
+    assert said.absent == {
+        "media-radarr": "its ApplicationSet has not made it",
+        "media-lamp": "apps/media/lamp is not pushed: Git does not have it",
+    }
+    assert not said.is_good
+
+
+def test_a_sync_by_hand_asks_for_no_more_than_the_policy_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = found("media-sonarr", sync={"status": "OutOfSync", "revision": NOW})
+    waiting["spec"]["syncPolicy"] = {"syncOptions": ["ServerSideApply=true"], "retry": {"limit": 20}}
+    monkeypatch.setattr(Played, "found", [waiting])
+    monkeypatch.setattr(Played, "patched", [])
+    here = [category("media", "applications", "sonarr", sync={"prune": "disabled", "reason": "data"})]
+    (done,) = sync.sync(Played({}, None), SETTINGS, here, ["media-sonarr"])
+    assert (done.sync, done.health) == ("Synced", "Healthy")
+    ((name, change),) = Played.patched
+    assert name == "media-sonarr"
+    assert change["operation"]["sync"] == {"prune": False, "syncOptions": ["ServerSideApply=true"]}
+    assert change["operation"]["retry"] == {"limit": 20}
 
 
 def test_what_a_cluster_follows_is_read_from_our_sets() -> None:
@@ -366,9 +407,8 @@ def test_what_a_cluster_follows_is_read_from_our_sets() -> None:
 
 
 def test_a_cluster_of_another_stack_is_refused_and_the_stacks_own_is_not() -> None:
-    settings = read_stack(ROOT / "Pulumi.dev.yaml").require()
-    cluster = Followed({}, None)
+    cluster = Played({}, None)
     with pytest.raises(Declined, match=r"follows dev of https://git\.example\.com/homelab\.git, and stack dev is"):
-        refuse_strangers(cluster, settings, "dev")
-    mine = settings.delivery.model_copy(update={"repository": SOURCE.repository})
-    refuse_strangers(cluster, settings.model_copy(update={"delivery": mine}), "dev")
+        refuse_strangers(cluster, SETTINGS, "dev")
+    mine = SETTINGS.delivery.model_copy(update={"repository": SOURCE.repository})
+    refuse_strangers(cluster, SETTINGS.model_copy(update={"delivery": mine}), "dev")
