@@ -23,7 +23,7 @@ from manifests.kept import Kept
 from manifests.objects import CRD, Object
 from manifests.rules.ownership import removed_in
 from manifests.rules.scene import Finding, Piece, Scene
-from manifests.rules.schemas import FORMAT, LOCATION, file_of, of_crd
+from manifests.rules.schemas import FORMAT, LOCATION, file_of, of_crd, served
 from manifests.sources import cache, digest
 
 REASON = re.compile(r"- at '(?P<path>[^']*)': (?P<said>.*?)(?=\s+- at '|\Z)", re.DOTALL)
@@ -82,7 +82,7 @@ def _file(piece: Piece) -> str:
 def _served(crd: Object) -> list[str]:
     """Name the kinds that a definition serves; nothing where it is not one, which its schema says better."""
     try:
-        return [name for name, _ in of_crd(crd)]
+        return [name for name, _ in served(crd)]
     except (AttributeError, KeyError, TypeError):
         return []
 

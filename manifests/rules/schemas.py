@@ -61,12 +61,18 @@ def of_openapi(document: Mapping[str, Any]) -> Iterator[tuple[str, Schema]]:
 
 def of_crd(crd: Object) -> Iterator[tuple[str, Schema]]:
     """Make a schema of every version that a CustomResourceDefinition serves."""
+    for name, version in served(crd):
+        schema = _strict((version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"})
+        schema["properties"] = {**ROOT, **schema.get("properties", {}), "metadata": METADATA}
+        yield name, schema
+
+
+def served(crd: Object) -> Iterator[tuple[str, Schema]]:
+    """Give every version that a CustomResourceDefinition serves, by the name of its file."""
     spec = crd["spec"]
     for version in spec["versions"]:
         if version.get("served"):
-            schema = _strict((version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"})
-            schema["properties"] = {**ROOT, **schema.get("properties", {}), "metadata": METADATA}
-            yield file_of(f"{spec['group']}/{version['name']}", spec["names"]["kind"]), schema
+            yield file_of(f"{spec['group']}/{version['name']}", spec["names"]["kind"]), version
 
 
 def _needed(name: str, raw: Mapping[str, Any]) -> set[str]:
