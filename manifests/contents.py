@@ -54,6 +54,7 @@ class Contents:
 
     shape: Shape
     files: dict[str, str] = field(default_factory=dict)
+    listed: set[str] = field(default_factory=set)
     kustomizations: dict[str, str] = field(default_factory=dict)
     charts: list[WantedChart] = field(default_factory=list)
     bases: list[WantedBase] = field(default_factory=list)
@@ -162,6 +163,7 @@ class _Visit:
         elif self.survey.is_file(path):
             if self._inside(path, entry, file, key):
                 self._take(path)
+                self.contents.listed.add(path)
         elif REMOTE.match(entry):
             if PINNED.search(entry) or entry.partition("?")[0].endswith(MANIFESTS):
                 self.contents.bases.append(WantedBase(entry, file, key))

@@ -15,7 +15,7 @@ import yaml
 
 from config.source import parse
 from errors import Problem
-from manifests import reading
+from manifests import reading, written
 from manifests.objects import Object, unpacked
 
 SKIP = "+argocd:skip-file-rendering"
@@ -54,10 +54,16 @@ def _read(text: str, file: str, problems: list[Problem]) -> list[Object]:
         rule, fix = "is jsonnet, which Argo CD would run and nothing here does", "write it as YAML"
         problems.append(Problem(file, 0, "", "", rule, fix, "manifest-malformed"))
         return []
+    known = len(problems)
     documents = _json(text, file, problems) if file.endswith(".json") else _yaml(text, file, problems)
-    if not any(isinstance(one, dict) and one.get("kind") for one in documents) and not file.endswith(".json"):
-        # Argo CD takes a file without these words for something else that lies here, such as values.
-        documents = documents if all(word in text for word in LOOKS_LIKE_ONE) else []
+    if problems[known:]:
+        return []
+    if all(one is None for one in documents):
+        problems.append(written.empty(file))
+    elif not any(word in text for word in LOOKS_LIKE_ONE) and not file.endswith(".json"):
+        rule, fix = "holds no object, and Argo CD passes over it", f"write one, or begin the file with `# {SKIP}`"
+        problems.append(Problem(file, 0, "", "", rule, fix, "manifest-malformed"))
+        return []
     items = list(unpacked(documents))
     wrong = [problem for item in items if (problem := malformed(item, file))]
     problems += wrong

@@ -27,7 +27,7 @@ import yaml
 import programs
 from config.tree import App
 from errors import Problem, ProgramFailed, ProgramMissing, TookTooLong, TreeRefused
-from manifests import plain, reading, said
+from manifests import plain, reading, said, written
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
 from manifests.contents import Contents, closure_of, contents_of
@@ -37,7 +37,7 @@ from manifests.sources import BaseSource, ChartSource, digest, environment
 from manifests.survey import Survey
 from manifests.vendor import mirror, missing_bases, missing_charts
 
-FORMAT = "1"  # of what is kept: raise it when the same input gives other objects
+FORMAT = "2"  # of what is kept: raise it when the same input gives other objects
 SLOW = 120.0
 NOBODY = "http://127.0.0.1:9"
 # What kustomize and helm would fetch behind our back is refused at once.
@@ -158,8 +158,8 @@ class _Run:
 
     def work(self, job: _Job) -> Outcome:
         """Render a folder and keep what came out."""
-        problems: list[Problem] = []
-        objects = self._rendered(job, problems)
+        problems = list(written.check(self.survey, job.contents))
+        objects = [] if problems else self._rendered(job, problems)
         if problems:
             return problems
         if self.renderer.kept:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from config.source import KeyPath, read
+from config.source import KeyPath, Source, read
 from config.tree import KUSTOMIZATIONS, MANIFESTS
 from manifests import reading
 from manifests.sources import digest
@@ -29,6 +29,7 @@ class Survey:
         self._kinds: dict[str, str] = {}
         self._digests: dict[str, str] = {}
         self._values: dict[str, Any] = {}
+        self._sources: dict[str, Source] = {}
 
     def is_folder(self, path: str) -> bool:
         """Whether a folder lies there."""
@@ -88,7 +89,13 @@ class Survey:
 
     def line(self, file: str, key: KeyPath) -> int:
         """Give the line of a key, 0 where it has none."""
-        return read(self.root / file, file).first.line(key) if key else 0
+        return self.source(file).first.line(key) if key else 0
+
+    def source(self, file: str) -> Source:
+        """Give what a file says with its places, and what is wrong with it as YAML."""
+        if file not in self._sources:
+            self._sources[file] = read(self.root / file, file)
+        return self._sources[file]
 
     def _kind(self, path: str) -> str:
         if path not in self._kinds:

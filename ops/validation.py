@@ -229,7 +229,8 @@ class Validation:
         self.problems += [where.problem(found) for found in register.asked(refused)]
         self.problems += register.check(where, scenes)
         for path in sorted(self.wanted):
-            self.problems += generated.check(self.survey, self.contents[path])
+            if not self.contents[path].problems:
+                self.problems += generated.check(self.survey, self.contents[path])
         domains, page = self._domains, startpage.entries(self.root)
         for scene in scenes:
             self.problems += routes.links(page, scene)

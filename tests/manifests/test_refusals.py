@@ -9,7 +9,7 @@ import pytest
 
 from errors import ProgramMissing, TreeRefused
 from manifests.render import Folder, Renderer, render, render_all
-from tests.manifests.checkout import KUSTOMIZATION, Charts, config_map, lay, message
+from tests.manifests.checkout import KUSTOMIZATION, Charts, config_map, lay, message, messages
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,9 @@ from tests.manifests.checkout import KUSTOMIZATION, Charts, config_map, lay, mes
         ("a.yaml", "apiVersion: v1\nkind: Pod\nmetadata: x\n", "a.yaml: holds a Pod whose metadata is no map; "),
         ("a.json", '{"a": 1}\n{"b": 2}', "a.json:2: is not one JSON object: Extra data; "),
         ("a.json", '{"a": 1}', "a.json: holds an object without apiVersion and kind; "),
+        ("a.yaml", "a: b\n", "a.yaml: holds no object, and Argo CD passes over it; write one, or begin the file with"),
+        ("a.yaml", "---\n# nothing left\n", "a.yaml: is empty; write its object, or remove the file"),
+        ("a.yaml", "kind: A\nkind: B\n", "a.yaml:2: kind: the key stands twice, first on line 1; keep one of them"),
         ("a.jsonnet", "{}", "a.jsonnet: is jsonnet, which Argo CD would run and nothing here does; "),
     ],
 )
@@ -32,7 +35,31 @@ def test_a_malformed_manifest_is_refused_with_its_place(
     (root / "apps/media/plain" / name).write_text(text, encoding="utf-8")
     said = message(renderer, "apps/media/plain")
     assert said.startswith(f"apps/media/plain/{start}")
-    assert said.endswith(("[manifest-malformed]", "[yaml-syntax]"))
+    assert said.endswith(("[manifest-malformed]", "[yaml-syntax]", "[file-empty]", "[yaml-duplicate-key]"))
+
+
+def test_what_a_kustomization_lists_says_something_and_nothing_twice(root: Path, renderer: Renderer) -> None:
+    lay(
+        root,
+        {
+            "apps/_shared/part/kustomization.yaml": "kind: Component\nresources: [empty.yaml]\n",
+            "apps/_shared/part/empty.yaml": "",
+            "apps/media/one/kustomization.yaml": "namespace: a\nresources: [b.yaml]\ncomponents: [../../_shared/part]\n"
+            "namespace: b\n",
+            "apps/media/one/b.yaml": config_map("b") + "data: {}\ndata: {}\n",
+        },
+    )
+    assert messages(renderer, "apps/media/one") == [
+        (
+            "apps/_shared/part/empty.yaml: is empty; write its object, or remove the file and the line that lists it "
+            "[file-empty]"
+        ),
+        "apps/media/one/b.yaml:6: data: the key stands twice, first on line 5; keep one of them [yaml-duplicate-key]",
+        (
+            "apps/media/one/kustomization.yaml:4: namespace: the key stands twice, first on line 1; keep one of them "
+            "[yaml-duplicate-key]"
+        ),
+    ]
 
 
 def test_bytes_that_are_not_text_are_refused(root: Path, renderer: Renderer) -> None:

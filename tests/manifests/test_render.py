@@ -147,7 +147,6 @@ def test_plain_manifests_are_read_but_not_deeper_and_lists_are_unpacked(root: Pa
             "apps/media/plain/d.json": '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "d"}}',
             "apps/media/plain/empty.yaml": "kind: List\napiVersion: v1\nitems: null\n",
             "apps/media/plain/skipped.yaml": "# +argocd:skip-file-rendering\nkind: [\n",
-            "apps/media/plain/values.yaml": "greeting: not an object\n",
             "apps/media/plain/README.md": "not read",
             "apps/media/plain/deeper/e.yaml": config_map("e"),
         },

@@ -61,6 +61,12 @@ def test_each_stack_runs_its_environments_folders(checkout: Path) -> None:
     ]
 
 
+def test_a_kustomization_that_is_no_yaml_is_told_once(checkout: Path) -> None:
+    edit(checkout / "apps/media/jellyfin/kustomization.yaml", "resources:", "resources: [")
+    (problem,) = validate(look(checkout))
+    assert (problem.file, problem.check) == ("apps/media/jellyfin/kustomization.yaml", "yaml-syntax")
+
+
 def test_nothing_changed_renders_nothing(checkout: Path) -> None:
     seen = look(checkout, "HEAD")
     assert validate(seen) == []
