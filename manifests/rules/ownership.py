@@ -48,16 +48,20 @@ HOUSEHOLD = ("ReplicaSet", "Pod", "Endpoints", "EndpointSlice", "ControllerRevis
 
 
 def namespaces(scene: Scene) -> Iterator[Finding]:
-    """An app lives in its category's namespaces, and makes none."""
+    """An app lives in its category's namespaces, and makes none; what leads all of it astray is told once."""
+    astray: dict[tuple[str, str], list[Piece]] = {}
     for piece in scene.pieces:
         if piece.kind == "Namespace" and not piece.group:
             fix = f"name it in {piece.folder.path}/category.yaml, from which namespaces are made"
             yield Finding("namespace-made", piece, ("kind",), str(piece), "is a namespace, and apps make none", fix)
-        elif piece.namespace and piece.namespace not in piece.folder.namespaces and not is_cluster_wide(scene, piece):
-            known = piece.folder.namespaces
-            rule = f"is no namespace of {piece.folder.name}: its project refuses {piece}"
-            fix = nearest(piece.namespace, list(known), f"the category has {', '.join(known)}")
-            yield Finding("namespace-foreign", piece, ("metadata", "namespace"), piece.namespace, rule, fix)
+        elif piece.astray and not is_cluster_wide(scene, piece):
+            astray.setdefault((piece.app.path, piece.namespace), []).append(piece)
+    for (_, namespace), (piece, *others) in astray.items():
+        known = piece.folder.namespaces
+        more = f" and {len(others)} more of this app" if others else ""
+        rule = f"is no namespace of {piece.folder.name}: its project refuses {piece}{more}"
+        fix = nearest(namespace, list(known), f"the category has {', '.join(known)}")
+        yield Finding("namespace-foreign", piece, ("metadata", "namespace"), namespace, rule, fix)
 
 
 def cluster_kinds(scene: Scene) -> Iterator[Finding]:

@@ -15,6 +15,8 @@ from manifests.contents import Contents, contents_of
 from manifests.rules.scene import Finding, Piece
 from manifests.survey import Survey
 
+NAMESPACE: KeyPath = ("metadata", "namespace")
+
 
 class Places:
     """What was read to find places; each file once."""
@@ -39,9 +41,19 @@ class Places:
             for index, (file, document) in enumerate(self._written(piece))
         ]
         if found:
-            _, _, file, document = max(found, key=lambda one: one[:2])
+            depth, _, file, document = max(found, key=lambda one: one[:2])
+            if path == NAMESPACE and depth < len(path):
+                return self._moved(piece) or (file, document.line(path))
             return file, document.line(path)
         return self._asked(piece)
+
+    def _moved(self, piece: Piece) -> tuple[str, int] | None:
+        """Find the kustomization that put an object into its namespace."""
+        for file in self._of(piece.app.path).kustomizations.values():
+            said = self.survey.source(file).first
+            if NAMESPACE[1:] in said.lines and said.value["namespace"] == piece.namespace:
+                return file, said.line(NAMESPACE[1:])
+        return None
 
     def _written(self, piece: Piece) -> list[tuple[str, Document]]:
         """Give the documents that may be this object: of its name, else the only one of its kind."""

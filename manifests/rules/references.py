@@ -46,7 +46,7 @@ def existing(scene: Scene) -> Iterator[Finding]:
             made[one] = None if own is None or other is None else own | other
     spread = {(kind, name) for namespace, kind, name in made if namespace == "*"} | EVERYWHERE
     for piece in scene.pieces:
-        if piece.by_chart or piece.chart == "unknown":
+        if piece.by_chart or piece.chart == "unknown" or piece.astray:
             continue
         for asked in _asked(scene, piece):
             namespace, _, bare = asked.name.rpartition("/")

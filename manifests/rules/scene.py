@@ -83,6 +83,11 @@ class Piece:
         return found if isinstance(found, dict) else {}
 
     @property
+    def astray(self) -> bool:
+        """Whether it would live in a namespace that its category does not have."""
+        return bool(self.namespace) and self.namespace not in self.folder.namespaces
+
+    @property
     def by_chart(self) -> bool:
         """Whether a chart wrote it."""
         labels = self.metadata.get("labels") or {}
