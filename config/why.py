@@ -26,6 +26,7 @@ WHY: Mapping[str, str] = {
     "cidr-malformed": "A network is an address and a prefix length.",
     "cidr-overlap": "An address in two networks is routed to one of them only.",
     "cilium-unknown": "The pair of Cilium and Gateway API decides whether Gateways work; this one was never tried.",
+    "commit-unknown": "What has changed since a commit that is not here cannot be known.",
     "contract-newer": "The contract is the version that the cluster was made with; it cannot lie in the future.",
     "control-planes-even": "etcd needs a majority: a fourth member adds a way to fail and survives nothing more.",
     "control-planes-none": "Somebody has to run the API.",

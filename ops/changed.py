@@ -1,7 +1,7 @@
 """Which folders a change touches: what Git says has changed, against what goes into each folder's render.
 
 A checkout and a commit come in; `Changed.takes` says of a folder's contents whether any of it is not as it was.
-`ops.validation` renders those folders only.
+`ops.validation` tells what is wrong with those folders, and what no longer fits them elsewhere.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import programs
 from config.tree import APPS, ENVIRONMENTS
+from errors import Problem, ProgramFailed, Refused
 from manifests.contents import Contents
 
 ELSEWHERE = ("README.md", "docs/", "tests/", "bench/", ".ci/", ".github/", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")
@@ -37,10 +38,12 @@ class Changed:
 
     @cached_property
     def everything(self) -> bool:
-        """Whether something changed that every render depends on: settings, categories, pins, the rules themselves."""
-        ours = (f"{APPS}/", f"{ENVIRONMENTS}/", *ELSEWHERE)
-        categories = any(name.endswith("/category.yaml") for name in self.files)
-        return categories or any(not name.startswith(ours) for name in self.files)
+        """Whether something changed that all depends on: settings, categories, rules, or a folder that is gone."""
+        ours = (f"{APPS}/", f"{ENVIRONMENTS}/")
+        if any(name.endswith("/category.yaml") or not name.startswith((*ours, *ELSEWHERE)) for name in self.files):
+            return True
+        # Whoever built on it, or named what was in it, cannot be known from what is there.
+        return any(name.startswith(ours) and not (self.root / name).parent.is_dir() for name in self.files)
 
     def takes(self, contents: Contents) -> bool:
         """Whether a folder has to be rendered anew."""
@@ -49,6 +52,18 @@ class Changed:
         # A file that is gone is in no contents; it lay in or below a folder that goes in.
         folders = {posixpath.dirname(file) for file in contents.files}
         return any(above in folders for name in self.files for above in _above(name))
+
+
+def commit(root: Path, option: str, said: str) -> str:
+    """Give the full name of a commit, or refuse what is none; git never sees it as an option of its own."""
+    try:
+        asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{said}^{{commit}}")
+        return programs.pipe("git", "-C", root, *asked).decode().strip()
+    except ProgramFailed:
+        fix = "git fetch, or name a branch, a tag or a commit that git log shows"
+        raise Refused(
+            [Problem("./homelab check", 0, option, said, "is no commit here", fix, "commit-unknown")]
+        ) from None
 
 
 def _above(name: str) -> list[str]:

@@ -20,7 +20,7 @@ from config.startpage import check as check_start_page
 from config.tree import Tree, read_tree
 from errors import Problem, ProgramFailed, ProgramMissing, Refused
 from ops import called
-from ops.changed import Changed
+from ops.changed import Changed, commit
 from ops.show import coloured, count
 from ops.validation import Validation, validate
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take what to check and how to print it."""
     parser.add_argument("--stack", action="append", metavar="NAME", help="only this stack; may be repeated")
-    parser.add_argument("--since", metavar="REF", help="the commit that runs now (default: HEAD)")
+    parser.add_argument("--since", metavar="REF", help="the commit that runs now (default: HEAD, where there is one)")
     parser.add_argument(
-        "--changed-since", metavar="REF", help="render only apps whose files changed since; that commit runs now"
+        "--changed-since", metavar="REF", help="tell what is wrong with apps that changed since, or no longer fits them"
     )
     parser.add_argument("--shape", action="store_true", help="render nothing: settings and the tree's shape alone")
     parser.add_argument(
@@ -47,11 +47,15 @@ def run(options: argparse.Namespace) -> int:
     """Check, print every problem at once, and give 1 where there is one."""
     root: Path = options.root
     stacks = [read_stack(path) for path in _chosen(root, options.stack)]
+    since, changed_since = (
+        commit(root, option, said) if said is not None else None
+        for option, said in (("--since", options.since), ("--changed-since", options.changed_since))
+    )
     tree = read_tree(root)
-    now = options.since or options.changed_since or "HEAD"
+    now = since or changed_since or "HEAD"
     before = {stack.name: committed(root, stack, now) for stack in stacks}
     problems = problems_of(root, stacks, tree, before)
-    validation = None if options.shape else _validation(root, stacks, tree, options.changed_since)
+    validation = None if options.shape else _validation(root, stacks, tree, changed_since)
     # Objects of a stack that is not acceptable would be made of guesses.
     online: Online | None = None
     if validation and not any(stack.problems for stack in stacks) and not tree.problems:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from config.load import Stack
 from config.source import dotted
@@ -68,7 +68,7 @@ class Online:
 def ask(validation: Validation, registries: Registries | None = None) -> Online:
     """Ask for everything at once, some at a time."""
     asked = registries or Registries()
-    images, charts = wanted_images([validation.scene(stack) for stack in validation.stacks]), wanted_charts(validation)
+    images, charts = wanted_images(list(_told(validation))), wanted_charts(validation)
     jobs: list[tuple[str, str, Callable[[], Answer]]] = [
         *(("image", name, lambda name=name: asked.image(name)) for name in sorted(images)),
         *(("chart", name, lambda one=found[0]: asked.chart(one.chart)) for name, found in sorted(charts.items())),
@@ -79,6 +79,12 @@ def ask(validation: Validation, registries: Registries | None = None) -> Online:
     count |= {("chart", name): len(found) for name, found in charts.items()}
     rows = [Row(kind, name, answer, count[kind, name]) for (kind, name, _), answer in zip(jobs, answers, strict=True)]
     return Online(tuple(rows), tuple(sorted(set(_problems(validation, rows, images, charts)))))
+
+
+def _told(validation: Validation) -> Iterator[Scene]:
+    """Give every scene with the objects of those folders whose problems are told."""
+    for scene in map(validation.scene, validation.stacks):
+        yield replace(scene, pieces=tuple(one for one in scene.pieces if one.app.path in validation.told))
 
 
 def wanted_images(scenes: Sequence[Scene]) -> dict[str, list[Finding]]:
@@ -101,7 +107,7 @@ def wanted_charts(validation: Validation) -> dict[str, list[WantedChart]]:
     """Give every chart with the files that ask for it, but for those of repositories that need credentials."""
     private = {url for stack in validation.stacks for url in _private(stack)}
     found: dict[str, list[WantedChart]] = {}
-    for path in sorted(validation.wanted):
+    for path in sorted(validation.told):
         for one in validation.contents[path].charts:
             if not one.chart.repository.rstrip("/").startswith(tuple(private)):
                 found.setdefault(str(one.chart), []).append(one)

@@ -34,6 +34,8 @@ from ops.show import count
 from ops.toolchain import Toolchain, ensure
 
 SCHEMAS, CRDS, MANIFESTS = "schemas", "crds", "argocd-manifests"
+# What is wrong between two folders may stand in the one that did not change.
+BETWEEN = ("host-twice", "kind-unknown", "object-twice", "reference-unknown", "schema-refused")
 REAL, UNKNOWN = "real", "stand-in for an unknown chart"
 # The Secrets that components make; tests/ops/test_validation.py holds them against those. By stack, see `secrets_of`.
 BY_PULUMI = (
@@ -89,17 +91,8 @@ class Validation:
 
     @cached_property
     def wanted(self) -> frozenset[str]:
-        """The folders to render: all, or those that changed and their neighbours in the category and the CRDs."""
-        if self.changed is None:
-            return frozenset(self.contents)
-        told = self.told
-        near = {
-            place.app.category for one in self.stacks for place in places_of(one, self.tree) if place.app.path in told
-        }
-        near |= {one.name for one in self.tree.categories if one.settings.layer == "crds"} if near else set()
-        return frozenset(
-            place.app.path for one in self.stacks for place in places_of(one, self.tree) if place.app.category in near
-        )
+        """The folders to render: all, since any may refer to what changed; none where nothing did."""
+        return frozenset(self.contents) if self.told or self.changed is None else frozenset()
 
     @cached_property
     def told(self) -> frozenset[str]:
@@ -146,9 +139,9 @@ class Validation:
     @property
     def summary(self) -> str:
         """Say in a few words how much was looked at."""
-        objects = sum(map(len, self.rendered.values()))
-        skipped = len(self.contents) - len(self.wanted)
-        more = f", {skipped} folders unchanged: hosts and owners are compared among the others" if skipped else ""
+        objects, told = sum(map(len, self.rendered.values())), len(self.told)
+        others = len(self.contents) - told
+        more = f", {told} changed: of {others} others is told what refers to nothing or is twice" if others else ""
         return f"{count(objects, 'object')} of {count(len(self.rendered), 'folder')}{more}"
 
     def render(self) -> None:
@@ -188,7 +181,7 @@ class Validation:
             secrets=secrets_of(settings),
             registered=tuple(self._registered(paths)),
             disks=sum(disk.size.bytes for node in settings.cluster.nodes for disk in node.data_disks),
-            whole=self.changed is None and not self.problems,
+            whole=not self.problems,
         )
 
     @cached_property
@@ -252,10 +245,10 @@ def validate(validation: Validation) -> list[Problem]:
 
 
 def _of_the_changed(validation: Validation, problems: Iterable[Problem]) -> Iterator[Problem]:
-    """Leave out what is wrong with the neighbours of what changed, which were rendered to be referred to."""
+    """Leave out what is wrong with other folders, unless what changed may have made it wrong."""
     files = {file for path in validation.told for file in validation.contents[path].files}
     for problem in problems:
-        if problem.file in files or problem.file in validation.told:
+        if problem.file in files or problem.file in validation.told or problem.check in BETWEEN:
             yield problem
 
 

@@ -51,11 +51,11 @@ def existing(scene: Scene) -> Iterator[Finding]:
         for asked in _asked(scene, piece):
             namespace, _, bare = asked.name.rpartition("/")
             wanted = (namespace or piece.namespace, asked.kind, bare)
-            if asked.optional or not (scene.whole or wanted[0] == piece.namespace):
+            if asked.optional:
                 continue
             if wanted in made:
                 yield from _within(piece, asked, bare, made[wanted])
-            elif wanted[1:] not in spread:
+            elif wanted[1:] not in spread and scene.whole:
                 there = [other for space, other_kind, other in made if (space, other_kind) == wanted[:2]]
                 near = get_close_matches(bare, there, n=1)
                 rule = f"is no {asked.kind} of namespace {wanted[0]}, and nothing makes it"

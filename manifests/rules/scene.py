@@ -129,7 +129,7 @@ class Scene:
 
     `security` is the Pod Security level of each namespace, `secrets` are those that Pulumi makes, `registered` are CRDs
     that an operator brings when it starts, `disks` is how much room the nodes' data disks have together; `whole` unless
-    only some of the apps were rendered.
+    some of the apps could not be rendered.
     """
 
     stack: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,14 +74,49 @@ def test_nothing_changed_renders_nothing(checkout: Path) -> None:
     assert seen.rendered == {}
 
 
-def test_a_changed_file_renders_its_folder_its_neighbours_and_the_crds(checkout: Path) -> None:
+def test_what_is_wrong_with_what_did_not_change_is_not_told(checkout: Path) -> None:
+    edit(checkout / "apps/media/jellyfin/deployment.yaml", "replicas: 1", "replicas: 2")
+    programs.run("git", "-C", checkout, *WHO, "commit", "-q", "-a", "-m", "wrong before")
     edit(checkout / "apps/media/whoami/deployment.yaml", "whoami:v1.11.0", "whoami:latest")
     seen = look(checkout, "HEAD")
     assert {problem.check for problem in validate(seen)} == {"image-unpinned"}
     assert sorted(seen.told) == ["apps/media/whoami", "environments/production/media/whoami"]
-    assert "apps/networking/gateways" not in seen.wanted
-    assert {"apps/crds/definitions", "apps/media/jellyfin"} < seen.wanted
-    assert seen.summary.endswith(", 2 folders unchanged: hosts and owners are compared among the others")
+    assert "budget-missing" in {problem.check for problem in validate(look(checkout))}
+    assert seen.summary.endswith(", 2 changed: of 4 others is told what refers to nothing or is twice")
+
+
+BROKEN_ELSEWHERE = (
+    ("host-twice", "media/jellyfin/route.yaml", "- jellyfin.", "- whoami.", "media/whoami"),
+    ("kind-unknown", "media/jellyfin/deployment.yaml", "kind: Deployment", "kind: Deploiment", "media/jellyfin"),
+    ("reference-unknown", "networking/gateways/gateway.yaml", "name: internal", "name: other", "media/whoami"),
+)
+
+
+@pytest.mark.parametrize(("check", "file", "old", "new", "told"), BROKEN_ELSEWHERE)
+def test_what_a_change_breaks_elsewhere_is_told(
+    checkout: Path, check: str, file: str, old: str, new: str, told: str
+) -> None:
+    edit(checkout / "apps" / file, old, new)
+    found = validate(look(checkout, "HEAD"))
+    assert check in {problem.check for problem in found if problem.file.startswith(f"apps/{told}/")}
+    assert [str(one) for one in found] == [str(one) for one in validate(look(checkout))]
+
+
+def test_what_misses_a_folder_that_is_gone_is_told(checkout: Path) -> None:
+    shutil.rmtree(checkout / "apps/networking/gateways")
+    shutil.rmtree(checkout / "environments/production/networking")
+    assert {problem.check for problem in validate(look(checkout, "HEAD"))} == {"reference-unknown"}
+
+
+@pytest.mark.parametrize("option", ["--since", "--changed-since"])
+@pytest.mark.parametrize("said", ["nope", "", "--output=told"])
+def test_a_commit_that_is_not_here_is_refused(
+    checkout: Path, option: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "--shape", "--root", str(checkout), f"{option}={said}"]) == 1
+    value = f" = {said}" if said else ""
+    assert f"./homelab check: {option}{value}: is no commit here; git fetch, or name" in capsys.readouterr().err
+    assert not (checkout / "told").exists()
 
 
 def test_a_base_that_changed_reaches_the_overlays_that_build_on_it(checkout: Path) -> None:
