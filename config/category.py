@@ -15,11 +15,14 @@ from config.values import Name, Text, choice, refuse
 
 Layer = Annotated[Literal["crds", "infrastructure", "applications"], choice("crds", "infrastructure", "applications")]
 PodSecurity = Annotated[Literal["restricted", "baseline", "privileged"], choice("restricted", "baseline", "privileged")]
-GROUP_KIND = re.compile(r"[A-Z][A-Za-z0-9]*(\.[a-z0-9-]+)*\Z")
+GROUP_KIND = re.compile(r"[A-Z][A-Za-z0-9]*(\.[a-z0-9-]+)+\Z")
+WITHOUT_A_GROUP = ("Node", "PersistentVolume")
 
 
 def _group_kind(value: object) -> str:
-    if not isinstance(value, str) or not GROUP_KIND.match(value):
+    if value == "Namespace":
+        refuse("kind-malformed", "is a kind that no app makes", "name it under `namespaces`, from which they are made")
+    if not isinstance(value, str) or not (GROUP_KIND.match(value) or value in WITHOUT_A_GROUP):
         fix = "write Kind.group as kubectl does: ClusterRole.rbac.authorization.k8s.io"
         refuse("kind-malformed", "is not a kind with its group", fix)
     return value

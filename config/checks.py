@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -20,7 +21,7 @@ from config.explain import nearest
 from config.load import Stack
 from config.model import Node, Settings
 from config.source import KeyPath, read
-from config.tree import Tree, chart_versions, taken_up
+from config.tree import ENVIRONMENTS, Tree, chart_versions, taken_up
 from config.values import GIBI, Size, Version
 from errors import Problem
 
@@ -28,6 +29,7 @@ LEAST_MEMORY = Size(2 * GIBI)
 LEAST_DISK = Size(10 * GIBI)
 LEAST_CONTROL_PLANE_CPU = 2
 HA_WORKERS = 3
+MISSPELT = 0.8
 
 
 @dataclass(frozen=True)
@@ -326,6 +328,8 @@ def platform_apps(facts: Facts) -> Iterator[Finding]:
     for app, namespace in derive.platform_apps(facts.settings).items():
         name, _, folder = app.partition("/")
         category = categories.get(name)
+        if name in facts.tree.refused:
+            continue
         if category is None or folder not in [one.name for one in category.apps]:
             rule = f"begins with apps/{app}, which does not exist"
             yield Finding("platform-app-missing", ("platform",), None, rule, f"bring apps/{app} back")
@@ -390,7 +394,7 @@ def delivery(facts: Facts) -> Iterator[Finding]:
         fix = nearest(settings.environment, environments, f"make the folder environments/{settings.environment}")
         named = ("delivery", "environment")
         yield Finding("environment-unknown", named, settings.environment, "has no folder in environments/", fix)
-    known = [category.name for category in facts.tree.categories]
+    known = [*(category.name for category in facts.tree.categories), *facts.tree.refused]
     for index, name in enumerate(settings.categories or ()):
         if name not in known:
             fix = nearest(name, known, f"the categories are {', '.join(known)}")
@@ -436,6 +440,18 @@ def check_step(before: Stack, after: Stack) -> list[Problem]:
         if was_ != now_:
             rule, fix = f"was {was_}, and every certificate of the cluster says so", f"put {was_} back"
             problems.append(after.places.problem("fact-changed", ("cluster", key), now_, rule, fix))
+    return problems
+
+
+def check_environments(stacks: Sequence[Stack], tree: Tree) -> list[Problem]:
+    """Find folders of environments that all stacks together leave aside, where one of theirs was probably meant."""
+    used = sorted({stack.settings.delivery.environment for stack in stacks if stack.settings})
+    left = tree.environments.keys() - set(used) if set(used) <= tree.environments.keys() else set()
+    problems = []
+    for name in sorted(left):
+        if near := get_close_matches(name, used, n=1, cutoff=MISSPELT):
+            rule, fix = "is an environment of no stack", f"did you mean {near[0]}?"
+            problems.append(Problem(f"{ENVIRONMENTS}/{name}", 0, "", name, rule, fix, "environment-unknown"))
     return problems
 
 

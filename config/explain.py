@@ -66,8 +66,14 @@ class Places:
 def explain(error: ValidationError, model: type[BaseModel], places: Places) -> list[Problem]:
     """Turn every mistake that pydantic saw into a problem."""
     seen = error.errors(include_url=False)
-    # What a value is made of where it is absent was refused itself.
-    return [_problem(details, model, places) for details in seen if details["type"] != "default_factory_not_called"]
+    # What a value is made of where it is absent was refused itself; items that were refused are not counted.
+    inner = {details["loc"][:size] for details in seen for size in range(len(details["loc"]))}
+    return [
+        _problem(details, model, places)
+        for details in seen
+        if details["type"] != "default_factory_not_called"
+        and not (details["type"] == "too_short" and details["loc"] in inner)
+    ]
 
 
 def shown(value: object) -> str:

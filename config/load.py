@@ -17,7 +17,7 @@ from pydantic import SecretStr, ValidationError
 from config.derive import missing_secrets
 from config.explain import Places, explain, nearest
 from config.model import Settings
-from config.source import Document, KeyPath, dotted, parse, read
+from config.source import Document, KeyPath, alone, dotted, parse, read
 from errors import Problem, SettingsRefused
 
 PROJECT = "homelab"
@@ -57,6 +57,7 @@ def read_stack(path: Path, raw: bytes | None = None) -> Stack:
     if source.problems and not source.documents:
         return Stack(name, places, None, source.problems)
     values, problems = _sections(source.first, places)
+    problems = [*alone(source), *problems]
     if values is None:
         return Stack(name, places, None, (*source.problems, *problems))
     settings, refused = _validate(values, places)

@@ -71,6 +71,13 @@ class Source:
         return self.documents[0] if self.documents else Document(None)
 
 
+def alone(source: Source) -> list[Problem]:
+    """Refuse all documents but the first of a file that holds settings."""
+    lines = [one.line(()) for one in source.documents[1:] if one.value is not None]
+    rule, fix = "a second document begins here, and nobody reads it", "move it to the first one, or remove it"
+    return [Problem(source.file, lines[0], "", "", rule, fix, "document-second")] if lines else []
+
+
 def read(path: Path, name: str) -> Source:
     """Read a file; what cannot be read comes back as problems, never as an exception."""
     try:

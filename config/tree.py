@@ -20,13 +20,15 @@ from pydantic import ValidationError
 from config.category import Category, CategoryNamespace, Layer
 from config.explain import Places, explain, nearest
 from config.leaks import leaks
-from config.source import read
+from config.source import alone, read
 from config.values import LABEL
 from errors import Problem
 
 APPS, ENVIRONMENTS = "apps", "environments"
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 MANIFESTS = (".yaml", ".yml", ".json")
+# What is nobody's lands in the first; the others are Kubernetes' own.
+RESERVED = ("default", "kube-node-lease", "kube-public")
 BESIDE = ("README.md", ".gitignore", ".gitkeep")
 LONGEST_NAME = 63
 REFERENCE = re.compile(r"(?P<source>[^\s?]+)\?(?:[^\s]*&)?ref=(?P<ref>[^\s&]+)")
@@ -66,11 +68,12 @@ class CategoryFolder:
 
 @dataclass(frozen=True)
 class Tree:
-    """All of apps/ and environments/."""
+    """All of apps/ and environments/; of the categories in `refused` no more than the name is known."""
 
     categories: tuple[CategoryFolder, ...] = ()
     environments: dict[str, dict[str, App]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    refused: tuple[str, ...] = ()
 
     @property
     def apps(self) -> tuple[App, ...]:
@@ -98,32 +101,38 @@ def read_tree(root: Path) -> Tree:
     if not apps.is_dir():
         rule = "there is no folder of applications"
         return Tree(problems=(Problem(APPS, 0, "", "", rule, "make it, or run this in a checkout", "tree-missing"),))
-    categories = tuple(_categories(root, problems))
+    known = _folders(root, ENVIRONMENTS, []) if (root / ENVIRONMENTS).is_dir() else []
+    refused: list[str] = []
+    categories = tuple(_categories(root, known, refused, problems))
     environments = _environments(root, categories, problems)
     problems += _clashes(categories)
     for folder in (APPS, ENVIRONMENTS):
         problems += _leaks(root, folder)
-    return Tree(categories, environments, tuple(problems))
+    return Tree(categories, environments, tuple(problems), tuple(refused))
 
 
-def _categories(root: Path, problems: list[Problem]) -> Iterator[CategoryFolder]:
+def _categories(
+    root: Path, environments: list[str], refused: list[str], problems: list[Problem]
+) -> Iterator[CategoryFolder]:
     for name in _folders(root, APPS, problems):
         path = f"{APPS}/{name}"
         _named(name, path, problems)
         file = f"{path}/category.yaml"
-        settings = _category(root / file, file, problems)
+        settings = _category(root / file, file, environments, problems)
         apps = tuple(_apps(root, path, name, problems, beside=("category.yaml",)))
         if settings:
             yield CategoryFolder(name, path, settings, apps)
+        else:
+            refused.append(name)
 
 
-def _category(path: Path, file: str, problems: list[Problem]) -> Category | None:
-    if not path.exists():
+def _category(path: Path, file: str, environments: list[str], problems: list[Problem]) -> Category | None:
+    if not path.exists() and not path.is_symlink():
         rule, fix = "the category has no category.yaml", "add one that says at least `layer: applications`"
         problems.append(Problem(file, 0, "", "", rule, fix, "category-file-missing"))
         return None
     source = read(path, file)
-    problems += source.problems
+    problems += (*source.problems, *alone(source))
     if not source.documents:
         if not source.problems:
             rule = "is empty"
@@ -139,6 +148,11 @@ def _category(path: Path, file: str, problems: list[Problem]) -> Category | None
     if (deviates or category.sync.environments) and not category.sync.reason:
         rule = "differs from the defaults without a reason"
         problems.append(places.problem("sync-without-reason", ("sync",), None, rule, "add `reason:` beside it"))
+    for name in category.sync.environments:
+        if name not in environments:
+            fix = nearest(name, environments, f"the folders are {', '.join(environments)}")
+            rule, key = "has no folder in environments/", ("sync", "environments", name)
+            problems.append(places.problem("environment-unknown", key, None, rule, fix))
     if category.removal != "keep" and not category.removal_reason:
         rule, fix = "deletes what an app made whose folder is gone, without a reason", "add `removalReason:` beside it"
         problems.append(places.problem("removal-without-reason", ("removal",), category.removal, rule, fix))
@@ -238,6 +252,10 @@ def _clashes(categories: tuple[CategoryFolder, ...]) -> Iterator[Problem]:
     claims: dict[str, CategoryFolder] = {}
     for category in categories:
         for namespace in category.namespaces:
+            if namespace in RESERVED:
+                file, fix = f"{category.path}/category.yaml", "give the category a namespace of its own"
+                rule = "is a namespace that no category has for itself"
+                yield Problem(file, 0, "namespaces", namespace, rule, fix, "namespace-reserved")
             owner = claims.setdefault(namespace, category)
             if owner is not category:
                 rule = f"is a namespace that {owner.path} has already"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import programs
-from config.checks import check_stack, check_step, check_together
+from config.checks import check_environments, check_stack, check_step, check_together
 from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, stack_files
 from config.startpage import check as check_start_page
@@ -110,7 +110,8 @@ def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str
     own = [problem for stack in stacks for problem in (*stack.problems, *check_stack(root, stack, tree))]
     steps = [(before.get(stack.name), stack) for stack in stacks]
     taken = [problem for was, stack in steps if was for problem in check_step(was, stack)]
-    return [*own, *taken, *check_together(stacks), *tree.problems, *check_start_page(root, tree)]
+    strange = check_environments(stacks, tree) if len(stacks) == len(stack_files(root)) else []
+    return [*own, *taken, *check_together(stacks), *strange, *tree.problems, *check_start_page(root, tree)]
 
 
 def committed(root: Path, stack: Stack, revision: str) -> Stack | None:
