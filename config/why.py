@@ -44,6 +44,7 @@ WHY: Mapping[str, str] = {
     "file-empty": "An empty file is most often one that was cut off.",
     "file-stray": "A manifest beside the apps' folders is never applied, and everybody believes that it is.",
     "file-unreadable": "What cannot be read cannot be checked.",
+    "flag-twice": "Of two that contradict each other one would be taken without a word.",
     "gateway-api-incompatible": "With other CRDs than it knows, Cilium leaves Gateways dead and says nothing.",
     "ha-elsewhere": "`up` would wait for parts that the folder does not have, or not know those that it has.",
     "ha-needs-workers": "Three replicas on fewer nodes wait for ever to be scheduled.",

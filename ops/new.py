@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from config.source import read
 from config.startpage import PAGE
 from config.tree import APPS, ENVIRONMENTS, LONGEST_NAME, Tree, read_tree
 from config.values import LABEL
-from errors import Bug, Problem, TreeRefused
-from manifests.rules.workloads import IMAGE, PINNED, moves
+from errors import Bug, Problem, Refused, TreeRefused
+from manifests.rules.workloads import refused
 from ops.scaffold import MEMORY_LIMIT, NewApp, Volume, files, listed
 
 COMMAND = "./homelab new"
@@ -29,22 +29,24 @@ SIZE = re.compile(r"[1-9]\d*[MGT]i\Z")
 VARIABLE = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 ORDER = ("production", "staging", "dev")
 PORTS = range(1024, 65536)
+GATEWAYS = ("internal", "public")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take what the app is."""
     parser.add_argument("app", metavar="CATEGORY/APP", help="the folder below apps/, such as media/jellyseerr")
-    parser.add_argument("--image", required=True, metavar="IMAGE:TAG", help="what runs, by a whole version or a digest")
-    parser.add_argument("--port", required=True, type=int, metavar="PORT", help="where it listens, 1024 or higher")
+    about = {
+        "image": ("IMAGE:TAG", "what runs, by a whole version or a digest"),
+        "port": ("PORT", "where it listens, 1024 or higher"),
+        "gateway": ("NAME", "who can reach it: internal, which is the default, or public"),
+        "health": ("PATH", "where it says that it is well (default: the port)"),
+        "volume": ("PATH:SIZE", "what it keeps, such as /config:5Gi; backed up every night"),
+    }
+    for name, (value, said) in about.items():  # each once: `refusals` tells a second one
+        needed = name in ("image", "port")
+        parser.add_argument(f"--{name}", required=needed, action="append", default=[], metavar=value, help=said)
     parser.add_argument(
         "--host", action="append", default=[], metavar="NAME", help="its name on one stack (default: <app>.<domain>)"
-    )
-    parser.add_argument("--gateway", choices=("internal", "public"), default="internal", help="who can reach it")
-    parser.add_argument(
-        "--health", default="", metavar="PATH", help="where it says that it is well (default: the port)"
-    )
-    parser.add_argument(
-        "--volume", metavar="PATH:SIZE", help="what it keeps, such as /config:5Gi; backed up every night"
     )
     parser.add_argument(
         "--secret",
@@ -59,20 +61,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Refuse with everything that is wrong, or write the folder and say what comes next."""
     root: Path = options.root
+    if not stack_files(root):
+        rule, fix = "there is no stack file (Pulumi.<stack>.yaml)", "./homelab init writes one"
+        raise Refused([Problem(str(root), 0, "", "", rule, fix, "stack-missing")])
     ground = Ground(root, read_tree(root), _domains(root))
     if problems := sorted(set(refusals(options, ground))):
         raise TreeRefused(problems)
     category, _, name = options.app.partition("/")
     folder = next(one for one in ground.tree.categories if one.name == category)
-    path, _, size = (options.volume or "").rpartition(":")
+    path, _, size = "".join(options.volume).rpartition(":")
     app = NewApp(
         name=name,
         namespace=folder.namespaces[0],
-        image=options.image,
-        port=options.port,
+        image=options.image[0],
+        port=int(options.port[0]),
         hosts=hosts(options.host, name, ground.domains),
-        gateway=options.gateway,
-        health=options.health,
+        gateway="".join(options.gateway) or GATEWAYS[0],
+        health="".join(options.health),
         volume=Volume(path, size) if options.volume else None,
         secrets=tuple(dict.fromkeys(options.secret)),
     )
@@ -93,13 +98,14 @@ def _write(root: Path, category: str, app: NewApp) -> None:
     for file, text in written.items():
         (root / place / file).write_text(text, encoding="utf-8")
     page = root / PAGE
-    if page.is_file():
-        page.write_text(listed(page.read_text(encoding="utf-8"), category, app), encoding="utf-8")
+    text = listed(page.read_text(encoding="utf-8"), category, app) if page.is_file() else ""
+    if text:
+        page.write_text(text, encoding="utf-8")
     if problems := [one for one in read_tree(root).problems if one.file.startswith(place)]:
         raise Bug(f"wrote what is not accepted: {'; '.join(map(str, problems))}")
     print(f"wrote {place}: {', '.join(written)}")
     if page.is_file():
-        print(f"listed it in {PAGE}")
+        print(f"listed it in {PAGE}" if text else f"next: list it in {PAGE}, which is not written as it was here")
     print(f"it will answer as {', '.join(app.hosts)} (gateway {app.gateway})")
     print(f"it runs as user 1000, without privileges, with {MEMORY_LIMIT} of memory at most: see deployment.yaml")
     if app.secrets:
@@ -119,19 +125,13 @@ class Ground:
 def refusals(options: argparse.Namespace, ground: Ground) -> Iterator[Problem]:
     """Find everything that speaks against the app."""
     yield from _named(options.app, ground)
-    yield from _image(options.image)
-    if options.port not in PORTS:
-        rule = f"has to be {PORTS.start} to {PORTS.stop - 1}: nothing here runs as root"
-        yield _refused("--port", str(options.port), rule, "tell the program to listen on another port", "out-of-range")
     yield from _hosts(options.host, options.app, ground)
-    if options.health and not PATH.match(options.health):
-        yield _refused("--health", options.health, "is not a path", "write it as /health", "path-malformed")
-    if options.volume:
-        yield from _volume(options.volume)
-    for one in options.secret:
-        if not VARIABLE.match(one):
-            fix = f"write it as {re.sub(r'[^A-Za-z0-9]+', '_', one).strip('_').upper() or 'API_KEY'}"
-            yield _refused("--secret", one, "is not the name of an environment variable", fix, "name-malformed")
+    for flag, refuse in FLAGS.items():
+        said = getattr(options, flag)
+        if said[1:] and flag != "secret":
+            yield _refused(f"--{flag}", ", ".join(said), "is said more than once", "say it once", "flag-twice")
+        for one in said:
+            yield from refuse(one)
 
 
 def _refused(key: str, value: str, rule: str, fix: str, check: str) -> Problem:
@@ -140,12 +140,19 @@ def _refused(key: str, value: str, rule: str, fix: str, check: str) -> Problem:
 
 def _named(said: str, ground: Ground) -> Iterator[Problem]:
     category, slash, name = said.partition("/")
-    known = [one.name for one in ground.tree.categories]
+    layers = {one.name: one.settings.layer for one in ground.tree.categories}
+    known = [name for name, layer in layers.items() if layer != "crds"]
     if not slash or "/" in name:
         fix = f"write it as media/jellyseerr; the categories are {', '.join(known)}"
         yield _refused("CATEGORY/APP", said, "is not a category and an app", fix, "name-malformed")
         return
-    if category not in known:
+    if category in ground.tree.refused:
+        rule, fix = "has a category.yaml that is not accepted", "./homelab check says why"
+        yield _refused("CATEGORY", category, rule, fix, "category-unknown")
+    elif category in layers and category not in known:
+        rule = "is of the layer crds, where nothing runs"
+        yield _refused("CATEGORY", category, rule, f"choose one of {', '.join(known)}", "workload-among-crds")
+    elif category not in known:
         fix = nearest(category, known, f"the categories are {', '.join(known)}")
         rule = "is no category: there is no apps/*/category.yaml of that name"
         yield _refused("CATEGORY", category, rule, fix, "category-unknown")
@@ -167,18 +174,32 @@ def _named(said: str, ground: Ground) -> Iterator[Problem]:
 
 def _label(name: str) -> str:
     """Propose the nearest name that would do."""
-    near = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-0123456789")
+    near = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-").lstrip("-0123456789")
+    if len(near) > LONGEST_NAME:
+        return f"choose one of {LONGEST_NAME} characters at most"
     return f"did you mean {near}?" if near else "use small letters, digits and hyphens"
 
 
-def _image(image: str) -> Iterator[Problem]:
-    found = IMAGE.fullmatch(image)
-    if not found:
-        rule, fix = "is not the name of an image", "write it as docker.io/library/nginx:1.29.1"
-    else:
-        rule, fix = moves(found), PINNED
-    if rule:
-        yield _refused("--image", image, rule, fix, "image-unpinned")
+def _image(said: str) -> Iterator[Problem]:
+    for check, rule, fix in refused(said):
+        yield _refused("--image", said, rule, fix, check)
+
+
+def _port(said: str) -> Iterator[Problem]:
+    if not (said.isascii() and said.isdigit() and int(said) in PORTS):
+        rule = f"has to be {PORTS.start} to {PORTS.stop - 1}: nothing here runs as root"
+        yield _refused("--port", said, rule, "tell the program to listen on another port", "out-of-range")
+
+
+def _gateway(said: str) -> Iterator[Problem]:
+    if said not in GATEWAYS:
+        fix = nearest(said, GATEWAYS, "choose one of them")
+        yield _refused("--gateway", said, f"is none of {', '.join(GATEWAYS)}", fix, "choice-unknown")
+
+
+def _health(said: str) -> Iterator[Problem]:
+    if not PATH.match(said):
+        yield _refused("--health", said, "is not a path", "write it as /health", "path-malformed")
 
 
 def _volume(said: str) -> Iterator[Problem]:
@@ -188,6 +209,24 @@ def _volume(said: str) -> Iterator[Problem]:
         yield _refused("--volume", said, rule, fix, "path-malformed")
     elif not SIZE.match(size):
         yield _refused("--volume", size, "is not a size in Mi, Gi or Ti", "write it as 5Gi", "size-malformed")
+
+
+def _secret(said: str) -> Iterator[Problem]:
+    if not VARIABLE.match(said):
+        near = re.sub(r"[^A-Za-z0-9]+", "_", said).strip("_").lstrip("_0123456789").upper()
+        rule, fix = "is not the name of an environment variable", f"write it as {near or 'API_KEY'}"
+        yield _refused("--secret", said, rule, fix, "name-malformed")
+
+
+# Each flag, and what speaks against a value of it; all but secrets are said once.
+FLAGS: Mapping[str, Callable[[str], Iterator[Problem]]] = {
+    "image": _image,
+    "port": _port,
+    "gateway": _gateway,
+    "health": _health,
+    "volume": _volume,
+    "secret": _secret,
+}
 
 
 def hosts(asked: Sequence[str], name: str, domains: Sequence[str]) -> tuple[str, ...]:
@@ -211,6 +250,10 @@ def _hosts(asked: Sequence[str], said: str, ground: Ground) -> Iterator[Problem]
             fix = f"write it as {label if LABEL.match(label) else '<app>'}.{ground.domains[0]}"
             rule = f"is no name right below a stack's network.domain ({', '.join(ground.domains)})"
             yield _refused("--host", host, rule, fix, "host-foreign")
+    for domain in ground.domains:
+        if len(same := [host for host in asked if _domain(host, ground.domains) == domain]) > 1:
+            rule = f"are several names below {domain}, and an app has one there"
+            yield _refused("--host", ", ".join(same), rule, "say one of them", "flag-twice")
     taken = dict(taken_hosts(ground.root))
     wanted = [host for host in hosts(asked, said.rpartition("/")[2], ground.domains) if host in taken]
     for owner in dict.fromkeys(map(taken.__getitem__, wanted)):

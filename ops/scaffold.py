@@ -5,10 +5,14 @@ What `ops.new` has found acceptable comes in, texts by the names of their files 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import yaml
+
 NEVER_BY_A_SYNC = "Prune=false,Delete=false"
+ENTRY = re.compile(r"""( *- )["']?(?P<name>[\w.-]+)["']?:""")
 MEMORY, MEMORY_LIMIT = "128Mi", "512Mi"
 
 
@@ -51,21 +55,40 @@ def files(app: NewApp) -> dict[str, str]:
 
 
 def listed(page: str, category: str, app: NewApp) -> str:
-    """Add the app to the start page, in its category and in the order of the alphabet."""
+    """Add one line to the start page, in the order of the alphabet; all others stay, and nothing is made of no page."""
+    if _has(page, category, app.name):
+        return page
     host = app.hosts[0].partition(".")[0]
-    line = f'    - {app.name}: {{href: "https://{host}.{{{{HOMEPAGE_VAR_DOMAIN}}}}"}}'
-    blocks: dict[str, list[str]] = {"": []}  # before the first category stands what is said of all
-    for text in page.splitlines():
-        if text.startswith("- "):
-            blocks[text] = []
-        else:
-            blocks[list(blocks)[-1]].append(text)
-    block = blocks.setdefault(f"- {category}:", [])
-    block[:] = sorted([*block, line], key=lambda text: text.partition(":")[0])
-    lines = [*blocks.pop("")]
-    for head in sorted(blocks):
-        lines += [head, *blocks[head]]
-    return "\n".join(lines) + "\n"
+    lines = f"{page.rstrip()}\n".splitlines(keepends=True)
+    heads = [*_heads(lines, 0, len(lines), "- "), (len(lines), "")]
+    here = next((index for index, (_, name) in enumerate(heads) if name == category), None)
+    if here is None:
+        at = next((at for at, name in heads if name > category), len(lines))
+        added, inner = f"- {category}:\n", "    - "
+    else:
+        entries = _heads(lines, heads[here][0] + 1, heads[here + 1][0], "")
+        at = next((at for at, name in entries if name > app.name), heads[here + 1][0])
+        added, inner = "", lines[entries[0][0]].partition("- ")[0] + "- " if entries else "    - "
+    while at > heads[0][0] and lines[at - 1].strip()[:1] in ("", "#"):
+        at -= 1  # what stands above an entry is said of it
+    added += f'{inner}{app.name}: {{href: "https://{host}.{{{{HOMEPAGE_VAR_DOMAIN}}}}"}}\n'
+    text = "".join([*lines[:at], added, *lines[at:]])
+    return text if _has(text, category, app.name) else ""
+
+
+def _heads(lines: Sequence[str], begin: int, end: int, sign: str) -> list[tuple[int, str]]:
+    """Give the lines that begin an entry, as deep as the first of them, with the names that stand there."""
+    found = [(at, one) for at in range(begin, end) if (one := ENTRY.match(lines[at])) and one[1].startswith(sign)]
+    return [(at, one["name"]) for at, one in found if one[1] == found[0][1][1]]
+
+
+def _has(page: str, category: str, name: str) -> bool:
+    """Whether a page says of an app where it is."""
+    try:
+        parts = yaml.safe_load(page)
+        return any(name in entry for part in parts for entry in part.get(category) or ())
+    except (yaml.YAMLError, AttributeError, TypeError):
+        return False
 
 
 def _kustomization(app: NewApp, resources: list[str]) -> str:

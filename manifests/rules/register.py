@@ -21,6 +21,7 @@ RULES: tuple[Rule, ...] = (
     ownership.unasked_hooks,
     ownership.exceptions,
     workloads.images,
+    workloads.among_crds,
     workloads.resources,
     workloads.probes,
     workloads.replacement,

@@ -26,6 +26,7 @@ WHY: Mapping[str, str] = {
     "host-foreign": "No certificate covers it, and no gateway listens for it.",
     "host-missing": "On this stack nobody could reach the app.",
     "host-twice": "The older route wins, and the other app is unreachable without a message.",
+    "image-malformed": "No node could pull it.",
     "image-unpinned": "The same commit would run something else tomorrow, and nothing could be rolled back.",
     "kind-unknown": "The API server would refuse the object: nothing in this environment defines its kind.",
     "limit-missing": "One leaking container would take its node down.",
@@ -50,6 +51,7 @@ WHY: Mapping[str, str] = {
     "start-page-link": "Whoever follows the link meets nothing, or another app.",
     "strategy-rolling": "Two nodes cannot hold the volume at once: the update would never end.",
     "version-missing": "Nodes could not pull it, on the day when they have to.",
+    "workload-among-crds": "A pod there would wait for nodes, networks and volumes that wait for its layer.",
 }
 
 EVERY: Mapping[str, str] = {**OF_SETTINGS, **OF_RENDERS, **WHY}

@@ -13,11 +13,15 @@ from typing import Any
 from manifests.rules.references import Reference, makes, refers
 from manifests.rules.scene import Finding, Piece, Pods, Scene, selects
 
+# As a container runtime reads it: a registry has a dot or a port, all that comes after it is written in small letters.
+REGISTRY = r"(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|localhost|[A-Za-z0-9-]+(?=:))(?::\d+)?/"
+PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
 IMAGE = re.compile(
-    r"(?P<name>[^\s:@]+(?::\d+/[^\s:@]+)?)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+    rf"(?P<name>(?:{REGISTRY})?{PART}(?:/{PART})*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
+    re.ASCII,
 )
 WHOLE = re.compile(r"\d+\.\d+\.\d+|(?<!\d)20\d\d-?[01]\d-?[0-3]\d")
-PINNED = "name a whole version (1.2.3), a date, or a digest"
 RELOADER = "reloader.stakater.com/"
 ONCE = ("ReadWriteOnce", "ReadWriteOncePod")
 METRICS = "metrics"
@@ -29,16 +33,18 @@ def images(scene: Scene) -> Iterator[Finding]:
     for pods in scene.pods:
         for path, container in pods.containers():
             image = str(container.get("image", ""))
-            found = IMAGE.fullmatch(image)
-            if rule := moves(found):
-                yield Finding("image-unpinned", pods.piece, (*path, "image"), image, rule, PINNED)
+            for check, rule, fix in refused(image):
+                yield Finding(check, pods.piece, (*path, "image"), image, rule, fix)
 
 
-def moves(image: re.Match[str] | None) -> str:
-    """Say why an image's name may mean another image tomorrow: 8-alpine and 1.29 follow what is released."""
-    if image and (image["digest"] or WHOLE.search(image["tag"] or "")):
-        return ""
-    return f"moves: {image['tag']} is another image tomorrow" if image and image["tag"] else "has no tag"
+def refused(image: str) -> Iterator[tuple[str, str, str]]:
+    """Say why nobody could pull an image, or why its name may mean another one tomorrow, as 8-alpine and 1.29 do."""
+    found = IMAGE.fullmatch(image)
+    if not found:
+        yield "image-malformed", "is not the name of an image", "write it as docker.io/library/nginx:1.29.1"
+    elif not (found["digest"] or WHOLE.search(found["tag"] or "")):
+        rule = f"moves: {found['tag']} is another image tomorrow" if found["tag"] else "has no tag"
+        yield "image-unpinned", rule, "name a whole version (1.2.3), a date, or a digest"
 
 
 def resources(scene: Scene) -> Iterator[Finding]:
@@ -60,6 +66,14 @@ def resources(scene: Scene) -> Iterator[Finding]:
 
 def _map(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def among_crds(scene: Scene) -> Iterator[Finding]:
+    """Nothing runs in the layer that everything else waits for."""
+    for pods in scene.pods:
+        if pods.piece.folder.settings.layer == "crds":
+            rule, fix = "runs in the layer crds, which comes before all that pods need", "move it to another category"
+            yield Finding("workload-among-crds", pods.piece, ("kind",), str(pods.piece), rule, fix)
 
 
 def probes(scene: Scene) -> Iterator[Finding]:

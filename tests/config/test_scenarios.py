@@ -14,6 +14,7 @@ INVALID = sorted((HERE / "invalid").glob("*.yaml"))
 VALID = sorted((HERE / "valid").glob("*.yaml"))
 TOLD_ELSEWHERE = {
     "commit-unknown": "tests/ops/test_validation.py: only Git knows",
+    "flag-twice": "tests/ops/test_new.py: no file says it",
     "secret-missing": "tests/config/test_load.py: only a run of Pulumi needs the secrets",
     "stack-missing": "tests/ops/test_check.py: the verb says it",
 }

@@ -99,11 +99,18 @@ def test_an_app_that_keeps_nothing_and_knows_no_secret_gets_four_files(
 def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_written(
     checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wrong: dict[str, Any] = {"image": "docker.io/x/y", "port": "80", "volume": "config:2Gi", "health": "health"}
+    wrong: dict[str, Any] = {
+        "gateway": "pubic",
+        "image": "docker.io/x/y",
+        "port": "80",
+        "volume": "config:2Gi",
+        "health": "health",
+    }
     flags = [part for name, value in wrong.items() for part in (f"--{name}", value)]
     hosts = ("--host", "jelly.example.org", "--host", "jellyfin.home.example.com")
     assert new(checkout, "medai/Jelly_Seerr", *flags, *hosts, "--secret", "api-key") == 1
     assert capsys.readouterr().err.splitlines() == [
+        ("./homelab new: --gateway = pubic: is none of internal, public; did you mean public? [choice-unknown]"),
         ("./homelab new: --health = health: is not a path; write it as /health [path-malformed]"),
         (
             "./homelab new: --host = jelly.example.org: is no name right below a stack's network.domain "
@@ -138,7 +145,7 @@ def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_written(
             "./homelab new: CATEGORY = medai: is no category: there is no apps/*/category.yaml of that name; "
             "did you mean media? [category-unknown]"
         ),
-        "9 problems",
+        "10 problems",
     ]
     for name in ("apps", "environments"):
         theirs, ours = ({str(one.relative_to(at)) for one in (at / name).rglob("*")} for at in (checkout, ROOT))
@@ -165,6 +172,27 @@ def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_written(
             "--volume = 2GB: is not a size in Mi, Gi or Ti; write it as 5Gi",
         ),
         (("media/new", *WHAT, "--host", "a.b.home.example.com"), "is no name right below a stack's network.domain"),
+        (
+            ("media/new", "--image", "NGINX:1.2.3", "--port", "80a"),
+            "--image = NGINX:1.2.3: is not the name of an image",
+        ),
+        (("media/new", "--image", "NGINX:1.2.3", "--port", "80a"), "--port = 80a: has to be 1024 to 65535"),
+        (("media/new", "--image", "a/b:testing", "--port", "8080"), "moves: testing is another image tomorrow"),
+        (
+            ("media/new", *WHAT, "--secret", "1A"),
+            "--secret = 1A: is not the name of an environment variable; write it as A",
+        ),
+        (("media/" + "a" * 70, *WHAT), "; choose one of 63 characters at most"),
+        (("media/new", *WHAT, "--volume", ""), "--volume: is not a path in the container and a size"),
+        (
+            ("media/new", *WHAT, "--port", "5056"),
+            "--port = 5055, 5056: is said more than once; say it once [flag-twice]",
+        ),
+        (
+            ("media/new", *WHAT, "--host", "a.dev.example.com", "--host", "b.dev.example.com"),
+            "--host = a.dev.example.com, b.dev.example.com: are several names below dev.example.com",
+        ),
+        (("crds/zoo", *WHAT), "CATEGORY = crds: is of the layer crds, where nothing runs; choose one of ai, banking"),
         (("media/immich", *WHAT, "--host", "sonarr.dev.example.com"), "leads to apps/media/sonarr already"),
     ],
 )
@@ -173,6 +201,20 @@ def test_a_mistake_is_refused_with_its_rule(
 ) -> None:
     assert new(checkout, *arguments) == 1
     assert said in capsys.readouterr().err
+
+
+def test_a_category_that_is_not_accepted_is_not_called_unknown(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (checkout / "apps/media/category.yaml").write_text("layer: last\n", encoding="utf-8")
+    assert new(checkout, "media/zoo", *WHAT) == 1
+    said = "CATEGORY = media: has a category.yaml that is not accepted; ./homelab check says why [category-unknown]"
+    assert said in capsys.readouterr().err
+
+
+def test_a_checkout_without_a_stack_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert new(tmp_path, "media/zoo", *WHAT) == 1
+    assert "there is no stack file (Pulumi.<stack>.yaml); ./homelab init writes one" in capsys.readouterr().err
 
 
 def test_a_digest_does_as_well_as_a_tag(checkout: Path) -> None:
@@ -184,7 +226,18 @@ def test_the_start_page_lists_it_in_its_category_in_the_order_of_the_alphabet() 
     page = "# Every app.\n- ai:\n    - ollama: {}\n- media:\n    - albums: {}\n    - films: {}\n"
     line = '    - books: {href: "https://read.{{HOMEPAGE_VAR_DOMAIN}}"}\n'
     assert listed(page, "media", app) == page.replace("    - films", line + "    - films")
+    assert listed(listed(page, "media", app), "media", app) == listed(page, "media", app)
     assert listed(page, "banking", app) == page.replace("- media:\n", "- banking:\n" + line + "- media:\n")
+
+
+def test_what_a_person_wrote_on_the_start_page_stays_as_it_is() -> None:
+    app = NewApp("books", "media", IMAGE, 80, ("read.home.example.com",), "internal")
+    films = '  # Ours.\n  - "films":\n      href: "https://f"\n      widget: {type: x}\n'
+    page = f"---\n- media:\n  - albums:\n      href: 'https://a'\n{films}  - aaa: {{}}\n\n# Last.\n- zoo:\n  - a: {{}}"
+    line = '  - books: {href: "https://read.{{HOMEPAGE_VAR_DOMAIN}}"}\n'
+    assert listed(page, "media", app) == page.replace(films, line + films) + "\n"
+    assert listed(page, "zoo", app) == f"{page}\n{line}"
+    assert {listed(other, "media", app) for other in ("media: {}\n", "- [\n")} == {""}
 
 
 def test_the_command_of_the_documents_writes_what_check_accepts(
