@@ -32,8 +32,12 @@ def hosts(scene: Scene) -> Iterator[Finding]:
                 rule = f"is a host of {owner} in {owner.app.path} already"
                 yield Finding("host-twice", piece, path, host, rule, "give each its own host")
             if not any(_under(host, domain) for domain in scene.domains):
-                fix = f"the domains are {', '.join(scene.domains)}"
-                yield Finding("host-foreign", piece, path, host, "lies under no stack's network.domain", fix)
+                rule = "is no name right below a stack's network.domain"
+                fix = f"the domains are {', '.join(scene.domains)}; certificates reach one label deep"
+                yield Finding("host-foreign", piece, path, host, rule, fix)
+        if not named and _leads(piece):
+            rule, fix = "names no host: it would answer for each that no other route has", "say its hostnames"
+            yield Finding("host-missing", piece, ("spec",), str(piece), rule, fix)
         if named and not any(_under(host, scene.domain) for _, host in named):
             rule = f"has no host under {scene.domain}, the domain of {scene.stack}"
             fix = f"add {named[0][1].partition('.')[0]}.{scene.domain}"
@@ -93,5 +97,14 @@ def _hosts(piece: Piece) -> Iterator[tuple[KeyPath, str]]:
         yield ("spec", "hostnames", index), host
 
 
+def _leads(piece: Piece) -> bool:
+    """Whether it leads to something; a redirect does not."""
+    return "defaultBackend" in piece.spec or any(
+        "backendRefs" in rule or "http" in rule for rule in piece.spec.get("rules") or ()
+    )
+
+
 def _under(host: str, domain: str) -> bool:
-    return host == domain or host.endswith(f".{domain}")
+    """Whether a host lies right below a domain, as far as its gateway listens and its certificate reaches."""
+    label, _, rest = host.partition(".")
+    return rest == domain and label != "*"
