@@ -49,6 +49,8 @@ def test_what_is_left_after_the_page_are_marks_and_an_address(
     assert main([*words(line("./homelab init"))[1:], "--root", str(checkout)]) == 0
     assert list(stack_files(checkout)) == ["homelab"]
     subprocess.run(["sh", "-c", line("grep -rlE")], cwd=checkout, check=True, env={"PATH": os.environ["PATH"]})
+    chart = (checkout / "apps/selfhosted/nextcloud/values.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"nextcloud\.[a-z.]+\.(?:org|com)", chart)) == {"nextcloud.home.mydomain.org"}
     capsys.readouterr()
     assert main(["check", "--root", str(checkout)]) == 1
     said = capsys.readouterr().out.splitlines()
