@@ -55,6 +55,7 @@ class Contents:
     shape: Shape
     files: dict[str, str] = field(default_factory=dict)
     listed: set[str] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
     kustomizations: dict[str, str] = field(default_factory=dict)
     charts: list[WantedChart] = field(default_factory=list)
     bases: list[WantedBase] = field(default_factory=list)
@@ -119,6 +120,7 @@ class _Visit:
                 if isinstance(entry, str):
                     self._follow(entry, folder, file, (key, index))
         self._charts(value, folder, file)
+        self._name(value, folder)
         self._outside({key: inner for key, inner in value.items() if key not in ROOTS}, folder, file)
         for entry in [entry for key in PLUGINS for entry in value.get(key) or () if isinstance(entry, str)]:
             self._plugin(entry, folder)
@@ -199,6 +201,11 @@ class _Visit:
         else:
             self.contents.charts.append(WantedChart(Chart(name, version, repository), file, key, path))
 
+    def _name(self, value: Any, folder: str) -> None:
+        """Note every path that any key may mean."""
+        for text in _strings(value):
+            self.contents.named |= {_joined(folder, text), _joined(folder, text.partition("=")[2])}
+
     def _outside(self, value: Any, folder: str, file: str) -> None:
         """Take the files and folders outside of this one that any key refers to."""
         for text in _strings(value):
@@ -218,6 +225,7 @@ class _Visit:
         if "\n" not in entry and self.survey.is_file(path):
             value = self._value(path)
             self._outside(value, folder, path)
+            self._name(value, folder)
             if value.get("kind") == "HelmChartInflationGenerator":
                 self._chart(value, value.get("chartHome"), folder, path, ())
 

@@ -16,6 +16,7 @@ import programs
 from config.checks import check_environments, check_stack, check_step, check_together
 from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, stack_files
+from config.source import read
 from config.startpage import check as check_start_page
 from config.tree import Tree, read_tree
 from errors import Problem, ProgramFailed, ProgramMissing, Refused
@@ -26,6 +27,8 @@ from ops.validation import Validation, validate
 
 if TYPE_CHECKING:
     from ops.online import Online
+
+PROJECT_FILE = "Pulumi.yaml"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,7 +114,17 @@ def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str
     steps = [(before.get(stack.name), stack) for stack in stacks]
     taken = [problem for was, stack in steps if was for problem in check_step(was, stack)]
     strange = check_environments(stacks, tree) if len(stacks) == len(stack_files(root)) else []
-    return [*own, *taken, *check_together(stacks), *strange, *tree.problems, *check_start_page(root, tree)]
+    found = (*check_together(stacks), *strange, *_project(root), *tree.problems, *check_start_page(root, tree))
+    return [*own, *taken, *found]
+
+
+def _project(root: Path) -> Iterator[Problem]:
+    """Find what is wrong with the project's own file, and stack files of names that Pulumi does not look for."""
+    if (root / PROJECT_FILE).exists():
+        yield from read(root / PROJECT_FILE, PROJECT_FILE).problems
+    for path in sorted(root.glob("Pulumi.*.yml")):
+        rule, fix = "lies where nobody reads it", f"call it {path.stem}.yaml"
+        yield Problem(path.name, 0, "", "", rule, fix, "file-stray")
 
 
 def committed(root: Path, stack: Stack, revision: str) -> Stack | None:

@@ -26,7 +26,7 @@ from manifests import reading
 from manifests.contents import Contents, contents_of
 from manifests.objects import Object, api_versions
 from manifests.render import Folder, Renderer, render_all
-from manifests.rules import conform, generated, marks, places, register, routes
+from manifests.rules import conform, generated, listed, marks, places, register, routes
 from manifests.rules.scene import Chart, Piece, Scene
 from manifests.sources import cache
 from manifests.survey import Survey
@@ -88,6 +88,13 @@ class Validation:
         """What goes into each folder that some stack runs."""
         paths = {place.app.path for stack in self.stacks for place in places_of(stack, self.tree)}
         return {path: contents_of(self.survey, path) for path in sorted(paths)}
+
+    @cached_property
+    def _everywhere(self) -> Mapping[str, Contents]:
+        """What goes into each folder of the tree, also into those that no stack runs."""
+        overlays = (app for apps in self.tree.environments.values() for app in apps.values())
+        paths = {app.path for app in (*self.tree.apps, *overlays)} - self.contents.keys()
+        return {**self.contents, **{path: contents_of(self.survey, path) for path in sorted(paths)}}
 
     @cached_property
     def wanted(self) -> frozenset[str]:
@@ -224,6 +231,7 @@ class Validation:
         for path in sorted(self.wanted):
             if not self.contents[path].problems:
                 self.problems += generated.check(self.survey, self.contents[path])
+        self.problems += listed.check(self.survey, self._everywhere, self.told)
         domains, page = self._domains, startpage.entries(self.root)
         for scene in scenes:
             self.problems += routes.links(page, scene)

@@ -68,6 +68,23 @@ def test_a_kustomization_that_is_no_yaml_is_told_once(checkout: Path) -> None:
     assert (problem.file, problem.check) == ("apps/media/jellyfin/kustomization.yaml", "yaml-syntax")
 
 
+def test_an_object_that_no_kustomization_lists_is_told(checkout: Path) -> None:
+    for name in ("extra.yaml", "overlaid.yaml", "part/listed.yaml", "chart/templates/route.yaml"):
+        file = checkout / "apps/media/whoami" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other, namespace: media}\n", encoding="utf-8"
+        )
+    (checkout / "apps/media/whoami/values.yaml").write_text("a: 1\n", encoding="utf-8")
+    (checkout / "apps/media/whoami/chart/Chart.yaml").write_text("name: a\n", encoding="utf-8")
+    (checkout / "apps/media/whoami/part/kustomization.yaml").write_text("resources: [listed.yaml]\n", encoding="utf-8")
+    overlay = checkout / "environments/production/media/whoami/kustomization.yaml"
+    edit(overlay, "resources:", "resources:\n  - ../../../../apps/media/whoami/overlaid.yaml")
+    assert [(one.file, one.check) for one in validate(look(checkout))] == [
+        ("apps/media/whoami/extra.yaml", "file-stray")
+    ]
+
+
 def test_nothing_changed_renders_nothing(checkout: Path) -> None:
     seen = look(checkout, "HEAD")
     assert validate(seen) == []
