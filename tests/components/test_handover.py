@@ -161,13 +161,13 @@ def test_the_template_says_the_same_namespace_as_the_rule(app: str, namespaces: 
 
 
 def test_a_project_allows_this_repository_its_namespaces_and_the_declared_kinds_alone() -> None:
-    made = project(category("system", namespaces=NAMESPACES, clusterKinds=["Namespace", "A.b.io"]), URL)["spec"]
+    made = project(category("system", namespaces=NAMESPACES, clusterKinds=["PersistentVolume", "A.b.io"]), URL)["spec"]
     assert made["sourceRepos"] == [URL]
     assert made["destinations"] == [
         {"server": SERVER, "namespace": "system"},
         {"server": SERVER, "namespace": "argocd"},
     ]
-    assert made["clusterResourceWhitelist"] == [{"group": "b.io", "kind": "A"}, {"group": "", "kind": "Namespace"}]
+    assert made["clusterResourceWhitelist"] == [{"group": "b.io", "kind": "A"}, {"group": "", "kind": "PersistentVolume"}]
 
 
 @pytest.mark.parametrize("found", TREE.categories, ids=lambda one: one.name)
