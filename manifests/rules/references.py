@@ -24,6 +24,7 @@ FIXES = {
     "ServiceAccount": "add it, or leave the name out",
     "Service": "add the Service, or correct the name",
     "Gateway": "name one of apps/networking",
+    **dict.fromkeys(("Deployment", "Rollout", "StatefulSet"), "correct the name, or take it away with what it scaled"),
 }
 
 
@@ -127,18 +128,30 @@ def _asked(scene: Scene, piece: Piece) -> Iterator[Reference]:
     if pods:
         yield from refers(pods)
     elif piece.kind == "ReplicationSource" and piece.group == "volsync.backube":
-        if claim := piece.spec.get("sourcePVC"):
-            yield Reference(("spec", "sourcePVC"), "PersistentVolumeClaim", claim)
-        for mover in ("restic", "rclone", "rsyncTLS"):
-            said = piece.spec.get(mover) or {}
-            if secret := said.get("repository") or said.get("rcloneConfig") or said.get("keySecret"):
-                yield Reference(("spec", mover, "repository"), "Secret", secret)
+        yield from _backed_up(piece)
+    elif piece.kind in ("HorizontalPodAutoscaler", "ScaledObject"):
+        yield from _scaled(piece)
     elif piece.kind == "Gateway" and piece.group == "gateway.networking.k8s.io":
         for index, listener in enumerate(piece.spec.get("listeners") or ()):
             for one in (listener.get("tls") or {}).get("certificateRefs") or ():
                 yield Reference(("spec", "listeners", index, "tls"), "Secret", _named(one))
     elif piece.kind.endswith("Route") and piece.group == "gateway.networking.k8s.io":
         yield from _route(piece)
+
+
+def _backed_up(piece: Piece) -> Iterator[Reference]:
+    if claim := piece.spec.get("sourcePVC"):
+        yield Reference(("spec", "sourcePVC"), "PersistentVolumeClaim", claim)
+    for mover in ("restic", "rclone", "rsyncTLS"):
+        said = piece.spec.get(mover) or {}
+        if secret := said.get("repository") or said.get("rcloneConfig") or said.get("keySecret"):
+            yield Reference(("spec", mover, "repository"), "Secret", secret)
+
+
+def _scaled(piece: Piece) -> Iterator[Reference]:
+    target = piece.spec.get("scaleTargetRef") or {}
+    if (kind := target.get("kind", "Deployment")) in FIXES:
+        yield Reference(("spec", "scaleTargetRef", "name"), kind, str(target.get("name")))
 
 
 def _route(piece: Piece) -> Iterator[Reference]:

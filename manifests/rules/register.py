@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from errors import Problem
-from manifests.rules import data, ownership, references, routes, security, workloads
+from manifests.rules import data, fitting, ownership, references, routes, security, workloads
 from manifests.rules.places import Places
 from manifests.rules.scene import Finding, Rule, Scene
 
@@ -28,6 +28,10 @@ RULES: tuple[Rule, ...] = (
     workloads.budgets,
     workloads.autoscaled,
     workloads.reloaded,
+    fitting.quantities,
+    fitting.mounts,
+    fitting.ports,
+    fitting.selectors,
     security.levels,
     security.movers,
     security.unexplained,

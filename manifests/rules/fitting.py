@@ -1,0 +1,169 @@
+"""What the parts of an app say of each other: quantities, volumes and mounts, ports and probes, selectors and pods.
+
+A scene comes in, findings go out. The API server refuses half of it in the middle of a sync; of the other half nobody
+says a word: a Service without pods is Healthy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from config.source import KeyPath
+from manifests.rules.scene import JOBS, WORKLOADS, Finding, Piece, Pods, Scene, selects
+
+QUANTITY = re.compile(r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?P<unit>[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?\Z", re.ASCII)
+UNITS = {
+    **{
+        unit: Decimal(1000) ** power for power, unit in enumerate(("n", "u", "m", "", "k", "M", "G", "T", "P", "E"), -3)
+    },
+    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", 1)},
+}
+BYTES = ("memory", "storage", "ephemeral-storage")
+LEAST = 1 << 20
+PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+WITH_DATA = ("PersistentVolumeClaim", "StatefulSet")
+
+
+def quantities(scene: Scene) -> Iterator[Finding]:
+    """Sizes and shares are written as Kubernetes reads them, and no limit is below its request."""
+    for pods in scene.pods:
+        for path, container in pods.containers():
+            yield from _resources(pods.piece, (*path, "resources"), container.get("resources"))
+    for piece in scene.of(*WITH_DATA):
+        for path, spec in _claims(piece):
+            yield from _resources(piece, (*path, "resources"), spec.get("resources"))
+
+
+def _claims(piece: Piece) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    if piece.kind == "PersistentVolumeClaim":
+        yield ("spec",), piece.spec
+    for index, one in enumerate(piece.spec.get("volumeClaimTemplates") or ()):
+        yield ("spec", "volumeClaimTemplates", index, "spec"), one.get("spec") or {}
+
+
+def _resources(piece: Piece, path: KeyPath, said: Any) -> Iterator[Finding]:
+    known: dict[tuple[str, str], Decimal] = {}
+    for part in ("requests", "limits"):
+        for name, text in (_map(_map(said).get(part))).items():
+            value = amount(str(text))
+            if value is None:
+                rule, fix = "is no quantity, and the API server refuses it", _meant(str(text))
+            elif name in BYTES and value < LEAST:
+                rule, fix = f"is {_bytes(value)}", _meant(str(text))
+            else:
+                known[part, name] = value
+                continue
+            yield Finding("quantity-malformed", piece, (*path, part, name), text, rule, fix)
+    for (part, name), least in known.items():
+        most = known.get(("limits", name))
+        if part == "requests" and most is not None and most < least:
+            text = said["limits"][name]
+            rule = f"is below its request of {said['requests'][name]}, and the API server refuses the pods"
+            yield Finding(
+                "limit-below-request", piece, (*path, "limits", name), text, rule, "raise it, or ask for less"
+            )
+
+
+def amount(text: str) -> Decimal | None:
+    """Read a quantity of Kubernetes; nothing where it is none."""
+    found = QUANTITY.match(text)
+    if not found:
+        return None
+    unit = found["unit"] or ""
+    return (
+        Decimal(f"{found['number']}{unit}")
+        if unit[:1] in ("e", "E") and unit != "E"
+        else (Decimal(found["number"]) * UNITS[unit])
+    )
+
+
+def _meant(text: str) -> str:
+    found = re.match(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT])i?[bB]?\Z", text)
+    return f"did you mean {found[1]}{found[2].upper()}i?" if found else "write it as 512Mi"
+
+
+def _bytes(value: Decimal) -> str:
+    return "less than one byte" if value < 1 else f"{value:f} bytes"
+
+
+def mounts(scene: Scene) -> Iterator[Finding]:
+    """What a container mounts is a volume of its pods."""
+    for pods in scene.pods:
+        made = [(one.get("metadata") or {}).get("name") for one in pods.piece.spec.get("volumeClaimTemplates") or ()]
+        known = {*made, *(volume.get("name") for _, volume in pods.volumes)}
+        for path, container in pods.containers():
+            for key in ("volumeMounts", "volumeDevices"):
+                for index, one in enumerate(container.get(key) or ()):
+                    if one.get("name") not in known:
+                        rule, fix = "is no volume of these pods", _known(known, "add the volume")
+                        yield Finding("reference-unknown", pods.piece, (*path, key, index), one.get("name"), rule, fix)
+
+
+def ports(scene: Scene) -> Iterator[Finding]:
+    """A port that is named is there: by a probe in its container, by a Service in the pods that it selects."""
+    for pods in scene.pods:
+        for path, container in pods.containers():
+            known = _ports(container)
+            for probe in PROBES:
+                for way in ("httpGet", "tcpSocket"):
+                    named = _map(_map(container.get(probe)).get(way)).get("port")
+                    if isinstance(named, str) and named not in known:
+                        rule, fix = "is no port of this container", _known(known, "name the port there")
+                        yield Finding("reference-unknown", pods.piece, (*path, probe, way, "port"), named, rule, fix)
+    for service, ours in _selected(scene, "Service"):
+        known = {name for pods in ours for _, container in pods.containers() for name in _ports(container)}
+        for index, one in enumerate(service.spec.get("ports") or ()):
+            named = one.get("targetPort")
+            if ours and isinstance(named, str) and named not in known:
+                rule, fix = f"is no port of {ours[0].piece}", _known(known, "name the port there")
+                path = ("spec", "ports", index, "targetPort")
+                yield Finding("reference-unknown", service, path, named, rule, fix)
+
+
+def selectors(scene: Scene) -> Iterator[Finding]:
+    """What selects pods finds some, unless they are an operator's, whose labels have a domain of its own."""
+    unread = {one.namespace for one in scene.of(*WORKLOADS, *JOBS) if not one.spec}  # what its schema refuses
+    for piece, ours in (*_selected(scene, "Service"), *_selected(scene, "PodDisruptionBudget")):
+        if not ours and scene.whole and piece.namespace not in unread:
+            rule, fix = "selects no pod of its namespace", "let it select the labels that the pods have"
+            yield Finding("selects-nothing", piece, ("spec", "selector"), str(piece), rule, fix)
+
+
+def _selected(scene: Scene, kind: str) -> Iterator[tuple[Piece, list[Pods]]]:
+    """Give what selects pods that no operator makes, with those pods."""
+    for piece in scene.of(kind):
+        said = _map(piece.spec.get("selector"))
+        selector = {"matchLabels": said} if kind == "Service" else said
+        if not said or piece.by_chart or piece.chart == "unknown" or piece.astray:
+            continue
+        found = [one for one in scene.pods if one.piece.namespace == piece.namespace and selects(selector, one.labels)]
+        if found or not any(_foreign(key) for key in _keys(selector)):
+            yield piece, found
+
+
+def _keys(selector: Mapping[str, Any]) -> set[str]:
+    return {
+        *_map(selector.get("matchLabels")),
+        *(str(one.get("key")) for one in selector.get("matchExpressions") or ()),
+    }
+
+
+def _foreign(label: str) -> bool:
+    domain, slash, _ = label.partition("/")
+    return bool(slash) and not domain.endswith("kubernetes.io")
+
+
+def _ports(container: Mapping[str, Any]) -> set[str]:
+    return {str(one["name"]) for one in container.get("ports") or () if one.get("name")}
+
+
+def _known(known: set[Any], otherwise: str) -> str:
+    names = sorted(str(one) for one in known if one)
+    return f"there are {', '.join(names)}" if names else otherwise
+
+
+def _map(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
