@@ -56,6 +56,7 @@ class Contents:
     files: dict[str, str] = field(default_factory=dict)
     listed: set[str] = field(default_factory=set)
     named: set[str] = field(default_factory=set)
+    values: list[str] = field(default_factory=list)
     kustomizations: dict[str, str] = field(default_factory=dict)
     charts: list[WantedChart] = field(default_factory=list)
     bases: list[WantedBase] = field(default_factory=list)
@@ -85,6 +86,8 @@ def contents_of(survey: Survey, folder: str) -> Contents:
     else:
         contents.inflates = True
         visit.take_folder(folder)
+        if survey.is_file(f"{folder}/values.yaml"):
+            contents.values.append(f"{folder}/values.yaml")
         for chart, file, key, place in umbrella.dependencies(survey.root, folder, contents.problems):
             contents.charts.append(WantedChart(chart, file, key, place))
     return contents
@@ -190,6 +193,7 @@ class _Visit:
         if not name or not self._inside(path, str(home), file, key):
             return
         self.contents.inflates = True
+        self._values(entry, folder)
         if self.survey.is_folder(path):
             self.take_folder(path)
         elif not repository:
@@ -200,6 +204,13 @@ class _Visit:
             self._problem(file, key, f"{name} {version}".strip(), "is not pinned", fix, "chart-unpinned")
         else:
             self.contents.charts.append(WantedChart(Chart(name, version, repository), file, key, path))
+
+    def _values(self, entry: dict[str, Any], folder: str) -> None:
+        """Note the files of a chart's values, in the order in which they apply."""
+        more = entry.get("additionalValuesFiles")
+        for one in (entry.get("valuesFile"), *(more if isinstance(more, list) else ())):
+            if isinstance(one, str) and self.survey.is_file(path := _joined(folder, one)):
+                self.contents.values.append(path)
 
     def _name(self, value: Any, folder: str) -> None:
         """Note every path that any key may mean."""

@@ -183,7 +183,7 @@ class _Run:
             text = (self._helm if job.contents.shape == "chart" else self._kustomize)(job.folder, place)
             objects = list(unpacked(reading.documents(text)))
         except (ProgramFailed, TookTooLong) as error:
-            problems.append(said.problem(error, path, files, self.root, place))
+            problems.append(said.problem(error, path, files, self.root, place, values=job.contents.values))
             return []
         except yaml.YAMLError as error:
             rule, fix = f"renders to what is not YAML: {' '.join(str(error).split())}", "correct the chart's values"

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from config.source import read
 from errors import HomelabError, Problem, ProgramFailed
 
 LONGEST = 700
@@ -33,6 +34,18 @@ NAMED = re.compile(
     r"|(?:\(| on )([\w.-]+)/(?:charts|templates)/|chart\(s\): (\S+):|the values of (\S+?)[\s:]"
 )
 
+OF_VALUES = re.compile(
+    r"chart\(s\): (?P<chart>\S+): .*?at '(?P<path>[^']*)': (?:additional properties '(?P<more>[^']+)')?"
+)
+OF_A_FIELD = re.compile(r"cannot unmarshal (?P<kind>\w+) into Go struct field \w+\.(?P<key>\w+)")
+KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "array": list,
+    "bool": bool,
+    "number": (int, float),
+    "object": dict,
+    "string": str,
+}
+
 
 def cleaned(output: str, *roots: Path) -> str:
     """Give a program's message in one line, with the checkout's paths in place of absolute ones."""
@@ -46,16 +59,37 @@ def cleaned(output: str, *roots: Path) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
-def problem(error: HomelabError, folder: str, files: Iterable[str], checkout: Path, *roots: Path) -> Problem:
+def problem(
+    error: HomelabError, folder: str, files: Iterable[str], checkout: Path, *roots: Path, values: Sequence[str] = ()
+) -> Problem:
     """Make a problem of a program's refusal; `files` are the kustomizations or charts that it went through."""
     output = error.output if isinstance(error, ProgramFailed) else str(error)
     message = cleaned(output, checkout, *roots)
     if NETWORK.search(message):
         rule, fix = f"reads from a network, and a render does not: {message}", "keep a copy in the folder"
         return Problem(folder, 0, "", "", rule, fix, "render-failed")
-    file, line = _place(message, list(files), checkout)
+    file, line = _field(message, list(files), values, checkout) or _place(message, list(files), checkout)
     fix = "correct it here" if line or file != folder else "correct what the message names"
     return Problem(file or folder, line, "", "", message, fix, "render-failed")
+
+
+def _field(message: str, files: list[str], values: Sequence[str], checkout: Path) -> tuple[str, int] | None:
+    """Find the key that a schema refuses: in a chart's values, or in a kustomization by what stands there instead."""
+    if found := OF_VALUES.search(message):
+        parts = [int(one) if one.isdigit() else one for one in found["path"].split("/") if one]
+        parts += [found["more"]] if found["more"] else []
+        for file in reversed(values):
+            document = read(checkout / file, file).first
+            for path in (tuple(parts), (found["chart"], *parts)):  # an umbrella says them below the chart's name
+                if path in document.lines and path:
+                    return file, document.line(path)
+    if found := OF_A_FIELD.search(message):
+        for file in files:
+            document = read(checkout / file, file).first
+            value = document.value.get(found["key"]) if isinstance(document.value, dict) else None
+            if isinstance(value, KINDS.get(found["kind"], ())):
+                return file, document.line((found["key"],))
+    return None
 
 
 def _place(message: str, files: list[str], checkout: Path) -> tuple[str, int]:

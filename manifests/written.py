@@ -1,4 +1,4 @@
-"""What a folder's files say before any program reads them: nothing at all, or one thing twice.
+"""What a folder's files say before any program reads them: nothing at all, one thing twice, or no YAML.
 
 A survey and a folder's contents come in, problems go out. Kustomize takes an empty file for no objects, and the second
 of two equal keys for the only one; `manifests.render` asks here before it runs.
@@ -17,10 +17,11 @@ OF_A_CHART = ("/charts/", "/templates/")
 
 
 def check(survey: Survey, contents: Contents) -> Iterator[Problem]:
-    """Find listed files that say nothing, and keys that stand twice."""
+    """Find listed files that say nothing, keys that stand twice, and values that are no YAML."""
     for file in sorted(file for file in contents.files if not any(part in file for part in OF_A_CHART)):
         if file.endswith(YAML):
-            yield from (one for one in survey.source(file).problems if one.check == "yaml-duplicate-key")
+            said = survey.source(file).problems
+            yield from (one for one in said if one.check == "yaml-duplicate-key" or file in contents.values)
         if file in contents.listed:
             source = survey.source(file)
             if not source.problems and all(one.value is None for one in source.documents):

@@ -231,7 +231,8 @@ class Validation:
         for path in sorted(self.wanted):
             if not self.contents[path].problems:
                 self.problems += generated.check(self.survey, self.contents[path])
-        self.problems += listed.check(self.survey, self._everywhere, self.told)
+        rendered = {path for _, path in self.rendered}
+        self.problems += listed.check(self.survey, self._everywhere, self.told & rendered)
         domains, page = self._domains, startpage.entries(self.root)
         for scene in scenes:
             self.problems += routes.links(page, scene)

@@ -108,9 +108,17 @@ def test_a_mistake_in_values_is_told_in_helms_words_without_temporary_paths(
     lay(root, {"apps/media/one/kustomization.yaml": KUSTOMIZATION, "apps/media/one/extra.yaml": config_map("extra")})
     lay(root, {"apps/media/one/values.yaml": "who: 1\n"})
     assert message(renderer, "apps/media/one") == (
-        "apps/media/one/kustomization.yaml:4: values don't meet the specifications of the schema(s) in the following "
+        "apps/media/one/values.yaml:1: values don't meet the specifications of the schema(s) in the following "
         "chart(s): greeter: - at '/who': got number, want string; correct it here [render-failed]"
     )
+
+
+def test_values_that_are_no_yaml_are_told_where_they_stand(root: Path, renderer: Renderer, charts: Charts) -> None:
+    charts.add("greeter")
+    lay(root, {"apps/media/one/kustomization.yaml": KUSTOMIZATION, "apps/media/one/extra.yaml": config_map("extra")})
+    lay(root, {"apps/media/one/values.yaml": "who: [\n"})
+    said = "apps/media/one/values.yaml:2: is not YAML: did not find expected node content; look at this line and "
+    assert message(renderer, "apps/media/one").startswith(said)
 
 
 def test_a_network_is_never_reached(root: Path, renderer: Renderer) -> None:

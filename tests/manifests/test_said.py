@@ -110,6 +110,35 @@ def test_a_message_is_cleaned_and_placed(checkout: Path, output: str, message: s
     assert (found.file, found.line) == place
 
 
+@pytest.mark.parametrize(
+    ("said_of", "place"),
+    [
+        ("at '/metrics/ports/0': got string, want integer", ("apps/a/more.yaml", 2)),
+        ("at '': additional properties 'who' not allowed", ("apps/a/values.yaml", 1)),
+        ("at '/inner': got string, want number", ("apps/a/values.yaml", 3)),
+        ("at '/nowhere': got string, want number", ("apps/a/kustomization.yaml", 4)),
+    ],
+)
+def test_a_value_that_a_charts_schema_refuses_is_found(checkout: Path, said_of: str, place: tuple[str, int]) -> None:
+    values = {"apps/a/values.yaml": "who: 1\nc:\n  inner: x\n", "apps/a/more.yaml": "metrics:\n  ports: [x]\n"}
+    lay(checkout, values)
+    output = (
+        f"Error: values don't meet the specifications of the schema(s) in the following chart(s):\nc:\n- {said_of}\n"
+    )
+    error = ProgramFailed("helm: exit code 1", exit_code=1, output=output)
+    found = said.problem(error, "apps/a", ["apps/a/kustomization.yaml"], checkout, values=tuple(values))
+    assert (found.file, found.line) == place
+
+
+def test_a_field_of_another_type_is_found_by_what_stands_there(checkout: Path) -> None:
+    lay(checkout, {"apps/base/kustomization.yaml": "namespace: a\nresources: inner.yaml\n"})
+    output = "Error: invalid Kustomization: json: cannot unmarshal string into Go struct field Kustomization.resources"
+    error = ProgramFailed("kustomize: exit code 1", exit_code=1, output=f"{output} of type []string")
+    files = ["apps/a/kustomization.yaml", "apps/base/kustomization.yaml"]
+    found = said.problem(error, "apps/a", files, checkout)
+    assert (found.file, found.line) == ("apps/base/kustomization.yaml", 2)
+
+
 def test_a_program_that_does_not_end_is_told_too(checkout: Path) -> None:
     error = TookTooLong(f"kustomize build {checkout}/apps/a (in {checkout}): no end after 120 s")
     found = said.problem(error, "apps/a", ["apps/a/kustomization.yaml"], checkout)
