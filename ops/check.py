@@ -66,7 +66,13 @@ def run(options: argparse.Namespace) -> int:
         if options.online:
             online = _online(validation)
             problems += online.problems
-    return _told(options, sorted(set(problems)), _summary(stacks, tree, validation), _notes(stacks, validation), online)
+    return _told(
+        options,
+        sorted(set(problems)),
+        _summary(stacks, tree, validation),
+        _notes(stacks, validation, in_full=options.json),
+        online,
+    )
 
 
 def _online(validation: Validation) -> Online:
@@ -150,7 +156,7 @@ def _chosen(root: Path, names: list[str] | None) -> list[Path]:
     return [path for name, path in files.items() if not names or name in names]
 
 
-def _notes(stacks: list[Stack], validation: Validation | None) -> Iterator[str]:
+def _notes(stacks: list[Stack], validation: Validation | None, *, in_full: bool) -> Iterator[str]:
     """Say which secrets `up` will ask for, and what was not the real thing; neither is a mistake."""
     for stack in stacks:
         missing = missing_secrets(stack.settings) if stack.settings else ()
@@ -161,4 +167,5 @@ def _notes(stacks: list[Stack], validation: Validation | None) -> Iterator[str]:
     stand_ins = validation.stand_ins if validation and validation.rendered else ()
     if stand_ins:
         said = count(len(stand_ins), "chart or base", "charts and bases")
-        yield f"{said} not the real one, ./homelab render --fetch brings it: {', '.join(stand_ins)}"
+        names = f": {', '.join(stand_ins)}" if in_full else "; --json names them"
+        yield f"{said} not the real one, ./homelab render --fetch brings it{names}"

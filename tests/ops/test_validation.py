@@ -206,6 +206,17 @@ def test_what_stands_in_for_an_unknown_chart_is_named_and_not_judged(checkout: P
     assert [piece.kind for piece in scene.pieces if piece.app.name == "charted"] == ["HTTPRoute"]
 
 
+def test_stand_ins_are_counted_for_people_and_named_for_machines(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_chart(checkout, "nobody-has-this")
+    main(["check", "--root", str(checkout)])
+    said = "1 chart or base not the real one, ./homelab render --fetch brings it"
+    assert f"{said}; --json names them\n" in capsys.readouterr().out
+    main(["check", "--root", str(checkout), "--json"])
+    assert f"{said}: chart nobody-has-this 1.0.0" in json.loads(capsys.readouterr().out)["notes"]
+
+
 def test_a_described_chart_is_judged_as_far_as_its_values_reach(checkout: Path) -> None:
     seen = with_chart(checkout, "metrics-server")
     told = {problem.check: problem for problem in validate(seen)}
