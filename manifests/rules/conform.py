@@ -64,7 +64,8 @@ def check(conformer: Conformer, scenes: Iterable[Scene]) -> tuple[list[Finding],
         refused += _judged(conformer, _by_app(piece for piece in scene.pieces if id(piece) not in ours), crds)
         found += refused
         wrong = {id(one.piece) for one in refused}
-        sound.append(replace(scene, pieces=tuple(one.bare if id(one) in wrong else one for one in scene.pieces)))
+        pieces = tuple(one.bare if id(one) in wrong else one for one in scene.pieces)
+        sound.append(replace(scene, pieces=pieces, unread=frozenset(one.piece.namespace for one in refused)))
     return found, sound
 
 

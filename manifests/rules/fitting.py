@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from config.source import KeyPath
-from manifests.rules.scene import JOBS, WORKLOADS, Finding, Piece, Pods, Scene, selects
+from manifests.rules.scene import Finding, Piece, Pods, Scene, selects
 
 QUANTITY = re.compile(r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?P<unit>[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?\Z", re.ASCII)
 UNITS = {
@@ -125,9 +125,8 @@ def ports(scene: Scene) -> Iterator[Finding]:
 
 def selectors(scene: Scene) -> Iterator[Finding]:
     """What selects pods finds some, unless they are an operator's, whose labels have a domain of its own."""
-    unread = {one.namespace for one in scene.of(*WORKLOADS, *JOBS) if not one.spec}  # what its schema refuses
     for piece, ours in (*_selected(scene, "Service"), *_selected(scene, "PodDisruptionBudget")):
-        if not ours and scene.whole and piece.namespace not in unread:
+        if not ours and scene.whole and piece.namespace not in scene.unread:
             rule, fix = "selects no pod of its namespace", "let it select the labels that the pods have"
             yield Finding("selects-nothing", piece, ("spec", "selector"), str(piece), rule, fix)
 

@@ -42,6 +42,20 @@ def test_problems_of_settings_and_tree_are_told_together_and_end_with_1(
     assert lines[-1].startswith("2 problems in 1 stack")
 
 
+def test_a_link_that_leads_nowhere_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare({"remove": ["apps/media/category.yaml"]}, tmp_path)
+    for name in ("category.yaml", "jellyfin/service.yaml"):
+        (tmp_path / "apps/media" / name).symlink_to("nowhere")
+    assert main(["check", "--shape", "--root", str(tmp_path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    said = "No such file or directory; make the file readable [file-unreadable]"
+    assert [line for line in lines if said in line] == [
+        f"apps/media/category.yaml: {said}",
+        f"apps/media/jellyfin/service.yaml: {said}",
+    ]
+    assert lines[-1].startswith("2 problems in 1 stack")
+
+
 def test_json_has_the_parts_of_every_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prepare(TWO_MISTAKES, tmp_path)
     assert main(["check", "--shape", "--json", "--root", str(tmp_path)]) == 1
