@@ -167,7 +167,10 @@ def test_a_project_allows_this_repository_its_namespaces_and_the_declared_kinds_
         {"server": SERVER, "namespace": "system"},
         {"server": SERVER, "namespace": "argocd"},
     ]
-    assert made["clusterResourceWhitelist"] == [{"group": "b.io", "kind": "A"}, {"group": "", "kind": "PersistentVolume"}]
+    assert made["clusterResourceWhitelist"] == [
+        {"group": "b.io", "kind": "A"},
+        {"group": "", "kind": "PersistentVolume"},
+    ]
 
 
 @pytest.mark.parametrize("found", TREE.categories, ids=lambda one: one.name)
