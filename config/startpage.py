@@ -48,6 +48,9 @@ def check(root: Path, tree: Tree) -> Iterator[Problem]:
     """Compare the page with a sound tree; a group that is no category is a person's own."""
     if tree.problems or not (root / PAGE).is_file():
         return
+    if problems := read(root / PAGE, PAGE).problems:
+        yield from problems
+        return
     page, apps = entries(root), {(app.category, app.name) for app in tree.apps}
     listed = {(one.category, one.app) for one in page}
     for app in tree.apps:
