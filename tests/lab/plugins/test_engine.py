@@ -52,7 +52,7 @@ STORY = """
     file = File("file", content=os.environ["CONTENT"], opts=Options(depends_on=[word]))
     ignored = File("ignored", content=os.environ["CONTENT"], opts=Options(ignore_changes=["*"]))
     hidden = File("hidden", content=pulumi.Output.secret("hunter2"))
-    follows = command("follows", stdin=file.size.apply(str), create=f"cat >>{LOG}; echo create follows >>{LOG}")
+    follows = command("follows", stdin=file.size.apply(str), create=f"echo $(cat)create follows >>{LOG}")
     triggered = command("triggered", triggers=[os.environ["TRIGGER"]], environment={"VERSION": "1"})
     upgraded = command("upgraded", environment={"VERSION": os.environ["RELEASE"]},
                        opts=Options(depends_on=[triggered]))
