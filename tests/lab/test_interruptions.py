@@ -82,7 +82,7 @@ def converges(checkout: Checkout) -> None:
 
 
 CASES = [(kill, moment) for kill in (engine, plugin, everything) for moment in MOMENTS]
-EVERY_TIME = {(engine, "the first VM is there"), (everything, "etcd begins")}
+EVERY_TIME = {(everything, "etcd begins")}
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from config.values import GIBI
 from errors import HardwareRefused
 from lab import talos
+from lab.rack import Rack
 from tests.lab.checkout import SHORT, Checkout
 
 
@@ -36,9 +40,42 @@ FAULTS = {
     "no memory left": ("memory", "pve-1", "host pve-1 cannot allocate memory: 16 GiB needed"),
     "a node that never boots": ("boot", "worker-2", "dial tcp 10.0.20.21:50000: connect: no route to host"),
 }
-EVERY_TIME = {"a node that never boots"}
 
 
+VM = {
+    "vmId": 3021,
+    "name": "worker-2",
+    "nodeName": "pve-1",
+    "memory": {"dedicated": 16384},
+    "disks": [{"size": 40, "importFrom": "image"}],
+    "initialization": {"ipConfigs": [{"ipv4": {"address": "10.0.20.21/24"}}]},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_hardware_refuses_in_its_own_words(fault: str, tmp_path: Path) -> None:
+    kind, subject, message = FAULTS[fault]
+    rack = Rack(tmp_path / "rack.db")
+    rack.set_hosts({"pve-1": (64 * GIBI, 512 * GIBI)})
+    rack.download("pve-1", "image", "https://factory.example.com/image")
+    rack.break_(kind, subject)
+
+    def make() -> None:
+        rack.create_vm(VM)
+        rack.node_at("10.0.20.21")
+
+    with pytest.raises(HardwareRefused, match=re.escape(message)):
+        make()
+    rack.mend(kind, subject)
+    if rack.vm(3021):
+        rack.power_cycle("worker-2")
+    else:
+        rack.create_vm(VM)
+    assert rack.node_at("10.0.20.21").vm.name == "worker-2"
+    rack.close()
+
+
+@pytest.mark.nightly  # minutes
 @pytest.mark.xdist_group("refusals")
 class TestRefusals:
     """One worker more, and everything that can be in its way, one after the other, on a cluster that stays up."""
@@ -49,9 +86,7 @@ class TestRefusals:
         assert "VM 3021 already exists on node 'pve-1' as 'somebody-elses'" in refused(dev)
         dev.rack.delete_vm(3021)
 
-    @pytest.mark.parametrize(
-        "fault", [pytest.param(one, marks=() if one in EVERY_TIME else pytest.mark.nightly) for one in FAULTS]
-    )
+    @pytest.mark.parametrize("fault", FAULTS)
     def test_a_fault_is_told_with_node_and_host(self, dev: Checkout, fault: str) -> None:
         kind, subject, message = FAULTS[fault]
         dev.rack.break_(kind, subject)
@@ -66,7 +101,6 @@ class TestRefusals:
         assert set(dev.nodes()) == {"cp-1", "worker-1", "worker-2"}
         assert [subject for _, subject, _ in dev.rack.journal("create vm")].count("worker-2") == 1
 
-    @pytest.mark.nightly
     def test_a_refused_download_names_the_host(self, dev: Checkout) -> None:
         dev.edit("name: worker-2, role", "name: worker-2, extensions: [siderolabs/i915], role")
         dev.rack.break_("download", "pve-1")

@@ -12,7 +12,8 @@ from tests.lab.plugins.desk import Desk
 from tests.lab.plugins.story import Story
 from tests.lab.plugins.things import config_map
 
-pytestmark = pytest.mark.xdist_group("kubernetes engine")
+# Every home that is rehearsed runs it under the engine as well.
+pytestmark = [pytest.mark.xdist_group("kubernetes engine"), pytest.mark.nightly]
 
 MANY = 100
 STORY = """
