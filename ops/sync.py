@@ -15,7 +15,7 @@ from config.explain import nearest
 from config.model import Settings
 from config.tree import CategoryFolder
 from errors import Declined, TookTooLong
-from ops.applications import GOOD, Application, operation
+from ops.applications import GOOD, Application, applications, expected_applications, operation
 from ops.cluster import Cluster
 from ops.drive import checked, stack_arguments
 from ops.show import elapsed, table
@@ -69,19 +69,14 @@ def sync(
     """Sync layer after layer, and wait until each is Synced and Healthy."""
     done: list[Application] = []
     for layer in LAYERS:
-        members = [
-            one
-            for one in look(cluster, settings, categories, edited=False).counted
-            if one.name in names and one.layer == layer
-        ]
-        if not members:
-            continue
         found = {one["metadata"]["name"]: one for one in cluster.argocd()["Application"]}
         wishes = {
             one.name: operation(found[one.name], categories, settings.delivery.environment)
-            for one in members
-            if one.name in found
+            for one in applications(list(found.values()), expected_applications(categories))
+            if one.name in names and one.layer == layer and not one.retired
         }
+        if not wishes:
+            continue
         for name, wish in wishes.items():
             cluster.patch(name, {"operation": wish})
         print(f"syncing {layer}: {', '.join(wishes)}", file=sys.stderr, flush=True)
