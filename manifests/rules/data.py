@@ -5,11 +5,11 @@ A scene comes in, findings go out. Argo CD keeps such an object when it leaves G
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from manifests.objects import notes
+from manifests.rules.fitting import amount
 from manifests.rules.scene import Finding, Piece, Scene, selects
 
 OPTIONS = "argocd.argoproj.io/sync-options"
@@ -22,8 +22,6 @@ DATA: Mapping[str, tuple[str, ...]] = {
 }
 CEPH = (".rbd.csi.ceph.com", ".cephfs.csi.ceph.com")
 NEARLY_FULL = 0.85  # of its disks: here Ceph begins to warn, and a little later every write stops
-UNITS = ("", "Ki", "Mi", "Gi", "Ti")
-QUANTITY = re.compile(rf"(\d+)({'|'.join(UNITS)})")
 DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 
@@ -100,5 +98,4 @@ def _claim(said: Mapping[str, Any], count: int = 1) -> tuple[str | None, int]:
 
 
 def _bytes(quantity: object) -> int:
-    found = QUANTITY.fullmatch(str(quantity))
-    return int(found[1]) << 10 * UNITS.index(found[2]) if found else 0
+    return int(amount(str(quantity)) or 0)
