@@ -21,12 +21,10 @@ from components.platform.namespaces import Namespaces, NamespacesArgs
 from components.platform.repositories import Repository
 from components.platform.secrets import Secrets, SecretsArgs
 from components.platform.seed import Ground
+from config.derive import platform_apps
 from config.load import reveal
 from config.model import Settings
 from config.tree import Tree, namespaces_of
-
-# Seeded, and with definitions of their own.
-SEEDED = ("cert-manager/cert-manager", "security/external-secrets", "system/argocd")
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def definitions_args(
     """Take out of the tree who brings definitions."""
     chosen = tree.chosen(settings.delivery.categories)
     names = [category.name for category in chosen if category.settings.layer == "infrastructure"]
-    return DefinitionsArgs(names, SEEDED, settings.delivery.environment, ground, after)
+    return DefinitionsArgs(names, list(platform_apps(settings)), settings.delivery.environment, ground, after)
 
 
 def secrets_args(

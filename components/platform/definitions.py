@@ -36,7 +36,7 @@ class Definitions(Component):
     def __init__(self, name: str, args: DefinitionsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Apply them together."""
         super().__init__(name, opts)
-        said = {"CATEGORIES": " ".join(args.categories), "SEEDED": " ".join(args.seeded)}
-        said |= {"ENVIRONMENT": args.environment}
+        listed = {"CATEGORIES": " ".join(args.categories), "SEEDED": " ".join(args.seeded)}
+        said = {**listed, "ENVIRONMENT": args.environment}
         self.made = once(self.child("all"), "definitions", said, args.ground, self, args.after)
         self.register_outputs({"categories": list(args.categories)})
