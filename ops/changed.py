@@ -46,7 +46,7 @@ class Changed:
         return any(name.startswith(ours) and not (self.root / name).parent.is_dir() for name in self.files)
 
     def takes(self, contents: Contents) -> bool:
-        """Whether a folder has to be rendered anew."""
+        """Whether anything that goes into a folder is not as it was."""
         if self.everything or not self.files.isdisjoint(contents.files):
             return True
         # A file that is gone is in no contents; it lay in or below a folder that goes in.
