@@ -25,6 +25,7 @@ from tests.lab.home import Home
 CATEGORY = "generated"
 TICKS = os.sysconf("SC_CLK_TCK")
 OBJECTS = 2
+WORKERS = 20  # a node takes 110 pods, and an app has two
 KUSTOMIZATION = """apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: generated
@@ -99,12 +100,13 @@ def generated(checkout: Checkout, steps: list[int]) -> None:
 def enlarge(checkout: Checkout) -> None:
     """Give a small home a category more, and room for what it will hold."""
     checkout.edit("media, ai]", f"media, ai, {CATEGORY}]")
-    checkout.edit("memory: 16GiB", "memory: 8GiB")
+    checkout.patience = 3600
+    checkout.edit("memory: 16GiB", "memory: 4GiB")
     checkout.edit(
         "      - {name: worker-1, role: worker, address: 10.0.20.20, host: pve-1}\n",
         "".join(
             f"      - {{name: worker-{one}, role: worker, address: 10.0.20.{19 + one}, host: pve-1}}\n"
-            for one in range(1, 11)
+            for one in range(1, 1 + WORKERS)
         ),
     )
     generate(checkout, 1)

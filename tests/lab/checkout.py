@@ -49,6 +49,7 @@ class Checkout:
     stack: str = "dev"
     until: str = "cluster"
     said: list[Ran] = field(default_factory=list)
+    patience: float = 600  # seconds a verb may take
 
     @classmethod
     def make(cls, root: Path, stack: str = "dev") -> Checkout:
@@ -99,7 +100,7 @@ class Checkout:
         """Run a verb to its end."""
         process = self.start(verb, *options)
         try:
-            out, err = process.communicate(timeout=600)
+            out, err = process.communicate(timeout=self.patience)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise AssertionError(f"{verb} does not end; it said:\n{process.communicate()[1]}") from None
