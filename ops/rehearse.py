@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from config.gap import Gap, gaps, looked_up
 from config.model import Settings
 from config.tree import CategoryFolder, read_tree
 from config.values import GIBI, TEBI
@@ -51,6 +52,7 @@ PROGRAMS = (
     "crds",
     "argocd-manifests",
 )
+COMPARED = ("argocd", "helm", "kustomize", "pulumi")  # what the settings and the tree pin is compared anyway
 ENGINE = "engine"
 GIT_TOKEN = "gitToken"  # noqa: S105 - the name of a setting
 # The components of each part; providers belong to all.
@@ -99,13 +101,14 @@ def run(options: argparse.Namespace) -> int:
     refused = proxy.refused(lab)
     simulated = sorted(simulations(outcome))
     more = {"replaced": [vars(one) for one in replaced], "refused": refused, "simulated": simulated}
-    more |= {"standIns": furnished.stand_ins, "syncedByHand": synced}
+    behind = gaps(root, settings, {name: str(tools.places[name].version) for name in COMPARED})
+    more |= {"standIns": furnished.stand_ins, "syncedByHand": synced, "behind": [vars(gap) for gap in behind]}
     if found:
         names = [one.name for one in found.unfinished]
         more |= {"good": found.is_good, "applications": len(found.counted), "unfinished": names}
     report(options, timeline, outcome, time.monotonic() - began, **more)
     if not options.json:
-        _tell(options.stack, lab, replaced, refused, simulated, furnished)
+        _tell(options.stack, lab, replaced, refused, simulated, furnished, behind)
         if synced:
             print(f"synced by hand, as nobody is here to approve: {', '.join(synced)}")
         until = f"the story was told until {options.until}; without --until it goes on"
@@ -219,7 +222,13 @@ def simulations(outcome: Outcome) -> set[str]:
 
 
 def _tell(
-    stack: str, lab: Lab, replaced: list[Replaced], refused: list[str], simulated: list[str], furnished: Furnished
+    stack: str,
+    lab: Lab,
+    replaced: list[Replaced],
+    refused: list[str],
+    simulated: list[str],
+    furnished: Furnished,
+    behind: list[Gap],
 ) -> None:
     print("\n" + table(("replaced in the settings", "was", "is"), [(r.what, r.before, r.now) for r in replaced]))
     print(f"\nsimulated: hosts, VMs, Talos nodes and kubelets; stand-ins for the plugins {', '.join(simulated)}")
@@ -227,6 +236,9 @@ def _tell(
     print(f"operators played by kwok: {', '.join(file.stem for file in stages.playable(kinds)) or 'none'}")
     if furnished.stand_ins:
         print("\n" + table(("not its author's own", "version", "but"), furnished.stand_ins))
+    if behind:
+        rows = [(gap.name, gap.here, gap.newest) for gap in behind]
+        print("\n" + table((f"behind what was known in {looked_up()}", "here", "newest"), rows))
     if refused:
         print(f"refused on the way out: {', '.join(refused)}")
     kubeconfig = lab.kubeconfig.relative_to(Path.cwd())
