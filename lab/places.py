@@ -8,13 +8,16 @@ Machine secrets lie in clear under this folder: it is readable by its owner alon
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from errors import Bug, MachineNotReady
+from errors import Bug, Declined, MachineNotReady
 
 VARIABLE = "HOMELAB_LAB"
+# What Pulumi takes for a stack's name, and never a way out of `.lab`.
+STACK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Lab:
     @classmethod
     def of(cls, checkout: Path, stack: str) -> Lab:
         """Give the place of a stack's rehearsal in a checkout."""
+        if not STACK.match(stack):
+            raise Declined(f"--stack {stack!r}: is no stack's name; Pulumi.NAME.yaml is the file of stack NAME")
         return cls(checkout.resolve() / ".lab" / stack)
 
     @classmethod
