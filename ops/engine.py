@@ -39,7 +39,6 @@ ADVICE = {
     "incorrect passphrase": "PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE gives not the stack's own",
     "must be encrypted as it's secret": "set the secrets that ./homelab check names",
 }
-OPERATIONS = ("create", "update", "replace", "delete", "same")
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,14 @@ class Engine:
         """Take a lock away whose process, on this machine, is dead."""
         said = []
         for file in _backend("locks").glob(f"*/*/{self.name}/*.json"):
-            lock = json.loads(file.read_text(encoding="utf-8"))
+            try:
+                lock = json.loads(file.read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                continue  # its run has ended
+            except ValueError:
+                file.unlink(missing_ok=True)
+                said.append(f"removed half a lock ({file.name}): the run before was killed while it wrote it")
+                continue
             if lock.get("hostname") == socket.gethostname() and born(int(lock["pid"])) is None:
                 file.unlink(missing_ok=True)
                 said.append(f"removed the lock of a run that died (pid {lock['pid']})")

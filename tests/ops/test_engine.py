@@ -39,6 +39,19 @@ def test_half_a_file_of_the_backend_is_mended(
     assert Engine(tmp_path, "dev").repair() == []
 
 
+def test_half_a_lock_of_a_killed_run_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = {"PULUMI_BACKEND_URL": f"file://{tmp_path}", "PULUMI_CONFIG_PASSPHRASE": ""}
+    for variable, value in (ensure(("pulumi",)).env() | backend | {"PULUMI_HOME": str(tmp_path / "home")}).items():
+        monkeypatch.setenv(variable, value)
+    (tmp_path / "Pulumi.yaml").write_text("{name: homelab, runtime: python}\n", encoding="utf-8")
+    engine = Engine(tmp_path, "dev")
+    lock = tmp_path / ".pulumi/locks/organization/homelab/dev/half.json"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text("", encoding="utf-8")
+    assert engine.repair() == ["removed half a lock (half.json): the run before was killed while it wrote it"]
+    assert not lock.exists()
+
+
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
