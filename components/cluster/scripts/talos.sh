@@ -6,6 +6,7 @@ set -eu
 umask 077
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
 printf '%s' "$SECRETS" >"$work/secrets.yaml"
 talosctl gen config --with-secrets "$work/secrets.yaml" --output-types talosconfig --output "$work/talosconfig" \
     "$CLUSTER" "$ENDPOINT" >/dev/null 2>"$work/said" || { cat "$work/said" >&2; exit 1; }

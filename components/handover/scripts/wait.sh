@@ -6,6 +6,7 @@ set -eu
 umask 077
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
 printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
 kube() { kubectl --kubeconfig "$work/kubeconfig" --namespace argocd "$@"; }
 say() { echo "$*" >&2; }
@@ -13,7 +14,8 @@ say() { echo "$*" >&2; }
 # One question a turn: each kubectl costs the API server more than the answer.
 up='.status.conditions[?(@.type=="ResourcesUpToDate")].status'
 error='.status.conditions[?(@.type=="ErrorOccurred")].message'
-row="{.kind}|{.metadata.name}|{.status.sync.status}|{.status.health.status}|{.spec.syncPolicy.automated}|{$up}|{$error}"
+wrong='.status.conditions[?(@.type=="ComparisonError")].message'
+row="{.kind}|{.metadata.name}|{.status.sync.status}|{.status.health.status}|{.spec.syncPolicy.automated}|{$up}|{$error}|{$wrong}"
 look() {
     kube get applicationsets,applications -l "homelab.dev/layer=$LAYER" \
         -o "jsonpath={range .items[*]}$row{\"\\n\"}{end}" >"$work/seen" || : >"$work/seen"
@@ -28,9 +30,9 @@ ungenerated() {
         "$work/seen"
 }
 
-# Those that wait for a person's sync have nothing in the fifth column.
+# Those that wait for a person's sync have nothing in the fifth column; those whose folder left Git wait for a person too.
 unfinished() {
-    awk -F'|' '$1 == "Application" && $5 != "" && !($3 == "Synced" && $4 == "Healthy") {
+    awk -F'|' '$1 == "Application" && $5 != "" && !($3 == "Synced" && $4 == "Healthy") && !/app path does not exist/ {
         print $2 " (" ($3 ? $3 ", " $4 : "not looked at") ")"}' "$work/seen"
 }
 

@@ -8,6 +8,7 @@ set -eu
 umask 077
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
 printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
 say() { echo "$*" >&2; }
 
@@ -15,7 +16,9 @@ say() { echo "$*" >&2; }
 cp -R apps environments "$work/"
 cat >"$work/one" <<'ONE'
 set -eu
-[ -f "$WORK/$1/kustomization.yaml" ] || exit 0
+[ -n "${1-}" ] || exit 0 # some xargs run once where there is nothing
+for file in kustomization.yaml kustomization.yml Kustomization; do [ ! -f "$WORK/$1/$file" ] || break; done
+[ -f "$WORK/$1/$file" ] || exit 0 # manifests and umbrella charts are left to Argo CD
 kustomize build --enable-helm --load-restrictor LoadRestrictionsNone --helm-kube-version "$KUBERNETES" "$WORK/$1" \
     >"$WORK/$1.built" 2>"$WORK/$1.said" || { echo "$1 is left to Argo CD: $(tail -n 1 "$WORK/$1.said")" >&2; exit 0; }
 awk '$0 == "---" { head = ""; said = is = 0; next }

@@ -6,6 +6,7 @@ set -eu
 umask 077
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
 printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
 kube() { kubectl --kubeconfig "$work/kubeconfig" "$@"; }
 say() { echo "$*" >&2; }

@@ -1,0 +1,85 @@
+"""What the scripts of the components do where a kubectl of the test's own answers: no cluster is asked."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WAIT = ROOT / "components/handover/scripts/wait.sh"
+DEFINITIONS = ROOT / "components/platform/scripts/definitions.sh"
+GONE = "Failed to load target state: apps/media/gone: app path does not exist"
+
+
+def environment(tmp_path: Path, kubectl: str, **more: str) -> dict[str, str]:
+    """Put a kubectl on the PATH, and let temporary files lie where a test finds them."""
+    programs, temporary = tmp_path / "bin", tmp_path / "tmp"
+    programs.mkdir()
+    temporary.mkdir()
+    (programs / "kubectl").write_text(f"#!/bin/sh\n{kubectl}\n", encoding="utf-8")
+    (programs / "kubectl").chmod(0o755)
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    return {"PATH": path, "TMPDIR": str(temporary), "KUBECONFIG_TEXT": "secret", "PAUSE": "0", **more}
+
+
+def ran(script: Path, given: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["sh", script], env=given, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+
+
+def waited(tmp_path: Path, *rows: str, until: str = "healthy") -> subprocess.CompletedProcess[str]:
+    said = "\n".join(["ApplicationSet|media||||True||", *rows])
+    more = {"LAYER": "applications", "SETS": "media", "UNTIL": until, "SECONDS_LEFT": "0"}
+    return ran(WAIT, environment(tmp_path, f"cat <<'ROWS'\n{said}\nROWS", **more))
+
+
+@pytest.mark.parametrize(
+    ("row", "keeps"),
+    [
+        ("Application|media-a|Synced|Healthy|{}||||", ""),
+        ("Application|media-a|OutOfSync|Missing|{}||||", "media-a (OutOfSync, Missing)"),
+        ("Application|media-a|||{}||||", "media-a (not looked at)"),
+        ("Application|media-a|OutOfSync|Missing|||||", ""),
+        (f"Application|media-a|Unknown|Healthy|{{}}|||{GONE}", ""),
+        ("Application|media-a|Unknown|Healthy|{}|||authentication required", "media-a (Unknown, Healthy)"),
+    ],
+    ids=["good", "on its way", "new", "waits for a sync by hand", "its folder left Git", "Git does not open"],
+)
+def test_a_layer_waits_for_what_argo_cd_still_has_to_do_and_for_nobody_else(
+    tmp_path: Path, row: str, keeps: str
+) -> None:
+    done = waited(tmp_path, row)
+    assert done.returncode == (1 if keeps else 0), done.stderr
+    assert keeps in done.stderr
+    assert done.stdout == ("" if keeps else "applications: 1 applications\n")
+
+
+def test_a_layer_is_not_there_while_a_set_is_not(tmp_path: Path) -> None:
+    done = waited(tmp_path, "ApplicationSet|media||||False|no such branch|", until="generated")
+    assert done.returncode == 1
+    assert "ApplicationSet media: no such branch" in done.stderr
+
+
+@pytest.mark.parametrize("categories", ["", "nothing"])
+def test_where_nobody_brings_definitions_nothing_is_applied(tmp_path: Path, categories: str) -> None:
+    more = {"CATEGORIES": categories, "SEEDED": "", "ENVIRONMENT": "dev", "KUBERNETES": "1.36.3"}
+    done = ran(DEFINITIONS, environment(tmp_path, "exit 1", **more))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "0 definitions"
+
+
+def test_credentials_do_not_outlive_a_script_that_a_signal_ends(tmp_path: Path) -> None:
+    more = {"LAYER": "applications", "SETS": "media", "UNTIL": "healthy", "SECONDS_LEFT": "60", "PAUSE": "0.1"}
+    given = environment(tmp_path, "exit 0", **more)
+    process = subprocess.Popen(["sh", WAIT], env=given, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while not list((tmp_path / "tmp").glob("*/seen")):
+        assert time.monotonic() < deadline, "it does not begin"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 1
+    assert list((tmp_path / "tmp").iterdir()) == []
