@@ -7,7 +7,7 @@ Objects of the cluster and the tree of the checkout come in, rows and findings g
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +29,8 @@ OUR_MANAGERS = (
 BY = {"username": "homelab sync"}
 NO_SET, UNPUSHED = "its ApplicationSet is missing", "is not pushed: Git does not have it"
 GOOD = ("Synced", "Healthy")
+# What Argo CD says of a folder that left Git.
+NO_FOLDER = "app path does not exist"
 # What Argo CD puts before every error of its repo-server; a row has no room for it.
 PREAMBLE = re.compile(
     r"(Failed to load target state: |failed to generate manifest for source \d+ of \d+: "
@@ -52,15 +54,21 @@ class Application:
     revision: str
     synced_at: str
     error: str
+    failed: bool
+    """Whether Argo CD could not do what was asked: an object that is not well is no such failure."""
     waits: str
     """The object that is not ready yet, and why, while nothing has failed."""
     manual: bool
+    here: bool
+    """Whether this checkout asks for it, or it is somebody's own."""
     retired: bool
     running: bool
     unpruned: bool
     """Whether nothing differs but objects that left Git and are still there."""
     drifted: tuple[tuple[str, str, str, str], ...]
-    """Objects that differ from Git although Git has not moved: group, kind, namespace, name."""
+    """Objects that differ from Git: group, kind, namespace, name."""
+    deleted: tuple[tuple[str, str, str, str], ...]
+    """Objects that a sync of this very revision made, and that are not there."""
 
     def is_good(self, expected: str) -> bool:
         """Whether it is where it has to be."""
@@ -104,11 +112,13 @@ def _application(found: Object, expected_names: set[str]) -> Application:
     operation = status.get("operationState") or {}
     labels = metadata.get("labels") or {}
     sync = status.get("sync") or {}
-    last = (operation.get("syncResult") or {}).get("revision", "")
-    moved = bool(last) and last != sync.get("revision", "")
+    errors = _errors(status, operation)
+    here = not labels.get(CATEGORY) or metadata["name"] in expected_names
+    ended, synced_to = operation.get("finishedAt", ""), (operation.get("syncResult") or {}).get("revision", "")
+    made = operation.get("phase") == "Succeeded" and synced_to == sync.get("revision", "")
     differ = [one for one in status.get("resources") or () if one.get("status") == "OutOfSync"]
     kept = [one for one in differ if not one.get("requiresPruning")]
-    drifted = [(one.get("group", ""), one["kind"], one.get("namespace", ""), one["name"]) for one in kept if not moved]
+    gone = [one for one in kept if (one.get("health") or {}).get("status") == "Missing"]
     return Application(
         name=metadata["name"],
         category=labels.get(CATEGORY, ""),
@@ -117,14 +127,24 @@ def _application(found: Object, expected_names: set[str]) -> Application:
         health=(status.get("health") or {}).get("status", "Unknown"),
         revision=sync.get("revision", ""),
         synced_at=operation.get("finishedAt", ""),
-        error=_first_line([*_errors(status, operation), *_ailing(status, "Degraded", "Missing")]),
+        error=_first_line([*errors, *_ailing(status, "Degraded", "Missing")]),
+        failed=bool(errors),
         waits=_first_line(_ailing(status, "Progressing", "Suspended")),
         manual="automated" not in (spec.get("syncPolicy") or {}),
-        retired=bool(labels.get(CATEGORY)) and metadata["name"] not in expected_names,
-        running=operation.get("phase") in ("Running", "Terminating") or "operation" in found,
+        here=here,
+        retired=not here and any(NO_FOLDER in message for message in errors),
+        # What Argo CD has not looked at since it synced still tells of before.
+        running=operation.get("phase") in ("Running", "Terminating")
+        or "operation" in found
+        or status.get("reconciledAt", ended) < ended,
         unpruned=bool(differ) and not kept,
-        drifted=tuple(drifted) if sync.get("status") == "OutOfSync" else (),
+        drifted=tuple(map(_key_of, kept)),
+        deleted=tuple(map(_key_of, gone)) if made else (),
     )
+
+
+def _key_of(thing: Object) -> tuple[str, str, str, str]:
+    return thing.get("group", ""), thing["kind"], thing.get("namespace", ""), thing["name"]
 
 
 def _errors(status: Object, operation: Object) -> list[str]:
@@ -217,8 +237,8 @@ def _set_error(found: Object) -> str:
     return _first_line([one.get("message", "") for one in failing])
 
 
-def closed(found: Sequence[Object], credentials: Mapping[str, str]) -> list[str]:
-    """Name repositories that do not open, and the Secrets that hold what should open them."""
+def closed(found: Sequence[Object], credentials: Mapping[str, str], is_there: Callable[[str], bool]) -> list[str]:
+    """Name repositories that do not open, and the Secrets that hold, or should, what opens them."""
     said = {}
     for one in found:
         source = one["spec"].get("template", one)["spec"].get("source") or {}
@@ -228,9 +248,15 @@ def closed(found: Sequence[Object], credentials: Mapping[str, str]) -> list[str]
             if refused:
                 url = next((known for known in credentials if known in message), source.get("repoURL", ""))
                 secret = credentials.get(url)
-                holds = f"Secret {secret} holds its credentials" if secret else "no Secret of ours is for it"
-                said[url] = f"{url}: {refused[0]}; {holds}"
+                said[url] = f"{url}: {refused[0]}; {_credentials(secret, is_there)}"
     return list(said.values())
+
+
+def _credentials(secret: str | None, is_there: Callable[[str], bool]) -> str:
+    if not secret:
+        return "no Secret of ours is for it"
+    holds, missing = "holds its credentials", "is missing: ./homelab up --refresh"
+    return f"Secret {secret} {holds if is_there(secret) else missing}"
 
 
 def followed(sets: Sequence[Object]) -> set[tuple[str, str]]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,6 +23,7 @@ from ops.toolchain import ensure
 
 NAMESPACE = "argocd"
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+ASK_AGAIN = 15.0
 KINDS = ("applications", "applicationsets", "appprojects")
 
 
@@ -31,6 +33,8 @@ class Cluster:
 
     environment: dict[str, str]
     lab: Lab | None
+    asked: dict[str, tuple[float, str]] = field(default_factory=dict, compare=False)
+    """When Git was asked for which revision, and what it said: a wait looks more often than a Git host likes."""
 
     @classmethod
     def of(cls, root: Path, stack: str) -> Cluster:
@@ -67,7 +71,7 @@ class Cluster:
         """Whether somebody is there."""
         try:
             self.kubectl("get", "--raw", "/readyz", timeout=15)
-        except ProgramFailed:
+        except (ProgramFailed, TookTooLong):
             return False
         return True
 
@@ -97,6 +101,11 @@ class Cluster:
                 found.append(json.loads(text))
         return found
 
+    def has_secret(self, path: str) -> bool:
+        """Whether a Secret is there, by namespace and name."""
+        namespace, _, name = path.partition("/")
+        return bool(self.kubectl("--namespace", namespace, "get", "secret", name, "--ignore-not-found", "-o", "name"))
+
     def patch(self, application: str, change: dict[str, Any]) -> None:
         """Change an Application."""
         self.kubectl(
@@ -118,15 +127,11 @@ class Cluster:
             return delivery.head_of(self.lab, delivery.served_as(repository), revision)
         if COMMIT.match(revision):
             return revision
-        # A bare name would bring every ref that ends in it: feature/main before main.
-        names = ("HEAD",) if revision == "HEAD" else (f"refs/heads/{revision}", *_tags(f"refs/tags/{revision}"))
-        names = _tags(revision) if revision.startswith("refs/") else names
-        try:
-            listed = programs.run("git", "ls-remote", "--", repository, *names, timeout=20).stdout
-        except (ProgramFailed, TookTooLong):
-            return ""
-        commits = {name: commit for commit, _, name in (line.partition("\t") for line in listed.splitlines())}
-        return next((commits[name] for name in names if name in commits), "")
+        when, said = self.asked.get(revision, (-ASK_AGAIN, ""))
+        if time.monotonic() - when > ASK_AGAIN:
+            said = _head(repository, revision)
+            self.asked[revision] = time.monotonic(), said
+        return said
 
     def holds(self, settings: Settings, commit: str, folders: Sequence[str]) -> set[str]:
         """Name the folders that Git has at a commit; all of them where the commit is not known here."""
@@ -143,6 +148,18 @@ class Cluster:
         except ProgramFailed:
             return set(folders)
         return {paths[name] for name in listed.split("\0") if name in paths}
+
+
+def _head(repository: str, revision: str) -> str:
+    """Ask Git; a bare name would bring every ref that ends in it: feature/main before main."""
+    names = ("HEAD",) if revision == "HEAD" else (f"refs/heads/{revision}", *_tags(f"refs/tags/{revision}"))
+    names = _tags(revision) if revision.startswith("refs/") else names
+    try:
+        listed = programs.run("git", "ls-remote", "--", repository, *names, timeout=20).stdout
+    except (ProgramFailed, TookTooLong):
+        return ""
+    commits = {name: commit for commit, _, name in (line.partition("\t") for line in listed.splitlines())}
+    return next((commits[name] for name in names if name in commits), "")
 
 
 def _tags(name: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ops import rehearse
 from ops.cluster import Cluster
 from ops.drive import checked, drive, report, secrets_set, stack_arguments
-from ops.status import chosen, look
+from ops.status import EDITS, chosen, look
 from ops.timeline import Timeline
 from ops.up import cluster_of
 
@@ -35,6 +35,6 @@ def run(options: argparse.Namespace) -> int:
     with where as cluster:
         edits = look(cluster, settings, chosen(settings, root)).edits if cluster.answers() else []
     if not options.json:
-        print("\n".join([*said, *(["live edits that the next sync undoes:", *edits] if edits else [])]))
+        print("\n".join([*said, *([f"{EDITS}:", *edits] if edits else [])]))
     report(options, timeline, outcome, time.monotonic() - began, said=said, edits=edits)
     return 0

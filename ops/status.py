@@ -14,7 +14,7 @@ from typing import Any
 from config.load import read_stack
 from config.model import Settings
 from config.tree import CategoryFolder, read_tree
-from errors import Declined
+from errors import Declined, TryAgain
 from lab import delivery, processes, proxy
 from ops.applications import (
     NO_SET,
@@ -36,6 +36,7 @@ from ops.show import coloured, count, elapsed, table
 
 PAUSE = 2.0
 PATIENCE = 1800.0
+EDITS = "live edits, undone by the next sync where Git says otherwise"
 LOOK = {"argocd.argoproj.io/refresh": "normal"}
 
 
@@ -56,6 +57,11 @@ class Report:
     def counted(self) -> list[Application]:
         """Those that have to be good: a retired one waits for a person, not for Argo CD."""
         return [one for one in self.applications if not one.retired]
+
+    @property
+    def strangers(self) -> list[str]:
+        """Those that Git makes and this checkout does not know of: they count, whoever made them."""
+        return [one.name for one in self.counted if not one.here]
 
     @property
     def unfinished(self) -> list[Application]:
@@ -84,8 +90,9 @@ class Report:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take which cluster, and how long to look."""
     stack_arguments(parser)
-    parser.add_argument("--wait", action="store_true", help="until all is Synced and Healthy")
-    parser.add_argument("--watch", action="store_true", help="until interrupted")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--wait", action="store_true", help="until all is Synced and Healthy")
+    how.add_argument("--watch", action="store_true", help="until interrupted")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -125,13 +132,16 @@ def look(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFold
     expected, names = cluster.head(settings), {row.name for row in rows}
     folders = [app.path for category in categories for app in category.apps if app.full_name not in names]
     drifted = [thing for row in rows for thing in row.drifted] if edited else []
+    deleted = [f"{kind} {namespace}/{name}: deleted" for row in rows for _, kind, namespace, name in row.deleted]
     return Report(
         expected=expected,
         applications=rows,
-        edits=[said for thing in cluster.things(drifted) for said in _edits(thing)],
+        edits=[*(said for thing in cluster.things(drifted) for said in _edits(thing)), *(deleted if edited else ())],
         missing=missing(categories, found["ApplicationSet"], found["AppProject"]),
         absent=absent(categories, names, found["ApplicationSet"], cluster.holds(settings, expected, folders)),
-        closed=closed([*found["Application"], *found["ApplicationSet"]], _credentials(cluster, settings)),
+        closed=closed(
+            [*found["Application"], *found["ApplicationSet"]], _credentials(cluster, settings), cluster.has_secret
+        ),
         waiting_for_up=waiting_for_up(categories, found["ApplicationSet"]),
     )
 
@@ -154,8 +164,16 @@ def wait(
 ) -> Report:
     """Look until all is good, only a person can go on, or patience ends; say now and then what is waited for."""
     began = told = time.monotonic()
+    report: Report | None = None
     while True:
-        report = look(cluster, settings, categories, edited=False)
+        try:
+            report = look(cluster, settings, categories, edited=False)
+        except TryAgain as error:
+            if report is None or time.monotonic() - began > patience:
+                raise
+            print(f"[{elapsed(time.monotonic() - began)}] no answer: {error}", file=sys.stderr, flush=True)
+            time.sleep(PAUSE)
+            continue
         if report.is_good:
             return report
         if report.waits_for_a_person or time.monotonic() - began > patience:
@@ -183,8 +201,11 @@ def watch(
 ) -> None:
     """Look until interrupted; machines get a line each time."""
     while True:
-        report = look(cluster, settings, categories)
-        text = json.dumps(as_dict(report)) if for_machines else written(report)
+        try:
+            report = look(cluster, settings, categories)
+            text = json.dumps(as_dict(report)) if for_machines else written(report)
+        except TryAgain as error:
+            text = json.dumps(error.as_dict()) if for_machines else str(error)
         print(f"\033[2J\033[H{text}" if sys.stdout.isatty() and not for_machines else text, flush=True)
         time.sleep(PAUSE)
 
@@ -205,10 +226,11 @@ def written(report: Report) -> str:
             "",
         ]
     for title, items in (
-        ("live edits that the next sync undoes", report.edits),
+        (EDITS, report.edits),
         ("missing", [*report.missing, *_absent(report)]),
         ("repositories that do not open", report.closed),
         ("category.yaml that waits for up", report.waiting_for_up),
+        ("not of this checkout (pull?) or of this stack (delivery.categories?)", report.strangers),
         ("retired: the folder left Git, the objects stay", [one.name for one in report.applications if one.retired]),
     ):
         if items:

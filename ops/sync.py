@@ -22,6 +22,7 @@ from ops.show import elapsed, table
 from ops.status import Report, chosen, look, refuse_strangers
 
 PATIENCE, PAUSE = 900.0, 1.0
+OTHERS = "others"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,14 +67,14 @@ def _wanted(options: argparse.Namespace, report: Report) -> list[str]:
 def sync(
     cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder], names: Sequence[str]
 ) -> list[Application]:
-    """Sync layer after layer, and wait until each is Synced and Healthy."""
+    """Sync layer after layer, each once the one before is Synced and Healthy; what has no layer comes last."""
     done: list[Application] = []
-    for layer in LAYERS:
+    for layer in (*LAYERS, OTHERS):
         found = {one["metadata"]["name"]: one for one in cluster.argocd()["Application"]}
         wishes = {
             one.name: operation(found[one.name], categories, settings.delivery.environment)
             for one in applications(list(found.values()), expected_applications(categories))
-            if one.name in names and one.layer == layer and not one.retired
+            if one.name in names and (one.layer if one.layer in LAYERS else OTHERS) == layer and not one.retired
         }
         if not wishes:
             continue
@@ -81,7 +82,12 @@ def sync(
             cluster.patch(name, {"operation": wish})
         print(f"syncing {layer}: {', '.join(wishes)}", file=sys.stderr, flush=True)
         keeping = {name for name, wish in wishes.items() if not wish["sync"]["prune"]}
-        done += _wait(cluster, settings, categories, set(wishes), keeping)
+        ended = _wait(cluster, settings, categories, set(wishes), keeping)
+        done += ended
+        left = [name for name in names if name not in {one.name for one in done}]
+        if left and not all(_is_there(one, kept=one.name in keeping) for one in ended):
+            print(f"not synced, as {layer} is not there: {', '.join(left)}", file=sys.stderr, flush=True)
+            break
     return done
 
 
@@ -93,7 +99,7 @@ def _wait(
     while True:
         now = [one for one in look(cluster, settings, categories, edited=False).applications if one.name in names]
         going = [one for one in now if one.running or not _is_there(one, kept=one.name in keeping)]
-        failed = [one for one in going if one.error and not one.running]
+        failed = [one for one in going if (one.failed or one.health == "Degraded") and not one.running]
         if not going:
             return now
         if failed and len(failed) == len(going):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from errors import ApiFailed
+from ops.status import EDITS
 from tests.lab.home import ARGOPROJ, Home, eventually
 
 pytestmark = pytest.mark.xdist_group("home")
@@ -107,7 +108,7 @@ class TestDrift:
         said = home.run("status")
         assert said.code == 1
         path = "spec.template.spec.containers[app].resources.limits.memory"
-        assert "live edits that the next sync undoes:" in said.out
+        assert f"{EDITS}:" in said.out
         assert f"Deployment media/shelf: {path} (by kubectl-edit, " in said.out
         assert resource(home) == {"limits": {"memory": "1Gi"}}
 

@@ -8,7 +8,7 @@ import pytest
 
 import programs
 from config.load import read_stack
-from errors import Declined, ProgramFailed
+from errors import Declined, ProgramFailed, TookTooLong
 from lab import delivery
 from lab.places import Lab
 from ops.cluster import Cluster
@@ -131,3 +131,20 @@ def test_of_what_kubectl_says_the_last_line_is_shown(tmp_path: Path, monkeypatch
         Cluster.of(tmp_path, "dev").argocd()
     (line,) = str(refused.value).splitlines()
     assert line.startswith(f"kubectl, KUBECONFIG = {file}: error loading config file")
+
+
+def test_a_cluster_whose_packets_are_lost_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*arguments: object, **options: object) -> None:
+        raise TookTooLong("kubectl took longer than 15 s")
+
+    monkeypatch.setattr(programs, "run", lost)
+    assert not Cluster({}, None).answers()
+
+
+def test_git_is_not_asked_at_every_look(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    delivery = SETTINGS.delivery.model_copy(update={"repository": str(repository), "revision": "main"})
+    settings = SETTINGS.model_copy(update={"delivery": delivery})
+    cluster = Cluster({}, None)
+    commit = cluster.head(settings)
+    monkeypatch.setattr(programs, "run", lambda *arguments, **options: pytest.fail("asked again"))
+    assert cluster.head(settings) == commit

@@ -17,8 +17,8 @@ from config.category import Category
 from config.load import read_stack
 from config.model import Settings
 from config.tree import App, CategoryFolder
-from errors import Declined
-from ops import sync
+from errors import Declined, TookTooLong
+from ops import status, sync
 from ops.applications import (
     absent,
     age,
@@ -32,7 +32,7 @@ from ops.applications import (
     waiting_for_up,
 )
 from ops.cluster import Cluster
-from ops.status import Report, look, refuse_strangers, written
+from ops.status import EDITS, Report, look, refuse_strangers, wait, written
 from ops.sync import _is_there, _wanted
 
 SETTINGS = read_stack(Path(__file__).parents[2] / "Pulumi.dev.yaml").require()
@@ -100,13 +100,33 @@ def test_one_word_says_what_keeps_an_application(status: dict[str, Any], state: 
     assert report(found("media-sonarr", **status)).applications[0].state(NOW) == state
 
 
+def lost(name: str) -> dict[str, Any]:
+    message = f"Failed to load target state: apps/media/{name}: app path does not exist"
+    conditions = [{"type": "ComparisonError", "message": message}]
+    return found(name, sync={"status": "Unknown"}, health={"status": "Missing"}, conditions=conditions)
+
+
 def test_what_left_git_is_retired_and_waits_for_a_person_and_not_for_argo_cd() -> None:
-    lost = found("media-sonarr", sync={"status": "Unknown"}, health={"status": "Missing"})
-    said = report(found("media-radarr"), lost, names={"media-radarr"})
+    said = report(found("media-radarr"), lost("media-sonarr"), names={"media-radarr"})
     assert said.is_good
     text = written(said)
     assert "retired: the folder left Git, the objects stay:\n  media-sonarr" in text
     assert text.endswith("1 of 1 application Synced and Healthy at aaaaaaaa")
+
+
+def test_what_git_has_and_this_checkout_has_not_is_counted_and_told() -> None:
+    sick = found("media-new", sync={"status": "OutOfSync", "revision": NOW}, health={"status": "Degraded"})
+    said = report(found("media-radarr"), sick, names={"media-radarr"})
+    assert not said.is_good
+    assert [one.retired for one in said.applications] == [False, False]
+    assert "not of this checkout (pull?) or of this stack (delivery.categories?):\n  media-new" in written(said)
+    assert wanted(said, "media-new") == ["media-new"]
+
+
+def test_what_was_not_looked_at_since_its_sync_is_still_at_work() -> None:
+    times: dict[str, Any] = {"operationState": {"phase": "Succeeded", "finishedAt": "2026-01-02T03:04:05Z"}}
+    assert report(found("media-sonarr", reconciledAt="2026-01-02T03:04:04Z", **times)).applications[0].running
+    assert not report(found("media-sonarr", reconciledAt="2026-01-02T03:04:05Z", **times)).applications[0].running
 
 
 def test_an_application_of_a_person_is_counted_and_never_retired() -> None:
@@ -229,9 +249,16 @@ def drifted(revision: str) -> dict[str, Any]:
     return found("media-sonarr", sync=sync, operationState=operation, resources=resources)
 
 
-def test_what_differs_although_git_stands_still_was_changed_by_hand() -> None:
-    assert report(drifted(NOW)).applications[0].drifted == (("apps", "Deployment", "media", "sonarr"),)
-    assert report(drifted(BEFORE)).applications[0].drifted == ()
+@pytest.mark.parametrize("revision", [NOW, BEFORE])
+def test_what_differs_from_git_may_have_been_changed_by_hand_wherever_git_is(revision: str) -> None:
+    assert report(drifted(revision)).applications[0].drifted == (("apps", "Deployment", "media", "sonarr"),)
+
+
+@pytest.mark.parametrize(("revision", "is_deleted"), [(NOW, True), (BEFORE, False)])
+def test_what_a_sync_of_this_revision_made_and_is_gone_was_deleted_by_hand(revision: str, *, is_deleted: bool) -> None:
+    one = drifted(revision)
+    one["status"]["resources"][0]["health"] = {"status": "Missing"}
+    assert report(one).applications[0].deleted == ((("apps", "Deployment", "media", "sonarr"),) if is_deleted else ())
 
 
 def test_an_edit_names_field_hand_and_time_and_leaves_controllers_out() -> None:
@@ -253,7 +280,7 @@ def test_an_edit_names_field_hand_and_time_and_leaves_controllers_out() -> None:
 
 def test_live_edits_stand_above_the_summary() -> None:
     said = report(drifted(NOW), edits=["Deployment media/sonarr: spec.replicas (by kubectl-edit, 3m ago)"])
-    assert "live edits that the next sync undoes:\n  Deployment media/sonarr: spec.replicas" in written(said)
+    assert f"{EDITS}:\n  Deployment media/sonarr: spec.replicas" in written(said)
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0, "0s"), (59, "59s"), (61, "1m"), (7300, "2h"), (200_000, "2d")])
@@ -320,8 +347,7 @@ def test_what_is_not_pruned_ends_a_sync_and_stays_to_be_seen() -> None:
 
 
 def test_sync_leaves_retired_ones_alone() -> None:
-    lost = found("media-sonarr", sync={"status": "Unknown"})
-    assert wanted(report(lost, names=set()), every=True) == []
+    assert wanted(report(lost("media-sonarr"), names=set()), every=True) == []
 
 
 def test_a_manual_one_that_differs_waits_for_a_person() -> None:
@@ -343,10 +369,10 @@ def test_a_repository_that_does_not_open_is_named_once_with_the_secret_that_shou
         ),
     ]
     failed[1]["spec"]["source"] = {"repoURL": SOURCE.repository}
-    said = closed([*failed, found("media-radarr")], credentials)
+    said = closed([*failed, found("media-radarr")], credentials, lambda secret: secret.endswith("homelab"))
     assert said == [
         f"{SOURCE.repository}: authentication required; Secret argocd/repository-homelab holds its credentials",
-        "https://charts.example.com: Unauthorized; Secret argocd/repository-it holds its credentials",
+        "https://charts.example.com: Unauthorized; Secret argocd/repository-it is missing: ./homelab up --refresh",
     ]
     assert f"repositories that do not open:\n  {said[0]}" in written(report(closed=said))
 
@@ -368,6 +394,9 @@ class Played(Cluster):
     def holds(self, settings: Settings, commit: str, folders: Sequence[str]) -> set[str]:
         return {"apps/media/radarr"} & set(folders)
 
+    def things(self, wanted: Sequence[tuple[str, str, str, str]]) -> list[dict[str, Any]]:
+        return []
+
     def patch(self, application: str, change: dict[str, Any]) -> None:
         self.patched.append((application, change))
         (one,) = (each for each in self.found if each["metadata"]["name"] == application)
@@ -375,7 +404,7 @@ class Played(Cluster):
 
 
 def test_a_look_finds_what_is_there_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Played, "found", [found("media-sonarr"), found("media-old")])
+    monkeypatch.setattr(Played, "found", [found("media-sonarr"), lost("media-old")])
     here = [category("media", "applications", "sonarr", "radarr", "lamp")]
     said = look(Played({}, None), SETTINGS, here)
     assert [(one.name, one.retired) for one in said.applications] == [("media-old", True), ("media-sonarr", False)]
@@ -398,6 +427,57 @@ def test_a_sync_by_hand_asks_for_no_more_than_the_policy_allows(monkeypatch: pyt
     assert name == "media-sonarr"
     assert change["operation"]["sync"] == {"prune": False, "syncOptions": ["ServerSideApply=true"]}
     assert change["operation"]["retry"] == {"limit": 20}
+
+
+def test_a_sync_by_hand_ends_with_the_layer_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sick = found("system-argocd", "infrastructure", health={"status": "Degraded"})
+    monkeypatch.setattr(Played, "found", [sick, found("media-sonarr")])
+    monkeypatch.setattr(Played, "patched", [])
+    done = sync.sync(Played({}, None), SETTINGS, [category("media")], ["system-argocd", "media-sonarr"])
+    assert [(one.name, one.health) for one in done] == [("system-argocd", "Degraded")]
+    assert [name for name, _ in Played.patched] == ["system-argocd"]
+    assert "not synced, as infrastructure is not there: media-sonarr" in capsys.readouterr().err
+
+
+def test_an_application_of_a_person_is_synced_after_all_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = found("mine", "")
+    own["metadata"]["labels"] = {}
+    monkeypatch.setattr(Played, "found", [own, found("media-sonarr")])
+    monkeypatch.setattr(Played, "patched", [])
+    sync.sync(Played({}, None), SETTINGS, [category("media", "applications", "sonarr")], ["mine", "media-sonarr"])
+    assert [name for name, _ in Played.patched] == ["media-sonarr", "mine"]
+
+
+class Deaf(Played):
+    """A cluster that does not answer the second time."""
+
+    looks: ClassVar[list[int]] = []
+
+    def argocd(self) -> dict[str, list[dict[str, Any]]]:
+        self.looks.append(1)
+        if len(self.looks) == 2:
+            raise TookTooLong("kubectl took longer than 60 s")
+        return super().argocd()
+
+
+def test_a_wait_outlasts_a_question_that_nobody_answers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(status, "PAUSE", 0.0)
+    monkeypatch.setattr(Played, "found", [found("media-sonarr", operation={}, operationState={"phase": "Running"})])
+    monkeypatch.setattr(Deaf, "looks", [])
+    here = [category("media", "applications", "sonarr")]
+    wait(Deaf({}, None), SETTINGS, here, patience=0.5)
+    assert len(Deaf.looks) > 2
+    assert "no answer: kubectl took longer than 60 s" in capsys.readouterr().err
+
+
+def test_a_first_question_that_nobody_answers_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Deaf, "looks", [1])
+    with pytest.raises(TookTooLong):
+        wait(Deaf({}, None), SETTINGS, [])
 
 
 def test_what_a_cluster_follows_is_read_from_our_sets() -> None:
