@@ -21,7 +21,7 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ruff", ("ruff", "check", ".")),
     ("format", ("ruff", "format", "--check", ".")),
     ("layers", ("lint-imports",)),
-    ("shell", ("shellcheck", "homelab", ".ci/run", "lab/bin/talosctl", *SCRIPTS)),
+    ("shell", ("shellcheck", "homelab", ".ci/run", ".ci/nightly", "lab/bin/talosctl", *SCRIPTS)),
     ("types", ("mypy", ".")),
     # Two at a time: rehearsals wait a lot. What shares one rehearsal is a group and stays together.
     ("tests", ("python", "-m", "pytest", "--numprocesses=2", "--dist=loadgroup", "--verbose")),
