@@ -1,4 +1,4 @@
-"""Write what the handover makes as files that kubectl applies, and with --manifests what every app renders to.
+"""Write namespaces and handover as files that kubectl applies, and with --manifests what every app renders to.
 
 The same stack gives the same files, letter for letter. Each layer is a folder with one file for `kubectl apply`, its
 entry point, and beside it the same objects one by one; README.md in the output says in which order.
@@ -16,9 +16,10 @@ from components.handover.application_sets import Source, application_set
 from components.handover.guard import guard
 from components.handover.projects import project
 from components.handover.rules import LAYERS
+from components.platform.spaces import space
 from config.load import Stack, read_stack, stack_files
 from config.model import Settings
-from config.tree import CategoryFolder, Tree, read_tree
+from config.tree import CategoryFolder, Tree, namespaces_of, read_tree
 from errors import Declined, TreeRefused
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
@@ -37,7 +38,11 @@ HEAD = "# Made by ./homelab render"
 PAGE = """\
 {head} --stack {stack}: what `./homelab up` makes of the handover, as files.
 
-Namespaces, CRDs, the network, secrets and Argo CD have to be there. Then, each after the one before is Healthy:
+Namespaces come before all that lives in them:
+
+    kubectl apply --server-side --filename namespaces.yaml
+
+CRDs, the network, secrets and Argo CD have to be there. Then, each after the one before is Healthy:
 
     kubectl apply --server-side --filename guard.yaml
 {steps}
@@ -86,7 +91,8 @@ def handed_over(settings: Settings, tree: Tree, stack: str) -> dict[str, str]:
     delivery = settings.delivery
     beside = tuple(repository.url for repository in settings.platform.repositories)
     source = Source(delivery.repository, delivery.revision, delivery.path, delivery.environment, beside)
-    files = {"guard.yaml": text(guard(), "guard.yaml")}
+    spaces = [space(name, *of) for name, of in namespaces_of(tree).items()]
+    files = {name: text(items, name) for name, items in (("namespaces.yaml", spaces), ("guard.yaml", guard()))}
     steps = ""
     for layer in LAYERS:
         members = [one for one in tree.chosen(delivery.categories) if one.settings.layer == layer]

@@ -24,7 +24,7 @@ VERBS = (
     Verb("tools", "begin", "find or build the pinned programs"),
     Verb("new", "change", "write a new app that passes every check"),
     Verb("check", "change", "find every mistake in the settings and the apps tree"),
-    Verb("render", "change", "write the handover, and every app's objects, as files"),
+    Verb("render", "change", "write namespaces, the handover and every app's objects as files"),
     Verb("preview", "change", "say what up would do, machine configurations included"),
     Verb("rehearse", "run", "the whole stack on this machine, hardware simulated"),
     Verb("status", "run", "say whether everything is synced, and what is not"),

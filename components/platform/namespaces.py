@@ -12,8 +12,7 @@ import pulumi
 from pulumi_kubernetes.core.v1 import Namespace
 
 from components.contract import Component
-
-LEVELS = ("enforce", "audit", "warn")
+from components.platform.spaces import space
 
 
 @dataclass(frozen=True)
@@ -35,17 +34,9 @@ class Namespaces(Component):
         self.made = {
             namespace: Namespace(
                 self.child(namespace),
-                metadata={"name": namespace, "labels": labels(category, level)},
+                metadata=space(namespace, category, level)["metadata"],
                 opts=self.options(retain_on_delete=True, deleted_with=args.gone_with),
             )
             for namespace, (category, level) in args.namespaces.items()
         }
         self.register_outputs({"namespaces": list(self.made)})
-
-
-def labels(category: str, level: str) -> dict[str, str]:
-    """Say to the API server's admission which pods may live here."""
-    return {
-        "homelab.dev/category": category,
-        **{f"pod-security.kubernetes.io/{mode}": level for mode in LEVELS},
-    }

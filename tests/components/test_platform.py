@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from components.platform.namespaces import labels
 from components.platform.repositories import Repository, repository_data
 from components.platform.seed import text
+from components.platform.spaces import space
 from config.tree import read_tree
 from tests.components.mocks import ROOT, SECRETS, Program, Registered, run
 
@@ -105,8 +105,8 @@ def test_the_internal_authority_is_a_kubernetes_tls_secret() -> None:
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_namespace_of_the_tree_is_made_with_its_level_and_stays(stack: str) -> None:
     made = run(stack).of("Namespace")
-    assert made["namespaces-media"].inputs["metadata"]["labels"] == labels("media", "restricted")
-    assert made["namespaces-kube-system"].inputs["metadata"]["labels"] == labels("kube-system", "privileged")
+    for name, level in {"media": "restricted", "kube-system": "privileged"}.items():
+        assert made[f"namespaces-{name}"].inputs["metadata"] == space(name, name, level)["metadata"]
     assert all(one.options.retainOnDelete for one in made.values())
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import programs
 from errors import ApiFailed
 from ops.status import EDITS
+from ops.toolchain import ensure
 from tests.lab.home import ARGOPROJ, Home, eventually
 
 pytestmark = pytest.mark.xdist_group("home")
@@ -201,6 +204,24 @@ class TestCredentials:
         assert base64.b64decode(right).decode() not in said.out
         home.look(*(one["metadata"]["name"] for one in home.apps()))
         home.good("media-shelf")
+
+
+class TestFiles:
+    """The handover as `render` writes it, for those who apply it themselves."""
+
+    @pytest.mark.nightly
+    def test_the_api_server_accepts_every_file_and_finds_nothing_in_them_that_up_did_not_make(
+        self, home: Home, tmp_path: Path
+    ) -> None:
+        ran = home.run("render", "--output", str(tmp_path / "files"))
+        assert ran.code == 0, ran.err
+        kubectl = {**ensure(("kubectl",)).env(), "KUBECONFIG": str(home.lab.kubeconfig)}
+        files = ("--server-side", "--recursive", "--filename", tmp_path / "files")
+        said = programs.run("kubectl", "apply", "--dry-run=server", *files, env=kubectl).stdout
+        made = ("namespace/media", "validatingadmissionpolicy.admissionregistration.k8s.io/homelab-guard")
+        for one in (*made, "appproject.argoproj.io/media", "applicationset.argoproj.io/media"):
+            assert f"{one} serverside-applied (server dry run)\n" in said
+        assert programs.run("kubectl", "diff", *files, env=kubectl).stdout == ""
 
 
 @pytest.mark.usefixtures("workloads")

@@ -19,6 +19,8 @@ from tests.components.mocks import ROOT, run
 from tests.manifests.rules.scenario import prepare
 from tests.ops.test_validation import with_chart
 
+MADE = ("kubernetes:argoproj.io/", "kubernetes:admissionregistration.k8s.io/", "kubernetes:core/v1:Namespace")
+
 
 def documents(files: dict[str, str], *names: str) -> list[dict[str, Any]]:
     return [one for name in names for one in yaml.safe_load_all(files[name])]
@@ -46,14 +48,14 @@ def files(request: pytest.FixtureRequest) -> tuple[str, dict[str, str]]:
 def test_the_files_hold_what_pulumi_makes_and_nothing_else(files: tuple[str, dict[str, str]]) -> None:
     stack, made = files
     layers = ("crds", "infrastructure", "applications")
-    entries = ("guard.yaml", *(f"{layer}/application-set.yaml" for layer in layers))
+    entries = ("namespaces.yaml", "guard.yaml", *(f"{layer}/application-set.yaml" for layer in layers))
     program = run(stack)
     by_pulumi = [
-        {"metadata": without_directives(one.inputs["metadata"]), "spec": one.inputs["spec"]}
+        {"metadata": without_directives(one.inputs["metadata"]), "spec": one.inputs.get("spec")}
         for one in program.resources
-        if one.type.startswith(("kubernetes:argoproj.io/", "kubernetes:admissionregistration.k8s.io/"))
+        if one.type.startswith(MADE)
     ]
-    written = [{"metadata": one["metadata"], "spec": one["spec"]} for one in documents(made, *entries)]
+    written = [{"metadata": one["metadata"], "spec": one.get("spec")} for one in documents(made, *entries)]
 
     def key(item: dict[str, Any]) -> str:
         return json.dumps(item, sort_keys=True)
@@ -71,10 +73,11 @@ def test_every_entry_point_is_the_sum_of_the_files_beside_it(files: tuple[str, d
         assert kinds == sorted(kinds, reverse=True, key=lambda kind: kind == "AppProject")
 
 
-def test_the_page_applies_the_guard_first_and_the_crds_before_the_rest(files: tuple[str, dict[str, str]]) -> None:
+def test_the_page_applies_namespaces_guard_crds_and_then_the_rest(files: tuple[str, dict[str, str]]) -> None:
     _, made = files
     steps = [line.split()[-1] for line in made["README.md"].splitlines() if line.startswith("    kubectl")]
     assert steps == [
+        "namespaces.yaml",
         "guard.yaml",
         "crds/application-set.yaml",
         "infrastructure/application-set.yaml",
