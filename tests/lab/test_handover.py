@@ -181,8 +181,8 @@ class TestCredentials:
         assert secret["metadata"]["labels"]["argocd.argoproj.io/secret-type"] == "repository"
         assert set(secret["data"]) == {"url", "type", "username", "password"}
 
-    @pytest.mark.parametrize("wrong", ["wrong", ""], ids=["wrong", "missing"])
-    def test_a_wrong_or_missing_token_is_said_with_repository_and_secret(self, home: Home, wrong: str) -> None:
+    @pytest.mark.parametrize("wrong", ["wrong", pytest.param("", marks=pytest.mark.nightly)], ids=["wrong", "empty"])
+    def test_a_wrong_or_empty_token_is_said_with_repository_and_secret(self, home: Home, wrong: str) -> None:
         secret = home.api.get("v1", "Secret", "repository-homelab", "argocd")
         assert secret
         right = secret["data"]["password"]
@@ -202,6 +202,22 @@ class TestCredentials:
         holds = "Secret argocd/repository-homelab holds its credentials"
         assert f"repositories that do not open:\n  {url}: authentication required; {holds}" in said.out
         assert base64.b64decode(right).decode() not in said.out
+        home.look(*(one["metadata"]["name"] for one in home.apps()))
+        home.good("media-shelf")
+
+    def test_a_secret_that_is_gone_is_said_with_the_repository_that_it_opened(self, home: Home) -> None:
+        secret = home.api.get("v1", "Secret", "repository-homelab", "argocd")
+        assert secret
+        (manager,) = {one["manager"] for one in secret["metadata"]["managedFields"] if one["operation"] == "Apply"}
+        secret["metadata"] = {key: secret["metadata"][key] for key in ("name", "namespace", "labels")}
+        assert home.api.delete("v1", "Secret", "repository-homelab", "argocd")
+        home.look("media-shelf")
+        home.says("media-shelf", "authentication")
+        said = home.run("status")
+        home.api.apply(secret, field_manager=manager)
+        assert said.code == 1
+        assert home.settings.delivery.repository in said.out
+        assert "Secret argocd/repository-homelab" in said.out
         home.look(*(one["metadata"]["name"] for one in home.apps()))
         home.good("media-shelf")
 
