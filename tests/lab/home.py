@@ -6,7 +6,9 @@ done here too: change files and push them, without any `up`. Tests that change s
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -20,8 +22,8 @@ import yaml
 from config.load import read_stack
 from config.model import Settings
 from config.tree import read_tree
-from lab import control_plane, delivery, processes, tree
-from lab.api import MERGE, Object
+from lab import caretaker, control_plane, delivery, processes, tree
+from lab.api import MERGE, Object, condition
 from manifests.vendor import vendor
 from ops.furnish import sources
 from ops.rehearse import PROGRAMS, look_again
@@ -201,6 +203,18 @@ class Home(Checkout):
         for name in names:
             self.api.annotate(ARGOPROJ, "Application", name, {"argocd.argoproj.io/refresh": how}, "argocd")
 
+    def look_at_sets(self) -> None:
+        """Have Argo CD look at every ApplicationSet anew; a wish that is left from a look that failed is none."""
+        for one in self.api.metadata(ARGOPROJ, "ApplicationSet", "argocd"):
+            for wish in (None, "true"):
+                change = {"metadata": {"annotations": {"argocd.argoproj.io/application-set-refresh": wish}}}
+                self.merge(ARGOPROJ, "ApplicationSet", "argocd", one["name"], change)
+
+    def failing_sets(self) -> set[str]:
+        """Name the ApplicationSets that could not look."""
+        sets = self.api.list(ARGOPROJ, "ApplicationSet", "argocd")
+        return {one["metadata"]["name"] for one in sets if condition(one, "ErrorOccurred")}
+
     def end_application(self, name: str) -> None:
         """Do what is a person's: delete an Application that is retired."""
         self.api.delete(ARGOPROJ, "Application", name, "argocd")
@@ -241,6 +255,17 @@ class Home(Checkout):
             delivery.serve(self.lab, self.settings.delivery.repository)
             port = processes.port(self.lab, delivery.NAME)
             eventually("listening", lambda: processes.listens(port))
+
+    @contextmanager
+    def without_repo_server(self) -> Iterator[None]:
+        """Have nobody read Git for a while: whoever would start the repo-server again is held, and it is killed."""
+        pids = {one.name: one.pid for one in processes.alive(self.lab)}
+        os.kill(pids[caretaker.NAME], signal.SIGSTOP)
+        try:
+            os.kill(pids["argocd-repo-server"], signal.SIGKILL)
+            yield
+        finally:
+            os.kill(pids[caretaker.NAME], signal.SIGCONT)
 
     def strategic(self, version: str, kind: str, namespace: str, name: str, change: Object) -> None:
         """Change an object by hand as `kubectl edit` does: lists are merged by their items' names."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Iterator
 
@@ -35,6 +34,42 @@ def uids(home: Home, category: str) -> dict[str, str]:
     kinds = (("apps/v1", "Deployment"), ("v1", "PersistentVolumeClaim"), ("v1", "ConfigMap"))
     found = {kind: home.api.get(version, kind, OWN[category], category) for version, kind in kinds}
     return {kind: one["metadata"]["uid"] for kind, one in found.items() if one}
+
+
+def everything(home: Home) -> dict[str, dict[str, str]]:
+    """Tell every Application and the objects of both categories from others that are made in their place."""
+    found = {one["metadata"]["name"]: one["metadata"]["uid"] for one in home.apps()}
+    return {"Applications": found, **{category: uids(home, category) for category in OWN}}
+
+
+def outlived(home: Home, complaint: str, seconds: float) -> str:
+    """Have all sets and Applications look while nobody reads Git; demand that nothing goes, and give what is said."""
+    before = everything(home)
+    sets = {one["name"] for one in home.api.metadata(ARGOPROJ, "ApplicationSet", "argocd")}
+    home.look_at_sets()
+    home.look(*before["Applications"])
+    home.says("media-shelf", complaint)
+    home.says("ai-toy", complaint)
+    eventually("met by every set", lambda: home.failing_sets() == sets)
+    said = home.run("status")
+    assert said.code == 1
+    assert "Unknown" in said.out
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        home.look_at_sets()
+        time.sleep(10)
+        assert everything(home) == before
+    assert home.failing_sets() == sets
+    return said.out
+
+
+def recovered(home: Home) -> None:
+    """Have all sets and Applications look once Git is read again."""
+    home.look_at_sets()
+    eventually("recovered", lambda: not home.failing_sets())
+    home.look(*(one["metadata"]["name"] for one in home.apps()))
+    for name in ("media-shelf", "ai-toy"):
+        home.good(name)
 
 
 @pytest.fixture
@@ -108,30 +143,24 @@ class TestAccidents:
     def test_git_that_does_not_answer_is_said_and_costs_nothing(
         self, home: Home, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        before = everything(home)
         with home.without_git(monkeypatch):
-            home.look("media-shelf", "ai-toy")
-            home.says("media-shelf", "failed to list refs")
-            said = home.run("status")
-        assert said.code == 1
-        assert "Unknown" in said.out
-        assert "failed to list refs" in said.out
-        assert len(uids(home, "ai")) == 3
-        home.look(*(one["metadata"]["name"] for one in home.apps()))
-        home.good("media-shelf")
-        home.good("ai-toy")
+            assert "failed to list refs" in outlived(home, "failed to list refs", 120)
+        recovered(home)
+        assert everything(home) == before
 
-    def test_a_killed_repo_server_is_back_and_the_next_push_arrives(self, home: Home) -> None:
-        def servers() -> list[int]:
-            return [one.pid for one in processes.alive(home.lab) if one.name == "argocd-repo-server"]
-
-        (killed,) = servers()
-        os.kill(killed, signal.SIGKILL)
-        eventually("back", lambda: servers() not in ([], [killed]))
+    def test_a_killed_repo_server_costs_nothing_and_the_next_push_after_it_is_back_arrives(self, home: Home) -> None:
+        before = everything(home)
+        with home.without_repo_server():
+            outlived(home, "connection refused", 30)
+        eventually("back", lambda: processes.runs(home.lab, "argocd-repo-server"))
         home.paint("blue")
         shelf = home.api.get("v1", "ConfigMap", "shelf", "media")
         assert shelf
         assert shelf["data"] == {"colour": "blue"}
         home.paint("red")
+        recovered(home)
+        assert everything(home) == before
 
     def test_an_empty_revision_prunes_nothing(self, home: Home) -> None:
         where = home.settings.delivery
