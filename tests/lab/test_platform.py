@@ -46,11 +46,11 @@ def restored(home: Home) -> Iterator[None]:
         home.good(name, commit)
 
 
-def planned(home: Home) -> set[str]:
-    """Ask the engine what it would do."""
+def planned(home: Home) -> tuple[set[str], list[str]]:
+    """Ask the engine what it would do, and which live edits a sync would undo."""
     ran = home.run("preview", "--rehearsal", "--json")
     assert ran.code == 0, ran.err
-    return set(ran.result["changes"])
+    return set(ran.result["changes"]), ran.result["edits"]
 
 
 def note(home: Home, name: str) -> Object | None:
@@ -83,7 +83,7 @@ class TestPeace:
 
     def test_a_preview_needs_no_cluster(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         with home.cut_off(monkeypatch):
-            assert planned(home) == {"same"}
+            assert planned(home) == ({"same"}, [])
 
 
 @pytest.mark.usefixtures("restored")
@@ -121,8 +121,10 @@ class TestOthersChangeIt:
         )
         assert "ConfigMap security/renamed: data.stays (by kubectl-edit, " in home.status()
 
-    def test_pulumi_has_nothing_to_do_with_any_of_it(self, home: Home) -> None:
-        assert planned(home) == {"same"}
+    def test_pulumi_has_nothing_to_do_with_any_of_it_and_a_preview_warns_of_the_edit(self, home: Home) -> None:
+        changes, (edit,) = planned(home)
+        assert changes == {"same"}
+        assert edit.startswith("ConfigMap security/renamed: data.stays (by kubectl-edit, ")
         edited = note(home, "renamed")
         assert edited
         assert edited["data"]["stays"] == "by hand"
