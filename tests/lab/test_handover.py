@@ -90,6 +90,12 @@ def workloads(home: Home) -> Iterator[None]:
     assert deployments(home) == before
 
 
+def meant(home: Home, place: tuple[str, str, str, str]) -> None:
+    """Delete what is guarded, as a person does who means it."""
+    home.api.annotate(*place[:3], {"homelab.dev/allow-deletion": "true"}, place[3])
+    assert home.api.delete(*place)
+
+
 def resource(home: Home) -> dict[str, Any]:
     shelf = home.api.get("apps/v1", "Deployment", "shelf", "media")
     assert shelf
@@ -298,8 +304,7 @@ class TestGuard:
         assert set(home.whole()["changes"]) == {"same"}
 
     def test_what_a_person_means_is_done_and_workloads_stay_under_keep(self, home: Home) -> None:
-        home.api.annotate(*SET[:3], {"homelab.dev/allow-deletion": "true"}, SET[3])
-        assert home.api.delete(*SET)
+        meant(home, SET)
         eventually("gone", lambda: home.app("media-shelf") is None)
         said = home.run("status")
         assert said.code == 1
@@ -308,3 +313,20 @@ class TestGuard:
     def test_a_refreshing_run_brings_the_set_back_and_it_adopts_what_is_there(self, home: Home) -> None:
         assert home.whole("--refresh")["changes"].get("create") == 1
         home.good("media-shelf")
+
+    @pytest.mark.nightly
+    def test_a_project_that_is_meant_to_go_takes_no_workload_and_a_refreshing_run_brings_it_back(
+        self, home: Home
+    ) -> None:
+        meant(home, PROJECT)
+        home.look_at_sets()
+        home.look("media-shelf")
+        home.says("media-shelf", "project media which does not exist")
+        said = home.run("status")
+        assert said.code == 1
+        assert "missing:\n  AppProject media" in said.out
+        assert home.whole("--refresh")["changes"].get("create") == 1
+        home.look_at_sets()
+        home.look("media-shelf")
+        home.good("media-shelf")
+        eventually("recovered", lambda: not home.failing_sets())
