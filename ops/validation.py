@@ -189,6 +189,7 @@ class Validation:
             registered=tuple(self._registered(paths)),
             disks=sum(disk.size.bytes for node in settings.cluster.nodes for disk in node.data_disks),
             whole=not self.problems,
+            guessed=any(self._chart(path) == "unknown" for path in paths),
         )
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What an object names exists: Secrets and ConfigMaps with their keys, claims, accounts, backends with their ports.
+"""What an object names exists: Secrets with their keys, claims, accounts, backends with their ports, classes, issuers.
 
 A scene comes in, findings go out. What is not in Git itself is made by something that is: an ExternalSecret, a
 Certificate, a database; the few that Pulumi makes stand in `Scene.secrets`.
@@ -6,11 +6,13 @@ Certificate, a database; the few that Pulumi makes stand in `Scene.secrets`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeAlias
 
 from config.source import KeyPath
+from manifests.objects import CRD, notes
 from manifests.rules.scene import Finding, Piece, Pods, Scene
 
 # The keys of a Secret or ConfigMap, the ports of a Service; nothing where they are not known here.
@@ -24,8 +26,27 @@ FIXES = {
     "ServiceAccount": "add it, or leave the name out",
     "Service": "add the Service, or correct the name",
     "Gateway": "name one of apps/networking",
+    "Issuer": "add it, or name a ClusterIssuer",
+    "ClusterIssuer": "name one of apps/cert-manager",
+    "SecretStore": "add it, or name a ClusterSecretStore",
+    "ClusterSecretStore": "name one of apps/security",
+    "StorageClass": "add what makes it, or leave the name out for the default",
+    "VolumeSnapshotClass": "add what makes it, or leave the name out for the default",
     **dict.fromkeys(("Deployment", "Rollout", "StatefulSet"), "correct the name, or take it away with what it scaled"),
 }
+# Who asks for one of these chose it: it is looked for even where a chart asks. Each is there once, for all namespaces.
+SHARED = ("ClusterIssuer", "ClusterSecretStore", "StorageClass", "VolumeSnapshotClass")
+MISSPELT = 0.8
+CLASS = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?\Z")  # of policies some hold patterns there
+CHOSEN = {  # by its key: the group of who asks, and what it asks for
+    **dict.fromkeys(("storageClassName", "cacheStorageClassName"), ("", "StorageClass")),
+    "volumeSnapshotClassName": ("", "VolumeSnapshotClass"),
+    "storageClass": ("postgresql.cnpg.io", "StorageClass"),
+    **dict.fromkeys(("className", "walClassName"), ("postgresql.cnpg.io", "VolumeSnapshotClass")),
+    "issuerRef": ("cert-manager.io", "Issuer"),
+    **dict.fromkeys(("secretStoreRef", "secretStoreRefs", "storeRef"), ("external-secrets.io", "SecretStore")),
+}
+ANNOTATED = {"cert-manager.io/issuer": "Issuer", "cert-manager.io/cluster-issuer": "ClusterIssuer"}
 
 
 class Reference(NamedTuple):
@@ -42,26 +63,40 @@ def existing(scene: Scene) -> Iterator[Finding]:
     """Whatever an object of a namespace refers to is there, or is made there; charts bring what theirs need."""
     made: dict[tuple[str, str, str], Parts] = {(space, "Secret", name): None for space, name in scene.secrets}
     for piece in scene.pieces:
-        for one in makes(piece):
+        for one in (*makes(piece), *_brings(piece)):
             own, other = holds(piece, one[1]), made.get(one, frozenset())
             made[one] = None if own is None or other is None else own | other
     spread = {(kind, name) for namespace, kind, name in made if namespace == "*"} | EVERYWHERE
     for piece in scene.pieces:
-        if piece.by_chart or piece.chart == "unknown" or piece.astray:
+        if piece.astray:
             continue
-        for asked in _asked(scene, piece):
+        of_chart = piece.by_chart or piece.chart == "unknown"
+        for asked in (*_chosen(piece), *(() if of_chart else _asked(scene, piece))):
             namespace, _, bare = asked.name.rpartition("/")
             wanted = (namespace or piece.namespace, asked.kind, bare)
-            if asked.optional:
+            if asked.optional or (of_chart and asked.kind not in SHARED):
                 continue
             if wanted in made:
                 yield from _within(piece, asked, bare, made[wanted])
             elif wanted[1:] not in spread and scene.whole:
-                there = [other for space, other_kind, other in made if (space, other_kind) == wanted[:2]]
-                near = get_close_matches(bare, there, n=1)
-                rule = f"is no {asked.kind} of namespace {wanted[0]}, and nothing makes it"
-                fix = f"did you mean {near[0]}?" if near else FIXES[asked.kind]
-                yield Finding("reference-unknown", piece, asked.path, bare, rule, fix)
+                yield from _missing(scene, piece, asked, wanted, made)
+
+
+def _missing(
+    scene: Scene, piece: Piece, asked: Reference, wanted: tuple[str, str, str], made: Iterable[tuple[str, str, str]]
+) -> Iterator[Finding]:
+    """Find what nothing makes; of a class that a chart may bring which nobody has read, no more than a misspelt one."""
+    space, kind, name = wanted
+    guessed = scene.guessed and kind in SHARED
+    there = [other for place, other_kind, other in made if other_kind == kind and place in (space, "*")]
+    near = get_close_matches(name, there, n=1, cutoff=MISSPELT if guessed else 0.6)
+    if near or not guessed:
+        where = f"environment {scene.environment}" if kind in SHARED else f"namespace {space}"
+        rule = f"is no {kind} of {where}, and nothing makes it"
+        fix = f"did you mean {near[0]}?" if near else FIXES[kind]
+        if ("*", f"Cluster{kind}", name) in made:
+            fix = f"write kind: Cluster{kind}"
+        yield Finding("reference-unknown", piece, asked.path, name, rule, fix)
 
 
 def _within(piece: Piece, asked: Reference, name: str, parts: Parts) -> Iterator[Finding]:
@@ -99,7 +134,7 @@ def makes(piece: Piece) -> Iterator[tuple[str, str, str]]:
     """Name what an object is or leads to: namespace, kind and name."""
     space, name, spec = piece.namespace, piece.name, piece.spec
     if piece.kind in FIXES:
-        yield space, piece.kind, name
+        yield "*" if piece.kind in SHARED else space, piece.kind, name
     elif piece.kind == "ExternalSecret":
         yield space, "Secret", (spec.get("target") or {}).get("name") or name
     elif piece.kind == "SealedSecret":
@@ -121,6 +156,41 @@ def makes(piece: Piece) -> Iterator[tuple[str, str, str]]:
     elif piece.kind == "StatefulSet":
         claims = [(one.get("metadata") or {}).get("name") for one in spec.get("volumeClaimTemplates") or ()]
         yield from ((space, "PersistentVolumeClaim", f"{claim}-{name}-0") for claim in claims)
+
+
+def _chosen(piece: Piece) -> Iterator[Reference]:
+    """Name the classes, the stores and the issuers that an object asks for, wherever it says so."""
+    said = notes(piece.item)
+    for key in ANNOTATED.keys() & said.keys() if "cert-manager.io/issuer-kind" not in said else ():
+        yield Reference(("metadata", "annotations", key), ANNOTATED[key], str(said[key]))
+    for key, path, value in _said("spec", ("spec",), piece.spec) if piece.kind != CRD else ():
+        group, kind = CHOSEN.get(key, ("", ""))
+        if not kind or group not in ("", piece.group):
+            continue
+        if isinstance(value, str) and CLASS.match(value):
+            yield Reference(path, kind, value)
+        elif isinstance(value, dict) and value.get("name") and (value.get("group") or group) == group:
+            kind = str(value.get("kind") or kind)
+            # What makes objects in many namespaces names the store of each.
+            if kind in SHARED or (kind in FIXES and not piece.kind.startswith("Cluster")):
+                yield Reference((*path, "name"), kind, str(value["name"]))
+
+
+def _said(key: str, path: KeyPath, value: Any) -> Iterator[tuple[str, KeyPath, Any]]:
+    """Give all that is said in a value, each with the nearest key above it."""
+    yield key, path, value
+    for name, inner in value.items() if isinstance(value, dict) else ():
+        yield from _said(str(name), (*path, name), inner)
+    for index, inner in enumerate(value) if isinstance(value, list) else ():
+        yield from _said(key, (*path, index), inner)
+
+
+def _brings(piece: Piece) -> Iterator[tuple[str, str, str]]:
+    """Name classes that nobody wrote: a volume's own, which claims may name to find it, and those of an operator."""
+    if piece.kind == "PersistentVolume":
+        yield "*", "StorageClass", str(piece.spec.get("storageClassName"))
+    elif (piece.kind, piece.name) == ("ConfigMap", "longhorn-storageclass"):
+        yield from (("*", "StorageClass", name) for name in ("longhorn", "longhorn-static"))
 
 
 def _asked(scene: Scene, piece: Piece) -> Iterator[Reference]:

@@ -129,8 +129,8 @@ class Scene:
 
     `security` is the Pod Security level of each namespace, `secrets` are those that Pulumi makes, `registered` are CRDs
     that an operator brings when it starts, `disks` is how much room the nodes' data disks have together; `whole` unless
-    some of the apps could not be rendered; in the namespaces of `unread` an object was refused, and of it no more than
-    the name is known.
+    some of the apps could not be rendered; `guessed` where what some chart brings is not known; in the namespaces of
+    `unread` an object was refused, and of it no more than the name is known.
     """
 
     stack: str
@@ -144,6 +144,7 @@ class Scene:
     registered: tuple[Object, ...] = ()
     disks: int = 0
     whole: bool = True
+    guessed: bool = False
     unread: frozenset[str] = frozenset()
 
     def of(self, *kinds: str) -> Iterator[Piece]:

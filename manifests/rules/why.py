@@ -44,7 +44,7 @@ WHY: Mapping[str, str] = {
     "privileged-unexplained": "Who owns the node owns all that runs on it: somebody has to have wanted that.",
     "probe-missing": "Traffic would go to pods that cannot answer, and hung ones would stay.",
     "quantity-malformed": "The API server refuses 4gb, and takes 512m for half a byte.",
-    "reference-unknown": "The pod would wait for ever for what nobody makes, and the route would lead nowhere.",
+    "reference-unknown": "Pods and volumes would wait for ever for what nobody makes, and routes lead nowhere.",
     "registry-silent": "What could not be asked for is not known to exist.",
     "replicas-scaled": "Every sync would undo what the autoscaler did.",
     "requests-missing": "The scheduler would put it on a node without room.",

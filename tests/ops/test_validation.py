@@ -206,6 +206,19 @@ def test_what_stands_in_for_an_unknown_chart_is_named_and_not_judged(checkout: P
     assert [piece.kind for piece in scene.pieces if piece.app.name == "charted"] == ["HTTPRoute"]
 
 
+@pytest.mark.parametrize(("name", "said"), [("whatever-it-brings", set()), ("ceph-blok", {"did you mean ceph-block?"})])
+def test_of_classes_that_an_unknown_chart_may_bring_a_misspelt_one_is_told(
+    name: str, said: set[str], checkout: Path
+) -> None:
+    category, claim = (checkout / f"apps/{one}" for one in ("networking/category.yaml", "media/jellyfin/volume.yaml"))
+    category.write_text(f"{category.read_text()}clusterKinds: [StorageClass.storage.k8s.io]\n", encoding="utf-8")
+    (checkout / "apps/networking/classes").mkdir()
+    made = "{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: ceph-block}, provisioner: some}\n"
+    (checkout / "apps/networking/classes/class.yaml").write_text(made, encoding="utf-8")
+    claim.write_text(claim.read_text().replace("spec:", f"spec:\n  storageClassName: {name}"), encoding="utf-8")
+    assert {problem.fix for problem in validate(with_chart(checkout, "nobody-has-this"))} == said
+
+
 def test_stand_ins_are_counted_for_people_and_named_for_machines(
     checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
