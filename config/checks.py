@@ -445,14 +445,23 @@ def check_step(before: Stack, after: Stack) -> list[Problem]:
 
 def check_environments(stacks: Sequence[Stack], tree: Tree) -> list[Problem]:
     """Find folders of environments that all stacks together leave aside, where one of theirs was probably meant."""
-    used = sorted({stack.settings.delivery.environment for stack in stacks if stack.settings})
-    left = tree.environments.keys() - set(used) if set(used) <= tree.environments.keys() else set()
-    problems = []
-    for name in sorted(left):
-        if near := get_close_matches(name, used, n=1, cutoff=MISSPELT):
-            rule, fix = "is an environment of no stack", f"did you mean {near[0]}?"
-            problems.append(Problem(f"{ENVIRONMENTS}/{name}", 0, "", name, rule, fix, "environment-unknown"))
-    return problems
+    return [
+        Problem(f"{ENVIRONMENTS}/{name}", 0, "", name, "is an environment of no stack", fix, "environment-unknown")
+        for name, fix in environments_aside(stacks, tree)
+        if fix
+    ]
+
+
+def environments_aside(stacks: Sequence[Stack], tree: Tree) -> Iterator[tuple[str, str]]:
+    """Name the environments that no stack has, as long as all say which they have; with a fix, where one was meant."""
+    named = {stack.name: stack.settings.delivery.environment for stack in stacks if stack.settings}
+    used = sorted(set(named.values()))
+    if len(named) < len(stacks) or not tree.environments.keys() >= set(used):
+        return
+    for name in sorted(tree.environments.keys() - set(used)):
+        near = [*get_close_matches(name, used, n=1, cutoff=MISSPELT), *(one for one in used if one.startswith(name))]
+        of_stack = f"did you mean {named[name]}, the environment of stack {name}?" if name in named else ""
+        yield name, of_stack or (f"did you mean {near[0]}?" if near else "")
 
 
 def check_together(stacks: Sequence[Stack]) -> list[Problem]:

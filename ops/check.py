@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import programs
-from config.checks import check_environments, check_stack, check_step, check_together
+from config.checks import check_environments, check_stack, check_step, check_together, environments_aside
 from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, stack_files
 from config.source import read
 from config.startpage import check as check_start_page
-from config.tree import Tree, read_tree
+from config.tree import ENVIRONMENTS, Tree, read_tree
 from errors import Problem, ProgramFailed, ProgramMissing, Refused
 from ops import called
 from ops.changed import Changed, commit
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         options,
         sorted(set(problems)),
         _summary(stacks, tree, validation),
-        _notes(stacks, validation, in_full=options.json),
+        _notes(stacks, tree if _all(root, stacks) else None, validation, in_full=options.json),
         online,
     )
 
@@ -119,9 +119,13 @@ def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str
     own = [problem for stack in stacks for problem in (*stack.problems, *check_stack(root, stack, tree))]
     steps = [(before.get(stack.name), stack) for stack in stacks]
     taken = [problem for was, stack in steps if was for problem in check_step(was, stack)]
-    strange = check_environments(stacks, tree) if len(stacks) == len(stack_files(root)) else []
+    strange = check_environments(stacks, tree) if _all(root, stacks) else []
     found = (*check_together(stacks), *strange, *_project(root), *tree.problems, *check_start_page(root, tree))
     return [*own, *taken, *found]
+
+
+def _all(root: Path, stacks: list[Stack]) -> bool:
+    return len(stacks) == len(stack_files(root))
 
 
 def _project(root: Path) -> Iterator[Problem]:
@@ -156,12 +160,15 @@ def _chosen(root: Path, names: list[str] | None) -> list[Path]:
     return [path for name, path in files.items() if not names or name in names]
 
 
-def _notes(stacks: list[Stack], validation: Validation | None, *, in_full: bool) -> Iterator[str]:
-    """Say which secrets `up` will ask for, and what was not the real thing; neither is a mistake."""
+def _notes(stacks: list[Stack], tree: Tree | None, validation: Validation | None, *, in_full: bool) -> Iterator[str]:
+    """Say which secrets `up` will ask for, what nobody runs, and what was not the real thing; none is a mistake."""
     for stack in stacks:
         missing = missing_secrets(stack.settings) if stack.settings else ()
         if missing:
             yield f"{stack.places.file}: still to set before `up`: {how_to_set(stack.name, missing)}"
+    for name, meant in environments_aside(stacks, tree) if tree else ():
+        if not meant:
+            yield f"{ENVIRONMENTS}/{name}: no stack has this environment"
     if validation and not validation.rendered and (validation.changed is None or validation.wanted):
         yield "no app was rendered: what is wrong with the settings or the shape of the tree comes first"
     stand_ins = validation.stand_ins if validation and validation.rendered else ()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ops.__main__ import main
+from tests.config import scenario
 from tests.config.scenario import prepare
 
 BASE = "Pulumi.base.yaml"
@@ -27,8 +28,20 @@ def test_a_clean_checkout_ends_with_0_and_names_the_secrets_still_to_set(
             f"{BASE}: still to set before `up`: proxmoxToken, vaultToken "
             "(pulumi config set --stack base --secret --path homelab:secrets.NAME)"
         ),
+        "environments/dev: no stack has this environment",
         "no problem in 1 stack, 6 categories, 9 apps",
     ]
+
+
+def test_an_environment_is_called_nobodys_once_and_only_when_all_stacks_are_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = (scenario.CHECKOUT / BASE).read_text(encoding="utf-8").replace("name: home", "name: second")
+    prepare({"write": {"environments/prod/README.md": "", "Pulumi.second.yaml": second}}, tmp_path)
+    for stack, said in ((), ["environments/dev: no stack has this environment"]), (("--stack", "base"), []):
+        main(["check", "--shape", "--json", "--root", str(tmp_path), *stack])
+        notes = json.loads(capsys.readouterr().out)["notes"]
+        assert [note for note in notes if note.startswith("environments/")] == said
 
 
 def test_problems_of_settings_and_tree_are_told_together_and_end_with_1(
