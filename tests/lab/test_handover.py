@@ -72,6 +72,12 @@ spec:
   maxReplicas: 3
   metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 80}}}]
 """
+ROLLED = """\
+apiVersion: v1
+kind: Service
+metadata: {name: rolled}
+spec: {selector: {app.kubernetes.io/name: rolled}, ports: [{port: 80}]}
+"""
 SET, PROJECT = (ARGOPROJ, "ApplicationSet", "media", "argocd"), (ARGOPROJ, "AppProject", "media", "argocd")
 
 
@@ -165,6 +171,24 @@ class TestDrift:
         home.end_application("media-elastic")
         for version, kind in (("autoscaling/v2", "HorizontalPodAutoscaler"), ("apps/v1", "Deployment")):
             assert home.api.delete(version, kind, "elastic", "media")
+
+    def test_the_hash_of_argo_rollouts_in_a_service_is_no_drift_and_outlives_a_sync(self, home: Home) -> None:
+        home.write("apps/media/rolled/service.yaml", ROLLED)
+        home.good("media-rolled", home.push())
+        turned = {"rollouts-pod-template-hash": "6cf78c66c5"}
+        home.merge("v1", "Service", "media", "rolled", {"spec": {"selector": turned}}, by="rollouts-controller")
+        rolled = home.api.get("v1", "Service", "rolled", "media") or {}
+        at = max(one["time"] for one in rolled["metadata"]["managedFields"])
+        found = home.waited("media-rolled", lambda one: (one or {})["status"]["reconciledAt"] > at, "looked at")
+        assert found["status"]["sync"]["status"] == "Synced"
+        home.write("apps/media/rolled/service.yaml", ROLLED.replace("name: rolled}, ports", "part: front}, ports"))
+        home.good("media-rolled", home.push())
+        rolled = home.api.get("v1", "Service", "rolled", "media") or {}
+        assert rolled["spec"]["selector"] == {"app.kubernetes.io/part": "front", **turned}
+        home.remove("apps/media/rolled")
+        home.push()
+        home.end_application("media-rolled")
+        assert home.api.delete("v1", "Service", "rolled", "media")
 
     def test_what_is_not_ready_is_said_with_its_object_and_why(self, home: Home) -> None:
         nowhere = SCALED.partition("---")[0].replace("    spec:\n", "    spec:\n      nodeSelector: {some: where}\n")

@@ -39,6 +39,7 @@ ARGOCD = {
     "kind": "ConfigMap",
     "metadata": {"name": "argocd-cm", "namespace": "argocd", "labels": {"app.kubernetes.io/part-of": "argocd"}},
 }
+HASH = "rollouts-pod-template-hash"
 POD = {"containers": [{"name": "main", "image": "none.example/none:1"}]}
 
 
@@ -256,6 +257,18 @@ def test_a_rollout_runs_as_many_pods_as_it_says(played: Played) -> None:
     played.api.request("PATCH", played.api.path(version, "Rollout", "default", "canary"), **scaled(3))
     until(lambda: running(played, "canary") == 3)
     until(lambda: played.seen("Rollout", "canary", version)["status"]["availableReplicas"] == 3)
+
+
+@pytest.mark.parametrize("name", ["active", "preview", "stable", "next"])
+def test_a_service_of_a_rollout_has_its_hash_and_gets_it_again_after_a_sync(played: Played, name: str) -> None:
+    asked = next(one for one in OBJECTS if (one["kind"], one["metadata"]["name"]) == ("Service", name))
+    until(lambda: running(played, asked["spec"]["selector"]["app"]) > 0)
+    for _ in range(2):
+        until(lambda: HASH in played.seen("Service", name)["spec"]["selector"])
+        turned = ",".join(f"{key}={value}" for key, value in played.seen("Service", name)["spec"]["selector"].items())
+        assert turned.startswith(f"app={asked['spec']['selector']['app']},")
+        assert played.api.list("v1", "Pod", "default", turned)
+        assert HASH not in played.api.apply(asked, field_manager="test", force=True)["spec"]["selector"]
 
 
 def running(played: Played, app: str) -> int:
