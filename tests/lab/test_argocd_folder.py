@@ -59,6 +59,15 @@ def test_what_up_makes_does_not_lie_in_git(objects: tuple[Object, ...]) -> None:
     assert "redis-initial-password" not in yaml.safe_dump(list(objects))
 
 
+def test_the_project_of_whoever_names_none_allows_nothing(objects: tuple[Object, ...]) -> None:
+    (default,) = (one for one in objects if one["kind"] == "AppProject")
+    assert (default["metadata"]["name"], default["metadata"]["namespace"]) == ("default", "argocd")
+    assert default["spec"] == {
+        **{allowed: [] for allowed in ("sourceRepos", "destinations", "clusterResourceWhitelist")},
+        "namespaceResourceBlacklist": [{"group": "*", "kind": "*"}],
+    }
+
+
 def test_every_container_knows_its_share_of_a_small_machine(objects: tuple[Object, ...]) -> None:
     pods = [one["spec"]["template"]["spec"] for one in objects if one["kind"] in ("Deployment", "StatefulSet")]
     containers = [one for pod in pods for one in (*pod.get("initContainers", ()), *pod["containers"])]

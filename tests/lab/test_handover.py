@@ -286,15 +286,19 @@ class TestProjects:
         home.push()
         home.end_application("media-intruder")
 
-    def test_an_application_from_a_foreign_repository_is_refused(self, home: Home) -> None:
+    @pytest.mark.parametrize(("project", "foreign"), [("media", "https://git.example.org/other.git"), ("default", "")])
+    def test_an_application_of_a_foreign_repository_or_of_no_category_is_refused(
+        self, home: Home, project: str, foreign: str
+    ) -> None:
+        repository = foreign or home.settings.delivery.repository
         spec = {
-            "project": "media",
-            "source": {"repoURL": "https://git.example.org/other.git", "path": ".", "targetRevision": "main"},
+            "project": project,
+            "source": {"repoURL": repository, "path": "apps/media/shelf", "targetRevision": "main"},
             "destination": {"server": "https://kubernetes.default.svc", "namespace": "media"},
         }
         metadata = {"name": "foreign", "namespace": "argocd"}
         home.api.create({"apiVersion": ARGOPROJ, "kind": "Application", "metadata": metadata, "spec": spec})
-        home.says("foreign", "application repo https://git.example.org/other.git is not permitted in project 'media'")
+        home.says("foreign", f"application repo {repository} is not permitted in project '{project}'")
         home.end_application("foreign")
 
 
