@@ -23,10 +23,10 @@ from errors import Problem, ProgramFailed, ProgramMissing, Refused
 from ops import called
 from ops.changed import Changed, commit
 from ops.show import coloured, count
-from ops.validation import Validation, validate
 
 if TYPE_CHECKING:
     from ops.online import Online
+    from ops.validation import Validation
 
 PROJECT_FILE = "Pulumi.yaml"
 
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     # Objects of a stack that is not acceptable would be made of guesses.
     online: Online | None = None
     if validation and not any(stack.problems for stack in stacks) and not tree.problems:
-        problems += validate(validation)
+        problems += _validated(validation)
         if options.online:
             online = _online(validation)
             problems += online.problems
@@ -82,9 +82,17 @@ def _online(validation: Validation) -> Online:
 
 
 def _validation(root: Path, stacks: list[Stack], tree: Tree, since: str | None) -> Validation:
+    from ops.validation import Validation  # noqa: PLC0415 - what renders and judges takes a third of `--shape` to import
+
     every = [read_stack(path) for path in stack_files(root).values()]
     changed = Changed(root, since).takes if since else None
     return Validation(root, stacks, tree, every, changed)
+
+
+def _validated(validation: Validation) -> list[Problem]:
+    from ops.validation import validate  # noqa: PLC0415 - as above
+
+    return validate(validation)
 
 
 def _told(
