@@ -25,6 +25,17 @@ BYTES = ("memory", "storage", "ephemeral-storage")
 LEAST = 1 << 20
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 WITH_DATA = ("PersistentVolumeClaim", "StatefulSet")
+# Where else the schemas take any text for a quantity: by group and kind, * for whatever is there.
+WRITTEN: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("", "LimitRange"): tuple(
+        f"limits.*.{one}.*" for one in ("default", "defaultRequest", "max", "maxLimitRequestRatio", "min")
+    ),
+    ("", "PersistentVolume"): ("capacity.*",),
+    ("", "ResourceQuota"): ("hard.*",),
+    ("autoscaling", "HorizontalPodAutoscaler"): ("metrics.*.*.target.averageValue", "metrics.*.*.target.value"),
+    ("postgresql.cnpg.io", "Cluster"): ("storage.size", "walStorage.size", "tablespaces.*.storage.size"),
+}
+ROOM = "volumes.*.emptyDir.sizeLimit"
 
 
 def quantities(scene: Scene) -> Iterator[Finding]:
@@ -32,6 +43,11 @@ def quantities(scene: Scene) -> Iterator[Finding]:
     for pods in scene.pods:
         for path, container in pods.containers():
             yield from _resources(pods.piece, (*path, "resources"), container.get("resources"))
+        yield from _written(pods.piece, (*pods.path, "spec"), pods.spec, ROOM)
+    for (group, kind), places in WRITTEN.items():
+        for piece in scene.of(kind):
+            for place in places if piece.group == group else ():
+                yield from _written(piece, ("spec",), piece.spec, place)
     for piece in scene.of(*WITH_DATA):
         for path, spec in _claims(piece):
             yield from _resources(piece, (*path, "resources"), spec.get("resources"))
@@ -42,6 +58,21 @@ def _claims(piece: Piece) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
         yield ("spec",), piece.spec
     for index, one in enumerate(piece.spec.get("volumeClaimTemplates") or ()):
         yield ("spec", "volumeClaimTemplates", index, "spec"), one.get("spec") or {}
+
+
+def _written(piece: Piece, path: KeyPath, value: Any, place: str) -> Iterator[Finding]:
+    """Find what is no quantity, down a way of keys that are joined by dots."""
+    key, _, rest = place.partition(".")
+    if not place:
+        if value is not None and amount(str(value)) is None:
+            rule = "is no quantity, and the API server refuses it"
+            yield Finding("quantity-malformed", piece, path, value, rule, _meant(str(value)))
+    elif isinstance(value, dict):
+        for name in value if key == "*" else value.keys() & {key}:
+            yield from _written(piece, (*path, name), value[name], rest)
+    elif isinstance(value, list) and key == "*":
+        for index, one in enumerate(value):
+            yield from _written(piece, (*path, index), one, rest)
 
 
 def _resources(piece: Piece, path: KeyPath, said: Any) -> Iterator[Finding]:
@@ -81,6 +112,8 @@ def amount(text: str) -> Decimal | None:
 
 
 def _meant(text: str) -> str:
+    if amount(text.replace(",", ".")) is not None and "," in text:
+        return f"did you mean {text.replace(',', '.')}?"
     found = re.match(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT])i?[bB]?\Z", text)
     return f"did you mean {found[1]}{found[2].upper()}i?" if found else "write it as 512Mi"
 
