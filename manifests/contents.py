@@ -19,6 +19,7 @@ from config.source import KeyPath, dotted, read
 from config.tree import MANIFESTS
 from errors import Problem
 from manifests import umbrella
+from manifests.fields import entries, text, texts
 from manifests.sources import EXACT, Chart
 from manifests.survey import Shape, Survey
 
@@ -118,14 +119,13 @@ class _Visit:
         self.contents.kustomizations[folder] = file
         value = self._value(file)
         for key in ROOTS:
-            entries = value.get(key)
-            for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+            for index, entry in enumerate(entries(value, key)):
                 if isinstance(entry, str):
                     self._follow(entry, folder, file, (key, index))
         self._charts(value, folder, file)
         self._name(value, folder)
         self._outside({key: inner for key, inner in value.items() if key not in ROOTS}, folder, file)
-        for entry in [entry for key in PLUGINS for entry in value.get(key) or () if isinstance(entry, str)]:
+        for entry in [entry for key in PLUGINS for entry in texts(value, key)]:
             self._plugin(entry, folder)
 
     def take_folder(self, folder: str) -> None:
@@ -207,20 +207,19 @@ class _Visit:
 
     def _values(self, entry: dict[str, Any], folder: str) -> None:
         """Note the files of a chart's values, in the order in which they apply."""
-        more = entry.get("additionalValuesFiles")
-        for one in (entry.get("valuesFile"), *(more if isinstance(more, list) else ())):
-            if isinstance(one, str) and self.survey.is_file(path := _joined(folder, one)):
+        for one in (text(entry, "valuesFile"), *texts(entry, "additionalValuesFiles")):
+            if one and self.survey.is_file(path := _joined(folder, one)):
                 self.contents.values.append(path)
 
     def _name(self, value: Any, folder: str) -> None:
         """Note every path that any key may mean."""
-        for text in _strings(value):
-            self.contents.named |= {_joined(folder, text), _joined(folder, text.partition("=")[2])}
+        for said in _strings(value):
+            self.contents.named |= {_joined(folder, said), _joined(folder, said.partition("=")[2])}
 
     def _outside(self, value: Any, folder: str, file: str) -> None:
         """Take the files and folders outside of this one that any key refers to."""
-        for text in _strings(value):
-            for entry in (text, text.partition("=")[2]):
+        for said in _strings(value):
+            for entry in (said, said.partition("=")[2]):
                 path = _joined(folder, entry)
                 if "../" not in f"{entry}/" or _within(path, folder) or _within(folder, path):
                     continue

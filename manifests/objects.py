@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from manifests.fields import mapping, mappings, text
+
 Object: TypeAlias = "dict[str, Any]"
 
 ARGO_HOOK = "argocd.argoproj.io/hook"
@@ -34,10 +36,9 @@ class Identity:
 
 def identity(item: Object) -> Identity:
     """Tell which object this is."""
-    metadata = item.get("metadata") or {}
     group = str(item.get("apiVersion", "")).rpartition("/")[0]
-    name = metadata.get("name") or f"{metadata.get('generateName', '')}*"
-    return Identity(group, str(item.get("kind", "")), str(metadata.get("namespace") or ""), str(name))
+    name = text(item, "metadata", "name") or f"{text(item, 'metadata', 'generateName')}*"
+    return Identity(group, str(item.get("kind", "")), text(item, "metadata", "namespace"), name)
 
 
 def version(item: Object) -> str:
@@ -47,8 +48,7 @@ def version(item: Object) -> str:
 
 def notes(item: Object) -> dict[str, str]:
     """Give an object's annotations, none where there are none."""
-    found: dict[str, str] = (item.get("metadata") or {}).get("annotations") or {}
-    return found
+    return {key: text(value) for key, value in mapping(item, "metadata", "annotations").items()}
 
 
 def hooks(items: Iterable[Object]) -> tuple[Object, ...]:
@@ -76,7 +76,8 @@ def unpacked(documents: Iterable[Any]) -> Iterator[Any]:
 
 def api_versions(items: Iterable[Object]) -> tuple[str, ...]:
     """Name the APIs that CustomResourceDefinitions add to a cluster, as Argo CD names them to helm."""
-    specs = [item["spec"] for item in items if item.get("kind") == CRD]
-    pairs = [(spec, one["name"]) for spec in specs for one in spec["versions"] if one.get("served")]
-    versions = {f"{spec['group']}/{name}" for spec, name in pairs}
-    return tuple(sorted(versions | {f"{spec['group']}/{name}/{spec['names']['kind']}" for spec, name in pairs}))
+    specs = [mapping(item, "spec") for item in items if item.get("kind") == CRD]
+    served = [(spec, one) for spec in specs for one in mappings(spec, "versions") if one.get("served")]
+    named = [(text(spec, "group"), text(one, "name"), text(spec, "names", "kind")) for spec, one in served]
+    pairs = [(f"{group}/{name}", kind) for group, name, kind in named if group and name and kind]
+    return tuple(sorted({name for name, _ in pairs} | {f"{name}/{kind}" for name, kind in pairs}))

@@ -15,6 +15,7 @@ from typing import Any
 
 from config.source import KeyPath, Source, dotted, read
 from errors import Problem
+from manifests.fields import entries, mapping, text
 from manifests.sources import EXACT, Chart, digest
 
 FIELDS = ("name", "version", "repository", "condition", "tags", "enabled", "import-values", "alias")
@@ -40,7 +41,7 @@ def dependencies(root: Path, folder: str, problems: list[Problem]) -> list[tuple
     kept = read(root / lock, lock)
     problems += kept.problems
     locked = _entries(kept)
-    differs = _difference(wanted, locked, str((kept.first.value or {}).get("digest")))
+    differs = _difference(wanted, locked, text(kept.first.value, "digest"))
     if differs:
         line = source.first.line(("dependencies",))
         problems.append(Problem(lock, 0, "", "", differs, UPDATE, "chart-lock-old"))
@@ -49,9 +50,7 @@ def dependencies(root: Path, folder: str, problems: list[Problem]) -> list[tuple
 
 
 def _entries(source: Source) -> list[dict[str, Any]]:
-    value = source.first.value
-    found = value.get("dependencies") if isinstance(value, dict) else None
-    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+    return [entry for entry in entries(source.first.value, "dependencies") if isinstance(entry, dict)]
 
 
 def _difference(wanted: list[dict[str, Any]], locked: list[dict[str, Any]], kept: str) -> str:
@@ -63,7 +62,7 @@ def _difference(wanted: list[dict[str, Any]], locked: list[dict[str, Any]], kept
         for part in ("repository", "version"):
             asked, has = str(entry.get(part, "")), str(other.get(part, ""))
             if asked.lstrip("v") != has.lstrip("v") and (part == "repository" or EXACT.match(asked)):
-                return f"locks {part} {has} of {entry['name']}, but Chart.yaml says {asked}"
+                return f"locks {part} {has} of {entry.get('name')}, but Chart.yaml says {asked}"
     return "" if lock_digest(wanted, locked) == kept else "was made for another Chart.yaml: its digest differs"
 
 
@@ -89,9 +88,9 @@ def _missing(
 ) -> Iterator[tuple[Chart, str, KeyPath, str]]:
     """Give the locked charts that do not lie in charts/ already."""
     there = list(_vendored(root / folder / "charts"))
-    names = [entry["name"] for entry in locked]
+    names = [str(entry.get("name")) for entry in locked]
     for index, entry in enumerate(locked):
-        chart = Chart(str(entry["name"]), str(entry.get("version")), str(entry.get("repository") or ""))
+        chart = Chart(names[index], str(entry.get("version")), str(entry.get("repository") or ""))
         key: KeyPath = ("dependencies", index)
         line, found = source.first.line(key), [version for name, version in there if name == chart.name]
         if chart.version in found:
@@ -116,6 +115,5 @@ def _vendored(charts: Path) -> Iterator[tuple[str, str]]:
         if packed := ARCHIVE.match(entry.name):
             yield packed[1], packed[2]
         elif (entry / "Chart.yaml").is_file():
-            value = read(entry / "Chart.yaml", entry.name).first.value
-            if isinstance(value, dict):
-                yield str(value.get("name")), str(value.get("version"))
+            value = mapping(read(entry / "Chart.yaml", entry.name).first.value)
+            yield str(value.get("name")), str(value.get("version"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from manifests.fields import at, entries, mapping, mappings, number
 from manifests.objects import notes
 from manifests.rules.fitting import amount
 from manifests.rules.scene import Finding, Piece, Scene, selects
@@ -29,7 +30,7 @@ def kept(scene: Scene) -> Iterator[Finding]:
     """Volumes and databases are marked so that no sync deletes them."""
     for group, kinds in DATA.items():
         for piece in scene.of(*kinds):
-            said = [one.strip() for one in (notes(piece.item).get(OPTIONS) or "").split(",")]
+            said = [one.strip() for one in notes(piece.item).get(OPTIONS, "").split(",")]
             missing = [option for option in NEEDED if option not in said]
             if piece.group == group and missing:
                 rule = f"holds data, and a sync may delete it: {' and '.join(missing)} missing"
@@ -50,15 +51,18 @@ def joined(scene: Scene) -> Iterator[Finding]:
 
 
 def _inward(policy: Piece) -> bool:
-    return "Ingress" in policy.spec.get("policyTypes", ["Ingress"])
+    return "Ingress" in (entries(policy.spec, "policyTypes") or ["Ingress"])
 
 
 def _admits(policy: Piece, labels: Mapping[str, str]) -> bool:
     """Whether pods of the policy's own namespace that have these labels may come in."""
     return any(
         not rule.get("from")
-        or any(selects(one.get("podSelector"), labels) and "namespaceSelector" not in one for one in rule["from"])
-        for rule in policy.spec.get("ingress") or ()
+        or any(
+            selects(one.get("podSelector"), labels) and one.get("namespaceSelector") is None
+            for one in mappings(rule, "from")
+        )
+        for rule in mappings(policy.spec, "ingress")
     )
 
 
@@ -69,8 +73,8 @@ def room(scene: Scene) -> Iterator[Finding]:
     names = {one.name for one in classes} | ({None} if default else set())
     asked = sum(size for name, size in _claims(scene) if name in names)
     pools = [one.spec for one in scene.of("CephBlockPool")]
-    pools += [pool for one in scene.of("CephFilesystem") for pool in one.spec.get("dataPools") or ()]
-    copies = max((int((pool.get("replicated") or {}).get("size", 1)) for pool in pools), default=1)
+    pools += [pool for one in scene.of("CephFilesystem") for pool in mappings(one.spec, "dataPools")]
+    copies = max((number(pool, "replicated", "size", otherwise=1) for pool in pools), default=1)
     for piece in scene.of("CephCluster") if scene.whole and scene.disks else ():
         if asked * copies > scene.disks * NEARLY_FULL:
             whole = f"{asked >> 30}Gi, {copies} times" if copies > 1 else f"{asked >> 30}Gi"
@@ -84,17 +88,22 @@ def _claims(scene: Scene) -> Iterator[tuple[str | None, int]]:
     for piece in scene.of("PersistentVolumeClaim"):
         yield _claim(piece.spec)
     for piece in scene.of("StatefulSet", "Prometheus", "Alertmanager"):
-        storage = piece.spec.get("storage") or {}
-        for one in (*(piece.spec.get("volumeClaimTemplates") or ()), storage.get("volumeClaimTemplate") or {}):
-            yield _claim(one.get("spec") or {}, piece.spec.get("replicas", 1))
+        alone = mapping(piece.spec, "storage", "volumeClaimTemplate")
+        for one in (*mappings(piece.spec, "volumeClaimTemplates"), alone):
+            yield _claim(mapping(one, "spec"), number(piece.spec, "replicas", otherwise=1))
     for piece in scene.of("Cluster"):
-        for one in (piece.spec.get("storage") or {}, piece.spec.get("walStorage") or {}):
-            yield one.get("storageClass"), _bytes(one.get("size")) * piece.spec.get("instances", 1)
+        for one in (mapping(piece.spec, "storage"), mapping(piece.spec, "walStorage")):
+            size = _bytes(one.get("size")) * number(piece.spec, "instances", otherwise=1)
+            yield _class(one.get("storageClass")), size
 
 
 def _claim(said: Mapping[str, Any], count: int = 1) -> tuple[str | None, int]:
-    asked = (said.get("resources") or {}).get("requests") or {}
-    return said.get("storageClassName"), _bytes(asked.get("storage")) * count
+    size = _bytes(at(said, "resources", "requests", "storage"))
+    return _class(said.get("storageClassName")), size * count
+
+
+def _class(said: object) -> str | None:
+    return said if isinstance(said, str) else None
 
 
 def _bytes(quantity: object) -> int:

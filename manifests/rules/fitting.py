@@ -12,9 +12,11 @@ from decimal import Decimal
 from typing import Any
 
 from config.source import KeyPath
+from manifests.fields import at, mapping, mappings, text
 from manifests.rules.scene import Finding, Piece, Pods, Scene, selects
 
-QUANTITY = re.compile(r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?P<unit>[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?\Z", re.ASCII)
+UNIT = r"(?P<unit>[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d{1,9})?"
+QUANTITY = re.compile(rf"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)){UNIT}\Z", re.ASCII)
 UNITS = {
     **{
         unit: Decimal(1000) ** power for power, unit in enumerate(("n", "u", "m", "", "k", "M", "G", "T", "P", "E"), -3)
@@ -23,6 +25,8 @@ UNITS = {
 }
 BYTES = ("memory", "storage", "ephemeral-storage")
 LEAST = 1 << 20
+MOST = Decimal((1 << 63) - 1)  # what is larger counts as this, as in Kubernetes
+SHARE = re.compile(r"\d+%\Z", re.ASCII)
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 WITH_DATA = ("PersistentVolumeClaim", "StatefulSet")
 # Where else the schemas take any text for a quantity: by group and kind, * for whatever is there.
@@ -51,13 +55,19 @@ def quantities(scene: Scene) -> Iterator[Finding]:
     for piece in scene.of(*WITH_DATA):
         for path, spec in _claims(piece):
             yield from _resources(piece, (*path, "resources"), spec.get("resources"))
+    for piece in scene.of("PodDisruptionBudget"):
+        for key in ("minAvailable", "maxUnavailable"):
+            said = piece.spec.get(key)
+            if isinstance(said, str) and not SHARE.match(said):
+                rule, fix = "is neither a number nor a share, and the API server refuses it", "write 1, or 50%"
+                yield Finding("quantity-malformed", piece, ("spec", key), said, rule, fix)
 
 
 def _claims(piece: Piece) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
     if piece.kind == "PersistentVolumeClaim":
         yield ("spec",), piece.spec
-    for index, one in enumerate(piece.spec.get("volumeClaimTemplates") or ()):
-        yield ("spec", "volumeClaimTemplates", index, "spec"), one.get("spec") or {}
+    for index, one in enumerate(mappings(piece.spec, "volumeClaimTemplates")):
+        yield ("spec", "volumeClaimTemplates", index, "spec"), mapping(one, "spec")
 
 
 def _written(piece: Piece, path: KeyPath, value: Any, place: str) -> Iterator[Finding]:
@@ -78,23 +88,23 @@ def _written(piece: Piece, path: KeyPath, value: Any, place: str) -> Iterator[Fi
 def _resources(piece: Piece, path: KeyPath, said: Any) -> Iterator[Finding]:
     known: dict[tuple[str, str], Decimal] = {}
     for part in ("requests", "limits"):
-        for name, text in (_map(_map(said).get(part))).items():
-            value = amount(str(text))
+        for name, size in mapping(said, part).items():
+            value = amount(str(size))
             if value is None:
-                rule, fix = "is no quantity, and the API server refuses it", _meant(str(text))
+                rule, fix = "is no quantity, and the API server refuses it", _meant(str(size))
             elif name in BYTES and value < LEAST:
-                rule, fix = f"is {_bytes(value)}", _meant(str(text))
+                rule, fix = f"is {_bytes(value)}", _meant(str(size))
             else:
                 known[part, name] = value
                 continue
-            yield Finding("quantity-malformed", piece, (*path, part, name), text, rule, fix)
+            yield Finding("quantity-malformed", piece, (*path, part, name), size, rule, fix)
     for (part, name), least in known.items():
         most = known.get(("limits", name))
         if part == "requests" and most is not None and most < least:
-            text = said["limits"][name]
+            size = said["limits"][name]
             rule = f"is below its request of {said['requests'][name]}, and the API server refuses the pods"
             yield Finding(
-                "limit-below-request", piece, (*path, "limits", name), text, rule, "raise it, or ask for less"
+                "limit-below-request", piece, (*path, "limits", name), size, rule, "raise it, or ask for less"
             )
 
 
@@ -104,11 +114,8 @@ def amount(text: str) -> Decimal | None:
     if not found:
         return None
     unit = found["unit"] or ""
-    return (
-        Decimal(f"{found['number']}{unit}")
-        if unit[:1] in ("e", "E") and unit != "E"
-        else (Decimal(found["number"]) * UNITS[unit])
-    )
+    read = Decimal(found["number"]) * UNITS[unit] if unit in UNITS else Decimal(found[0])
+    return min(read, MOST)
 
 
 def _meant(text: str) -> str:
@@ -125,14 +132,14 @@ def _bytes(value: Decimal) -> str:
 def mounts(scene: Scene) -> Iterator[Finding]:
     """What a container mounts is a volume of its pods."""
     for pods in scene.pods:
-        made = [(one.get("metadata") or {}).get("name") for one in pods.piece.spec.get("volumeClaimTemplates") or ()]
-        known = {*made, *(volume.get("name") for _, volume in pods.volumes)}
+        made = [text(one, "metadata", "name") for one in mappings(pods.piece.spec, "volumeClaimTemplates")]
+        known = {*made, *(text(volume, "name") for _, volume in pods.volumes)}
         for path, container in pods.containers():
             for key in ("volumeMounts", "volumeDevices"):
-                for index, one in enumerate(container.get(key) or ()):
-                    if one.get("name") not in known:
+                for index, one in enumerate(mappings(container, key)):
+                    if (named := text(one, "name")) not in known:
                         rule, fix = "is no volume of these pods", _known(known, "add the volume")
-                        yield Finding("reference-unknown", pods.piece, (*path, key, index), one.get("name"), rule, fix)
+                        yield Finding("reference-unknown", pods.piece, (*path, key, index), named, rule, fix)
 
 
 def ports(scene: Scene) -> Iterator[Finding]:
@@ -142,13 +149,13 @@ def ports(scene: Scene) -> Iterator[Finding]:
             known = _ports(container)
             for probe in PROBES:
                 for way in ("httpGet", "tcpSocket"):
-                    named = _map(_map(container.get(probe)).get(way)).get("port")
+                    named = at(container, probe, way, "port")
                     if isinstance(named, str) and named not in known:
                         rule, fix = "is no port of this container", _known(known, "name the port there")
                         yield Finding("reference-unknown", pods.piece, (*path, probe, way, "port"), named, rule, fix)
     for service, ours in _selected(scene, "Service"):
         known = {name for pods in ours for _, container in pods.containers() for name in _ports(container)}
-        for index, one in enumerate(service.spec.get("ports") or ()):
+        for index, one in enumerate(mappings(service.spec, "ports")):
             named = one.get("targetPort")
             if ours and isinstance(named, str) and named not in known:
                 rule, fix = f"is no port of {ours[0].piece}", _known(known, "name the port there")
@@ -167,7 +174,7 @@ def selectors(scene: Scene) -> Iterator[Finding]:
 def _selected(scene: Scene, kind: str) -> Iterator[tuple[Piece, list[Pods]]]:
     """Give what selects pods that no operator makes, with those pods."""
     for piece in scene.of(kind):
-        said = _map(piece.spec.get("selector"))
+        said = mapping(piece.spec, "selector")
         selector = {"matchLabels": said} if kind == "Service" else said
         if not said or piece.by_chart or piece.chart == "unknown" or piece.astray:
             continue
@@ -177,10 +184,7 @@ def _selected(scene: Scene, kind: str) -> Iterator[tuple[Piece, list[Pods]]]:
 
 
 def _keys(selector: Mapping[str, Any]) -> set[str]:
-    return {
-        *_map(selector.get("matchLabels")),
-        *(str(one.get("key")) for one in selector.get("matchExpressions") or ()),
-    }
+    return {*mapping(selector, "matchLabels"), *(text(one, "key") for one in mappings(selector, "matchExpressions"))}
 
 
 def _foreign(label: str) -> bool:
@@ -189,13 +193,9 @@ def _foreign(label: str) -> bool:
 
 
 def _ports(container: Mapping[str, Any]) -> set[str]:
-    return {str(one["name"]) for one in container.get("ports") or () if one.get("name")}
+    return {name for one in mappings(container, "ports") if (name := text(one, "name"))}
 
 
-def _known(known: set[Any], otherwise: str) -> str:
-    names = sorted(str(one) for one in known if one)
+def _known(known: set[str], otherwise: str) -> str:
+    names = sorted(filter(None, known))
     return f"there are {', '.join(names)}" if names else otherwise
-
-
-def _map(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

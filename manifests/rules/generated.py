@@ -12,6 +12,7 @@ from typing import Any
 from config.source import KeyPath, dotted
 from errors import Problem
 from manifests.contents import Contents
+from manifests.fields import at, mappings
 from manifests.survey import Survey
 
 GENERATORS = ("configMapGenerator", "secretGenerator")
@@ -31,13 +32,8 @@ def _entries(survey: Survey, contents: Contents) -> Iterator[tuple[str, KeyPath,
     """Give every generator of a folder: where it stands, what it says, whether its name is stable."""
     for file in contents.kustomizations.values():
         value = survey.value(file)
-        general = _map(_map(value).get("generatorOptions")).get(STABLE)
+        general = at(value, "generatorOptions", STABLE)
         for kind in GENERATORS:
-            entries = _map(value).get(kind)
-            for index, entry in enumerate(entries if isinstance(entries, list) else ()):
-                own = _map(_map(entry).get("options")).get(STABLE)
-                yield file, (kind, index), _map(entry), bool(general if own is None else own)
-
-
-def _map(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+            for index, entry in enumerate(mappings(value, kind)):
+                own = at(entry, "options", STABLE)
+                yield file, (kind, index), entry, bool(general if own is None else own)

@@ -12,6 +12,7 @@ from config.source import Document, KeyPath, dotted, read
 from config.tree import MANIFESTS
 from errors import Problem
 from manifests.contents import Contents, contents_of
+from manifests.fields import text
 from manifests.rules.scene import Finding, Piece
 from manifests.survey import Survey
 
@@ -62,7 +63,7 @@ class Places:
             for file, document in self._all(piece.app.path)
             if isinstance(document.value, dict) and document.value.get("kind") == piece.kind
         ]
-        named = [one for one in alike if (one[1].value.get("metadata") or {}).get("name") == piece.name]
+        named = [one for one in alike if text(one[1].value, "metadata", "name") == piece.name]
         return named or (alike if len(alike) == 1 and not piece.by_chart else [])
 
     def _all(self, folder: str) -> Iterator[tuple[str, Document]]:
@@ -84,7 +85,7 @@ class Places:
     def _asked(self, piece: Piece) -> tuple[str, int]:
         """Name the line that asks for the object's chart, else the folder's own file."""
         contents = self._of(piece.app.path)
-        label = str((piece.metadata.get("labels") or {}).get("helm.sh/chart", ""))
+        label = text(piece.metadata, "labels", "helm.sh/chart")
         charts = contents.charts if piece.by_chart else []
         for wanted in sorted(charts, key=lambda one: not label.startswith(f"{one.chart.name}-")):
             return wanted.file, self.survey.line(wanted.file, wanted.key)

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeAlias
 
 from config.source import KeyPath
+from manifests.fields import entries, mapping, mappings, text
 from manifests.objects import CRD, notes
 from manifests.rules.scene import Finding, Piece, Pods, Scene
 
@@ -112,21 +113,21 @@ def _within(piece: Piece, asked: Reference, name: str, parts: Parts) -> Iterator
 def holds(piece: Piece, kind: str) -> Parts:
     """Name the keys or ports of what a piece is or makes, as far as it says them."""
     spec, keys = piece.spec, set[str]()
-    if piece.kind == "Service" and spec.get("ports"):
-        keys = {str(one.get("port")) for one in spec["ports"]}
+    if piece.kind == "Service" and entries(spec, "ports"):
+        keys = {text(one, "port") for one in mappings(spec, "ports")}
     elif piece.kind == "Cluster" and kind == "Service":
         keys = {"5432"}
     elif piece.kind in ("ConfigMap", "Secret"):
-        keys = {key for said in ("data", "binaryData", "stringData") for key in piece.item.get(said) or ()}
+        keys = {key for said in ("data", "binaryData", "stringData") for key in mapping(piece.item, said)}
     elif piece.kind == "ExternalSecret":
-        template = (spec.get("target") or {}).get("template") or {}
+        template = mapping(spec, "target", "template")
         if template.get("templateFrom"):
             return None
-        keys = set(template.get("data") or ())
+        keys = set(mapping(template, "data"))
         if not keys or template.get("mergePolicy") == "Merge":
             if spec.get("dataFrom"):
                 return None
-            keys |= {one["secretKey"] for one in spec.get("data") or ()}
+            keys |= {text(one, "secretKey") for one in mappings(spec, "data")}
     return frozenset(keys) or None  # what says nothing is filled by somebody else
 
 
@@ -136,25 +137,22 @@ def makes(piece: Piece) -> Iterator[tuple[str, str, str]]:
     if piece.kind in FIXES:
         yield "*" if piece.kind in SHARED else space, piece.kind, name
     elif piece.kind == "ExternalSecret":
-        yield space, "Secret", (spec.get("target") or {}).get("name") or name
+        yield space, "Secret", text(spec, "target", "name") or name
     elif piece.kind == "SealedSecret":
-        template = ((spec.get("template") or {}).get("metadata") or {}).get("name")
-        yield space, "Secret", template or name
+        yield space, "Secret", text(spec, "template", "metadata", "name") or name
     elif piece.kind == "Certificate":
-        yield space, "Secret", str(spec.get("secretName", ""))
+        yield space, "Secret", text(spec, "secretName")
     elif piece.kind == "Cluster" and piece.group == "postgresql.cnpg.io":
         yield from ((space, "Secret", f"{name}-{part}") for part in ("app", "ca", "replication", "server", "superuser"))
         yield from ((space, "Service", f"{name}-{part}") for part in ("r", "ro", "rw"))
         yield space, "ServiceAccount", name
     elif piece.kind == "Bundle" and piece.group == "trust.cert-manager.io":
-        target = spec.get("target") or {}
-        yield from (
-            ("*", kind, name) for key, kind in (("configMap", "ConfigMap"), ("secret", "Secret")) if key in target
-        )
+        kinds = (("configMap", "ConfigMap"), ("secret", "Secret"))
+        yield from (("*", kind, name) for key, kind in kinds if mapping(spec, "target", key))
     elif piece.kind == "ObjectBucketClaim":
         yield from ((space, kind, name) for kind in ("ConfigMap", "Secret"))
     elif piece.kind == "StatefulSet":
-        claims = [(one.get("metadata") or {}).get("name") for one in spec.get("volumeClaimTemplates") or ()]
+        claims = [text(one, "metadata", "name") for one in mappings(spec, "volumeClaimTemplates")]
         yield from ((space, "PersistentVolumeClaim", f"{claim}-{name}-0") for claim in claims)
 
 
@@ -202,68 +200,66 @@ def _asked(scene: Scene, piece: Piece) -> Iterator[Reference]:
     elif piece.kind in ("HorizontalPodAutoscaler", "ScaledObject"):
         yield from _scaled(piece)
     elif piece.kind == "Gateway" and piece.group == "gateway.networking.k8s.io":
-        for index, listener in enumerate(piece.spec.get("listeners") or ()):
-            for one in (listener.get("tls") or {}).get("certificateRefs") or ():
+        for index, listener in enumerate(mappings(piece.spec, "listeners")):
+            for one in mappings(listener, "tls", "certificateRefs"):
                 yield Reference(("spec", "listeners", index, "tls"), "Secret", _named(one))
     elif piece.kind.endswith("Route") and piece.group == "gateway.networking.k8s.io":
         yield from _route(piece)
 
 
 def _backed_up(piece: Piece) -> Iterator[Reference]:
-    if claim := piece.spec.get("sourcePVC"):
+    if claim := text(piece.spec, "sourcePVC"):
         yield Reference(("spec", "sourcePVC"), "PersistentVolumeClaim", claim)
     for mover in ("restic", "rclone", "rsyncTLS"):
-        said = piece.spec.get(mover) or {}
-        if secret := said.get("repository") or said.get("rcloneConfig") or said.get("keySecret"):
+        named = (text(piece.spec, mover, key) for key in ("repository", "rcloneConfig", "keySecret"))
+        if secret := next(filter(None, named), ""):
             yield Reference(("spec", mover, "repository"), "Secret", secret)
 
 
 def _scaled(piece: Piece) -> Iterator[Reference]:
-    target = piece.spec.get("scaleTargetRef") or {}
-    if (kind := target.get("kind", "Deployment")) in FIXES:
-        yield Reference(("spec", "scaleTargetRef", "name"), kind, str(target.get("name")))
+    target = mapping(piece.spec, "scaleTargetRef")
+    if (kind := text(target, "kind") or "Deployment") in FIXES:
+        yield Reference(("spec", "scaleTargetRef", "name"), kind, text(target, "name"))
 
 
 def _route(piece: Piece) -> Iterator[Reference]:
-    for index, one in enumerate(piece.spec.get("parentRefs") or ()):
-        if one.get("kind", "Gateway") == "Gateway":
+    for index, one in enumerate(mappings(piece.spec, "parentRefs")):
+        if (text(one, "kind") or "Gateway") == "Gateway":
             yield Reference(("spec", "parentRefs", index), "Gateway", _named(one))
-    for index, rule in enumerate(piece.spec.get("rules") or ()):
-        for place, one in enumerate(rule.get("backendRefs") or ()):
-            if one.get("kind", "Service") == "Service":
+    for index, rule in enumerate(mappings(piece.spec, "rules")):
+        for place, one in enumerate(mappings(rule, "backendRefs")):
+            if (text(one, "kind") or "Service") == "Service":
                 path: KeyPath = ("spec", "rules", index, "backendRefs", place)
-                yield Reference(path, "Service", _named(one), str(one.get("port") or ""))
+                yield Reference(path, "Service", _named(one), text(one, "port"))
 
 
 def _named(one: dict[str, Any]) -> str:
-    return "/".join(filter(None, (one.get("namespace"), one["name"])))
+    return "/".join(filter(None, (text(one, "namespace"), text(one, "name"))))
 
 
 def refers(pods: Pods) -> Iterator[Reference]:
     """Name what pods read, mount and act as."""
     above = (*pods.path, "spec")
-    account = pods.spec.get("serviceAccountName")
-    if account:
+    if account := text(pods.spec, "serviceAccountName"):
         yield Reference((*above, "serviceAccountName"), "ServiceAccount", account)
-    for index, one in enumerate(pods.spec.get("imagePullSecrets") or ()):
-        yield Reference((*above, "imagePullSecrets", index), "Secret", one["name"])
+    for index, one in enumerate(mappings(pods.spec, "imagePullSecrets")):
+        yield Reference((*above, "imagePullSecrets", index), "Secret", text(one, "name"))
     for path, volume in pods.volumes:
-        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-        if claim:
+        if claim := text(volume, "persistentVolumeClaim", "claimName"):
             yield Reference(path, "PersistentVolumeClaim", claim)
-        for one in (volume, *((volume.get("projected") or {}).get("sources") or ())):
+        for one in (volume, *mappings(volume, "projected", "sources")):
             yield from _read(path, one, "")
     for path, container in pods.containers():
-        for index, one in enumerate(container.get("envFrom") or ()):
+        for index, one in enumerate(mappings(container, "envFrom")):
             yield from _read((*path, "envFrom", index), one, "Ref")
-        for index, one in enumerate(container.get("env") or ()):
-            yield from _read((*path, "env", index), one.get("valueFrom") or {}, "KeyRef")
+        for index, one in enumerate(mappings(container, "env")):
+            yield from _read((*path, "env", index), mapping(one, "valueFrom"), "KeyRef")
 
 
 def _read(path: KeyPath, said: dict[str, Any], suffix: str) -> Iterator[Reference]:
     """Name a Secret or ConfigMap, once for each of its keys that is asked for."""
     for key, kind in (("secret", "Secret"), ("configMap", "ConfigMap")):
-        one = said.get(f"{key}{suffix}") or {}
-        if name := one.get("secretName") or one.get("name"):
-            parts = [item["key"] for item in one.get("items") or ()] or [one.get("key", "")]
+        one = mapping(said, f"{key}{suffix}")
+        if name := text(one, "secretName") or text(one, "name"):
+            parts = [text(item, "key") for item in mappings(one, "items")] or [text(one, "key")]
             yield from (Reference(path, kind, name, part, bool(one.get("optional"))) for part in parts)

@@ -13,6 +13,7 @@ from typing import Any
 from config.source import KeyPath
 from config.startpage import PAGE, Entry
 from errors import Problem
+from manifests.fields import mappings, text, texts
 from manifests.objects import CRD
 from manifests.rules.scene import Finding, Piece, Scene
 
@@ -51,8 +52,8 @@ def placeholders(scene: Scene) -> Iterator[Finding]:
     for piece in scene.pieces:
         if piece.by_chart or piece.kind in (*ROUTES, "Ingress", CRD):
             continue
-        for path, text in _texts(piece.item, ()):
-            found = EXAMPLE.search(text)
+        for path, said in _texts(piece.item, ()):
+            found = EXAMPLE.search(said)
             if found and not any(_under(found[0], domain) for domain in scene.domains):
                 rule, fix = "is an address of the examples, where nobody answers", "put your own there"
                 yield Finding("placeholder-left", piece, path, found[0], rule, fix)
@@ -90,17 +91,17 @@ def _host(href: str, domain: str) -> str:
 
 def _hosts(piece: Piece) -> Iterator[tuple[KeyPath, str]]:
     if piece.kind == "Ingress":
-        for index, rule in enumerate(piece.spec.get("rules") or ()):
-            if rule.get("host"):
-                yield ("spec", "rules", index), rule["host"]
-    for index, host in enumerate(piece.spec.get("hostnames") or ()):
+        for index, rule in enumerate(mappings(piece.spec, "rules")):
+            if host := text(rule, "host"):
+                yield ("spec", "rules", index), host
+    for index, host in enumerate(texts(piece.spec, "hostnames")):
         yield ("spec", "hostnames", index), host
 
 
 def _leads(piece: Piece) -> bool:
     """Whether it leads to something; a redirect does not."""
-    return "defaultBackend" in piece.spec or any(
-        "backendRefs" in rule or "http" in rule for rule in piece.spec.get("rules") or ()
+    return bool(piece.spec.get("defaultBackend")) or any(
+        rule.get("backendRefs") or rule.get("http") for rule in mappings(piece.spec, "rules")
     )
 
 

@@ -14,7 +14,8 @@ from typing import Any, Literal, TypeAlias
 from config.category import PodSecurity
 from config.source import KeyPath
 from config.tree import App, CategoryFolder
-from manifests.objects import CRD, Object
+from manifests.fields import entries, mapping, mappings, number, text
+from manifests.objects import CRD, Object, notes
 
 ACCEPT = "homelab.dev/accept-"
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -68,19 +69,17 @@ class Piece:
     @property
     def name(self) -> str:
         """The object's name."""
-        return str(self.metadata.get("name", ""))
+        return text(self.metadata, "name")
 
     @property
     def metadata(self) -> dict[str, Any]:
         """What is said about it."""
-        found = self.item.get("metadata")
-        return found if isinstance(found, dict) else {}
+        return mapping(self.item, "metadata")
 
     @property
     def spec(self) -> dict[str, Any]:
         """What it asks for."""
-        found = self.item.get("spec")
-        return found if isinstance(found, dict) else {}
+        return mapping(self.item, "spec")
 
     @property
     def astray(self) -> bool:
@@ -90,7 +89,7 @@ class Piece:
     @property
     def by_chart(self) -> bool:
         """Whether a chart wrote it."""
-        labels = self.metadata.get("labels") or {}
+        labels = mapping(self.metadata, "labels")
         return labels.get(MANAGED_BY) == "Helm" or "helm.sh/chart" in labels
 
     @property
@@ -102,9 +101,8 @@ class Piece:
     @property
     def accepted(self) -> dict[str, str]:
         """The checks that do not apply to it, with the reasons that a person gave."""
-        said = self.metadata.get("annotations")
-        found = said.items() if isinstance(said, dict) else ()
-        return {key.removeprefix(ACCEPT): why for key, why in found if key.startswith(ACCEPT)}
+        said = notes(self.item).items()
+        return {key.removeprefix(ACCEPT): why for key, why in said if key.startswith(ACCEPT)}
 
     def __str__(self) -> str:
         """Write it as people say it."""
@@ -173,8 +171,8 @@ class Scene:
     @cached_property
     def scopes(self) -> Mapping[tuple[str, str], str]:
         """Say of every kind that a CRD of this scene defines whether it is cluster-wide."""
-        specs = [crd.get("spec") or {} for crd in (*self.registered, *(one.item for one in self.of(CRD)))]
-        return {(spec["group"], spec["names"]["kind"]): spec["scope"] for spec in specs if spec}
+        specs = [mapping(crd, "spec") for crd in (*self.registered, *(one.item for one in self.of(CRD)))]
+        return {(text(spec, "group"), text(spec, "names", "kind")): text(spec, "scope") for spec in specs}
 
 
 Rule: TypeAlias = "Callable[[Scene], Iterator[Finding]]"
@@ -193,17 +191,15 @@ class Pods:
     def of(cls, piece: Piece) -> Pods | None:
         """Find the pod in an object."""
         if piece.kind == "Pod":
-            path: KeyPath = ()
+            path: tuple[str, ...] = ()
         elif piece.kind == "CronJob":
             path = ("spec", "jobTemplate", "spec", "template")
         else:
             path = ("spec", "template")
-        template: Any = piece.item
-        for key in path:
-            template = (template or {}).get(key)
-        if not isinstance(template, dict) or not isinstance(template.get("spec"), dict):
+        template = mapping(piece.item, *path)
+        if not mapping(template, "spec"):
             return None
-        return cls(piece, path, (template.get("metadata") or {}).get("labels") or {}, template["spec"])
+        return cls(piece, path, mapping(template, "metadata", "labels"), mapping(template, "spec"))
 
     @property
     def lasting(self) -> bool:
@@ -213,19 +209,18 @@ class Pods:
     @property
     def replicas(self) -> int:
         """How many there will be."""
-        stated = self.piece.spec.get("replicas")
-        return stated if isinstance(stated, int) else 1
+        return number(self.piece.spec, "replicas", otherwise=1)
 
     def containers(self, *kinds: str) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
         """Give every container with its path."""
         for kind in kinds or ("initContainers", "containers"):
-            for index, container in enumerate(self.spec.get(kind) or ()):
+            for index, container in enumerate(mappings(self.spec, kind)):
                 yield (*self.path, "spec", kind, index), container
 
     @property
     def volumes(self) -> list[tuple[KeyPath, dict[str, Any]]]:
         """Give every volume with its path."""
-        return [((*self.path, "spec", "volumes", i), one) for i, one in enumerate(self.spec.get("volumes") or ())]
+        return [((*self.path, "spec", "volumes", i), one) for i, one in enumerate(mappings(self.spec, "volumes"))]
 
 
 def is_cluster_wide(scene: Scene, piece: Piece) -> bool:
@@ -236,21 +231,21 @@ def is_cluster_wide(scene: Scene, piece: Piece) -> bool:
     return scope == "Cluster" if scope else False
 
 
-def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+def selects(selector: Any, labels: Mapping[str, str]) -> bool:
     """Whether a label selector takes a pod; an empty one takes all."""
-    if selector is None:
+    if not isinstance(selector, dict):
         return False
-    plain = selector.get("matchLabels") or {}
-    if any(labels.get(key) != value for key, value in plain.items()):
+    if any(labels.get(key) != value for key, value in mapping(selector, "matchLabels").items()):
         return False
-    for one in selector.get("matchExpressions") or ():
-        has, key, values = one["key"] in labels, one["key"], one.get("values") or ()
+    for one in mappings(selector, "matchExpressions"):
+        key, values = text(one, "key"), entries(one, "values")
+        has = key in labels
         fits = {
             "In": has and labels.get(key) in values,
             "NotIn": not has or labels.get(key) not in values,
             "Exists": has,
             "DoesNotExist": not has,
         }
-        if not fits.get(one["operator"], False):
+        if not fits.get(text(one, "operator"), False):
             return False
     return True

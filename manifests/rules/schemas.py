@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
+from manifests.fields import mapping
 from manifests.objects import Object
 
 Schema: TypeAlias = "dict[str, Any]"
@@ -122,7 +123,7 @@ def _strict(schema: Any, *, null: bool = False) -> Schema:
 def _fields(schema: Schema, made: Schema) -> Schema:
     """Give the fields of a map; what has a default may be missing, what is not declared may not be there."""
     declared = schema.get("properties") or {}
-    required = [name for name in made.pop("required", ()) if "default" not in _map(declared.get(name))]
+    required = [name for name in made.pop("required", ()) if "default" not in mapping(declared.get(name))]
     found: Schema = {"required": required} if required else {}
     if schema.get("x-kubernetes-embedded-resource"):
         declared = {**ROOT, "metadata": {"type": "object"}, **declared}
@@ -147,7 +148,7 @@ def _parts(schema: Schema) -> Schema:
 
 
 def _loose(schema: Any) -> Schema:
-    made = _map(schema)
+    made = mapping(schema)
     inner: Schema = {key: made[key] for key in KEPT if key in made} | _parts(made)
     if made.get("properties"):
         inner["properties"] = {name: _loose(one) for name, one in made["properties"].items()}
@@ -166,7 +167,3 @@ def _or_null(schema: Schema) -> Schema:
     if kinds is None:
         return schema
     return {**schema, "type": [*([kinds] if isinstance(kinds, str) else kinds), "null"]}
-
-
-def _map(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

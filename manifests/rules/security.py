@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from config.source import KeyPath
+from manifests.fields import at, entries, mapping, mappings, text, texts
 from manifests.rules.scene import Finding, Piece, Pods, Scene
 
 Refusal: TypeAlias = "tuple[KeyPath, str]"
@@ -60,21 +61,21 @@ def movers(scene: Scene) -> Iterator[Finding]:
     """The pod that copies a volume fits its namespace, and may read what the app writes."""
     for piece in scene.of("ReplicationSource", "ReplicationDestination"):
         for mover in MOVERS if piece.group == "volsync.backube" else ():
-            if mover in piece.spec:
+            if isinstance(piece.spec.get(mover), dict):
                 yield from _mover(scene, piece, mover)
 
 
 def _mover(scene: Scene, piece: Piece, mover: str) -> Iterator[Finding]:
     """Judge a mover as the pod that VolSync makes: its context is what is said here, its container has all else."""
-    path, said = ("spec", mover, "moverSecurityContext"), (piece.spec[mover] or {}).get("moverSecurityContext") or {}
+    path, said = ("spec", mover, "moverSecurityContext"), mapping(piece.spec, mover, "moverSecurityContext")
     own = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     pod = Pods(piece, (), {}, {"securityContext": said, "containers": [{"name": "the mover", "securityContext": own}]})
     for rule, _ in _refused(scene, pod):
         fix = "say moverSecurityContext as apps/_shared/backup does"
         yield Finding("pod-security", piece, path, "", rule, fix)
-    claim, user = piece.spec.get("sourcePVC"), said.get("runAsUser")
+    claim, user = text(piece.spec, "sourcePVC"), said.get("runAsUser")
     for pods in scene.pods if claim else ():
-        mounts = any((one.get("persistentVolumeClaim") or {}).get("claimName") == claim for _, one in pods.volumes)
+        mounts = any(at(one, "persistentVolumeClaim", "claimName") == claim for _, one in pods.volumes)
         writer = _user(pods)
         if mounts and pods.piece.namespace == piece.namespace and writer not in (None, user):
             rule = f"is not {writer}, as whom {pods.piece} writes the volume: it could not read every file"
@@ -85,8 +86,8 @@ def _mover(scene: Scene, piece: Piece, mover: str) -> Iterator[Finding]:
 def _user(pods: Pods) -> int | None:
     """Give the user as whom the first container runs, where the pod says one."""
     own = next((one for _, one in pods.containers("containers")), {})
-    contexts = (one.get("securityContext") or {} for one in (own, pods.spec))
-    return next((one["runAsUser"] for one in contexts if "runAsUser" in one), None)
+    users = (at(one, "securityContext", "runAsUser") for one in (own, pods.spec))
+    return next((user for user in users if isinstance(user, int)), None)
 
 
 def unexplained(scene: Scene) -> Iterator[Finding]:
@@ -103,14 +104,18 @@ def unexplained(scene: Scene) -> Iterator[Finding]:
 
 def rooted(pods: Pods) -> Iterator[Refusal]:
     """Find containers that are root, or that are who their image says: nobody here knows whether that is root."""
-    said = pods.spec.get("securityContext") or {}
     for path, container in pods.containers():
-        own = {**said, **(container.get("securityContext") or {})}
-        user, name = own.get("runAsUser"), container.get("name", "")
+        own = {**_said(pods.spec), **_said(container)}
+        user, name = own.get("runAsUser"), text(container, "name")
         if user == 0:
             yield (*path, "securityContext", "runAsUser"), f"{name} runs as root"
         elif user is None and own.get("runAsNonRoot") is not True:
             yield (*path, "securityContext"), f"{name} may run as root"
+
+
+def _said(spec: Any) -> dict[str, Any]:
+    """Give the security context of a pod or a container; what is null there is inherited as if it were not there."""
+    return {key: value for key, value in mapping(spec, "securityContext").items() if value is not None}
 
 
 def baseline(pods: Pods) -> Iterator[Refusal]:
@@ -118,60 +123,60 @@ def baseline(pods: Pods) -> Iterator[Refusal]:
     above = (*pods.path, "spec")
     yield from (((*above, key), f"wants {key}") for key in ("hostNetwork", "hostPID", "hostIPC") if pods.spec.get(key))
     for path, volume in pods.volumes:
-        if "hostPath" in volume:
-            yield path, f"mounts {(volume['hostPath'] or {}).get('path')} of the node"
-    said = pods.spec.get("securityContext") or {}
+        if volume.get("hostPath") is not None:
+            yield path, f"mounts {text(volume, 'hostPath', 'path')} of the node"
+    said = _said(pods.spec)
     yield from _context((*above, "securityContext"), said, "the pod")
-    names = [str(one.get("name")) for one in said.get("sysctls") or ()]
+    names = [text(one, "name") for one in mappings(said, "sysctls")]
     yield from (((*above, "securityContext", "sysctls"), f"sets {name}") for name in names if name not in SYSCTLS)
     for path, container in pods.containers():
         yield from _privileges(path, container)
 
 
 def _privileges(path: KeyPath, container: dict[str, Any]) -> Iterator[Refusal]:
-    name, own = container.get("name", ""), container.get("securityContext") or {}
+    name, own = text(container, "name"), _said(container)
     place = (*path, "securityContext")
     if own.get("privileged"):
         yield (*place, "privileged"), f"{name} is privileged"
-    added = set((own.get("capabilities") or {}).get("add") or ()) - BASELINE_CAPABILITIES
+    added = set(texts(own, "capabilities", "add")) - BASELINE_CAPABILITIES
     if added:
         yield (*place, "capabilities"), f"{name} adds {', '.join(sorted(added))}"
-    if own.get("procMount", "Default") != "Default":
-        yield (*place, "procMount"), f"{name} has procMount {own['procMount']}"
-    if any(port.get("hostPort") for port in container.get("ports") or ()):
+    if (mount := own.get("procMount", "Default")) != "Default":
+        yield (*place, "procMount"), f"{name} has procMount {mount}"
+    if any(port.get("hostPort") for port in mappings(container, "ports")):
         yield (*path, "ports"), f"{name} takes a port of the node"
     yield from _context(place, own, name)
 
 
 def _context(path: KeyPath, said: dict[str, Any], name: str) -> Iterator[Refusal]:
-    if (said.get("seccompProfile") or {}).get("type") == "Unconfined":
+    if text(said, "seccompProfile", "type") == "Unconfined":
         yield (*path, "seccompProfile"), f"{name} has seccomp Unconfined"
-    if (said.get("appArmorProfile") or {}).get("type", "RuntimeDefault") not in SECCOMP:
-        yield (*path, "appArmorProfile"), f"{name} has AppArmor {said['appArmorProfile'].get('type')}"
-    labels = said.get("seLinuxOptions") or {}
-    if labels.get("type", "") not in SELINUX or labels.get("user") or labels.get("role"):
+    if (profile := text(said, "appArmorProfile", "type") or "RuntimeDefault") not in SECCOMP:
+        yield (*path, "appArmorProfile"), f"{name} has AppArmor {profile}"
+    labels = mapping(said, "seLinuxOptions")
+    if text(labels, "type") not in SELINUX or labels.get("user") or labels.get("role"):
         yield (*path, "seLinuxOptions"), f"{name} chooses its SELinux label"
-    if (said.get("windowsOptions") or {}).get("hostProcess"):
+    if at(said, "windowsOptions", "hostProcess"):
         yield (*path, "windowsOptions"), f"{name} is a host process"
 
 
 def restricted(pods: Pods) -> Iterator[Refusal]:
     """Find what restricted namespaces miss."""
-    above, said = (*pods.path, "spec"), pods.spec.get("securityContext") or {}
+    above, said = (*pods.path, "spec"), _said(pods.spec)
     for path, volume in pods.volumes:
-        foreign = volume.keys() - VOLUMES - {"name", "hostPath"}
+        foreign = {key for key, what in volume.items() if what is not None} - VOLUMES - {"name", "hostPath"}
         if foreign:
             yield path, f"mounts a volume of type {', '.join(sorted(foreign))}"
     if said.get("runAsUser") == 0:
         yield (*above, "securityContext", "runAsUser"), "runs as root"
     for path, container in pods.containers():
-        name, own = container.get("name", ""), container.get("securityContext") or {}
+        name, own = text(container, "name"), _said(container)
         missing = list(_missing(said, own))
         if missing:
             yield (*path, "securityContext"), f"{name} misses {', '.join(missing)}"
         if own.get("runAsUser") == 0:
             yield (*path, "securityContext", "runAsUser"), f"{name} runs as root"
-        added = set((own.get("capabilities") or {}).get("add") or ()) - {"NET_BIND_SERVICE"}
+        added = set(texts(own, "capabilities", "add")) - {"NET_BIND_SERVICE"}
         if added & BASELINE_CAPABILITIES:
             yield (*path, "securityContext", "capabilities"), f"{name} adds {', '.join(sorted(added))}"
 
@@ -179,9 +184,9 @@ def restricted(pods: Pods) -> Iterator[Refusal]:
 def _missing(pod: dict[str, Any], own: dict[str, Any]) -> Iterator[str]:
     if own.get("allowPrivilegeEscalation") is not False:
         yield "allowPrivilegeEscalation: false"
-    if "ALL" not in ((own.get("capabilities") or {}).get("drop") or ()):
+    if "ALL" not in entries(own, "capabilities", "drop"):
         yield "capabilities: {drop: [ALL]}"
     if own.get("runAsNonRoot", pod.get("runAsNonRoot")) is not True:
         yield "runAsNonRoot: true"
-    if (own.get("seccompProfile") or pod.get("seccompProfile") or {}).get("type") not in SECCOMP:
+    if text(own.get("seccompProfile") or pod.get("seccompProfile"), "type") not in SECCOMP:
         yield "seccompProfile: {type: RuntimeDefault}"

@@ -10,6 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from manifests.fields import mapping, mappings, number, text, texts
+from manifests.objects import notes
+from manifests.rules.fitting import SHARE
 from manifests.rules.references import Reference, makes, refers
 from manifests.rules.scene import Finding, Piece, Pods, Scene, selects
 
@@ -51,8 +54,7 @@ def resources(scene: Scene) -> Iterator[Finding]:
     """Every container asks for CPU and memory and has a limit for memory; values reach no chart's init containers."""
     for pods in scene.pods:
         for path, container in pods.containers(*(("containers",) if pods.piece.by_chart else ())):
-            said = container.get("resources") or {}
-            asked, most = (_map(said.get(key)) for key in ("requests", "limits"))
+            asked, most = (mapping(container, "resources", key) for key in ("requests", "limits"))
             missing = [name for name in ("cpu", "memory") if name not in asked and name not in most]
             name = container.get("name", "")
             if missing:
@@ -62,10 +64,6 @@ def resources(scene: Scene) -> Iterator[Finding]:
             if "memory" not in most:
                 rule, fix = "has no limit for memory", "say resources.limits.memory: else the node dies first"
                 yield Finding("limit-missing", pods.piece, (*path, "resources"), name, rule, fix)
-
-
-def _map(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def among_crds(scene: Scene) -> Iterator[Finding]:
@@ -78,7 +76,7 @@ def among_crds(scene: Scene) -> Iterator[Finding]:
 
 def probes(scene: Scene) -> Iterator[Finding]:
     """Who runs for ever says when it is dead, who serves also when it is ready; a chart knows itself."""
-    services = [one for one in scene.of("Service") if one.spec.get("selector")]
+    services = [one for one in scene.of("Service") if mapping(one.spec, "selector")]
     for pods in scene.pods:
         if not pods.lasting or pods.piece.by_chart:
             continue
@@ -100,10 +98,10 @@ def _serves(service: Piece, pods: Pods) -> bool:
 
 def _reaches(service: Piece, container: dict[str, Any]) -> bool:
     """Whether one of a Service's ports leads to the container; scraping is no service."""
-    names = {one.get("name"): one.get("containerPort") for one in container.get("ports") or ()}
-    for port in service.spec.get("ports") or ():
-        target = port.get("targetPort", port.get("port"))
-        if METRICS not in f"{service.name} {port.get('name')} {target}" and target in (*names, *names.values()):
+    reached = [said for one in mappings(container, "ports") for said in (one.get("name"), one.get("containerPort"))]
+    for port in mappings(service.spec, "ports"):
+        target = port.get("targetPort") or port.get("port")
+        if METRICS not in f"{service.name} {port.get('name')} {target}" and target in reached:
             return True
     return False
 
@@ -113,15 +111,15 @@ def replacement(scene: Scene) -> Iterator[Finding]:
     once = {
         (one.namespace, one.name)
         for one in scene.of("PersistentVolumeClaim")
-        if set(one.spec.get("accessModes") or ()) <= set(ONCE)
+        if set(texts(one.spec, "accessModes")) <= set(ONCE)
     }
     fixes = {"Deployment": "write strategy: {type: Recreate}", "Rollout": "make it a Deployment that is recreated"}
     for pods in scene.pods:
         fix = fixes.get(pods.piece.kind)
-        if not fix or (pods.piece.spec.get("strategy") or {}).get("type") == "Recreate":
+        if not fix or text(pods.piece.spec, "strategy", "type") == "Recreate":
             continue
         for path, volume in pods.volumes:
-            claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+            claim = text(volume, "persistentVolumeClaim", "claimName")
             if (pods.piece.namespace, claim) in once:
                 rule = "is ReadWriteOnce, and the new pod would wait for it for ever"
                 yield Finding("strategy-rolling", pods.piece, path, claim, rule, fix)
@@ -146,7 +144,8 @@ def budgets(scene: Scene) -> Iterator[Finding]:
                 rule = f"allows none of the {count} pods of {pods.piece} to leave: no node of theirs can be drained"
                 yield Finding("budget-blocks", one, ("spec", key), one.spec[key], rule, "write maxUnavailable: 1")
     for one in scene.of("Cluster"):
-        if one.group == "postgresql.cnpg.io" and one.spec.get("instances", 1) == 1 and one.spec.get("enablePDB", True):
+        alone = one.group == "postgresql.cnpg.io" and number(one.spec, "instances", otherwise=1) == 1
+        if alone and one.spec.get("enablePDB") in (True, None):
             rule, fix = "has one instance and a budget, which would block every drain", "write enablePDB: false"
             yield Finding("budget-blocks", one, ("spec", "instances"), 1, rule, fix)
 
@@ -154,7 +153,11 @@ def budgets(scene: Scene) -> Iterator[Finding]:
 def _least(scene: Scene, piece: Piece) -> int:
     """Give the fewest replicas that an autoscaler leaves."""
     return max(
-        (one.spec.get("minReplicas", 1) for one in scene.of("HorizontalPodAutoscaler") if _scales(one, piece)),
+        (
+            number(one.spec, "minReplicas", otherwise=1)
+            for one in scene.of("HorizontalPodAutoscaler")
+            if _scales(one, piece)
+        ),
         default=0,
     )
 
@@ -164,9 +167,9 @@ def _blocks(budget: Piece, count: int) -> str:
     most, least = budget.spec.get("maxUnavailable"), budget.spec.get("minAvailable")
     if most is not None:
         return "maxUnavailable" if str(most) in ("0", "0%") else ""
-    if isinstance(least, str) and least.endswith("%"):
-        return "minAvailable" if -(-count * int(least[:-1]) // 100) >= count else ""
-    return "minAvailable" if least is not None and int(least) >= count else ""
+    if isinstance(least, str):
+        return "minAvailable" if SHARE.match(least) and -(-count * int(least[:-1]) // 100) >= count else ""
+    return "minAvailable" if isinstance(least, int) and least >= count else ""
 
 
 def autoscaled(scene: Scene) -> Iterator[Finding]:
@@ -174,14 +177,14 @@ def autoscaled(scene: Scene) -> Iterator[Finding]:
     scalers = list(scene.of("HorizontalPodAutoscaler", "ScaledObject"))
     for pods in scene.pods if scalers else ():
         by = next((one for one in scalers if _scales(one, pods.piece)), None)
-        if by and "replicas" in pods.piece.spec:
+        if by and pods.piece.spec.get("replicas") is not None:
             rule = f"is scaled by {by}, and every sync would set it back"
             yield Finding("replicas-scaled", pods.piece, ("spec", "replicas"), pods.replicas, rule, "leave it out")
 
 
 def _scales(scaler: Piece, piece: Piece) -> bool:
-    target = scaler.spec.get("scaleTargetRef") or {}
-    same = (target.get("kind", "Deployment"), target.get("name")) == (piece.kind, piece.name)
+    target = mapping(scaler.spec, "scaleTargetRef")
+    same = (text(target, "kind") or "Deployment", text(target, "name")) == (piece.kind, piece.name)
     return same and scaler.namespace == piece.namespace
 
 
@@ -200,8 +203,7 @@ def reloaded(scene: Scene) -> Iterator[Finding]:
 
 def _rolls(piece: Piece, read: Reference) -> bool:
     """Whether Reloader rolls the pods for all that they read, or for this by its name."""
-    template = (piece.spec.get("template") or {}).get("metadata") or {}
-    said = {**(template.get("annotations") or {}), **(piece.metadata.get("annotations") or {})}
+    said = {**mapping(piece.spec, "template", "metadata", "annotations"), **notes(piece.item)}
     own = f"{read.kind.lower()}.{RELOADER}"
     named = [one.strip() for one in str(said.get(f"{own}reload") or "").split(",")]
     return "true" in (said.get(f"{RELOADER}auto"), said.get(f"{own}auto")) or read.name in named

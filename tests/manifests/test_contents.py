@@ -112,3 +112,9 @@ def test_a_folder_is_what_its_files_say_and_a_kustomization_comes_first(root: Pa
     lay(root, {"a/Chart.yaml": "", "a/kustomization.yml": "", "b/Chart.yaml": "", "c/x.yml": "", "d/x.txt": ""})
     survey = Survey(root)
     assert [survey.shape(name) for name in "abcde"] == ["kustomization", "chart", "manifests", None, None]
+
+
+def test_what_should_be_a_list_and_is_none_is_left_to_kustomize(root: Path) -> None:
+    keys = ("resources", "bases", "components", "generators", "transformers", "validators", "helmCharts")
+    lay(root, {"app/kustomization.yaml": "".join(f"{key}: true\n" for key in keys)})
+    assert files(root, "app") == ["app/kustomization.yaml"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from manifests import objects
 from manifests.objects import Identity, Object
 
@@ -49,3 +51,9 @@ def test_the_apis_of_custom_resources_are_named_as_argo_cd_names_them() -> None:
         "example.com/v1beta1",
         "example.com/v1beta1/Thing",
     )
+
+
+def test_a_definition_that_is_not_one_brings_no_api() -> None:
+    specs: list[Any] = [None, [], {"versions": True}]
+    odd: list[Object] = [{"kind": "CustomResourceDefinition", "spec": spec} for spec in specs]
+    assert objects.api_versions([{"kind": "CustomResourceDefinition"}, *odd]) == ()

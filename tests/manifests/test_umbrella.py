@@ -85,6 +85,12 @@ def test_a_lock_that_was_made_for_another_chart_is_refused(
     assert said.endswith("commit Chart.lock [chart-lock-old]")
 
 
+@pytest.mark.parametrize("lock", ["- a\n", "a\n", "", "dependencies: a\n", "dependencies: [{version: 1.0.0}]\n"])
+def test_a_lock_that_is_none_is_refused(umbrella: Path, renderer: Renderer, lock: str) -> None:
+    (umbrella / "Chart.lock").write_text(lock, encoding="utf-8")
+    assert "but Chart.yaml depends on greeter" in message(renderer, "apps/media/bundle")
+
+
 def test_another_version_in_charts_than_the_lock_names_is_refused(umbrella: Path, renderer: Renderer) -> None:
     make_chart(umbrella / "charts" / "greeter", Chart("greeter", "0.9.0", REPOSITORY))
     assert message(renderer, "apps/media/bundle") == (

@@ -68,6 +68,20 @@ def test_a_kustomization_that_is_no_yaml_is_told_once(checkout: Path) -> None:
     assert (problem.file, problem.check) == ("apps/media/jellyfin/kustomization.yaml", "yaml-syntax")
 
 
+ODD_FILES = (
+    ("apps/networking/gateways/gateway.yaml", "name: internal", "name: internal\n  labels: [a]"),
+    ("apps/crds/definitions/gateway.yaml", "spec:", "status:"),
+)
+
+
+@pytest.mark.parametrize(("file", "old", "new"), ODD_FILES)
+def test_a_file_that_holds_something_else_than_it_should_is_a_problem(
+    checkout: Path, file: str, old: str, new: str
+) -> None:
+    edit(checkout / file, old, new)
+    assert (file, "schema-refused") in {(one.file, one.check) for one in validate(look(checkout))}
+
+
 def test_an_object_that_no_kustomization_lists_is_told(checkout: Path) -> None:
     for name in ("extra.yaml", "overlaid.yaml", "part/listed.yaml", "chart/templates/route.yaml"):
         file = checkout / "apps/media/whoami" / name

@@ -1,0 +1,84 @@
+"""Objects of kinds that no schema judges: whatever is written there, no rule ends in a traceback.
+
+A definition may take any object, and null passes every schema for a field that may be missing; so the rules are asked
+without kubeconform before them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config.category import Category, PodSecurity
+from config.source import KeyPath
+from config.tree import App, CategoryFolder
+from manifests.objects import Object, api_versions
+from manifests.rules import register, routes
+from manifests.rules.scene import Piece, Scene
+from ops.online import wanted_images
+from tests.manifests.rules.test_robust import below
+
+OBJECTS = Path(__file__).with_name("odd.yaml")
+LEVELS: tuple[PodSecurity, ...] = ("restricted", "baseline", "privileged")
+SCALARS = st.none() | st.booleans() | st.integers(-1, 3) | st.sampled_from(["", "x", "half", "1.5%", "1Ei", "1e9", "0"])
+ODD = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["name", "x"]), inner)
+)
+
+
+@cache
+def objects() -> tuple[Object, ...]:
+    return tuple(yaml.safe_load_all(OBJECTS.read_text(encoding="utf-8")))
+
+
+@cache
+def places() -> tuple[tuple[int, KeyPath], ...]:
+    return tuple((index, path) for index, item in enumerate(objects()) for path in below(item))
+
+
+def put(item: Object, path: KeyPath, value: Any) -> None:
+    """Put a value in its place, as far as an earlier one has left the way there."""
+    place: Any = item
+    for key in path[:-1]:
+        try:
+            place = place[key]
+        except (KeyError, IndexError, TypeError):
+            return
+    with contextlib.suppress(IndexError, TypeError):
+        place[path[-1]] = value
+
+
+def scene_of(items: Sequence[Object], level: PodSecurity) -> Scene:
+    made = Category.model_validate({"layer": "applications"})
+    folder = CategoryFolder("media", "apps/media", made, ())
+    app = App("media", "odd", "apps/media/odd", "manifests")
+    pieces = tuple(Piece(item, app, folder, "media") for item in items)
+    return Scene("home", "production", "1.36.3", "home.test", ("home.test",), pieces, {"media": level}, disks=1 << 20)
+
+
+def judge(items: Sequence[Object], level: PodSecurity) -> None:
+    """Do all that is done to objects of which nobody knows that they are well formed."""
+    api_versions(items)
+    scene = scene_of(items, level)
+    wanted_images([scene])
+    list(routes.links([], scene))
+    for found in register.findings(scene):
+        assert str(found.piece)
+
+
+@given(st.data())
+@settings(max_examples=200)
+def test_no_rule_ends_in_a_traceback(data: st.DataObject) -> None:
+    items: Any = copy.deepcopy(list(objects()))
+    for _ in range(data.draw(st.integers(1, 3))):
+        index, path = data.draw(st.sampled_from(places()))
+        put(items[index], path, data.draw(ODD))
+    judge(items, data.draw(st.sampled_from(LEVELS)))
