@@ -28,14 +28,13 @@ from manifests.objects import Object, api_versions
 from manifests.render import Folder, Renderer, render_all
 from manifests.rules import conform, generated, listed, marks, places, register, routes
 from manifests.rules.scene import Chart, Piece, Scene
+from manifests.rules.why import ALONE
 from manifests.sources import cache
 from manifests.survey import Survey
 from ops.show import count
 from ops.toolchain import Toolchain, ensure
 
 SCHEMAS, CRDS, MANIFESTS = "schemas", "crds", "argocd-manifests"
-# What is wrong between two folders may stand in the one that did not change.
-BETWEEN = ("host-twice", "kind-unknown", "object-twice", "reference-unknown", "schema-refused")
 REAL, UNKNOWN = "real", "stand-in for an unknown chart"
 # The Secrets that components make; tests/ops/test_validation.py holds them against those. By stack, see `secrets_of`.
 BY_PULUMI = (
@@ -105,7 +104,11 @@ class Validation:
     def told(self) -> frozenset[str]:
         """The folders whose problems are told."""
         changed = self.changed
-        return frozenset(path for path, one in self.contents.items() if changed is None or changed(one))
+        told = {path for path, one in self.contents.items() if changed is None or changed(one)}
+        places = [place for stack in self.stacks for place in places_of(stack, self.tree)]
+        if told & {place.app.path for place in places if place.category.settings.layer == "crds"}:
+            told |= {path for path, one in self.contents.items() if one.inflates}  # see `render`: APIs reach charts
+        return frozenset(told)
 
     @cached_property
     def tools(self) -> Toolchain:
@@ -148,7 +151,7 @@ class Validation:
         """Say in a few words how much was looked at."""
         objects, told = sum(map(len, self.rendered.values())), len(self.told)
         others = len(self.contents) - told
-        more = f", {told} changed: of {others} others is told what refers to nothing or is twice" if others else ""
+        more = f", {told} changed: of {others} others is told what changes elsewhere can break" if others else ""
         return f"{count(objects, 'object')} of {count(len(self.rendered), 'folder')}{more}"
 
     def render(self) -> None:
@@ -233,7 +236,7 @@ class Validation:
             if not self.contents[path].problems:
                 self.problems += generated.check(self.survey, self.contents[path])
         rendered = {path for _, path in self.rendered}
-        self.problems += listed.check(self.survey, self._everywhere, self.told & rendered)
+        self.problems += listed.check(self.survey, self._everywhere, rendered)
         domains, page = self._domains, startpage.entries(self.root)
         for scene in scenes:
             self.problems += routes.links(page, scene)
@@ -258,7 +261,7 @@ def _of_the_changed(validation: Validation, problems: Iterable[Problem]) -> Iter
     """Leave out what is wrong with other folders, unless what changed may have made it wrong."""
     files = {file for path in validation.told for file in validation.contents[path].files}
     for problem in problems:
-        if problem.file in files or problem.file in validation.told or problem.check in BETWEEN:
+        if problem.file in files or problem.file in validation.told or problem.check not in ALONE:
             yield problem
 
 

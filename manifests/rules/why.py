@@ -57,4 +57,17 @@ WHY: Mapping[str, str] = {
     "workload-among-crds": "A pod there would wait for nodes, networks and volumes that wait for its layer.",
 }
 
+# What an app's own files and the settings decide, whatever the other apps are. All else a change may break elsewhere:
+# `check --changed-since` tells it of every app, so a new id is told until somebody writes it here.
+ALONE = frozenset(
+    {
+        *("api-removed", "config-hashed", "data-unprotected", "exception-unexplained", "hook-unasked"),
+        *("host-foreign", "host-missing", "image-malformed", "image-unpinned", "limit-below-request", "limit-missing"),
+        *("mark-differs", "mark-forgotten", "mark-missing", "mark-unknown", "namespace-made", "placeholder-left"),
+        *("pod-security", "privileged-unexplained", "quantity-malformed", "requests-missing", "root-unexplained"),
+        *("workload-among-crds", "file-empty", "file-unreadable"),
+        *("yaml-duplicate-key", "yaml-encoding", "yaml-syntax", "yaml-tab"),
+        *(OF_RENDERS.keys() - {"render-failed", "render-unstable"}),
+    }
+)
 EVERY: Mapping[str, str] = {**OF_SETTINGS, **OF_RENDERS, **WHY}

@@ -15,7 +15,8 @@ from config.tree import read_tree
 from ops.__main__ import main
 from ops.changed import Changed
 from ops.validation import Validation, secrets_of, validate
-from tests.manifests.rules.scenario import prepare
+from tests.config.scenario import load
+from tests.manifests.rules.scenario import HERE, prepare
 
 ROOT = Path(__file__).parents[2]
 # Who brings the metrics that alerts ask for, by how their names begin.
@@ -35,9 +36,13 @@ WHO = ("-c", "user.name=test", "-c", "user.email=test@example.com")
 def checkout(tmp_path: Path) -> Path:
     """A valid checkout, committed."""
     prepare({}, tmp_path)
-    for arguments in (("init", "-q"), ("add", "-A"), (*WHO, "commit", "-q", "-m", "as it was")):
-        programs.run("git", "-C", tmp_path, *arguments)
+    commit(tmp_path)
     return tmp_path
+
+
+def commit(root: Path) -> None:
+    for arguments in (("init", "-q"), ("add", "-A"), (*WHO, "commit", "-q", "-m", "as it was")):
+        programs.run("git", "-C", root, *arguments)
 
 
 def look(root: Path, since: str | None = None) -> Validation:
@@ -106,14 +111,14 @@ def test_nothing_changed_renders_nothing(checkout: Path) -> None:
 
 
 def test_what_is_wrong_with_what_did_not_change_is_not_told(checkout: Path) -> None:
-    edit(checkout / "apps/media/jellyfin/deployment.yaml", "replicas: 1", "replicas: 2")
+    edit(checkout / "apps/media/jellyfin/volume.yaml", "20Gi", "20gb")
     programs.run("git", "-C", checkout, *WHO, "commit", "-q", "-a", "-m", "wrong before")
     edit(checkout / "apps/media/whoami/deployment.yaml", "whoami:v1.11.0", "whoami:latest")
     seen = look(checkout, "HEAD")
     assert {problem.check for problem in validate(seen)} == {"image-unpinned"}
     assert sorted(seen.told) == ["apps/media/whoami", "environments/production/media/whoami"]
-    assert "budget-missing" in {problem.check for problem in validate(look(checkout))}
-    assert seen.summary.endswith(", 2 changed: of 4 others is told what refers to nothing or is twice")
+    assert "quantity-malformed" in {problem.check for problem in validate(look(checkout))}
+    assert seen.summary.endswith(", 2 changed: of 4 others is told what changes elsewhere can break")
 
 
 BROKEN_ELSEWHERE = (
@@ -131,6 +136,29 @@ def test_what_a_change_breaks_elsewhere_is_told(
     found = validate(look(checkout, "HEAD"))
     assert check in {problem.check for problem in found if problem.file.startswith(f"apps/{told}/")}
     assert [str(one) for one in found] == [str(one) for one in validate(look(checkout))]
+
+
+# A scenario of the rule, what mends it, and what breaks it anew from another app.
+OF_A_SCENARIO = (
+    (
+        "start-page-link",
+        ("selfhosted/homepage/services", "jelly.", "jellyfin."),
+        ("jellyfin/route", "- jellyfin.", "- a."),
+    ),
+    ("ceph-full", ("media/photos/database", "size: 5Gi", "size: 1Gi"), ("jellyfin/volume", "20Gi", "90Gi")),
+)
+
+
+@pytest.mark.parametrize(("check", "mend", "breaking"), OF_A_SCENARIO)
+def test_what_a_change_breaks_in_an_app_that_it_does_not_touch_is_told(
+    check: str, mend: tuple[str, str, str], breaking: tuple[str, str, str], tmp_path: Path
+) -> None:
+    prepare(load(HERE / f"invalid/{check}.yaml"), tmp_path)
+    edit(tmp_path / f"apps/{mend[0]}.yaml", *mend[1:])
+    commit(tmp_path)
+    before = validate(look(tmp_path))
+    edit(tmp_path / f"apps/media/{breaking[0]}.yaml", *breaking[1:])
+    assert {one.check for one in {*validate(look(tmp_path, "HEAD"))} - {*before}} >= {check}
 
 
 def test_what_misses_a_folder_that_is_gone_is_told(checkout: Path) -> None:

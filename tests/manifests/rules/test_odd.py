@@ -23,6 +23,7 @@ from config.tree import App, CategoryFolder
 from manifests.objects import Object, api_versions
 from manifests.rules import register, routes
 from manifests.rules.scene import Piece, Scene
+from manifests.rules.why import ALONE
 from ops.online import wanted_images
 from tests.manifests.rules.test_robust import below
 
@@ -57,10 +58,11 @@ def put(item: Object, path: KeyPath, value: Any) -> None:
 
 
 def scene_of(items: Sequence[Object], level: PodSecurity) -> Scene:
+    """Make an app of each object."""
     made = Category.model_validate({"layer": "applications"})
     folder = CategoryFolder("media", "apps/media", made, ())
-    app = App("media", "odd", "apps/media/odd", "manifests")
-    pieces = tuple(Piece(item, app, folder, "media") for item in items)
+    apps = [App("media", item["kind"], f"apps/media/{item['kind']}-{id(item)}", "manifests") for item in items]
+    pieces = tuple(Piece(item, app, folder, "media") for item, app in zip(items, apps, strict=True))
     return Scene("home", "production", "1.36.3", "home.test", ("home.test",), pieces, {"media": level}, disks=1 << 20)
 
 
@@ -82,3 +84,16 @@ def test_no_rule_ends_in_a_traceback(data: st.DataObject) -> None:
         index, path = data.draw(st.sampled_from(places()))
         put(items[index], path, data.draw(ODD))
     judge(items, data.draw(st.sampled_from(LEVELS)))
+
+
+@given(st.data())
+@settings(max_examples=50)
+def test_what_looks_at_one_app_says_the_same_whatever_the_others_are(data: st.DataObject) -> None:
+    items: Any = copy.deepcopy(list(objects()))
+    index, path = data.draw(st.sampled_from(places()))
+    put(items[index], path, data.draw(ODD))
+    level = data.draw(st.sampled_from(LEVELS))
+    every = [str(found) for found in register.findings(scene_of(items, level)) if found.check in ALONE]
+    each = [str(found) for one in items for found in register.findings(scene_of([one], level)) if found.check in ALONE]
+    assert sorted(every) == sorted(each)
+    assert every
