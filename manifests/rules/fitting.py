@@ -55,6 +55,10 @@ def quantities(scene: Scene) -> Iterator[Finding]:
     for piece in scene.of(*WITH_DATA):
         for path, spec in _claims(piece):
             yield from _resources(piece, (*path, "resources"), spec.get("resources"))
+    yield from _shares(scene)
+
+
+def _shares(scene: Scene) -> Iterator[Finding]:
     for piece in scene.of("PodDisruptionBudget"):
         for key in ("minAvailable", "maxUnavailable"):
             said = piece.spec.get(key)
