@@ -24,6 +24,7 @@ RULES: tuple[Rule, ...] = (
     workloads.among_crds,
     workloads.resources,
     workloads.probes,
+    workloads.policies,
     workloads.replacement,
     workloads.budgets,
     workloads.autoscaled,

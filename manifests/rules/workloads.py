@@ -1,4 +1,4 @@
-"""How pods are run: pinned images, requests and limits, probes, ways to be replaced and to be drained.
+"""How pods are run: pinned images, requests and limits, probes, who may come in, ways to be replaced and to be drained.
 
 A scene comes in, findings go out; `manifests.rules.register` runs these. What a chart wrote is held to the same rules:
 its values can say most of it, and what they cannot say a patch can accept with a reason.
@@ -94,6 +94,26 @@ def probes(scene: Scene) -> Iterator[Finding]:
 
 def _serves(service: Piece, pods: Pods) -> bool:
     return service.namespace == pods.piece.namespace and selects({"matchLabels": service.spec["selector"]}, pods.labels)
+
+
+def policies(scene: Scene) -> Iterator[Finding]:
+    """Some NetworkPolicy says who may come in to an application that serves something."""
+    kept = [one for one in scene.of("NetworkPolicy") if "Ingress" in one.spec.get("policyTypes", ("Ingress",))]
+    services = [one for one in scene.of("Service") if one.spec.get("selector")]
+    for pods in scene.pods if scene.whole else ():
+        piece = pods.piece
+        if piece.folder.settings.layer != "applications" or not pods.lasting or piece.chart == "unknown":
+            continue
+        if piece.astray or piece.namespace in scene.unread or any(_keeps(one, pods) for one in kept):
+            continue
+        if service := next((one for one in services if _serves(one, pods)), None):
+            rule = f"serves {service}, and no NetworkPolicy says to whom: every pod of the cluster may come in"
+            fix = "take up apps/_shared/network-policy, or add one that selects these pods"
+            yield Finding("network-policy-missing", piece, (*pods.path, "metadata", "labels"), str(piece), rule, fix)
+
+
+def _keeps(policy: Piece, pods: Pods) -> bool:
+    return policy.namespace == pods.piece.namespace and selects(policy.spec.get("podSelector") or {}, pods.labels)
 
 
 def _reaches(service: Piece, container: dict[str, Any]) -> bool:

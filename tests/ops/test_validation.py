@@ -209,7 +209,7 @@ def test_the_verb_prints_rendered_problems_for_people_and_machines(
     assert lines[0].startswith(
         "apps/media/whoami/deployment.yaml:14: Deployment whoami spec.template.spec.containers[0]"
     )
-    assert re.fullmatch(r"1 problem in 2 stacks, 3 categories, 4 apps; 20 objects of 6 folders", lines[-1])
+    assert re.fullmatch(r"1 problem in 2 stacks, 3 categories, 4 apps; 21 objects of 6 folders", lines[-1])
     assert main(["check", "--root", str(checkout), "--changed-since", "HEAD", "--json"]) == 1
     said = json.loads(capsys.readouterr().out)
     assert [problem["check"] for problem in said["problems"]] == ["image-unpinned"]
