@@ -7,6 +7,7 @@ and then nothing is written. A host is asked for on one stack and given on all.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from config.startpage import PAGE
 from config.tree import APPS, ENVIRONMENTS, LONGEST_NAME, Tree, read_tree
 from config.values import LABEL
 from errors import Bug, Problem, Refused, TreeRefused
+from manifests import reading
 from manifests.rules.workloads import refused
 from ops.scaffold import MEMORY_LIMIT, NewApp, Volume, files, listed
 
@@ -161,6 +163,9 @@ def _named(said: str, ground: Ground) -> Iterator[Problem]:
             "APP", name, "is not a DNS label that begins with a letter (RFC 1123)", _label(name), "name-malformed"
         )
         return
+    if reading.document(name) != name:
+        rule = f"is {json.dumps(reading.document(name))} to YAML, and no text"
+        yield _refused("APP", name, rule, f"choose another name, such as {name}-app", "name-malformed")
     if len(f"{category}-{name}") > LONGEST_NAME:
         rule = f"makes an Application's name of more than {LONGEST_NAME} characters"
         yield _refused("APP", f"{category}-{name}", rule, "choose a shorter name", "name-malformed")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import yaml
 
+from manifests import reading
+
 NEVER_BY_A_SYNC = "Prune=false,Delete=false"
 ENTRY = re.compile(r"""( *- )["']?(?P<name>[\w.-]+)["']?:""")
 MEMORY, MEMORY_LIMIT = "128Mi", "512Mi"
@@ -203,8 +205,17 @@ def _external_secret(app: NewApp) -> str:
         "  refreshInterval: 1h",
         "  secretStoreRef: {kind: ClusterSecretStore, name: homelab}",
         "  data:",
-        *(f"    - {{secretKey: {one}, remoteRef: {{key: {app.key(one)}, property: value}}}}" for one in app.secrets),
+        *(f"    - {{secretKey: {_quoted(one)}, remoteRef: {_remote(app, one)}}}" for one in app.secrets),
     )
+
+
+def _remote(app: NewApp, secret: str) -> str:
+    return f"{{key: {app.key(secret)}, property: value}}"
+
+
+def _quoted(name: str) -> str:
+    """Quote what YAML would not read as text: a variable may well be called Y."""
+    return name if reading.document(name) == name else f'"{name}"'
 
 
 def _lines(*lines: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from config.tree import read_tree
+from manifests import reading
 from manifests.objects import Object, identity
 from manifests.render import Folder, Renderer, render
 from ops.__main__ import main
@@ -66,6 +67,13 @@ def test_an_app_with_everything_is_written_as_the_others_are(checkout: Path) -> 
         "argocd.argoproj.io/sync-options": "Prune=false,Delete=false"
     }
     assert found["HTTPRoute"]["spec"]["hostnames"] == HOSTS
+
+
+def test_a_secret_may_have_a_name_that_yaml_takes_for_something_else(checkout: Path) -> None:
+    assert new(checkout, "media/jellyseerr", *WHAT, "--secret", "Y", "--secret", "API_KEY") == 0
+    file = checkout / "apps/media/jellyseerr/external-secret.yaml"
+    (said,) = reading.documents(file.read_text(encoding="utf-8"))
+    assert [one["secretKey"] for one in said["spec"]["data"]] == ["Y", "API_KEY"]
 
 
 def test_what_is_written_differs_from_the_model_in_words_only(checkout: Path) -> None:
@@ -161,6 +169,9 @@ def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_written(
             "CATEGORY/APP = jellyseerr: is not a category and an app; write it as media/jellyseerr; ",
         ),
         (("media/9", *WHAT), "APP = 9: is not a DNS label that begins with a letter (RFC 1123); use small letters"),
+        (("media/on", *WHAT), "APP = on: is true to YAML, and no text; choose another name, such as on-app [name-mal"),
+        (("media/n", *WHAT), "APP = n: is false to YAML, and no text"),
+        (("media/null", *WHAT), "APP = null: is null to YAML, and no text"),
         (("media/" + "a" * 60, *WHAT), "makes an Application's name of more than 63 characters; choose a shorter name"),
         (
             ("media/new", "--image", "x:latest", "--port", "8080"),
