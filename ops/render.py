@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,11 +149,10 @@ def without_values(item: Object) -> Object:
 def write(output: Path, files: Mapping[str, str]) -> None:
     """Put the files where only we have written before, and take away what we wrote and write no more."""
     page = output / "README.md"
-    begins = HEAD.removeprefix("# ")
-    ours = page.is_file() and page.read_text(encoding="utf-8").startswith(begins)
-    if output.exists() and not ours and (not output.is_dir() or any(output.iterdir())):
-        raise Declined(f"{output}: holds what ./homelab render has not written; name an empty folder with --output")
     try:
+        ours = page.is_file() and page.read_bytes().startswith(HEAD.removeprefix("# ").encode())
+        if output.exists() and not ours and (not output.is_dir() or any(output.iterdir())):
+            raise Declined(f"{output}: holds what ./homelab render has not written; name an empty folder with --output")
         _clear(output)
         for name, content in files.items():
             file = output / name
@@ -177,6 +177,11 @@ def bring(root: Path, tree: Tree) -> None:
     folders = {app.path for app in tree.apps} | {
         app.path for found in tree.environments.values() for app in found.values()
     }
-    problems = fetch(root, sorted(folders), CachedCharts(), CachedBases(), env, lambda what: print(f"fetched {what}"))
+    problems = fetch(root, sorted(folders), CachedCharts(), CachedBases(), env, _fetched)
     if problems:
         raise TreeRefused(problems)
+
+
+def _fetched(what: str) -> None:
+    """Say it where it is in nobody's way: what is printed may be read by a machine."""
+    print(f"fetched {what}", file=sys.stderr)

@@ -179,6 +179,35 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         write(tmp_path / "letter/x", {"README.md": "x"})
 
 
+def test_a_readme_of_other_bytes_is_a_persons(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(Declined, match=r"holds what .*homelab render has not written"):
+        write(tmp_path, {"README.md": "x"})
+
+
+def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    with pytest.raises(Declined, match=r"--output = .*: Permission denied: .*; name another folder"):
+        write(tmp_path, {"README.md": "x"})
+
+
+def test_what_was_fetched_is_said_beside_what_machines_read(
+    checkout: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetched(*arguments: Any) -> list[Any]:
+        arguments[-1]("chart greeter 1.0.0")
+        return []
+
+    monkeypatch.setattr("ops.render.fetch", fetched)
+    assert main(["render", "--stack", "home", "--root", str(checkout), "--fetch", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "README.md" in json.loads(said.out)["files"]
+    assert said.err == "fetched chart greeter 1.0.0\n"
+
+
 def test_a_path_is_meant_from_where_the_launcher_was_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOMELAB_CALLED_FROM", str(tmp_path))
     assert called.path("here") == tmp_path / "here"
