@@ -21,6 +21,7 @@ from config.values import LABEL
 from errors import Declined, Problem, ProgramFailed, Refused
 
 CONTROL_PLANES_AT, WORKERS_AT, RANGE_AT, VIP_AT = 11, 20, (50, 99), 5
+FEWEST = 4  # a network's own address, the broadcast address, a router and a node
 STORES = {
     "bitwarden": "{kind: bitwarden, organization: YOUR-ORGANIZATION-ID, project: YOUR-PROJECT-ID}",
     "vault": "{kind: vault, server: https://vault.example.com:8200}",
@@ -39,7 +40,8 @@ class Question:
 
 
 def _at(answers: dict[str, str], place: int) -> str:
-    return str(_subnet(answers).network_address + place)
+    # Past the last address of all it goes on from the first: a subnet that is too small is told by `check`.
+    return str(IPv4Address((int(_subnet(answers).network_address) + place) % 2**32))
 
 
 def _subnet(answers: dict[str, str]) -> IPv4Network:
@@ -87,6 +89,8 @@ def run(options: argparse.Namespace) -> int:
     others = [other for other in stack_files(options.root).values() if other != path]
     _refuse_to_lose(options.root, [*([path] if path.exists() else []), *(others if options.only else [])])
     answers = _answers(options)
+    if _subnet(answers).num_addresses < FEWEST:
+        raise Declined(f"--subnet = {answers['subnet']}: has no room for nodes; name a network such as 10.0.0.0/24")
     before = path.read_bytes() if path.exists() else None
     path.write_text(stack_file(options.stack, answers), encoding="utf-8")
     problems = _problems(options.root, path)
@@ -212,9 +216,8 @@ def _count(answer: str) -> int:
 
 
 def _nodes(prefix: str, role: str, count: int, first: int, answers: dict[str, str], hosts: list[str]) -> str:
-    start: IPv4Address = _subnet(answers).network_address + first
     lines = (
-        f"      - {{name: {prefix}-{number + 1}, role: {role}, address: {start + number}, "
+        f"      - {{name: {prefix}-{number + 1}, role: {role}, address: {_at(answers, first + number)}, "
         f"host: {hosts[number % len(hosts)]}}}\n"
         for number in range(count)
     )

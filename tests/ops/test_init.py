@@ -52,6 +52,19 @@ def test_answers_that_check_refuses_leave_nothing_behind(tmp_path: Path, capsys:
     assert not (tmp_path / "Pulumi.mine.yaml").exists()
 
 
+@pytest.mark.parametrize("subnet", ["255.255.255.0/24", "10.0.0.0/30"])
+def test_a_subnet_without_room_is_a_problem(subnet: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare({}, tmp_path)
+    many = ("--workers", "300", "--root", str(tmp_path))
+    assert main(["init", "--stack", "mine", *WHO, "--subnet", subnet, *many]) == 1
+    assert f"is outside network.subnet (line 5) {subnet}" in capsys.readouterr().err
+
+
+def test_a_subnet_that_is_one_address_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", *WHO, "--subnet", "255.255.255.255/32", "--root", str(tmp_path)]) == 1
+    assert "--subnet = 255.255.255.255/32: has no room for nodes; name a network such as" in capsys.readouterr().err
+
+
 def test_a_missing_answer_is_named_by_its_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", "--root", str(tmp_path), "--issuer", "letsencrypt", *WHO[:2]]) == 1
     assert "say --domain, --email (./homelab init --help)" in capsys.readouterr().err
