@@ -18,6 +18,7 @@ from typing import Any
 import requests
 import yaml
 
+from manifests.fields import mappings, text
 from manifests.reading import Loader
 from manifests.rules.workloads import IMAGE
 from manifests.sources import Chart
@@ -76,7 +77,7 @@ class Registries:
         index = self._index(chart.repository.rstrip("/"))
         if isinstance(index, Answer):
             return index
-        versions = [str(one.get("version")) for one in index.get(chart.name) or ()]
+        versions = [text(one, "version") for one in mappings(index, chart.name)]
         if chart.version.removeprefix("v") in (one.removeprefix("v") for one in versions):
             return Answer(State.THERE)
         return Answer(State.MISSING, f"newest is {versions[0]}" if versions else "no chart of this name")
@@ -107,8 +108,8 @@ class Registries:
         answer = self.session.get(said["realm"], params=asked, timeout=PATIENCE)
         if answer.status_code != FOUND:
             return ""
-        given: dict[str, Any] = answer.json()
-        return str(given.get("token") or given.get("access_token") or "")
+        given = answer.json()
+        return text(given, "token") or text(given, "access_token")
 
     def _index(self, repository: str) -> Mapping[str, Any] | Answer:
         """Read a repository's index once, whoever else waits for it."""

@@ -21,7 +21,7 @@ from ops.validation import Validation, validate
 from tests.manifests.rules.scenario import prepare
 
 DIGEST = "sha256:" + "1" * 64
-INDEX = {"entries": {"greeter": [{"version": "v1.2.0"}, {"version": "1.1.0"}]}}
+INDEX = {"entries": {"greeter": [{"version": "v1.2.0"}, {"version": "1.1.0"}], "odd": "1.0.0"}}
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Registry:
                 registry.asked.append(f"GET {self.path}")
                 if self.path.startswith("/token"):
                     scope = self.path.split("scope=")[1].split("&")[0].replace("%3A", ":").replace("%2F", "/")
-                    given = {"token": f"for {scope}"}
+                    given = [] if "odd" in scope else {"token": f"for {scope}"}
                     self.answer(
                         *((403, b"") if scope.split(":")[1] in registry.private else (200, json.dumps(given).encode()))
                     )
@@ -135,6 +135,12 @@ def test_what_everybody_is_refused_is_told_apart(registry: Registry, registries:
     registry.private.add("a/hidden")
     said = Answer(State.REFUSED, "does not exist, or needs credentials")
     assert registries.image(f"{registry.address}/a/hidden:1.0") == said
+
+
+def test_a_registry_that_answers_with_something_else_gives_no_token(registry: Registry, registries: Registries) -> None:
+    assert registries.image(f"{registry.address}/a/odd:1.0").state is State.REFUSED
+    odd = f"http://{registry.address}/charts"
+    assert registries.chart(Chart("odd", "1.0.0", odd)) == Answer(State.MISSING, "no chart of this name")
 
 
 def test_a_registry_that_is_down_is_an_answer(registries: Registries, registry: Registry) -> None:
