@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ops.validation import Validation
 
 PROJECT_FILE = "Pulumi.yaml"
+UNASKED = "no registry was asked: what is wrong with the settings or the shape of the tree comes first"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +39,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--changed-since", metavar="REF", help="tell what is wrong with apps that changed since, or no longer fits them"
     )
-    parser.add_argument("--shape", action="store_true", help="render nothing: settings and the tree's shape alone")
-    parser.add_argument(
+    depth = parser.add_mutually_exclusive_group()
+    depth.add_argument("--shape", action="store_true", help="render nothing: settings and the tree's shape alone")
+    depth.add_argument(
         "--online", action="store_true", help="ask registries whether every image and chart version exists"
     )
     parser.add_argument("--json", action="store_true", help="print for machines")
@@ -70,7 +72,10 @@ def run(options: argparse.Namespace) -> int:
         options,
         sorted(set(problems)),
         _summary(stacks, tree, validation),
-        _notes(stacks, tree if _all(root, stacks) else None, validation, in_full=options.json),
+        [
+            *_notes(stacks, tree if _all(root, stacks) else None, validation, in_full=options.json),
+            *([UNASKED] if options.online and not online else []),
+        ],
         online,
     )
 

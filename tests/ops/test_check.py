@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ops.__main__ import main
+from ops.check import UNASKED
 from tests.config import scenario
 from tests.config.scenario import prepare
 
@@ -53,6 +54,20 @@ def test_problems_of_settings_and_tree_are_told_together_and_end_with_1(
     assert lines[0].startswith(f"{BASE}:7: network.vip = 10.0.0.60: lies in network.loadBalancerRange")
     assert lines[1].startswith("apps/media/stray.yaml: lies where nobody reads it")
     assert lines[-1].startswith("2 problems in 1 stack")
+
+
+def test_who_looks_at_the_shape_alone_cannot_ask_registries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", "--shape", "--online", "--root", str(tmp_path)])
+    assert "argument --online: not allowed with argument --shape" in capsys.readouterr().err
+
+
+def test_where_nothing_was_asked_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare(TWO_MISTAKES, tmp_path)
+    assert main(["check", "--online", "--root", str(tmp_path)]) == 1
+    assert f"\n{UNASKED}\n" in capsys.readouterr().out
+    assert main(["check", "--online", "--json", "--root", str(tmp_path)]) == 1
+    assert UNASKED in json.loads(capsys.readouterr().out)["notes"]
 
 
 def test_a_link_that_leads_nowhere_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
