@@ -67,7 +67,7 @@ def build(tool: Tool, go: Path, listener: Listener) -> Path:
     made = built_folder(tool)
     with _lock(home() / "tools" / f".lock-{tool.name}", listener):
         if not made.exists():
-            _remove(made.parent.glob(f".building-{tool.name}-*"))
+            _remove(made.parent.glob(f".building-{tool.name}-[0-9]*"))
             fresh = made.parent / f".building-{tool.name}-{os.getpid()}"
             (fresh / "bin").mkdir(parents=True)
             try:

@@ -132,11 +132,10 @@ def version_of(file: Path, name: str) -> Version | None:
         return None
     state = [about.st_mtime_ns, about.st_size]
     remembered = _remembered()
-    if (known := remembered.get(str(asked))) and known[:2] == state:
-        said = str(known[2])
-    else:
-        ask = _program(BY_PROGRAM[asked.name], asked.name).ask
-        said = _said(asked, ask)
+    if (known := remembered.get(str(asked))) and known[:2] == state and known[2]:
+        return Version.read(str(known[2]))
+    said = _said(asked, _program(BY_PROGRAM[asked.name], asked.name).ask)
+    if said:  # who said nothing may have been too slow for once
         _remember({**remembered, str(asked): [*state, said]})
     return Version.read(said)
 

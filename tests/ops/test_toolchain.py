@@ -267,6 +267,21 @@ def test_a_program_that_changed_is_asked_again(play: Play) -> None:
     assert toolchain.ensure(("helm",)).places["helm"].origin is toolchain.Origin.CACHE
 
 
+def test_a_program_that_failed_once_is_asked_again(play: Play) -> None:
+    file = play.program("helm", f"[ -e {play.folder}/busy ] && exit 1; echo v3.99.1")
+    (play.folder / "busy").touch()
+    assert toolchain.version_of(file, "helm") is None
+    (play.folder / "busy").unlink()
+    assert str(toolchain.version_of(file, "helm")) == "3.99.1"
+
+
+def test_what_another_tool_of_a_longer_name_builds_stays(play: Play) -> None:
+    theirs = play.cache / "homelab/tools/.building-kubeconform-two-4711"
+    theirs.mkdir(parents=True)
+    toolchain.ensure(("kubeconform",))
+    assert theirs.is_dir()
+
+
 @pytest.mark.parametrize("says", ["echo v4.0.0", "echo no idea", "echo v3.99.0; exit 1", "echo v3.99.0-rc.1"])
 def test_a_program_that_will_not_do_is_hidden_by_our_build(play: Play, says: str) -> None:
     play.program("helm", says)
