@@ -46,6 +46,13 @@ def find(program: str, env: Mapping[str, str] | None = None) -> Path | None:
     return Path(found) if found else None
 
 
+def fingerprint(program: str, env: Mapping[str, str] | None = None) -> str:
+    """Name a program by the file that would run, for whoever keeps what it made: another build is another program."""
+    file = _found(program, env).resolve()
+    about = file.stat()
+    return f"{file} {about.st_size} {about.st_mtime_ns}"
+
+
 def run(
     program: str,
     *arguments: str | Path,

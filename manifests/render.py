@@ -26,7 +26,7 @@ import yaml
 
 import programs
 from config.tree import App
-from errors import Problem, ProgramFailed, ProgramMissing, TookTooLong, TreeRefused
+from errors import Problem, ProgramFailed, TookTooLong, TreeRefused
 from manifests import plain, reading, said, written
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
@@ -256,11 +256,6 @@ class _Run:
         return self.named[name]
 
     def _program(self, name: str) -> str:
-        """Name a program by the file that would run."""
         if name not in self.named:
-            found = programs.find(name, self.env)
-            if found is None:
-                raise ProgramMissing(f"{name}: not on the PATH; build it: ./homelab tools")
-            about = found.resolve().stat()
-            self.named[name] = f"{found.resolve()} {about.st_size} {about.st_mtime_ns}"
+            self.named[name] = programs.fingerprint(name, self.env)
         return self.named[name]

@@ -90,8 +90,8 @@ def _served(crd: Object) -> list[str]:
 
 def _judged(conformer: Conformer, apps: Mapping[str, Sequence[Piece]], crds: Sequence[Object]) -> Iterator[Finding]:
     """Look up what is known of each app, and run the program for the others."""
-    program = programs.find("kubeconform", conformer.env)
-    judge = digest(json.dumps([FORMAT, str(conformer.schemas), str(program), crds]))
+    program = programs.fingerprint("kubeconform", conformer.env)
+    judge = digest(json.dumps([FORMAT, str(conformer.schemas), program, crds]))
     keys = {path: digest(json.dumps([judge, [piece.item for piece in pieces]])) for path, pieces in apps.items()}
     verdicts = {path: conformer.kept.read(key) if conformer.kept else None for path, key in keys.items()}
     new = [path for path, verdict in verdicts.items() if verdict is None]
@@ -103,9 +103,8 @@ def _judged(conformer: Conformer, apps: Mapping[str, Sequence[Piece]], crds: Seq
         if conformer.kept:
             conformer.kept.prune()
     for path, pieces in apps.items():
-        named = {(piece.kind, piece.name): piece for piece in pieces}
         for said in verdicts[path] or ():
-            piece = named.get((said["kind"], said["name"]), pieces[0])
+            piece = pieces[said["piece"]]
             rule, fix = f"is refused by the schema of its kind: {said['said']}", "kubectl explain tells the fields"
             yield Finding("schema-refused", piece, _path(piece.item, said["path"]), "", rule, fix)
 
@@ -119,16 +118,19 @@ def _run(conformer: Conformer, apps: Mapping[str, Sequence[Piece]], crds: Sequen
             file = place / "schemas" / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(schema), encoding="utf-8")
-        files = {}
-        for index, (path, pieces) in enumerate(apps.items()):
-            file = place / f"{index}.yaml"
-            file.write_text("\n---\n".join(json.dumps(piece.item) for piece in pieces) + "\n", encoding="utf-8")
-            files[str(file)] = path
+        (place / "objects").mkdir()
+        files: dict[str, tuple[str, int]] = {}  # one a piece: kubeconform says kind and name, and two may share both
+        for path, pieces in apps.items():
+            for number, piece in enumerate(pieces):
+                file = place / "objects" / f"{len(files)}.json"
+                file.write_text(json.dumps(piece.item), encoding="utf-8")
+                files[str(file)] = path, number
         places = (f"{folder}/{LOCATION}" for folder in (conformer.schemas, place / "schemas"))
         options = [part for one in places for part in ("-schema-location", one)]
-        said = _said(conformer, *options, "-ignore-missing-schemas", *files)
-        for one in said:
-            verdicts[files[one["filename"]]] += _parts(one)
+        said = _said(conformer, *options, "-ignore-missing-schemas", str(place / "objects"))
+        for one in sorted(said, key=lambda one: files[one["filename"]]):
+            path, number = files[one["filename"]]
+            verdicts[path] += _parts(one, number)
     return verdicts
 
 
@@ -144,14 +146,13 @@ def _said(conformer: Conformer, *arguments: str) -> list[dict[str, Any]]:
     return found
 
 
-def _parts(one: Mapping[str, Any]) -> list[Object]:
+def _parts(one: Mapping[str, Any], number: int) -> list[Object]:
     """Take the innermost reasons out of a message that begins with the outermost."""
-    about = {"kind": one["kind"], "name": one["name"]}
     reasons = [
         (found["path"], found["said"]) for found in REASON.finditer(one["msg"]) if not VAGUE.match(found["said"])
     ]
     return [
-        {**about, "path": path, "said": said.replace("null or ", "")}
+        {"piece": number, "path": path, "said": said.replace("null or ", "")}
         for path, said in dict.fromkeys(reasons or [("", one["msg"])])
     ]
 
