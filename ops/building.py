@@ -28,6 +28,7 @@ from typing import Protocol
 import programs
 from errors import BuildFailed, MachineNotReady, ProgramFailed
 from manifests.rules.schemas import FORMAT
+from manifests.sources import cache
 from ops import copying
 from ops.pinned import FOLDER, Shipped, Tool, needed_go, pinned
 
@@ -65,7 +66,7 @@ class Listener(Protocol):
 def build(tool: Tool, go: Path, listener: Listener) -> Path:
     """Give the folder of a tool's programs, built by us or by another run that was quicker."""
     made = built_folder(tool)
-    with _lock(home() / "tools" / f".lock-{tool.name}", listener):
+    with _lock(cache() / "tools" / f".lock-{tool.name}", listener):
         if not made.exists():
             _remove(made.parent.glob(f".building-{tool.name}-[0-9]*"))
             fresh = made.parent / f".building-{tool.name}-{os.getpid()}"
@@ -105,13 +106,7 @@ def built_folder(tool: Tool) -> Path:
     for folder in tool.by_folder:
         for file in sorted([folder / "go.mod", folder / "go.sum", *folder.glob("*.go")]):
             digest.update(file.read_bytes())
-    return home() / "tools" / f"{tool.name}-{digest.hexdigest()[:DIGITS]}"
-
-
-def home() -> Path:
-    """Where the user's cache keeps what is ours."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "homelab"
+    return cache() / "tools" / f"{tool.name}-{digest.hexdigest()[:DIGITS]}"
 
 
 def seconds_built(tool: Tool) -> float | None:
@@ -149,9 +144,9 @@ def go_cache(tell: Tell) -> Iterator[Path]:
     They grow to several gigabytes and serve nothing afterwards. After an interruption or a failure they stay, so that
     the next run goes on where this one stopped.
     """
-    folder = home() / "go"
-    home().mkdir(parents=True, exist_ok=True)
-    with (home() / ".lock-go").open("w") as lock:
+    folder = cache() / "go"
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / ".lock-go").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         (folder / "tmp").mkdir(parents=True, exist_ok=True)
         yield folder
@@ -165,17 +160,17 @@ def tidy(tell: Tell) -> None:
     Half a million files take a minute or two: they go out of the way at once and are removed while we go on. What a
     removal leaves that is itself interrupted, the next one takes along.
     """
-    folder = home() / "go"
+    folder = cache() / "go"
     if folder.exists():
-        with (home() / ".lock-go").open("w") as lock:
+        with (cache() / ".lock-go").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
             # Who ended together with us and was quicker has taken it away already.
             with contextlib.suppress(FileNotFoundError):
-                folder.rename(home() / f".removed-go-{os.getpid()}")
-    if removed := list(home().glob(".removed-go-*")):
+                folder.rename(cache() / f".removed-go-{os.getpid()}")
+    if removed := list(cache().glob(".removed-go-*")):
         tell("removing Go's caches in the background")
         programs.start("nice", "-n", "19", "rm", "-rf", *removed, log=Path(os.devnull))
 
@@ -183,7 +178,7 @@ def tidy(tell: Tell) -> None:
 def _fill(tool: Tool, folder: Path, go: Path, tell: Tell) -> None:
     began = time.monotonic()
     env = _environment(go)
-    log = home() / "logs" / f"{tool.name}.log"
+    log = cache() / "logs" / f"{tool.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = ["build", *FLAGS, f"-ldflags={tool.stamped()}", "-o", f"{folder / 'bin'}{os.sep}"]
     try:
@@ -266,7 +261,7 @@ def _lock(file: Path, listener: Listener) -> Iterator[None]:
 
 def _unused(tool: Tool) -> list[Path]:
     digest = "[0-9a-f]" * DIGITS
-    others = (home() / "tools").glob(f"{tool.name}-{digest}")
+    others = (cache() / "tools").glob(f"{tool.name}-{digest}")
     return [folder for folder in others if folder.stat().st_mtime < time.time() - SECONDS_TO_KEEP]
 
 

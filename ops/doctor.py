@@ -14,6 +14,7 @@ from pathlib import Path
 
 import programs
 from errors import HomelabError
+from manifests.sources import cache
 from ops import building, toolchain
 from ops.pinned import TOOLS, Tool, Version
 from ops.show import coloured, count, elapsed, table
@@ -67,7 +68,7 @@ def examine() -> Iterator[Finding]:
     for tool in TOOLS:
         yield pinned_tool(tool, here, missing)
     share = sum(tool.seconds for tool in missing) / sum(tool.seconds for tool in TOOLS)
-    yield disk("disk for tools", building.home(), GIGABYTES_OF_ALL_TOOLS * share)
+    yield disk("disk for tools", cache(), GIGABYTES_OF_ALL_TOOLS * share)
     yield disk("disk for checkout", CHECKOUT, GIGABYTES_FOR_CHECKOUT)
     yield memory()
     yield ports()

@@ -19,9 +19,9 @@ from lab.crds import Crds
 from lab.places import Lab, private_folder
 from manifests.charts import CachedCharts
 from manifests.vendor import vendor
-from ops.toolchain import Toolchain
+from ops.toolchain import CRDS, MANIFESTS, Toolchain
 
-CRDS, MANIFESTS = "crds", "argocd-manifests"
+__all__ = ["CRDS", "MANIFESTS", "Furnished", "furnish", "sources", "stand_ins"]
 
 
 @dataclass(frozen=True)

@@ -89,15 +89,14 @@ def run(options: argparse.Namespace) -> int:
 
 def handed_over(settings: Settings, tree: Tree, stack: str) -> dict[str, str]:
     """Give the files of the handover by their names."""
-    delivery = settings.delivery
-    beside = tuple(repository.url for repository in settings.platform.repositories)
-    source = Source(delivery.repository, delivery.revision, delivery.path, delivery.environment, beside)
+    source, chosen = Source.of(settings), tree.chosen(settings.delivery.categories)
     spaces = [space(name, *of) for name, of in namespaces_of(tree).items()]
     files = {name: text(items, name) for name, items in (("namespaces.yaml", spaces), ("guard.yaml", guard()))}
     steps = ""
     for layer in LAYERS:
-        members = [one for one in tree.chosen(delivery.categories) if one.settings.layer == layer]
-        pairs = [(one, project(one, source.repository, *beside), application_set(one, source)) for one in members]
+        members = [one for one in chosen if one.settings.layer == layer]
+        known = source.repository, *source.beside
+        pairs = [(one, project(one, *known), application_set(one, source)) for one in members]
         files |= {name: text([item], name) for one, *items in pairs for name, item in _named(layer, one, items)}
         if pairs:
             name = f"{layer}/{ENTRY}"

@@ -20,10 +20,12 @@ from pathlib import Path
 
 import programs
 from errors import Bug, BuildFailed, HomelabError
+from manifests.sources import cache
 from ops import building
 from ops.pinned import BY_PROGRAM, STANDARD_LIBRARY, TOOLS, Program, Tool, Version
 from ops.progress import Progress
 
+CRDS, MANIFESTS = "crds", "argocd-manifests"  # tools that are no programs: see `Toolchain.manifests`
 BIN = "bin"
 # What a program must not do while it says its version.
 QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "1"}
@@ -152,17 +154,17 @@ def _said(file: Path, ask: tuple[str, ...]) -> str:
 
 def _remembered() -> dict[str, list[int | str]]:
     try:
-        kept: dict[str, list[int | str]] = json.loads((building.home() / "said.json").read_text(encoding="utf-8"))
+        kept: dict[str, list[int | str]] = json.loads((cache() / "said.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return kept
 
 
 def _remember(said: Mapping[str, list[int | str]]) -> None:
-    building.home().mkdir(parents=True, exist_ok=True)
-    fresh = building.home() / f".said-{os.getpid()}.json"
+    cache().mkdir(parents=True, exist_ok=True)
+    fresh = cache() / f".said-{os.getpid()}.json"
     fresh.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
-    fresh.replace(building.home() / "said.json")
+    fresh.replace(cache() / "said.json")
 
 
 def _program(tool: Tool, name: str) -> Program:
@@ -187,6 +189,6 @@ def _build(missing: tuple[Tool, ...]) -> None:
 
 def estimates(tools: Iterable[Tool]) -> dict[str, float]:
     """Say how long builds will take here, one after another; the table's seconds were measured on two cores."""
-    extra = 0 if (building.home() / "go" / "build").exists() else STANDARD_LIBRARY
+    extra = 0 if (cache() / "go" / "build").exists() else STANDARD_LIBRARY
     expected = {tool.name: tool.seconds + (0 if place else extra) for place, tool in enumerate(tools)}
     return {name: seconds * 2 / min(os.cpu_count() or 2, 8) for name, seconds in expected.items()}

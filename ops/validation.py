@@ -32,9 +32,9 @@ from manifests.rules.why import ALONE
 from manifests.sources import cache
 from manifests.survey import Survey
 from ops.show import count
-from ops.toolchain import Toolchain, ensure
+from ops.toolchain import CRDS, MANIFESTS, Toolchain, ensure
 
-SCHEMAS, CRDS, MANIFESTS = "schemas", "crds", "argocd-manifests"
+SCHEMAS = "schemas"
 REAL, UNKNOWN = "real", "stand-in for an unknown chart"
 # The Secrets that components make; tests/ops/test_validation.py holds them against those. By stack, see `secrets_of`.
 BY_PULUMI = (

@@ -99,20 +99,13 @@ def handover_args(settings: Settings, tree: Tree, cluster: Cluster, platform: Pl
     delivery = settings.delivery
     return HandoverArgs(
         categories=tree.chosen(delivery.categories),
-        source=source(settings),
+        source=Source.of(settings),
         until=delivery.wait,
         kubeconfig=cluster.kubeconfig,
         generation=settings.cluster.generation,
         gone_with=cluster.bootstrap,
         after=platform.ready,
     )
-
-
-def source(settings: Settings) -> Source:
-    """Take out of the settings where Git is, and which other repositories are open."""
-    delivery = settings.delivery
-    beside = tuple(repository.url for repository in settings.platform.repositories)
-    return Source(delivery.repository, delivery.revision, delivery.path, delivery.environment, beside)
 
 
 def surroundings(settings: Settings) -> Surroundings:

@@ -13,6 +13,7 @@ from typing import Any
 
 from components.handover.rules import CATEGORY, DIGEST, IN_CLUSTER, LAYER, NAMESPACE, RETRY, namespace_template
 from config.category import Category, Sync
+from config.model import Settings
 from config.tree import APPS, ENVIRONMENTS, CategoryFolder
 
 HIDDEN = "_*"
@@ -40,6 +41,13 @@ class Source:
     environment: str
     beside: tuple[str, ...] = ()
     """Private repositories that charts may come from."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Source:
+        """Take out of the settings where Git is, and which other repositories are open."""
+        delivery = settings.delivery
+        beside = tuple(repository.url for repository in settings.platform.repositories)
+        return cls(delivery.repository, delivery.revision, delivery.path, delivery.environment, beside)
 
     def folder(self, *parts: str) -> str:
         """Give a folder of the repository."""

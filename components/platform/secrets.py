@@ -23,7 +23,6 @@ SECRET_ZERO = "secret-zero"  # noqa: S105 - the name of a Secret
 SDK_SERVER = "bitwarden-sdk-server"
 SDK_CERTIFICATE = "bitwarden-tls-certs"
 TEN_YEARS, ONE_YEAR = 10 * 365 * 24, 365 * 24  # in hours
-TOKENS: Mapping[str, str] = {"bitwarden": "bitwardenToken", "vault": "vaultToken", "onepassword": "onepasswordToken"}
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,6 @@ REMOVED: Mapping[str, Mapping[str, int]] = {
     "scheduling.k8s.io/v1beta1": {"PriorityClass": 22},
     "storage.k8s.io/v1beta1": {"CSIDriver": 22, "CSINode": 22, "CSIStorageCapacity": 27, "StorageClass": 22},
 }
-HOUSEHOLD = ("ReplicaSet", "Pod", "Endpoints", "EndpointSlice", "ControllerRevision")
 
 
 def namespaces(scene: Scene) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from manifests.sources import cache
 from ops import __main__ as door
 from ops import building, doctor, pinned
 from ops.pinned import TOOLS
@@ -115,7 +116,7 @@ def test_too_little_disk_says_how_much_is_needed_and_where(
     code, found = examined(capsys)
     assert code == 1
     assert found["disk for tools"].found == "3.0 GB free"
-    assert found["disk for tools"].todo.endswith(f"GB are needed at {building.home()}")
+    assert found["disk for tools"].todo.endswith(f"GB are needed at {cache()}")
     assert found["disk for checkout"].state == "ok"
 
 
