@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -26,6 +27,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "pulumi"))
     monkeypatch.setattr(doctor, "CHECKOUT", checkout(tmp_path / "checkout"))
+    monkeypatch.setattr(doctor, "MEMORY", folder / "not there")
     Usage = namedtuple("Usage", "total used free")  # noqa: PYI024 # the standard library's own answer is one
     monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(100 * 10**9, 0, 100 * 10**9))
     return folder
@@ -106,6 +108,26 @@ def test_packages_that_are_not_as_pinned_are_missing(machine: Path, capsys: pyte
     (doctor.CHECKOUT / "requirements.txt").write_text("one==2\n", encoding="utf-8")
     code, found = examined(capsys)
     assert (code, found["packages"].state) == (1, "missing")
+
+
+@pytest.mark.parametrize(
+    ("says", "state", "found"),
+    [
+        ("MemTotal: 1 kB\nMemAvailable:    7812500 kB\n", "ok", "8.0 GB free of 16.0 GB"),
+        ("MemAvailable:    4882813 kB\n", "missing", "5.0 GB free of 16.0 GB"),
+        ("MemTotal:        7812500 kB\n", "ok", "16.0 GB"),
+        (None, "ok", "16.0 GB"),
+    ],
+)
+def test_memory_is_judged_by_what_is_free_where_that_is_known(
+    says: str | None, state: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 10**6, "SC_PAGE_SIZE": 16000}.__getitem__)
+    monkeypatch.setattr(doctor, "MEMORY", tmp_path / "meminfo")
+    if says:
+        (tmp_path / "meminfo").write_text(says, encoding="utf-8")
+    one = doctor.memory()
+    assert (one.state, one.found) == (state, found)
 
 
 def test_too_little_disk_says_how_much_is_needed_and_where(
