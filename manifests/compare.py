@@ -1,8 +1,9 @@
-"""What one set of objects has that another has not: for previews, and for asking whether two renders are the same.
+"""What one set of objects has that another has not, and an object as text.
 
 Two sets come in, a `Comparison` goes out: added, removed and changed objects by identity, and for each changed one a
 difference that a person can read. Nothing secret is in it, `manifests.redact` has been over both sides. Pure: text for
-people and a dict for machines are made here, printing is for `ops`.
+people and a dict for machines are made here, printing is for `ops`. `ops.render` writes objects with this; no verb
+compares two sets yet.
 """
 
 from __future__ import annotations

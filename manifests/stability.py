@@ -1,7 +1,7 @@
 """Renders that differ although nothing changed: random passwords, certificates and times made by a chart.
 
 A folder comes in, the fields that two renders give differently go out. Argo CD would see a difference for ever and,
-with healing on, would change a running secret every few minutes. Tests ask this of every app in the tree.
+with healing on, would change a running secret every few minutes. No verb asks this yet: it renders everything twice.
 """
 
 from __future__ import annotations
