@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import programs
 from config.load import read_stack
 from config.model import Settings
 from config.tree import read_tree
@@ -114,7 +115,7 @@ class Home(Checkout):
     def trimmed(cls, root: Path) -> Home:
         """Copy the checkout and keep of its tree what a small home needs."""
         made = Checkout.make(root)
-        for folder in (*root.glob("apps/*/[!_]*/"), *root.glob("environments/*/*/")):
+        for folder in (*root.glob("apps/[!_]*/[!_]*/"), *root.glob("environments/*/*/")):
             if str(folder.relative_to(root / "apps") if folder.is_relative_to(root / "apps") else "") not in KEPT:
                 shutil.rmtree(folder)
         used = {name.partition("/")[0] for name in KEPT} | set(OWN)
@@ -281,6 +282,11 @@ class Home(Checkout):
         return subprocess.run(
             command, cwd=self.lab.tree, env=environment, capture_output=True, text=True, check=False, timeout=300
         )
+
+    def kubectl(self, *arguments: str) -> str:
+        """Run kubectl as a person would, and give what it says."""
+        environment = {**ensure(("kubectl",)).env(), "KUBECONFIG": str(self.lab.kubeconfig)}
+        return programs.run("kubectl", *arguments, env=environment).stdout
 
     def status(self) -> str:
         """Give what `status` says to people."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 
@@ -11,17 +12,14 @@ import pytest
 import programs
 from lab import delivery, processes
 from lab.delivery import AUTHOR, QUIET
+from ops.__main__ import main
 from ops.rehearse import look_again
+from tests.lab.checkout import ROOT
 from tests.lab.home import ARGOPROJ, GADGETS, OWN, Home, eventually
 
 pytestmark = pytest.mark.xdist_group("home")
 
-LAMP = """\
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: lamp}
-data: {is: "on"}
-"""
+LAMP = ("media/lamp", "--image", "example.com/lamp:1.0.0", "--port", "8080", "--host", "lamp.dev.example.com")
 GADGET = """\
 apiVersion: example.com/v1
 kind: Gadget
@@ -72,6 +70,15 @@ def recovered(home: Home) -> None:
         home.good(name)
 
 
+def left_of_the_lamp(home: Home) -> list[str]:
+    """Name the kinds of what is there of the new app."""
+    every = "all,configmap,secret,persistentvolumeclaim,networkpolicy,httproute"
+    said = home.kubectl(
+        "get", every, "--namespace", "media", "--selector", "app.kubernetes.io/name=lamp", "--output", "name"
+    )
+    return [line.partition("/")[0].partition(".")[0] for line in said.splitlines()]
+
+
 @pytest.fixture
 def workloads(home: Home) -> Iterator[None]:
     """Demand that everything of the kept category is the same object afterwards."""
@@ -85,22 +92,26 @@ def workloads(home: Home) -> Iterator[None]:
 class TestFolders:
     """Folders that come and go."""
 
-    def test_a_pushed_folder_is_an_application_without_up(self, home: Home) -> None:
-        home.write("apps/media/lamp/lamp.yaml", LAMP)
+    def test_a_new_app_that_is_pushed_is_an_application_without_up(self, home: Home) -> None:
+        assert main(["new", *LAMP, "--root", str(home.root)]) == 0
         home.good("media-lamp", home.push())
-        assert home.api.get("v1", "ConfigMap", "lamp", "media")
+        route = home.api.get("gateway.networking.k8s.io/v1", "HTTPRoute", "lamp", "media")
+        assert route
+        assert "lamp.dev.example.com" in route["spec"]["hostnames"]
 
     def test_a_folder_that_left_is_retired_and_its_objects_stay(self, home: Home) -> None:
         home.remove("apps/media/lamp")
         commit = home.push()
         home.good("media-shelf", commit)
         home.waited("media-lamp", lambda one: "app path does not exist" in str(one), "without its folder")
-        assert home.api.get("v1", "ConfigMap", "lamp", "media")
+        assert {"deployment", "httproute", "networkpolicy", "service"} <= set(left_of_the_lamp(home))
         assert "retired: the folder left Git, the objects stay:\n  media-lamp" in home.settled()
 
-    def test_a_person_ends_what_is_retired(self, home: Home) -> None:
-        home.end_application("media-lamp")
-        assert home.api.delete("v1", "ConfigMap", "lamp", "media")
+    def test_a_person_ends_what_is_retired_as_the_documents_say(self, home: Home) -> None:
+        page = (ROOT / "docs/handover.md").read_text(encoding="utf-8")
+        for command in re.findall(r"^    kubectl (delete .*)$", page, re.MULTILINE):
+            home.kubectl(*command.replace("jellyfin", "lamp").split())
+        eventually("gone", lambda: left_of_the_lamp(home) == [])
         assert "retired" not in home.settled()
 
     def test_where_removal_is_delete_all_goes_but_what_holds_data(self, home: Home) -> None:

@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-import programs
 from errors import ApiFailed
 from ops.status import EDITS
-from ops.toolchain import ensure
 from tests.lab.home import ARGOPROJ, Home, eventually
 
 pytestmark = pytest.mark.xdist_group("home")
@@ -261,13 +259,12 @@ class TestFiles:
     ) -> None:
         ran = home.run("render", "--output", str(tmp_path / "files"))
         assert ran.code == 0, ran.err
-        kubectl = {**ensure(("kubectl",)).env(), "KUBECONFIG": str(home.lab.kubeconfig)}
-        files = ("--server-side", "--recursive", "--filename", tmp_path / "files")
-        said = programs.run("kubectl", "apply", "--dry-run=server", *files, env=kubectl).stdout
+        files = ("--server-side", "--recursive", "--filename", str(tmp_path / "files"))
+        said = home.kubectl("apply", "--dry-run=server", *files)
         made = ("namespace/media", "validatingadmissionpolicy.admissionregistration.k8s.io/homelab-guard")
         for one in (*made, "appproject.argoproj.io/media", "applicationset.argoproj.io/media"):
             assert f"{one} serverside-applied (server dry run)\n" in said
-        assert programs.run("kubectl", "diff", *files, env=kubectl).stdout == ""
+        assert home.kubectl("diff", *files) == ""
 
 
 @pytest.mark.usefixtures("workloads")
