@@ -29,6 +29,7 @@ LEAST_MEMORY = Size(2 * GIBI)
 LEAST_DISK = Size(10 * GIBI)
 LEAST_CONTROL_PLANE_CPU = 2
 HA_WORKERS = 3
+POINT_TO_POINT = 2  # addresses of a network in which none is the network's or the broadcast address
 MISSPELT = 0.8
 
 
@@ -160,7 +161,8 @@ def addresses(facts: Facts) -> Iterator[Finding]:
 
 def _span(facts: Facts) -> str:
     subnet = facts.settings.network.subnet
-    return f"{subnet.network_address + 1} and {subnet.broadcast_address - 1}"
+    first, last = (1, -2) if subnet.num_addresses > POINT_TO_POINT else (0, -1)
+    return f"{subnet[first]} and {subnet[last]}"
 
 
 def cidrs(facts: Facts) -> Iterator[Finding]:
