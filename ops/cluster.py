@@ -106,19 +106,10 @@ class Cluster:
         namespace, _, name = path.partition("/")
         return bool(self.kubectl("--namespace", namespace, "get", "secret", name, "--ignore-not-found", "-o", "name"))
 
-    def patch(self, application: str, change: dict[str, Any]) -> None:
-        """Change an Application."""
-        self.kubectl(
-            "--namespace",
-            NAMESPACE,
-            "patch",
-            "application",
-            application,
-            "--type",
-            "merge",
-            "--patch",
-            json.dumps(change),
-        )
+    def patch(self, name: str, change: dict[str, Any], kind: str = "application") -> None:
+        """Change an Application, or something else of Argo CD."""
+        how = ("--type", "merge", "--patch", json.dumps(change))
+        self.kubectl("--namespace", NAMESPACE, "patch", kind, name, *how)
 
     def head(self, settings: Settings) -> str:
         """Give the commit that Git is at; nothing where it cannot be asked."""

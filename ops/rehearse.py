@@ -26,7 +26,7 @@ from ops.drive import checked, drive, report, stack_arguments
 from ops.engine import Engine, Outcome
 from ops.furnish import CRDS, Furnished, furnish
 from ops.show import count, table
-from ops.status import LOOK, Report, wait, written
+from ops.status import LOOK, LOOK_AT_SET, Report, wait, written
 from ops.sync import sync
 from ops.timeline import Timeline
 from ops.toolchain import Toolchain, ensure
@@ -61,7 +61,7 @@ PARTS = {
     "network": ("machines:Machines", "cluster:Cluster", "platform:Namespaces", "platform:Crds", "platform:Cni"),
 }
 ARGOPROJ = "argoproj.io/v1alpha1"
-LOOKS = {"ApplicationSet": {"argocd.argoproj.io/application-set-refresh": "true"}, "Application": LOOK}
+LOOKS = {"ApplicationSet": LOOK_AT_SET, "Application": LOOK}
 USUAL_MEMORY, USUAL_DISK = 128 * GIBI, 4 * TEBI
 
 

@@ -38,6 +38,7 @@ PAUSE = 2.0
 PATIENCE = 1800.0
 EDITS = "live edits, undone by the next sync where Git says otherwise"
 LOOK = {"argocd.argoproj.io/refresh": "normal"}
+LOOK_AT_SET = {"argocd.argoproj.io/application-set-refresh": "true"}
 
 
 @dataclass
@@ -184,16 +185,23 @@ def wait(
             waits += [f"{name} (missing)" for name in report.absent]
             said = f"[{elapsed(told - began)}] {len(waits)} to go: {', '.join(waits[:4])}"
             print(said, file=sys.stderr, flush=True)
-            _ask_to_look(cluster, report)
+            _ask_to_look(cluster, report, categories)
         time.sleep(PAUSE / 2)
 
 
-def _ask_to_look(cluster: Cluster, report: Report) -> None:
+def _ask_to_look(cluster: Cluster, report: Report, categories: Sequence[CategoryFolder]) -> None:
     """Have a rehearsed Argo CD look at Git again: no webhook reaches it, and what is asked while it looks is lost."""
-    if cluster.lab is not None:
-        for one in report.unfinished:
-            if one.state(report.expected) == "behind":
-                cluster.patch(one.name, {"metadata": {"annotations": LOOK}})
+    if cluster.lab is None:
+        return
+    for one in report.unfinished:
+        if one.state(report.expected) == "behind":
+            cluster.patch(one.name, {"metadata": {"annotations": LOOK}})
+    unmade = {name for name, why in report.absent.items() if why != NO_SET}
+    for category in categories:
+        if any(app.full_name in unmade for app in category.apps):
+            # A wish that is left from a look that failed is none: it goes before it comes anew.
+            for wish in (dict.fromkeys(LOOK_AT_SET), LOOK_AT_SET):
+                cluster.patch(category.name, {"metadata": {"annotations": wish}}, "applicationset")
 
 
 def watch(

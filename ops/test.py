@@ -24,7 +24,7 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("shell", ("shellcheck", "homelab", ".ci/run", ".ci/nightly", "lab/bin/talosctl", *SCRIPTS)),
     ("types", ("mypy", ".")),
     # Two at a time: rehearsals wait a lot. What shares one rehearsal is a group and stays together.
-    ("tests", ("python", "-m", "pytest", "--numprocesses=2", "--dist=loadgroup", "--verbose")),
+    ("tests", ("python", "-m", "pytest", "--numprocesses=2", "--dist=loadgroup", "--verbose", "--durations=25")),
 )
 
 

@@ -187,9 +187,9 @@ class Home(Checkout):
         began = asked = time.monotonic()
         while not until(found := self.app(name)):
             assert time.monotonic() < began + seconds, f"{name}: not {what} after {seconds:.0f} s: {complaints(found)}"
-            if ask and found and time.monotonic() > asked + 5:
+            if ask and time.monotonic() > asked + 5:
                 asked = time.monotonic()
-                self.look(name, how="normal")
+                self.look(name, how="normal") if found else self.look_at_sets()
             time.sleep(0.2)
         return found or {}
 

@@ -18,8 +18,10 @@ from config.load import read_stack
 from config.model import Settings
 from config.tree import App, CategoryFolder
 from errors import Declined, TookTooLong
+from lab.places import Lab
 from ops import status, sync
 from ops.applications import (
+    NO_SET,
     absent,
     age,
     applications,
@@ -397,10 +399,11 @@ class Played(Cluster):
     def things(self, wanted: Sequence[tuple[str, str, str, str]]) -> list[dict[str, Any]]:
         return []
 
-    def patch(self, application: str, change: dict[str, Any]) -> None:
-        self.patched.append((application, change))
-        (one,) = (each for each in self.found if each["metadata"]["name"] == application)
-        one["status"]["sync"]["status"] = "Synced"
+    def patch(self, name: str, change: dict[str, Any], kind: str = "application") -> None:
+        self.patched.append((name, change))
+        for one in self.found:
+            if (one["metadata"]["name"], kind) == (name, "application"):
+                one["status"]["sync"]["status"] = "Synced"
 
 
 def test_a_look_finds_what_is_there_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -472,6 +475,21 @@ def test_a_wait_outlasts_a_question_that_nobody_answers(
     wait(Deaf({}, None), SETTINGS, here, patience=0.5)
     assert len(Deaf.looks) > 2
     assert "no answer: kubectl took longer than 60 s" in capsys.readouterr().err
+
+
+def test_a_rehearsed_set_is_asked_again_for_what_it_has_not_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(status, "PAUSE", 0.0)
+    monkeypatch.setattr(Played, "found", [])
+    monkeypatch.setattr(Played, "patched", [])
+    here = [category("media", "applications", "radarr"), category("ai", "applications", "toy")]
+    cluster = Played({}, Lab.of(tmp_path, "dev"))
+    report = look(cluster, SETTINGS, here)
+    assert report.absent == {"media-radarr": "its ApplicationSet has not made it", "ai-toy": NO_SET}
+    status._ask_to_look(cluster, report, here)
+    wishes = [(name, list(change["metadata"]["annotations"].values())) for name, change in Played.patched]
+    assert wishes == [("media", [None]), ("media", ["true"])]
 
 
 def test_a_first_question_that_nobody_answers_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
