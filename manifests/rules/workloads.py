@@ -98,7 +98,7 @@ def _serves(service: Piece, pods: Pods) -> bool:
 
 def policies(scene: Scene) -> Iterator[Finding]:
     """Some NetworkPolicy says who may come in to an application that serves something."""
-    kept = [one for one in scene.of("NetworkPolicy") if "Ingress" in one.spec.get("policyTypes", ("Ingress",))]
+    kept = [one for one in scene.of("NetworkPolicy") if "Ingress" in (texts(one.spec, "policyTypes") or ("Ingress",))]
     services = [one for one in scene.of("Service") if one.spec.get("selector")]
     for pods in scene.pods if scene.whole else ():
         piece = pods.piece
