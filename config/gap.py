@@ -13,7 +13,7 @@ from typing import Any
 
 from config.checks import compatible
 from config.model import Settings
-from config.tree import chart_versions, read_tree
+from config.tree import Tree, chart_versions
 from config.values import Version
 
 HOSTED = 3  # https://github.com/OWNER/NAME/FOLDER: what a repository holds is called by its name
@@ -33,12 +33,12 @@ def looked_up() -> str:
     return str(compatible()["newest"]["asOf"])
 
 
-def gaps(root: Path, settings: Settings, programs: Mapping[str, str]) -> list[Gap]:
+def gaps(root: Path, tree: Tree, settings: Settings, programs: Mapping[str, str]) -> list[Gap]:
     """Compare everything that a stack pins with the newest known."""
     newest: Mapping[str, Any] = compatible()["newest"]["releases"]
     pinned = {"talos": str(settings.cluster.talos_version), "kubernetes": str(settings.cluster.kubernetes_version)}
     pinned |= programs
-    for app in read_tree(root).apps_in(settings.delivery.environment):
+    for app in tree.apps_in(settings.delivery.environment):
         pinned |= {_name(source): version for source, version in chart_versions(root, app).items()}
     found = (Gap(name, pinned[name].removeprefix("v"), newest[name]) for name in newest if name in pinned)
     return [gap for gap in found if _is_older(gap.here, gap.newest)]

@@ -197,9 +197,9 @@ class Api:
         self._call("DELETE", self.path(api_version, kind, namespace))
 
     def annotate(
-        self, api_version: str, kind: str, name: str, annotations: Mapping[str, str], namespace: str = ""
+        self, api_version: str, kind: str, name: str, annotations: Mapping[str, str | None], namespace: str = ""
     ) -> Object:
-        """Add annotations to an object."""
+        """Add annotations to an object; one of nothing is taken away."""
         path = self.path(api_version, kind, namespace, name)
         return self._send("PATCH", path, {"metadata": {"annotations": annotations}}, content=MERGE)
 

@@ -66,7 +66,7 @@ class Application:
     unpruned: bool
     """Whether nothing differs but objects that left Git and are still there."""
     drifted: tuple[tuple[str, str, str, str], ...]
-    """Objects that differ from Git: group, kind, namespace, name."""
+    """Objects that are there and differ from Git: group, kind, namespace, name."""
     deleted: tuple[tuple[str, str, str, str], ...]
     """Objects that a sync of this very revision made, and that are not there."""
 
@@ -126,7 +126,7 @@ def _application(found: Object, expected_names: set[str]) -> Application:
         sync=sync.get("status", "Unknown"),
         health=(status.get("health") or {}).get("status", "Unknown"),
         revision=sync.get("revision", ""),
-        synced_at=operation.get("finishedAt", ""),
+        synced_at=ended,
         error=_first_line([*errors, *_ailing(status, "Degraded", "Missing")]),
         failed=bool(errors),
         waits=_first_line(_ailing(status, "Progressing", "Suspended")),
@@ -138,7 +138,7 @@ def _application(found: Object, expected_names: set[str]) -> Application:
         or "operation" in found
         or status.get("reconciledAt", ended) < ended,
         unpruned=bool(differ) and not kept,
-        drifted=tuple(map(_key_of, kept)),
+        drifted=tuple(_key_of(one) for one in kept if one not in gone),
         deleted=tuple(map(_key_of, gone)) if made else (),
     )
 

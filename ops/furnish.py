@@ -21,8 +21,6 @@ from manifests.charts import CachedCharts
 from manifests.vendor import vendor
 from ops.toolchain import CRDS, MANIFESTS, Toolchain
 
-__all__ = ["CRDS", "MANIFESTS", "Furnished", "furnish", "sources", "stand_ins"]
-
 
 @dataclass(frozen=True)
 class Furnished:

@@ -7,7 +7,7 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,12 +24,12 @@ from lab.tree import Replaced
 from ops.cluster import Cluster
 from ops.drive import checked, drive, report, stack_arguments
 from ops.engine import Engine, Outcome
-from ops.furnish import CRDS, Furnished, furnish
+from ops.furnish import Furnished, furnish
 from ops.show import count, table
 from ops.status import LOOK, LOOK_AT_SET, Report, wait, written
 from ops.sync import sync
 from ops.timeline import Timeline
-from ops.toolchain import Toolchain, ensure
+from ops.toolchain import CRDS, Toolchain, ensure
 from ops.up import prepare_path
 
 PROGRAMS = (
@@ -61,7 +61,7 @@ PARTS = {
     "network": ("machines:Machines", "cluster:Cluster", "platform:Namespaces", "platform:Crds", "platform:Cni"),
 }
 ARGOPROJ = "argoproj.io/v1alpha1"
-LOOKS = {"ApplicationSet": LOOK_AT_SET, "Application": LOOK}
+LOOKS: dict[str, Sequence[Mapping[str, str | None]]] = {"ApplicationSet": LOOK_AT_SET, "Application": (LOOK,)}
 USUAL_MEMORY, USUAL_DISK = 128 * GIBI, 4 * TEBI
 
 
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
     refused = proxy.refused(lab)
     simulated = sorted(simulations(outcome))
     more = {"replaced": [vars(one) for one in replaced], "refused": refused, "simulated": simulated}
-    behind = gaps(root, settings, {name: str(tools.places[name].version) for name in COMPARED})
+    behind = gaps(root, folders, settings, {name: str(tools.places[name].version) for name in COMPARED})
     more |= {"standIns": furnished.stand_ins, "syncedByHand": synced, "behind": [vars(gap) for gap in behind]}
     if found:
         names = [one.name for one in found.unfinished]
@@ -140,9 +140,10 @@ def look_again(lab: Lab) -> None:
         api.ask("/readyz")
     except ApiFailed:
         return  # it was killed at its beginning, or begins: nobody is there who could look
-    for kind, request in LOOKS.items():
+    for kind, wishes in LOOKS.items():
         for one in api.metadata(ARGOPROJ, kind, "argocd") if api.knows(ARGOPROJ, kind) else ():
-            api.annotate(ARGOPROJ, kind, one["name"], request, "argocd")
+            for wish in wishes:
+                api.annotate(ARGOPROJ, kind, one["name"], wish, "argocd")
 
 
 def place(root: Path, options: argparse.Namespace, settings: Settings) -> Path:

@@ -37,8 +37,11 @@ from ops.show import coloured, count, elapsed, table
 PAUSE = 2.0
 PATIENCE = 1800.0
 EDITS = "live edits, undone by the next sync where Git says otherwise"
-LOOK = {"argocd.argoproj.io/refresh": "normal"}
-LOOK_AT_SET = {"argocd.argoproj.io/application-set-refresh": "true"}
+LOOK: dict[str, str | None] = {"argocd.argoproj.io/refresh": "normal"}
+# A wish that is left from a look that failed is none: it goes before it comes anew.
+LOOK_AT_SET: tuple[dict[str, str | None], ...] = tuple(
+    {"argocd.argoproj.io/application-set-refresh": wish} for wish in (None, "true")
+)
 
 
 @dataclass
@@ -132,12 +135,13 @@ def look(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFold
     rows = applications(found["Application"], expected_applications(categories))
     expected, names = cluster.head(settings), {row.name for row in rows}
     folders = [app.path for category in categories for app in category.apps if app.full_name not in names]
-    drifted = [thing for row in rows for thing in row.drifted] if edited else []
-    deleted = [f"{kind} {namespace}/{name}: deleted" for row in rows for _, kind, namespace, name in row.deleted]
+    shown = rows if edited else []
+    drifted = cluster.things([thing for row in shown for thing in row.drifted])
+    deleted = [f"{kind} {namespace}/{name}: deleted" for row in shown for _, kind, namespace, name in row.deleted]
     return Report(
         expected=expected,
         applications=rows,
-        edits=[*(said for thing in cluster.things(drifted) for said in _edits(thing)), *(deleted if edited else ())],
+        edits=[*(said for thing in drifted for said in _edits(thing)), *deleted],
         missing=missing(categories, found["ApplicationSet"], found["AppProject"]),
         absent=absent(categories, names, found["ApplicationSet"], cluster.holds(settings, expected, folders)),
         closed=closed(
@@ -199,8 +203,7 @@ def _ask_to_look(cluster: Cluster, report: Report, categories: Sequence[Category
     unmade = {name for name, why in report.absent.items() if why != NO_SET}
     for category in categories:
         if any(app.full_name in unmade for app in category.apps):
-            # A wish that is left from a look that failed is none: it goes before it comes anew.
-            for wish in (dict.fromkeys(LOOK_AT_SET), LOOK_AT_SET):
+            for wish in LOOK_AT_SET:
                 cluster.patch(category.name, {"metadata": {"annotations": wish}}, "applicationset")
 
 

@@ -84,7 +84,8 @@ def sync(
         keeping = {name for name, wish in wishes.items() if not wish["sync"]["prune"]}
         ended = _wait(cluster, settings, categories, set(wishes), keeping)
         done += ended
-        left = [name for name in names if name not in {one.name for one in done}]
+        tried = {one.name for one in done}
+        left = [name for name in names if name not in tried]
         if left and not all(_is_there(one, kept=one.name in keeping) for one in ended):
             print(f"not synced, as {layer} is not there: {', '.join(left)}", file=sys.stderr, flush=True)
             break

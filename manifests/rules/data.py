@@ -43,14 +43,15 @@ def joined(scene: Scene) -> Iterator[Finding]:
     for piece in scene.of("Cluster"):
         labels = {"cnpg.io/cluster": piece.name}
         policies = [one for one in scene.of("NetworkPolicy") if one.namespace == piece.namespace]
-        ours = [one for one in policies if selects(one.spec.get("podSelector"), labels) and _inward(one)]
+        ours = [one for one in policies if selects(one.spec.get("podSelector"), labels) and inward(one)]
         if piece.group == "postgresql.cnpg.io" and ours and not any(_admits(one, labels) for one in ours):
             rule = f"keeps the instances of {piece} from one another: a second one could never join"
             fix = f"add to from: podSelector: {{matchLabels: {{cnpg.io/cluster: {piece.name}}}}}"
             yield Finding("database-alone", ours[0], ("spec", "ingress"), "", rule, fix)
 
 
-def _inward(policy: Piece) -> bool:
+def inward(policy: Piece) -> bool:
+    """Whether a NetworkPolicy is one for what comes in, as one that names no direction is."""
     return "Ingress" in (entries(policy.spec, "policyTypes") or ["Ingress"])
 
 

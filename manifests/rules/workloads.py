@@ -12,6 +12,7 @@ from typing import Any
 
 from manifests.fields import mapping, mappings, number, text, texts
 from manifests.objects import notes
+from manifests.rules.data import inward
 from manifests.rules.fitting import SHARE
 from manifests.rules.references import Reference, makes, refers
 from manifests.rules.scene import Finding, Piece, Pods, Scene, selects
@@ -76,7 +77,7 @@ def among_crds(scene: Scene) -> Iterator[Finding]:
 
 def probes(scene: Scene) -> Iterator[Finding]:
     """Who runs for ever says when it is dead, who serves also when it is ready; a chart knows itself."""
-    services = [one for one in scene.of("Service") if mapping(one.spec, "selector")]
+    services = _services(scene)
     for pods in scene.pods:
         if not pods.lasting or pods.piece.by_chart:
             continue
@@ -92,14 +93,17 @@ def probes(scene: Scene) -> Iterator[Finding]:
                 yield Finding("probe-missing", pods.piece, path, container.get("name", ""), rule, fix)
 
 
+def _services(scene: Scene) -> list[Piece]:
+    return [one for one in scene.of("Service") if mapping(one.spec, "selector")]
+
+
 def _serves(service: Piece, pods: Pods) -> bool:
     return service.namespace == pods.piece.namespace and selects({"matchLabels": service.spec["selector"]}, pods.labels)
 
 
 def policies(scene: Scene) -> Iterator[Finding]:
     """Some NetworkPolicy says who may come in to an application that serves something."""
-    kept = [one for one in scene.of("NetworkPolicy") if "Ingress" in (texts(one.spec, "policyTypes") or ("Ingress",))]
-    services = [one for one in scene.of("Service") if one.spec.get("selector")]
+    kept, services = [one for one in scene.of("NetworkPolicy") if inward(one)], _services(scene)
     for pods in scene.pods if scene.whole else ():
         piece = pods.piece
         if piece.folder.settings.layer != "applications" or not pods.lasting or piece.chart == "unknown":

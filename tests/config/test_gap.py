@@ -15,6 +15,7 @@ from config.values import Version
 from ops.rehearse import COMPARED
 
 ROOT = Path(__file__).parents[2]
+TREE = read_tree(ROOT)
 STACK = read_stack(ROOT / "Pulumi.dev.yaml").require()
 
 
@@ -38,24 +39,24 @@ def test_a_program_that_is_older_is_behind(
 ) -> None:
     known(monkeypatch, helm=newest)
     expected = [Gap("helm", here.removeprefix("v"), newest)] if is_behind else []
-    assert gaps(ROOT, STACK, {"helm": here}) == expected
+    assert gaps(ROOT, TREE, STACK, {"helm": here}) == expected
 
 
 def test_what_the_settings_pin_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     known(monkeypatch, talos="99.0.0", kubernetes="0.1.0")
-    assert gaps(ROOT, STACK, {}) == [Gap("talos", str(STACK.cluster.talos_version), "99.0.0")]
+    assert gaps(ROOT, TREE, STACK, {}) == [Gap("talos", str(STACK.cluster.talos_version), "99.0.0")]
 
 
 def test_what_the_tree_pins_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     known(monkeypatch, **{"cilium": "99.0.0", "gateway-api": "99.0.0"})
-    assert [found.name for found in gaps(ROOT, STACK, {})] == ["cilium", "gateway-api"]
+    assert [found.name for found in gaps(ROOT, TREE, STACK, {})] == ["cilium", "gateway-api"]
 
 
 def test_every_release_that_is_known_is_of_something_that_is_pinned() -> None:
     file = ROOT / "config/compatibility.yaml"
     releases = yaml.safe_load(file.read_text(encoding="utf-8"))["newest"]["releases"]
     pinned = {"talos", "kubernetes", *COMPARED, "gateway-api"}
-    for app in read_tree(ROOT).apps_in("dev"):
+    for app in TREE.apps_in("dev"):
         pinned |= set(chart_versions(ROOT, app))
     assert set(releases) <= pinned
     assert all(str(Version.parse(version)) == version for version in releases.values())

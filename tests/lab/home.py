@@ -28,6 +28,7 @@ from lab.api import MERGE, Object, condition
 from manifests.vendor import vendor
 from ops.furnish import sources
 from ops.rehearse import PROGRAMS, look_again
+from ops.status import LOOK_AT_SET
 from ops.toolchain import ensure
 from tests.lab.checkout import Checkout
 
@@ -205,11 +206,10 @@ class Home(Checkout):
             self.api.annotate(ARGOPROJ, "Application", name, {"argocd.argoproj.io/refresh": how}, "argocd")
 
     def look_at_sets(self) -> None:
-        """Have Argo CD look at every ApplicationSet anew; a wish that is left from a look that failed is none."""
+        """Have Argo CD look at every ApplicationSet anew."""
         for one in self.api.metadata(ARGOPROJ, "ApplicationSet", "argocd"):
-            for wish in (None, "true"):
-                change = {"metadata": {"annotations": {"argocd.argoproj.io/application-set-refresh": wish}}}
-                self.merge(ARGOPROJ, "ApplicationSet", "argocd", one["name"], change)
+            for wish in LOOK_AT_SET:
+                self.api.annotate(ARGOPROJ, "ApplicationSet", one["name"], wish, "argocd")
 
     def failing_sets(self) -> set[str]:
         """Name the ApplicationSets that could not look."""

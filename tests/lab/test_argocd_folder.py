@@ -13,8 +13,8 @@ import programs
 from manifests.kept import Kept
 from manifests.objects import Object
 from manifests.render import Folder, Renderer, render
-from ops.furnish import CRDS, MANIFESTS, sources
-from ops.toolchain import Toolchain, ensure
+from ops.furnish import sources
+from ops.toolchain import CRDS, MANIFESTS, Toolchain, ensure
 
 pytestmark = pytest.mark.xdist_group("argocd folder")
 
