@@ -170,9 +170,7 @@ class Tool:
 
     def stamped(self) -> str:
         """Give the linker's flags: no debug tables, and the version where the program looks for it."""
-        server = pinned(FOLDER / "kubernetes", "k8s.io/kubernetes")
         words = {"version": self.version, "major": self.version.major, "minor": self.version.minor}
-        words |= {"kubernetes_major": server.major, "kubernetes_minor": server.minor}
         stamps = [f"-X={variable}={text.format(**words)}" for variable, text in self.stamps.items()]
         return " ".join(["-s", "-w", *stamps])
 
@@ -214,14 +212,7 @@ K8S_STAMPS = {
     "k8s.io/component-base/version.gitMajor": "{major}",
     "k8s.io/component-base/version.gitMinor": "{minor}",
 }
-HELM_STAMPS = {
-    "helm.sh/helm/v3/internal/version.version": "v{version}",
-    # Without these helm takes itself for one of Kubernetes 1.20, and real charts refuse to render.
-    "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor": "{kubernetes_major}",
-    "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor": "{kubernetes_minor}",
-    "helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor": "{kubernetes_major}",
-    "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor": "{kubernetes_minor}",
-}
+HELM = "helm.sh/helm/v4"
 PULUMI_SDK = "github.com/pulumi/pulumi/sdk/v3"
 ARGOCD = "github.com/argoproj/argo-cd/v3"
 ARGOCD_ROLES = (
@@ -260,11 +251,11 @@ TOOLS = (
     ),
     Tool(
         "helm",
-        "helm.sh/helm/v3",
-        (Program("helm", "helm.sh/helm/v3/cmd/helm", ask=("version", "--short")),),
+        HELM,
+        (Program("helm", f"{HELM}/cmd/helm", ask=("version", "--short")),),
         seconds=96,
         accept=Accept.NEWER_IN_MAJOR,
-        stamps=HELM_STAMPS,
+        stamps={f"{HELM}/internal/version.version": "v{version}"},
     ),
     Tool(
         "kubeconform",
