@@ -139,7 +139,8 @@ def _own_arguments(lab: Lab, part: Part) -> list[str]:
             f"--metrics-address={LOOPBACK}",
             f"--metrics-port={metrics}",
         ]
-        return [*where, "--disable-tls", f"--redis={_address(lab, REDIS)}"]
+        # The path of the clients' authority has a default, and is refused beside --disable-tls.
+        return [*where, "--disable-tls", "--client-ca-path=", f"--redis={_address(lab, REDIS)}"]
     kubeconfig = f"--kubeconfig={_kubeconfig(lab, part)}"
     if part.program == "argocd-application-controller":
         repository = [f"--repo-server={repo_server}", "--repo-server-plaintext"]

@@ -357,13 +357,14 @@ TOOLS = (
         files=CRDS,
         generated=(Generated("monitoring", MONITORING, ("v1", "v1alpha1", "v1beta1"), "monitoring"),),
     ),
-    # The official manifests of the very Argo CD that is built.
+    # The official manifests of the very Argo CD that is built, and the list of the programs in its image.
     Tool(
         "argocd-manifests",
         ARGOCD,
         (),
         seconds=3,
         accept=Accept.NOTHING,
+        shipped=Shipped("hack/tool-versions.sh", ARGOCD, "argocd"),
         files=(Files("argo-cd", ARGOCD, "manifests", whole=True),),
         pins="argocd",
     ),

@@ -15,13 +15,13 @@ from errors import ProgramFailed
 from manifests.rules.why import EVERY
 from ops.show import coloured, elapsed, table
 
-SCRIPTS = tuple(sorted(str(path) for path in Path("components").glob("*/scripts/*.sh")))
+SCRIPTS = tuple(map(str, sorted([*Path("components").glob("*/scripts/*.sh"), *Path("lab/bin").iterdir()])))
 HEARTBEAT = 30.0
 STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ruff", ("ruff", "check", ".")),
     ("format", ("ruff", "format", "--check", ".")),
     ("layers", ("lint-imports",)),
-    ("shell", ("shellcheck", "homelab", ".ci/run", ".ci/nightly", "lab/bin/talosctl", *SCRIPTS)),
+    ("shell", ("shellcheck", "homelab", ".ci/run", ".ci/nightly", *SCRIPTS)),
     ("types", ("mypy", ".")),
     # Two at a time: rehearsals wait a lot. What shares one rehearsal is a group and stays together.
     ("tests", ("python", "-m", "pytest", "--numprocesses=2", "--dist=loadgroup", "--verbose", "--durations=25")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from manifests.kept import Kept
 from manifests.objects import Object
 from manifests.render import Folder, Renderer, render
 from ops.furnish import sources
+from ops.pinned import BY_PROGRAM
 from ops.toolchain import CRDS, MANIFESTS, Toolchain, ensure
 
 pytestmark = pytest.mark.xdist_group("argocd folder")
@@ -114,6 +116,14 @@ def test_argo_cd_sees_health_where_it_knows_none_by_itself(
     asked = _written(tmp_path / "thing.yaml", {**thing, "spec": {"source": {"path": "new"}}})
     said = _argocd(renderer, tools, tmp_path, "resource-overrides", "health", asked)
     assert f"STATUS: {health}\n" in said
+
+
+@pytest.mark.parametrize("name", ["helm", "kustomize"])
+def test_the_renderers_are_those_of_argo_cds_image(name: str, tools: Toolchain) -> None:
+    listed = (tools.manifests(MANIFESTS).parent / "bin" / "tool-versions.sh").read_text(encoding="utf-8")
+    version = re.search(rf"^{name}_VERSION=(.+)$", listed, re.MULTILINE | re.IGNORECASE)
+    assert version is not None
+    assert str(BY_PROGRAM[name].version) == version[1]
 
 
 def test_argo_cd_accepts_its_settings(renderer: Renderer, tools: Toolchain, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class TestProduction:
         assert worker["metadata"]["labels"]["homelab.dev/storage"] == "true"
         assert {"type": "InternalIP", "address": "10.0.0.22"} in worker["status"]["addresses"]
         info = worker["status"]["nodeInfo"]
-        assert (info["kubeletVersion"], info["osImage"]) == ("v1.36.3", "Talos (v1.13.0) simulated")
+        assert (info["kubeletVersion"], info["osImage"]) == ("v1.36.3", "Talos (v1.13.10) simulated")
 
     def test_a_second_run_changes_nothing(self, production: Checkout) -> None:
         before = production.rack.journal()
@@ -171,14 +171,14 @@ class TestDayTwo:
         assert since(staging, mark, "reboot") == []
 
     def test_raising_talos_upgrades_workers_first_one_at_a_time_behind_gates(self, staging: Checkout) -> None:
-        staging.edit("talosVersion: 1.13.0", "talosVersion: 1.13.10")
+        staging.edit("talosVersion: 1.13.10", "talosVersion: 1.13.11")
         mark = len(staging.rack.journal())
         staging.rehearse()
         upgraded = [subject for _, subject in since(staging, mark, "upgrade talos")]
         assert upgraded == ["worker-1", "worker-2", "cp-1", "cp-2", "cp-3"]
         events = [(event, subject, detail) for event, subject, detail in staging.rack.journal()[mark:]]
         for name in upgraded:
-            at = events.index(("upgrade talos", name, "1.13.0 -> 1.13.10"))
+            at = events.index(("upgrade talos", name, "1.13.10 -> 1.13.11"))
             around = [detail for event, _, detail in events[max(0, at - 12) : at] if event == "talosctl"]
             after = [detail for event, _, detail in events[at : at + 12] if event == "talosctl"]
             assert {"etcd members", "etcd status"} <= set(around), f"nothing was asked before {name}"
