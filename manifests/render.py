@@ -79,9 +79,8 @@ class Renderer:
 
     @property
     def capabilities(self) -> tuple[str, str]:
-        """The version of Kubernetes as Argo CD tells it to helm: major and minor, whatever the patch."""
-        major, _, rest = self.kubernetes.removeprefix("v").partition(".")
-        return "kube-version", f"{major}.{rest.partition('.')[0]}"
+        """The version of Kubernetes as Argo CD passes it to helm: all three numbers."""
+        return "kube-version", self.kubernetes.removeprefix("v")
 
 
 @dataclass(frozen=True)

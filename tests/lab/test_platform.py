@@ -17,6 +17,7 @@ from lab import delivery
 from lab.api import Object
 from ops.toolchain import ensure
 from tests.lab.home import GADGETS, NOTES_FILE, SEEDED, Home, eventually, laid
+from tests.lab.parity import differences
 
 pytestmark = pytest.mark.xdist_group("home")
 
@@ -55,6 +56,12 @@ def planned(home: Home) -> tuple[set[str], list[str]]:
 
 def note(home: Home, name: str) -> Object | None:
     return home.api.get("v1", "ConfigMap", name, "security")
+
+
+def test_argo_cd_renders_every_folder_as_the_project_does(home: Home) -> None:
+    compared, different = differences(home)
+    assert different == []
+    assert compared > len(SEEDED)
 
 
 class TestAdopted:

@@ -20,6 +20,7 @@ from config.tree import read_tree
 from lab import processes
 from ops.toolchain import ensure
 from tests.lab.checkout import Checkout
+from tests.lab.parity import differences
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +120,9 @@ def test_argo_cd_itself_says_that_all_of_a_stack_is_synced_and_healthy(stack: st
         assert result["good"] is True
         assert result["applications"] == sum(len(category.apps) for category in chosen)
         assert set(checkout.whole()["changes"]) == {"same"}
+        compared, different = differences(checkout)
+        assert different == []
+        print(f"{stack}: {compared} objects rendered alike by Argo CD and by the project")
     finally:
         checkout.end()
 
@@ -184,7 +188,7 @@ class TestDayTwo:
             assert {"etcd members", "etcd status"} <= set(around), f"nothing was asked before {name}"
             assert {"version", "etcd members", "etcd status"} <= set(after), f"nothing was asked after {name}"
         assert {node["status"]["nodeInfo"]["osImage"] for node in staging.nodes().values()} == {
-            "Talos (v1.13.10) simulated"
+            "Talos (v1.13.11) simulated"
         }
         assert since(staging, mark, "create vm", "delete vm") == []
 

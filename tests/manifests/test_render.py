@@ -57,7 +57,7 @@ def test_a_chart_is_inflated_with_the_values_and_the_capabilities_that_argo_cd_g
     assert settings(items) == {
         "greeting": "good evening",
         "who": "world",
-        "kubernetes": "v1.36",  # Argo CD tells helm major and minor only
+        "kubernetes": "v1.36.3",
         "monitors": "true",
         "namespace": "media",
     }
@@ -184,7 +184,7 @@ def test_kustomize_is_called_as_argo_cd_calls_it(
     render(replace(renderer, env=counted, api_versions=("a/v1", "a/v1/B")), Folder("apps/media/one"))
     assert calls.read_text(encoding="utf-8") == (
         f"kustomize build {root}/apps/media/one --enable-helm --load-restrictor LoadRestrictionsNone "
-        "--helm-kube-version 1.36 --helm-api-versions a/v1 --helm-api-versions a/v1/B\n"
+        "--helm-kube-version 1.36.3 --helm-api-versions a/v1 --helm-api-versions a/v1/B\n"
     )
 
 
