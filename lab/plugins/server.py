@@ -95,14 +95,16 @@ def _readable(method: Method) -> Method:
     async def answered(self: Servicer, request: Any, context: Any) -> Any:
         try:
             return await method(self, request, context)
-        except grpc.aio.AbortError:
-            raise
-        except HomelabError as error:
+        except Exception as raised:  # noqa: BLE001 - a traceback would reach the person at the terminal
+            # The SDK raises an Exception of its own that has a traceback for its text.
+            error = raised.__context__ if type(raised) is Exception and raised.__context__ else raised
+            if isinstance(error, grpc.aio.AbortError):
+                raise error from None
             code, message = grpc.StatusCode.UNKNOWN, str(error)
-        except NotImplementedError as error:
-            code, message = grpc.StatusCode.UNIMPLEMENTED, str(error)
-        except Exception as error:  # noqa: BLE001 - a traceback would reach the person at the terminal
-            code, message = grpc.StatusCode.UNKNOWN, self.stumbled(error)
+            if isinstance(error, NotImplementedError):
+                code = grpc.StatusCode.UNIMPLEMENTED
+            elif isinstance(error, Exception) and not isinstance(error, HomelabError):
+                message = self.stumbled(error)
         return await context.abort(code, message)
 
     return answered

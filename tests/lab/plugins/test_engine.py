@@ -185,13 +185,14 @@ def test_a_preview_of_changes_says_where_they_are_and_runs_nothing(story: Story)
     assert "stdin: " in text
     assert "[unknown]" in text
     assert story.logs["change foreseen"] == []
-    assert "+-2 to replace" in text
+    # `leaves` as well: what is deleted with a resource is replaced with it.
+    assert "+-3 to replace" in text
 
 
 def test_environment_updates_and_triggers_replace(story: Story) -> None:
     log = story.logs["changed"]
     assert story.runs["changed"].counts()["updated"] == 3
-    assert story.runs["changed"].counts()["replaced"] == 2
+    assert story.runs["changed"].counts()["replaced"] == 3
     assert log.index("create triggered 1") < log.index("update upgraded 2") < log.index("delete triggered 1")
     assert "create upgraded 2" not in log
     assert "update follows" in log
