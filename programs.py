@@ -248,7 +248,7 @@ def become(program: str, arguments: Sequence[str], env: Mapping[str, str]) -> No
 def _found(program: str, env: Mapping[str, str] | None) -> Path:
     found = find(program, env)
     if found is None:
-        advice = WHERE_FROM.get(program, "build it: ./homelab tools")
+        advice = WHERE_FROM.get(program, "get it: ./homelab tools")
         raise ProgramMissing(f"{program}: not on the PATH; {advice}")
     return found
 
