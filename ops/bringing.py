@@ -18,10 +18,10 @@ from typing import Self
 
 from errors import BuildFailed, DownloadFailed, HomelabError, MachineNotReady
 from manifests.sources import cache
-from ops import building, compiler, downloading
+from ops import building, compiler, downloading, releases
 from ops.pinned import STANDARD_LIBRARY, Tool
 from ops.progress import Progress, Step
-from ops.releases import RELEASES, assets, here
+from ops.releases import RELEASES, assets
 
 VARIABLE = "HOMELAB_TOOLS"
 LANE = "downloads"
@@ -60,7 +60,7 @@ def chosen() -> Choice | None:
 
 def downloads_count(tool: Tool) -> bool:
     """Whether a download of a tool in the cache may be used; who chose to build trusts no publisher's binaries."""
-    return chosen() is not Choice.BUILD and bool(assets(tool, here()))
+    return chosen() is not Choice.BUILD and bool(assets(tool, releases.here()))
 
 
 def ways(missing: Iterable[Tool]) -> list[Way]:
@@ -220,7 +220,9 @@ def estimates(planned: Iterable[Way]) -> dict[str, float]:
     pace, seconds = 2 / min(os.cpu_count() or 2, 8), {}
     for way in planned:
         if way.downloaded:
-            seconds[way.tool.name] = sum(one.megabytes for one in assets(way.tool, here())) / MEGABYTES_A_SECOND
+            seconds[way.tool.name] = (
+                sum(one.megabytes for one in assets(way.tool, releases.here())) / MEGABYTES_A_SECOND
+            )
         else:
             seconds[way.tool.name] = (way.tool.seconds + extra) * pace
             extra = 0

@@ -17,9 +17,8 @@ from pathlib import Path
 import programs
 from errors import MachineNotReady, ProgramFailed, TookTooLong
 from manifests.sources import cache
-from ops import building
+from ops import building, releases
 from ops.pinned import FOLDER, Tool, Version, needed_go
-from ops.releases import here
 
 REQUIREMENTS = FOLDER / "go" / "requirements.txt"
 NAME = "go"
@@ -57,7 +56,7 @@ def on_path(tools: Iterable[Tool]) -> str:
 
 def folder() -> Path:
     """Return where the wheel's Go lies in the cache, whether it is there or not."""
-    digest = hashlib.sha256(f"{here().name}\n".encode() + REQUIREMENTS.read_bytes()).hexdigest()
+    digest = hashlib.sha256(f"{releases.here().name}\n".encode() + REQUIREMENTS.read_bytes()).hexdigest()
     return cache() / "tools" / f"{NAME}-{digest[: building.DIGITS]}"
 
 

@@ -21,9 +21,9 @@ import requests
 
 from errors import DownloadFailed, DownloadRefused, MachineNotReady
 from manifests.sources import cache
-from ops import building, lockfile, unpacking
+from ops import building, lockfile, releases, unpacking
 from ops.pinned import Tool
-from ops.releases import RELEASES, Asset, Platform, assets, here
+from ops.releases import RELEASES, Asset, Platform, assets
 from ops.show import elapsed
 
 LOCK, PUBLISHER = "lock", "publisher's checksum"
@@ -41,7 +41,7 @@ HASHES = {64: "sha256", 128: "sha512"}
 
 def hindrance(tool: Tool) -> str:
     """Return why a tool cannot be downloaded on this machine, or nothing where it can."""
-    place = here()
+    place = releases.here()
     if tool.name not in RELEASES:
         return "it has no release"
     found = assets(tool, place)
@@ -54,13 +54,13 @@ def hindrance(tool: Tool) -> str:
 
 def known_by(tool: Tool) -> str:
     """Return by what a download of a tool is verified."""
-    found = assets(tool, here())
-    return LOCK if all(lockfile.checksum(tool, asset, here()) for asset in found) else PUBLISHER
+    found = assets(tool, releases.here())
+    return LOCK if all(lockfile.checksum(tool, asset, releases.here()) for asset in found) else PUBLISHER
 
 
 def folder(tool: Tool) -> Path:
     """Return where a tool's download lies, whether it exists or not; another checksum in the lock is another folder."""
-    place, entries = here(), lockfile.read()
+    place, entries = releases.here(), lockfile.read()
     recipe = ["release", place.name, str(tool.version)]
     for asset in assets(tool, place):
         members = [f"{name}={member}" for name, member in asset.members.items()]
@@ -85,7 +85,7 @@ def download(tool: Tool, listener: building.Listener, stop: threading.Event) -> 
 
 
 def _fill(tool: Tool, fresh: Path, watch: Watch) -> None:
-    began, place, entries = time.monotonic(), here(), lockfile.read()
+    began, place, entries = time.monotonic(), releases.here(), lockfile.read()
     kept = {}
     try:
         for asset in assets(tool, place):

@@ -72,7 +72,7 @@ def _one(
     if before and before != digest:
         raise DownloadRefused(
             f"mise.lock: {asset.pin} {place.name}: has {before}, and {asset.url(tool, place)} is {digest} now: a"
-            " release is not replaced; ask the publisher, and delete the checksum from mise.lock if the new one is right"
+            " release is not replaced; ask the publisher, and delete the old checksum if the new one is right"
         )
     return Row(tool.name, asset.pin, place.name, digest, source, "same" if before else "new")
 

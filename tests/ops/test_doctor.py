@@ -74,10 +74,10 @@ def test_the_last_line_says_how_long_the_builds_will_take(machine: Path, capsys:
 
 
 def test_a_tool_on_the_path_and_one_in_the_cache_are_there(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    program(machine, "helm", "v3.99.0")
+    program(machine, "helm", "v4.99.0")
     building.built_folder(pinned.BY_PROGRAM["kwok"]).mkdir(parents=True)
     _, found = examined(capsys)
-    assert (found["helm"].state, found["helm"].found) == ("ok", f"3.99.0, on the PATH: {machine / 'helm'}")
+    assert (found["helm"].state, found["helm"].found) == ("ok", f"4.99.0, on the PATH: {machine / 'helm'}")
     assert (found["kwok"].state, found["kwok"].found) == ("ok", "0.8.0, built")
 
 
