@@ -97,7 +97,7 @@ def _fill(tool: Tool, fresh: Path, watch: Watch) -> None:
                 unpacking.unpack(file, asset.url(tool, place), members, fresh / building.BIN)
                 file.unlink()
             else:
-                (name,) = members
+                (name,) = asset.members
                 file.rename(fresh / building.BIN / name)
         for program in tool.programs:
             for link in program.links:
@@ -222,9 +222,9 @@ def _reason(url: str, error: requests.RequestException) -> str:
     if isinstance(error, requests.exceptions.SSLError):
         return f"the certificate of {host} is not trusted"
     if isinstance(error, requests.ConnectTimeout):
-        return f"{host} does not answer within {TIMEOUT[0]:.0f} s"
+        return f"{host} does not answer within {elapsed(TIMEOUT[0])}"
     if isinstance(error, requests.ReadTimeout) or "timed out" in str(error):
-        return f"{host} sent nothing for {TIMEOUT[1]:.0f} s"
+        return f"{host} sent nothing for {elapsed(TIMEOUT[1])}"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return f"the connection to {host} broke in the middle of the file"
     return f"{host} cannot be reached"
