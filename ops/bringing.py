@@ -159,7 +159,7 @@ class Builder:
     def _compiler(self, tools: Sequence[Tool]) -> dict[str, str]:
         if compiler.ready(tools):
             return compiler.environment(tools)
-        with self.progress.step(compiler.NAME) as step:
+        with self.progress.step(compiler.NAME, compiler.SECONDS) as step:
             compiler.install(tools, step)
         return compiler.environment(tools)
 

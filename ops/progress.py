@@ -98,10 +98,10 @@ class Progress:
             self.stream.write("".join(f"{text}\n" for text in self.remarks))
 
     @contextmanager
-    def step(self, name: str) -> Iterator[Step]:
+    def step(self, name: str, expected: float = OVERDUE) -> Iterator[Step]:
         """Mark a step as running for as long as its work lasts; one that was not foreseen is added, or begins again."""
         if name not in self.steps:
-            self.steps = {**self.steps, name: Step(name, OVERDUE, self._line)}
+            self.steps = {**self.steps, name: Step(name, expected, self._line)}
         step = self.steps[name]
         step.state, step.began, step.took = "running", time.monotonic(), 0.0
         self._line(f"{name}: begins, about {elapsed(self.remaining(step))}")

@@ -116,8 +116,7 @@ class ReleaseServer:
 
     def __enter__(self) -> Self:
         """Begin to serve."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"publishers": self}))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"publishers": self}))
         self.address = f"http://127.0.0.1:{self._server.server_port}"
         self._began = 0.0
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -150,6 +149,15 @@ class ReleaseServer:
         self._began = max(self._began, now - 0.05) + size / self.bytes_a_second
         if self._began > now:
             time.sleep(self._began - now)
+
+
+class _Server(ThreadingHTTPServer):
+    """A thread a client; a client that goes away in the middle is what some tests are about."""
+
+    daemon_threads = True
+
+    def handle_error(self, *about: object) -> None:
+        """Stay quiet."""
 
 
 class _Handler(BaseHTTPRequestHandler):
