@@ -149,7 +149,8 @@ class Builder:
             return
         # One after another: two at once were measured not to be faster, one build keeps all cores busy.
         for tool in tools:
-            with self.progress.step(tool.name) as step:
+            expected = estimates([Way(tool, downloaded=False)])[tool.name]
+            with self.progress.step(tool.name, expected) as step:
                 try:
                     building.build(tool, self.caches, env, step)
                 except BuildFailed as error:

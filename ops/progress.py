@@ -98,12 +98,12 @@ class Progress:
             self.stream.write("".join(f"{text}\n" for text in self.remarks))
 
     @contextmanager
-    def step(self, name: str, expected: float = OVERDUE) -> Iterator[Step]:
-        """Mark a step as running for as long as its work lasts; one that was not foreseen is added, or begins again."""
-        if name not in self.steps:
+    def step(self, name: str, expected: float | None = None) -> Iterator[Step]:
+        """Mark a step as running for as long as its work lasts; with a time of its own it is new, or begins anew."""
+        if expected is not None:
             self.steps = {**self.steps, name: Step(name, expected, self._line)}
         step = self.steps[name]
-        step.state, step.began, step.took = "running", time.monotonic(), 0.0
+        step.state, step.began = "running", time.monotonic()
         self._line(f"{name}: begins, about {elapsed(self.remaining(step))}")
         try:
             yield step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ import pytest
 from errors import DownloadFailed, DownloadRefused, HomelabError, MachineNotReady
 from lab.certificates import Authority, Subject, split
 from ops import __main__ as door
-from ops import building, downloading, lockfile, locking, pinned, releases, toolchain
+from ops import downloading, lockfile, locking, pinned, releases, toolchain
 from ops.pinned import TOOLS
 from ops.releases import PLATFORMS, Platform
 from tests.ops.play import CHECKOUT, Play, wait_for
@@ -347,7 +349,7 @@ def test_an_archive_that_reaches_out_or_lacks_the_program_is_an_error(
 def locked_by_hand(file: Path) -> dict[str, str]:
     """Give an entry of the lock that holds a file's checksum."""
     tool = pinned.BY_PROGRAM["helm"]
-    sha256 = building.hashlib.sha256(file.read_bytes()).hexdigest()
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     return {"checksum": f"sha256:{sha256}", "url": releases.RELEASES["helm"][0].url(tool, LINUX)}
 
 
@@ -469,7 +471,7 @@ def test_what_is_built_stays_valid_and_a_download_takes_its_place(
     build = toolchain.ensure(("helm",)).places["helm"]
     monkeypatch.delenv("HOMELAB_TOOLS")
     assert toolchain.ensure(("helm",)).places["helm"] == build
-    downloading.download(pinned.BY_PROGRAM["helm"], Silent(), downloading.threading.Event())
+    downloading.download(pinned.BY_PROGRAM["helm"], Silent(), threading.Event())
     taken = toolchain.ensure(("helm",)).places["helm"]
     assert (build.known, taken.known) == ("go.sum", "lock")
     monkeypatch.setenv("HOMELAB_TOOLS", "build")
