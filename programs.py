@@ -27,7 +27,7 @@ LAST_LINES = 15
 POLL = 0.2
 WHERE_FROM = {
     "git": "install it: apt install git, dnf install git, pacman -S git, brew install git",
-    "go": "install Go 1.26 or newer: https://go.dev/dl, or apt, dnf install golang, pacman -S, brew install go",
+    "go": "install Go 1.27 or newer: https://go.dev/dl, or apt, dnf install golang, pacman -S, brew install go",
 }
 
 
