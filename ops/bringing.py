@@ -173,7 +173,7 @@ class Downloads:
         self.tools, self.progress, self.failures = tuple(tools), progress, failures
         self.late: list[tuple[Tool, str]] = []
         self._unexpected: list[Exception] = []
-        self._stop = threading.Event()
+        self._network = downloading.Network()
         # A thread that waits for a server must not keep an interrupted run from ending.
         self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -184,8 +184,9 @@ class Downloads:
 
     def __exit__(self, *error: object) -> None:
         """End; what is half done is given up."""
-        self._stop.set()
+        self._network.stop.set()
         self._thread.join(SECONDS_TO_STOP)
+        self._network.session.close()
 
     def wait(self) -> None:
         """Wait until every tool is there, or is not to be had."""
@@ -195,7 +196,7 @@ class Downloads:
 
     def _work(self) -> None:
         for tool in self.tools:
-            if self._stop.is_set():
+            if self._network.stop.is_set():
                 return
             try:
                 with self.progress.step(tool.name) as step:
@@ -206,7 +207,7 @@ class Downloads:
 
     def _download(self, tool: Tool, step: Step) -> None:
         try:
-            downloading.download(tool, step, self._stop)
+            downloading.download(tool, step, self._network)
         except DownloadFailed as error:
             step.fail("not downloaded")
             self.late.append((tool, str(error)))

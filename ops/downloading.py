@@ -12,9 +12,9 @@ import hashlib
 import re
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -71,28 +71,36 @@ def folder(tool: Tool) -> Path:
 
 
 @dataclass(frozen=True)
-class Watch:
-    """How a download reports its progress and learns that it has to stop."""
+class Network:
+    """What downloads share: their connections, the hosts that cannot be reached, and whether they have to stop."""
 
-    tell: Callable[[str], None]
-    stop: threading.Event
+    session: requests.Session = field(default_factory=requests.Session)
+    silent: set[str] = field(default_factory=set)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the connections."""
+        self.session.close()
 
 
-def download(tool: Tool, listener: building.Listener, stop: threading.Event) -> Path:
+def download(tool: Tool, listener: building.Listener, network: Network) -> Path:
     """Return the folder of a tool's programs, downloaded by us or by another run that was quicker."""
-    watch = Watch(listener.tell, stop)
-    return building.place(tool.name, folder(tool), lambda fresh: _fill(tool, fresh, watch), listener)
+    return building.place(tool.name, folder(tool), lambda fresh: _fill(tool, fresh, network, listener.tell), listener)
 
 
-def _fill(tool: Tool, fresh: Path, watch: Watch) -> None:
-    began, place, entries = time.monotonic(), releases.here(), lockfile.read()
+def _fill(tool: Tool, fresh: Path, network: Network, tell: building.Tell) -> None:
+    began, place = time.monotonic(), releases.here()
     kept = {}
     try:
         for asset in assets(tool, place):
             file = fresh / "asset"
-            kept[asset.url(tool, place)] = _asset(tool, asset, place, entries, file, watch)
+            kept[asset.url(tool, place)] = _asset(tool, asset, place, file, network, tell)
             if asset.archive:
-                watch.tell("unpacking")
+                tell("unpacking")
                 members = {name: asset.filled(member, tool, place) for name, member in asset.members.items()}
                 unpacking.unpack(file, asset.url(tool, place), members, fresh / building.BIN)
                 file.unlink()
@@ -111,22 +119,14 @@ def _fill(tool: Tool, fresh: Path, watch: Watch) -> None:
     building.note(fresh, {**about, "known": known_by(tool), "sha256": kept})
 
 
-def _asset(
-    tool: Tool,
-    asset: Asset,
-    place: Platform,
-    entries: lockfile.Entries,
-    file: Path,
-    watch: Watch,
-) -> str:
+def _asset(tool: Tool, asset: Asset, place: Platform, file: Path, network: Network, tell: building.Tell) -> str:
     """Download one file, verify it and return its SHA-256."""
-    url = asset.url(tool, place)
-    wanted, source = lockfile.checksum(tool, asset, place, entries), "mise.lock"
-    with requests.Session() as session:
-        if not wanted:
-            source = asset.sums_url(tool, place)
-            wanted = published(session, tool, asset, place, file, watch)
-        digests = fetch(session, url, file, watch)
+    url, source = asset.url(tool, place), "mise.lock"
+    wanted = lockfile.checksum(tool, asset, place)
+    if not wanted:
+        source = asset.sums_url(tool, place)
+        wanted = published(tool, asset, place, file, network)
+    digests = fetch(network, url, file, tell)
     found = digests[HASHES[len(wanted)]]
     if found != wanted:
         kind = HASHES[len(wanted)].upper().replace("SHA", "SHA-")
@@ -137,10 +137,10 @@ def _asset(
     return digests["sha256"]
 
 
-def published(session: requests.Session, tool: Tool, asset: Asset, place: Platform, file: Path, watch: Watch) -> str:
+def published(tool: Tool, asset: Asset, place: Platform, file: Path, network: Network) -> str:
     """Return the checksum that the publisher serves beside an asset, SHA-256 or SHA-512."""
     url = asset.sums_url(tool, place)
-    fetch(session, url, file, watch, LARGEST_SUMS)
+    fetch(network, url, file, largest=LARGEST_SUMS)
     name = urlsplit(asset.url(tool, place)).path.rpartition("/")[2]
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         digest, _, named = line.strip().partition(" ")
@@ -150,15 +150,24 @@ def published(session: requests.Session, tool: Tool, asset: Asset, place: Platfo
     raise DownloadFailed(f"{url} has no checksum of {name}")
 
 
-def fetch(session: requests.Session, url: str, file: Path, watch: Watch, largest: int = LARGEST) -> dict[str, str]:
+def fetch(
+    network: Network, url: str, file: Path, tell: building.Tell = lambda text: None, *, largest: int = LARGEST
+) -> dict[str, str]:
     """Download a file and return its digests, which are taken while it is written."""
-    why = ""
+    host, why = str(urlsplit(url).hostname), ""
     for _ in range(ATTEMPTS):
+        if host in network.silent:
+            raise DownloadFailed(f"{host} cannot be reached")
         try:
-            with _answer(session, url) as answer:
-                return _receive(answer, url, file, watch, largest)
+            with _answer(network.session, url) as answer:
+                return _receive(answer, url, file, network.stop, tell, largest)
+        except requests.exceptions.ChunkedEncodingError:
+            why = f"the connection to {host} broke in the middle of the file"
         except requests.RequestException as error:
-            why = _reason(url, error)
+            why = _reason(host, error)
+            # Without a network each of them would wait for the same silence.
+            if why == f"{host} cannot be reached":
+                network.silent.add(host)
     raise DownloadFailed(why)
 
 
@@ -193,13 +202,15 @@ def _safe(url: str, before: str) -> bool:
     )
 
 
-def _receive(answer: requests.Response, url: str, file: Path, watch: Watch, largest: int) -> dict[str, str]:
+def _receive(
+    answer: requests.Response, url: str, file: Path, stop: threading.Event, tell: building.Tell, largest: int
+) -> dict[str, str]:
     size, done, began = int(answer.headers.get("Content-Length") or 0), 0, time.monotonic()
     digests = {name: hashlib.new(name) for name in HASHES.values()}
     with file.open("wb") as written:
         for piece in answer.iter_content(CHUNK):
             done += len(piece)
-            if watch.stop.is_set():
+            if stop.is_set():
                 raise DownloadFailed("interrupted")
             if max(done, size) > largest:
                 raise DownloadRefused(f"{url}: larger than {largest / 1e6:.0f} MB: this is not the pinned file")
@@ -208,23 +219,18 @@ def _receive(answer: requests.Response, url: str, file: Path, watch: Watch, larg
             written.write(piece)
             for digest in digests.values():
                 digest.update(piece)
-            watch.tell(f"downloading, {done / 1e6:.0f} MB" + (f" of {size / 1e6:.0f}" if size else ""))
+            tell(f"downloading, {done / 1e6:.0f} MB" + (f" of {size / 1e6:.0f}" if size else ""))
     return {name: digest.hexdigest() for name, digest in digests.items()}
 
 
-def _reason(url: str, error: requests.RequestException) -> str:
+def _reason(host: str, error: requests.RequestException) -> str:
     """Say in a few words why a server gave no file."""
-    host = urlsplit(url).hostname
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"{host} answers HTTP {error.response.status_code}"
     if isinstance(error, requests.exceptions.ProxyError):
         return f"the proxy of HTTPS_PROXY does not lead to {host}"
     if isinstance(error, requests.exceptions.SSLError):
         return f"the certificate of {host} is not trusted"
-    if isinstance(error, requests.ConnectTimeout):
-        return f"{host} does not answer within {elapsed(TIMEOUT[0])}"
-    if isinstance(error, requests.ReadTimeout) or "timed out" in str(error):
+    if isinstance(error, requests.ReadTimeout) or "Read timed out" in str(error):
         return f"{host} sent nothing for {elapsed(TIMEOUT[1])}"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return f"the connection to {host} broke in the middle of the file"
     return f"{host} cannot be reached"

@@ -8,12 +8,9 @@ each asset. An asset that changed under the same address is refused: a release i
 from __future__ import annotations
 
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import requests
 
 from errors import DownloadFailed, DownloadRefused
 from ops import downloading, lockfile
@@ -39,11 +36,11 @@ def lock(tools: Sequence[Tool], tell: Callable[[str], None]) -> list[Row]:
     """Write the lock anew, with the checksums of these tools; one that cannot be had stays as it is."""
     entries = {key: dict(entry) for key, entry in lockfile.read().items()}
     rows = []
-    with requests.Session() as session, tempfile.TemporaryDirectory() as folder:
+    with downloading.Network() as network, tempfile.TemporaryDirectory() as folder:
         for tool, asset, place in _all(tools):
             tell(f"{asset.pin} {place.name}")
             file = Path(folder) / "asset"
-            row = _one(session, tool, asset, place, entries, file)
+            row = _one(tool, asset, place, file, network)
             file.unlink(missing_ok=True)
             rows.append(row)
             if row.sha256:
@@ -61,12 +58,10 @@ def _all(tools: Sequence[Tool]) -> Iterator[tuple[Tool, Asset, Platform]]:
                 yield tool, asset, place
 
 
-def _one(
-    session: requests.Session, tool: Tool, asset: Asset, place: Platform, entries: lockfile.Entries, file: Path
-) -> Row:
-    before = lockfile.checksum(tool, asset, place, entries)
+def _one(tool: Tool, asset: Asset, place: Platform, file: Path, network: downloading.Network) -> Row:
+    before = lockfile.checksum(tool, asset, place)
     try:
-        digest, source = _found(session, tool, asset, place, file)
+        digest, source = _found(tool, asset, place, file, network)
     except DownloadFailed as error:
         return Row(tool.name, asset.pin, place.name, before, str(error), "stays" if before else "none")
     if before and before != digest:
@@ -77,13 +72,12 @@ def _one(
     return Row(tool.name, asset.pin, place.name, digest, source, "same" if before else "new")
 
 
-def _found(session: requests.Session, tool: Tool, asset: Asset, place: Platform, file: Path) -> tuple[str, str]:
+def _found(tool: Tool, asset: Asset, place: Platform, file: Path, network: downloading.Network) -> tuple[str, str]:
     """Return the SHA-256 of an asset and where it is from."""
-    watch = downloading.Watch(lambda text: None, threading.Event())
-    published = downloading.published(session, tool, asset, place, file, watch) if asset.sums else ""
+    published = downloading.published(tool, asset, place, file, network) if asset.sums else ""
     if len(published) == SHA256:
         return published, downloading.PUBLISHER
-    digests = downloading.fetch(session, asset.url(tool, place), file, watch)
+    digests = downloading.fetch(network, asset.url(tool, place), file)
     if published and digests["sha512"] != published:
         raise DownloadRefused(f"{asset.url(tool, place)}: not the file of {asset.sums_url(tool, place)}")
     return digests["sha256"], "the file, by the publisher's SHA-512" if published else "the file, first seen"

@@ -10,13 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 
 from errors import DownloadFailed, DownloadRefused, HomelabError, MachineNotReady
 from lab.certificates import Authority, Subject, split
@@ -275,6 +275,21 @@ def test_without_a_network_a_tool_is_built(
     assert built(play, "helm", capsys) == "helm: built from source, not downloaded: 127.0.0.1 cannot be reached"
 
 
+def test_a_host_that_cannot_be_reached_is_tried_once_for_all_tools(
+    publishers: Publishers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def unplugged(session: object, url: str) -> None:
+        asked.append(url.rpartition("/")[2])
+        raise requests.ConnectionError
+
+    monkeypatch.setattr(downloading, "_answer", unplugged)
+    monkeypatch.setattr(releases, "SERVERS", {"github": "https://a", "helm": "https://b", "kubernetes": "https://a"})
+    assert toolchain.locate(toolchain.ensure(("helm", "kubectl", "kustomize", "etcd")).places)[1] == ()
+    assert asked == ["checksums.txt", "helm-v4.3.1-linux-amd64.tar.gz.sha256sum"]
+
+
 def test_a_name_that_does_not_resolve_is_no_network(
     publishers: Publishers, play: Play, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,8 +376,7 @@ def test_an_archive_that_is_none_is_an_error(publishers: Publishers) -> None:
 
 
 def test_a_file_that_is_far_too_large_is_an_error(publishers: Publishers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloading, "LARGEST", 10)
-    monkeypatch.setattr(downloading.fetch, "__defaults__", (10,))
+    monkeypatch.setitem(downloading.fetch.__kwdefaults__, "largest", 10)
     publishers.publish("kubectl", locked=True)
     assert str(refusal("kubectl")).endswith("/kubectl: larger than 0 MB: this is not the pinned file")
 
@@ -471,7 +485,7 @@ def test_what_is_built_stays_valid_and_a_download_takes_its_place(
     build = toolchain.ensure(("helm",)).places["helm"]
     monkeypatch.delenv("HOMELAB_TOOLS")
     assert toolchain.ensure(("helm",)).places["helm"] == build
-    downloading.download(pinned.BY_PROGRAM["helm"], Silent(), threading.Event())
+    downloading.download(pinned.BY_PROGRAM["helm"], Silent(), downloading.Network())
     taken = toolchain.ensure(("helm",)).places["helm"]
     assert (build.known, taken.known) == ("go.sum", "lock")
     monkeypatch.setenv("HOMELAB_TOOLS", "build")
