@@ -170,10 +170,12 @@ class Downloads:
 
     def __init__(self, tools: Iterable[Tool], progress: Progress, failures: list[HomelabError]) -> None:
         """Begin with nothing downloaded."""
+        from ops.fetching import Network  # noqa: PLC0415 - what speaks HTTP takes as long to import as all the rest
+
         self.tools, self.progress, self.failures = tuple(tools), progress, failures
         self.late: list[tuple[Tool, str]] = []
         self._unexpected: list[Exception] = []
-        self._network = downloading.Network()
+        self._network = Network()
         # A thread that waits for a server must not keep an interrupted run from ending.
         self._thread = threading.Thread(target=self._work, daemon=True)
 

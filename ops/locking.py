@@ -14,6 +14,7 @@ from pathlib import Path
 
 from errors import DownloadFailed, DownloadRefused
 from ops import downloading, lockfile
+from ops.fetching import Network
 from ops.pinned import Tool
 from ops.releases import PLATFORMS, Asset, Platform, assets
 
@@ -36,7 +37,7 @@ def lock(tools: Sequence[Tool], tell: Callable[[str], None]) -> list[Row]:
     """Write the lock anew, with the checksums of these tools; one that cannot be had stays as it is."""
     entries = {key: dict(entry) for key, entry in lockfile.read().items()}
     rows = []
-    with downloading.Network() as network, tempfile.TemporaryDirectory() as folder:
+    with Network() as network, tempfile.TemporaryDirectory() as folder:
         for tool, asset, place in _all(tools):
             tell(f"{asset.pin} {place.name}")
             file = Path(folder) / "asset"
@@ -58,7 +59,7 @@ def _all(tools: Sequence[Tool]) -> Iterator[tuple[Tool, Asset, Platform]]:
                 yield tool, asset, place
 
 
-def _one(tool: Tool, asset: Asset, place: Platform, file: Path, network: downloading.Network) -> Row:
+def _one(tool: Tool, asset: Asset, place: Platform, file: Path, network: Network) -> Row:
     before = lockfile.checksum(tool, asset, place)
     try:
         digest, source = _found(tool, asset, place, file, network)
@@ -72,12 +73,12 @@ def _one(tool: Tool, asset: Asset, place: Platform, file: Path, network: downloa
     return Row(tool.name, asset.pin, place.name, digest, source, "same" if before else "new")
 
 
-def _found(tool: Tool, asset: Asset, place: Platform, file: Path, network: downloading.Network) -> tuple[str, str]:
+def _found(tool: Tool, asset: Asset, place: Platform, file: Path, network: Network) -> tuple[str, str]:
     """Return the SHA-256 of an asset and where it is from."""
     published = downloading.published(tool, asset, place, file, network) if asset.sums else ""
     if len(published) == SHA256:
         return published, downloading.PUBLISHER
-    digests = downloading.fetch(network, asset.url(tool, place), file)
+    digests = network.fetch(asset.url(tool, place), file)
     if published and digests["sha512"] != published:
         raise DownloadRefused(f"{asset.url(tool, place)}: not the file of {asset.sums_url(tool, place)}")
     return digests["sha256"], "the file, by the publisher's SHA-512" if published else "the file, first seen"

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from ops import bringing, building, downloading, locking, toolchain
+from ops import bringing, building, downloading, toolchain
 from ops.pinned import BY_PROGRAM, TOOLS, Tool
 from ops.show import elapsed, table
 
@@ -98,6 +98,8 @@ def as_table(rows: Sequence[Row], tools: Sequence[Tool]) -> str:
 
 
 def _lock(tools: Sequence[Tool], *, as_json: bool) -> int:
+    from ops import locking  # noqa: PLC0415 - what speaks HTTP takes as long to import as all the rest
+
     rows = locking.lock(tools, lambda text: print(text, file=sys.stderr))
     if as_json:
         print(json.dumps([asdict(each) for each in rows], indent=2))

@@ -21,7 +21,7 @@ import requests
 from errors import DownloadFailed, DownloadRefused, HomelabError, MachineNotReady
 from lab.certificates import Authority, Subject, split
 from ops import __main__ as door
-from ops import downloading, lockfile, locking, pinned, releases, toolchain
+from ops import downloading, fetching, lockfile, locking, pinned, releases, toolchain
 from ops.pinned import TOOLS
 from ops.releases import PLATFORMS, Platform
 from tests.ops.play import CHECKOUT, Play, wait_for
@@ -72,7 +72,7 @@ def publishers(play: Play, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publishe
     with ReleaseServer(play.folder / "releases") as server:
         monkeypatch.setattr(releases, "SERVERS", {name: f"{server.address}/{name}" for name in releases.SERVERS})
         monkeypatch.setattr(lockfile, "FILE", lock)
-        monkeypatch.setattr(downloading, "TIMEOUT", (5.0, 0.3))
+        monkeypatch.setattr(fetching, "TIMEOUT", (5.0, 0.3))
         yield Publishers(server, play, lock)
 
 
@@ -251,15 +251,15 @@ def test_a_release_that_does_not_arrive_is_built(
     publishers.publish("helm", locked=True)
     publishers.server.faults["amd64.tar.gz"] = fault
     assert built(play, "helm", capsys) == f"helm: built from source, not downloaded: {reason}"
-    assert len(publishers.server.asked) == (1 if fault == "404" else downloading.ATTEMPTS)
+    assert len(publishers.server.asked) == (1 if fault == "404" else fetching.ATTEMPTS)
     assert play.half_built() == []
 
 
 def test_a_release_that_crawls_is_built(
     publishers: Publishers, play: Play, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloading, "SLOWEST", 0.5)
-    monkeypatch.setattr(downloading, "CHUNK", 1)
+    monkeypatch.setattr(fetching, "SLOWEST", 0.5)
+    monkeypatch.setattr(fetching, "CHUNK", 1)
     publishers.publish("kubectl", locked=True).write_bytes(b"x" * 10_000)
     publishers.server.faults["kubectl"] = "crawls"
     assert built(play, "kubectl", capsys).endswith("/kubectl: 0 MB in 0.5 s is too slow")
@@ -284,7 +284,7 @@ def test_a_host_that_cannot_be_reached_is_tried_once_for_all_tools(
         asked.append(url.rpartition("/")[2])
         raise requests.ConnectionError
 
-    monkeypatch.setattr(downloading, "_answer", unplugged)
+    monkeypatch.setattr(fetching.Network, "_answer", unplugged)
     monkeypatch.setattr(releases, "SERVERS", {"github": "https://a", "helm": "https://b", "kubernetes": "https://a"})
     assert toolchain.locate(toolchain.ensure(("helm", "kubectl", "kustomize", "etcd")).places)[1] == ()
     assert asked == ["checksums.txt", "helm-v4.3.1-linux-amd64.tar.gz.sha256sum"]
@@ -376,7 +376,7 @@ def test_an_archive_that_is_none_is_an_error(publishers: Publishers) -> None:
 
 
 def test_a_file_that_is_far_too_large_is_an_error(publishers: Publishers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(downloading.fetch.__kwdefaults__, "largest", 10)
+    monkeypatch.setattr(fetching, "LARGEST", 10)
     publishers.publish("kubectl", locked=True)
     assert str(refusal("kubectl")).endswith("/kubectl: larger than 0 MB: this is not the pinned file")
 
@@ -387,7 +387,7 @@ def test_a_full_disk_is_said_and_nothing_is_left(publishers: Publishers, monkeyp
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(downloading, "_receive", full)
+    monkeypatch.setattr(fetching.Network, "_receive", full)
     error = refusal("kubectl")
     assert str(error) == "kubectl: not downloaded: [Errno 28] No space left on device"
 
@@ -485,7 +485,7 @@ def test_what_is_built_stays_valid_and_a_download_takes_its_place(
     build = toolchain.ensure(("helm",)).places["helm"]
     monkeypatch.delenv("HOMELAB_TOOLS")
     assert toolchain.ensure(("helm",)).places["helm"] == build
-    downloading.download(pinned.BY_PROGRAM["helm"], Silent(), downloading.Network())
+    downloading.download(pinned.BY_PROGRAM["helm"], Silent(), fetching.Network())
     taken = toolchain.ensure(("helm",)).places["helm"]
     assert (build.known, taken.known) == ("go.sum", "lock")
     monkeypatch.setenv("HOMELAB_TOOLS", "build")
