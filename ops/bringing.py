@@ -1,4 +1,4 @@
-"""Bringing what is missing: which tools are downloaded and which are built, and why, then both at once.
+"""Bringing missing tools: which are downloaded and which are built, and why, then both at once.
 
 What flows in are tools that `ops.toolchain` did not find; what flows out are their folders in the cache. A release that
 does not arrive is built instead, with one line that says so; a release that is not the pinned file is an error.
@@ -39,11 +39,20 @@ class Choice(Enum):
 
 @dataclass(frozen=True)
 class Way:
-    """How a missing tool comes here: downloaded, or built for a reason."""
+    """How a missing tool comes here: downloaded, built for a reason, or not at all where HOMELAB_TOOLS refuses it."""
 
     tool: Tool
     downloaded: bool
     reason: str = ""
+    refused: bool = False
+
+    def __str__(self) -> str:
+        """Write in a few words what would happen."""
+        if self.refused:
+            return f"refused: {self.reason}"
+        if self.downloaded:
+            return "to be downloaded"
+        return f"to be built: {self.reason}" if self.reason else "to be built"
 
 
 def chosen() -> Choice | None:
@@ -59,28 +68,19 @@ def chosen() -> Choice | None:
 
 
 def downloads_count(tool: Tool) -> bool:
-    """Whether a download of a tool in the cache may be used; who chose to build trusts no publisher's binaries."""
+    """Whether a download of a tool in the cache may be used: HOMELAB_TOOLS=build accepts no publisher's binaries."""
     return chosen() is not Choice.BUILD and bool(assets(tool, releases.here()))
 
 
 def ways(missing: Iterable[Tool]) -> list[Way]:
-    """Decide for each missing tool how it would come here."""
-    if chosen() is Choice.BUILD:
-        return [Way(tool, downloaded=False, reason=f"{VARIABLE}=build") for tool in missing]
-    reasons = ((tool, downloading.hindrance(tool)) for tool in missing)
-    return [Way(tool, not reason, reason) for tool, reason in reasons]
-
-
-def outcome(way: Way) -> str:
-    """Say in a few words what would happen to a missing tool."""
+    """Return for each missing tool how it would come here."""
     choice = chosen()
+    if choice is Choice.BUILD:
+        return [Way(tool, downloaded=False) for tool in missing]
     if choice is Choice.PATH:
-        return f"refused: {VARIABLE}=path"
-    if way.downloaded:
-        return "to be downloaded"
-    if choice is Choice.DOWNLOAD:
-        return f"refused: {VARIABLE}=download, and {way.reason}"
-    return "to be built" if choice is Choice.BUILD else f"to be built: {way.reason}"
+        return [Way(tool, downloaded=False, reason=f"{VARIABLE}=path", refused=True) for tool in missing]
+    reasons = ((tool, downloading.hindrance(tool)) for tool in missing)
+    return [Way(tool, not reason, reason, bool(reason) and choice is Choice.DOWNLOAD) for tool, reason in reasons]
 
 
 def bring(missing: Sequence[Tool]) -> None:
@@ -91,7 +91,7 @@ def bring(missing: Sequence[Tool]) -> None:
     lanes = {way.tool.name: LANE if way.downloaded else "" for way in planned}
     with Progress(estimates(planned), lanes=lanes) as progress, ExitStack() as stack:
         for way in planned:
-            if way.tool.name in RELEASES and not way.downloaded and chosen() is None:
+            if way.tool.name in RELEASES and way.reason:
                 progress.remark(f"{way.tool.name}: built from source, not downloaded: {way.reason}")
         builder = Builder(progress, stack, failures)
         with Downloads([way.tool for way in planned if way.downloaded], progress, failures) as downloads:
@@ -114,7 +114,7 @@ def bring(missing: Sequence[Tool]) -> None:
 
 
 def _refuse(planned: Iterable[Way]) -> None:
-    lacking = [way for way in planned if chosen() is Choice.PATH or (chosen() is Choice.DOWNLOAD and way.reason)]
+    lacking = [way for way in planned if way.refused]
     if not lacking:
         return
     if chosen() is Choice.PATH:
@@ -170,7 +170,7 @@ class Downloads:
 
     def __init__(self, tools: Iterable[Tool], progress: Progress, failures: list[HomelabError]) -> None:
         """Begin with nothing downloaded."""
-        from ops.fetching import Network  # noqa: PLC0415 - what speaks HTTP takes as long to import as all the rest
+        from ops.fetching import Network  # noqa: PLC0415 - HTTP takes as long to import as all the rest
 
         self.tools, self.progress, self.failures = tuple(tools), progress, failures
         self.late: list[tuple[Tool, str]] = []
@@ -223,6 +223,8 @@ def estimates(planned: Iterable[Way]) -> dict[str, float]:
     extra = 0 if (cache() / "go" / "build").exists() else STANDARD_LIBRARY
     pace, seconds = 2 / min(os.cpu_count() or 2, 8), {}
     for way in planned:
+        if way.refused:
+            continue
         if way.downloaded:
             seconds[way.tool.name] = (
                 sum(one.megabytes for one in assets(way.tool, releases.here())) / MEGABYTES_A_SECOND
@@ -237,4 +239,6 @@ def duration(planned: Iterable[Way]) -> float:
     """Return how long all these ways take together: downloads run beside builds."""
     planned = list(planned)
     expected = estimates(planned)
-    return max(sum(expected[way.tool.name] for way in planned if way.downloaded is lane) for lane in (True, False))
+    return max(
+        sum(expected.get(way.tool.name, 0) for way in planned if way.downloaded is lane) for lane in (True, False)
+    )

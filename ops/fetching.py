@@ -1,8 +1,8 @@
 """Fetching a file over HTTP as releases need it: digests while it is written, limits of size and time, https only.
 
 What flows in is an address, what flows out is a file with its digests, or DownloadFailed with the reason in few words.
-HTTPS_PROXY is honoured. `ops.downloading` judges the digests. This module is imported only where something is fetched:
-what speaks HTTP takes as long to import as all the rest.
+HTTPS_PROXY is honoured. `ops.downloading` judges the digests. This module is imported only where something is
+fetched: HTTP takes as long to import as all the rest.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _safe(url: str, before: str) -> bool:
 
 
 def _reason(host: str, error: requests.RequestException) -> str:
-    """Say in a few words why a server gave no file."""
+    """Return in a few words why a server gave no file."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"{host} answers HTTP {error.response.status_code}"
     if isinstance(error, requests.exceptions.ProxyError):

@@ -70,12 +70,12 @@ def choose(names: Sequence[str]) -> tuple[list[Tool], list[str]]:
 
 
 def row(tool: Tool) -> Row:
-    """Say where a tool is now, or how it would come here."""
+    """Report where a tool is now, or how it would come here."""
     here, missing = toolchain.locate(tool.names)
     if missing:
         (way,) = bringing.ways([tool])
         known = downloading.known_by(tool) if way.downloaded else toolchain.GO_SUM
-        return Row(tool.name, tool.names, str(tool.version), bringing.outcome(way), known, "", None)
+        return Row(tool.name, tool.names, str(tool.version), str(way), known, "", None)
     place = next(iter(here.places.values()))
     folder = place.file.parent if place.file.parent.name != building.BIN else place.file.parent.parent
     took = building.noted(folder).get("seconds") if place.origin is toolchain.Origin.CACHE else None
@@ -98,7 +98,7 @@ def as_table(rows: Sequence[Row], tools: Sequence[Tool]) -> str:
 
 
 def _lock(tools: Sequence[Tool], *, as_json: bool) -> int:
-    from ops import locking  # noqa: PLC0415 - what speaks HTTP takes as long to import as all the rest
+    from ops import locking  # noqa: PLC0415 - HTTP takes as long to import as all the rest
 
     rows = locking.lock(tools, lambda text: print(text, file=sys.stderr))
     if as_json:

@@ -105,6 +105,19 @@ def test_what_can_be_downloaded_is_told_apart_from_what_has_to_be_built(
     )
 
 
+def test_what_homelab_tools_refuses_is_missing(
+    machine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOMELAB_TOOLS", "path")
+    code, found = examined(capsys)
+    assert (code, found["helm"].state, found["helm"].todo) == (1, "missing", "refused: HOMELAB_TOOLS=path")
+    assert found["go"].state == "optional"
+    monkeypatch.setenv("HOMELAB_TOOLS", "download")
+    monkeypatch.setattr(releases, "here", lambda: releases.PLATFORMS[0])
+    _, found = examined(capsys)
+    assert (found["helm"].state, found["crds"].todo) == ("to be downloaded", "refused: it has no release")
+
+
 def test_go_is_not_needed_where_every_tool_is_there(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (machine / "go").unlink()
     for tool in TOOLS:

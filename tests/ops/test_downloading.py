@@ -565,7 +565,7 @@ def test_a_broken_lock_is_refused_with_the_way_to_mend_it(publishers: Publishers
 
 
 def test_a_dry_run_says_of_each_missing_tool_how_it_would_come(
-    publishers: Publishers, play: Play, capsys: pytest.CaptureFixture[str]
+    publishers: Publishers, play: Play, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publishers.publish("helm", locked=True)
     play.program("kubectl", "echo v1.36.9")
@@ -578,6 +578,9 @@ def test_a_dry_run_says_of_each_missing_tool_how_it_would_come(
     assert said["etcd"] == ("publisher's checksum", "to be downloaded")
     assert said["crds"] == ("go.sum", "to be built: it has no release")
     assert said["kwok"][1].startswith("to be built: its publisher serves no checksum")
+    monkeypatch.setenv("HOMELAB_TOOLS", "path")
+    assert door.main(["tools", "--dry-run", "--only", "etcd"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith(" -     refused: HOMELAB_TOOLS=path")
     assert publishers.server.asked == []
 
 
