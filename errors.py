@@ -6,12 +6,14 @@
     │   └── TreeRefused         fix a file under apps/ or environments/
     ├── MachineNotReady         fix this machine: something is missing or too old
     │   ├── ProgramMissing      an external program is not on the PATH
-    │   └── BuildFailed         a pinned tool did not compile
+    │   ├── BuildFailed         a pinned tool did not compile
+    │   └── DownloadRefused     a release of a pinned tool is not the file that was pinned
     ├── TryAgain                nothing is broken for good: run the same command again
     │   ├── ProgramFailed       an external program said no
     │   ├── HardwareRefused     Proxmox or a node said no; in a rehearsal, the rack in their place
     │   ├── RunFailed           a run of the engine did not reach its end; the next one goes on from there
     │   ├── ApiFailed           the Kubernetes API said no, or did not answer
+    │   ├── DownloadFailed      a release of a pinned tool did not arrive
     │   └── TookTooLong         what was waited for did not come
     ├── Declined                the command protects something and says how to go on
     └── Bug                     our own mistake: report it
@@ -93,6 +95,10 @@ class BuildFailed(MachineNotReady):
     """A pinned tool did not compile."""
 
 
+class DownloadRefused(MachineNotReady):
+    """A release of a pinned tool is not the file that was pinned."""
+
+
 class TryAgain(HomelabError):
     """Nothing is broken for good."""
 
@@ -122,6 +128,10 @@ class ApiFailed(TryAgain):
         """Keep the status for those who know what to do about one; 0 where there was no answer."""
         self.code = code
         super().__init__(message)
+
+
+class DownloadFailed(TryAgain):
+    """A release of a pinned tool did not arrive."""
 
 
 class TookTooLong(TryAgain):

@@ -27,7 +27,7 @@ LAST_LINES = 15
 POLL = 0.2
 WHERE_FROM = {
     "git": "install it: apt install git, dnf install git, pacman -S git, brew install git",
-    "go": "install Go 1.26 or newer: https://go.dev/dl, or apt, dnf install golang, pacman -S, brew install go",
+    "go": "install Go 1.27 or newer: https://go.dev/dl, or apt, dnf install golang, pacman -S, brew install go",
 }
 
 
@@ -248,7 +248,7 @@ def become(program: str, arguments: Sequence[str], env: Mapping[str, str]) -> No
 def _found(program: str, env: Mapping[str, str] | None) -> Path:
     found = find(program, env)
     if found is None:
-        advice = WHERE_FROM.get(program, "build it: ./homelab tools")
+        advice = WHERE_FROM.get(program, "get it: ./homelab tools")
         raise ProgramMissing(f"{program}: not on the PATH; {advice}")
     return found
 

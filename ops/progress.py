@@ -29,9 +29,10 @@ MARKS = {"waiting": ("·", "grey"), "running": ("▸", "yellow"), "done": ("✓"
 class Step:
     """One piece of the work, as it is seen."""
 
-    def __init__(self, name: str, expected: float, announced: Callable[[str], None]) -> None:
+    def __init__(self, name: str, expected: float, announced: Callable[[str], None], lane: str = "") -> None:
         """Begin as waiting."""
         self.name = name
+        self.lane = lane
         self.expected = expected
         self.state = "waiting"
         self.text = ""
@@ -62,12 +63,19 @@ class Step:
 class Progress:
     """The display of several steps: `with Progress(...) as progress, progress.step(name) as step:`."""
 
-    def __init__(self, expected: Mapping[str, float], stream: TextIO | None = None) -> None:
-        """Take the steps in their order with the seconds that each is expected to take."""
-        self.steps = {name: Step(name, seconds, self._line) for name, seconds in expected.items()}
+    def __init__(
+        self, expected: Mapping[str, float], stream: TextIO | None = None, lanes: Mapping[str, str] | None = None
+    ) -> None:
+        """Take the steps in their order with the seconds that each is expected to take.
+
+        Steps of different lanes run beside each other and learn nothing from each other's pace.
+        """
+        named = lanes or {}
+        self.steps = {name: Step(name, seconds, self._line, named.get(name, "")) for name, seconds in expected.items()}
         self.stream = stream if stream is not None else sys.stderr
         self.live = self.stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self.noted = ""
+        self.remarks: list[str] = []
         self._drawn = 0
         self._over = threading.Event()
         self._writing = threading.Lock()
@@ -87,10 +95,13 @@ class Progress:
         self.noted = ""
         if self.live:
             self._draw()
+            self.stream.write("".join(f"{text}\n" for text in self.remarks))
 
     @contextmanager
-    def step(self, name: str) -> Iterator[Step]:
-        """Mark a step as running for as long as its work lasts."""
+    def step(self, name: str, expected: float | None = None) -> Iterator[Step]:
+        """Mark a step as running for as long as its work lasts; with a time of its own it is new, or begins anew."""
+        if expected is not None:
+            self.steps = {**self.steps, name: Step(name, expected, self._line)}
         step = self.steps[name]
         step.state, step.began = "running", time.monotonic()
         self._line(f"{name}: begins, about {elapsed(self.remaining(step))}")
@@ -110,11 +121,16 @@ class Progress:
         self.noted = text
         self._line(text)
 
+    def remark(self, text: str) -> None:
+        """Report something that is still to be read when the display is over."""
+        self.remarks.append(text)
+        self._line(text)
+
     def remaining(self, step: Step) -> float:
         """Seconds that a step still needs, as far as one can know."""
         if step.state in ("done", "failed"):
             return 0.0
-        done = [other for other in self.steps.values() if other.state == "done"]
+        done = [other for other in self.steps.values() if other.state == "done" and other.lane == step.lane]
         expected = sum(other.expected for other in done)
         pace = sum(other.took for other in done) / expected if expected else 1.0
         return max(step.expected * pace - step.so_far, OVERDUE)
@@ -123,7 +139,8 @@ class Progress:
         """Say in a few words how far the whole is."""
         steps = self.steps.values()
         over = sum(step.state in ("done", "failed") for step in steps)
-        left = sum(self.remaining(step) for step in steps)
+        lanes = {step.lane for step in steps}
+        left = max((sum(self.remaining(step) for step in steps if step.lane == lane) for lane in lanes), default=0.0)
         return f"{over} of {len(self.steps)}" + (f", about {elapsed(left)} left" if left else "")
 
     def _line(self, text: str) -> None:

@@ -40,6 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run every step, also after one that failed, and say at the end how each went."""
     environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    environment["HOMELAB_TOOLS"] = "build"
     if options.update:
         environment["HOMELAB_UPDATE"] = "1"
         for path, text in documents(EVERY).items():

@@ -1,12 +1,13 @@
-"""The pinned programs, found or built: what a verb needs, when it first needs it, and nothing else.
+"""The pinned programs, found, downloaded or built: what a verb needs, when it first needs it, and nothing else.
 
     tools = ensure(("kustomize", "helm"))
     programs.run("kustomize", "build", folder, env=tools.env())
 
 What flows in are names of programs; what flows out is where each is and an environment whose PATH finds it. A program
-on the PATH is taken if its version does as well as ours (`ops.pinned` judges), else the build in the user's cache, else
-it is built there (`ops.building`). With everything in place this costs some stats and two small files read per tool:
-what a program on the PATH said about its version is remembered until the file changes.
+on the PATH is taken if its version does as well as ours (`ops.pinned` judges), else the one in the user's cache, else
+`ops.bringing` downloads or builds it there; HOMELAB_TOOLS chooses fewer of these. With everything in place this costs
+some stats and two small files read per tool: the answer of a program on the PATH about its version is remembered until
+the file changes.
 """
 
 from __future__ import annotations
@@ -19,14 +20,13 @@ from enum import Enum
 from pathlib import Path
 
 import programs
-from errors import Bug, BuildFailed, HomelabError
+from errors import Bug, HomelabError
 from manifests.sources import cache
-from ops import building
-from ops.pinned import BY_PROGRAM, STANDARD_LIBRARY, TOOLS, Program, Tool, Version
-from ops.progress import Progress
+from ops import bringing, building, downloading
+from ops.pinned import BY_PROGRAM, TOOLS, Program, Tool, Version
 
+GO_SUM = "go.sum"
 CRDS, MANIFESTS = "crds", "argocd-manifests"  # tools that are no programs: see `Toolchain.manifests`
-BIN = "bin"
 # What a program must not do while it says its version.
 QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "1"}
 
@@ -46,6 +46,8 @@ class Place:
     file: Path
     version: Version
     origin: Origin
+    known: str
+    """By what it is known to be the right one: the PATH, the lock, the publisher's checksum, or go.sum."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Toolchain:
     def folders(self) -> tuple[Path, ...]:
         """The folders that have to come first on the PATH."""
         ours = (place.file.parent for place in self.places.values() if place.origin is Origin.CACHE)
-        return tuple(dict.fromkeys(folder for folder in ours if folder.name == BIN))
+        return tuple(dict.fromkeys(folder for folder in ours if folder.name == building.BIN))
 
     def manifests(self, name: str) -> Path:
         """Give the folder of a tool that is no program."""
@@ -72,19 +74,19 @@ class Toolchain:
 
 
 def ensure(names: Iterable[str]) -> Toolchain:
-    """Find these programs, build what is missing, and say where they are."""
+    """Find these programs, download or build what is missing, and say where they are."""
     wanted = tuple(names)
     here, missing = locate(wanted)
     if missing:
-        _build(missing)
+        bringing.bring(missing)
         here, missing = locate(wanted)
     if missing:
-        raise Bug(f"built and yet not there: {', '.join(tool.name for tool in missing)}")
+        raise Bug(f"brought and yet not there: {', '.join(tool.name for tool in missing)}")
     return here
 
 
 def locate(names: Iterable[str]) -> tuple[Toolchain, tuple[Tool, ...]]:
-    """Say where these programs are, and which tools would have to be built for the others."""
+    """Say where these programs are, and which tools are missing for the others."""
     by_tool: dict[str, list[str]] = {}
     for name in names:
         if name not in BY_PROGRAM:
@@ -110,17 +112,20 @@ def on_path(tool: Tool, names: Iterable[str]) -> dict[str, Place]:
         version = version_of(file, name) if file else None
         if file is None or version is None or not tool.takes(version):
             return {}
-        places[name] = Place(name, file, version, Origin.PATH)
+        places[name] = Place(name, file, version, Origin.PATH, Origin.PATH.value)
     return places
 
 
 def in_cache(tool: Tool, names: Iterable[str]) -> dict[str, Place]:
-    """Find these programs of a tool in the cache."""
-    folder = building.use(tool)
+    """Find these programs of a tool in the cache, downloaded or built."""
+    known = downloading.known_by(tool)
+    folder = building.use(downloading.folder(tool)) if bringing.downloads_count(tool) else None
+    if folder is None:
+        folder, known = building.use(building.built_folder(tool)), GO_SUM
     if folder is None:
         return {}
-    files = {name: folder / (f"{BIN}/{name}" if tool.programs else building.MANIFESTS) for name in names}
-    return {name: Place(name, file, tool.version, Origin.CACHE) for name, file in files.items()}
+    files = {name: folder / (f"{building.BIN}/{name}" if tool.programs else building.MANIFESTS) for name in names}
+    return {name: Place(name, file, tool.version, Origin.CACHE, known) for name, file in files.items()}
 
 
 def version_of(file: Path, name: str) -> Version | None:
@@ -169,26 +174,3 @@ def _remember(said: Mapping[str, list[int | str]]) -> None:
 
 def _program(tool: Tool, name: str) -> Program:
     return next(program for program in tool.programs if name in program.names)
-
-
-def _build(missing: tuple[Tool, ...]) -> None:
-    building.check_go(missing)
-    failures: list[str] = []
-    with Progress(estimates(missing)) as progress, building.go_cache(progress.note) as go:
-        # One after another: two at once were measured not to be faster, one build keeps all cores busy.
-        for tool in missing:
-            with progress.step(tool.name) as step:
-                try:
-                    building.build(tool, go, step)
-                except BuildFailed as error:
-                    step.fail("not built")
-                    failures.append(str(error))
-        if failures:
-            raise BuildFailed("\n".join(failures))
-
-
-def estimates(tools: Iterable[Tool]) -> dict[str, float]:
-    """Say how long builds will take here, one after another; the table's seconds were measured on two cores."""
-    extra = 0 if (cache() / "go" / "build").exists() else STANDARD_LIBRARY
-    expected = {tool.name: tool.seconds + (0 if place else extra) for place, tool in enumerate(tools)}
-    return {name: seconds * 2 / min(os.cpu_count() or 2, 8) for name, seconds in expected.items()}

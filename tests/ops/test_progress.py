@@ -80,3 +80,35 @@ def test_a_step_that_takes_longer_than_expected_does_not_promise_its_end(monkeyp
     stream = Terminal(watched=False)
     with Progress({"a": 0.01}, stream) as progress, progress.step("a"):  # type: ignore[arg-type]
         wait_for(lambda: "so far, longer than expected" in stream.text)
+
+
+def test_a_remark_is_still_to_be_read_when_the_display_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    seen = {}
+    for watched in (True, False):
+        stream = Terminal(watched=watched)
+        with Progress({"a": 10.0}, stream) as progress:  # type: ignore[arg-type]
+            progress.remark("a: built from source")
+            with progress.step("a"):
+                pass
+        seen[watched] = stream.text.splitlines()
+        assert [line for line in seen[watched] if line.startswith("a: built")] == ["a: built from source"]
+    assert seen[True][-1] == "a: built from source"
+
+
+def test_steps_of_another_lane_run_beside_and_teach_nothing() -> None:
+    progress = Progress({"a": 10.0, "b": 20.0, "c": 60.0}, Terminal(watched=False), lanes={"c": "downloads"})  # type: ignore[arg-type]
+    assert progress.outlook() == "0 of 3, about 1 min 00 s left"
+    progress.steps["c"].state, progress.steps["c"].took = "done", 6.0
+    assert progress.outlook() == "1 of 3, about 30 s left"
+
+
+def test_a_step_that_failed_can_begin_anew_with_another_expectation() -> None:
+    stream = Terminal(watched=False)
+    with Progress({"a": 1.0}, stream) as progress:  # type: ignore[arg-type]
+        with progress.step("a") as step:
+            step.fail("not downloaded")
+        with progress.step("a", 90.0):
+            pass
+    assert "a: begins, about 1 min 30 s" in stream.text
+    assert stream.text.splitlines()[-1].startswith("a: done after")
