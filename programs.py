@@ -69,7 +69,7 @@ def run(
     """Run a program to its end and give its output, or say clearly why there is none."""
     command = [str(_found(program, env)), *map(str, arguments)]
     began = time.monotonic()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command,
         cwd=cwd,
         env=dict(env) if env is not None else None,
@@ -79,20 +79,20 @@ def run(
         text=True,
         errors="replace",
         start_new_session=True,
-    )
-    with _lock:
-        _running.add(process)
-    try:
-        stdout, stderr = process.communicate(stdin, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        _end_group(process)
-        raise TookTooLong(f"{_said(command, cwd)}: no end after {timeout:.0f} s") from None
-    except BaseException:
-        _end_group(process)
-        raise
-    finally:
+    ) as process:
         with _lock:
-            _running.discard(process)
+            _running.add(process)
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            _end_group(process)
+            raise TookTooLong(f"{_said(command, cwd)}: no end after {timeout:.0f} s") from None
+        except BaseException:
+            _end_group(process)
+            raise
+        finally:
+            with _lock:
+                _running.discard(process)
     if process.returncode != 0:
         raise _failure(command, cwd, process.returncode, stderr.strip() or stdout.strip())
     return Finished(stdout, stderr, time.monotonic() - began)

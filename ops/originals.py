@@ -158,10 +158,10 @@ class _Run:
         self.brought.reasons += told
 
     def _one(self, wanted: Wanted, name: str, progress: Progress) -> Path | None:
+        if self._is_gone(wanted):
+            progress.steps[name].fail("left out")
+            return None
         with progress.step(name) as step:
-            if self._is_gone(wanted):
-                step.fail("left out")
-                return None
             if self.wants.is_damaged(wanted):
                 step.announce("its copy in the cache was damaged: fetching it again")
             try:

@@ -1,14 +1,16 @@
-"""Servers on loopback that have charts and remote bases: a folder over HTTP, and a registry that speaks OCI.
+"""A server on loopback that has charts and remote bases: a folder over HTTP, a registry that speaks OCI, and Git.
 
-Each notes what it was asked, and can be told to keep a request waiting: what a stalled network looks like.
+It notes what it was asked, and can be told to keep a request waiting: what a stalled network looks like.
 """
 
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import http.server
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from typing import Any, ClassVar
 
 import programs
 from manifests.sources import Chart
-from tests.manifests.checkout import make_chart
+from tests.manifests.checkout import lay, make_chart
 
 INDEX = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.cncf.helm.config.v1+json"
@@ -62,6 +64,15 @@ class Server:
         self.blobs[f"charts/{name}:{tag}"] = (INDEX, text)
         return f"oci://{self.url.removeprefix('http://')}/charts"
 
+    def commit(self, name: str, files: dict[str, str], tag: str) -> str:
+        """Keep a repository with one commit, and return its URL."""
+        place = self.folder / name
+        lay(place, files)
+        known = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+        for command in (("init", "-q", "-b", "main"), ("add", "-A"), (*known, "commit", "-qm", "x"), ("tag", tag)):
+            programs.run("git", *command, cwd=place)
+        return f"{self.url}/{name}.git"
+
     def _blob(self, kind: str, data: bytes) -> dict[str, object]:
         name = f"sha256:{hashlib.sha256(data).hexdigest()}"
         self.blobs[name] = (kind, data)
@@ -86,6 +97,8 @@ class Requests(http.server.SimpleHTTPRequestHandler):
             self.send_error(503)
         elif self.path.startswith("/private/") and self.headers.get("Authorization") != known:
             self.send_error(401)
+        elif ".git/info/refs?service=git-upload-pack" in self.path:
+            self.git("--advertise-refs", b"001e# service=git-upload-pack\n0000")
         elif self.path.startswith("/v2/"):
             self.registry(self.path.removeprefix("/v2/"))
         elif self.command == "HEAD":
@@ -94,6 +107,24 @@ class Requests(http.server.SimpleHTTPRequestHandler):
             super().do_GET()
 
     do_HEAD = do_GET  # noqa: N815 - the name that the library calls
+
+    def do_POST(self) -> None:
+        self.git()
+
+    def git(self, option: str = "", first: bytes = b"") -> None:
+        """Answer as a Git server does over HTTP: with what git itself says of a repository of the folder."""
+        repository = self.about.folder / self.path.removeprefix("/").split(".git/")[0]
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+        env = os.environ | {"GIT_PROTOCOL": self.headers.get("Git-Protocol", "")}
+        options = ("--stateless-rpc", *filter(None, [option]))
+        said = programs.pipe("git", "upload-pack", *options, repository, env=env, stdin=body)
+        self.send_response(200)
+        kind = "advertisement" if option else "result"
+        self.send_header("Content-Type", f"application/x-git-upload-pack-{kind}")
+        self.send_header("Content-Length", str(len(first + said)))
+        self.end_headers()
+        self.wfile.write(first + said)
 
     def registry(self, path: str) -> None:
         """Answer as a registry: manifests by tag or digest, blobs by digest."""
