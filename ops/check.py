@@ -207,6 +207,6 @@ def _notes(
         yield "no app was rendered: what is wrong with the settings or the shape of the tree comes first"
     stand_ins = validation.stand_ins if validation and validation.rendered else ()
     if stand_ins:
-        said = count(len(stand_ins), "chart or base", "charts and bases")
+        said = count(len(stand_ins), "chart or base is a stand-in", "charts and bases are stand-ins")
         names = f": {', '.join(stand_ins)}" if in_full else "; --json names them"
-        yield f"{said} not the real one{f' ({why})' if why else ''}{names}"
+        yield f"{said}{f' ({why})' if why else ''}{names}"

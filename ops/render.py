@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     print(f"wrote {count(len(files), 'file')} to {output}; README.md there says in which order they are applied")
     if stand_ins:
-        print(coloured(f"not the real ones: {', '.join(stand_ins)}; --fetch brings them", "yellow"))
+        print(coloured(f"stand-ins: {', '.join(stand_ins)}; --fetch brings the real ones", "yellow"))
     return 0
 
 
