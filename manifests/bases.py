@@ -16,7 +16,7 @@ from pathlib import Path
 import programs
 from manifests import reading, receipts
 from manifests.receipts import Receipt
-from manifests.sources import cache, environment, locked, new_entry, slug
+from manifests.sources import environment, locked, new_entry, originals, slug
 
 SLOW = 300.0
 ENTRY = "entry"
@@ -26,7 +26,7 @@ ENTRY = "entry"
 class CachedBases:
     """The remote bases of the user's cache."""
 
-    home: Path = field(default_factory=lambda: cache() / "bases")
+    home: Path = field(default_factory=lambda: originals() / "bases")
     verified: set[Path] = field(default_factory=set, compare=False, repr=False)
 
     def base(self, url: str) -> Path | None:

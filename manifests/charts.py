@@ -21,7 +21,7 @@ from errors import OriginalRefused
 from manifests import archive, reading, receipts
 from manifests.fields import text
 from manifests.receipts import Receipt
-from manifests.sources import Chart, cache, digest, environment, is_loopback, locked, new_entry
+from manifests.sources import Chart, digest, environment, is_loopback, locked, new_entry, originals
 
 SLOW = 300.0
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
@@ -32,7 +32,7 @@ OF_A_REGISTRY = re.compile(r"^Digest: (sha256:[0-9a-f]{64})$", re.MULTILINE)
 class CachedCharts:
     """The charts of the user's cache."""
 
-    home: Path = field(default_factory=lambda: cache() / "charts")
+    home: Path = field(default_factory=lambda: originals() / "charts")
     verified: set[Path] = field(default_factory=set, compare=False, repr=False)
 
     def chart(self, chart: Chart) -> Path | None:

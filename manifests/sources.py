@@ -77,6 +77,12 @@ def cache() -> Path:
     return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "homelab"
 
 
+def originals() -> Path:
+    """Where real charts and remote bases are kept: in the user's cache, unless HOMELAB_ORIGINALS names another folder."""
+    named = os.environ.get("HOMELAB_ORIGINALS", "")
+    return Path(named) if Path(named).is_absolute() else cache()
+
+
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
     """Keep others out of a place in the cache; the kernel lets go of a dead process's lock."""

@@ -284,8 +284,11 @@ def test_two_runs_at_once_ask_once(server: Server, helm: dict[str, str], tmp_pat
 
 def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("HOMELAB_ORIGINALS")
     assert cache() == tmp_path / "homelab"
     assert CachedCharts().home == tmp_path / "homelab" / "charts"
+    monkeypatch.setenv("HOMELAB_ORIGINALS", str(tmp_path / "other"))
+    assert CachedBases().home == tmp_path / "other" / "bases"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert cache() == Path.home() / ".cache" / "homelab"
 

@@ -30,7 +30,7 @@ CHECK = (
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give a checkout with an app of one chart, and a cache of charts that is empty."""
     monkeypatch.setattr("ops.check.check_stack", lambda root, stack, tree: [])
-    monkeypatch.setattr("manifests.charts.cache", lambda: tmp_path / "cache")
+    monkeypatch.setenv("HOMELAB_ORIGINALS", str(tmp_path / "cache"))
     root = tmp_path / "checkout"
     prepare({}, root)
     ask_for(root, "https://charts.example.com")

@@ -218,7 +218,7 @@ def test_ctrl_c_ends_what_is_fetched(server: Server, env: dict[str, str], wants:
         "from manifests.survey import Survey; from ops.originals import bring; "
         "bring(Wants(Survey(Path(sys.argv[1]))), [sys.argv[2]], os.environ)"
     )
-    more = {"PYTHONPATH": str(CHECKOUT), "XDG_CACHE_HOME": str(tmp_path / "cache"), "NO_PROXY": "127.0.0.1"}
+    more = {"PYTHONPATH": str(CHECKOUT), "HOMELAB_ORIGINALS": str(tmp_path / "cache"), "NO_PROXY": "127.0.0.1"}
     command = [sys.executable, "-c", code, wants.survey.root, FOLDER]
     run = subprocess.Popen(command, env=env | more, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 30

@@ -24,8 +24,7 @@ CERT_MANAGER = "apps/cert-manager/cert-manager"
 def test_seeds_get_cached_charts_and_fetch_the_others_themselves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("charts", "bases"):
-        monkeypatch.setattr(f"manifests.{module}.cache", lambda: tmp_path)
+    monkeypatch.setenv("HOMELAB_ORIGINALS", str(tmp_path))
     monkeypatch.delenv(SEEDS, raising=False)
     (entry,) = yaml.safe_load((CHECKOUT / CERT_MANAGER / "kustomization.yaml").read_text())["helmCharts"]
     chart = Chart(entry["name"], entry["version"], entry["repo"])
