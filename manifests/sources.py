@@ -78,7 +78,7 @@ def cache() -> Path:
 
 
 def originals() -> Path:
-    """Where real charts and remote bases are kept: in the user's cache, unless HOMELAB_ORIGINALS names another folder."""
+    """Where real charts and remote bases are kept: the user's cache, unless HOMELAB_ORIGINALS names another folder."""
     named = os.environ.get("HOMELAB_ORIGINALS", "")
     return Path(named) if Path(named).is_absolute() else cache()
 

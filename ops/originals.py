@@ -8,7 +8,6 @@ the tree names is a problem. `ops.check`, `ops.rehearse`, `ops.up` and `ops.rend
 from __future__ import annotations
 
 import re
-import sys
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -134,7 +133,6 @@ class _Run:
         there = [one for one in missing if not self._is_gone(one)]
         if not there:
             return []
-        print(f"fetching {count(len(there), 'chart or base', 'charts and bases')} into the cache", file=sys.stderr)
         named = _named(there)
         progress = Progress(dict.fromkeys(named, SECONDS), at_once=AT_ONCE)
         with progress, ThreadPoolExecutor(AT_ONCE) as pool:
@@ -162,6 +160,7 @@ class _Run:
             progress.steps[name].fail("left out")
             return None
         with progress.step(name) as step:
+            step.tell("fetching")
             if self.wants.is_damaged(wanted):
                 step.announce("its copy in the cache was damaged: fetching it again")
             try:
@@ -221,6 +220,7 @@ def _named(wanted: Iterable[Wanted]) -> dict[str, Wanted]:
     """Name things as briefly as their names are of no other."""
     named: dict[str, Wanted] = {}
     for one in wanted:
-        brief = f"{one.chart.name} {one.chart.version}" if isinstance(one, WantedChart) else one.url
+        chart = one.chart if isinstance(one, WantedChart) else None
+        brief = f"chart {chart.name} {chart.version}" if chart else name_of(one)
         named[name_of(one) if brief in named else brief] = one
     return named

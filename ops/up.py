@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     brought.require()
     with Timeline() as timeline, seeds_from_the_cache(root, settings):
         if brought.why:
-            timeline.say(f"not every chart and base of the seeds was looked for: {brought.why}")
+            timeline.say(f"charts and bases that the cache lacks are fetched by the seeds themselves: {brought.why}")
         engine, outcome = drive(
             root, settings, options.stack, timeline, lambda engine: engine.up(refresh=options.refresh)
         )

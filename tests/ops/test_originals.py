@@ -79,11 +79,10 @@ def test_charts_and_bases_come_with_progress_and_the_time_they_took(
     )
     brought = bring(wants, [FOLDER], env)
     assert (brought.problems, brought.reasons, brought.absent) == ([], [], {})
-    assert set(brought.fetched) == {f"{outer}/top?ref=v2", "greeter 1.0.0", "waver 2.0.0"}
+    assert set(brought.fetched) == {f"base {outer}/top?ref=v2", "chart greeter 1.0.0", "chart waver 2.0.0"}
     said = capsys.readouterr().err
-    assert said.startswith("fetching 3 charts and bases into the cache\n")
-    assert "greeter 1.0.0: begins, about 4.0 s\n" in said
-    assert re.search(r"^waver 2\.0\.0: done after \d\.\d s; \d of 3", said, re.MULTILINE)
+    assert "chart greeter 1.0.0: begins, about 4.0 s\n" in said
+    assert re.search(r"^chart waver 2\.0\.0: done after \d\.\d s; \d of 3", said, re.MULTILINE)
     asked = len(server.asked)
     again = bring(Wants(Survey(wants.survey.root), wants.charts, wants.bases), [FOLDER], {"PATH": ""})
     assert again == Brought()
@@ -139,7 +138,7 @@ def test_no_network_is_found_out_at_once_and_no_program_is_run(wants: Wants, ser
 def test_of_two_hosts_the_one_that_answers_is_used(server: Server, env: dict[str, str], wants: Wants) -> None:
     ask_for(wants, Chart("a", "1.0.0", NOBODY), Chart("greeter", "1.0.0", server.publish(env, "charts", "greeter")))
     brought = bring(wants, [FOLDER], env)
-    assert brought.fetched == ["greeter 1.0.0"]
+    assert brought.fetched == ["chart greeter 1.0.0"]
     assert brought.why == "host 127.0.0.1:1 did not answer (Connection refused)"
     assert brought.problems == []
     brought.require()
@@ -205,8 +204,8 @@ def test_a_damaged_copy_is_named_and_fetched_again(
     ask_for(wants, chart)
     (wants.charts.fetch(chart, env) / "values.yaml").unlink()
     again = Wants(wants.survey, CachedCharts(wants.charts.home), wants.bases)
-    assert bring(again, [FOLDER], env).fetched == ["greeter 1.0.0"]
-    assert "greeter 1.0.0: its copy in the cache was damaged: fetching it again\n" in capsys.readouterr().err
+    assert bring(again, [FOLDER], env).fetched == ["chart greeter 1.0.0"]
+    assert "chart greeter 1.0.0: its copy in the cache was damaged: fetching it again\n" in capsys.readouterr().err
     assert again.charts.chart(chart)
 
 
