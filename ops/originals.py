@@ -35,7 +35,7 @@ LONG_LIMIT = 300.0
 UNREACHED = re.compile(
     r"could not resolve|no such host|failed to connect|connection (?:reset|refused|timed out|closed)|timed out|"
     r"network is unreachable|no route to host|i/o timeout|TLS handshake|deadline exceeded|\bEOF\b|"
-    r"hit \d+s timeout|(?:error|code|status)[: ]+5\d\d|\b5\d\d (?:Internal|Bad|Service|Gateway)",
+    r"hit \d+s timeout|\b429\b|(?:error|code|status)[: ]+5\d\d|\b5\d\d (?:Internal|Bad|Service|Gateway)",
     re.IGNORECASE,
 )
 

@@ -27,8 +27,9 @@ PROTOCOLS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp"}
 
 def available() -> bool:
     """Whether this system gives network namespaces to its users."""
-    tried = shutil.which("unshare") and subprocess.run([*UNSHARE, "true"], capture_output=True, check=False)
-    return bool(tried) and tried.returncode == 0
+    if not shutil.which("unshare"):
+        return False
+    return subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode == 0
 
 
 def open_ear() -> set[str]:

@@ -115,18 +115,8 @@ def test_no_packet_leaves_this_machine_with_the_variable_and_without_it_one_woul
     monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
-    command = [
-        *ears.UNSHARE,
-        sys.executable,
-        "-m",
-        "tests.ears",
-        sys.executable,
-        "-c",
-        CHECK,
-        "check",
-        "--root",
-        checkout,
-    ]
+    check = [sys.executable, "-c", CHECK, "check", "--root", str(checkout)]
+    command = [*ears.UNSHARE, sys.executable, "-m", "tests.ears", *check]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=True)
     found = json.loads(done.stdout)
     assert found["code"] == 0, found["err"]

@@ -218,7 +218,7 @@ def test_ctrl_c_ends_what_is_fetched(server: Server, env: dict[str, str], wants:
         "bring(Wants(Survey(Path(sys.argv[1]))), [sys.argv[2]], os.environ)"
     )
     more = {"PYTHONPATH": str(CHECKOUT), "HOMELAB_ORIGINALS": str(tmp_path / "cache"), "NO_PROXY": "127.0.0.1"}
-    command = [sys.executable, "-c", code, wants.survey.root, FOLDER]
+    command = [sys.executable, "-c", code, str(wants.survey.root), FOLDER]
     run = subprocess.Popen(command, env=env | more, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 30
     while not any("index.yaml" in path for path in server.asked):
