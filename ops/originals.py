@@ -34,8 +34,8 @@ LONG_LIMIT = 300.0
 # What git, helm and kustomize report of a network or a server that fails, and not of what they were asked for.
 UNREACHED = re.compile(
     r"could not resolve|no such host|failed to connect|connection (?:reset|refused|timed out|closed)|timed out|"
-    r"network is unreachable|no route to host|i/o timeout|TLS handshake|deadline exceeded|\bEOF\b|"
-    r"hit \d+s timeout|\b429\b|(?:error|code|status)[: ]+5\d\d|\b5\d\d (?:Internal|Bad|Service|Gateway)",
+    r"network is unreachable|no route to host|i/o timeout|TLS handshake|deadline exceeded|(?-i:\bEOF\b)|"
+    r"hit \d+s timeout|too many requests|(?:error|code|status)[: ]+5\d\d|\b5\d\d (?:Internal|Bad|Service|Gateway)",
     re.IGNORECASE,
 )
 
@@ -165,7 +165,7 @@ class _Run:
                 step.announce("its copy in the cache was damaged: fetching it again")
             try:
                 came = self.wants.fetch(wanted, self.env, self.limit)
-            except (OriginalRefused, ProgramFailed, TookTooLong) as error:
+            except (OriginalRefused, ProgramFailed, TookTooLong, OSError) as error:
                 step.fail("not fetched")
                 if not self.interrupted:
                     self._failed(wanted, error)
@@ -174,23 +174,27 @@ class _Run:
                 self.brought.fetched.append(name)
             return came
 
-    def _failed(self, wanted: Wanted, error: HomelabError) -> None:
-        """Tell a mistake of the tree from a network that fails."""
-        reason = ""
+    def _failed(self, wanted: Wanted, error: HomelabError | OSError) -> None:
+        """Note a failure: with a reason where the network or this machine is at fault, else as a problem of the tree."""
+        reason = self._reason(wanted, error)
+        with self.lock:
+            if reason:
+                self.brought.absent[name_of(wanted)] = reason
+                self.brought.reasons += [reason] if reason not in self.brought.reasons else []
+            elif isinstance(error, HomelabError):
+                self.brought.problems.append(self.wants.problem(wanted, error))
+
+    def _reason(self, wanted: Wanted, error: HomelabError | OSError) -> str:
+        if isinstance(error, OSError):
+            return f"the cache cannot be written: {error.strerror}: {error.filename}"
         if isinstance(error, TookTooLong):
             host = _host(wanted)
             reason = f"{network.name_of(host) or url_of(wanted)} was too slow: no end after {self.limit:.0f} s"
             with self.lock:
                 # Where nothing has come at all, the next host is given no time of its own.
                 self.gone |= dict.fromkeys([host] if self.brought.fetched else [host, *self.asked], reason)
-        elif isinstance(error, ProgramFailed):
-            reason = self._unreached(wanted, message(error))
-        with self.lock:
-            if not reason:
-                self.brought.problems.append(self.wants.problem(wanted, error))
-            else:
-                self.brought.absent[name_of(wanted)] = reason
-                self.brought.reasons += [reason] if reason not in self.brought.reasons else []
+            return reason
+        return self._unreached(wanted, message(error)) if isinstance(error, ProgramFailed) else ""
 
     def _unreached(self, wanted: Wanted, said: str) -> str:
         """Return why it is not the tree's fault that something did not come, or nothing where it is."""

@@ -18,7 +18,7 @@ from manifests.charts import CachedCharts
 from manifests.fetch import Wants
 from manifests.sources import Chart
 from manifests.survey import Survey
-from ops.originals import Brought, bring
+from ops.originals import UNREACHED, Brought, bring
 from ops.toolchain import ensure
 from tests.manifests.checkout import config_map, lay
 from tests.manifests.servers import Server, serving
@@ -189,6 +189,35 @@ def test_an_archive_that_is_none_is_a_mistake_of_its_publisher(
     (problem,) = bring(wants, [FOLDER], env).problems
     assert isinstance(problem, Problem)
     assert problem.rule.startswith("is not an archive that can be unpacked: ")
+
+
+@pytest.mark.parametrize(
+    ("said", "network"),
+    [
+        ("dial tcp: lookup charts.example.com: no such host", True),
+        ("fatal: unable to access 'https://github.com/a/b/': Could not resolve host: github.com", True),
+        ("fatal: unable to access 'https://github.com/a/b/': The requested URL returned error: 503", True),
+        ("hit 27s timeout running '/usr/bin/git fetch --depth=1'", True),
+        ("HTTP Error: status code 502 (Bad Gateway)", True),
+        ("failed to fetch https://charts.example.com/index.yaml : 429 Too Many Requests", True),
+        ('Get "https://charts.example.com/index.yaml": EOF', True),
+        ("fatal: couldn't find remote ref v2", False),
+        ('chart "eof" version "1.429.503" not found in https://charts.example.com repository', False),
+        ("failed to fetch https://charts.example.com/index.yaml : 404 Not Found", False),
+    ],
+)
+def test_words_of_a_network_that_fails_are_told_from_those_of_what_is_not_there(said: str, network: bool) -> None:
+    assert bool(UNREACHED.search(said)) == network
+
+
+def test_a_cache_that_cannot_be_written_costs_the_real_chart_and_no_more(
+    server: Server, env: dict[str, str], wants: Wants
+) -> None:
+    ask_for(wants, Chart("greeter", "1.0.0", server.publish(env, "charts", "greeter")))
+    wants.charts.home.write_text("no folder", encoding="utf-8")
+    brought = bring(wants, [FOLDER], env)
+    assert brought.problems == []
+    assert brought.why.startswith("the cache cannot be written: ")
 
 
 def test_a_reason_forbids_everything(server: Server, wants: Wants) -> None:
