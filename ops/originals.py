@@ -175,7 +175,7 @@ class _Run:
             return came
 
     def _failed(self, wanted: Wanted, error: HomelabError | OSError) -> None:
-        """Note a failure: with a reason where the network or this machine is at fault, else as a problem of the tree."""
+        """Note a failure: its reason where network or machine are at fault, else a problem of the tree."""
         reason = self._reason(wanted, error)
         with self.lock:
             if reason:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from errors import Declined
-from ops import network, offline
+from ops import network, offline, test
 from ops.__main__ import main
 from ops.network import host_of, silent
 
@@ -115,3 +117,18 @@ def test_an_option_that_asks_other_hosts_is_refused_where_none_may_be_asked(
     assert capsys.readouterr().err == said
     with pytest.raises(Declined, match="--offline forbids it"):
         offline.require(argparse.Namespace(offline=True), "--online")
+
+
+def test_tests_and_ci_ask_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert os.environ[offline.VARIABLE] == "1"
+    given: list[str | None] = []
+
+    def step(name: str, command: tuple[str, ...], environment: dict[str, str]) -> tuple[str, str, str]:
+        given.append(environment.get(offline.VARIABLE))
+        return name, "", "ok"
+
+    monkeypatch.delenv(offline.VARIABLE)
+    monkeypatch.setattr(test, "_step", step)
+    assert test.run(argparse.Namespace(update=False, only=None, pytest=[], all=False)) == 0
+    assert given == ["1"] * len(test.STEPS)
+    assert "\nexport HOMELAB_OFFLINE=1\n" in (Path(__file__).parents[2] / ".ci/run").read_text(encoding="utf-8")
