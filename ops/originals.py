@@ -42,7 +42,7 @@ UNREACHED = re.compile(
 
 @dataclass
 class Brought:
-    """What came of it."""
+    """The result: what came, what did not and why, and what is wrong with the tree."""
 
     fetched: list[str] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from errors import Declined, Problem
+from lab.api import Api
 from lab.places import Lab
 from ops import rehearse
 from ops.__main__ import main
@@ -80,7 +81,7 @@ def test_the_report_says_why_stand_ins_took_a_place(
         def metadata(self, *_: object) -> list[dict[str, str]]:
             return []
 
-    monkeypatch.setattr(rehearse.Api, "of", lambda lab: Nothing())
+    monkeypatch.setattr(Api, "of", lambda lab: Nothing())
     monkeypatch.chdir(tmp_path)
     furnished = Furnished("0" * 40, is_new=True, stand_ins=(("chart greeter", "1.0.0", "stand-in"),))
     rehearse._tell("dev", Lab.of(tmp_path, "dev"), [], [], [], furnished, [], "no network: host a did not answer (x)")
