@@ -49,9 +49,9 @@ def check(file: Path, fresh: Receipt) -> None:
     if first is None:
         return
     for was, now in ((first.fetched, fresh.fetched), (first.manifest, fresh.manifest)):
-        if was != now:
+        if was and now and was != now:
             raise OriginalChanged(
-                f"has changed under the same version: {was or 'no digest'} when first fetched, {now or 'none'} now",
+                f"has changed under the same version: {was} when first fetched, {now} now",
                 f"ask its publisher why; to accept the change, remove {file} and run the same command again",
             )
 
