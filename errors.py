@@ -16,6 +16,8 @@
     │   ├── DownloadFailed      a release of a pinned tool did not arrive
     │   └── TookTooLong         what was waited for did not come
     ├── Declined                the command protects something and says how to go on
+    ├── OriginalRefused         a chart or remote base that was fetched is not taken: its rule and its fix say why
+    │   └── OriginalChanged     it is not what it was when it was first fetched
     └── Bug                     our own mistake: report it
 
 Everything below `HomelabError` reaches the operator as its text alone, without a traceback and with exit code 1; the
@@ -140,6 +142,20 @@ class TookTooLong(TryAgain):
 
 class Declined(HomelabError):
     """The command protects something and says how to go on."""
+
+
+class OriginalRefused(HomelabError):
+    """A chart or remote base that was fetched is not taken."""
+
+    def __init__(self, rule: str, fix: str) -> None:
+        """Keep both for a problem that names the place as well."""
+        self.rule = rule
+        self.fix = fix
+        super().__init__(f"{rule}; {fix}")
+
+
+class OriginalChanged(OriginalRefused):
+    """A chart or remote base is not what it was when it was first fetched."""
 
 
 class Bug(HomelabError):

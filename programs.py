@@ -15,6 +15,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ WHERE_FROM = {
     "git": "install it: apt install git, dnf install git, pacman -S git, brew install git",
     "go": "install Go 1.27 or newer: https://go.dev/dl, or apt, dnf install golang, pacman -S, brew install go",
 }
+
+
+_running: set[subprocess.Popen[str]] = set()
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ def run(
     """Run a program to its end and give its output, or say clearly why there is none."""
     command = [str(_found(program, env)), *map(str, arguments)]
     began = time.monotonic()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command,
         cwd=cwd,
         env=dict(env) if env is not None else None,
@@ -74,18 +79,32 @@ def run(
         text=True,
         errors="replace",
         start_new_session=True,
-    )
-    try:
-        stdout, stderr = process.communicate(stdin, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        _end_group(process)
-        raise TookTooLong(f"{_said(command, cwd)}: no end after {timeout:.0f} s") from None
-    except BaseException:
-        _end_group(process)
-        raise
+    ) as process:
+        with _lock:
+            _running.add(process)
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            _end_group(process)
+            raise TookTooLong(f"{_said(command, cwd)}: no end after {timeout:.0f} s") from None
+        except BaseException:
+            _end_group(process)
+            raise
+        finally:
+            with _lock:
+                _running.discard(process)
     if process.returncode != 0:
         raise _failure(command, cwd, process.returncode, stderr.strip() or stdout.strip())
     return Finished(stdout, stderr, time.monotonic() - began)
+
+
+def end_running() -> None:
+    """End what other threads run: after Ctrl-C, which reaches the main thread alone."""
+    with _lock:
+        processes = list(_running)
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
 
 
 def follow(

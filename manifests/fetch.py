@@ -1,90 +1,114 @@
-"""The explicit step that reaches networks: bring what folders ask for into the user's cache.
+"""What folders ask for and the cache does not have, and the step that reaches networks to bring it.
 
-Folders come in; what was fetched goes out, with a problem for everything that could not be had. `ops` runs it where a
-person asks for it; no render does.
+Folders come in; what is missing goes out, one thing at a time is fetched, and a failure becomes a problem that names
+the place which asked for it. `ops.originals` decides when and whom to ask; no render does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
 from config.source import dotted
-from errors import Problem, ProgramFailed, TookTooLong
+from errors import HomelabError, OriginalChanged, OriginalRefused, Problem, ProgramFailed
 from manifests import said
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
 from manifests.contents import Contents, WantedBase, WantedChart, closure_of, contents_of
 from manifests.survey import Survey
 
-AT_ONCE = 4
-
 Wanted: TypeAlias = "WantedChart | WantedBase"
 
 
-def fetch(
-    root: Path,
-    folders: Iterable[str],
-    charts: CachedCharts,
-    bases: CachedBases,
-    env: Mapping[str, str] | None = None,
-    tell: Callable[[str], None] = lambda text: None,
-) -> list[Problem]:
-    """Fetch what these folders ask for and the cache does not have; bases may ask for more."""
-    survey, top = Survey(root), Survey(Path("/"))
-    problems: list[Problem] = []
-    asked: set[str] = set()
-    ahead = [contents_of(survey, folder) for folder in folders]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        while ahead:
-            wanted = _new(ahead, asked)
-            found = list(pool.map(lambda one: _fetch(one, charts, bases, env, survey, tell), wanted))
-            problems += [one for one in found if isinstance(one, Problem)]
-            folders_here = [one for one in found if isinstance(one, Path) and one.is_dir()]
-            ahead = [closure_of(top, str(one.resolve()).strip("/")) for one in folders_here]
-    return sorted(problems)
+@dataclass
+class Wants:
+    """What folders of a checkout ask for; nothing is named twice."""
 
+    survey: Survey
+    charts: CachedCharts = field(default_factory=CachedCharts)
+    bases: CachedBases = field(default_factory=CachedBases)
+    asked: set[str] = field(default_factory=set)
 
-def _new(ahead: Iterable[Contents], asked: set[str]) -> list[Wanted]:
-    """Give what was not asked for before."""
-    found: dict[str, Wanted] = {}
-    for contents in ahead:
-        for chart in contents.charts:
-            found.setdefault(str(chart.chart), chart)
-        for base in contents.bases:
-            found.setdefault(base.url, base)
-    new = [one for name, one in found.items() if name not in asked]
-    asked |= found.keys()
-    return new
+    @cached_property
+    def outside(self) -> Survey:
+        """Return what is read of the cache."""
+        return Survey(Path("/"))
 
+    def missing(self, folders: Iterable[str]) -> list[Wanted]:
+        """Return what these folders ask for and the cache does not have, also by way of bases that it has."""
+        return self._missing([contents_of(self.survey, folder) for folder in folders])
 
-def _fetch(
-    wanted: Wanted,
-    charts: CachedCharts,
-    bases: CachedBases,
-    env: Mapping[str, str] | None,
-    survey: Survey,
-    tell: Callable[[str], None],
-) -> Path | Problem | None:
-    """Fetch one thing; a base's folder is given on, it may name others."""
-    try:
+    def beyond(self, bases: Iterable[Path]) -> list[Wanted]:
+        """Return what fetched bases ask for in their turn and the cache does not have."""
+        return self._missing([self._contents(base) for base in bases if base.is_dir()])
+
+    def fetch(self, wanted: Wanted, env: Mapping[str, str], timeout: float) -> Path | None:
+        """Fetch one thing, and return a base's copy: it may ask for more."""
         if isinstance(wanted, WantedChart):
-            if charts.chart(wanted.chart) is None:
-                charts.fetch(wanted.chart, env)
-                tell(str(wanted.chart))
+            self.charts.fetch(wanted.chart, env, timeout)
             return None
-        known = bases.base(wanted.url)
-        if known is None:
-            known = bases.fetch(wanted.url, env)
-            tell(wanted.url)
-    except (ProgramFailed, TookTooLong) as error:
-        message = said.cleaned(error.output if isinstance(error, ProgramFailed) else str(error))
-        line, key = survey.line(wanted.file, wanted.key), dotted(wanted.key)
+        return self.bases.fetch(wanted.url, env, timeout)
+
+    def is_damaged(self, wanted: Wanted) -> bool:
+        """Report whether the cache has it, but not as it was fetched."""
+        if isinstance(wanted, WantedChart):
+            return self.charts.is_damaged(wanted.chart)
+        return self.bases.is_damaged(wanted.url)
+
+    def problem(self, wanted: Wanted, error: HomelabError) -> Problem:
+        """Return a failure with the file, the line and the key that ask for what failed."""
+        line, key = self.survey.line(wanted.file, wanted.key), dotted(wanted.key)
         chart = isinstance(wanted, WantedChart)
         value = f"{wanted.chart.name} {wanted.chart.version}" if isinstance(wanted, WantedChart) else wanted.url
         check = "chart-unreachable" if chart else "base-unreachable"
-        rule, fix = f"could not be fetched: {message}", "run it again, or correct name, version and address"
+        if isinstance(error, OriginalChanged):
+            check = "chart-changed" if chart else "base-changed"
+        if isinstance(error, OriginalRefused):
+            return Problem(wanted.file, line, key, value, error.rule, error.fix, check)
+        rule, fix = f"could not be fetched: {message(error)}", "correct name, version and address, or run it again"
         return Problem(wanted.file, line, key, value, rule, fix, check)
-    return known
+
+    def _missing(self, ahead: list[Contents]) -> list[Wanted]:
+        found: list[Wanted] = []
+        while ahead:
+            new, ahead = self._new(ahead), []
+            for one in new:
+                if isinstance(one, WantedChart):
+                    found += [one] if self.charts.chart(one.chart) is None else []
+                elif (kept := self.bases.base(one.url)) is None:
+                    found.append(one)
+                elif kept.is_dir():
+                    ahead.append(self._contents(kept))
+        return found
+
+    def _new(self, ahead: Iterable[Contents]) -> list[Wanted]:
+        found: dict[str, Wanted] = {}
+        for contents in ahead:
+            for chart in contents.charts:
+                found.setdefault(str(chart.chart), chart)
+            for base in contents.bases:
+                found.setdefault(base.url, base)
+        new = [one for name, one in found.items() if name not in self.asked]
+        self.asked |= found.keys()
+        return new
+
+    def _contents(self, base: Path) -> Contents:
+        return closure_of(self.outside, str(base.resolve()).strip("/"))
+
+
+def name_of(wanted: Wanted) -> str:
+    """Return the name of a chart or base in reports."""
+    return f"chart {wanted.chart}" if isinstance(wanted, WantedChart) else f"base {wanted.url}"
+
+
+def url_of(wanted: Wanted) -> str:
+    """Return the address that a chart or base comes from."""
+    return wanted.chart.repository if isinstance(wanted, WantedChart) else wanted.url
+
+
+def message(error: HomelabError) -> str:
+    """Return what a program reported, in one line."""
+    return said.cleaned(error.output if isinstance(error, ProgramFailed) else str(error))

@@ -11,11 +11,14 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 FETCH = "./homelab render --fetch"
 DIGITS = 12
@@ -74,6 +77,12 @@ def cache() -> Path:
     return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "homelab"
 
 
+def originals() -> Path:
+    """Where real charts and remote bases are kept: the user's cache, unless HOMELAB_ORIGINALS names another folder."""
+    named = os.environ.get("HOMELAB_ORIGINALS", "")
+    return Path(named) if Path(named).is_absolute() else cache()
+
+
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
     """Keep others out of a place in the cache; the kernel lets go of a dead process's lock."""
@@ -81,6 +90,26 @@ def locked(file: Path) -> Iterator[None]:
     with file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def new_entry(entry: Path) -> Iterator[Path]:
+    """Lend a folder whose `entry` takes an entry's place in the cache at the end, whole or not at all.
+
+    The caller holds the entry's lock: what an interrupted run has left under this name belongs to no other run.
+    """
+    prefix = f".fetching-{entry.name}-"
+    for left in entry.parent.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=entry.parent) as fresh:
+        yield Path(fresh)
+        shutil.rmtree(entry, ignore_errors=True)
+        (Path(fresh) / "entry").rename(entry)
+
+
+def is_loopback(url: str) -> bool:
+    """Report whether an URL leads to this machine."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def environment(env: Mapping[str, str] | None) -> dict[str, str]:

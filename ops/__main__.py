@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from errors import HomelabError
+from ops import offline
 from ops.verbs import BY_NAME, VERBS
 
 
@@ -28,7 +29,9 @@ def main(arguments: Sequence[str]) -> int:
         module = importlib.import_module(f"ops.{name}")
         parser = argparse.ArgumentParser(prog=f"./homelab {name}", description=module.__doc__, allow_abbrev=False)
         module.arguments(parser)
-        return int(module.run(parser.parse_args(rest, options)))
+        parser.parse_args(rest, options)
+        offline.forbidden()  # refuses what the variable does not take, whatever the verb
+        return int(module.run(options))
     except HomelabError as error:
         if getattr(options, "json", False):
             print(json.dumps(error.as_dict(), indent=2))

@@ -20,7 +20,7 @@ from config.source import read
 from config.startpage import check as check_start_page
 from config.tree import ENVIRONMENTS, Tree, read_tree
 from errors import Problem, ProgramFailed, ProgramMissing, Refused
-from ops import called
+from ops import called, offline
 from ops.changed import Changed, commit
 from ops.show import coloured, count
 
@@ -44,6 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     depth.add_argument(
         "--online", action="store_true", help="ask registries whether every image and chart version exists"
     )
+    offline.offline_argument(parser)
     parser.add_argument("--json", action="store_true", help="print for machines")
     parser.add_argument("--root", type=called.path, default=Path.cwd(), help="the checkout to look at")
 
@@ -51,6 +52,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Check, print every problem at once, and give 1 where there is one."""
     root: Path = options.root
+    if options.online:
+        offline.require(options, "--online")
     stacks = [read_stack(path) for path in _chosen(root, options.stack)]
     since, changed_since = (
         commit(root, option, said) if said is not None else None
@@ -63,7 +66,9 @@ def run(options: argparse.Namespace) -> int:
     validation = None if options.shape else _validation(root, stacks, tree, changed_since)
     # Objects of a stack that is not acceptable would be made of guesses.
     online: Online | None = None
+    why = ""
     if validation and not any(stack.problems for stack in stacks) and not tree.problems:
+        why = _bring(validation, offline.forbidden(options))
         problems += _validated(validation)
         if options.online:
             online = _online(validation)
@@ -73,11 +78,25 @@ def run(options: argparse.Namespace) -> int:
         sorted(set(problems)),
         _summary(stacks, tree, validation),
         [
-            *_notes(stacks, tree if _all(root, stacks) else None, validation, in_full=options.json),
+            *_notes(stacks, tree if _all(root, stacks) else None, validation, why, in_full=options.json),
             *([UNASKED] if options.online and not online else []),
         ],
         online,
     )
+
+
+def _bring(validation: Validation, forbidden: str) -> str:
+    """Fetch the charts and bases that the cache lacks, and return why some are not there."""
+    from manifests.fetch import Wants  # noqa: PLC0415 - as below
+    from ops.originals import bring, private_of  # noqa: PLC0415 - as below
+
+    if not validation.wanted:
+        return ""
+    settings = [stack.settings for stack in validation.stacks if stack.settings]
+    wants, env = Wants(validation.survey), validation.tools.env()
+    brought = bring(wants, sorted(validation.wanted), env, forbidden=forbidden, private=private_of(*settings))
+    validation.not_fetched = brought.problems
+    return brought.why
 
 
 def _online(validation: Validation) -> Online:
@@ -173,7 +192,9 @@ def _chosen(root: Path, names: list[str] | None) -> list[Path]:
     return [path for name, path in files.items() if not names or name in names]
 
 
-def _notes(stacks: list[Stack], tree: Tree | None, validation: Validation | None, *, in_full: bool) -> Iterator[str]:
+def _notes(
+    stacks: list[Stack], tree: Tree | None, validation: Validation | None, why: str, *, in_full: bool
+) -> Iterator[str]:
     """Say which secrets `up` will ask for, what nobody runs, and what was not the real thing; none is a mistake."""
     for stack in stacks:
         missing = missing_secrets(stack.settings) if stack.settings else ()
@@ -186,6 +207,6 @@ def _notes(stacks: list[Stack], tree: Tree | None, validation: Validation | None
         yield "no app was rendered: what is wrong with the settings or the shape of the tree comes first"
     stand_ins = validation.stand_ins if validation and validation.rendered else ()
     if stand_ins:
-        said = count(len(stand_ins), "chart or base", "charts and bases")
+        said = count(len(stand_ins), "chart or base is a stand-in", "charts and bases are stand-ins")
         names = f": {', '.join(stand_ins)}" if in_full else "; --json names them"
-        yield f"{said} not the real one, ./homelab render --fetch brings it{names}"
+        yield f"{said}{f' ({why})' if why else ''}{names}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.derive import platform_apps
 from config.model import Settings
 from config.tree import Tree
 from lab import delivery
@@ -19,6 +18,7 @@ from lab.crds import Crds
 from lab.places import Lab, private_folder
 from manifests.charts import CachedCharts
 from manifests.vendor import vendor
+from ops.originals import folders_of
 from ops.toolchain import CRDS, MANIFESTS, Toolchain
 
 
@@ -34,11 +34,7 @@ class Furnished:
 def furnish(lab: Lab, settings: Settings, tree: Tree, tools: Toolchain) -> Furnished:
     """Lay charts and bases into the tree, commit it, and have it served."""
     charts, bases = sources(lab.root / "charts", tools)
-    needed = {category.name for category in tree.chosen(settings.delivery.categories)}
-    needed |= {app.category for app in tree.apps_of_layer("crds")}
-    needed |= {app.partition("/")[0] for app in platform_apps(settings)}
-    apps = [app.path for app in tree.apps_in(settings.delivery.environment) if app.category in needed]
-    vendor(lab.tree, apps, charts, bases)
+    vendor(lab.tree, folders_of(settings, tree), charts, bases)
     repository, revision = delivery.served_as(settings.delivery.repository), settings.delivery.revision
     before = delivery.head_of(lab, repository, revision)
     commit = delivery.publish(lab, repository, revision, settings.delivery.path)

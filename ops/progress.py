@@ -64,16 +64,22 @@ class Progress:
     """The display of several steps: `with Progress(...) as progress, progress.step(name) as step:`."""
 
     def __init__(
-        self, expected: Mapping[str, float], stream: TextIO | None = None, lanes: Mapping[str, str] | None = None
+        self,
+        expected: Mapping[str, float],
+        stream: TextIO | None = None,
+        lanes: Mapping[str, str] | None = None,
+        at_once: int = 1,
     ) -> None:
         """Take the steps in their order with the seconds that each is expected to take.
 
-        Steps of different lanes run beside each other and learn nothing from each other's pace.
+        Steps of different lanes run beside each other and learn nothing from each other's pace; in each lane so many run
+        at once.
         """
         named = lanes or {}
         self.steps = {name: Step(name, seconds, self._line, named.get(name, "")) for name, seconds in expected.items()}
         self.stream = stream if stream is not None else sys.stderr
         self.live = self.stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self.at_once = at_once
         self.noted = ""
         self.remarks: list[str] = []
         self._drawn = 0
@@ -140,7 +146,8 @@ class Progress:
         steps = self.steps.values()
         over = sum(step.state in ("done", "failed") for step in steps)
         lanes = {step.lane for step in steps}
-        left = max((sum(self.remaining(step) for step in steps if step.lane == lane) for lane in lanes), default=0.0)
+        waits = (sum(self.remaining(step) for step in steps if step.lane == lane) for lane in lanes)
+        left = max(waits, default=0.0) / self.at_once
         return f"{over} of {len(self.steps)}" + (f", about {elapsed(left)} left" if left else "")
 
     def _line(self, text: str) -> None:
@@ -167,13 +174,18 @@ class Progress:
         return f"about {elapsed(left)} left" if left > OVERDUE else "longer than expected"
 
     def _draw(self) -> None:
-        columns = shutil.get_terminal_size().columns
-        width = max(map(len, self.steps), default=0)
-        lines = [self._row(step, width, columns) for step in self.steps.values()]
+        columns, height = shutil.get_terminal_size()
+        # Lines that have left the top of a terminal cannot be drawn again: of many steps the waiting ones are left out.
+        steps = [
+            one for one in self.steps.values() if len(self.steps) < height - 1 or one.state in ("running", "failed")
+        ]
+        width = max((len(step.name) for step in steps), default=0)
+        lines = [self._row(step, width, columns) for step in steps]
         lines.append((self.noted or self.outlook())[: columns - 1])
         up = f"\033[{self._drawn}F" if self._drawn else ""
+        gone = "\033[J" if len(lines) < self._drawn else ""
         with self._writing:
-            self.stream.write(up + "".join(f"\033[K{line}\n" for line in lines))
+            self.stream.write(up + "".join(f"\033[K{line}\n" for line in lines) + gone)
             self.stream.flush()
         self._drawn = len(lines)
 

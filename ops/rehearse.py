@@ -25,6 +25,8 @@ from ops.cluster import Cluster
 from ops.drive import checked, drive, report, stack_arguments
 from ops.engine import Engine, Outcome
 from ops.furnish import Furnished, furnish
+from ops.offline import forbidden, offline_argument
+from ops.originals import bring_for
 from ops.show import count, table
 from ops.status import LOOK, LOOK_AT_SET, Report, wait, written
 from ops.sync import sync
@@ -69,6 +71,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Take the stack."""
     stack_arguments(parser)
     parser.add_argument("--refresh", action="store_true", help="look at the rack's state of every resource first")
+    offline_argument(parser)
     parser.add_argument("--until", choices=tuple(PARTS), help="only the first part of the story, to try things quickly")
 
 
@@ -80,6 +83,9 @@ def run(options: argparse.Namespace) -> int:
     with Timeline() as timeline, alone(lab):
         processes.stop(lab, ENGINE)
         tools = ensure(PROGRAMS)
+        # Now or never: from `enter` on nothing leads out of the rehearsal.
+        brought = bring_for(root, settings, tools.env(), forbidden(options))
+        brought.require()
         replaced = enter(root, options.stack, settings, tools)
         timeline.say(f"prepared {lab.tree.relative_to(root)}: {count(len(replaced), 'setting')} replaced")
         folders = read_tree(lab.tree)
@@ -102,13 +108,18 @@ def run(options: argparse.Namespace) -> int:
     simulated = sorted(simulations(outcome))
     more = {"replaced": [vars(one) for one in replaced], "refused": refused, "simulated": simulated}
     behind = gaps(root, folders, settings, {name: str(tools.places[name].version) for name in COMPARED})
-    more |= {"standIns": furnished.stand_ins, "syncedByHand": synced, "behind": [vars(gap) for gap in behind]}
+    more |= {
+        "originals": brought.as_dict(),
+        "standIns": furnished.stand_ins,
+        "syncedByHand": synced,
+        "behind": [vars(gap) for gap in behind],
+    }
     if found:
         names = [one.name for one in found.unfinished]
         more |= {"good": found.is_good, "applications": len(found.counted), "unfinished": names}
     report(options, timeline, outcome, time.monotonic() - began, **more)
     if not options.json:
-        _tell(options.stack, lab, replaced, refused, simulated, furnished, behind)
+        _tell(options.stack, lab, replaced, refused, simulated, furnished, behind, brought.why)
         if synced:
             print(f"synced by hand, as nobody is here to approve: {', '.join(synced)}")
         until = f"the story was told until {options.until}; without --until it goes on"
@@ -230,6 +241,7 @@ def _tell(
     simulated: list[str],
     furnished: Furnished,
     behind: list[Gap],
+    why: str,
 ) -> None:
     print("\n" + table(("replaced in the settings", "was", "is"), [(r.what, r.before, r.now) for r in replaced]))
     print(f"\nsimulated: hosts, VMs, Talos nodes and kubelets; stand-ins for the plugins {', '.join(simulated)}")
@@ -237,6 +249,7 @@ def _tell(
     print(f"operators played by kwok: {', '.join(file.stem for file in stages.playable(kinds)) or 'none'}")
     if furnished.stand_ins:
         print("\n" + table(("not its author's own", "version", "but"), furnished.stand_ins))
+        print(f"because the real ones are not in the cache{f': {why}' if why else ''}")
     if behind:
         rows = [(gap.name, gap.here, gap.newest) for gap in behind]
         print("\n" + table((f"behind what was known in {looked_up()}", "here", "newest"), rows))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,13 @@ from config.load import Stack, read_stack, stack_files
 from config.model import Settings
 from config.tree import CategoryFolder, Tree, namespaces_of, read_tree
 from errors import Declined, TreeRefused
-from manifests.bases import CachedBases
-from manifests.charts import CachedCharts
 from manifests.compare import written
-from manifests.fetch import fetch
+from manifests.fetch import Wants
 from manifests.objects import Object
-from ops import called
+from manifests.survey import Survey
+from ops import called, offline
 from ops.drive import checked, stack_arguments
+from ops.originals import LONG_LIMIT, bring
 from ops.show import coloured, count
 from ops.toolchain import ensure
 from ops.validation import Validation, places_of
@@ -68,7 +67,8 @@ def run(options: argparse.Namespace) -> int:
     stack, settings = checked(root, options.stack)
     tree = read_tree(root)
     if options.fetch:
-        bring(root, tree)
+        offline.require(options, "--fetch")
+        fetch(root, tree)
     files = handed_over(settings, tree, stack.name)
     stand_ins: Sequence[str] = ()
     if options.manifests:
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     print(f"wrote {count(len(files), 'file')} to {output}; README.md there says in which order they are applied")
     if stand_ins:
-        print(coloured(f"not the real ones: {', '.join(stand_ins)}; --fetch brings them", "yellow"))
+        print(coloured(f"stand-ins: {', '.join(stand_ins)}; --fetch brings the real ones", "yellow"))
     return 0
 
 
@@ -170,17 +170,10 @@ def _clear(output: Path) -> None:
             place.unlink()
 
 
-def bring(root: Path, tree: Tree) -> None:
-    """Fetch every chart and remote base of every environment, over the network."""
+def fetch(root: Path, tree: Tree) -> None:
+    """Fetch every chart and remote base of every environment, with time for a slow network."""
     env = ensure(("kustomize", "helm")).env()
     folders = {app.path for app in tree.apps} | {
         app.path for found in tree.environments.values() for app in found.values()
     }
-    problems = fetch(root, sorted(folders), CachedCharts(), CachedBases(), env, _fetched)
-    if problems:
-        raise TreeRefused(problems)
-
-
-def _fetched(what: str) -> None:
-    """Say it where it is in nobody's way: what is printed may be read by a machine."""
-    print(f"fetched {what}", file=sys.stderr)
+    bring(Wants(Survey(root)), sorted(folders), env, limit=LONG_LIMIT).require(everything=True)

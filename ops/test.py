@@ -13,6 +13,7 @@ import programs
 from config.reference import documents
 from errors import ProgramFailed
 from manifests.rules.why import EVERY
+from ops.offline import VARIABLE
 from ops.show import coloured, elapsed, table
 
 SCRIPTS = tuple(map(str, sorted([*Path("components").glob("*/scripts/*.sh"), *Path("lab/bin").iterdir()])))
@@ -41,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     """Run every step, also after one that failed, and say at the end how each went."""
     environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     environment["HOMELAB_TOOLS"] = "build"
+    environment[VARIABLE] = "1"
     if options.update:
         environment["HOMELAB_UPDATE"] = "1"
         for path, text in documents(EVERY).items():

@@ -4,28 +4,41 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from config.model import Settings
+from config.tree import read_tree
+from errors import TreeRefused
 from lab.places import keep
+from manifests.bases import CachedBases
+from manifests.charts import CachedCharts
+from manifests.vendor import vendor
 from ops.cluster import Cluster
 from ops.drive import checked, drive, report, secrets_set, stack_arguments
 from ops.engine import Engine
+from ops.offline import forbidden, offline_argument
+from ops.originals import bring_for, folders_of
 from ops.status import chosen, look, wait, written
 from ops.timeline import Timeline
 from ops.toolchain import ensure
 
 UNREACHED = "the API cannot be reached from here, so that nothing is said of applications: ./homelab status, from there"
 PROGRAMS = ("pulumi", "pulumi-language-python", "talosctl", "kubectl", "kustomize", "helm")
+SEEDED = ("crds", "infrastructure")  # the layers that the seeds render
+TREE = ("apps", "environments")
+SEEDS = "HOMELAB_SEEDS"  # where components/platform/scripts look for the tree before they look into the checkout
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take the stack."""
     stack_arguments(parser)
+    offline_argument(parser)
     parser.add_argument("--refresh", action="store_true", help="look at the real state of every resource first")
 
 
@@ -35,7 +48,11 @@ def run(options: argparse.Namespace) -> int:
     _, settings = checked(root, options.stack)
     secrets_set(options.stack, settings)
     prepare_path()
-    with Timeline() as timeline:
+    brought = bring_for(root, settings, os.environ, forbidden(options), SEEDED)
+    brought.require()
+    with Timeline() as timeline, seeds_from_the_cache(root, settings):
+        if brought.why:
+            timeline.say(f"charts and bases that the cache lacks are fetched by the seeds themselves: {brought.why}")
         engine, outcome = drive(
             root, settings, options.stack, timeline, lambda engine: engine.up(refresh=options.refresh)
         )
@@ -49,6 +66,24 @@ def run(options: argparse.Namespace) -> int:
     # What waits for a person is as the stack wants it, and so is what need not be there yet.
     as_wanted = found is None or found.is_good or found.waits_for_a_person
     return 0 if as_wanted or settings.delivery.wait == "generated" else 1
+
+
+@contextmanager
+def seeds_from_the_cache(root: Path, settings: Settings) -> Iterator[None]:
+    """Give the seeds a copy of the tree with charts and bases from the cache; what it lacks they fetch themselves."""
+    with TemporaryDirectory(prefix="homelab-seeds-") as folder:
+        for name in TREE:
+            if (root / name).is_dir():
+                shutil.copytree(root / name, Path(folder) / name, symlinks=True)
+        charts, bases = CachedCharts(), CachedBases()
+        for app in folders_of(settings, read_tree(root), SEEDED):
+            with suppress(TreeRefused):
+                vendor(Path(folder), [app], charts, bases)
+        os.environ[SEEDS] = folder
+        try:
+            yield
+        finally:
+            del os.environ[SEEDS]
 
 
 @contextmanager

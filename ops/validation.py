@@ -76,6 +76,7 @@ class Validation:
     changed: Callable[[Contents], bool] | None = None
     problems: list[Problem] = field(default_factory=list)
     rendered: dict[tuple[str, str], tuple[Object, ...]] = field(default_factory=dict)
+    not_fetched: Sequence[Problem] = ()
 
     @cached_property
     def survey(self) -> Survey:
@@ -253,7 +254,7 @@ def validate(validation: Validation) -> list[Problem]:
         return []
     validation.render()
     validation.judge()
-    found = sorted(set(validation.problems))
+    found = sorted({*validation.problems, *validation.not_fetched})
     return found if validation.changed is None else list(_of_the_changed(validation, found))
 
 

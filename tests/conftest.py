@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from _pytest.nodeid import NodeId
@@ -11,6 +13,10 @@ from hypothesis import HealthCheck, settings
 
 # Tests reach no publisher's server: what is missing is built, and downloads have a server of their own.
 os.environ["HOMELAB_TOOLS"] = "build"
+# No test asks another host; one that fetches asks a server of its own, and says so.
+os.environ["HOMELAB_OFFLINE"] = "1"
+# Nor does a test depend on which real charts are in the cache of whoever runs it: this folder is never made.
+os.environ["HOMELAB_ORIGINALS"] = str(Path(tempfile.gettempdir(), f"homelab-no-originals-{os.getpid()}"))
 
 # A machine that is at work with something else is no fault of what is tested.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])

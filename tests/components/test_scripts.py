@@ -83,3 +83,30 @@ def test_credentials_do_not_outlive_a_script_that_a_signal_ends(tmp_path: Path) 
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 1
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("script", ["seed", "definitions"])
+@pytest.mark.parametrize("prepared", [True, False])
+def test_a_seed_renders_the_prepared_tree_where_there_is_one(script: str, prepared: bool, tmp_path: Path) -> None:
+    checkout, other = tmp_path / "checkout", tmp_path / "prepared"
+    crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: of-PLACE}\n"
+    for place in (checkout, other):
+        folder = place / "apps/system/one"
+        folder.mkdir(parents=True)
+        (place / "environments").mkdir()
+        (folder / "kustomization.yaml").write_text(crd.replace("PLACE", place.name), encoding="utf-8")
+    # A kustomize of the test's own gives the file itself; kubectl gives what it is told to apply.
+    kubectl = f'while [ $# -gt 0 ]; do if [ "$1" = -f ]; then cat "$2" >>{tmp_path}/applied; fi; shift; done'
+    more = {"FOLDER": "apps/system/one", "NAMESPACE": "system", "WAITS": "", "KUBERNETES": "1.36.3"}
+    more |= {"CATEGORIES": "system", "SEEDED": "", "ENVIRONMENT": "dev"}
+    given = environment(tmp_path, f"{kubectl}\necho one serverside-applied", **more)
+    kustomize = tmp_path / "bin/kustomize"
+    kustomize.write_text('#!/bin/sh\nfor last; do :; done\ncat "$last/kustomization.yaml"\n', encoding="utf-8")
+    kustomize.chmod(0o755)
+    given |= {"HOMELAB_SEEDS": str(other)} if prepared else {}
+    file = ROOT / f"components/platform/scripts/{script}.sh"
+    done = subprocess.run(
+        ["sh", file], env=given, cwd=checkout, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"name: of-{'prepared' if prepared else 'checkout'}" in (tmp_path / "applied").read_text(encoding="utf-8")

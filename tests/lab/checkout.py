@@ -85,7 +85,7 @@ class Checkout:
     def start(self, verb: str, *options: str) -> subprocess.Popen[str]:
         """Begin a verb in a process group of its own."""
         command = [sys.executable, "-m", "ops", verb, "--stack", self.stack, *options]
-        environment = dict(os.environ, PYTHONPATH=str(self.root))
+        environment = {"HOMELAB_OFFLINE": "1", **os.environ, "PYTHONPATH": str(self.root)}
         return subprocess.Popen(
             command,
             cwd=self.root,

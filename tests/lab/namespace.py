@@ -2,7 +2,8 @@
 
     unshare --map-root-user --net python -m tests.lab.namespace CHECKOUT STACK
 
-Prints as JSON how the rehearsal ended and which connections were heard on the addresses of hosts and nodes.
+Prints as JSON how the rehearsal ended, which connections were heard on the addresses of hosts and nodes, and which
+packets were sent to any address beyond loopback.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import threading
 from pathlib import Path
 
 from config.load import read_stack
+from tests.ears import open_ear
 from tests.lab.checkout import Checkout
 
 SET_ADDRESS, SET_FLAGS, GET_FLAGS, UP = 0x8916, 0x8914, 0x8913, 0x1
@@ -33,15 +35,18 @@ def main(root: Path, stack: str) -> None:
     for name, address in {"lo": "127.0.0.1", **interfaces}.items():
         bring_up(name, address)
     heard: list[str] = []
+    sent = open_ear()
     threading.Thread(target=listen, args=(list(interfaces.values()), heard), daemon=True).start()
     assert probe(addresses[0], heard), "nobody would have heard a connection"
     threading.Event().wait(1)
     heard.clear()
+    assert sent, "no packet would have been heard"
+    sent.clear()
     checkout = Checkout(root, stack)
     ran = checkout.run("rehearse", "--json", "--until", "network")
     ready = sorted(checkout.ready()) if ran.code == 0 else []
     checkout.end()
-    print(json.dumps({"code": ran.code, "said": ran.err[-3000:], "ready": ready, "heard": heard}))
+    print(json.dumps({"code": ran.code, "said": ran.err[-3000:], "ready": ready, "heard": [*heard, *sorted(sent)]}))
 
 
 def bring_up(name: str, address: str) -> None:

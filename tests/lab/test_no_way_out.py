@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,22 +13,14 @@ import pytest
 
 from lab import processes, proxy
 from lab.places import Lab
+from tests import ears
 from tests.lab.checkout import ROOT, Checkout
 
-UNSHARE = ("unshare", "--map-root-user", "--net")
 
-
-def namespaces() -> bool:
-    return (
-        bool(shutil.which("unshare"))
-        and subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode == 0
-    )
-
-
-@pytest.mark.skipif(not namespaces(), reason="this system gives no network namespaces to its users")
+@pytest.mark.skipif(not ears.available(), reason="this system gives no network namespaces to its users")
 def test_a_stack_is_rehearsed_with_loopback_only_and_calls_nobody(tmp_path: Path) -> None:
     checkout = Checkout.make(tmp_path / "checkout")
-    command = [*UNSHARE, sys.executable, "-m", "tests.lab.namespace", str(checkout.root), "dev"]
+    command = [*ears.UNSHARE, sys.executable, "-m", "tests.lab.namespace", str(checkout.root), "dev"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert ran.returncode == 0, ran.stderr
     result = json.loads(ran.stdout.splitlines()[-1])

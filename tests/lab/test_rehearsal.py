@@ -57,6 +57,7 @@ class TestProduction:
         assert [one["what"] for one in result["replaced"]] == ["proxmox.endpoint", "homelab:secrets"]
         assert {"proxmoxve", "talos"} <= set(result["simulated"])
         assert result["refused"] == []
+        assert result["originals"] == {"fetched": [], "absent": {}, "reasons": ["HOMELAB_OFFLINE=1"]}
 
     def test_the_api_server_has_the_admission_that_talos_configures(self, production: Checkout) -> None:
         from errors import ApiFailed  # noqa: PLC0415 - only here

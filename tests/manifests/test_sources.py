@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import http.server
-import threading
+import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 import programs
-from errors import ProgramFailed
+from errors import HomelabError, OriginalChanged, OriginalRefused, ProgramFailed
+from manifests import receipts
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
-from manifests.fetch import fetch
+from manifests.fetch import Wants, name_of
 from manifests.render import Folder, Renderer, render
-from manifests.sources import Chart, cache, slug
+from manifests.sources import Chart, cache, digest, slug
+from manifests.survey import Survey
 from tests.manifests.checkout import config_map, lay, make_chart, names
+from tests.manifests.servers import Server, serving
 
-
-class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder; below /private/ only to who knows the password."""
-
-    def do_GET(self) -> None:
-        known = f"Basic {base64.b64encode(b'reader:swordfish').decode()}"
-        if self.path.startswith("/private/") and self.headers.get("Authorization") != known:
-            self.send_error(401)
-        else:
-            super().do_GET()
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
+CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -44,17 +35,11 @@ def helm(env: dict[str, str], tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def server(tmp_path: Path, helm: dict[str, str]) -> Iterator[str]:
-    served = tmp_path / "served"
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(served))) as running:
-        url = f"http://127.0.0.1:{running.server_port}"
+def server(tmp_path: Path, helm: dict[str, str]) -> Iterator[Server]:
+    with serving(tmp_path / "served") as running:
         for place in ("charts", "private"):
-            folder = make_chart(tmp_path / "source" / place / "greeter", Chart("greeter", "1.0.0", ""))
-            programs.run("helm", "package", folder, "--destination", served / place, env=helm)
-            programs.run("helm", "repo", "index", served / place, "--url", f"{url}/{place}", env=helm)
-        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield url
-        running.shutdown()
+            running.publish(helm, place, "greeter")
+        yield running
 
 
 @pytest.fixture
@@ -75,27 +60,28 @@ def repository(tmp_path: Path) -> str:
     return f"file://{place}//config/crd"
 
 
-def test_a_chart_is_fetched_once_and_then_found(server: str, helm: dict[str, str], tmp_path: Path) -> None:
-    charts, chart = CachedCharts(tmp_path / "cache"), Chart("greeter", "1.0.0", f"{server}/charts")
+def test_a_chart_is_fetched_once_and_then_found(server: Server, helm: dict[str, str], tmp_path: Path) -> None:
+    charts, chart = CachedCharts(tmp_path / "cache"), Chart("greeter", "1.0.0", f"{server.url}/charts")
     assert charts.chart(chart) is None
     with ThreadPoolExecutor(3) as pool:
         folders = set(pool.map(lambda _: charts.fetch(chart, helm), range(3)))
     assert folders == {charts.chart(chart)}
     assert (folders.pop() / "templates" / "settings.yaml").is_file()
     assert charts.chart(replace(chart, version="1.0.1")) is None
-    assert charts.chart(replace(chart, repository=f"{server}/other")) is None
-    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == [f".lock-{chart.folder}", chart.folder]
+    assert charts.chart(replace(chart, repository=f"{server.url}/other")) is None
+    left = sorted(path.name for path in (tmp_path / "cache").iterdir())
+    assert left == [f".lock-{chart.folder}", chart.folder, f"{chart.folder}.json"]
 
 
 def test_a_private_repository_is_read_with_what_helm_knows_of_it(
-    server: str, helm: dict[str, str], tmp_path: Path
+    server: Server, helm: dict[str, str], tmp_path: Path
 ) -> None:
-    charts, chart = CachedCharts(tmp_path / "cache"), Chart("greeter", "1.0.0", f"{server}/private/")
+    charts, chart = CachedCharts(tmp_path / "cache"), Chart("greeter", "1.0.0", f"{server.url}/private/")
     with pytest.raises(ProgramFailed, match="401"):
         charts.fetch(chart, helm)
     assert charts.chart(chart) is None
     secret = ("--username", "reader", "--password-stdin")
-    programs.run("helm", "repo", "add", "mine", f"{server}/private", *secret, stdin="swordfish", env=helm)
+    programs.run("helm", "repo", "add", "mine", f"{server.url}/private", *secret, stdin="swordfish", env=helm)
     assert (charts.fetch(chart, helm) / "Chart.yaml").is_file()
 
 
@@ -107,8 +93,8 @@ def test_a_registry_is_asked_as_helm_asks_it(tmp_path: Path) -> None:
     with pytest.raises(ProgramFailed):
         charts.fetch(chart, {"PATH": f"{tmp_path / 'bin'}", "CALLS": str(tmp_path / "calls")})
     said = (tmp_path / "calls").read_text(encoding="utf-8").split()
-    assert said[:3] == ["pull", "--untar", "--untardir"]
-    assert said[4:] == ["--version", "1.0.0", "oci://registry.example.com/charts/greeter"]
+    assert said[:2] == ["pull", "--destination"]
+    assert said[3:] == ["--version", "1.0.0", "--", "oci://registry.example.com/charts/greeter"]
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [f".lock-{chart.folder}"]
 
 
@@ -123,37 +109,187 @@ def test_a_remote_base_is_fetched_with_what_lies_beside_it(
     assert names(render(replace(renderer, bases=bases), Folder("apps/media/one"))) == ["ConfigMap a", "ConfigMap b"]
 
 
-def test_a_file_behind_an_url_is_fetched_too(server: str, helm: dict[str, str], tmp_path: Path) -> None:
+def test_a_file_behind_an_url_is_fetched_too(server: Server, helm: dict[str, str], tmp_path: Path) -> None:
     lay(tmp_path, {"served/raw/a.yaml": config_map("a")})
-    found = CachedBases(tmp_path / "cache").fetch(f"{server}/raw/a.yaml", helm)
+    found = CachedBases(tmp_path / "cache").fetch(f"{server.url}/raw/a.yaml", helm)
     assert found.read_text(encoding="utf-8") == config_map("a")
 
 
 def test_all_that_folders_ask_for_is_fetched_and_all_that_cannot_be_had_is_told(
-    server: str, repository: str, helm: dict[str, str], tmp_path: Path, root: Path, renderer: Renderer
+    server: Server, repository: str, helm: dict[str, str], tmp_path: Path, root: Path, renderer: Renderer
 ) -> None:
     charts, bases = CachedCharts(tmp_path / "charts-cache"), CachedBases(tmp_path / "bases-cache")
-    chart = f"name: greeter, repo: '{server}/charts', releaseName: x, version"
+    chart = f"name: greeter, repo: '{server.url}/charts', releaseName: x, version"
     for name, tag, version in (("good", "v1", "1.0.0"), ("bad", "v2", "9.9.9")):
         text = f"resources: ['{repository}?ref={tag}']\nhelmCharts: [{{{chart}: {version}}}]\n"
         lay(root, {f"apps/media/{name}/kustomization.yaml": text})
-    told: list[str] = []
-    problems = fetch(root, ["apps/media/good", "apps/media/bad"], charts, bases, helm, told.append)
-    assert sorted(told) == [f"{repository}?ref=v1", f"greeter 1.0.0 of {server}/charts"]
-    assert [(problem.check, problem.file, problem.key) for problem in problems] == [
+    wants, problems = Wants(Survey(root), charts, bases), []
+    missing = wants.missing(["apps/media/good", "apps/media/bad"])
+    assert len(missing) == 4
+    fetched = []
+    for one in missing:
+        try:
+            wants.fetch(one, helm, 60)
+            fetched.append(name_of(one))
+        except HomelabError as error:
+            problems.append(wants.problem(one, error))
+    assert sorted(fetched) == [f"base {repository}?ref=v1", f"chart greeter 1.0.0 of {server.url}/charts"]
+    assert [(problem.check, problem.file, problem.key) for problem in sorted(problems)] == [
         ("base-unreachable", "apps/media/bad/kustomization.yaml", "resources[0]"),
         ("chart-unreachable", "apps/media/bad/kustomization.yaml", "helmCharts[0]"),
     ]
-    assert "9.9.9" in problems[1].rule
+    assert "9.9.9" in max(problems).rule
     with_caches = replace(renderer, charts=charts, bases=bases)
     assert len(render(with_caches, Folder("apps/media/good"))) == 3
-    assert fetch(root, ["apps/media/good"], charts, bases, {"PATH": ""}) == []
+    assert Wants(Survey(root), charts, bases).missing(["apps/media/good"]) == []
+
+
+def test_a_chart_of_a_registry_is_fetched_with_the_digest_that_the_registry_gives(
+    server: Server, helm: dict[str, str], tmp_path: Path
+) -> None:
+    repository = server.push(server.folder / "charts/greeter-1.0.0.tgz", "greeter", "1.0.0")
+    charts, chart = CachedCharts(tmp_path / "cache"), Chart("greeter", "1.0.0", repository)
+    assert (charts.fetch(chart, helm) / "values.yaml").is_file()
+    receipt = receipts.read(charts.receipt(chart))
+    assert receipt
+    assert receipt.fetched == f"sha256:{digest((server.folder / 'charts/greeter-1.0.0.tgz').read_bytes())}"
+    assert receipt.manifest == f"sha256:{digest(server.blobs['charts/greeter:1.0.0'][1])}"
+
+
+def test_a_chart_that_was_published_anew_under_its_version_is_refused(
+    server: Server, helm: dict[str, str], tmp_path: Path, root: Path
+) -> None:
+    charts, chart = CachedCharts(tmp_path / "cache"), Chart("greeter", "1.0.0", f"{server.url}/charts")
+    shutil.rmtree(charts.fetch(chart, helm).parent)
+    before = receipts.read(charts.receipt(chart))
+    server.publish(helm, "charts", "greeter", greeting="goodbye")
+    with pytest.raises(OriginalChanged) as refused:
+        CachedCharts(tmp_path / "cache").fetch(chart, helm)
+    after = f"sha256:{digest((server.folder / 'charts/greeter-1.0.0.tgz').read_bytes())}"
+    assert before
+    assert refused.value.rule == f"has changed under the same version: {before.fetched} when first fetched, {after} now"
+    assert refused.value.fix.endswith(
+        f"to accept the change, remove {charts.receipt(chart)} and run the same command again"
+    )
+    assert CachedCharts(tmp_path / "cache").chart(chart) is None
+    text = f"helmCharts: [{{name: greeter, version: 1.0.0, repo: '{server.url}/charts'}}]\n"
+    lay(root, {"apps/media/one/kustomization.yaml": text})
+    wants = Wants(Survey(root), charts)
+    (wanted,) = wants.missing(["apps/media/one"])
+    assert str(wants.problem(wanted, refused.value)).startswith(
+        "apps/media/one/kustomization.yaml:1: helmCharts[0] = greeter 1.0.0: has changed under the same version: sha"
+    )
+    assert str(wants.problem(wanted, refused.value)).endswith("[chart-changed]")
+    charts.receipt(chart).unlink()
+    assert (charts.fetch(chart, helm) / "values.yaml").read_text(encoding="utf-8").startswith("greeting: goodbye")
+
+
+def test_a_registry_that_moves_a_tag_is_refused_even_where_the_archive_is_the_same(
+    server: Server, helm: dict[str, str], tmp_path: Path
+) -> None:
+    archive = server.folder / "charts/greeter-1.0.0.tgz"
+    charts, chart = (
+        CachedCharts(tmp_path / "cache"),
+        Chart("greeter", "1.0.0", server.push(archive, "greeter", "1.0.0")),
+    )
+    shutil.rmtree(charts.fetch(chart, helm).parent)
+    server.push(archive, "greeter", "1.0.0", moved="yes")
+    with pytest.raises(OriginalChanged, match="sha256"):
+        charts.fetch(chart, helm)
+
+
+def test_a_tag_that_was_moved_is_refused(repository: str, env: dict[str, str], tmp_path: Path, root: Path) -> None:
+    bases, url = CachedBases(tmp_path / "cache"), f"{repository}?ref=v1"
+    bases.fetch(url, env)
+    shutil.rmtree(tmp_path / "cache" / slug(url))
+    lay(tmp_path / "git", {"config/shared/b.yaml": config_map("b", other="value")})
+    known = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+    for command in ((*known, "commit", "-qam", "y"), ("tag", "-f", "v1")):
+        programs.run("git", *command, cwd=tmp_path / "git")
+    with pytest.raises(OriginalChanged) as refused:
+        CachedBases(tmp_path / "cache").fetch(url, env)
+    lay(root, {"apps/media/one/kustomization.yaml": f"resources: ['{url}']\n"})
+    wants = Wants(Survey(root), bases=CachedBases(tmp_path / "cache"))
+    (wanted,) = wants.missing(["apps/media/one"])
+    assert wants.problem(wanted, refused.value).check == "base-changed"
+
+
+def test_a_damaged_entry_is_noticed_and_fetched_again(
+    server: Server, repository: str, helm: dict[str, str], tmp_path: Path
+) -> None:
+    charts, chart = CachedCharts(tmp_path / "cache"), Chart("greeter", "1.0.0", f"{server.url}/charts")
+    bases, url = CachedBases(tmp_path / "cache"), f"{repository}?ref=v1"
+    (charts.fetch(chart, helm) / "values.yaml").write_text("greeting: hi\n", encoding="utf-8")
+    bases.fetch(url, helm)
+    next((tmp_path / "cache" / slug(url)).rglob("b.yaml")).unlink()
+    charts, bases = CachedCharts(tmp_path / "cache"), CachedBases(tmp_path / "cache")
+    assert charts.chart(chart) is None
+    assert bases.base(url) is None
+    assert charts.is_damaged(chart)
+    assert bases.is_damaged(url)
+    assert "hello" in (charts.fetch(chart, helm) / "values.yaml").read_text(encoding="utf-8")
+    assert bases.fetch(url, helm) == bases.base(url)
+    charts.receipt(chart).write_text("{", encoding="utf-8")
+    assert CachedCharts(tmp_path / "cache").chart(chart) is None
+
+
+def test_a_chart_that_a_user_laid_into_the_cache_is_taken_as_it_is(tmp_path: Path) -> None:
+    charts, chart = CachedCharts(tmp_path), Chart("greeter", "1.0.0", "https://charts.example.com")
+    make_chart(tmp_path / chart.folder / "greeter", chart)
+    assert charts.chart(chart) == tmp_path / chart.folder / "greeter"
+
+
+@pytest.mark.parametrize("name", ["../greeter", "-greeter", "a/b", ""])
+def test_a_name_that_leads_out_of_the_cache_is_refused(name: str, tmp_path: Path) -> None:
+    charts, chart = CachedCharts(tmp_path / "cache"), Chart(name, "1.0.0", "https://charts.example.com")
+    assert charts.chart(chart) is None
+    with pytest.raises(OriginalRefused, match="has a name that is no chart's"):
+        charts.fetch(chart, {"PATH": ""})
+
+
+def test_what_a_killed_run_left_goes_with_the_next(server: Server, helm: dict[str, str], tmp_path: Path) -> None:
+    chart = Chart("greeter", "1.0.0", f"{server.url}/charts")
+    server.stalled = ".tgz"
+    code = (
+        "import sys; from pathlib import Path; from manifests.charts import CachedCharts; "
+        "from manifests.sources import Chart; CachedCharts(Path(sys.argv[1])).fetch(Chart(*sys.argv[2:]))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "cache"), chart.name, chart.version, chart.repository]
+    killed = subprocess.Popen(command, env=helm | {"PYTHONPATH": str(CHECKOUT)}, start_new_session=True)
+    until = time.monotonic() + 30
+    while not any(".tgz" in path for path in server.asked):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    charts = CachedCharts(tmp_path / "cache")
+    assert charts.chart(chart) is None
+    assert [path.name for path in (tmp_path / "cache").glob(".fetching-*")]
+    server.stalled = "\0"
+    server.over.set()
+    assert charts.fetch(chart, helm) == charts.chart(chart)
+    assert list((tmp_path / "cache").glob(".fetching-*")) == []
+
+
+def test_two_runs_at_once_ask_once(server: Server, helm: dict[str, str], tmp_path: Path) -> None:
+    chart = Chart("greeter", "1.0.0", f"{server.url}/charts")
+    code = (
+        "import sys; from pathlib import Path; from manifests.charts import CachedCharts; "
+        "from manifests.sources import Chart; CachedCharts(Path(sys.argv[1])).fetch(Chart(*sys.argv[2:]))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "cache"), chart.name, chart.version, chart.repository]
+    runs = [subprocess.Popen(command, env=helm | {"PYTHONPATH": str(CHECKOUT)}) for _ in range(3)]
+    assert [run.wait(60) for run in runs] == [0, 0, 0]
+    assert len([path for path in server.asked if path.endswith(".tgz")]) == 1
 
 
 def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("HOMELAB_ORIGINALS")
     assert cache() == tmp_path / "homelab"
     assert CachedCharts().home == tmp_path / "homelab" / "charts"
+    monkeypatch.setenv("HOMELAB_ORIGINALS", str(tmp_path / "other"))
+    assert CachedBases().home == tmp_path / "other" / "bases"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert cache() == Path.home() / ".cache" / "homelab"
 

@@ -62,7 +62,10 @@ def test_who_looks_at_the_shape_alone_cannot_ask_registries(tmp_path: Path, caps
     assert "argument --online: not allowed with argument --shape" in capsys.readouterr().err
 
 
-def test_where_nothing_was_asked_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_nothing_was_asked_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOMELAB_OFFLINE", "0")
     prepare(TWO_MISTAKES, tmp_path)
     assert main(["check", "--online", "--root", str(tmp_path)]) == 1
     assert f"\n{UNASKED}\n" in capsys.readouterr().out

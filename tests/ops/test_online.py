@@ -80,6 +80,7 @@ class Registry:
 def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("HOMELAB_OFFLINE", "0")
     found = Registry()
     with ThreadingHTTPServer(("127.0.0.1", 0), found.handler()) as server:
         found.address = f"127.0.0.1:{server.server_port}"

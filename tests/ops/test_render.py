@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from config.tree import read_tree
 from errors import Declined
 from ops import called
 from ops.__main__ import main
+from ops.originals import LONG_LIMIT, Brought
 from ops.render import handed_over, without_values, write
 from tests.components.mocks import ROOT, run
 from tests.manifests.rules.scenario import prepare
@@ -194,18 +196,23 @@ def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: py
         write(tmp_path, {"README.md": "x"})
 
 
-def test_what_was_fetched_is_said_beside_what_machines_read(
+def test_what_is_fetched_is_told_beside_what_machines_read_and_waited_for_longer(
     checkout: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fetched(*arguments: Any) -> list[Any]:
-        arguments[-1]("chart greeter 1.0.0")
-        return []
+    given: dict[str, Any] = {}
 
-    monkeypatch.setattr("ops.render.fetch", fetched)
+    def bring(*arguments: Any, **options: Any) -> Brought:
+        given.update(options)
+        print("greeter 1.0.0: done", file=sys.stderr)
+        return Brought()
+
+    monkeypatch.setenv("HOMELAB_OFFLINE", "0")
+    monkeypatch.setattr("ops.render.bring", bring)
     assert main(["render", "--stack", "home", "--root", str(checkout), "--fetch", "--json"]) == 0
     said = capsys.readouterr()
     assert "README.md" in json.loads(said.out)["files"]
-    assert said.err == "fetched chart greeter 1.0.0\n"
+    assert said.err == "greeter 1.0.0: done\n"
+    assert given == {"limit": LONG_LIMIT}
 
 
 def test_a_path_is_meant_from_where_the_launcher_was_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

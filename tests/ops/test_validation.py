@@ -213,7 +213,7 @@ def test_the_verb_prints_rendered_problems_for_people_and_machines(
     assert main(["check", "--root", str(checkout), "--changed-since", "HEAD", "--json"]) == 1
     said = json.loads(capsys.readouterr().out)
     assert [problem["check"] for problem in said["problems"]] == ["image-unpinned"]
-    assert not [note for note in said["notes"] if "not the real one" in note]
+    assert not [note for note in said["notes"] if "stand-in" in note]
 
 
 CHART = """\
@@ -266,7 +266,7 @@ def test_stand_ins_are_counted_for_people_and_named_for_machines(
 ) -> None:
     with_chart(checkout, "nobody-has-this")
     main(["check", "--root", str(checkout)])
-    said = "1 chart or base not the real one, ./homelab render --fetch brings it"
+    said = "1 chart or base is a stand-in (HOMELAB_OFFLINE=1)"
     assert f"{said}; --json names them\n" in capsys.readouterr().out
     main(["check", "--root", str(checkout), "--json"])
     assert f"{said}: chart nobody-has-this 1.0.0" in json.loads(capsys.readouterr().out)["notes"]

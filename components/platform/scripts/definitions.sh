@@ -12,8 +12,9 @@ trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credenti
 printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
 say() { echo "$*" >&2; }
 
-# Charts are pulled beside a kustomization: into a copy, so that the checkout stays as it is.
-cp -R apps environments "$work/"
+# Charts are pulled beside a kustomization: into a copy, so that the checkout stays as it is. HOMELAB_SEEDS names a tree in
+# which they lie already; it is no input of the resource, a machine without one renders the same.
+cp -R "${HOMELAB_SEEDS:-.}/apps" "${HOMELAB_SEEDS:-.}/environments" "$work/"
 cat >"$work/one" <<'ONE'
 set -eu
 [ -n "${1-}" ] || exit 0 # some xargs run once where there is nothing

@@ -12,8 +12,9 @@ kube() { kubectl --kubeconfig "$work/kubeconfig" "$@"; }
 say() { echo "$*" >&2; }
 
 kube config set-context --current --namespace "$NAMESPACE" >/dev/null
-# Charts are pulled beside a kustomization: into a copy, so that the checkout stays as it is.
-cp -R apps environments "$work/"
+# Charts are pulled beside a kustomization: into a copy, so that the checkout stays as it is. HOMELAB_SEEDS names a tree in
+# which they lie already; it is no input of the resource, a machine without one renders the same.
+cp -R "${HOMELAB_SEEDS:-.}/apps" "${HOMELAB_SEEDS:-.}/environments" "$work/"
 kustomize build --enable-helm --load-restrictor LoadRestrictionsNone --helm-kube-version "$KUBERNETES" \
     "$work/$FOLDER" >"$work/objects.yaml"
 

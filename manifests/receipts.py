@@ -1,0 +1,76 @@
+"""Receipts of what was fetched: which digest a chart or base had first, and which digest its files in the cache have.
+
+A receipt lies beside the entry that it is about and outlives it: an entry that was damaged or removed is fetched
+again, and what comes then must have the digest of the first time. `manifests.charts` and `manifests.bases` write them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from errors import OriginalChanged
+from manifests.sources import digest
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The digests of one chart or base."""
+
+    what: str
+    fetched: str
+    """Of what came over the network: a chart's archive, a base's files."""
+    manifest: str
+    """What helm reports of a chart in an OCI registry, else nothing."""
+    content: str
+    """Of the files in the cache."""
+
+
+def read(file: Path) -> Receipt | None:
+    """Return a receipt, or nothing where there is none that can be read."""
+    try:
+        return Receipt(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write(file: Path, receipt: Receipt) -> None:
+    """Write a receipt, whole or not at all."""
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    fresh.write_text(json.dumps(asdict(receipt), indent=1) + "\n", encoding="utf-8")
+    fresh.replace(file)
+
+
+def check(file: Path, fresh: Receipt) -> None:
+    """Refuse what has another digest than it had at the first time."""
+    first = read(file)
+    if first is None:
+        return
+    for was, now in ((first.fetched, fresh.fetched), (first.manifest, fresh.manifest)):
+        if was and now and was != now:
+            raise OriginalChanged(
+                f"has changed under the same version: {was} when first fetched, {now} now",
+                f"ask its publisher why; to accept the change, remove {file} and run the same command again",
+            )
+
+
+def is_intact(entry: Path, file: Path) -> bool:
+    """Report whether an entry has the files that its receipt is about; one without a receipt was laid by the user."""
+    if not file.exists():
+        return True
+    receipt = read(file)
+    return receipt is not None and content_of(entry) == receipt.content
+
+
+def content_of(folder: Path) -> str:
+    """Return the digest of a folder's files, their names included."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        links = [name for name in folders if Path(place, name).is_symlink()]
+        for name in (*names, *links):
+            file = Path(place, name)
+            what = f"-> {file.readlink()}" if file.is_symlink() else digest(file.read_bytes())
+            found.append((str(file.relative_to(folder)), what))
+    return f"sha256:{digest(json.dumps(sorted(found)))}"

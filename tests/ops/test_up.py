@@ -1,0 +1,57 @@
+"""`up` brings what the seeds render into the cache first, and has them render it from there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from config.load import read_stack
+from errors import TreeRefused
+from manifests.sources import Chart
+from ops import up
+from ops.__main__ import main
+from ops.originals import Brought
+from ops.up import SEEDS, seeds_from_the_cache
+from tests.manifests.checkout import make_chart
+
+CHECKOUT = Path(__file__).parents[2]
+CERT_MANAGER = "apps/cert-manager/cert-manager"
+
+
+def test_seeds_get_cached_charts_and_fetch_the_others_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOMELAB_ORIGINALS", str(tmp_path))
+    monkeypatch.delenv(SEEDS, raising=False)
+    (entry,) = yaml.safe_load((CHECKOUT / CERT_MANAGER / "kustomization.yaml").read_text())["helmCharts"]
+    chart = Chart(entry["name"], entry["version"], entry["repo"])
+    make_chart(tmp_path / "charts" / chart.folder / chart.name, chart)
+    with seeds_from_the_cache(CHECKOUT, read_stack(CHECKOUT / "Pulumi.dev.yaml").require()):
+        tree = Path(os.environ[SEEDS])
+        laid = list(tree.rglob("charts/*/*/Chart.yaml"))
+        assert [str(one.relative_to(tree)) for one in laid] == [
+            f"{CERT_MANAGER}/charts/{chart.name}-{chart.version}/{chart.name}/Chart.yaml"
+        ]
+        # A base that the cache lacks stays the URL that kustomize reads.
+        crds = "apps/crds/gateway-api/kustomization.yaml"
+        assert (tree / crds).read_bytes() == (CHECKOUT / crds).read_bytes()
+    assert SEEDS not in os.environ
+    assert not tree.exists()
+
+
+def test_up_asks_for_what_seeds_render_before_the_engine_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def bring(root: Path, settings: object, env: object, forbidden: str, layers: tuple[str, ...]) -> Brought:
+        asked.append((forbidden, *layers))
+        raise TreeRefused([])
+
+    monkeypatch.setattr(up, "bring_for", bring)
+    monkeypatch.setattr(up, "secrets_set", lambda *_: None)
+    monkeypatch.setattr(up, "prepare_path", lambda: None)
+    monkeypatch.chdir(CHECKOUT)
+    assert main(["up", "--stack", "dev", "--offline"]) == 1
+    assert asked == [("--offline", "crds", "infrastructure")]
