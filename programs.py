@@ -260,6 +260,9 @@ def _end_group(process: subprocess.Popen[Any]) -> None:
             process.wait(timeout=5)
         os.killpg(process.pid, signal.SIGKILL)  # also what it started and what did not listen
     process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
 
 
 def _said(command: Sequence[str], cwd: Path | None) -> str:

@@ -42,7 +42,7 @@ class Cluster:
         tools = ensure(("kubectl",)).env()
         lab = Lab.of(root, stack)
         named = os.environ.get("KUBECONFIG", "")
-        if not named and lab.kubeconfig.exists():
+        if named in ("", str(lab.kubeconfig)) and lab.kubeconfig.exists():
             return cls({**tools, "KUBECONFIG": str(lab.kubeconfig)}, lab)
         writes = f"pulumi stack output kubeconfig --stack {stack} --show-secrets > FILE writes one"
         if not named:

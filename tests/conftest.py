@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import HealthCheck, settings
 # A machine that is at work with something else is no fault of what is tested.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+# Tests download nothing; the processes that they start inherit it.
+os.environ["HOMELAB_OFFLINE"] = "1"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
