@@ -16,7 +16,7 @@ from config.model import Settings
 from config.tree import CategoryFolder, read_tree
 from config.values import GIBI, TEBI
 from errors import ApiFailed, Declined
-from lab import caretaker, delivery, kernel, processes, proxy, stages, tree
+from lab import caretaker, delivery, kernel, processes, proxy, stages, tree, web_ui
 from lab.api import Api
 from lab.places import Lab
 from lab.rack import Rack
@@ -46,6 +46,7 @@ PROGRAMS = (
     "kustomize",
     "helm",
     "argocd",
+    "argocd-server",
     "argocd-repo-server",
     "argocd-application-controller",
     "argocd-applicationset-controller",
@@ -64,6 +65,7 @@ PARTS = {
 }
 ARGOPROJ = "argoproj.io/v1alpha1"
 LOOKS: dict[str, Sequence[Mapping[str, str | None]]] = {"ApplicationSet": LOOK_AT_SET, "Application": (LOOK,)}
+SECONDS_FOR_WEB_UI = 20
 USUAL_MEMORY, USUAL_DISK = 128 * GIBI, 4 * TEBI
 
 
@@ -111,6 +113,7 @@ def run(options: argparse.Namespace) -> int:
     more |= {"standIns": furnished.stand_ins, "syncedByHand": synced, "behind": [vars(gap) for gap in behind]}
     more["plugins"] = [one.as_dict() for one in plugins]
     if found:
+        more["webUi"] = web_ui.address(lab, SECONDS_FOR_WEB_UI) if web_ui.is_embedded() else ""
         names = [one.name for one in found.unfinished]
         more |= {"good": found.is_good, "applications": len(found.counted), "unfinished": names}
     report(options, timeline, outcome, time.monotonic() - began, **more)
@@ -118,6 +121,8 @@ def run(options: argparse.Namespace) -> int:
         _tell(options.stack, lab, replaced, refused, plugins, furnished, behind)
         if synced:
             print(f"synced by hand, as nobody is here to approve: {', '.join(synced)}")
+        if found:
+            print(web_ui.report(lab))
         until = f"the story was told until {options.until}; without --until it goes on"
         print("\n" + (written(found) if found else until))
     return 0 if found is None or found.is_good else 1
