@@ -21,6 +21,7 @@ from lab.api import Api
 from lab.places import Lab
 from lab.rack import Rack
 from lab.tree import Replaced
+from ops import leftovers
 from ops.cluster import Cluster
 from ops.drive import checked, drive, report, stack_arguments
 from ops.engine import Engine, Outcome
@@ -86,6 +87,8 @@ def run(options: argparse.Namespace) -> int:
     lab = Lab.of(root, options.stack)
     with Timeline() as timeline, alone(lab):
         processes.stop(lab, ENGINE)
+        for said in leftovers.clear(lab.root):
+            timeline.say(said)
         tools = ensure(PROGRAMS)
         plugins = choose(options.plugins, root / STAND_INS, tools.env(), timeline.say)
         replaced = enter(root, options.stack, settings, tools, plugins)
