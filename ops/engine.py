@@ -36,7 +36,7 @@ VM = "proxmoxve:index/vmLegacy:VmLegacy"
 # What Pulumi says when it cannot begin, and what to do: no part of the stack was touched.
 ADVICE = {
     "PULUMI_ACCESS_TOKEN": "say where the state is kept: export PULUMI_BACKEND_URL=file://FOLDER, or pulumi login",
-    "unable to open bucket": "make the folder that PULUMI_BACKEND_URL names, or name another",
+    "unable to open state directory": "make the folder that PULUMI_BACKEND_URL names, or name another",
     "PULUMI_CONFIG_PASSPHRASE_FILE: open": "make the file that PULUMI_CONFIG_PASSPHRASE_FILE names, or name another",
     "passphrase must be set": "name the file that holds it: export PULUMI_CONFIG_PASSPHRASE_FILE=FILE",
     "incorrect passphrase": "PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE gives not the stack's own",
