@@ -16,7 +16,7 @@ from config.model import Settings
 from config.tree import CategoryFolder, read_tree
 from config.values import GIBI, TEBI
 from errors import ApiFailed, Declined
-from lab import caretaker, delivery, kernel, processes, proxy, stages, tree, web_ui
+from lab import caretaker, control_plane, delivery, kernel, processes, proxy, stages, talos, tree, web_ui
 from lab.api import Api
 from lab.places import Lab
 from lab.rack import Rack
@@ -93,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
         plugins = choose(options.plugins, root / STAND_INS, tools.env(), timeline.say)
         replaced = enter(root, options.stack, settings, tools, plugins)
         timeline.say(f"prepared {lab.tree.relative_to(root)}: {count(len(replaced), 'setting')} replaced")
+        revive(lab, timeline)
         folders = read_tree(lab.tree)
         furnished = furnish(lab, settings, folders, tools)
         timeline.say(f"serving it from Git: {furnished.commit[:8]}")
@@ -144,6 +145,16 @@ def settle(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFo
         sync(cluster, settings, categories, names)
         found = wait(cluster, settings, categories)
     return names, found
+
+
+def revive(lab: Lab, timeline: Timeline) -> None:
+    """Start the parts of the control plane again that have died: the engine does not notice it."""
+    rack = Rack(lab.rack)
+    planes = [node.configuration for node in rack.nodes() if node.name in rack.members()]
+    rack.close()
+    if planes and (dead := control_plane.dead(lab)):
+        timeline.say(f"starting again: {', '.join(dead)}")
+        control_plane.start(lab, talos.documents(planes[0])[0])
 
 
 def look_again(lab: Lab) -> None:

@@ -180,7 +180,7 @@ class Servicer(ProviderServicer):
     @_readable
     async def Create(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's word
         """Make; what was made by half is recorded by half."""
-        answer = await super().Create(request, context)  # type: ignore[no-untyped-call]
+        answer = await super().Create(request, context)
         if unfinished.get():
             await self._record(context, answer.id, answer.properties, request.properties)
         return answer
@@ -189,7 +189,7 @@ class Servicer(ProviderServicer):
     async def Update(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's word
         """Change, knowing what was given last time."""
         old_inputs.set(PropertyValue.unmarshal_map(request.old_inputs))
-        answer = await super().Update(request, context)  # type: ignore[no-untyped-call]
+        answer = await super().Update(request, context)
         if unfinished.get():
             await self._record(context, request.id, answer.properties, request.news)
         return answer
