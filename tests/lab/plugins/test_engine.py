@@ -185,13 +185,13 @@ def test_a_preview_of_changes_says_where_they_are_and_runs_nothing(story: Story)
     assert "stdin: " in text
     assert "[unknown]" in text
     assert story.logs["change foreseen"] == []
-    assert "+-2 to replace" in text
+    assert "+-3 to replace" in text
 
 
 def test_environment_updates_and_triggers_replace(story: Story) -> None:
     log = story.logs["changed"]
     assert story.runs["changed"].counts()["updated"] == 3
-    assert story.runs["changed"].counts()["replaced"] == 2
+    assert story.runs["changed"].counts()["replaced"] == 3
     assert log.index("create triggered 1") < log.index("update upgraded 2") < log.index("delete triggered 1")
     assert "create upgraded 2" not in log
     assert "update follows" in log
@@ -200,6 +200,9 @@ def test_environment_updates_and_triggers_replace(story: Story) -> None:
 def test_a_new_generation_replaces_what_names_it(story: Story) -> None:
     log = story.logs["changed"]
     assert log.index("create rebuilt") < log.index("delete rebuilt")
+    # What is deleted with it is replaced with it, and nothing is asked of the old one's delete.
+    assert "create leaves" in log
+    assert "delete leaves" not in log
 
 
 def test_what_is_ignored_stays(story: Story) -> None:
