@@ -1,6 +1,6 @@
 """A real engine that is interrupted while a script of the plugin `command` runs: it ends soon, and nothing is left.
 
-Its script is one of the usual kind: credentials in a temporary folder that a trap removes, and a program that takes long.
+Its script is of the usual kind: credentials in a temporary folder that a trap removes, and a program that takes long.
 """
 
 from __future__ import annotations
