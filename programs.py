@@ -160,9 +160,13 @@ def converse(
     env: Mapping[str, str] | None = None,
     stdin: str = "",
     on_line: Callable[[str, str], None] = lambda stream, line: None,
-    stop: Callable[[], bool] = lambda: False,
+    kill_when: Callable[[], bool] | None = None,
 ) -> Said:
-    """Run a program whose failure is the caller's to judge; each line is handed on, and `stop` ends it and its kin."""
+    """Run a program whose failure is the caller's to judge; each line is handed on.
+
+    With `kill_when` the program stays in our process group, and is ended as Go's `exec.CommandContext` ends one: by
+    SIGKILL of the program alone, and a wait until all that it had started have closed its pipes.
+    """
     program, *arguments = command
     heard: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray(), "together": bytearray()}
     with subprocess.Popen(
@@ -172,17 +176,19 @@ def converse(
         stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        start_new_session=True,
+        start_new_session=kill_when is None,
     ) as process:
         try:
-            for stream, data in _listen(process, stdin.encode(), stop):
+            for stream, data in _listen(process, stdin.encode(), kill_when or (lambda: False)):
                 lines = (heard[stream][heard[stream].rfind(b"\n") + 1 :] + data).split(b"\n")
                 heard[stream] += data
                 heard["together"] += data
                 for line in lines[:-1] if data else filter(None, lines):
                     on_line(stream, line.decode(errors="replace"))
         except BaseException:
-            _end_group(process)
+            if kill_when is None:
+                _end_group(process)
+            process.kill()
             raise
     stdout, stderr, together = (bytes(part).decode(errors="replace") for part in heard.values())
     return Said(stdout, stderr, together, process.returncode)
@@ -199,7 +205,7 @@ def pipe(program: str, *arguments: str | Path, env: Mapping[str, str] | None = N
     return done.stdout
 
 
-def _listen(process: subprocess.Popen[bytes], stdin: bytes, stop: Callable[[], bool]) -> Iterator[tuple[str, bytes]]:
+def _listen(process: subprocess.Popen[bytes], stdin: bytes, kill: Callable[[], bool]) -> Iterator[tuple[str, bytes]]:
     """Give what comes from either stream as it comes, nothing at its end; feed the program meanwhile."""
     with selectors.DefaultSelector() as waiting:
         for stream in ("stdout", "stderr"):
@@ -208,9 +214,8 @@ def _listen(process: subprocess.Popen[bytes], stdin: bytes, stop: Callable[[], b
             os.set_blocking(process.stdin.fileno(), False)
             waiting.register(process.stdin, selectors.EVENT_WRITE)
         while waiting.get_map():
-            if stop():
-                _end_group(process)
-                return
+            if kill():
+                process.kill()
             for key, _ in waiting.select(POLL):
                 if key.data is None:
                     stdin = _feed(key.fd, stdin)
@@ -279,6 +284,9 @@ def _end_group(process: subprocess.Popen[Any]) -> None:
             process.wait(timeout=5)
         os.killpg(process.pid, signal.SIGKILL)  # also what it started and what did not listen
     process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
 
 
 def _said(command: Sequence[str], cwd: Path | None) -> str:

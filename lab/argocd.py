@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from lab import delivery, processes, proxy
+from lab import delivery, processes, proxy, web_ui
 from lab.api import Api, Object
 from lab.places import Lab, keep, private_folder
 
@@ -40,15 +40,16 @@ PARTS = (
     Part("argocd-application-controller", "StatefulSet", controls=True),
     Part("argocd-applicationset-controller", "Deployment", controls=True),
 )
+SERVER = Part(web_ui.SERVER, "Deployment", controls=True)
 
 
 def play(lab: Lab, api: Api) -> None:
     """Have every program run whose workload is there, and none whose workload is not."""
-    workloads = {part: api.get("apps/v1", part.kind, part.program, NAMESPACE) for part in PARTS}
+    workloads = {part: api.get("apps/v1", part.kind, part.program, NAMESPACE) for part in parts()}
     wanted = {
         part: workload for part, workload in workloads.items() if workload and workload["spec"].get("replicas", 1)
     }
-    idle = [part.program for part in PARTS if part not in wanted and processes.runs(lab, part.program)]
+    idle = [one.program for one in (*PARTS, SERVER) if one not in wanted and processes.runs(lab, one.program)]
     if idle:
         processes.stop(lab, *idle)
     if not wanted:
@@ -66,9 +67,14 @@ def play(lab: Lab, api: Api) -> None:
         processes.start(lab, part.program, part.program, [*arguments, *_own_arguments(lab, part)], environment)
 
 
+def parts() -> tuple[Part, ...]:
+    """Return the programs that a rehearsal runs: argocd-server only where it has a web UI to serve."""
+    return (*PARTS, SERVER) if web_ui.is_embedded() else PARTS
+
+
 def names() -> tuple[str, ...]:
     """Name the processes."""
-    return (REDIS, *(part.program for part in PARTS))
+    return (REDIS, *(part.program for part in parts()))
 
 
 class _Texts:
@@ -151,6 +157,20 @@ def _own_arguments(lab: Lab, part: Part) -> list[str]:
             *repository,
             f"--redis={_address(lab, REDIS)}",
             f"--metrics-port={metrics}",
+        ]
+    if part is SERVER:
+        return [
+            kubeconfig,
+            f"--namespace={NAMESPACE}",
+            f"--repo-server={repo_server}",
+            "--repo-server-plaintext",
+            f"--redis={_address(lab, REDIS)}",
+            "--insecure",  # plain HTTP, on loopback only
+            f"--address={LOOPBACK}",
+            f"--port={processes.port(lab, part.program)}",
+            f"--metrics-address={LOOPBACK}",
+            f"--metrics-port={metrics}",
+            f"--staticassets={_folder(lab) / 'static'}",
         ]
     others = [f"--{name}-addr={_address(lab, part.program, name)}" for name in ("metrics", "probe", "webhook")]
     return [

@@ -68,6 +68,12 @@ def start(lab: Lab, machine_configuration: Mapping[str, Any], seconds: float = 6
         _have(lab, [*others, _kwok(lab, ports, operators)], deadline)
 
 
+def dead(lab: Lab) -> list[str]:
+    """Name the parts that do not run of a control plane that has begun."""
+    begun = any(lab.control_plane.glob("cluster-*"))
+    return [name for name in PARTS if begun and not processes.runs(lab, name)]
+
+
 def stop(lab: Lab) -> None:
     """End all parts at once: an API server that outlives its etcd would wait for it."""
     processes.stop(lab, *PARTS)

@@ -17,7 +17,7 @@ from errors import ProgramFailed
 MARK = "HOMELAB_PROCESS"
 PROC = Path("/proc")
 # Fields behind the program's name, which is the second; counting begins with one.
-STATE, THREADS, BIRTH = 3 - 3, 20 - 3, 22 - 3
+STATE, PARENT, THREADS, BIRTH = 3 - 3, 4 - 3, 20 - 3, 22 - 3
 GONE = ("Z", "X")
 
 
@@ -37,6 +37,14 @@ def born(pid: int) -> str | None:
     # Ticks since boot: after the next boot the same number is somebody else.
     boot = (PROC / "sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     return f"{fields[BIRTH]}@{boot}"
+
+
+def parent(pid: int) -> int | None:
+    """Return the process that has to reap this one, or nothing if it has ended."""
+    if not _has_proc():
+        return int(said) if (said := _ps("-o", "ppid=", "-p", str(pid)).strip()) else None
+    fields = _fields(pid)
+    return int(fields[PARENT]) if fields else None
 
 
 def is_ending(pid: int) -> bool:

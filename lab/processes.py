@@ -87,7 +87,7 @@ def start(
         record = _running(lab, name)
         if record and record.digest == digest and not kernel.is_ending(record.pid):
             return record
-        _end(lab, [name])
+        end(lab, [name])
         before()
         log = _fresh_log(lab, name)
         marked = {**env, kernel.MARK: kernel.mark(lab.root, name)}
@@ -103,7 +103,7 @@ def stop(lab: Lab, *names: str) -> None:
     with ExitStack() as locks:
         for name in sorted(set(names)):
             locks.enter_context(lock(lab, name))
-        _end(lab, names)
+        end(lab, names)
 
 
 def stop_all(lab: Lab, order: Sequence[str] = ()) -> None:
@@ -111,6 +111,31 @@ def stop_all(lab: Lab, order: Sequence[str] = ()) -> None:
     for name in order:
         stop(lab, name)
     stop(lab, *(record.name for record in _records(lab)), *kernel.marked(lab.root))
+
+
+def end(lab: Lab, names: Iterable[str]) -> int:
+    """End servers whose locks are held, recorded or not, with what they have started; return how many processes."""
+    wanted = set(names)
+    asked: dict[tuple[int, str], float] = {}
+    killed: set[tuple[int, str]] = set()
+    began = time.monotonic()
+    # Looked for anew in every round: what is asked to end may just have started something.
+    while found := _found(lab, wanted):
+        waited = time.monotonic() - began
+        for process, patience in found.items():
+            if process not in asked and patience:
+                asked[process] = waited
+                _signal(process[0], signal.SIGTERM)
+            elif process not in killed and waited - asked.get(process, waited) >= patience:
+                killed.add(process)
+                _signal(process[0], signal.SIGKILL)
+        if waited > max(found.values()) + 2 * PATIENCE:
+            left = ", ".join(str(pid) for pid, _ in found)
+            raise TookTooLong(f"{', '.join(sorted(wanted))}: still there after SIGKILL: pid {left}")
+        time.sleep(POLL)
+    for name in wanted:
+        _file(lab, name).unlink(missing_ok=True)
+    return len(asked.keys() | killed)
 
 
 def runs(lab: Lab, name: str) -> bool:
@@ -228,30 +253,6 @@ def _running(lab: Lab, name: str) -> Record | None:
     """Give the record of a server that has not ended; a pid whose time of birth differs belongs to somebody else."""
     record = _read(_file(lab, name))
     return record if record and record.born and kernel.born(record.pid) == record.born else None
-
-
-def _end(lab: Lab, names: Iterable[str]) -> None:
-    """End servers whose locks are held, recorded or not, together with what they have started."""
-    wanted = set(names)
-    asked: dict[tuple[int, str], float] = {}
-    killed: set[tuple[int, str]] = set()
-    began = time.monotonic()
-    # Looked for anew in every round: what is asked to end may just have started something.
-    while found := _found(lab, wanted):
-        waited = time.monotonic() - began
-        for process, patience in found.items():
-            if process not in asked and patience:
-                asked[process] = waited
-                _signal(process[0], signal.SIGTERM)
-            elif process not in killed and waited - asked.get(process, waited) >= patience:
-                killed.add(process)
-                _signal(process[0], signal.SIGKILL)
-        if waited > max(found.values()) + 2 * PATIENCE:
-            left = ", ".join(str(pid) for pid, _ in found)
-            raise TookTooLong(f"{', '.join(sorted(wanted))}: still there after SIGKILL: pid {left}")
-        time.sleep(POLL)
-    for name in wanted:
-        _file(lab, name).unlink(missing_ok=True)
 
 
 def _found(lab: Lab, names: set[str]) -> dict[tuple[int, str], float]:

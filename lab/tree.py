@@ -186,6 +186,8 @@ def environment(lab: Lab, base: dict[str, str], python: Path, checkout: Path) ->
         "PATH": os.pathsep.join((str(lab.bin), str(python.parent), base["PATH"])),
         "PYTHONPATH": str(checkout),
         "HOMELAB_PYTHON": str(python),
+        # The official plugin of Kubernetes falls back to the user's kubeconfig where it is given none.
+        "KUBECONFIG": str(lab.kubeconfig),
         "PULUMI_BACKEND_URL": f"file://{lab.state}",
         "PULUMI_HOME": str(lab.pulumi_home),
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),

@@ -24,6 +24,8 @@ from ops.toolchain import ensure
 NAMESPACE = "argocd"
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 ASK_AGAIN = 15.0
+SECONDS_TO_ANSWER = 5
+SILENCE = re.compile("timeout|timed out|deadline exceeded", re.IGNORECASE)
 KINDS = ("applications", "applicationsets", "appprojects")
 
 
@@ -42,7 +44,7 @@ class Cluster:
         tools = ensure(("kubectl",)).env()
         lab = Lab.of(root, stack)
         named = os.environ.get("KUBECONFIG", "")
-        if not named and lab.kubeconfig.exists():
+        if named in ("", str(lab.kubeconfig)) and lab.kubeconfig.exists():
             return cls({**tools, "KUBECONFIG": str(lab.kubeconfig)}, lab)
         writes = f"pulumi stack output kubeconfig --stack {stack} --show-secrets > FILE writes one"
         if not named:
@@ -74,6 +76,22 @@ class Cluster:
         except (ProgramFailed, TookTooLong):
             return False
         return True
+
+    def refuse_silence(self) -> None:
+        """Refuse to go on where the API takes longer than a few seconds; one that refuses at once does no harm."""
+        try:
+            self.kubectl(
+                "get", "--raw", "/readyz", f"--request-timeout={SECONDS_TO_ANSWER}s", timeout=2 * SECONDS_TO_ANSWER
+            )
+        except (ProgramFailed, TookTooLong) as failure:
+            if isinstance(failure, ProgramFailed) and not SILENCE.search(failure.output):
+                return
+            server = self.kubectl("config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}")
+            raise TookTooLong(
+                f"the Kubernetes API at {server} does not answer within {SECONDS_TO_ANSWER} s: the plugin kubernetes "
+                "would wait longer for each custom resource, minutes in all; connect this machine to the cluster's "
+                "network, or mend the API server, then run the same command again"
+            ) from None
 
     def argocd(self) -> dict[str, list[dict[str, Any]]]:
         """Fetch everything of Argo CD at once, by kind."""

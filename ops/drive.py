@@ -66,7 +66,7 @@ def drive(
     file = folder / f"Pulumi.{name}.yaml"
     before = file.read_bytes()
     try:
-        engine = Engine(folder, name, timeline.hear)
+        engine = Engine(folder, name, timeline.hear, timeline.say)
         for said in engine.repair():
             timeline.say(said)
         outcome = act(engine)

@@ -1,8 +1,9 @@
 """The engine, driven: up, preview, refresh and destroy of one stack, real or rehearsed, through the Automation API.
 
 A folder with the program and a stack's name come in, what happened goes out as an `Outcome`. Before a run it repairs
-what an interrupted one left behind: the lock of a dead process, and VMs that were made but never recorded. `ops.up`,
-`ops.destroy`, `ops.preview` and `ops.rehearse` continue from here; `ops.timeline` shows the events.
+what an interrupted one left behind: processes and temporary files (`ops.leftovers`), the lock of a dead process, and
+VMs that were made but never recorded. `ops.up`, `ops.destroy`, `ops.preview` and `ops.rehearse` continue from here;
+`ops.timeline` shows the events.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 import shutil
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +28,7 @@ from pulumi.automation.events import EngineEvent, OpType
 import programs
 from errors import Declined, RunFailed
 from lab.kernel import born
+from ops import leftovers
 
 LOCKED = re.compile(r"created by \S+@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
 SCRIPT = re.compile(r': running "(?:[^"\\]|\\.)*":\n')  # what it says matters, and the whole script hides it
@@ -33,7 +36,7 @@ VM = "proxmoxve:index/vmLegacy:VmLegacy"
 # What Pulumi says when it cannot begin, and what to do: no part of the stack was touched.
 ADVICE = {
     "PULUMI_ACCESS_TOKEN": "say where the state is kept: export PULUMI_BACKEND_URL=file://FOLDER, or pulumi login",
-    "unable to open bucket": "make the folder that PULUMI_BACKEND_URL names, or name another",
+    "unable to open state directory": "make the folder that PULUMI_BACKEND_URL names, or name another",
     "PULUMI_CONFIG_PASSPHRASE_FILE: open": "make the file that PULUMI_CONFIG_PASSPHRASE_FILE names, or name another",
     "passphrase must be set": "name the file that holds it: export PULUMI_CONFIG_PASSPHRASE_FILE=FILE",
     "incorrect passphrase": "PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE gives not the stack's own",
@@ -73,14 +76,20 @@ class Outcome:
 class Engine:
     """One stack in one folder."""
 
-    def __init__(self, folder: Path, stack: str, listen: Callable[[EngineEvent], None] = lambda event: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stack: str,
+        listen: Callable[[EngineEvent], None] = lambda event: None,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
         """Find the stack, or make it where the backend does not have it yet."""
-        self.folder, self.name, self.listen = folder, stack, listen
+        self.folder, self.name, self.listen, self.say = folder, stack, listen, say
         self.outcome = Outcome()
         self.mended = _mend_backend(stack)
-        workspace = auto.LocalWorkspace(work_dir=str(folder))
+        self._workspace = auto.LocalWorkspace(work_dir=str(folder))
         try:
-            self._stack = _Stack(stack, workspace, StackInitMode.CREATE_OR_SELECT)
+            self._stack = _Stack(stack, self._workspace, StackInitMode.CREATE_OR_SELECT)
         except auto.errors.CommandError as error:
             raise Declined(f"{stack}: {_explained(_last_error(str(error)))}") from None
 
@@ -124,7 +133,8 @@ class Engine:
 
     def repair(self) -> list[str]:
         """Mend what an interrupted run left, and say what was mended."""
-        return [*self.mended, *self._break_dead_lock(), *self._adopt_pending()]
+        left = leftovers.clear(leftovers.place_of(self.folder, self.name))
+        return [*left, *self.mended, *self._break_dead_lock(), *self._adopt_pending()]
 
     def _break_dead_lock(self) -> list[str]:
         """Take a lock away whose process, on this machine, is dead."""
@@ -169,20 +179,29 @@ class Engine:
         return programs.run("pulumi", "stack", "export", "--stack", self.name, cwd=self.folder, timeout=120).stdout
 
     def _pulumi(self, *arguments: str) -> None:
-        programs.run("pulumi", *arguments, cwd=self.folder, timeout=600)
+        with self._contained() as environment:
+            programs.run("pulumi", *arguments, cwd=self.folder, env={**os.environ, **environment}, timeout=600)
+
+    def _contained(self) -> AbstractContextManager[dict[str, str]]:
+        """Give the environment of one run, of which nothing is left."""
+        return leftovers.contained(leftovers.place_of(self.folder, self.name), self.say)
 
     def _run(self, act: Callable[[dict[str, Any]], Any], *, preview: bool = False) -> Outcome:
         self.outcome = Outcome()
         options: dict[str, Any] = {"on_event": self._hear, "on_output": lambda line: None}
         if not preview:
             options["show_secrets"] = False
-        try:
-            act(options)
-        except auto.errors.ConcurrentUpdateError as error:
-            raise Declined(_who_holds(str(error))) from None
-        except auto.errors.CommandError as error:
-            if not self.outcome.failures:
-                self.outcome.failures.append(Failure("", _explained(_last_error(str(error)))))
+        with self._contained() as environment:
+            self._workspace.env_vars = environment
+            try:
+                act(options)
+            except auto.errors.ConcurrentUpdateError as error:
+                raise Declined(_who_holds(str(error))) from None
+            except auto.errors.CommandError as error:
+                if not self.outcome.failures:
+                    self.outcome.failures.append(Failure("", _explained(_last_error(str(error)))))
+            finally:
+                self._workspace.env_vars = {}
         self.outcome.planned = preview
         return self.outcome
 

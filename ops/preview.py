@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from ops import rehearse
 from ops.cluster import Cluster
 from ops.drive import checked, drive, report, secrets_set, stack_arguments
+from ops.engine import Engine, Outcome
 from ops.status import EDITS, chosen, look
 from ops.timeline import Timeline
 from ops.up import cluster_of
@@ -28,11 +29,19 @@ def run(options: argparse.Namespace) -> int:
     if not options.rehearsal:
         secrets_set(options.stack, settings)
     folder = rehearse.place(root, options, settings)
+
+    def where(engine: Engine) -> AbstractContextManager[Cluster]:
+        return nullcontext(Cluster.of(root, options.stack)) if options.rehearsal else cluster_of(engine)
+
+    def act(engine: Engine) -> Outcome:
+        with where(engine) as cluster:
+            cluster.refuse_silence()
+        return engine.preview()
+
     with Timeline(planned=True) as timeline:
-        engine, outcome = drive(folder, settings, options.stack, timeline, lambda engine: engine.preview())
+        engine, outcome = drive(folder, settings, options.stack, timeline, act)
     said = [text for severity, text in outcome.said if severity == "info"]
-    where = nullcontext(Cluster.of(root, options.stack)) if options.rehearsal else cluster_of(engine)
-    with where as cluster:
+    with where(engine) as cluster:
         edits = look(cluster, settings, chosen(settings, root)).edits if cluster.answers() else []
     if not options.json:
         print("\n".join([*said, *([f"{EDITS}:", *edits] if edits else [])]))

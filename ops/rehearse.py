@@ -16,17 +16,19 @@ from config.model import Settings
 from config.tree import CategoryFolder, read_tree
 from config.values import GIBI, TEBI
 from errors import ApiFailed, Declined
-from lab import caretaker, delivery, kernel, processes, proxy, stages, tree
+from lab import caretaker, control_plane, delivery, kernel, processes, proxy, stages, talos, tree, web_ui
 from lab.api import Api
 from lab.places import Lab
 from lab.rack import Rack
 from lab.tree import Replaced
+from ops import leftovers
 from ops.cluster import Cluster
 from ops.drive import checked, drive, report, stack_arguments
 from ops.engine import Engine, Outcome
 from ops.furnish import Furnished, furnish
 from ops.offline import forbidden, offline_argument
 from ops.originals import bring_for
+from ops.plugins import STAND_IN, WISHES, Plugin, choose
 from ops.show import count, table
 from ops.status import LOOK, LOOK_AT_SET, Report, wait, written
 from ops.sync import sync
@@ -47,6 +49,7 @@ PROGRAMS = (
     "kustomize",
     "helm",
     "argocd",
+    "argocd-server",
     "argocd-repo-server",
     "argocd-application-controller",
     "argocd-applicationset-controller",
@@ -56,6 +59,7 @@ PROGRAMS = (
 )
 COMPARED = ("argocd", "helm", "kustomize", "pulumi")  # what the settings and the tree pin is compared anyway
 ENGINE = "engine"
+STAND_INS = Path("lab/plugins/bin")
 GIT_TOKEN = "gitToken"  # noqa: S105 - the name of a setting
 # The components of each part; providers belong to all.
 PARTS = {
@@ -64,6 +68,7 @@ PARTS = {
 }
 ARGOPROJ = "argoproj.io/v1alpha1"
 LOOKS: dict[str, Sequence[Mapping[str, str | None]]] = {"ApplicationSet": LOOK_AT_SET, "Application": (LOOK,)}
+SECONDS_FOR_WEB_UI = 20
 USUAL_MEMORY, USUAL_DISK = 128 * GIBI, 4 * TEBI
 
 
@@ -72,6 +77,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     stack_arguments(parser)
     parser.add_argument("--refresh", action="store_true", help="look at the rack's state of every resource first")
     offline_argument(parser)
+    parser.add_argument(
+        "--plugins", choices=WISHES, help="of command, kubernetes, random, tls (default: official if any)"
+    )
     parser.add_argument("--until", choices=tuple(PARTS), help="only the first part of the story, to try things quickly")
 
 
@@ -82,12 +90,17 @@ def run(options: argparse.Namespace) -> int:
     lab = Lab.of(root, options.stack)
     with Timeline() as timeline, alone(lab):
         processes.stop(lab, ENGINE)
+        for said in leftovers.clear(lab.root):
+            timeline.say(said)
         tools = ensure(PROGRAMS)
-        # Now or never: from `enter` on nothing leads out of the rehearsal.
-        brought = bring_for(root, settings, tools.env(), forbidden(options))
+        # From `enter` on nothing leads out of the rehearsal.
+        offline = forbidden(options)
+        brought = bring_for(root, settings, tools.env(), offline)
         brought.require()
-        replaced = enter(root, options.stack, settings, tools)
+        plugins = choose(options.plugins, root / STAND_INS, tools.env(), timeline.say, offline)
+        replaced = enter(root, options.stack, settings, tools, plugins)
         timeline.say(f"prepared {lab.tree.relative_to(root)}: {count(len(replaced), 'setting')} replaced")
+        revive(lab, timeline)
         folders = read_tree(lab.tree)
         furnished = furnish(lab, settings, folders, tools)
         timeline.say(f"serving it from Git: {furnished.commit[:8]}")
@@ -105,23 +118,27 @@ def run(options: argparse.Namespace) -> int:
             timeline.say("waiting until Argo CD says that all is Synced and Healthy")
     synced, found = ([], None) if options.until else settle(Cluster.of(root, options.stack), settings, categories)
     refused = proxy.refused(lab)
-    simulated = sorted(simulations(outcome))
+    simulated = sorted(simulations(outcome) & {one.name for one in plugins if one.kind == STAND_IN})
     more = {"replaced": [vars(one) for one in replaced], "refused": refused, "simulated": simulated}
     behind = gaps(root, folders, settings, {name: str(tools.places[name].version) for name in COMPARED})
     more |= {
         "originals": brought.as_dict(),
+        "plugins": [one.as_dict() for one in plugins],
         "standIns": furnished.stand_ins,
         "syncedByHand": synced,
         "behind": [vars(gap) for gap in behind],
     }
     if found:
+        more["webUi"] = web_ui.address(lab, SECONDS_FOR_WEB_UI) if web_ui.is_embedded() else ""
         names = [one.name for one in found.unfinished]
         more |= {"good": found.is_good, "applications": len(found.counted), "unfinished": names}
     report(options, timeline, outcome, time.monotonic() - began, **more)
     if not options.json:
-        _tell(options.stack, lab, replaced, refused, simulated, furnished, behind, brought.why)
+        _tell(options.stack, lab, replaced, refused, plugins, furnished, behind, brought.why)
         if synced:
             print(f"synced by hand, as nobody is here to approve: {', '.join(synced)}")
+        if found:
+            print(web_ui.report(lab))
         until = f"the story was told until {options.until}; without --until it goes on"
         print("\n" + (written(found) if found else until))
     return 0 if found is None or found.is_good else 1
@@ -140,6 +157,16 @@ def settle(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFo
         sync(cluster, settings, categories, names)
         found = wait(cluster, settings, categories)
     return names, found
+
+
+def revive(lab: Lab, timeline: Timeline) -> None:
+    """Start the parts of the control plane again that have died: the engine does not notice it."""
+    rack = Rack(lab.rack)
+    planes = [node.configuration for node in rack.nodes() if node.name in rack.members()]
+    rack.close()
+    if planes and (dead := control_plane.dead(lab)):
+        timeline.say(f"starting again: {', '.join(dead)}")
+        control_plane.start(lab, talos.documents(planes[0])[0])
 
 
 def look_again(lab: Lab) -> None:
@@ -169,11 +196,16 @@ def place(root: Path, options: argparse.Namespace, settings: Settings) -> Path:
     return lab.tree
 
 
-def enter(root: Path, stack: str, settings: Settings, tools: Toolchain) -> list[Replaced]:
-    """Go into the rehearsal: tree, PATH, proxy and rack; nothing of the person's own environment leads out of it."""
+def enter(
+    root: Path, stack: str, settings: Settings, tools: Toolchain, plugins: Sequence[Plugin] = ()
+) -> list[Replaced]:
+    """Go into the rehearsal: tree, PATH, proxy and rack; nothing of the person's own environment leads out of it.
+
+    Without a choice of plugins those of the last rehearsal stay.
+    """
     lab = Lab.of(root, stack)
     lab.make()
-    _lay_out(lab.bin, root, tools.env()["PATH"])
+    _lay_out(lab.bin, root, tools.env()["PATH"], plugins)
     environment = tree.environment(lab, tools.env(), Path(sys.executable), root)
     os.environ.clear()
     # Whatever the engine starts carries a mark: what a killed run leaves behind is ended before the next begins.
@@ -193,9 +225,11 @@ def enter(root: Path, stack: str, settings: Settings, tools: Toolchain) -> list[
     return replaced
 
 
-def _lay_out(folder: Path, root: Path, path: str) -> None:
-    """Put the programs there that answer for hardware; the real talosctl keeps a name of its own."""
-    links = {file.name: file for place in ("bin", "plugins/bin") for file in (root / "lab" / place).iterdir()}
+def _lay_out(folder: Path, root: Path, path: str, plugins: Sequence[Plugin]) -> None:
+    """Put the programs there that answer for hardware, and the plugins; the real talosctl keeps a name of its own."""
+    links = {file.name: file for file in (root / "lab/bin").iterdir()}
+    links |= {file.name: file for file in (root / STAND_INS).iterdir() if not (folder / file.name).exists()}
+    links |= {one.file: one.program for one in plugins}
     real = next(Path(place) / "talosctl" for place in path.split(os.pathsep) if (Path(place) / "talosctl").exists())
     links["talosctl-real"] = real
     for name, target in links.items():
@@ -228,7 +262,7 @@ def alone(lab: Lab) -> Iterator[None]:
 
 
 def simulations(outcome: Outcome) -> set[str]:
-    """Name the stand-ins that the engine itself says it used."""
+    """Name the plugins that the engine itself reports to have taken from the PATH."""
     said = [text.split(" from $PATH", maxsplit=1)[0] for _, text in outcome.said if " from $PATH" in text]
     return {text.rsplit("pulumi-resource-", 1)[-1] for text in said if "pulumi-resource-" in text}
 
@@ -238,13 +272,14 @@ def _tell(
     lab: Lab,
     replaced: list[Replaced],
     refused: list[str],
-    simulated: list[str],
+    plugins: Sequence[Plugin],
     furnished: Furnished,
     behind: list[Gap],
     why: str,
 ) -> None:
     print("\n" + table(("replaced in the settings", "was", "is"), [(r.what, r.before, r.now) for r in replaced]))
-    print(f"\nsimulated: hosts, VMs, Talos nodes and kubelets; stand-ins for the plugins {', '.join(simulated)}")
+    print("\nsimulated: hosts, VMs, Talos nodes and kubelets\n")
+    print(table(("plugin", "version", "is", "why"), [tuple(one.as_dict().values()) for one in plugins]) + "\n")
     kinds = frozenset(one["name"] for one in Api.of(lab).metadata(*caretaker.CRD))
     print(f"operators played by kwok: {', '.join(file.stem for file in stages.playable(kinds)) or 'none'}")
     if furnished.stand_ins:

@@ -15,7 +15,7 @@ from config.load import read_stack
 from config.model import Settings
 from config.tree import CategoryFolder, read_tree
 from errors import Declined, TryAgain
-from lab import delivery, processes, proxy
+from lab import delivery, processes, proxy, web_ui
 from ops.applications import (
     NO_SET,
     UNPUSHED,
@@ -281,5 +281,7 @@ def _tell_machines(cluster: Cluster) -> None:
     memory = sum(one.resident for one in alive) >> 20
     refused = proxy.refused(cluster.lab)
     print(f"rehearsal: {count(len(alive), 'process', 'processes')}, {memory} MiB, hosts and pods simulated")
+    if address := web_ui.address(cluster.lab):
+        print(f"Argo CD's web UI: {address}, {web_ui.login(cluster.lab)}")
     if refused:
         print(f"refused on the way out: {', '.join(refused)}")

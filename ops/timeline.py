@@ -25,7 +25,8 @@ PLATFORM = ("namespaces", "crds", "definitions", "cni", "certificates", "secrets
 DONE = {"create": "created", "update": "updated", "delete": "deleted", "replace": "replaced", "read": "read"}
 PLANNED = {"create": "to create", "update": "to update", "delete": "to delete", "replace": "to replace"}
 OURS = ("homelab:", "pulumi:")  # components, providers and the stack: nothing was done to them
-QUIET = ("same", "create-replacement", "delete-replaced", "discard", "discard-replaced")
+IDLE = ("same", "discard", "discard-replaced")  # nothing runs meanwhile
+QUIET = (*IDLE, "create-replacement", "delete-replaced")  # the engine reports the whole as one replacement
 
 
 @dataclass
@@ -113,7 +114,7 @@ class Timeline:
 
     def _begin(self, urn: str, operation: str) -> None:
         phase = self.phases.setdefault(self.phase_of(urn), Phase(self.phase_of(urn), began=time.monotonic()))
-        if operation not in QUIET:
+        if operation not in IDLE:
             phase.running[urn] = (operation, time.monotonic())
 
     def _end(self, urn: str, operation: str, *, failed: bool) -> None:

@@ -2,10 +2,12 @@
 
 `command:local:Command` behaves as the official one does, in all that was observed or read of it: a changed trigger
 replaces, any other changed input runs `update` (or `create` again where there is none), the last output is in the
-environment of the next command, standard output and error lose one line end, and they are *not* secret because a
-secret went in: whoever needs that says so with `additional_secret_outputs`. Commands on other machines and collected
-files are refused. The program that hands commands over is `components`; which `talosctl` and `kubectl` answer is
-decided by the PATH that `ops` gives to the engine.
+environment of the next command, standard output and error lose one line end, and they are *not* secret because a secret
+went in: whoever needs that says so with `additional_secret_outputs`. When it is cancelled it kills the interpreter
+alone, by SIGKILL, and waits until all that the command had started have closed its pipes. A line that would block the
+official one for ever is a failure here. Commands on other machines and collected files are refused. The program that
+hands commands over is `components`; which `talosctl` and `kubectl` answer is decided by the PATH that `ops` gives to
+the engine.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ from lab.plugins.server import serve
 DEFAULT_INTERPRETER = ("/bin/sh", "-c")
 LOGGED = {"stdout": ("stdout",), "stderr": ("stderr",), "none": ()}
 COLLECTED = ("archivePaths", "assetPaths")
+# The official plugin reads what it logs with Go's bufio.Scanner, which gives up at this length; nobody drains the pipe
+# from then on, and the command blocks.
+LONGEST_LINE = 64 * 1024
 
 
 class Command(Kind):
@@ -63,6 +68,7 @@ class Command(Kind):
 
         def show(stream: str, line: str) -> None:
             if stream in logged:
+                _refuse_length(line)
                 self.say(line, status=True)
 
         return run(command, inputs, last, show, self._must_end())
@@ -102,7 +108,7 @@ def run(
         env=environment(inputs, last),
         stdin=inputs.get("stdin", ""),
         on_line=show,
-        stop=must_end,
+        kill_when=must_end,
     )
     if said.exit_code != 0:
         what = f"{ended(said.exit_code)}: running {json.dumps(command, ensure_ascii=False)}:\n{said.together}"
@@ -118,6 +124,15 @@ def environment(inputs: Plain, last: Plain) -> dict[str, str]:
         **inputs.get("environment", {}),
         **(said if inputs.get("addPreviousOutputInEnv", True) else {}),
     }
+
+
+def _refuse_length(line: str) -> None:
+    length = len(line.encode())
+    if length >= LONGEST_LINE:
+        raise HomelabError(
+            f"the command has printed a line of {length} bytes: the official plugin of command stops reading at "
+            f"{LONGEST_LINE} and the command blocks for ever; shorten it: cut -c1-2000. It begins: {line[:200]}"
+        )
 
 
 def ended(exit_code: int) -> str:

@@ -5,7 +5,9 @@ Any `kubernetes:<group>/<version>:<Kind>` is taken, custom resources and Patch k
 with a field manager per resource, foresees both with the server's dry run, replaces by the official table of immutable
 fields, waits for what it makes and deletes, and keeps the same state. Refused by name are Helm, YAML and kustomize
 resources (the program renders for itself and seeds by a command), client-side apply and rendering to a directory. It
-talks to servers on loopback only, and never looks for a kubeconfig of the user's.
+talks to servers on loopback only, and never looks for a kubeconfig of the user's. Like the official plugin it writes
+the kubeconfig into TMPDIR at every start and leaves it there, and waits long for a server that accepts and never
+answers.
 
 What flows in are the engine's requests. `lab.plugins.kubernetes_objects` knows what objects mean,
 `lab.plugins.kubernetes_cluster` what a server is asked, `lab.plugins.kubernetes_waits` when something is ready.
@@ -15,6 +17,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,6 +27,7 @@ import yaml
 from pulumi.provider.experimental import provider as sdk
 
 from errors import ApiFailed, HomelabError, TookTooLong
+from lab.api import CONNECT
 from lab.plugins import kubernetes_objects as objects
 from lab.plugins import kubernetes_waits as waits
 from lab.plugins.base import StandIn, difference, old_inputs, own, unfinished
@@ -31,6 +37,9 @@ from lab.plugins.properties import UNKNOWN, Plain, Properties, Unknown, changes,
 from lab.plugins.schema import Problem
 from lab.plugins.server import serve
 
+# An API server that accepts a connection and never answers costs the official plugin two handshakes at its start, and
+# one more for each comparison of a custom resource, one after the other: it asks whether the kind is known.
+SECONDS_OF_A_HANDSHAKE = 10.0
 NOT_OBJECTS = ("helm.sh", "kustomize", "yaml")
 PLACE = ("kubeconfig", "context", "cluster")
 SKIPPED = "Cluster is unreachable but skipUpdateUnreachable flag is set to true, skipping..."
@@ -57,6 +66,9 @@ class Kubernetes(StandIn):
 
     package, distribution = "kubernetes", "pulumi_kubernetes"
     cluster: Cluster | None = None
+    is_silent = False
+    """Whether the API server accepts connections and does not answer."""
+    asking = threading.Lock()
     unreachable = "no kubeconfig was given, and this stand-in looks for none"
 
     async def check_config(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
@@ -77,11 +89,17 @@ class Kubernetes(StandIn):
         self.cluster, kubeconfig = None, self.settings.get("kubeconfig", "")
         if not kubeconfig:
             return
+        opened, _ = tempfile.mkstemp(prefix="kubeconfig")
+        with os.fdopen(opened, "w", encoding="utf-8") as file:
+            file.write(kubeconfig)
+        began = time.monotonic()
         try:
             api, namespace = connect(kubeconfig, self.settings.get("context", ""), self.settings.get("cluster", ""))
             api.ask("/version")
         except ApiFailed as error:
             self.unreachable = f"unable to load schema information from the API server: {error}"
+            self.is_silent = error.code == 0 and time.monotonic() - began >= CONNECT
+            self.wait_for_silence(2)
             return
         except HomelabError as error:
             self.unreachable = str(error)
@@ -93,6 +111,11 @@ class Kubernetes(StandIn):
             force=self.flag("enablePatchForce", "ENABLE_PATCH_FORCE"),
             cancelled=self.cancelled,
         )
+
+    def wait_for_silence(self, handshakes: int) -> None:
+        """Wait as long as the official plugin does for a server that does not answer."""
+        with self.asking:
+            time.sleep(handshakes * SECONDS_OF_A_HANDSHAKE if self.is_silent else 0)
 
     def flag(self, name: str, variable: str) -> bool:
         """Give a setting, or what the environment says in its place: a destroy runs no program that could."""
@@ -130,6 +153,8 @@ class Kubernetes(StandIn):
         """Compare what is wanted with what is there, and say what can only be made anew."""
         live, last = objects.unmarked_state(plain_map(request.old_state))
         thing = plain_map(request.new_inputs)
+        if not objects.is_built_in(thing):
+            await asyncio.to_thread(self.wait_for_silence, 1)
         before = objects.base_of(live, plain_map(old_inputs.get()) or last or live)
         if not await asyncio.to_thread(self._is_namespaced, thing):
             before, thing = _without_namespace(before), _without_namespace(thing)

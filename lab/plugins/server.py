@@ -2,8 +2,9 @@
 
 What flows in is a `StandIn`. The SDK's servicer does the translation; here is what it lacks: errors of ours become the
 engine's one message (the SDK would show a traceback), the state's old inputs reach the plugin, provider settings can be
-compared, a half-made resource is recorded as such, lines for the person at the terminal reach the engine's log, and a
-plugin whose engine was killed ends with everything it started.
+compared, a half-made resource is recorded as such, and lines for the person at the terminal reach the engine's log. As
+with an official plugin, requests go on when the engine was killed, and nothing that they started ends with the plugin;
+once idle this one leaves, an official one stays.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,6 @@ from lab.plugins.base import StandIn, old_inputs, unfinished
 # Commands wait for clusters; the default of a few threads would make one command wait for another.
 THREADS = 64
 SECONDS_BETWEEN_LOOKS = 0.5
-# A little more than a command has to end in.
-SECONDS_TO_END = 6
 KINDS = {kind: getattr(proto.PropertyDiff, kind.name) for kind in sdk.PropertyDiffKind}
 
 
@@ -50,7 +49,8 @@ def serve(stand_in: StandIn) -> None:
 
 async def _serve(stand_in: StandIn, engine: str) -> None:
     loop = asyncio.get_running_loop()
-    loop.set_default_executor(ThreadPoolExecutor(THREADS))
+    workers = Workers(THREADS)
+    loop.set_default_executor(workers)
     starter = os.getppid()
     asked_to_end = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -63,12 +63,26 @@ async def _serve(stand_in: StandIn, engine: str) -> None:
     await server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    while os.getppid() == starter and not asked_to_end.is_set():
+    while (os.getppid() == starter or workers.busy) and not asked_to_end.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asked_to_end.wait(), SECONDS_BETWEEN_LOOKS)
-    await stand_in.cancel()
-    await server.stop(SECONDS_TO_END)
     os._exit(0)  # a thread that does not listen must not keep the process
+
+
+class Workers(ThreadPoolExecutor):
+    """Threads that are known to be busy also when the connection of their request is gone."""
+
+    def __init__(self, threads: int) -> None:
+        """Begin idle."""
+        super().__init__(threads)
+        self.busy: set[Future[Any]] = set()
+
+    def submit(self, *arguments: Any, **options: Any) -> Future[Any]:
+        """Begin some work, and know when it ends."""
+        future = super().submit(*arguments, **options)
+        self.busy.add(future)
+        future.add_done_callback(self.busy.discard)
+        return future
 
 
 def _log(engine: str) -> Callable[[str, str, str, bool], None]:
@@ -95,16 +109,10 @@ def _readable(method: Method) -> Method:
     async def answered(self: Servicer, request: Any, context: Any) -> Any:
         try:
             return await method(self, request, context)
-        except Exception as raised:  # noqa: BLE001 - a traceback would reach the person at the terminal
-            # The SDK raises an Exception of its own that has a traceback for its text.
-            error = raised.__context__ if type(raised) is Exception and raised.__context__ else raised
-            if isinstance(error, grpc.aio.AbortError):
-                raise error from None
-            code, message = grpc.StatusCode.UNKNOWN, str(error)
-            if isinstance(error, NotImplementedError):
-                code = grpc.StatusCode.UNIMPLEMENTED
-            elif isinstance(error, Exception) and not isinstance(error, HomelabError):
-                message = self.stumbled(error)
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a traceback would reach the person at the terminal
+            code, message = self.refusal(error)
         return await context.abort(code, message)
 
     return answered
@@ -118,7 +126,17 @@ class Servicer(ProviderServicer):
         super().__init__(sys.argv[1:], stand_in.version, stand_in, engine)
         self._stand_in = stand_in
 
-    def stumbled(self, error: Exception) -> str:
+    def refusal(self, error: BaseException) -> tuple[grpc.StatusCode, str]:
+        """Return the answer to the engine; the SDK raises an error anew, with its traceback as text."""
+        if type(error) is Exception and error.__context__ is not None:
+            error = error.__context__
+        if isinstance(error, grpc.aio.AbortError):
+            raise error
+        if isinstance(error, NotImplementedError):
+            return grpc.StatusCode.UNIMPLEMENTED, str(error)
+        return grpc.StatusCode.UNKNOWN, str(error) if isinstance(error, HomelabError) else self.stumbled(error)
+
+    def stumbled(self, error: BaseException) -> str:
         """Name a mistake of ours and its place in one line."""
         frame = error.__traceback__
         while frame is not None and frame.tb_next is not None:
@@ -162,7 +180,7 @@ class Servicer(ProviderServicer):
     @_readable
     async def Create(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's word
         """Make; what was made by half is recorded by half."""
-        answer = await super().Create(request, context)  # type: ignore[no-untyped-call]
+        answer = await super().Create(request, context)
         if unfinished.get():
             await self._record(context, answer.id, answer.properties, request.properties)
         return answer
@@ -171,7 +189,7 @@ class Servicer(ProviderServicer):
     async def Update(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's word
         """Change, knowing what was given last time."""
         old_inputs.set(PropertyValue.unmarshal_map(request.old_inputs))
-        answer = await super().Update(request, context)  # type: ignore[no-untyped-call]
+        answer = await super().Update(request, context)
         if unfinished.get():
             await self._record(context, request.id, answer.properties, request.news)
         return answer
@@ -179,8 +197,7 @@ class Servicer(ProviderServicer):
     @_readable
     async def Construct(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's word
         """Make a component; the SDK's own would add a traceback to every error."""
-        async with self._lock:
-            return await self._construct(request, context)
+        return await self._construct(request, context)
 
     async def _record(self, context: Any, id_: str, properties: Any, inputs: Any) -> None:
         """Tell the engine that a resource exists and is not finished; the next run goes on from there."""

@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 WAIT = ROOT / "components/handover/scripts/wait.sh"
+SEED = ROOT / "components/platform/scripts/seed.sh"
 DEFINITIONS = ROOT / "components/platform/scripts/definitions.sh"
 GONE = "Failed to load target state: apps/media/gone: app path does not exist"
 
@@ -110,3 +112,93 @@ def test_a_seed_renders_the_prepared_tree_where_there_is_one(script: str, prepar
     )
     assert done.returncode == 0, done.stderr
     assert f"name: of-{'prepared' if prepared else 'checkout'}" in (tmp_path / "applied").read_text(encoding="utf-8")
+
+
+BUILT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: shop
+  namespace: ai
+spec: {template: {metadata: {name: other}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  annotations:
+    colour: red
+  labels:
+    name: other
+  name: shop:admin
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: shop
+  namespace: ai
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: new
+  namespace: ai
+"""
+# Kinds of two namespaces, a name with a colon, and an object that Argo CD does not know yet.
+NOTES = """\
+ai-shop:apps/Deployment:ai/shop
+ai-shop:rbac.authorization.k8s.io/ClusterRole:ai/shop:admin
+ai-shop:/ConfigMap:elsewhere/shop
+ai-shop:/ConfigMap:ai/shop
+<none>
+"""
+KUBECTL = """\
+case "$*" in
+    *" config "*) ;;
+    *" get "*) printf '%s' "$NOTES"; exit "$KNOWN" ;;
+    *" apply "*) for file; do :; done; cp "$file" "{0}/applied.yaml"
+        echo "$SAID"; exit "$APPLIED" ;;
+esac
+"""
+
+
+def sown(tmp_path: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Seed a folder; its objects are those that a kustomize of the test's own builds."""
+    given = {"FOLDER": "apps/ai/shop", "NAMESPACE": "ai", "KUBERNETES": "1.36.3", "WAITS": "", "TRIES": "1"}
+    given |= {"NOTES": "", "KNOWN": "0", "SAID": "object serverside-applied", "APPLIED": "0", **more}
+    made = environment(tmp_path, KUBECTL.replace("{0}", str(tmp_path)), **given)
+    (tmp_path / "bin/kustomize").write_text(f"#!/bin/sh\ncat <<'BUILT'\n{BUILT}BUILT\n", encoding="utf-8")
+    (tmp_path / "bin/kustomize").chmod(0o755)
+    return ran(SEED, made)
+
+
+def notes(tmp_path: Path) -> list[str | None]:
+    applied = yaml.safe_load_all((tmp_path / "applied.yaml").read_text(encoding="utf-8"))
+    annotations = (one["metadata"].get("annotations", {}) for one in applied)
+    return [found.get("argocd.argoproj.io/tracking-id") for found in annotations]
+
+
+@pytest.mark.parametrize("known", ["0", "1"], ids=["all kinds are known", "some kind is not known yet"])
+def test_a_seed_keeps_argo_cds_tracking_of_what_lives_already(tmp_path: Path, known: str) -> None:
+    done = sown(tmp_path, NOTES=NOTES, KNOWN=known)
+    assert done.returncode == 0, done.stderr
+    lines = NOTES.splitlines()
+    assert notes(tmp_path) == [lines[0], lines[1], lines[3], None]
+    applied = list(yaml.safe_load_all((tmp_path / "applied.yaml").read_text(encoding="utf-8")))
+    assert applied[1]["metadata"]["annotations"]["colour"] == "red"
+    for one in applied:
+        one["metadata"].get("annotations", {}).pop("argocd.argoproj.io/tracking-id", None)
+        if not one["metadata"].get("annotations", True):
+            del one["metadata"]["annotations"]
+    assert applied == list(yaml.safe_load_all(BUILT))
+
+
+def test_the_first_seed_applies_what_was_built(tmp_path: Path) -> None:
+    assert sown(tmp_path).returncode == 0
+    assert (tmp_path / "applied.yaml").read_text(encoding="utf-8") == BUILT
+
+
+def test_a_refusal_that_quotes_a_whole_object_is_cut(tmp_path: Path) -> None:
+    done = sown(tmp_path, SAID=f"error: is invalid: {'x' * 100_000}", APPLIED="1")
+    assert done.returncode == 1
+    assert "apps/ai/shop cannot be applied:\nerror: is invalid: xxx" in done.stderr
+    assert max(map(len, done.stderr.splitlines())) <= 2000

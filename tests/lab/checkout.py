@@ -75,6 +75,11 @@ class Checkout:
         return Lab.of(self.root, self.stack)
 
     @property
+    def pulumi_home(self) -> Path:
+        """The user's PULUMI_HOME: empty, whatever is installed on this machine."""
+        return self.root.with_name(f"{self.root.name}-pulumi")
+
+    @property
     def rack(self) -> Rack:
         return Rack(self.lab.rack)
 
@@ -85,7 +90,8 @@ class Checkout:
     def start(self, verb: str, *options: str) -> subprocess.Popen[str]:
         """Begin a verb in a process group of its own."""
         command = [sys.executable, "-m", "ops", verb, "--stack", self.stack, *options]
-        environment = {"HOMELAB_OFFLINE": "1", **os.environ, "PYTHONPATH": str(self.root)}
+        environment = {"HOMELAB_OFFLINE": "1", **os.environ}
+        environment |= {"PYTHONPATH": str(self.root), "PULUMI_HOME": str(self.pulumi_home)}
         return subprocess.Popen(
             command,
             cwd=self.root,

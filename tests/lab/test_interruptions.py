@@ -6,6 +6,8 @@ when, so that each moment is met whatever the machine's speed.
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from collections import Counter
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lab import kernel, processes
 from lab.rack import Rack
 from tests.lab.checkout import SHORT, Checkout, kill_children, kill_group
 
@@ -46,8 +49,8 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     made.end()
 
 
-def interrupt(checkout: Checkout, event: str, times: int, kill: Callable[[subprocess.Popen[str]], None]) -> None:
-    """Begin a rehearsal and kill at its moment."""
+def interrupt(checkout: Checkout, event: str, times: int, kill: Callable[[subprocess.Popen[str]], None]) -> int:
+    """Begin a rehearsal and kill at its moment; give its exit code."""
     process = checkout.start("rehearse", *SHORT)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
@@ -60,6 +63,7 @@ def interrupt(checkout: Checkout, event: str, times: int, kill: Callable[[subpro
                 break
         time.sleep(0.005)
     process.communicate(timeout=120)
+    return process.returncode
 
 
 def converges(checkout: Checkout) -> None:
@@ -79,6 +83,13 @@ def converges(checkout: Checkout) -> None:
     assert kinds["talos:machine/secrets:Secrets"] == 1
     assert kinds["proxmoxve:index/vmLegacy:VmLegacy"] == 2
     assert set(checkout.rehearse()["changes"]) == {"same"}
+    assert nothing_is_left(checkout)
+
+
+def nothing_is_left(checkout: Checkout) -> bool:
+    """Whether no process and no temporary file of a run of the engine is there."""
+    marked = [name for name in kernel.marked(checkout.lab.root) if name.startswith("engine")]
+    return not marked and not list(checkout.lab.root.glob("engine-*"))
 
 
 CASES = [(kill, moment) for kill in (engine, plugin, everything) for moment in MOMENTS]
@@ -93,6 +104,29 @@ EVERY_TIME = {(everything, "etcd begins")}
 def test_a_killed_run_converges(kill: Callable[[subprocess.Popen[str]], None], moment: str, checkout: Checkout) -> None:
     interrupt(checkout, *MOMENTS[moment], kill)
     converges(checkout)
+
+
+def control_c(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGINT)
+
+
+def test_a_run_that_is_interrupted_ends_soon_leaves_nothing_and_goes_on_with_the_next(checkout: Checkout) -> None:
+    began = time.monotonic()
+    code = interrupt(checkout, *MOMENTS["a node has its configuration"], control_c)
+    assert code == 130
+    assert time.monotonic() - began < 120
+    assert nothing_is_left(checkout)
+    converges(checkout)
+
+
+def test_an_api_server_that_died_alone_is_started_again(checkout: Checkout) -> None:
+    checkout.rehearse()
+    (pid,) = (one.pid for one in processes.alive(checkout.lab) if one.name == "kube-apiserver")
+    os.kill(pid, signal.SIGKILL)
+    ran = checkout.run("rehearse", *SHORT)
+    assert ran.code == 0, ran.err
+    assert "starting again: kube-apiserver" in ran.err
+    assert set(checkout.nodes()) == {"cp-1", "worker-1"}
 
 
 def test_a_second_rehearsal_of_the_same_stack_waits_its_turn(checkout: Checkout) -> None:

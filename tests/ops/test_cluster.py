@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 import programs
 from config.load import read_stack
@@ -12,6 +16,7 @@ from errors import Declined, ProgramFailed, TookTooLong
 from lab import delivery
 from lab.places import Lab
 from ops.cluster import Cluster
+from ops.toolchain import ensure
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = read_stack(ROOT / "Pulumi.dev.yaml").require()
@@ -148,3 +153,38 @@ def test_git_is_not_asked_at_every_look(repository: Path, monkeypatch: pytest.Mo
     commit = cluster.head(settings)
     monkeypatch.setattr(programs, "run", lambda *arguments, **options: pytest.fail("asked again"))
     assert cluster.head(settings) == commit
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Accept connections, and never answer."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield f"https://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def asking(server: str, tmp_path: Path) -> Cluster:
+    file = tmp_path / "kubeconfig"
+    config = {
+        "clusters": [{"name": "c", "cluster": {"server": server, "insecure-skip-tls-verify": True}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "current-context": "c",
+    }
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return Cluster(ensure(("kubectl",)).env() | {"KUBECONFIG": str(file)}, None)
+
+
+def test_an_api_that_never_answers_is_refused_in_seconds(
+    silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.cluster.SECONDS_TO_ANSWER", 2)
+    began = time.monotonic()
+    with pytest.raises(TookTooLong, match=rf"the Kubernetes API at {silent} does not answer within 2 s: .*again"):
+        asking(silent, tmp_path).refuse_silence()
+    assert time.monotonic() - began < 10
+
+
+def test_an_api_that_refuses_at_once_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    asking("https://127.0.0.1:1", tmp_path).refuse_silence()

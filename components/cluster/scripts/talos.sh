@@ -12,7 +12,7 @@ talosctl gen config --with-secrets "$work/secrets.yaml" --output-types talosconf
     "$CLUSTER" "$ENDPOINT" >/dev/null 2>"$work/said" || { cat "$work/said" >&2; exit 1; }
 rm "$work/secrets.yaml"
 
-say() { echo "$*" >&2; }
+say() { echo "$*" | cut -c1-2000 >&2; } # the plugin that runs this blocks for ever at a line of 64 KiB
 
 addresses() { for pair in $1; do printf '%s ' "${pair#*=}"; done; }
 

@@ -9,7 +9,7 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
 printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
 kube() { kubectl --kubeconfig "$work/kubeconfig" --namespace argocd "$@"; }
-say() { echo "$*" >&2; }
+say() { echo "$*" | cut -c1-2000 >&2; } # the plugin that runs this blocks for ever at a line of 64 KiB
 
 # One question a turn: each kubectl costs the API server more than the answer.
 up='.status.conditions[?(@.type=="ResourcesUpToDate")].status'
@@ -51,7 +51,7 @@ while :; do
     waited=$(($(date +%s) - began))
     if [ "$waited" -ge "$SECONDS_LEFT" ]; then
         say "$LAYER is not there after $waited s; still waiting for: $waits_for"
-        unfinished | head -n 20 >&2
+        unfinished | head -n 20 | cut -c1-2000 >&2
         exit 1
     fi
     if [ $((waited / 15)) -gt "$told" ]; then

@@ -10,7 +10,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
 printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
-say() { echo "$*" >&2; }
+# The plugin that runs this blocks for ever at a line of 64 KiB.
+say() { echo "$*" | cut -c1-2000 >&2; }
 
 # Charts are pulled beside a kustomization: into a copy, so that the checkout stays as it is. HOMELAB_SEEDS names a tree in
 # which they lie already; it is no input of the resource, a machine without one renders the same.
@@ -21,15 +22,16 @@ set -eu
 for file in kustomization.yaml kustomization.yml Kustomization; do [ ! -f "$WORK/$1/$file" ] || break; done
 [ -f "$WORK/$1/$file" ] || exit 0 # manifests and umbrella charts are left to Argo CD
 kustomize build --enable-helm --load-restrictor LoadRestrictionsNone --helm-kube-version "$KUBERNETES" "$WORK/$1" \
-    >"$WORK/$1.built" 2>"$WORK/$1.said" || { echo "$1 is left to Argo CD: $(tail -n 1 "$WORK/$1.said")" >&2; exit 0; }
+    >"$WORK/$1.built" 2>"$WORK/$1.said" ||
+    { echo "$1 is left to Argo CD: $(tail -n 1 "$WORK/$1.said")" | cut -c1-2000 >&2; exit 0; }
 awk '$0 == "---" { head = ""; said = is = 0; next }
     said { if (is) print; next }
     { head = head $0 "\n" }
     /^kind: / { said = 1; is = $2 == "CustomResourceDefinition"; if (is) printf "---\n%s", head }' \
     "$WORK/$1.built" >"$WORK/$1.crds"
 [ ! -s "$WORK/$1.crds" ] || kubectl --kubeconfig "$WORK/kubeconfig" apply --server-side --force-conflicts \
-    --field-manager=argocd-controller -f "$WORK/$1.crds" >>"$WORK/applied" ||
-    { echo "$1: its definitions cannot be applied" >&2; exit 1; }
+    --field-manager=argocd-controller -f "$WORK/$1.crds" >>"$WORK/applied" 2>"$WORK/$1.said" ||
+    { cut -c1-2000 <"$WORK/$1.said" >&2; echo "$1: its definitions cannot be applied" >&2; exit 1; }
 ONE
 say "applying definitions of $CATEGORIES"
 : >"$work/applied"

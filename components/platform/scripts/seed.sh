@@ -9,14 +9,50 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
 printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
 kube() { kubectl --kubeconfig "$work/kubeconfig" "$@"; }
-say() { echo "$*" >&2; }
+# The plugin that runs this blocks for ever at a line of 64 KiB.
+cut_lines() { cut -c1-2000; }
+say() { echo "$*" | cut_lines >&2; }
 
 kube config set-context --current --namespace "$NAMESPACE" >/dev/null
 # Charts are pulled beside a kustomization: into a copy, so that the checkout stays as it is. HOMELAB_SEEDS names a tree in
 # which they lie already; it is no input of the resource, a machine without one renders the same.
 cp -R "${HOMELAB_SEEDS:-.}/apps" "${HOMELAB_SEEDS:-.}/environments" "$work/"
 kustomize build --enable-helm --load-restrictor LoadRestrictionsNone --helm-kube-version "$KUBERNETES" \
-    "$work/$FOLDER" >"$work/objects.yaml"
+    "$work/$FOLDER" >"$work/built.yaml" 2>"$work/said" || { cut_lines <"$work/said" >&2; exit 1; }
+
+# Argo CD notes on each object which application it belongs to, as APP:GROUP/KIND:NAMESPACE/NAME. This apply is in Argo
+# CD's own name: without the note it would remove it from a live object, and the application would stay OutOfSync. Kinds
+# that are not known yet have no objects.
+columns='ID:.metadata.annotations.argocd\.argoproj\.io/tracking-id'
+kube get --ignore-not-found -f "$work/built.yaml" --no-headers -o "custom-columns=$columns" >"$work/notes" 2>/dev/null || :
+awk '
+    function put(  i) {
+        for (i = 1; i <= lines; i++) {
+            print line[i]
+            if (i == after && (kind, name, namespace) in note)
+                printf "%s    argocd.argoproj.io/tracking-id: \"%s\"\n", head, note[kind, name, namespace]
+        }
+        lines = after = inside = 0; head = "  annotations:\n"; group = kind = name = namespace = ""
+    }
+    function value(text) { gsub(/^[^:]*: *["\047]?|["\047]$/, "", text); return text }
+    BEGIN { put() }
+    FILENAME == ARGV[1] {
+        rest = substr($0, index($0, ":") + 1); kind = substr(rest, 1, index(rest, ":") - 1)
+        rest = substr(rest, index(rest, ":") + 1); cut = index(rest, "/")
+        note[kind, substr(rest, cut + 1), substr(rest, 1, cut - 1)] = note[kind, substr(rest, cut + 1), ""] = $0
+        kind = ""
+        next
+    }
+    $0 == "---" { put(); print; next }
+    { line[++lines] = $0 }
+    /^apiVersion: / { group = value($0); if (!sub("/.*", "", group)) group = "" }
+    /^kind: / { kind = group "/" value($0) }
+    /^[a-z]/ { inside = $0 == "metadata:"; if (inside) after = lines }
+    inside && /^  annotations:$/ { after = lines; head = "" }
+    inside && /^  name: / { name = value($0) }
+    inside && /^  namespace: / { namespace = value($0) }
+    END { put() }
+' "$work/notes" "$work/built.yaml" >"$work/objects.yaml"
 
 # Custom resources come after their definitions are known and webhooks answer: both take a moment after the first try.
 # What no waiting mends ends it at once.
@@ -27,7 +63,7 @@ until kube apply --server-side --force-conflicts --field-manager=argocd-controll
     tries=$((tries + 1))
     if [ "$tries" -ge "${TRIES-40}" ] || grep -qE "$for_ever" "$work/said"; then
         say "$FOLDER cannot be applied:"
-        grep -v 'serverside-applied$' "$work/said" >&2
+        grep -v 'serverside-applied$' "$work/said" | cut_lines >&2
         exit 1
     fi
     [ $((tries % 5)) -ne 0 ] || say "applying $FOLDER again: $(grep -v 'serverside-applied$' "$work/said" | tail -n 1)"

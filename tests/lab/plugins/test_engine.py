@@ -201,6 +201,9 @@ def test_environment_updates_and_triggers_replace(story: Story) -> None:
 def test_a_new_generation_replaces_what_names_it(story: Story) -> None:
     log = story.logs["changed"]
     assert log.index("create rebuilt") < log.index("delete rebuilt")
+    # What is deleted with it is replaced with it, and nothing is asked of the old one's delete.
+    assert "create leaves" in log
+    assert "delete leaves" not in log
 
 
 def test_what_is_ignored_stays(story: Story) -> None:

@@ -17,6 +17,7 @@ import pytest
 from google.protobuf import empty_pb2, struct_pb2  # type: ignore[import-untyped] # likewise
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
+from lab.kernel import born
 from tests.lab.plugins.desk import PLUGINS
 
 COMMAND = "urn:pulumi:dev::desk::command:local:Command::it"
@@ -49,9 +50,9 @@ def plugin(name: str, folder: Path, **env: str) -> Iterator[tuple[subprocess.Pop
                 os.kill(pid, signal.SIGKILL)
 
 
-def gone(marked: str) -> bool:
-    """Whether no process has this text among its arguments."""
-    return not subprocess.run(["pgrep", "-f", marked], check=False, capture_output=True).stdout
+def child_of(shell: subprocess.Popen[str]) -> int:
+    """Find the plugin that a shell has started."""
+    return int(subprocess.run(["pgrep", "-P", str(shell.pid)], check=True, capture_output=True, text=True).stdout)
 
 
 def within(seconds: float, holds: Any) -> bool:
@@ -81,17 +82,28 @@ def test_the_programs_are_clean_shell() -> None:
     assert subprocess.run([checker, *files], check=False, capture_output=True, text=True).stdout == ""
 
 
-def test_a_plugin_without_its_engine_ends_with_what_it_started(tmp_path: Path) -> None:
-    marked = f"sleep 61.{os.getpid()}"
+def test_a_plugin_whose_engine_was_killed_goes_on_with_its_command_and_leaves_afterwards(tmp_path: Path) -> None:
     with plugin("command", tmp_path) as (shell, stub):
         properties = struct_pb2.Struct()
-        properties.update({"create": marked})
+        properties.update({"create": f"sleep 4; echo late; touch {tmp_path}/done"})
         answer = stub.Create.future(provider_pb2.CreateRequest(urn=COMMAND, properties=properties))
-        assert within(10, lambda: not gone(marked))
+        time.sleep(1)
+        pid = child_of(shell)
         shell.kill()
-        assert within(5, lambda: gone(marked))
-        assert within(5, lambda: gone(str(tmp_path)))
-        assert answer.exception(timeout=60)
+        assert within(30, (tmp_path / "done").exists)
+        assert within(5, lambda: born(pid) is None)
+        assert answer.result(timeout=60).id
+
+
+def test_what_a_command_started_outlives_a_plugin_that_is_asked_to_end(tmp_path: Path) -> None:
+    with plugin("command", tmp_path) as (shell, stub):
+        properties = struct_pb2.Struct()
+        properties.update({"create": f"sleep 3; touch {tmp_path}/done"})
+        stub.Create.future(provider_pb2.CreateRequest(urn=COMMAND, properties=properties))
+        time.sleep(1)
+        os.kill(pid := child_of(shell), signal.SIGTERM)
+        assert within(5, lambda: born(pid) is None)
+        assert within(30, (tmp_path / "done").exists)
 
 
 def test_a_plugin_that_is_asked_to_end_ends_at_once_and_says_nothing(tmp_path: Path) -> None:
@@ -112,7 +124,7 @@ def test_a_cancelled_plugin_answers_that_its_command_was_ended(tmp_path: Path) -
         answer = stub.Create.future(provider_pb2.CreateRequest(urn=COMMAND, properties=properties))
         time.sleep(0.5)
         stub.Cancel(empty_pb2.Empty())
-        assert answer.exception(timeout=60).details() == 'signal: terminated: running "sleep 60":'
+        assert answer.exception(timeout=60).details() == 'signal: killed: running "sleep 60":'
 
 
 def test_what_the_protocol_has_and_we_have_not_is_said_to_be_so(tmp_path: Path) -> None:
