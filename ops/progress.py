@@ -72,8 +72,8 @@ class Progress:
     ) -> None:
         """Take the steps in their order with the seconds that each is expected to take.
 
-        Steps of different lanes run beside each other and learn nothing from each other's pace; in each lane so many run
-        at once.
+        Steps of different lanes run beside each other and learn nothing from each other's pace. `at_once` steps of one
+        lane run beside each other.
         """
         named = lanes or {}
         self.steps = {name: Step(name, seconds, self._line, named.get(name, "")) for name, seconds in expected.items()}
