@@ -56,7 +56,7 @@ class Plugin:
 
 
 def choose(wish: str | None, stand_ins: Path, env: Mapping[str, str], say: Say, offline: str) -> list[Plugin]:
-    """Return a plugin for each provider; missing official ones are installed where no reason to stay offline is given."""
+    """Return a plugin for each provider; missing official ones are installed unless `offline` gives a reason."""
     chosen = {
         name: Plugin(name, version(package), STAND_IN, stand_ins / program_of(name), "acts on the rack")
         for name, package in (HARDWARE | INTERCHANGEABLE).items()
