@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from config import derive
+from config.compatibility import compatible, is_newer
 from config.explain import nearest
 from config.load import Stack
 from config.model import Node, Settings
@@ -245,32 +243,33 @@ def sizes(facts: Facts) -> Iterator[Finding]:
             yield Finding("cpu-below-floor", path("cpu"), size.cpu, rule, "give it two or more")
 
 
-@cache
-def compatible() -> Mapping[str, Any]:
-    """Read the table of versions that go together."""
-    loaded: Mapping[str, Any] = yaml.safe_load(
-        (Path(__file__).parent / "compatibility.yaml").read_text(encoding="utf-8")
-    )
-    return loaded
-
-
 def versions(facts: Facts) -> Iterator[Finding]:
     """Talos, Kubernetes, Cilium and the Gateway API go together."""
     cluster = facts.settings.cluster
-    talos, kubernetes = cluster.talos_version, cluster.kubernetes_version
-    known = compatible()["talos"]
+    talos, kubernetes, contract = cluster.talos_version, cluster.kubernetes_version, cluster.talos_contract
+    known, tool = compatible()["talos"], compatible()["talosctl"]
+    usable = [line for line in known if not is_newer(line, tool["talos"])]
+    refused: set[str] = set()
     if talos.line not in known:
-        rule = f"is a version that nobody tried here; known are {', '.join(known)}"
+        refused.add("talosVersion")
+        rule = f"is a version that nobody tried here; known are {', '.join(usable)}"
         yield Finding("talos-unknown", ("cluster", "talosVersion"), talos, rule, "choose a known one")
     elif kubernetes.line not in known[talos.line]:
+        refused.add("kubernetesVersion")
         rule = f"does not run on Talos {talos.line} {facts.at('cluster', 'talosVersion')}"
         fix = f"choose {known[talos.line][0]} to {known[talos.line][-1]}"
         yield Finding("kubernetes-incompatible", ("cluster", "kubernetesVersion"), kubernetes, rule, fix)
-    contract = tuple(int(part) for part in cluster.talos_contract.split("."))
-    if contract > (talos.major, talos.minor):
+    if is_newer(contract, talos.line):
+        refused.add("talosContract")
         rule = f"is newer than {facts.at('cluster', 'talosVersion')} {talos}"
         fix = "write the minor version that the cluster was made with"
-        yield Finding("contract-newer", ("cluster", "talosContract"), cluster.talos_contract, rule, fix)
+        yield Finding("contract-newer", ("cluster", "talosContract"), contract, rule, fix)
+    chosen = (("talosVersion", talos, "talos"), ("kubernetesVersion", kubernetes, "kubernetes"))
+    for key, version, newest in (*chosen, ("talosContract", contract, "contract")):
+        if key not in refused and is_newer(version, tool[newest]):
+            rule = f"is newer than {tool[newest]}, the newest that the pinned talosctl {tool['version']} can work with"
+            fix = f"choose a {tool[newest]}: a newer one would start and could not be upgraded"
+            yield Finding("talosctl-too-old", ("cluster", key), version, rule, fix)
 
 
 def gateway_api(facts: Facts) -> Iterator[Finding]:

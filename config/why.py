@@ -100,6 +100,7 @@ WHY: Mapping[str, str] = {
     "sync-without-reason": "Half a year later nobody knows whether the deviation may go.",
     "taint-malformed": "Kubernetes refuses the taint, and with it the node.",
     "talos-unknown": "Which Kubernetes it runs is not known here.",
+    "talosctl-too-old": "A cluster of such a version starts, and no later upgrade of it is possible.",
     "tree-missing": "There is nothing to hand over.",
     "url-malformed": "The endpoint is reached over https.",
     "version-floating": "A name means one version today and another tomorrow; nothing could be rebuilt.",
