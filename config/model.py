@@ -175,6 +175,11 @@ class Cluster(Section):
     talos_contract: Minor = Field(description="the Talos minor version that the cluster was made with; it stays")
     kubernetes_version: Release = Field(description="what the cluster runs; raising it runs the upgrade")
     generation: Generation = Field(default=1, description="raised to rebuild the whole cluster")
+    drain_timeout: Span = Field(
+        default="30m",
+        validate_default=True,
+        description="how long a node's pods may take to leave it before an upgrade or a removal",
+    )
     protect: Annotated[Literal["nothing", "control-planes-and-data"], choice("nothing", "control-planes-and-data")] = (
         Field(default="control-planes-and-data", description="what `destroy` refuses to take")
     )

@@ -7,6 +7,8 @@ validated by the real talosctl. A node takes its time: what it begins is schedul
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -15,8 +17,6 @@ from typing import Any
 import yaml
 
 import programs
-from config.compatibility import compatible, is_newer
-from config.values import Version
 from errors import HardwareRefused, ProgramFailed
 from lab import etcd, processes
 from lab.places import Lab
@@ -25,7 +25,9 @@ from lab.rack import Node, Rack
 REGISTRATION = "kubelets"  # nobody registers while somebody takes the control plane away
 CRI_SECONDS = 2.0  # from the configuration until CRI is up; a node answers `version` long before
 JOIN_SECONDS = 1.0  # from then until it looks for the others' etcd
-CRI, INSTALLED = "cri", "installed"
+API_SECONDS = 2.0  # until the kubelet sees a changed static pod and the API server is back
+CRI, INSTALLED, API = "cri", "installed", "api server is back"
+CONFIG_VERSION = "talos.dev/config-version"  # the annotation of a static pod
 NEVER = float("inf")
 NEEDS_REBOOT = ("install.disk", "kernel", "systemDiskEncryption", "sysfs", "type")
 
@@ -62,14 +64,17 @@ def documents(configuration: str) -> tuple[dict[str, Any], dict[str, dict[str, A
 
 def advance(lab: Lab, rack: Rack) -> None:
     """Let happen what nodes have begun and what is due by now."""
-    for moment in rack.due():
+    due = rack.due()
+    for moment in due:
         with rack.change():
             node = next((node for node in rack.nodes() if node.vm.vm_id == moment.vm_id), None)
             if node and rack.take(moment):
                 if moment.event == etcd.JOIN:
                     etcd.join(rack, node)
-                elif moment.event == etcd.PROMOTE:
-                    rack.note(etcd.PROMOTE, node.name)
+                elif moment.event in (etcd.PROMOTE, API):
+                    rack.note(moment.event, node.name)
+    if any(moment.event == API for moment in due):
+        register(lab, rack)
 
 
 def apply(lab: Lab, rack: Rack, address: str, configuration: str, mode: str) -> str:
@@ -93,12 +98,35 @@ def apply(lab: Lab, rack: Rack, address: str, configuration: str, mode: str) -> 
                 staged="",
             )
         rack.note("configure", name, resolved)
+        if is_plane and not is_fresh and resolved != "staged":
+            _restart_api(rack, node, configuration)
         if is_fresh:
             rack.schedule(node.vm.vm_id, CRI, CRI_SECONDS)
         if is_fresh and is_plane:
             rack.schedule(node.vm.vm_id, etcd.JOIN, CRI_SECONDS + JOIN_SECONDS)
     register(lab, rack)
     return resolved
+
+
+def _restart_api(rack: Rack, node: Node, configuration: str) -> None:
+    """Restart the API server of a control plane, and note where no other one is up meanwhile."""
+    if api_version(node.configuration) == api_version(configuration):
+        return
+    rack.schedule(node.vm.vm_id, API, API_SECONDS, api_version(node.configuration))
+    planes = [plane for plane in rack.nodes() if etcd.runs(rack, plane)]
+    if len(planes) > 1 and all(plane.vm.vm_id in rack.scheduled(API) for plane in planes):
+        rack.note("api outage", "all", "every API server restarts at the same time")
+
+
+def api_version(configuration: str) -> str:
+    """Return a version of what the API server is made of: it changes when the configuration of the API server does."""
+    machine, _ = documents(configuration)
+    parts = [
+        machine["cluster"].get("apiServer"),
+        machine["cluster"].get("controlPlane"),
+        machine["machine"].get("certSANs"),
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _resolved(node: Node, machine: Mapping[str, Any], mode: str) -> str:
@@ -206,6 +234,9 @@ def upgrade_kubernetes(lab: Lab, rack: Rack, current: str, version: str, *, dry_
 
 def _upgradable(rack: Rack, current: str, version: str) -> None:
     """Refuse what the pinned talosctl refuses: Kubernetes and Talos versions that it does not know."""
+    from config.compatibility import compatible, is_newer  # noqa: PLC0415 - every other call does without
+    from config.values import Version  # noqa: PLC0415
+
     known, talos = compatible()["talosctl"], compatible()["talos"]
     before, after = Version.parse(current), Version.parse(version)
     if is_newer(after, known["kubernetes"]):

@@ -54,7 +54,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     kubeconfig.add_argument("--force", action="store_true")
     kubeconfig.add_argument("--merge", default="true")
     get = verbs.add_parser("get")
-    get.add_argument("what", choices=["extensions"])
+    get.add_argument("what", choices=["extensions", "staticpods"])
+    get.add_argument("id", nargs="?")
     get.add_argument("-o", "--output", choices=["yaml"])
     upgrade = verbs.add_parser("upgrade")
     upgrade.add_argument("--image", required=True)
@@ -132,7 +133,11 @@ def _kubeconfig(call: Call) -> str:
     return ""
 
 
-def _extensions(call: Call) -> str:
+def _get(call: Call) -> str:
+    if call.options.what == "staticpods":
+        version = talos.api_version(call.node.configuration)
+        metadata = f"    metadata:\n        annotations:\n            {talos.CONFIG_VERSION}: {version}"
+        return f"node: {call.node.vm.address}\nspec:\n{metadata}"
     spec = f"    metadata:\n        name: schematic\n        version: {call.node.schematic}"
     return f"node: {call.node.vm.address}\nspec:\n{spec}"
 
@@ -163,7 +168,7 @@ ANSWERS: dict[str, Callable[[Call], str]] = {
     "etcd leave": _leave,
     "etcd remove-member": _remove_member,
     "kubeconfig": _kubeconfig,
-    "get": _extensions,
+    "get": _get,
     "upgrade": _upgrade,
     "upgrade-k8s": _upgrade_kubernetes,
 }

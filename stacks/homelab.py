@@ -89,6 +89,7 @@ def cluster_args(settings: Settings, nodes: tuple[derive.Machine, ...], machines
         talos_contract=cluster.talos_contract,
         kubernetes_version=str(cluster.kubernetes_version),
         generation=cluster.generation,
+        drain_seconds=cluster.drain_timeout.seconds,
         protect=cluster.protect != "nothing",
         before=configurations_before(),
     )

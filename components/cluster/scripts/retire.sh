@@ -26,16 +26,18 @@ if kube get node "$NODE_NAME" >/dev/null 2>&1; then
     fi
 fi
 has_left_etcd() { list_members "$NODE" && ! is_member; }
-if [ "$ROLE" = control-plane ]; then
-    if [ $answers = yes ] && is_member; then
+if [ "$ROLE" = control-plane ] && is_member; then
+    if [ $answers = yes ]; then
         say "$NODE_NAME leaves etcd"
-        talos "$NODE" etcd leave >&2 || say "$NODE_NAME could not leave etcd by itself"
+        talos "$NODE" etcd leave >&2 && wait_for "${LEAVE_SECONDS-60}" "$NODE_NAME to have left etcd" has_left_etcd || true
     fi
-    if ! wait_for "${LEAVE_SECONDS-60}" "$NODE_NAME to have left etcd" has_left_etcd; then
+    if ! has_left_etcd >&2; then
         say "removing $NODE_NAME from etcd"
         talos "$(first_control_plane "$NODE")" etcd remove-member "$(member_id)" >&2
         wait_for 60 "$NODE_NAME to have left etcd" has_left_etcd
     fi
 fi
-kube delete node "$NODE_NAME" --ignore-not-found >&2
+# The shared address may have been that node's, and then moves.
+node_is_deleted() { kube delete node "$NODE_NAME" --ignore-not-found; }
+wait_for 300 "Kubernetes to delete the Node $NODE_NAME" node_is_deleted
 echo "$NODE_NAME has left the cluster"

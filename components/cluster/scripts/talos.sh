@@ -82,8 +82,9 @@ list_members() {
     echo "no etcd answers (asked: $CONTROL_PLANES): $(tail -n 1 "$work/unheard")"
     return 1
 }
-member_id() { awk -v name="$NODE_NAME" '$2 == name {print $1}' "$work/members"; }
-is_member() { [ -n "$(member_id)" ]; }
+# In the list that was asked for last.
+member_id() { awk -v name="${1-$NODE_NAME}" '$2 == name {print $1}' "$work/members"; }
+is_member() { [ -n "$(member_id "$@")" ]; }
 
 # etcd_is_whole: every control plane is a voting member that answers, and there is no other member: a dead one counts in
 # the quorum. LEAVING names those that the settings lost in this very run and that are removed at its end.
@@ -92,7 +93,7 @@ etcd_is_whole() {
     learner=$(awk '$3 == "true" {print $2; exit}' "$work/members")
     [ -z "$learner" ] || { echo "$learner is a learner in etcd, which does not vote yet"; return 1; }
     for pair in $CONTROL_PLANES; do
-        NODE_NAME=${pair%%=*} is_member || { echo "${pair%%=*} is no member of etcd"; return 1; }
+        is_member "${pair%%=*}" || { echo "${pair%%=*} is no member of etcd"; return 1; }
         talos "${pair#*=}" etcd status >/dev/null || return 1
     done
     for name in $(awk '{print $2}' "$work/members"); do
