@@ -6,7 +6,7 @@ function and one fixture. `ops.check` runs them for all stacks, `__main__.py` fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import combinations
@@ -174,7 +174,7 @@ def cidrs(facts: Facts) -> Iterator[Finding]:
 
 
 def quorum(facts: Facts) -> Iterator[Finding]:
-    """Control planes are an odd number, and more than one share an address."""
+    """Control planes are an odd number, and more than one share an address or a name."""
     planes, vip = derive.control_planes(facts.settings), facts.settings.network.vip
     if not planes:
         yield Finding(
@@ -183,12 +183,9 @@ def quorum(facts: Facts) -> Iterator[Finding]:
     elif len(planes) % 2 == 0:
         rule = f"has {len(planes)} control planes; an even number survives no more than one fewer"
         yield Finding("control-planes-even", ("cluster", "nodes"), None, rule, "make it 1, 3 or 5")
-    if len(planes) > 1 and vip is None:
+    if len(planes) > 1 and vip is None and facts.settings.network.endpoint is None:
         rule = f"is missing with {len(planes)} control planes"
         yield Finding("vip-missing", ("network", "vip"), None, rule, "add a free address of the subnet")
-    if len(planes) == 1 and vip is not None:
-        rule = "is set with one control plane, which nothing could take over from"
-        yield Finding("vip-useless", ("network", "vip"), vip, rule, "remove it, or add two control planes")
 
 
 def hosts(facts: Facts) -> Iterator[Finding]:

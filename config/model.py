@@ -19,6 +19,7 @@ from config.values import (
     Email,
     Extension,
     Https,
+    KernelArgument,
     Labels,
     Mac,
     Minor,
@@ -70,7 +71,12 @@ class NetworkSettings(Section):
     nameservers: tuple[Address, ...] = Field(min_length=1, description="who answers DNS for the nodes")
     time_servers: tuple[Text, ...] = Field(default=("time.cloudflare.com",), description="who tells nodes the time")
     vip: Address | None = Field(
-        default=None, description="the shared address of the control planes; needed from two control planes on"
+        default=None,
+        description="the shared address of the control planes; needed from two on, worth having from one on",
+    )
+    endpoint: Domain | None = Field(
+        default=None,
+        description="a DNS name for the Kubernetes API, which leads to `vip` or to a load balancer of your own",
     )
     load_balancer_range: Range = Field(description="addresses that services of type LoadBalancer may take")
     load_balancers: LoadBalancers = Field(
@@ -154,6 +160,7 @@ class Node(Section):
     labels: Labels = Field(default_factory=dict, description="the node's labels in Kubernetes")
     taints: tuple[Taint, ...] = Field(default=(), description="the node's taints, as key=value:Effect")
     extensions: tuple[Extension, ...] = Field(default=(), description="Talos extensions beside the cluster's")
+    kernel_arguments: tuple[KernelArgument, ...] = Field(default=(), description="beside the cluster's")
     patches: tuple[RelativePath, ...] = Field(default=(), description="your own machine-config patch files")
     data_disks: tuple[DataDisk, ...] = Field(default=(), description="further disks; protected in production")
     pci: tuple[Name, ...] = Field(default=(), description="PCI resource mappings of Proxmox to pass through")
@@ -190,6 +197,12 @@ class Cluster(Section):
     )
     extensions: tuple[Extension, ...] = Field(
         default=("siderolabs/qemu-guest-agent",), description="Talos extensions of every node"
+    )
+    kernel_arguments: tuple[KernelArgument, ...] = Field(
+        default=(), description="arguments of the kernel on every node, such as intel_iommu=on; part of the image"
+    )
+    image_factory: Domain = Field(
+        default="factory.talos.dev", description="the image factory that makes images and installers"
     )
     registry_mirrors: dict[Text, tuple[Https, ...]] = Field(
         default_factory=dict, description="mirrors by registry, such as docker.io: [https://mirror.example.com]"

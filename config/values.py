@@ -31,6 +31,7 @@ LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?\Z")
 TAINT = re.compile(r"(?P<key>[^=:]+)(=(?P<value>[^:]*))?:(NoSchedule|PreferNoSchedule|NoExecute)\Z")
 SSH_URL = re.compile(r"(ssh://)?[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+(:\d+)?[:/][^\s]+\Z")
+KERNEL_ARGUMENT = re.compile(r"-?[a-z][A-Za-z0-9_.]+(=[A-Za-z0-9_./:,=+-]*[A-Za-z0-9_/])?\Z")
 EXTENSION = re.compile(r"[a-z0-9-]+/[a-z0-9.-]+\Z")
 RELATIVE = re.compile(r"(?!/)(?!.*(^|/)\.\.(/|\Z))[^\0]+\Z")
 MEBI, GIBI, TEBI = 1 << 20, 1 << 30, 1 << 40
@@ -302,6 +303,10 @@ Domain = Annotated[str, PlainValidator(_matching(DOMAIN, "domain-malformed", "a 
 Email = Annotated[str, PlainValidator(_matching(EMAIL, "email-malformed", "an e-mail address", "you@example.com"))]
 Extension = Annotated[
     str, PlainValidator(_matching(EXTENSION, "extension-malformed", "a Talos extension", "siderolabs/qemu-guest-agent"))
+]
+KernelArgument = Annotated[
+    str,
+    PlainValidator(_matching(KERNEL_ARGUMENT, "kernel-argument-malformed", "a kernel argument", "intel_iommu=on")),
 ]
 RelativePath = Annotated[
     str, PlainValidator(_matching(RELATIVE, "path-malformed", "a path inside the repository", "patches/gpu.yaml"))

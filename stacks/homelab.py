@@ -21,7 +21,7 @@ from config import derive
 from config.model import Settings
 from config.tree import Tree
 from stacks.platform import Platform, build_platform
-from stacks.providers import kubernetes_provider, proxmox_provider
+from stacks.providers import kubernetes_provider, proxmox_provider, talos_provider
 
 CONFIGURATIONS = "nodeConfigurations"
 
@@ -32,7 +32,7 @@ def build(settings: Settings, tree: Tree, root: Path) -> dict[str, Any]:
     machines = Machines(
         "machines",
         machines_args(settings, nodes),
-        pulumi.ResourceOptions(providers=[proxmox_provider(settings)]),
+        pulumi.ResourceOptions(providers=[proxmox_provider(settings), *talos_provider(settings)]),
     )
     cluster = Cluster("cluster", cluster_args(settings, nodes, machines, root))
     kubernetes = pulumi.ResourceOptions(providers=[kubernetes_provider(settings, cluster.kubeconfig)])
@@ -68,6 +68,7 @@ def machines_args(settings: Settings, nodes: tuple[derive.Machine, ...]) -> Mach
         hosts=proxmox.hosts,
         site=site,
         talos_version=str(cluster.talos_version),
+        image_factory=cluster.image_factory,
         protect=cluster.protect != "nothing",
     )
 
@@ -82,7 +83,9 @@ def cluster_args(settings: Settings, nodes: tuple[derive.Machine, ...], machines
         endpoint=derive.endpoint(settings),
         machines=nodes,
         around=surroundings(settings),
-        installers={node.name: installer(image_of(node).schematic_id, version) for node in nodes},
+        installers={
+            node.name: installer(cluster.image_factory, image_of(node).schematic_id, version) for node in nodes
+        },
         vms=machines.vms,
         own_patches={path: (root / path).read_text(encoding="utf-8") for path in files},
         talos_version=version,

@@ -17,6 +17,7 @@ from config.derive import Machine
 
 INSTALL_DISK = "/dev/sda"  # scsi0 of the VM; left out, Talos 1.13 waits for ever without a word
 KUBE_PRISM_PORT = 7445
+EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -26,6 +27,7 @@ AUDIT_POLICY = {
         {"level": "None", "nonResourceURLs": ["/healthz*", "/livez*", "/readyz*", "/version"]},
         {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}]},
         {"level": "None", "verbs": ["get", "list", "watch"], "resources": [{"group": "", "resources": ["events"]}]},
+        {"level": "Metadata"},  # this policy takes the place of Talos' own, and what no rule matches is not logged
     ],
 }
 
@@ -89,12 +91,18 @@ def _mirrors(around: Surroundings) -> dict[str, Any]:
 
 
 def control_plane(around: Surroundings) -> dict[str, Any]:
-    """Say what holds for control planes."""
+    """Say what holds for control planes.
+
+    Talos labels them as no nodes for load balancers, and MetalLB then announces nothing from there: where workloads may
+    run on them, the label goes.
+    """
+    labels = {"machine": {"nodeLabels": {EXCLUDED: {"$patch": "delete"}}}} if around.workloads_on_control_planes else {}
     return {
+        **labels,
         "cluster": {
             "allowSchedulingOnControlPlanes": around.workloads_on_control_planes,
             "apiServer": {"certSANs": list(around.cert_sans), "auditPolicy": AUDIT_POLICY},
-        }
+        },
     }
 
 

@@ -30,6 +30,7 @@ class MachinesArgs:
     hosts: Sequence[Host]
     site: Site
     talos_version: str
+    image_factory: str
     protect: bool
 
 
@@ -58,13 +59,13 @@ class Machines(Component):
 
     def _download(self, host: str, image: Image) -> File:
         version = self.args.talos_version
-        schematic = self.schematics[image]
+        schematic, factory = self.schematics[image], self.args.image_factory
         return File(
             self.child("image", host, image.key),
             content_type="import",
             datastore_id=self.hosts[host].images,
             node_name=host,
-            url=schematic.apply(lambda schematic: url(image, schematic, version)),
+            url=schematic.apply(lambda schematic: url(factory, image, schematic, version)),
             file_name=schematic.apply(lambda schematic: file_name(image, schematic, version)),
             overwrite=False,
             overwrite_unmanaged=True,  # what an interrupted run left is taken over

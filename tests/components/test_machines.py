@@ -32,9 +32,12 @@ def test_a_schematic_has_the_id_that_the_factory_gives() -> None:
 
 def test_image_and_installer_are_named_by_schematic_and_version() -> None:
     image = Image("arm64", ())
-    assert url(image, "abc", "1.13.0") == "https://factory.talos.dev/image/abc/v1.13.0/nocloud-arm64.qcow2"
+    assert (
+        url("factory.talos.dev", image, "abc", "1.13.0")
+        == "https://factory.talos.dev/image/abc/v1.13.0/nocloud-arm64.qcow2"
+    )
     assert file_name(image, "0123456789", "1.13.0") == "talos-1.13.0-01234567-arm64.qcow2"
-    assert installer("abc", "1.13.0") == "factory.talos.dev/nocloud-installer/abc:v1.13.0"
+    assert installer("factory.talos.dev", "abc", "1.13.0") == "factory.talos.dev/nocloud-installer/abc:v1.13.0"
 
 
 def test_an_image_keeps_its_name_in_the_state_when_talos_is_upgraded() -> None:
@@ -132,3 +135,28 @@ def test_no_vm_says_more_than_the_state_may_hold() -> None:
         return repr(resource.inputs)
 
     assert "11111111-2222" not in "".join(text(vm) for vm in run("homelab").of("VmLegacy").values())
+
+
+def test_kernel_arguments_are_part_of_the_schematic_in_the_order_of_the_factory() -> None:
+    image = Image("amd64", ("siderolabs/qemu-guest-agent",), ("intel_iommu=on", "-selinux"))
+    assert image.schematic == (
+        "customization:\n    extraKernelArgs:\n        - intel_iommu=on\n        - -selinux\n"
+        "    systemExtensions:\n        officialExtensions:\n            - siderolabs/qemu-guest-agent\n"
+    )
+    assert image.key != Image("amd64", ("siderolabs/qemu-guest-agent",)).key
+
+
+def test_a_factory_of_the_operators_own_makes_images_installers_and_schematics() -> None:
+    def change(sections: dict[str, Any]) -> None:
+        sections["homelab:cluster"]["imageFactory"] = "factory.example.com"
+
+    program = run("dev", change)
+    assert all(
+        file.inputs["url"].startswith("https://factory.example.com/image/") for file in program.of("File").values()
+    )
+    image = program.of("Command")["cluster-talos-cp-1"].inputs["environment"]["IMAGE"]
+    assert image.startswith("factory.example.com/nocloud-installer/")
+    provider = program.of("talos")["talos"]
+    assert provider.inputs["imageFactoryUrl"] == "https://factory.example.com"
+    for schematic in program.of("Schematic").values():
+        assert "::talos::" in schematic.options.provider
