@@ -110,13 +110,8 @@ def endpoint(settings: Settings) -> str:
 def cert_sans(settings: Settings) -> tuple[str, ...]:
     """Name every address and name that the API answers under."""
     named = [settings.network.endpoint] if settings.network.endpoint else []
-    addresses = [
-        *named,
-        str(api_address(settings)),
-        *(str(node.address) for node in control_planes(settings)),
-        "127.0.0.1",
-    ]
-    return tuple(dict.fromkeys(addresses))
+    planes = (str(node.address) for node in control_planes(settings))
+    return tuple(dict.fromkeys([*named, str(api_address(settings)), *planes, "127.0.0.1"]))
 
 
 def platform_apps(settings: Settings) -> Mapping[str, str]:

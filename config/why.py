@@ -57,7 +57,7 @@ WHY: Mapping[str, str] = {
     "key-unknown": "A misspelt key would silently mean the default.",
     "kind-malformed": "A project allows kinds by group; a name alone could mean two.",
     "kubernetes-incompatible": "Talos refuses to run it, halfway through an upgrade.",
-    "kernel-argument-malformed": "The image factory takes it as it is, and the id of the image is computed from the text.",
+    "kernel-argument-malformed": "The id of the image is computed from the text as the image factory writes it.",
     "label-malformed": "Kubernetes refuses the label, and with it the whole node.",
     "list-empty": "Something needs at least one of these.",
     "mac-malformed": "Proxmox refuses the network card.",
