@@ -76,16 +76,14 @@ def machines_args(settings: Settings, nodes: tuple[derive.Machine, ...]) -> Mach
 def cluster_args(settings: Settings, nodes: tuple[derive.Machine, ...], machines: Machines, root: Path) -> ClusterArgs:
     """Take out of the settings what concerns the cluster, and name the VMs that it runs on."""
     cluster = settings.cluster
-    version = str(cluster.talos_version)
+    version, factory = str(cluster.talos_version), cluster.image_factory
     files = {path for node in nodes for path in node.patches}
     return ClusterArgs(
         cluster_name=cluster.name,
         endpoint=derive.endpoint(settings),
         machines=nodes,
         around=surroundings(settings),
-        installers={
-            node.name: installer(cluster.image_factory, image_of(node).schematic_id, version) for node in nodes
-        },
+        installers={node.name: installer(factory, image_of(node).schematic_id, version) for node in nodes},
         vms=machines.vms,
         own_patches={path: (root / path).read_text(encoding="utf-8") for path in files},
         talos_version=version,

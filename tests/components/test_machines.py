@@ -151,9 +151,8 @@ def test_a_factory_of_the_operators_own_makes_images_installers_and_schematics()
         sections["homelab:cluster"]["imageFactory"] = "factory.example.com"
 
     program = run("dev", change)
-    assert all(
-        file.inputs["url"].startswith("https://factory.example.com/image/") for file in program.of("File").values()
-    )
+    urls = [file.inputs["url"] for file in program.of("File").values()]
+    assert all(url.startswith("https://factory.example.com/image/") for url in urls)
     image = program.of("Command")["cluster-talos-cp-1"].inputs["environment"]["IMAGE"]
     assert image.startswith("factory.example.com/nocloud-installer/")
     provider = program.of("talos")["talos"]
