@@ -17,7 +17,7 @@ from config import derive
 from config.compatibility import compatible, is_newer
 from config.explain import nearest
 from config.load import Stack
-from config.model import Node, Settings
+from config.model import Cluster, Node, Settings
 from config.source import KeyPath, read
 from config.tree import ENVIRONMENTS, Tree, chart_versions, taken_up
 from config.values import GIBI, Size, Version
@@ -434,11 +434,20 @@ def check_step(before: Stack, after: Stack) -> list[Problem]:
         elif (now.major, now.minor) < (was.major, was.minor):
             rule, fix = f"is older than {was}, and nothing goes back a minor version", f"stay at {was}"
             problems.append(after.places.problem("version-lowered", path, now, rule, fix))
+        elif now != was and _etcd_of(old) != _etcd_of(new):
+            rule = "changes together with control planes or generations, and an upgrade needs nodes that are whole"
+            problems.append(after.places.problem("upgrade-and-members", path, now, rule, f"stay at {was} in this step"))
     for key, was_, now_ in (("name", old.name, new.name), ("talosContract", old.talos_contract, new.talos_contract)):
         if was_ != now_:
             rule, fix = f"was {was_}, and every certificate of the cluster says so", f"put {was_} back"
             problems.append(after.places.problem("fact-changed", ("cluster", key), now_, rule, fix))
     return problems
+
+
+def _etcd_of(cluster: Cluster) -> tuple[object, ...]:
+    """Return what decides which nodes are there and configured: the control planes and the generations."""
+    planes = {(node.name, node.generation) for node in cluster.nodes if node.role == "control-plane"}
+    return cluster.generation, planes, {(node.name, node.generation) for node in cluster.nodes if node.generation > 1}
 
 
 def check_environments(stacks: Sequence[Stack], tree: Tree) -> list[Problem]:

@@ -156,7 +156,9 @@ class Node(Section):
     vm_id: Annotated[Number, Field(ge=100, le=999_999_999)] | None = Field(
         default=None, description="where absent, made from the address"
     )
-    generation: Generation = Field(default=1, description="raised to rebuild this node")
+    generation: Generation = Field(
+        default=1, description="raised after its VM was lost or deleted: the new one is configured"
+    )
     labels: Labels = Field(default_factory=dict, description="the node's labels in Kubernetes")
     taints: tuple[Taint, ...] = Field(default=(), description="the node's taints, as key=value:Effect")
     extensions: tuple[Extension, ...] = Field(default=(), description="Talos extensions beside the cluster's")
@@ -181,7 +183,9 @@ class Cluster(Section):
     talos_version: Release = Field(description="what nodes run; raising it upgrades one node after the other")
     talos_contract: Minor = Field(description="the Talos minor version that the cluster was made with; it stays")
     kubernetes_version: Release = Field(description="what the cluster runs; raising it runs the upgrade")
-    generation: Generation = Field(default=1, description="raised to rebuild the whole cluster")
+    generation: Generation = Field(
+        default=1, description="raised after all VMs were lost or deleted: the cluster is made again"
+    )
     drain_timeout: Span = Field(
         default="30m",
         validate_default=True,

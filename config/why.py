@@ -104,6 +104,7 @@ WHY: Mapping[str, str] = {
     "talosctl-too-old": "A cluster of such a version starts, and no later upgrade of it is possible.",
     "tree-missing": "There is nothing to hand over.",
     "url-malformed": "The endpoint is reached over https.",
+    "upgrade-and-members": "Nodes are upgraded before others are configured or leave, and wait for a whole etcd.",
     "version-floating": "A name means one version today and another tomorrow; nothing could be rebuilt.",
     "version-lowered": "Talos and Kubernetes write data that older minor versions cannot read.",
     "version-malformed": "Upgrades go by minor versions; a version has all its parts.",
