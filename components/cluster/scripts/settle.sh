@@ -8,7 +8,10 @@ etcd_answers() { talos "$NODE" etcd status; }
 api_runs_it() {
     talos "$NODE" get staticpods kube-apiserver -o yaml | versions >"$work/desired"
     kube -n kube-system get pod "kube-apiserver-$NODE_NAME" -o yaml | versions >"$work/running"
-    [ -s "$work/desired" ] && cmp -s "$work/desired" "$work/running" || { echo "its pod is still the one of before"; return 1; }
+    if ! [ -s "$work/desired" ] || ! cmp -s "$work/desired" "$work/running"; then
+        echo "its pod is still the one of before"
+        return 1
+    fi
     kube -n kube-system wait --for=condition=Ready "pod/kube-apiserver-$NODE_NAME" --timeout=1s
 }
 sleep "${SETTLE-5}" # until Talos has written the pod anew

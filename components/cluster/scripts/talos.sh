@@ -96,12 +96,11 @@ etcd_is_whole() {
         is_member "${pair%%=*}" || { echo "${pair%%=*} is no member of etcd"; return 1; }
         talos "${pair#*=}" etcd status >/dev/null || return 1
     done
-    for name in $(awk '{print $2}' "$work/members"); do
-        case " $(echo "$CONTROL_PLANES" | sed 's/=[^ ]*//g') ${LEAVING-} " in
-            *" $name "*) ;;
-            *) echo "etcd has the member $name, which is no control plane here: remove it (talosctl etcd remove-member)"; return 1 ;;
-        esac
-    done
+    known=" $(echo "$CONTROL_PLANES" | sed 's/=[^ ]*//g') ${LEAVING-} "
+    other=$(awk -v known="$known" '!index(known, " " $2 " ") {print $2; exit}' "$work/members")
+    [ -z "$other" ] && return
+    echo "etcd has the member $other, which is no control plane here: remove it (talosctl etcd remove-member)"
+    return 1
 }
 
 api_answers() { kube get --raw /readyz; }
