@@ -31,6 +31,7 @@ from config.values import (
     Release,
     Repository,
     Secret,
+    Sha256,
     Span,
     Taint,
     Text,
@@ -207,6 +208,10 @@ class Cluster(Section):
     )
     image_factory: Domain = Field(
         default="factory.talos.dev", description="the image factory that makes images and installers"
+    )
+    image_checksums: dict[Https, Sha256] = Field(
+        default_factory=dict,
+        description="SHA-256 by the URL of an image; where there is one, an image without is refused",
     )
     registry_mirrors: dict[Text, tuple[Https, ...]] = Field(
         default_factory=dict, description="mirrors by registry, such as docker.io: [https://mirror.example.com]"

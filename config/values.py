@@ -31,6 +31,7 @@ LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?\Z")
 TAINT = re.compile(r"(?P<key>[^=:]+)(=(?P<value>[^:]*))?:(NoSchedule|PreferNoSchedule|NoExecute)\Z")
 SSH_URL = re.compile(r"(ssh://)?[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+(:\d+)?[:/][^\s]+\Z")
+SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 KERNEL_ARGUMENT = re.compile(r"-?[a-z][A-Za-z0-9_.]+(=[A-Za-z0-9_./:,=+-]*[A-Za-z0-9_/])?\Z")
 EXTENSION = re.compile(r"[a-z0-9-]+/[a-z0-9.-]+\Z")
 RELATIVE = re.compile(r"(?!/)(?!.*(^|/)\.\.(/|\Z))[^\0]+\Z")
@@ -303,6 +304,9 @@ Domain = Annotated[str, PlainValidator(_matching(DOMAIN, "domain-malformed", "a 
 Email = Annotated[str, PlainValidator(_matching(EMAIL, "email-malformed", "an e-mail address", "you@example.com"))]
 Extension = Annotated[
     str, PlainValidator(_matching(EXTENSION, "extension-malformed", "a Talos extension", "siderolabs/qemu-guest-agent"))
+]
+Sha256 = Annotated[
+    str, PlainValidator(_matching(SHA256, "checksum-malformed", "a SHA-256 checksum", "64 digits of 0-9 and a-f"))
 ]
 KernelArgument = Annotated[
     str,

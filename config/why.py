@@ -21,6 +21,7 @@ WHY: Mapping[str, str] = {
     "category-file-missing": "Without category.yaml nobody says in which layer the apps come and what they may create.",
     "category-needed": "Its namespaces would not be made, and Git would never take over what the program begins with.",
     "category-unknown": "A category without a folder would be an empty ApplicationSet.",
+    "checksum-malformed": "Proxmox would refuse every image, in the middle of `up`.",
     "choice-unknown": "Behaviours are chosen by named values, and this is none of them.",
     "cidr-host-bits": "A network with host bits is read in two ways: as the network, or as one address in it.",
     "cidr-malformed": "A network is an address and a prefix length.",

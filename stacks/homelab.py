@@ -69,6 +69,7 @@ def machines_args(settings: Settings, nodes: tuple[derive.Machine, ...]) -> Mach
         site=site,
         talos_version=str(cluster.talos_version),
         image_factory=cluster.image_factory,
+        image_checksums=cluster.image_checksums,
         protect=cluster.protect != "nothing",
     )
 

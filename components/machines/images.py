@@ -7,9 +7,11 @@ distinct image, and `components.cluster` names the installer of the same schemat
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from config.derive import Machine
+from errors import Declined
 
 PLATFORM = "nocloud"  # reads addresses from the cloud-init drive that Proxmox makes
 SHORT = 8
@@ -52,6 +54,13 @@ def image_of(machine: Machine) -> Image:
 def url(factory: str, image: Image, schematic: str, version: str) -> str:
     """Where the disk image is downloaded: qcow2, which Proxmox imports without decompressing it."""
     return f"https://{factory}/image/{schematic}/v{version}/{PLATFORM}-{image.architecture}.qcow2"
+
+
+def checksum(checksums: Mapping[str, str], image: str) -> str | None:
+    """Return the checksum of an image by its URL; where any has one, an image without is refused."""
+    if checksums and image not in checksums:
+        raise Declined(f"cluster.imageChecksums: has no checksum of {image}; add its SHA-256, or remove all checksums")
+    return checksums.get(image)
 
 
 def file_name(image: Image, schematic: str, version: str) -> str:

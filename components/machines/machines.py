@@ -15,7 +15,7 @@ from pulumi_proxmoxve.download import File
 
 from components.contract import Component
 from components.machines.hardware import Site, disks, is_protected, vm_arguments
-from components.machines.images import Image, file_name, image_of, url
+from components.machines.images import Image, checksum, file_name, image_of, url
 from config.derive import Machine
 from config.model import Host
 
@@ -31,6 +31,7 @@ class MachinesArgs:
     site: Site
     talos_version: str
     image_factory: str
+    image_checksums: Mapping[str, str]
     protect: bool
 
 
@@ -60,6 +61,7 @@ class Machines(Component):
     def _download(self, host: str, image: Image) -> File:
         version = self.args.talos_version
         schematic, factory = self.schematics[image], self.args.image_factory
+        expected = checksum(self.args.image_checksums, url(factory, image, image.schematic_id, version))
         return File(
             self.child("image", host, image.key),
             content_type="import",
@@ -67,6 +69,8 @@ class Machines(Component):
             node_name=host,
             url=schematic.apply(lambda schematic: url(factory, image, schematic, version)),
             file_name=schematic.apply(lambda schematic: file_name(image, schematic, version)),
+            checksum=expected,
+            checksum_algorithm="sha256" if expected else None,
             overwrite=False,
             overwrite_unmanaged=True,  # what an interrupted run left is taken over
             upload_timeout=DOWNLOAD_SECONDS,

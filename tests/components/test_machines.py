@@ -12,9 +12,10 @@ from pulumi_proxmoxve import _inputs as inputs
 from pulumi_proxmoxve.download import File
 
 from components.machines.hardware import disks, is_protected, vm_arguments
-from components.machines.images import Image, file_name, installer, url
+from components.machines.images import Image, checksum, file_name, installer, url
 from config import derive
 from config.load import read_stack
+from errors import Declined
 from stacks.homelab import machines_args
 from tests.components.mocks import ROOT, Registered, run
 
@@ -159,3 +160,15 @@ def test_a_factory_of_the_operators_own_makes_images_installers_and_schematics()
     assert provider.inputs["imageFactoryUrl"] == "https://factory.example.com"
     for schematic in program.of("Schematic").values():
         assert "::talos::" in schematic.options.provider
+
+
+def test_an_image_has_its_checksum_and_none_is_left_out() -> None:
+    image = next(iter(run("dev").of("File").values())).inputs["url"]
+
+    def change(sections: dict[str, Any]) -> None:
+        sections["homelab:cluster"]["imageChecksums"] = {image.replace("1.13", "1.12"): "0" * 64, image: "a" * 64}
+
+    for file in run("dev", change).of("File").values():
+        assert (file.inputs["checksum"], file.inputs["checksumAlgorithm"]) == ("a" * 64, "sha256")
+    with pytest.raises(Declined, match=f"cluster.imageChecksums: has no checksum of {image}x; add its SHA-256"):
+        checksum({image: "a" * 64}, f"{image}x")
