@@ -12,7 +12,7 @@ from pulumi_proxmoxve import _inputs as inputs
 from pulumi_proxmoxve.download import File
 
 from components.machines.hardware import disks, is_protected, vm_arguments
-from components.machines.images import Image, checksum, file_name, installer, url
+from components.machines.images import Image, checksum, file_name, image_of, installer, url
 from config import derive
 from config.load import read_stack
 from errors import Declined
@@ -163,7 +163,9 @@ def test_a_factory_of_the_operators_own_makes_images_installers_and_schematics()
 
 
 def test_an_image_has_its_checksum_and_none_is_left_out() -> None:
-    image = next(iter(run("dev").of("File").values())).inputs["url"]
+    settings = read_stack(ROOT / "Pulumi.dev.yaml").require()
+    booted = image_of(derive.machines(settings)[0])
+    image = url("factory.talos.dev", booted, booted.schematic_id, str(settings.cluster.talos_version))
 
     def change(sections: dict[str, Any]) -> None:
         sections["homelab:cluster"]["imageChecksums"] = {image.replace("1.13", "1.12"): "0" * 64, image: "a" * 64}
