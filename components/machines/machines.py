@@ -74,7 +74,9 @@ class Machines(Component):
             overwrite=False,
             overwrite_unmanaged=True,  # what an interrupted run left is taken over
             upload_timeout=DOWNLOAD_SECONDS,
-            opts=self.options(),
+            # A checksum is for the download. Changed later it would replace the file by one of the same name, and
+            # deleting the old one would then take the new one away.
+            opts=self.options(ignore_changes=["checksum", "checksumAlgorithm"]),
         )
 
     def _vm(self, machine: Machine) -> proxmox.VmLegacy:

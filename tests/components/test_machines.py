@@ -172,5 +172,6 @@ def test_an_image_has_its_checksum_and_none_is_left_out() -> None:
 
     for file in run("dev", change).of("File").values():
         assert (file.inputs["checksum"], file.inputs["checksumAlgorithm"]) == ("a" * 64, "sha256")
+        assert list(file.options.ignoreChanges) == ["checksum", "checksumAlgorithm"]
     with pytest.raises(Declined, match=f"cluster.imageChecksums: has no checksum of {image}x; add its SHA-256"):
         checksum({image: "a" * 64}, f"{image}x")
