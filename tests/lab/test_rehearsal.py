@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -137,6 +137,17 @@ def since(checkout: Checkout, mark: int, *events: str) -> list[tuple[str, str]]:
     return [(event, subject) for event, subject, _ in checkout.rack.journal()[mark:] if event in events]
 
 
+def kill_when(checkout: Checkout, moment: Callable[[], bool]) -> None:
+    """Begin a rehearsal and kill all of it at a moment."""
+    process = checkout.start("rehearse", "--until", "network")
+    deadline = time.monotonic() + 300
+    while not moment():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "the moment does not come"
+        time.sleep(0.1)
+    kill_group(process)
+
+
 def raise_talos(checkout: Checkout, version: str) -> str:
     """Write another Talos version into the stack file, and give the one that stood there."""
     before = str(read_stack(checkout.root / f"Pulumi.{checkout.stack}.yaml").require().cluster.talos_version)
@@ -199,12 +210,7 @@ class TestDayTwo:
 
     def test_an_upgrade_that_is_killed_in_a_drain_goes_on_and_leaves_no_node_cordoned(self, staging: Checkout) -> None:
         raise_talos(staging, "1.13.21")
-        process = staging.start("rehearse", "--until", "network")
-        deadline = time.monotonic() + 300
-        while not staging.cordoned() and process.poll() is None:
-            assert time.monotonic() < deadline, "no node is cordoned"
-            time.sleep(0.1)
-        kill_group(process)
+        kill_when(staging, lambda: bool(staging.cordoned()))
         staging.rehearse()
         assert {node.talos for node in staging.rack.nodes()} == {"1.13.21"}
         assert staging.cordoned() == set()
@@ -290,13 +296,16 @@ class TestDayTwo:
         assert set(staging.nodes()) == {"cp-1", "cp-2", "cp-3", "worker-1"}
         assert set(staging.rehearse()["changes"]) == {"same"}
 
-    def test_control_planes_leave_one_by_one(self, staging: Checkout) -> None:
+    def test_control_planes_leave_one_by_one_also_where_the_run_is_killed_when_the_first_has_left(
+        self, staging: Checkout
+    ) -> None:
         text = (staging.root / "Pulumi.staging.yaml").read_text(encoding="utf-8")
         lines = [
             line for line in text.splitlines(keepends=True) if "name: cp-2" not in line and "name: cp-3" not in line
         ]
         (staging.root / "Pulumi.staging.yaml").write_text("".join(lines), encoding="utf-8")
         mark = len(staging.rack.journal())
+        kill_when(staging, lambda: bool(since(staging, mark, "leave etcd")))
         staging.rehearse()
         left = since(staging, mark, "leave etcd", "delete vm")
         assert [entry for entry in left if entry[0] == "leave etcd"] == [("leave etcd", "cp-3"), ("leave etcd", "cp-2")]
