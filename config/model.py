@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 
 from config.values import (
@@ -36,6 +36,8 @@ from config.values import (
     Taint,
     Text,
     choice,
+    is_a_kubelets,
+    refuse,
 )
 
 Generation = Annotated[Number, Field(ge=1, le=9999)]
@@ -167,6 +169,16 @@ class Node(Section):
     patches: tuple[RelativePath, ...] = Field(default=(), description="your own machine-config patch files")
     data_disks: tuple[DataDisk, ...] = Field(default=(), description="further disks; protected in production")
     pci: tuple[Name, ...] = Field(default=(), description="PCI resource mappings of Proxmox to pass through")
+
+    @field_validator("labels")
+    @classmethod
+    def _a_workers_own(cls, labels: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        for key in labels if info.data.get("role") == "worker" else ():
+            if not is_a_kubelets(key):
+                refuse(
+                    "label-restricted", f"{key!r} is a label that Kubernetes lets no worker set", "use kubectl label"
+                )
+        return labels
 
 
 class Patches(Section):

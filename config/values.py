@@ -29,8 +29,15 @@ DURATION = re.compile(r"(\d{1,6})(s|m|h|d)\Z")
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+\Z")
 LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?\Z")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?\Z")
-TAINT = re.compile(r"(?P<key>[^=:]+)(=(?P<value>[^:]*))?:(NoSchedule|PreferNoSchedule|NoExecute)\Z")
+TAINT = re.compile(r"(?P<key>[^=:]+)(=(?P<value>[^:]*))?:(?P<effect>NoSchedule|PreferNoSchedule|NoExecute)\Z")
 SSH_URL = re.compile(r"(ssh://)?[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+(:\d+)?[:/][^\s]+\Z")
+WELL_KNOWN_LABELS = (
+    "kubernetes.io/arch",
+    "kubernetes.io/hostname",
+    "kubernetes.io/os",
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+)
 SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 KERNEL_ARGUMENT = re.compile(r"-?[a-z][A-Za-z0-9_.]+(=[A-Za-z0-9_./:,=+-]*[A-Za-z0-9_/])?\Z")
 EXTENSION = re.compile(r"[a-z0-9-]+/[a-z0-9.-]+\Z")
@@ -267,6 +274,14 @@ def _labels(value: Any) -> dict[str, str]:
         if not isinstance(label, str) or not LABEL_VALUE.match(label):
             refuse("label-malformed", f"the value of {key!r} is not a label's value", 'quote it: "true"')
     return value
+
+
+def is_a_kubelets(label: str) -> bool:
+    """Return whether Kubernetes lets a kubelet set this label on its own Node; a worker can set no other."""
+    namespace = label.rpartition("/")[0]
+    if not f".{namespace}".endswith((".kubernetes.io", ".k8s.io")):
+        return True
+    return label in WELL_KNOWN_LABELS or f".{namespace}".endswith((".node.kubernetes.io", ".kubelet.kubernetes.io"))
 
 
 def _choice(known: tuple[str, ...], value: Any) -> str:

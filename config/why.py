@@ -60,6 +60,7 @@ WHY: Mapping[str, str] = {
     "kubernetes-incompatible": "Talos refuses to run it, halfway through an upgrade.",
     "kernel-argument-malformed": "The id of the image is computed from the text as the image factory writes it.",
     "label-malformed": "Kubernetes refuses the label, and with it the whole node.",
+    "label-restricted": "Kubernetes refuses it, and with it all labels of the node, and nothing reports it.",
     "list-empty": "Something needs at least one of these.",
     "mac-malformed": "Proxmox refuses the network card.",
     "mac-twice": "Switches deliver to one of two equal MACs.",

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from config.values import is_a_kubelets
 from lab import etcd, processes, talos
 from lab.api import Api
 from lab.places import Lab
@@ -54,9 +55,11 @@ def _object(node: Node, configuration: Mapping[str, Any], *, networked: bool) ->
         "kubernetes.io/hostname": node.name,
         "kubernetes.io/os": "linux",
         "kubernetes.io/arch": architecture,
-        **machine.get("nodeLabels", {}),
+        **(machine.get("nodeLabels", {}) if may_label(node, machine) else {}),
     }
-    taints = [_taint(key, value) for key, value in machine.get("nodeTaints", {}).items()]
+    registered = machine["kubelet"].get("extraConfig", {}).get("registerWithTaints", [])
+    later = machine.get("nodeTaints", {}) if node.role == "control-plane" else {}
+    taints = [*registered, *(_taint(key, value) for key, value in later.items())]
     if node.role == "control-plane":
         labels[ROLE] = ""
         if not cluster.get("allowSchedulingOnControlPlanes"):
@@ -93,6 +96,13 @@ def _api_server(rack: Rack, node: Node) -> dict[str, Any]:
             "tolerations": [{"operator": "Exists"}],
         },
     }
+
+
+def may_label(node: Node, machine: Mapping[str, Any]) -> bool:
+    """Return whether Kubernetes takes a node's labels: one that a worker may not set, or a taint, costs it all."""
+    if node.role == "control-plane":
+        return True
+    return not machine.get("nodeTaints") and all(is_a_kubelets(label) for label in machine.get("nodeLabels", {}))
 
 
 def _taint(key: str, value: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from config.derive import Machine
+from config.values import TAINT
 
 INSTALL_DISK = "/dev/sda"  # scsi0 of the VM; left out, Talos 1.13 waits for ever without a word
 KUBE_PRISM_PORT = 7445
@@ -118,22 +119,23 @@ def node(machine: Machine, around: Surroundings, installer: str) -> dict[str, An
         **({"vip": {"ip": str(around.vip)}} if shares_vip else {}),
     }
     labels = {"nodeLabels": machine.labels} if machine.labels else {}
-    taints = {"nodeTaints": dict(_taint(taint) for taint in machine.taints)} if machine.taints else {}
     return {
         "machine": {
             "install": {"disk": INSTALL_DISK, "image": installer},
             "network": {"interfaces": [interface]},
             **labels,
-            **taints,
+            **(_taints(machine) if machine.taints else {}),
         }
     }
 
 
-def _taint(taint: str) -> tuple[str, str]:
-    """Take key=value:Effect apart, as Talos keeps it: the key, and value:Effect."""
-    rest, _, effect = taint.rpartition(":")
-    key, _, value = rest.partition("=")
-    return key, f"{value}:{effect}"
+def _taints(machine: Machine) -> dict[str, Any]:
+    """Give a node its taints: a worker can have them only when it registers, Kubernetes refuses them from it later."""
+    parts = [TAINT.fullmatch(taint) for taint in machine.taints]
+    taints = [{name: part[name] or "" for name in ("key", "value", "effect")} for part in parts if part]
+    if machine.role == "worker":
+        return {"kubelet": {"extraConfig": {"registerWithTaints": taints}}}
+    return {"nodeTaints": {taint["key"]: f"{taint['value']}:{taint['effect']}" for taint in taints}}
 
 
 def hostname(machine: Machine) -> dict[str, Any]:

@@ -19,6 +19,7 @@ COVERED = "(covered)"
 CREDENTIAL = re.compile(r"(?i)(password|passphrase|secret|token|auth|identitytoken|key|crt|privatekey)\Z")
 PEM = re.compile(r"-----BEGIN")
 REPLACED = ("auditPolicy", "podSubnets", "serviceSubnets")  # Talos marks them as replaced by a merge
+TAINT = {"key", "value", "effect"}  # its key is no credential
 CONTEXT = 1
 
 
@@ -55,6 +56,8 @@ def _merged(one: Any, other: Any, key: str = "") -> Any:
 
 
 def _covered(value: Any, key: str = "") -> Any:
+    if isinstance(value, Mapping) and set(value) == TAINT:
+        return value
     if isinstance(value, Mapping):
         return {name: _covered(inner, str(name)) for name, inner in value.items()}
     if isinstance(value, list):

@@ -75,7 +75,11 @@ def test_labels_taints_and_mirrors_reach_the_node() -> None:
     document = yaml.safe_load(run("dev", change).outputs["nodeConfigurations"]["worker-1"])
     machine = document["machine configuration"]["machine"]
     assert machine["nodeLabels"] == {"a/b": "c"}
-    assert machine["nodeTaints"] == {"gpu": "true:NoSchedule", "x": ":NoExecute"}
+    # A worker changes no taint of its own once it has registered.
+    assert machine["kubelet"]["extraConfig"]["registerWithTaints"] == [
+        {"key": "gpu", "value": "true", "effect": "NoSchedule"},
+        {"key": "x", "value": "", "effect": "NoExecute"},
+    ]
     assert machine["registries"]["mirrors"]["docker.io"]["endpoints"] == ["https://mirror.example.com"]
 
 
@@ -116,6 +120,19 @@ def test_load_balancers_are_announced_from_control_planes_where_workloads_run_on
     text = generated(settings.model_copy(update={"cluster": cluster}), tmp_path)["cp-1"]
     labels = yaml.safe_load(text.split("\n---")[0])["machine"].get("nodeLabels", {})
     assert (EXCLUDED in labels) == (workloads == "refused")
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_talos_takes_taints_of_control_planes_and_of_workers(index: int, tmp_path: Path) -> None:
+    settings = read_stack(ROOT / "Pulumi.dev.yaml").require()
+    nodes = list(settings.cluster.nodes)
+    nodes[index] = nodes[index].model_copy(update={"taints": ("gpu=true:NoSchedule",)})
+    cluster = settings.cluster.model_copy(update={"nodes": tuple(nodes)})
+    text = generated(settings.model_copy(update={"cluster": cluster}), tmp_path)[nodes[index].name]
+    machine = yaml.safe_load(text.split("\n---")[0])["machine"]
+    registered = [{"key": "gpu", "value": "true", "effect": "NoSchedule"}]
+    expected = ({"gpu": "true:NoSchedule"}, None) if index == 0 else (None, registered)
+    assert (machine.get("nodeTaints"), machine["kubelet"].get("extraConfig", {}).get("registerWithTaints")) == expected
 
 
 def test_the_audit_log_has_a_line_for_what_no_rule_leaves_out(tmp_path: Path) -> None:

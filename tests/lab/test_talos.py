@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from errors import HardwareRefused
-from lab import etcd, talos
+from lab import etcd, kubelets, talos
 from tests.lab.site import IMAGE, Site
 
 
@@ -264,3 +264,20 @@ def test_a_control_plane_is_waited_for_before_the_next_one_takes_its_configurati
         site.settle_all()
     assert site.rack.journal("api outage") == []
     assert [subject for _, subject, _ in site.rack.journal(talos.API)] == ["cp-1", "cp-2", "cp-3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "machine", "takes"),
+    [
+        ("worker-1", {"nodeLabels": {"example.com/gpu": "true", "node.kubernetes.io/a": ""}}, True),
+        ("worker-1", {"nodeLabels": {"example.com/gpu": "true", "node-role.kubernetes.io/worker": ""}}, False),
+        ("worker-1", {"nodeLabels": {"example.com/gpu": "true"}, "nodeTaints": {"gpu": ":NoSchedule"}}, False),
+        ("cp-1", {"nodeLabels": {"node-role.kubernetes.io/worker": ""}, "nodeTaints": {"gpu": ":NoSchedule"}}, True),
+    ],
+)
+def test_a_worker_loses_all_labels_with_one_that_it_may_not_set(
+    site: Site, name: str, machine: dict[str, dict[str, str]], takes: bool
+) -> None:
+    site.boot(name)
+    site.configure(name)
+    assert kubelets.may_label(site.node(name), machine) is takes
