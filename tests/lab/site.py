@@ -47,6 +47,7 @@ case "$*" in
     annotate*) rm "$SITE/mark" ;;
     uncordon*) rm "$SITE/cordoned" ;;
     cordon*) touch "$SITE/cordoned" ;;
+    *"get pod"*) cat "$SITE/pod" ;;
     drain*) [ ! -e "$SITE/stuck" ] || { echo "error: global timeout reached: 30m0s" >&2; exit 1; } ;;
 esac
 """

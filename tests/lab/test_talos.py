@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -264,6 +266,27 @@ def test_a_control_plane_is_waited_for_before_the_next_one_takes_its_configurati
         site.settle_all()
     assert site.rack.journal("api outage") == []
     assert [subject for _, subject, _ in site.rack.journal(talos.API)] == ["cp-1", "cp-2", "cp-3"]
+
+
+def test_a_control_plane_works_with_its_configuration_when_the_pod_of_its_api_server_is_the_new_one(site: Site) -> None:
+    site.cluster()
+    pod = site.root / "pod"
+    pod.write_text(f"    {talos.CONFIG_VERSION}: before\n", encoding="utf-8")
+    version = talos.api_version(site.node("cp-1").configuration)
+    later = Timer(3, lambda: pod.write_text(f'    {talos.CONFIG_VERSION}: "{version}"\n', encoding="utf-8"))
+    later.start()
+    began = time.monotonic()
+    done = site.run("settle", "cp-1")
+    later.join()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "cp-1 runs its configuration"
+    assert time.monotonic() - began > 3
+
+
+def test_nothing_is_waited_for_before_etcd_has_begun(site: Site) -> None:
+    site.boot("cp-1")
+    site.configure("cp-1")
+    assert site.run("settle", "cp-1").stdout.strip() == "etcd has not begun yet"
 
 
 @pytest.mark.parametrize(
