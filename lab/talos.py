@@ -159,7 +159,7 @@ def bootstrap(lab: Lab, rack: Rack, address: str) -> None:
     if rack.members():
         raise HardwareRefused(
             f"{node.name} would begin a second etcd beside that of {', '.join(rack.members())}: a real node does so "
-            "without a word, and the rehearsal ends here"
+            "and reports nothing, so the rehearsal fails here"
         )
     rack.note("bootstrap", node.name)
     from lab import control_plane  # noqa: PLC0415 - as in `register`

@@ -77,7 +77,7 @@ def test_no_second_etcd_begins_beside_a_living_one(site: Site) -> None:
     assert site.rack.journal("bootstrap") == []
 
 
-def test_the_rehearsal_ends_where_a_second_etcd_would_begin(site: Site) -> None:
+def test_the_rehearsal_fails_where_a_second_etcd_would_begin(site: Site) -> None:
     site.cluster()
     site.lose("cp-1")
     site.boot("cp-1")
