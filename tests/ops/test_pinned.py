@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from config import compatibility
 from ops import pinned
 from ops.pinned import TOOLS, Accept, Version, compatible
 
@@ -63,3 +64,8 @@ def test_every_folder_of_pins_is_built_by_some_tool() -> None:
     assert {folder for tool in TOOLS for folder in tool.by_folder} == {
         file.parent for file in pinned.FOLDER.glob("*/go.mod")
     }
+
+
+def test_the_table_of_upgrades_is_that_of_the_pinned_talosctl() -> None:
+    version = pinned.BY_PROGRAM["talosctl"].version
+    assert compatibility.compatible()["talosctl"]["version"] == f"{version.major}.{version.minor}"
