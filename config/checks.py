@@ -6,20 +6,18 @@ function and one fixture. `ops.check` runs them for all stacks, `__main__.py` fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from config import derive
+from config.compatibility import compatible, is_newer
 from config.explain import nearest
 from config.load import Stack
-from config.model import Node, Settings
+from config.model import Cluster, Node, Settings
 from config.source import KeyPath, read
 from config.tree import ENVIRONMENTS, Tree, chart_versions, taken_up
 from config.values import GIBI, Size, Version
@@ -176,7 +174,7 @@ def cidrs(facts: Facts) -> Iterator[Finding]:
 
 
 def quorum(facts: Facts) -> Iterator[Finding]:
-    """Control planes are an odd number, and more than one share an address."""
+    """Control planes are an odd number, and more than one share an address or a name."""
     planes, vip = derive.control_planes(facts.settings), facts.settings.network.vip
     if not planes:
         yield Finding(
@@ -185,12 +183,9 @@ def quorum(facts: Facts) -> Iterator[Finding]:
     elif len(planes) % 2 == 0:
         rule = f"has {len(planes)} control planes; an even number survives no more than one fewer"
         yield Finding("control-planes-even", ("cluster", "nodes"), None, rule, "make it 1, 3 or 5")
-    if len(planes) > 1 and vip is None:
+    if len(planes) > 1 and vip is None and facts.settings.network.endpoint is None:
         rule = f"is missing with {len(planes)} control planes"
         yield Finding("vip-missing", ("network", "vip"), None, rule, "add a free address of the subnet")
-    if len(planes) == 1 and vip is not None:
-        rule = "is set with one control plane, which nothing could take over from"
-        yield Finding("vip-useless", ("network", "vip"), vip, rule, "remove it, or add two control planes")
 
 
 def hosts(facts: Facts) -> Iterator[Finding]:
@@ -245,32 +240,33 @@ def sizes(facts: Facts) -> Iterator[Finding]:
             yield Finding("cpu-below-floor", path("cpu"), size.cpu, rule, "give it two or more")
 
 
-@cache
-def compatible() -> Mapping[str, Any]:
-    """Read the table of versions that go together."""
-    loaded: Mapping[str, Any] = yaml.safe_load(
-        (Path(__file__).parent / "compatibility.yaml").read_text(encoding="utf-8")
-    )
-    return loaded
-
-
 def versions(facts: Facts) -> Iterator[Finding]:
     """Talos, Kubernetes, Cilium and the Gateway API go together."""
     cluster = facts.settings.cluster
-    talos, kubernetes = cluster.talos_version, cluster.kubernetes_version
-    known = compatible()["talos"]
+    talos, kubernetes, contract = cluster.talos_version, cluster.kubernetes_version, cluster.talos_contract
+    known, tool = compatible()["talos"], compatible()["talosctl"]
+    usable = [line for line in known if not is_newer(line, tool["talos"])]
+    refused: set[str] = set()
     if talos.line not in known:
-        rule = f"is a version that nobody tried here; known are {', '.join(known)}"
+        refused.add("talosVersion")
+        rule = f"is a version that nobody tried here; known are {', '.join(usable)}"
         yield Finding("talos-unknown", ("cluster", "talosVersion"), talos, rule, "choose a known one")
     elif kubernetes.line not in known[talos.line]:
+        refused.add("kubernetesVersion")
         rule = f"does not run on Talos {talos.line} {facts.at('cluster', 'talosVersion')}"
         fix = f"choose {known[talos.line][0]} to {known[talos.line][-1]}"
         yield Finding("kubernetes-incompatible", ("cluster", "kubernetesVersion"), kubernetes, rule, fix)
-    contract = tuple(int(part) for part in cluster.talos_contract.split("."))
-    if contract > (talos.major, talos.minor):
+    if is_newer(contract, talos.line):
+        refused.add("talosContract")
         rule = f"is newer than {facts.at('cluster', 'talosVersion')} {talos}"
         fix = "write the minor version that the cluster was made with"
-        yield Finding("contract-newer", ("cluster", "talosContract"), cluster.talos_contract, rule, fix)
+        yield Finding("contract-newer", ("cluster", "talosContract"), contract, rule, fix)
+    chosen = (("talosVersion", talos, "talos"), ("kubernetesVersion", kubernetes, "kubernetes"))
+    for key, version, newest in (*chosen, ("talosContract", contract, "contract")):
+        if key not in refused and is_newer(version, tool[newest]):
+            rule = f"is newer than {tool[newest]}, the newest that the pinned talosctl {tool['version']} can work with"
+            fix = f"choose a {tool[newest]}: a newer one would start and could not be upgraded"
+            yield Finding("talosctl-too-old", ("cluster", key), version, rule, fix)
 
 
 def gateway_api(facts: Facts) -> Iterator[Finding]:
@@ -438,11 +434,20 @@ def check_step(before: Stack, after: Stack) -> list[Problem]:
         elif (now.major, now.minor) < (was.major, was.minor):
             rule, fix = f"is older than {was}, and nothing goes back a minor version", f"stay at {was}"
             problems.append(after.places.problem("version-lowered", path, now, rule, fix))
+        elif now != was and _etcd_of(old) != _etcd_of(new):
+            rule = "changes together with control planes or generations, and an upgrade needs nodes that are whole"
+            problems.append(after.places.problem("upgrade-and-members", path, now, rule, f"stay at {was} in this step"))
     for key, was_, now_ in (("name", old.name, new.name), ("talosContract", old.talos_contract, new.talos_contract)):
         if was_ != now_:
             rule, fix = f"was {was_}, and every certificate of the cluster says so", f"put {was_} back"
             problems.append(after.places.problem("fact-changed", ("cluster", key), now_, rule, fix))
     return problems
+
+
+def _etcd_of(cluster: Cluster) -> tuple[object, ...]:
+    """Return what decides which nodes are there and configured: the control planes and the generations."""
+    planes = {(node.name, node.generation) for node in cluster.nodes if node.role == "control-plane"}
+    return cluster.generation, planes, {(node.name, node.generation) for node in cluster.nodes if node.generation > 1}
 
 
 def check_environments(stacks: Sequence[Stack], tree: Tree) -> list[Problem]:

@@ -34,6 +34,7 @@ class Machine:
     labels: dict[str, str]
     taints: tuple[str, ...]
     extensions: tuple[str, ...]
+    kernel_arguments: tuple[str, ...]
     patches: tuple[str, ...]
     data_disks: tuple[DataDisk, ...]
     pci: tuple[str, ...]
@@ -64,6 +65,7 @@ def machine(settings: Settings, node: Node) -> Machine:
         labels=dict(node.labels),
         taints=node.taints,
         extensions=tuple(sorted({*cluster.extensions, *node.extensions})),
+        kernel_arguments=tuple(dict.fromkeys((*cluster.kernel_arguments, *node.kernel_arguments))),
         patches=(*cluster.patches.all, *of_role, *node.patches),
         data_disks=node.data_disks,
         pci=node.pci,
@@ -96,19 +98,20 @@ def control_planes(settings: Settings) -> tuple[Node, ...]:
 
 
 def api_address(settings: Settings) -> IPv4Address:
-    """Say where the Kubernetes API is reached: the VIP, or the one control plane."""
+    """Return the address of the Kubernetes API: the VIP, or the first control plane."""
     return settings.network.vip or control_planes(settings)[0].address
 
 
 def endpoint(settings: Settings) -> str:
     """Give the Kubernetes API's URL."""
-    return f"https://{api_address(settings)}:{API_PORT}"
+    return f"https://{settings.network.endpoint or api_address(settings)}:{API_PORT}"
 
 
 def cert_sans(settings: Settings) -> tuple[str, ...]:
-    """Name every address that the API answers under."""
-    addresses = [str(api_address(settings)), *(str(node.address) for node in control_planes(settings)), "127.0.0.1"]
-    return tuple(dict.fromkeys(addresses))
+    """Name every address and name that the API answers under."""
+    named = [settings.network.endpoint] if settings.network.endpoint else []
+    planes = (str(node.address) for node in control_planes(settings))
+    return tuple(dict.fromkeys([*named, str(api_address(settings)), *planes, "127.0.0.1"]))
 
 
 def platform_apps(settings: Settings) -> Mapping[str, str]:

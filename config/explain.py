@@ -21,7 +21,7 @@ from errors import Problem
 
 LONGEST_VALUE = 60
 DERIVED = {
-    "endpoint": "it is computed from network.vip, or the one control plane",
+    "endpoint": "it is computed from network.endpoint, network.vip, or the one control plane",
     "certSans": "it is computed from the endpoint and the nodes",
     "apiServer": "it is computed from network.vip, or the one control plane",
     "hostname": "it is the node's name",

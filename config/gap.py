@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config.checks import compatible
+from config.compatibility import compatible
 from config.model import Settings
 from config.tree import Tree, chart_versions
 from config.values import Version

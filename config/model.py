@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 
 from config.values import (
@@ -19,6 +19,7 @@ from config.values import (
     Email,
     Extension,
     Https,
+    KernelArgument,
     Labels,
     Mac,
     Minor,
@@ -30,10 +31,13 @@ from config.values import (
     Release,
     Repository,
     Secret,
+    Sha256,
     Span,
     Taint,
     Text,
     choice,
+    is_a_kubelets,
+    refuse,
 )
 
 Generation = Annotated[Number, Field(ge=1, le=9999)]
@@ -70,7 +74,12 @@ class NetworkSettings(Section):
     nameservers: tuple[Address, ...] = Field(min_length=1, description="who answers DNS for the nodes")
     time_servers: tuple[Text, ...] = Field(default=("time.cloudflare.com",), description="who tells nodes the time")
     vip: Address | None = Field(
-        default=None, description="the shared address of the control planes; needed from two control planes on"
+        default=None,
+        description="the shared address of the control planes; needed from two on, worth having from one on",
+    )
+    endpoint: Domain | None = Field(
+        default=None,
+        description="a DNS name for the Kubernetes API, which leads to `vip` or to a load balancer of your own",
     )
     load_balancer_range: Range = Field(description="addresses that services of type LoadBalancer may take")
     load_balancers: LoadBalancers = Field(
@@ -150,13 +159,26 @@ class Node(Section):
     vm_id: Annotated[Number, Field(ge=100, le=999_999_999)] | None = Field(
         default=None, description="where absent, made from the address"
     )
-    generation: Generation = Field(default=1, description="raised to rebuild this node")
+    generation: Generation = Field(
+        default=1, description="raised after its VM was lost or deleted: the new one is configured"
+    )
     labels: Labels = Field(default_factory=dict, description="the node's labels in Kubernetes")
     taints: tuple[Taint, ...] = Field(default=(), description="the node's taints, as key=value:Effect")
     extensions: tuple[Extension, ...] = Field(default=(), description="Talos extensions beside the cluster's")
+    kernel_arguments: tuple[KernelArgument, ...] = Field(default=(), description="beside the cluster's")
     patches: tuple[RelativePath, ...] = Field(default=(), description="your own machine-config patch files")
     data_disks: tuple[DataDisk, ...] = Field(default=(), description="further disks; protected in production")
     pci: tuple[Name, ...] = Field(default=(), description="PCI resource mappings of Proxmox to pass through")
+
+    @field_validator("labels")
+    @classmethod
+    def _a_workers_own(cls, labels: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        for key in labels if info.data.get("role") == "worker" else ():
+            if not is_a_kubelets(key):
+                refuse(
+                    "label-restricted", f"{key!r} is a label that Kubernetes lets no worker set", "use kubectl label"
+                )
+        return labels
 
 
 class Patches(Section):
@@ -174,7 +196,14 @@ class Cluster(Section):
     talos_version: Release = Field(description="what nodes run; raising it upgrades one node after the other")
     talos_contract: Minor = Field(description="the Talos minor version that the cluster was made with; it stays")
     kubernetes_version: Release = Field(description="what the cluster runs; raising it runs the upgrade")
-    generation: Generation = Field(default=1, description="raised to rebuild the whole cluster")
+    generation: Generation = Field(
+        default=1, description="raised after all VMs were lost or deleted: the cluster is made again"
+    )
+    drain_timeout: Span = Field(
+        default="30m",
+        validate_default=True,
+        description="how long a node's pods may take to leave it before an upgrade or a removal",
+    )
     protect: Annotated[Literal["nothing", "control-planes-and-data"], choice("nothing", "control-planes-and-data")] = (
         Field(default="control-planes-and-data", description="what `destroy` refuses to take")
     )
@@ -185,6 +214,16 @@ class Cluster(Section):
     )
     extensions: tuple[Extension, ...] = Field(
         default=("siderolabs/qemu-guest-agent",), description="Talos extensions of every node"
+    )
+    kernel_arguments: tuple[KernelArgument, ...] = Field(
+        default=(), description="arguments of the kernel on every node, such as intel_iommu=on; part of the image"
+    )
+    image_factory: Domain = Field(
+        default="factory.talos.dev", description="the image factory that makes images and installers"
+    )
+    image_checksums: dict[Https, Sha256] = Field(
+        default_factory=dict,
+        description="SHA-256 by the URL of an image; where there is one, an image without is refused",
     )
     registry_mirrors: dict[Text, tuple[Https, ...]] = Field(
         default_factory=dict, description="mirrors by registry, such as docker.io: [https://mirror.example.com]"

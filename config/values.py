@@ -29,8 +29,17 @@ DURATION = re.compile(r"(\d{1,6})(s|m|h|d)\Z")
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+\Z")
 LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?\Z")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?\Z")
-TAINT = re.compile(r"(?P<key>[^=:]+)(=(?P<value>[^:]*))?:(NoSchedule|PreferNoSchedule|NoExecute)\Z")
+TAINT = re.compile(r"(?P<key>[^=:]+)(=(?P<value>[^:]*))?:(?P<effect>NoSchedule|PreferNoSchedule|NoExecute)\Z")
 SSH_URL = re.compile(r"(ssh://)?[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+(:\d+)?[:/][^\s]+\Z")
+WELL_KNOWN_LABELS = (
+    "kubernetes.io/arch",
+    "kubernetes.io/hostname",
+    "kubernetes.io/os",
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+)
+SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+KERNEL_ARGUMENT = re.compile(r"-?[a-z][A-Za-z0-9_.]+(=[A-Za-z0-9_./:,=+-]*[A-Za-z0-9_/])?\Z")
 EXTENSION = re.compile(r"[a-z0-9-]+/[a-z0-9.-]+\Z")
 RELATIVE = re.compile(r"(?!/)(?!.*(^|/)\.\.(/|\Z))[^\0]+\Z")
 MEBI, GIBI, TEBI = 1 << 20, 1 << 30, 1 << 40
@@ -267,6 +276,14 @@ def _labels(value: Any) -> dict[str, str]:
     return value
 
 
+def is_a_kubelets(label: str) -> bool:
+    """Return whether Kubernetes lets a kubelet set this label on its own Node; a worker can set no other."""
+    namespace = label.rpartition("/")[0]
+    if not f".{namespace}".endswith((".kubernetes.io", ".k8s.io")):
+        return True
+    return label in WELL_KNOWN_LABELS or f".{namespace}".endswith((".node.kubernetes.io", ".kubelet.kubernetes.io"))
+
+
 def _choice(known: tuple[str, ...], value: Any) -> str:
     if value in known and isinstance(value, str):
         return value
@@ -302,6 +319,13 @@ Domain = Annotated[str, PlainValidator(_matching(DOMAIN, "domain-malformed", "a 
 Email = Annotated[str, PlainValidator(_matching(EMAIL, "email-malformed", "an e-mail address", "you@example.com"))]
 Extension = Annotated[
     str, PlainValidator(_matching(EXTENSION, "extension-malformed", "a Talos extension", "siderolabs/qemu-guest-agent"))
+]
+Sha256 = Annotated[
+    str, PlainValidator(_matching(SHA256, "checksum-malformed", "a SHA-256 checksum", "64 digits of 0-9 and a-f"))
+]
+KernelArgument = Annotated[
+    str,
+    PlainValidator(_matching(KERNEL_ARGUMENT, "kernel-argument-malformed", "a kernel argument", "intel_iommu=on")),
 ]
 RelativePath = Annotated[
     str, PlainValidator(_matching(RELATIVE, "path-malformed", "a path inside the repository", "patches/gpu.yaml"))

@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from lab import processes
+from config.values import is_a_kubelets
+from lab import etcd, processes, talos
 from lab.api import Api
 from lab.places import Lab
 from lab.rack import Node, Rack
@@ -34,6 +35,8 @@ def register(lab: Lab, rack: Rack) -> None:
         machine = yaml.load(node.configuration.split("\n---")[0], Loader=yaml.CSafeLoader)
         api.apply(_object(node, machine, networked=networked), field_manager=MANAGER, force=True)
         api.patch_status("v1", "Node", node.name, _status(node))
+        if etcd.runs(rack, node):
+            api.apply(_api_server(rack, node), field_manager=MANAGER, force=True)
     for existing in api.list("v1", "Node"):
         if existing["metadata"]["name"] not in wanted:
             api.delete("v1", "Node", existing["metadata"]["name"])
@@ -52,9 +55,11 @@ def _object(node: Node, configuration: Mapping[str, Any], *, networked: bool) ->
         "kubernetes.io/hostname": node.name,
         "kubernetes.io/os": "linux",
         "kubernetes.io/arch": architecture,
-        **machine.get("nodeLabels", {}),
+        **(machine.get("nodeLabels", {}) if may_label(node, machine) else {}),
     }
-    taints = [_taint(key, value) for key, value in machine.get("nodeTaints", {}).items()]
+    registered = machine["kubelet"].get("extraConfig", {}).get("registerWithTaints", [])
+    later = machine.get("nodeTaints", {}) if node.role == "control-plane" else {}
+    taints = [*registered, *(_taint(key, value) for key, value in later.items())]
     if node.role == "control-plane":
         labels[ROLE] = ""
         if not cluster.get("allowSchedulingOnControlPlanes"):
@@ -67,6 +72,37 @@ def _object(node: Node, configuration: Mapping[str, Any], *, networked: bool) ->
         "metadata": {"name": node.name, "labels": labels, **({"annotations": WAITS} if waits else {})},
         "spec": {**spec, "providerID": f"proxmox://{node.vm.host}/{node.vm.vm_id}"},
     }
+
+
+def _api_server(rack: Rack, node: Node) -> dict[str, Any]:
+    """Return the pod by which a kubelet shows the API server that Talos has it run: the old one until it restarts."""
+    restarts = rack.scheduled(talos.API).get(node.vm.vm_id)
+    version = restarts.detail if restarts else talos.api_version(node.configuration)
+    name = f"kube-apiserver-{node.name}"
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": "kube-system",
+            "labels": {"k8s-app": "kube-apiserver", "tier": "control-plane"},
+            "annotations": {talos.CONFIG_VERSION: version, "kubernetes.io/config.mirror": name},
+        },
+        "spec": {
+            "nodeName": node.name,
+            "containers": [{"name": "kube-apiserver", "image": f"registry.k8s.io/kube-apiserver:v{node.kubernetes}"}],
+            "hostNetwork": True,
+            "priorityClassName": "system-cluster-critical",
+            "tolerations": [{"operator": "Exists"}],
+        },
+    }
+
+
+def may_label(node: Node, machine: Mapping[str, Any]) -> bool:
+    """Return whether Kubernetes takes a node's labels: one that a worker may not set, or a taint, costs it all."""
+    if node.role == "control-plane":
+        return True
+    return not machine.get("nodeTaints") and all(is_a_kubelets(label) for label in machine.get("nodeLabels", {}))
 
 
 def _taint(key: str, value: str) -> dict[str, str]:

@@ -31,6 +31,8 @@ CREATE TABLE IF NOT EXISTS nodes (
     vm_id INTEGER PRIMARY KEY REFERENCES vms ON DELETE CASCADE, hostname TEXT, role TEXT, talos TEXT, schematic TEXT,
     kubernetes TEXT, configuration TEXT, staged TEXT);
 CREATE TABLE IF NOT EXISTS members (id TEXT PRIMARY KEY, hostname TEXT, address TEXT);
+CREATE TABLE IF NOT EXISTS moments (
+    id INTEGER PRIMARY KEY, vm_id INTEGER REFERENCES nodes ON DELETE CASCADE, event TEXT, due REAL, detail TEXT);
 CREATE TABLE IF NOT EXISTS faults (kind TEXT, subject TEXT, PRIMARY KEY (kind, subject));
 CREATE TABLE IF NOT EXISTS journal (at REAL, event TEXT, subject TEXT, detail TEXT);
 """
@@ -62,6 +64,17 @@ class Node:
     kubernetes: str
     configuration: str
     staged: str
+
+
+@dataclass(frozen=True)
+class Moment:
+    """An event that a node has begun and that happens later, unless its VM is deleted first."""
+
+    id: int
+    vm_id: int
+    event: str
+    due: float
+    detail: str
 
 
 class Rack:
@@ -289,9 +302,24 @@ class Rack:
             )
         return _node(found[0])
 
-    def forget_node(self, vm_id: int) -> None:
-        """Wipe what ran on a VM and halt it."""
-        self._database.execute("DELETE FROM nodes WHERE vm_id = ?", (vm_id,))
+    def schedule(self, vm_id: int, event: str, seconds: float, detail: str = "") -> None:
+        """Schedule an event of a node; the same event that is scheduled already gets the new time."""
+        self._database.execute("DELETE FROM moments WHERE vm_id = ? AND event = ?", (vm_id, event))
+        values = (vm_id, event, time.time() + seconds, detail)
+        self._database.execute("INSERT INTO moments (vm_id, event, due, detail) VALUES (?, ?, ?, ?)", values)
+
+    def scheduled(self, event: str) -> dict[int, Moment]:
+        """Return the scheduled events of one kind by the id of their VM."""
+        found = self.rows("SELECT * FROM moments WHERE event = ?", event)
+        return {row["vm_id"]: Moment(**row) for row in found}
+
+    def due(self) -> list[Moment]:
+        """Return the events whose time has come, in order."""
+        return [Moment(**row) for row in self.rows("SELECT * FROM moments WHERE due <= ? ORDER BY due", time.time())]
+
+    def take(self, moment: Moment) -> bool:
+        """Remove an event and report whether it was still there: two processes never act on the same one."""
+        return self._database.execute("DELETE FROM moments WHERE id = ?", (moment.id,)).rowcount == 1
 
     def members(self) -> dict[str, tuple[str, str]]:
         """List etcd's members: address and id by host name; one whose node is gone stays until it is removed."""

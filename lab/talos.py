@@ -1,11 +1,14 @@
 """What a Talos node does when it is asked: take a configuration, bootstrap, upgrade, leave.
 
-The `talos` stand-in and the lab's `talosctl` come in here; `lab.rack` keeps the outcome, `lab.control_plane` is started
-by the bootstrap, `lab.kubelets` shows the nodes to Kubernetes. Configurations are validated by the real talosctl.
+The `talos` stand-in and the lab's `talosctl` come in here; `lab.rack` keeps the outcome, `lab.etcd` the membership,
+`lab.control_plane` is started by the bootstrap, `lab.kubelets` shows the nodes to Kubernetes. Configurations are
+validated by the real talosctl. A node takes its time: what it begins is scheduled, and `advance` lets it happen.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -15,11 +18,17 @@ import yaml
 
 import programs
 from errors import HardwareRefused, ProgramFailed
-from lab import processes
+from lab import etcd, processes
 from lab.places import Lab
 from lab.rack import Node, Rack
 
 REGISTRATION = "kubelets"  # nobody registers while somebody takes the control plane away
+CRI_SECONDS = 2.0  # from the configuration until CRI is up; a node answers `version` long before
+JOIN_SECONDS = 1.0  # from then until it looks for the others' etcd
+API_SECONDS = 2.0  # until the kubelet sees a changed static pod and the API server is back
+CRI, INSTALLED, API = "cri", "installed", "api server is back"
+CONFIG_VERSION = "talos.dev/config-version"  # the annotation of a static pod
+NEVER = float("inf")
 NEEDS_REBOOT = ("install.disk", "kernel", "systemDiskEncryption", "sysfs", "type")
 
 
@@ -53,6 +62,21 @@ def documents(configuration: str) -> tuple[dict[str, Any], dict[str, dict[str, A
     return machine, others
 
 
+def advance(lab: Lab, rack: Rack) -> None:
+    """Let happen what nodes have begun and what is due by now."""
+    due = rack.due()
+    for moment in due:
+        with rack.change():
+            node = next((node for node in rack.nodes() if node.vm.vm_id == moment.vm_id), None)
+            if node and rack.take(moment):
+                if moment.event == etcd.JOIN:
+                    etcd.join(rack, node)
+                elif moment.event in (etcd.PROMOTE, API):
+                    rack.note(moment.event, node.name)
+    if any(moment.event == API for moment in due):
+        register(lab, rack)
+
+
 def apply(lab: Lab, rack: Rack, address: str, configuration: str, mode: str) -> str:
     """Give a node its configuration, and say in which mode it took it."""
     validate(configuration)
@@ -60,6 +84,7 @@ def apply(lab: Lab, rack: Rack, address: str, configuration: str, mode: str) -> 
     machine, others = documents(configuration)
     name = others.get("HostnameConfig", {}).get("hostname") or machine["machine"].get("network", {}).get("hostname")
     resolved = _resolved(node, machine, mode)
+    is_plane, is_fresh = machine["machine"]["type"] == "controlplane", not node.configuration
     with rack.change():
         if resolved == "staged":
             rack.set_node(node.vm.vm_id, staged=configuration)
@@ -67,16 +92,41 @@ def apply(lab: Lab, rack: Rack, address: str, configuration: str, mode: str) -> 
             rack.set_node(
                 node.vm.vm_id,
                 hostname=name,
-                role="control-plane" if machine["machine"]["type"] == "controlplane" else "worker",
+                role="control-plane" if is_plane else "worker",
                 kubernetes=machine["machine"]["kubelet"]["image"].rpartition(":v")[2],
                 configuration=configuration,
                 staged="",
             )
         rack.note("configure", name, resolved)
-        if rack.members() and machine["machine"]["type"] == "controlplane" and name not in rack.members():
-            rack.add_member(name, address)
+        if is_plane and not is_fresh and resolved != "staged":
+            _restart_api(rack, node, configuration)
+        if is_fresh:
+            rack.schedule(node.vm.vm_id, CRI, CRI_SECONDS)
+        if is_fresh and is_plane:
+            rack.schedule(node.vm.vm_id, etcd.JOIN, CRI_SECONDS + JOIN_SECONDS)
     register(lab, rack)
     return resolved
+
+
+def _restart_api(rack: Rack, node: Node, configuration: str) -> None:
+    """Restart the API server of a control plane, and note where no other one is up meanwhile."""
+    if api_version(node.configuration) == api_version(configuration):
+        return
+    rack.schedule(node.vm.vm_id, API, API_SECONDS, api_version(node.configuration))
+    planes = [plane for plane in rack.nodes() if etcd.runs(rack, plane)]
+    if len(planes) > 1 and all(plane.vm.vm_id in rack.scheduled(API) for plane in planes):
+        rack.note("api outage", "all", "every API server restarts at the same time")
+
+
+def api_version(configuration: str) -> str:
+    """Return a version of what the API server is made of: it changes when the configuration of the API server does."""
+    machine, _ = documents(configuration)
+    parts = [
+        machine["cluster"].get("apiServer"),
+        machine["cluster"].get("controlPlane"),
+        machine["machine"].get("certSANs"),
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _resolved(node: Node, machine: Mapping[str, Any], mode: str) -> str:
@@ -96,47 +146,78 @@ def _at(value: Any, key: str) -> Any:
 def bootstrap(lab: Lab, rack: Rack, address: str) -> None:
     """Begin etcd on a node, and with it the control plane."""
     node = rack.node_at(address)
+    if node.vm.vm_id in rack.scheduled(CRI):
+        raise HardwareRefused("rpc error: code = FailedPrecondition desc = bootstrap is not available yet")
     if node.role != "control-plane":
-        raise HardwareRefused(
-            "rpc error: code = FailedPrecondition desc = bootstrap can only be performed on a configured "
-            f"control plane node, and {node.name or address} is: {node.role}"
-        )
-    if rack.members():
+        refused = "rpc error: code = Unimplemented desc = bootstrap is only available on control plane nodes"
+        raise HardwareRefused(f"{refused} ({node.name or address} is a {node.role})")
+    if etcd.runs(rack, node):
         raise HardwareRefused(
             f"rpc error: code = AlreadyExists desc = etcd data directory is not empty ({node.name} at {address}): "
             "the cluster is bootstrapped already"
+        )
+    if rack.members():
+        raise HardwareRefused(
+            f"{node.name} would begin a second etcd beside that of {', '.join(rack.members())}: a real node does so "
+            "and reports nothing, so the rehearsal fails here"
         )
     rack.note("bootstrap", node.name)
     from lab import control_plane  # noqa: PLC0415 - as in `register`
 
     control_plane.start(lab, documents(node.configuration)[0])
     with rack.change():
+        for moment in rack.scheduled(etcd.JOIN).values():
+            if moment.vm_id == node.vm.vm_id:
+                rack.take(moment)
+        etcd.begin(rack, node)
         for plane in rack.nodes():
-            if plane.role == "control-plane":
-                rack.add_member(plane.name, plane.vm.address)
+            if plane.role == "control-plane" and plane.name not in rack.members():
+                rack.schedule(plane.vm.vm_id, etcd.JOIN, JOIN_SECONDS)
     register(lab, rack)
 
 
-def upgrade(lab: Lab, rack: Rack, address: str, image: str) -> None:
-    """Bring a node to the Talos of an installer image; what was staged takes effect with the reboot."""
+def upgrade(lab: Lab, rack: Rack, address: str, image: str, drain: str = "") -> None:
+    """Bring a node to the Talos of an installer image, as talosctl 1.13 does: install, drain, reboot, uncordon.
+
+    Where the drain takes longer than it may, the new version is installed, nothing is rebooted, and the node stays
+    cordoned.
+    """
     node = rack.node_at(address)
-    schematic, version = image.rsplit("/", 1)[1].split(":v")
     with rack.change():
-        rack.note("upgrade talos", node.name, f"{node.talos} -> {version}")
-        rack.set_node(node.vm.vm_id, talos=version, schematic=schematic)
+        rack.note("upgrade talos", node.name, f"{node.talos} -> {image.rpartition(':v')[2]}")
+        rack.schedule(node.vm.vm_id, INSTALLED, NEVER, image)
+    if drain:
+        _drain(lab, node, drain)
     reboot(lab, rack, node)
+    if drain:
+        programs.run("kubectl", "--kubeconfig", lab.kubeconfig, "uncordon", node.name, timeout=60)
+
+
+def _drain(lab: Lab, node: Node, timeout: str) -> None:
+    options = ("--ignore-daemonsets", "--delete-emptydir-data", "--force", f"--timeout={timeout}")
+    try:
+        programs.run("kubectl", "--kubeconfig", lab.kubeconfig, "drain", node.name, *options, timeout=3600)
+    except ProgramFailed as failure:
+        said = failure.output.strip().rpartition("\n")[2]
+        raise HardwareRefused(f'error draining node "{node.name}": {said}') from None
 
 
 def reboot(lab: Lab, rack: Rack, node: Node) -> None:
-    """Let a node come up again."""
-    rack.note("reboot", node.name)
-    if node.staged:
-        rack.set_node(node.vm.vm_id, configuration=node.staged, staged="")
+    """Let a node come up again, with the version that was installed and the configuration that was staged."""
+    with rack.change():
+        rack.note("reboot", node.name)
+        installed = rack.scheduled(INSTALLED).get(node.vm.vm_id)
+        if installed and rack.take(installed):
+            schematic, version = installed.detail.rsplit("/", 1)[1].split(":v")
+            rack.set_node(node.vm.vm_id, talos=version, schematic=schematic)
+        if node.staged:
+            rack.set_node(node.vm.vm_id, configuration=node.staged, staged="")
     register(lab, rack)
 
 
-def upgrade_kubernetes(lab: Lab, rack: Rack, version: str, *, dry_run: bool) -> list[str]:
+def upgrade_kubernetes(lab: Lab, rack: Rack, current: str, version: str, *, dry_run: bool) -> list[str]:
     """Bring every node to a Kubernetes version, control planes first, and say what was done."""
+    _upgradable(rack, current, version)
     if dry_run:
         rack.note("upgrade kubernetes", "all", f"dry run {version}")
         return [f"> dry run: would update {node.name} to v{version}" for node in rack.nodes()]
@@ -151,15 +232,25 @@ def upgrade_kubernetes(lab: Lab, rack: Rack, version: str, *, dry_run: bool) -> 
     return said
 
 
-def reset(lab: Lab, rack: Rack, address: str) -> None:
-    """Wipe a node: it leaves etcd and halts."""
-    node = rack.node_at(address)
-    with rack.change():
-        rack.note("reset", node.name)
-        if node.name in rack.members():
-            rack.remove_member(node.name)
-        rack.forget_node(node.vm.vm_id)
-    settle(lab, rack)
+def _upgradable(rack: Rack, current: str, version: str) -> None:
+    """Refuse what the pinned talosctl refuses: Kubernetes and Talos versions that it does not know."""
+    from config.compatibility import compatible, is_newer  # noqa: PLC0415 - every other call does without
+    from config.values import Version  # noqa: PLC0415
+
+    known, talos = compatible()["talosctl"], compatible()["talos"]
+    before, after = Version.parse(current), Version.parse(version)
+    if is_newer(after, known["kubernetes"]):
+        path = f'{before.line}->{after.line} (from "{current}" to "{version}")'
+        raise HardwareRefused(f"unsupported upgrade path {path}")
+    for node in rack.nodes():
+        runs = Version.parse(node.talos)
+        address = node.vm.address
+        if runs.line not in talos or is_newer(runs, known["talos"]):
+            raise HardwareRefused(f'node "{address}": compatibility with version {node.talos} is not supported')
+        if after.line not in talos[runs.line]:
+            age = "new" if is_newer(after, talos[runs.line][-1]) else "old"
+            refused = f"version of Kubernetes {version} is too {age} to be used with Talos {node.talos}"
+            raise HardwareRefused(f'node "{address}": {refused}')
 
 
 def register(lab: Lab, rack: Rack) -> None:
@@ -175,8 +266,7 @@ def register(lab: Lab, rack: Rack) -> None:
 def settle(lab: Lab, rack: Rack) -> None:
     """Stop the control plane when nobody is left to run it, and take Nodes away whose machine is gone."""
     with processes.lock(lab, REGISTRATION):
-        alive = {node.name for node in rack.nodes()} & set(rack.members())
-        if not alive and rack.members():
+        if rack.members() and not any(etcd.runs(rack, node) for node in rack.nodes()):
             from lab import control_plane  # noqa: PLC0415 - as in `register`
 
             control_plane.erase(lab)

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from errors import HardwareRefused, HomelabError
-from lab import talos
+from lab import etcd, talos
 from lab.places import Lab
 from lab.rack import Node, Rack
 
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     lab = Lab.from_environment()
     rack = Rack(lab.rack)
     try:
+        talos.advance(lab, rack)
         _answer(Call(lab, rack, _reached(rack, options), options))
     except HomelabError as error:
         print(error, file=sys.stderr)
@@ -44,29 +45,28 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("version").add_argument("--short", action="store_true")
     verbs.add_parser("bootstrap").add_argument("--recover-from", type=Path)
-    etcd = verbs.add_parser("etcd").add_subparsers(dest="about", required=True)
-    for name in ("members", "status"):
-        etcd.add_parser(name)
-    etcd.add_parser("remove-member").add_argument("id")
+    about = verbs.add_parser("etcd").add_subparsers(dest="about", required=True)
+    for name in ("members", "status", "leave"):
+        about.add_parser(name)
+    about.add_parser("remove-member").add_argument("id")
     kubeconfig = verbs.add_parser("kubeconfig")
     kubeconfig.add_argument("path", type=Path)
     kubeconfig.add_argument("--force", action="store_true")
     kubeconfig.add_argument("--merge", default="true")
     get = verbs.add_parser("get")
-    get.add_argument("what", choices=["extensions"])
+    get.add_argument("what", choices=["extensions", "staticpods"])
+    get.add_argument("id", nargs="?")
     get.add_argument("-o", "--output", choices=["yaml"])
     upgrade = verbs.add_parser("upgrade")
     upgrade.add_argument("--image", required=True)
     upgrade.add_argument("--wait", action="store_true")
     upgrade.add_argument("--timeout")
+    upgrade.add_argument("--drain", choices=["true", "false"], default="true")
+    upgrade.add_argument("--drain-timeout", default="5m")
     kubernetes = verbs.add_parser("upgrade-k8s")
     kubernetes.add_argument("--from", dest="current")
     kubernetes.add_argument("--to", required=True)
     kubernetes.add_argument("--dry-run", action="store_true")
-    reset = verbs.add_parser("reset")
-    reset.add_argument("--graceful", action="store_true")
-    reset.add_argument("--wipe-mode")
-    reset.add_argument("--wait", default="true")
     return parser.parse_args(arguments)
 
 
@@ -86,24 +86,44 @@ def _version(call: Call) -> str:
 
 
 def _members(call: Call) -> str:
+    """List the members as the node's own etcd knows them, which has to run and to have a leader."""
+    _own_etcd(call, "member list")
+    etcd.require_leader(call.rack)
+    learners = etcd.learners(call.rack)
     lines = ["NODE\tID\tHOSTNAME\tPEER URLS\tCLIENT URLS\tLEARNER"]
     for name, (address, member) in call.rack.members().items():
         urls = f"https://{address}:2380\thttps://{address}:2379"
-        lines.append(f"{call.node.vm.address}\t{member}\t{name}\t{urls}\tfalse")
+        lines.append(f"{call.node.vm.address}\t{member}\t{name}\t{urls}\t{str(name in learners).lower()}")
     return "\n".join(lines)
 
 
 def _status(call: Call) -> str:
-    members = call.rack.members()
-    if call.node.name not in members:
-        raise HardwareRefused(f"{call.node.vm.address}: rpc error: code = Unavailable desc = etcd is not running")
-    return f"NODE\tMEMBER\tDB SIZE\n{call.node.vm.address}\t{members[call.node.name][1]}\t20 MB"
+    _own_etcd(call, "etcd status")
+    member = call.rack.members()[call.node.name][1]
+    return f"NODE\tMEMBER\tDB SIZE\n{call.node.vm.address}\t{member}\t20 MB"
+
+
+def _own_etcd(call: Call, what: str) -> None:
+    if call.node.role != "control-plane":
+        refused = f"rpc error: code = Unimplemented desc = {what} is only available on control plane nodes"
+        raise HardwareRefused(refused)
+    if not etcd.runs(call.rack, call.node):
+        raise HardwareRefused(
+            f"{call.node.vm.address}: rpc error: code = Unavailable desc = connection error: desc = "
+            '"transport: Error while dialing: dial tcp 127.0.0.1:2379: connect: connection refused"'
+        )
+
+
+def _leave(call: Call) -> str:
+    _own_etcd(call, "etcd leave")
+    with call.rack.change():
+        etcd.leave(call.rack, call.node)
+    return ""
 
 
 def _remove_member(call: Call) -> str:
-    for name, (_, member) in call.rack.members().items():
-        if member == call.options.id:
-            call.rack.remove_member(name)
+    with call.rack.change():
+        etcd.remove(call.rack, call.options.id)
     return ""
 
 
@@ -113,7 +133,11 @@ def _kubeconfig(call: Call) -> str:
     return ""
 
 
-def _extensions(call: Call) -> str:
+def _get(call: Call) -> str:
+    if call.options.what == "staticpods":
+        version = talos.api_version(call.node.configuration)
+        metadata = f"    metadata:\n        annotations:\n            {talos.CONFIG_VERSION}: {version}"
+        return f"node: {call.node.vm.address}\nspec:\n{metadata}"
     spec = f"    metadata:\n        name: schematic\n        version: {call.node.schematic}"
     return f"node: {call.node.vm.address}\nspec:\n{spec}"
 
@@ -124,18 +148,16 @@ def _bootstrap(call: Call) -> str:
 
 
 def _upgrade(call: Call) -> str:
-    talos.upgrade(call.lab, call.rack, call.node.vm.address, call.options.image)
+    options = call.options
+    drain = options.drain_timeout if options.drain == "true" else ""
+    talos.upgrade(call.lab, call.rack, call.node.vm.address, options.image, drain)
     return ""
 
 
 def _upgrade_kubernetes(call: Call) -> str:
     options = call.options
-    return "\n".join(talos.upgrade_kubernetes(call.lab, call.rack, options.to, dry_run=options.dry_run))
-
-
-def _reset(call: Call) -> str:
-    talos.reset(call.lab, call.rack, call.node.vm.address)
-    return ""
+    current = options.current or min(node.kubernetes for node in call.rack.nodes())
+    return "\n".join(talos.upgrade_kubernetes(call.lab, call.rack, current, options.to, dry_run=options.dry_run))
 
 
 ANSWERS: dict[str, Callable[[Call], str]] = {
@@ -143,12 +165,12 @@ ANSWERS: dict[str, Callable[[Call], str]] = {
     "bootstrap": _bootstrap,
     "etcd members": _members,
     "etcd status": _status,
+    "etcd leave": _leave,
     "etcd remove-member": _remove_member,
     "kubeconfig": _kubeconfig,
-    "get": _extensions,
+    "get": _get,
     "upgrade": _upgrade,
     "upgrade-k8s": _upgrade_kubernetes,
-    "reset": _reset,
 }
 
 

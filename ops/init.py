@@ -14,7 +14,8 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import programs
-from config.checks import check_stack, compatible
+from config.checks import check_stack
+from config.compatibility import compatible
 from config.load import read_stack, stack_files
 from config.tree import read_tree
 from config.values import LABEL

@@ -21,7 +21,7 @@ from config import derive
 from config.model import Settings
 from config.tree import Tree
 from stacks.platform import Platform, build_platform
-from stacks.providers import kubernetes_provider, proxmox_provider
+from stacks.providers import kubernetes_provider, proxmox_provider, talos_provider
 
 CONFIGURATIONS = "nodeConfigurations"
 
@@ -32,7 +32,7 @@ def build(settings: Settings, tree: Tree, root: Path) -> dict[str, Any]:
     machines = Machines(
         "machines",
         machines_args(settings, nodes),
-        pulumi.ResourceOptions(providers=[proxmox_provider(settings)]),
+        pulumi.ResourceOptions(providers=[proxmox_provider(settings), *talos_provider(settings)]),
     )
     cluster = Cluster("cluster", cluster_args(settings, nodes, machines, root))
     kubernetes = pulumi.ResourceOptions(providers=[kubernetes_provider(settings, cluster.kubeconfig)])
@@ -68,6 +68,8 @@ def machines_args(settings: Settings, nodes: tuple[derive.Machine, ...]) -> Mach
         hosts=proxmox.hosts,
         site=site,
         talos_version=str(cluster.talos_version),
+        image_factory=cluster.image_factory,
+        image_checksums=cluster.image_checksums,
         protect=cluster.protect != "nothing",
     )
 
@@ -75,20 +77,21 @@ def machines_args(settings: Settings, nodes: tuple[derive.Machine, ...]) -> Mach
 def cluster_args(settings: Settings, nodes: tuple[derive.Machine, ...], machines: Machines, root: Path) -> ClusterArgs:
     """Take out of the settings what concerns the cluster, and name the VMs that it runs on."""
     cluster = settings.cluster
-    version = str(cluster.talos_version)
+    version, factory = str(cluster.talos_version), cluster.image_factory
     files = {path for node in nodes for path in node.patches}
     return ClusterArgs(
         cluster_name=cluster.name,
         endpoint=derive.endpoint(settings),
         machines=nodes,
         around=surroundings(settings),
-        installers={node.name: installer(image_of(node).schematic_id, version) for node in nodes},
+        installers={node.name: installer(factory, image_of(node).schematic_id, version) for node in nodes},
         vms=machines.vms,
         own_patches={path: (root / path).read_text(encoding="utf-8") for path in files},
         talos_version=version,
         talos_contract=cluster.talos_contract,
         kubernetes_version=str(cluster.kubernetes_version),
         generation=cluster.generation,
+        drain_seconds=cluster.drain_timeout.seconds,
         protect=cluster.protect != "nothing",
         before=configurations_before(),
     )

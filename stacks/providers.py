@@ -8,9 +8,12 @@ from __future__ import annotations
 import pulumi
 import pulumi_kubernetes as kubernetes
 import pulumi_proxmoxve as proxmox
+import pulumiverse_talos as talos
 
 from config.load import reveal
 from config.model import Settings
+
+PUBLIC_FACTORY = "factory.talos.dev"
 
 
 def proxmox_provider(settings: Settings) -> proxmox.Provider:
@@ -22,6 +25,13 @@ def proxmox_provider(settings: Settings) -> proxmox.Provider:
         api_token=pulumi.Output.secret(reveal(settings.secrets.proxmox_token)),
         random_vm_ids=False,
     )
+
+
+def talos_provider(settings: Settings) -> list[pulumi.ProviderResource]:
+    """Register schematics at an image factory of the operator's own; the provider's default needs no provider."""
+    if settings.cluster.image_factory == PUBLIC_FACTORY:
+        return []
+    return [talos.Provider("talos", image_factory_url=f"https://{settings.cluster.image_factory}")]
 
 
 def kubernetes_provider(settings: Settings, kubeconfig: pulumi.Output[str]) -> kubernetes.Provider:

@@ -7,6 +7,7 @@ the old ones are forgotten, never undone, because undoing would wipe the new nod
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,16 @@ from pulumiverse_talos import client, machine
 from pulumiverse_talos import cluster as talos_cluster
 
 from components.cluster.bundle import bundle
-from components.cluster.commands import NOTHING, REMEMBER_GENERATION, in_order_of_upgrade, pairs, script, single, whole
+from components.cluster.commands import (
+    NOTHING,
+    REMEMBER_GENERATION,
+    draining,
+    in_order_of_upgrade,
+    pairs,
+    script,
+    single,
+    whole,
+)
 from components.cluster.patches import Surroundings, patches
 from components.cluster.readable import difference, readable
 from components.contract import Component
@@ -41,6 +51,7 @@ class ClusterArgs:
     talos_contract: str
     kubernetes_version: str
     generation: int
+    drain_seconds: int
     protect: bool
     before: pulumi.Output[Mapping[str, str]]
 
@@ -124,11 +135,16 @@ class Cluster(Component):
             last = self._command(
                 "talos",
                 node.name,
-                environment={**single(node), **version},
+                environment={**single(node), **version, **self._draining(node)},
                 update=script("upgrade-talos"),
-                opts=self.options(depends_on=[last] if last else []),
+                # After the VM, which comes after its image: by then the factory knows the schematic of the installer.
+                opts=self.options(depends_on=[self.args.vms[node.name], *([last] if last else [])]),
             )
         return last
+
+    def _draining(self, node: Machine) -> dict[str, str]:
+        around = self.args.around
+        return draining(node, self.args.machines, self.args.drain_seconds, around.workloads_on_control_planes)
 
     def _upgrade_kubernetes(self, after: Command | None) -> Command:
         return self._command(
@@ -139,7 +155,7 @@ class Cluster(Component):
         )
 
     def _configure(self, after: Command) -> dict[str, machine.ConfigurationApply]:
-        """Apply a configuration to every node; control planes one after the other, because it restarts their API."""
+        """Apply a configuration to every node; a control plane waits until the one before works with its own."""
         applied: dict[str, machine.ConfigurationApply] = {}
         last_plane: list[pulumi.Resource] = []
         for node in self.args.machines:
@@ -162,8 +178,19 @@ class Cluster(Component):
                     retain_on_delete=True,
                 ),
             )
-            last_plane = [applied[node.name]] if is_plane else last_plane
+            last_plane = [applied[node.name], self._settled(node, applied[node.name])] if is_plane else last_plane
         return applied
+
+    def _settled(self, node: Machine, applied: machine.ConfigurationApply) -> Command:
+        """Wait for a control plane: the provider returns when a configuration is taken, not when it is at work."""
+        text = f"{self.configurations[node.name]}{self.args.generation}.{node.generation}"
+        return self._command(
+            "settle",
+            node.name,
+            environment={**single(node), "CONFIGURATION": hashlib.sha256(text.encode()).hexdigest()},
+            update=script("settle"),
+            opts=self.options(depends_on=[applied]),
+        )
 
     def _forget(self, node: Machine) -> Command:
         """Let etcd forget the old self of a control plane whose generation is raised."""
@@ -219,7 +246,7 @@ class Cluster(Component):
                 self._command(
                     "retire",
                     node.name,
-                    environment=single(node),
+                    environment={**single(node), **self._draining(node)},
                     delete=script("retire"),
                     opts=self.options(depends_on=[applied[node.name], *last], deleted_with=self.bootstrap),
                 )
@@ -242,7 +269,8 @@ class Cluster(Component):
             node=first,
             endpoint=first,
             certificate_renewal_duration=KUBECONFIG_RENEWAL,
-            opts=self.options(depends_on=[self.healthy]),
+            # It names the endpoint, and no input of it changes with that.
+            opts=self.options(depends_on=[self.healthy], replacement_trigger=self.args.endpoint),
         )
         return pulumi.Output.secret(made.kubeconfig_raw)
 

@@ -34,6 +34,15 @@ def single(machine: Machine) -> dict[str, str]:
     return {"NODE_NAME": machine.name, "NODE": str(machine.address), "ROLE": machine.role}
 
 
+def draining(
+    machine: Machine, machines: Iterable[Machine], seconds: int, workloads_on_control_planes: bool
+) -> dict[str, str]:
+    """Return how long a drain of a node may take, and whether any other node can run its pods."""
+    others = (other for other in machines if other.name != machine.name)
+    able = any(other.role == "worker" or workloads_on_control_planes for other in others)
+    return {"DRAIN_SECONDS": str(seconds), "OTHERS_TAKE_PODS": "yes" if able else "no"}
+
+
 def in_order_of_upgrade(machines: Iterable[Machine]) -> list[Machine]:
     """Workers first: when one fails, the control plane has not moved."""
     return sorted(machines, key=lambda machine: machine.role == "control-plane")

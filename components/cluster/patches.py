@@ -14,9 +14,11 @@ from typing import Any
 import yaml
 
 from config.derive import Machine
+from config.values import TAINT
 
 INSTALL_DISK = "/dev/sda"  # scsi0 of the VM; left out, Talos 1.13 waits for ever without a word
 KUBE_PRISM_PORT = 7445
+EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -26,6 +28,7 @@ AUDIT_POLICY = {
         {"level": "None", "nonResourceURLs": ["/healthz*", "/livez*", "/readyz*", "/version"]},
         {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}]},
         {"level": "None", "verbs": ["get", "list", "watch"], "resources": [{"group": "", "resources": ["events"]}]},
+        {"level": "Metadata"},  # this policy takes the place of Talos' own, and what no rule matches is not logged
     ],
 }
 
@@ -89,12 +92,18 @@ def _mirrors(around: Surroundings) -> dict[str, Any]:
 
 
 def control_plane(around: Surroundings) -> dict[str, Any]:
-    """Say what holds for control planes."""
+    """Say what holds for control planes.
+
+    Talos labels them as no nodes for load balancers, and MetalLB then announces nothing from there: where workloads may
+    run on them, the label goes.
+    """
+    labels = {"machine": {"nodeLabels": {EXCLUDED: {"$patch": "delete"}}}} if around.workloads_on_control_planes else {}
     return {
+        **labels,
         "cluster": {
             "allowSchedulingOnControlPlanes": around.workloads_on_control_planes,
             "apiServer": {"certSANs": list(around.cert_sans), "auditPolicy": AUDIT_POLICY},
-        }
+        },
     }
 
 
@@ -110,22 +119,23 @@ def node(machine: Machine, around: Surroundings, installer: str) -> dict[str, An
         **({"vip": {"ip": str(around.vip)}} if shares_vip else {}),
     }
     labels = {"nodeLabels": machine.labels} if machine.labels else {}
-    taints = {"nodeTaints": dict(_taint(taint) for taint in machine.taints)} if machine.taints else {}
     return {
         "machine": {
             "install": {"disk": INSTALL_DISK, "image": installer},
             "network": {"interfaces": [interface]},
             **labels,
-            **taints,
+            **(_taints(machine) if machine.taints else {}),
         }
     }
 
 
-def _taint(taint: str) -> tuple[str, str]:
-    """Take key=value:Effect apart, as Talos keeps it: the key, and value:Effect."""
-    rest, _, effect = taint.rpartition(":")
-    key, _, value = rest.partition("=")
-    return key, f"{value}:{effect}"
+def _taints(machine: Machine) -> dict[str, Any]:
+    """Give a node its taints: a worker can have them only when it registers, Kubernetes refuses them from it later."""
+    parts = [TAINT.fullmatch(taint) for taint in machine.taints]
+    taints = [{name: part[name] or "" for name in ("key", "value", "effect")} for part in parts if part]
+    if machine.role == "worker":
+        return {"kubelet": {"extraConfig": {"registerWithTaints": taints}}}
+    return {"nodeTaints": {taint["key"]: f"{taint['value']}:{taint['effect']}" for taint in taints}}
 
 
 def hostname(machine: Machine) -> dict[str, Any]:

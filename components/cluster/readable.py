@@ -18,6 +18,8 @@ import yaml
 COVERED = "(covered)"
 CREDENTIAL = re.compile(r"(?i)(password|passphrase|secret|token|auth|identitytoken|key|crt|privatekey)\Z")
 PEM = re.compile(r"-----BEGIN")
+REPLACED = ("auditPolicy", "podSubnets", "serviceSubnets")  # Talos marks them as replaced by a merge
+TAINT = {"key", "value", "effect"}  # its key is no credential
 CONTEXT = 1
 
 
@@ -40,16 +42,22 @@ def difference(before: str, after: str) -> str:
     return "\n".join(line for line in lines if not line.startswith(("---", "+++")))
 
 
-def _merged(one: Any, other: Any) -> Any:
+def _merged(one: Any, other: Any, key: str = "") -> Any:
     """Merge as Talos does: maps key by key, lists one after the other, anything else replaced."""
+    if key in REPLACED:
+        return other
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return {key: _merged(one.get(key), other.get(key)) if key in other else one[key] for key in [*one, *other]}
+        return {
+            name: _merged(one.get(name), other[name], name) if name in other else one[name] for name in [*one, *other]
+        }
     if isinstance(one, list) and isinstance(other, list):
         return [*one, *(item for item in other if item not in one)]
     return other
 
 
 def _covered(value: Any, key: str = "") -> Any:
+    if isinstance(value, Mapping) and set(value) == TAINT:
+        return value
     if isinstance(value, Mapping):
         return {name: _covered(inner, str(name)) for name, inner in value.items()}
     if isinstance(value, list):

@@ -7,34 +7,38 @@ distinct image, and `components.cluster` names the installer of the same schemat
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from config.derive import Machine
+from errors import Declined
 
-FACTORY = "factory.talos.dev"
 PLATFORM = "nocloud"  # reads addresses from the cloud-init drive that Proxmox makes
 SHORT = 8
 
 
 @dataclass(frozen=True)
 class Image:
-    """What makes one image differ from another: the processor and the extensions."""
+    """What makes one image differ from another: the processor, the extensions and the kernel's arguments."""
 
     architecture: str
     extensions: tuple[str, ...]
+    kernel_arguments: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """Tell images apart in logical names; it stays when Talos is upgraded."""
-        return f"{self.architecture}-{hashlib.sha256(','.join(self.extensions).encode()).hexdigest()[:SHORT]}"
+        parts = (*self.extensions, *self.kernel_arguments)
+        return f"{self.architecture}-{hashlib.sha256(','.join(parts).encode()).hexdigest()[:SHORT]}"
 
     @property
     def schematic(self) -> str:
         """Write the schematic in the factory's own canonical form, so that its hash is the factory's id."""
-        if not self.extensions:
-            return "customization: {}\n"
-        lines = ["customization:", "    systemExtensions:", "        officialExtensions:"]
-        return "\n".join([*lines, *(f"            - {extension}" for extension in self.extensions)]) + "\n"
+        lines = ["    extraKernelArgs:"] if self.kernel_arguments else []
+        lines += [f"        - {argument}" for argument in self.kernel_arguments]
+        lines += ["    systemExtensions:", "        officialExtensions:"] if self.extensions else []
+        lines += [f"            - {extension}" for extension in self.extensions]
+        return "\n".join(["customization:", *lines, ""]) if lines else "customization: {}\n"
 
     @property
     def schematic_id(self) -> str:
@@ -44,12 +48,19 @@ class Image:
 
 def image_of(machine: Machine) -> Image:
     """Say which image a machine boots from."""
-    return Image(machine.architecture, machine.extensions)
+    return Image(machine.architecture, machine.extensions, machine.kernel_arguments)
 
 
-def url(image: Image, schematic: str, version: str) -> str:
+def url(factory: str, image: Image, schematic: str, version: str) -> str:
     """Where the disk image is downloaded: qcow2, which Proxmox imports without decompressing it."""
-    return f"https://{FACTORY}/image/{schematic}/v{version}/{PLATFORM}-{image.architecture}.qcow2"
+    return f"https://{factory}/image/{schematic}/v{version}/{PLATFORM}-{image.architecture}.qcow2"
+
+
+def checksum(checksums: Mapping[str, str], image: str) -> str | None:
+    """Return the checksum of an image by its URL; where any has one, an image without is refused."""
+    if checksums and image not in checksums:
+        raise Declined(f"cluster.imageChecksums: has no checksum of {image}; add its SHA-256, or remove all checksums")
+    return checksums.get(image)
 
 
 def file_name(image: Image, schematic: str, version: str) -> str:
@@ -57,6 +68,6 @@ def file_name(image: Image, schematic: str, version: str) -> str:
     return f"talos-{version}-{schematic[:SHORT]}-{image.architecture}.qcow2"
 
 
-def installer(schematic: str, version: str) -> str:
+def installer(factory: str, schematic: str, version: str) -> str:
     """Name the container image that installs and upgrades a node of this schematic."""
-    return f"{FACTORY}/{PLATFORM}-installer/{schematic}:v{version}"
+    return f"{factory}/{PLATFORM}-installer/{schematic}:v{version}"

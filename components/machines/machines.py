@@ -15,7 +15,7 @@ from pulumi_proxmoxve.download import File
 
 from components.contract import Component
 from components.machines.hardware import Site, disks, is_protected, vm_arguments
-from components.machines.images import Image, file_name, image_of, url
+from components.machines.images import Image, checksum, file_name, image_of, url
 from config.derive import Machine
 from config.model import Host
 
@@ -30,6 +30,8 @@ class MachinesArgs:
     hosts: Sequence[Host]
     site: Site
     talos_version: str
+    image_factory: str
+    image_checksums: Mapping[str, str]
     protect: bool
 
 
@@ -58,18 +60,23 @@ class Machines(Component):
 
     def _download(self, host: str, image: Image) -> File:
         version = self.args.talos_version
-        schematic = self.schematics[image]
+        schematic, factory = self.schematics[image], self.args.image_factory
+        expected = checksum(self.args.image_checksums, url(factory, image, image.schematic_id, version))
         return File(
             self.child("image", host, image.key),
             content_type="import",
             datastore_id=self.hosts[host].images,
             node_name=host,
-            url=schematic.apply(lambda schematic: url(image, schematic, version)),
+            url=schematic.apply(lambda schematic: url(factory, image, schematic, version)),
             file_name=schematic.apply(lambda schematic: file_name(image, schematic, version)),
+            checksum=expected,
+            checksum_algorithm="sha256" if expected else None,
             overwrite=False,
             overwrite_unmanaged=True,  # what an interrupted run left is taken over
             upload_timeout=DOWNLOAD_SECONDS,
-            opts=self.options(),
+            # A checksum is for the download. Changed later it would replace the file by one of the same name, and
+            # deleting the old one would then take the new one away.
+            opts=self.options(ignore_changes=["checksum", "checksumAlgorithm"]),
         )
 
     def _vm(self, machine: Machine) -> proxmox.VmLegacy:

@@ -58,7 +58,7 @@ class VmLegacy(OnTheRack):
 class File(OnTheRack):
     """An image that a host downloads."""
 
-    replace_on = ("nodeName", "datastoreId", "contentType", "url", "fileName")
+    replace_on = ("nodeName", "datastoreId", "contentType", "url", "fileName", "checksum")
     unknown_in_preview = ("size",)
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:

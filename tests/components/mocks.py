@@ -47,6 +47,7 @@ MACHINE_SECRETS = {
 CLIENT = {"caCertificate": "ca", "clientCertificate": "crt", "clientKey": "key"}
 ANSWERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "pulumi:providers:proxmoxve": lambda inputs: inputs,
+    "pulumi:providers:talos": lambda inputs: inputs,
     "proxmoxve:index/vmLegacy:VmLegacy": lambda inputs: inputs,
     "proxmoxve:download/file:File": lambda inputs: inputs,
     "talos:imageFactory/schematic:Schematic": lambda inputs: inputs,

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 import programs
 from components.cluster.bundle import bundle
 from components.cluster.commands import NOTHING, REMEMBER_GENERATION, in_order_of_upgrade, script
-from components.cluster.patches import patches
+from components.cluster.patches import EXCLUDED, patches
 from components.cluster.readable import COVERED, difference, readable
 from components.machines.images import image_of, installer
 from config import derive
 from config.load import read_stack
+from config.model import Settings
 from ops.toolchain import ensure
 from stacks.homelab import surroundings
 from tests.components.mocks import ROOT, Program, run
@@ -74,29 +75,78 @@ def test_labels_taints_and_mirrors_reach_the_node() -> None:
     document = yaml.safe_load(run("dev", change).outputs["nodeConfigurations"]["worker-1"])
     machine = document["machine configuration"]["machine"]
     assert machine["nodeLabels"] == {"a/b": "c"}
-    assert machine["nodeTaints"] == {"gpu": "true:NoSchedule", "x": ":NoExecute"}
+    # A worker changes no taint of its own once it has registered.
+    assert machine["kubelet"]["extraConfig"]["registerWithTaints"] == [
+        {"key": "gpu", "value": "true", "effect": "NoSchedule"},
+        {"key": "x", "value": "", "effect": "NoExecute"},
+    ]
     assert machine["registries"]["mirrors"]["docker.io"]["endpoints"] == ["https://mirror.example.com"]
 
 
-@pytest.mark.parametrize("stack", ["homelab", "staging", "dev"])
-def test_talos_accepts_the_configuration_of_every_node(stack: str, tmp_path: Path) -> None:
+def generated(settings: Settings, folder: Path) -> dict[str, str]:
+    """Generate the configuration of every node as the provider does, validated by talosctl."""
     environment = ensure(("talosctl",)).env()
-    settings = read_stack(ROOT / f"Pulumi.{stack}.yaml").require()
-    secrets = tmp_path / "secrets.yaml"
+    secrets, found = folder / "secrets.yaml", {}
     programs.run("talosctl", "gen", "secrets", "-o", secrets, env=environment)
     for machine in derive.machines(settings):
         version = str(settings.cluster.talos_version)
-        image = installer(image_of(machine).schematic_id, version)
+        image = installer("factory.talos.dev", image_of(machine).schematic_id, version)
         flags = []
         for index, patch in enumerate(patches(machine, surroundings(settings), image)):
-            (tmp_path / f"{index}.yaml").write_text(patch, encoding="utf-8")
-            flags += ["--config-patch", f"@{tmp_path / f'{index}.yaml'}"]
+            (folder / f"{index}.yaml").write_text(patch, encoding="utf-8")
+            flags += [f"--config-patch-{machine.role}", f"@{folder / f'{index}.yaml'}"]
         kind = "controlplane" if machine.role == "control-plane" else "worker"
-        out = tmp_path / f"{machine.name}.yaml"
+        out = folder / f"{machine.name}.yaml"
         flags += ["--with-secrets", str(secrets), "--output-types", kind, "--output", str(out)]
         flags += ["--talos-version", f"v{settings.cluster.talos_contract}"]
         programs.run("talosctl", "gen", "config", "x", derive.endpoint(settings), *flags, env=environment)
         programs.run("talosctl", "validate", "--strict", "--mode", "cloud", "--config", out, env=environment)
+        found[machine.name] = out.read_text(encoding="utf-8")
+    return found
+
+
+@pytest.mark.parametrize("stack", ["homelab", "staging", "dev"])
+def test_talos_accepts_the_configuration_of_every_node(stack: str, tmp_path: Path) -> None:
+    settings = read_stack(ROOT / f"Pulumi.{stack}.yaml").require()
+    assert set(generated(settings, tmp_path)) == {node.name for node in settings.cluster.nodes}
+
+
+@pytest.mark.parametrize("workloads", ["allowed", "refused"])
+def test_load_balancers_are_announced_from_control_planes_where_workloads_run_on_them(
+    workloads: str, tmp_path: Path
+) -> None:
+    settings = read_stack(ROOT / "Pulumi.dev.yaml").require()
+    cluster = settings.cluster.model_copy(update={"workloads_on_control_planes": workloads})
+    text = generated(settings.model_copy(update={"cluster": cluster}), tmp_path)["cp-1"]
+    labels = yaml.safe_load(text.split("\n---")[0])["machine"].get("nodeLabels", {})
+    assert (EXCLUDED in labels) == (workloads == "refused")
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_talos_takes_taints_of_control_planes_and_of_workers(index: int, tmp_path: Path) -> None:
+    settings = read_stack(ROOT / "Pulumi.dev.yaml").require()
+    nodes = list(settings.cluster.nodes)
+    nodes[index] = nodes[index].model_copy(update={"taints": ("gpu=true:NoSchedule",)})
+    cluster = settings.cluster.model_copy(update={"nodes": tuple(nodes)})
+    text = generated(settings.model_copy(update={"cluster": cluster}), tmp_path)[nodes[index].name]
+    machine = yaml.safe_load(text.split("\n---")[0])["machine"]
+    registered = [{"key": "gpu", "value": "true", "effect": "NoSchedule"}]
+    expected = ({"gpu": "true:NoSchedule"}, None) if index == 0 else (None, registered)
+    assert (machine.get("nodeTaints"), machine["kubelet"].get("extraConfig", {}).get("registerWithTaints")) == expected
+
+
+def test_the_audit_log_has_a_line_for_what_no_rule_leaves_out(tmp_path: Path) -> None:
+    text = generated(read_stack(ROOT / "Pulumi.dev.yaml").require(), tmp_path)["cp-1"]
+    rules = yaml.safe_load(text.split("\n---")[0])["cluster"]["apiServer"]["auditPolicy"]["rules"]
+    assert rules[-1] == {"level": "Metadata"}
+
+
+def test_what_talos_replaces_in_a_merge_is_shown_replaced() -> None:
+    own = "cluster: {apiServer: {auditPolicy: {rules: [{level: Request}]}}, network: {podSubnets: [10.1.0.0/16]}}"
+    first = patches(MACHINES["cp-1"], surroundings(SETTINGS), "installer:v1")
+    cluster = yaml.safe_load(readable([*first, own], {}))["machine configuration"]["cluster"]
+    assert cluster["apiServer"]["auditPolicy"] == {"rules": [{"level": "Request"}]}
+    assert cluster["network"]["podSubnets"] == ["10.1.0.0/16"]
 
 
 def test_credentials_of_own_patches_are_covered() -> None:
@@ -171,8 +221,12 @@ def test_a_node_leaves_before_its_vm_unless_the_whole_cluster_goes() -> None:
     assert retire.inputs["delete"] == script("retire")
 
 
-def test_control_planes_take_their_configurations_one_after_the_other() -> None:
-    configurations = run("homelab").of("ConfigurationApply")
+def test_control_planes_take_their_configurations_one_after_the_other_each_when_the_last_one_works() -> None:
+    program = run("homelab")
+    configurations, settled = program.of("ConfigurationApply"), program.of("Command")["cluster-settle-cp-1"]
+    assert "cluster-configuration-cp-1" in settled.depends_on
+    assert settled.inputs["update"] == script("settle")
+    assert "cluster-settle-cp-1" in configurations["cluster-configuration-cp-2"].depends_on
     assert "cluster-configuration-cp-1" in configurations["cluster-configuration-cp-2"].depends_on
     assert "cluster-configuration-cp-1" not in configurations["cluster-configuration-worker-1"].depends_on
 
@@ -186,6 +240,40 @@ def test_the_vip_is_never_a_talos_endpoint() -> None:
         for pair in program.of("Command")["cluster-health"].inputs["environment"]["CONTROL_PLANES"].split()
     }
     assert planes == {"10.0.0.11", "10.0.0.12", "10.0.0.13"}
+
+
+def test_a_name_for_the_api_is_the_endpoint_and_in_its_certificates() -> None:
+    def change(sections: dict[str, Any]) -> None:
+        sections["homelab:network"]["endpoint"] = "api.dev.example.com"
+
+    program = run("dev", change)
+    assert program.outputs["endpoint"] == "https://api.dev.example.com:6443"
+    configuration = yaml.safe_load(program.outputs["nodeConfigurations"]["cp-1"])["machine configuration"]
+    assert "api.dev.example.com" in configuration["cluster"]["apiServer"]["certSANs"]
+
+
+def test_a_kubeconfig_is_made_again_when_the_endpoint_changes() -> None:
+    def vip(sections: dict[str, Any]) -> None:
+        sections["homelab:network"]["vip"] = "10.0.20.5"
+
+    def trigger(program: Program) -> str:
+        made = program.of("Kubeconfig")["cluster-kubeconfig"]
+        return str(made.options.replacement_trigger.string_value)
+
+    assert trigger(run("dev")) == "https://10.0.20.11:6443"
+    assert trigger(run("dev", vip)) == "https://10.0.20.5:6443"
+
+
+def test_a_drain_has_its_time_and_is_left_out_where_no_other_node_could_run_the_pods() -> None:
+    commands = run("homelab").of("Command")
+    given = commands["cluster-talos-worker-1"].inputs["environment"]
+    assert (given["DRAIN_SECONDS"], given["OTHERS_TAKE_PODS"]) == ("1800", "yes")
+    assert run("dev").of("Command")["cluster-talos-worker-1"].inputs["environment"]["OTHERS_TAKE_PODS"] == "no"
+    assert commands["cluster-retire-worker-1"].inputs["environment"]["DRAIN_SECONDS"] == "1800"
+
+
+def test_an_upgrade_waits_for_the_vm_and_so_for_the_schematic_of_its_installer() -> None:
+    assert "machines-worker-1" in run("homelab").of("Command")["cluster-talos-worker-1"].depends_on
 
 
 def test_talosctl_reads_the_secrets_bundle(tmp_path: Path) -> None:

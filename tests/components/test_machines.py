@@ -12,9 +12,10 @@ from pulumi_proxmoxve import _inputs as inputs
 from pulumi_proxmoxve.download import File
 
 from components.machines.hardware import disks, is_protected, vm_arguments
-from components.machines.images import Image, file_name, installer, url
+from components.machines.images import Image, checksum, file_name, image_of, installer, url
 from config import derive
 from config.load import read_stack
+from errors import Declined
 from stacks.homelab import machines_args
 from tests.components.mocks import ROOT, Registered, run
 
@@ -32,9 +33,12 @@ def test_a_schematic_has_the_id_that_the_factory_gives() -> None:
 
 def test_image_and_installer_are_named_by_schematic_and_version() -> None:
     image = Image("arm64", ())
-    assert url(image, "abc", "1.13.0") == "https://factory.talos.dev/image/abc/v1.13.0/nocloud-arm64.qcow2"
+    assert (
+        url("factory.talos.dev", image, "abc", "1.13.0")
+        == "https://factory.talos.dev/image/abc/v1.13.0/nocloud-arm64.qcow2"
+    )
     assert file_name(image, "0123456789", "1.13.0") == "talos-1.13.0-01234567-arm64.qcow2"
-    assert installer("abc", "1.13.0") == "factory.talos.dev/nocloud-installer/abc:v1.13.0"
+    assert installer("factory.talos.dev", "abc", "1.13.0") == "factory.talos.dev/nocloud-installer/abc:v1.13.0"
 
 
 def test_an_image_keeps_its_name_in_the_state_when_talos_is_upgraded() -> None:
@@ -132,3 +136,42 @@ def test_no_vm_says_more_than_the_state_may_hold() -> None:
         return repr(resource.inputs)
 
     assert "11111111-2222" not in "".join(text(vm) for vm in run("homelab").of("VmLegacy").values())
+
+
+def test_kernel_arguments_are_part_of_the_schematic_in_the_order_of_the_factory() -> None:
+    image = Image("amd64", ("siderolabs/qemu-guest-agent",), ("intel_iommu=on", "-selinux"))
+    assert image.schematic == (
+        "customization:\n    extraKernelArgs:\n        - intel_iommu=on\n        - -selinux\n"
+        "    systemExtensions:\n        officialExtensions:\n            - siderolabs/qemu-guest-agent\n"
+    )
+    assert image.key != Image("amd64", ("siderolabs/qemu-guest-agent",)).key
+
+
+def test_a_factory_of_the_operators_own_makes_images_installers_and_schematics() -> None:
+    def change(sections: dict[str, Any]) -> None:
+        sections["homelab:cluster"]["imageFactory"] = "factory.example.com"
+
+    program = run("dev", change)
+    urls = [file.inputs["url"] for file in program.of("File").values()]
+    assert all(url.startswith("https://factory.example.com/image/") for url in urls)
+    image = program.of("Command")["cluster-talos-cp-1"].inputs["environment"]["IMAGE"]
+    assert image.startswith("factory.example.com/nocloud-installer/")
+    provider = program.of("talos")["talos"]
+    assert provider.inputs["imageFactoryUrl"] == "https://factory.example.com"
+    for schematic in program.of("Schematic").values():
+        assert "::talos::" in schematic.options.provider
+
+
+def test_an_image_has_its_checksum_and_none_is_left_out() -> None:
+    settings = read_stack(ROOT / "Pulumi.dev.yaml").require()
+    booted = image_of(derive.machines(settings)[0])
+    image = url("factory.talos.dev", booted, booted.schematic_id, str(settings.cluster.talos_version))
+
+    def change(sections: dict[str, Any]) -> None:
+        sections["homelab:cluster"]["imageChecksums"] = {image.replace("1.13", "1.12"): "0" * 64, image: "a" * 64}
+
+    for file in run("dev", change).of("File").values():
+        assert (file.inputs["checksum"], file.inputs["checksumAlgorithm"]) == ("a" * 64, "sha256")
+        assert list(file.options.ignoreChanges) == ["checksum", "checksumAlgorithm"]
+    with pytest.raises(Declined, match=f"cluster.imageChecksums: has no checksum of {image}x; add its SHA-256"):
+        checksum({image: "a" * 64}, f"{image}x")

@@ -143,6 +143,20 @@ class Checkout:
             if condition["type"] == "Ready" and condition["status"] == "True"
         }
 
+    def cordoned(self) -> set[str]:
+        """Name the Nodes that take no new pods."""
+        return {name for name, node in self.nodes().items() if node["spec"].get("unschedulable")}
+
+    def logged(self, *words: str, seconds: float = 60) -> bool:
+        """Look for a line with all of these words in the audit log, which is written in batches."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            lines = (self.lab.logs / "audit.log").read_text(encoding="utf-8").splitlines()
+            if any(all(word in line for word in words) for line in lines):
+                return True
+            time.sleep(1)
+        return False
+
     def state(self) -> dict[str, Any]:
         """Read the recorded state as it lies on disk."""
         file = self.lab.state / ".pulumi" / "stacks" / "homelab" / f"{self.stack}.json"

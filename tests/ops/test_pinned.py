@@ -7,6 +7,7 @@ import tomllib
 
 import pytest
 
+from config import compatibility
 from ops import compiler, lockfile, pinned, releases
 from ops.pinned import TOOLS, Accept, Version, compatible
 from ops.releases import PLATFORMS
@@ -119,3 +120,8 @@ def test_the_pinned_wheel_is_a_go_that_builds_every_tool() -> None:
     wheel = compiler.wheel()
     assert (wheel.major, wheel.minor, wheel.patch) >= compiler.needed(TOOLS)
     assert compiler.REQUIREMENTS.read_text(encoding="utf-8").count("--hash=sha256:") >= len(PLATFORMS)
+
+
+def test_the_table_of_upgrades_is_that_of_the_pinned_talosctl() -> None:
+    version = pinned.BY_PROGRAM["talosctl"].version
+    assert compatibility.compatible()["talosctl"]["version"] == f"{version.major}.{version.minor}"

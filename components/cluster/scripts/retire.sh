@@ -1,38 +1,43 @@
 # shellcheck shell=sh disable=SC2034,SC2154
-# Takes one node out of the cluster before its VM is deleted: drains it, lets it leave etcd, resets it, forgets it.
-# A node that does not answer is forgotten without a reset: it has nothing left to say.
+# Takes one node out of the cluster before its VM is deleted: drains it, lets it leave etcd, deletes its Node. Its disk is
+# deleted with the VM, so nothing is wiped here. A control plane that has not left etcd keeps its VM: a member that is
+# gone still counts in the quorum.
 without=$NODE
-other=$(first_control_plane "$NODE")
 answers=no
 talos "$NODE" version --short >/dev/null 2>&1 && answers=yes
 
 if [ "$ROLE" = control-plane ]; then
-    talos "$other" etcd members >"$work/members"
-    members=$(tail -n +2 "$work/members" | grep -c .)
+    list_members "$NODE" >&2
+    left=$(($(grep -c . "$work/members") - 1))
     healthy=0
     for address in $(addresses "$CONTROL_PLANES"); do
         if [ "$address" != "$NODE" ] && talos "$address" etcd status >/dev/null 2>&1; then healthy=$((healthy + 1)); fi
     done
-    left=$((members - 1))
     if is_member && [ "$healthy" -le "$((left / 2))" ]; then
         say "removing $NODE_NAME would leave $healthy healthy members of $left in etcd, which is no quorum: mend etcd first"
         exit 1
     fi
 fi
 if kube get node "$NODE_NAME" >/dev/null 2>&1; then
-    say "draining $NODE_NAME"
     if [ $answers = yes ]; then
-        kube drain "$NODE_NAME" --ignore-daemonsets --delete-emptydir-data --timeout=10m >&2
+        drain || exit 1
     else
         kube cordon "$NODE_NAME" >&2
     fi
 fi
-if [ $answers = yes ]; then
-    say "resetting $NODE_NAME"
-    talos "$NODE" reset --graceful --wipe-mode system-disk --wait=false >&2
-elif [ "$ROLE" = control-plane ] && is_member; then
-    say "$NODE_NAME does not answer: removing it from etcd"
-    talos "$other" etcd remove-member "$(member_id)" >&2
+has_left_etcd() { list_members "$NODE" && ! is_member; }
+if [ "$ROLE" = control-plane ] && is_member; then
+    if [ $answers = yes ]; then
+        say "$NODE_NAME leaves etcd"
+        talos "$NODE" etcd leave >&2 && wait_for "${LEAVE_SECONDS-60}" "$NODE_NAME to have left etcd" has_left_etcd || true
+    fi
+    if ! has_left_etcd >&2; then
+        say "removing $NODE_NAME from etcd"
+        talos "$(first_control_plane "$NODE")" etcd remove-member "$(member_id)" >&2
+        wait_for 60 "$NODE_NAME to have left etcd" has_left_etcd
+    fi
 fi
-kube delete node "$NODE_NAME" --ignore-not-found >&2
+# The shared address may have been that node's, and then moves.
+node_is_deleted() { kube delete node "$NODE_NAME" --ignore-not-found; }
+wait_for 300 "Kubernetes to delete the Node $NODE_NAME" node_is_deleted
 echo "$NODE_NAME has left the cluster"

@@ -68,17 +68,50 @@ adjacent() {
     [ "${1%%.*}" = "${2%%.*}" ] && [ "$to" -ge "$from" ] && [ "$to" -le "$((from + 1))" ]
 }
 
-etcd_is_whole() {
-    members=$(talos "$(first_control_plane "${1-}")" etcd members | tail -n +2 | grep -c .)
-    [ "$members" -ge "$(echo "$CONTROL_PLANES" | wc -w)" ] || { echo "etcd has $members members"; return 1; }
+# list_members [EXCEPT]: asks one control plane after the other until an etcd answers; $work/members then holds a line
+# "ID NAME LEARNER ADDRESS" for each member. A member that never started has no name: it is "-".
+list_members() {
     for address in $(addresses "$CONTROL_PLANES"); do
-        talos "$address" etcd status >/dev/null || return 1
+        [ "$address" != "${1-}" ] || continue
+        if talos "$address" etcd members >"$work/table" 2>"$work/unheard"; then
+            sed 1d "$work/table" | awk 'NF { peer = NF < 6 ? $3 : $4; sub("https?://", "", peer); sub(":[0-9]+$", "", peer)
+                print $2, NF < 6 ? "-" : $3, $NF, peer }' >"$work/members"
+            return
+        fi
     done
+    echo "no etcd answers (asked: $CONTROL_PLANES): $(tail -n 1 "$work/unheard")"
+    return 1
 }
+# In the list that was asked for last.
+member_id() { awk -v name="${1-$NODE_NAME}" '$2 == name {print $1}' "$work/members"; }
+is_member() { [ -n "$(member_id "$@")" ]; }
 
-# Of NODE_NAME, in the list of members that was asked for last.
-member_id() { awk -v name="$NODE_NAME" '$3 == name {print $2}' "$work/members"; }
-is_member() { [ -n "$(member_id)" ]; }
+# etcd_is_whole: every control plane is a voting member that answers, and there is no other member: a dead one counts in
+# the quorum. LEAVING names those that the settings lost in this very run and that are removed at its end.
+etcd_is_whole() {
+    list_members || return 1
+    learner=$(awk '$3 == "true" {print $2; exit}' "$work/members")
+    [ -z "$learner" ] || { echo "$learner is a learner in etcd, which does not vote yet"; return 1; }
+    for pair in $CONTROL_PLANES; do
+        is_member "${pair%%=*}" || { echo "${pair%%=*} is no member of etcd"; return 1; }
+        talos "${pair#*=}" etcd status >/dev/null || return 1
+    done
+    known=" $(echo "$CONTROL_PLANES" | sed 's/=[^ ]*//g') ${LEAVING-} "
+    other=$(awk -v known="$known" '!index(known, " " $2 " ") {print $2; exit}' "$work/members")
+    [ -z "$other" ] && return
+    echo "etcd has the member $other, which is no control plane here: remove it (talosctl etcd remove-member)"
+    return 1
+}
 
 api_answers() { kube get --raw /readyz; }
 node_is_ready() { kube wait --for=condition=Ready "node/$1" --timeout=1s; }
+
+# drain: evicts the pods of NODE_NAME, and reports which one stays when DRAIN_SECONDS are over.
+drain() {
+    say "draining $NODE_NAME: its pods move, disruption budgets are respected, for up to $((DRAIN_SECONDS / 60)) min"
+    kube drain "$NODE_NAME" --ignore-daemonsets --delete-emptydir-data --timeout="${DRAIN_SECONDS}s" >&2 || {
+        say "$NODE_NAME is not empty after $((DRAIN_SECONDS / 60)) min: delete the pods that are named above, or loosen their" \
+            "disruption budgets, or raise cluster.drainTimeout; then run the same command again"
+        return 1
+    }
+}

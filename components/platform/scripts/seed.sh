@@ -75,9 +75,9 @@ for wait in $WAITS; do
     namespace=${wait%%/*} rest=${wait#*/}
     say "waiting for $rest in $namespace"
     case $rest in
-        deployment/* | daemonset/* | statefulset/*) kube -n "$namespace" rollout status "$rest" --timeout=10m >/dev/null ;;
+        deployment/* | daemonset/* | statefulset/*) kube -n "$namespace" rollout status "$rest" --timeout=30m >/dev/null ;;
         crd/*) kube wait --for=condition=Established "$rest" --timeout=2m >/dev/null ;;
-        nodes/all) kube wait --for=condition=Ready nodes --all --timeout=10m >/dev/null ;;
-        *) kube -n "$namespace" wait --for=condition=Ready "$rest" --timeout=10m >/dev/null ;;
+        nodes/all) kube wait --for=condition=Ready nodes --all --timeout=30m >/dev/null ;;
+        *) kube -n "$namespace" wait --for=condition=Ready "$rest" --timeout=30m >/dev/null ;;
     esac
 done

@@ -1,0 +1,32 @@
+"""Which versions go together: the table in compatibility.yaml, and what the pinned talosctl can upgrade.
+
+Pure: `config.checks` makes findings of it, `config.gap` reports what is behind, and a rehearsal refuses the same pairs
+as the real talosctl.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from config.values import Version
+
+
+@cache
+def compatible() -> Mapping[str, Any]:
+    """Return the table of versions that go together."""
+    loaded: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    return loaded
+
+
+def is_newer(version: Version | str, line: str) -> bool:
+    """Return whether a version, or a minor version, is newer than a minor version."""
+    return _parts(version.line if isinstance(version, Version) else version) > _parts(line)
+
+
+def _parts(line: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in line.split("."))
