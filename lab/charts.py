@@ -26,7 +26,7 @@ from manifests.sources import DIGITS, Chart, ChartSource, locked
 LIBRARY = STANDINS / "_library"
 UNKNOWN = "_unknown"
 ALWAYS = ("global", "fullnameOverride", "nameOverride", "namespaceOverride", "commonLabels")
-DESCRIBED = ("workloads", "webhooks", "crds", "extra", "objects")
+DESCRIBED = ("workloads", "webhooks", "crds", "extra", "objects", "withoutNamespace")
 SHORT = {
     "$fullname": '{{ include "standin.fullname" $ }}',
     "$namespace": '{{ include "standin.namespace" $ }}',

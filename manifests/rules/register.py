@@ -15,6 +15,7 @@ from manifests.rules.scene import Finding, Rule, Scene
 
 RULES: tuple[Rule, ...] = (
     ownership.namespaces,
+    ownership.unnamed,
     ownership.cluster_kinds,
     ownership.owners,
     ownership.versions,
@@ -42,6 +43,7 @@ RULES: tuple[Rule, ...] = (
     routes.hosts,
     routes.placeholders,
     references.existing,
+    references.bound,
 )
 
 

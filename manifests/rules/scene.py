@@ -231,6 +231,13 @@ def is_cluster_wide(scene: Scene, piece: Piece) -> bool:
     return scope == "Cluster" if scope else False
 
 
+def is_namespaced(scene: Scene, piece: Piece) -> bool:
+    """Whether an object certainly lives in a namespace: as a kind of Kubernetes itself, or as its CRD defines it."""
+    scope = scene.scopes.get((piece.group, piece.kind))
+    own = "." not in piece.group or piece.group in (*CLUSTER_WIDE, "coordination.k8s.io", "discovery.k8s.io")
+    return not is_cluster_wide(scene, piece) and (scope == "Namespaced" or (scope is None and own))
+
+
 def selects(selector: Any, labels: Mapping[str, str]) -> bool:
     """Whether a label selector takes a pod; an empty one takes all."""
     if not isinstance(selector, dict):

@@ -38,6 +38,7 @@ WHY: Mapping[str, str] = {
     "mover-foreign": "A file that only the app may read would be missing in the backup, or fail it, every night.",
     "namespace-foreign": "The category's project refuses it, in the middle of a sync.",
     "namespace-made": "Namespaces carry their Pod Security level; an app that makes its own chooses it.",
+    "namespace-missing": "A chart's object would land in the category's first namespace, and its rights elsewhere.",
     "network-policy-missing": "Whoever gets into one pod could ask all others, past the gateway and its login.",
     "object-twice": "Two Applications would undo each other's changes for ever.",
     "placeholder-left": "A backup to an address that nobody has is none, and is missed on the day when it is needed.",

@@ -97,7 +97,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name (.root.Chart.Version | replace
 
 {{- define "standin.metadata" -}}
 name: {{ .name }}
-{{- if not .cluster }}
+{{- if not (or .cluster (.root.Files.Get "standin.yaml" | fromYaml).withoutNamespace) }}
 namespace: {{ include "standin.namespace" .root }}
 {{- end }}
 labels:
