@@ -26,7 +26,7 @@ from manifests import reading
 from manifests.contents import Contents, contents_of
 from manifests.objects import Object, api_versions
 from manifests.render import Folder, Renderer, render_all
-from manifests.rules import conform, generated, listed, marks, places, register, routes
+from manifests.rules import authors, conform, generated, listed, marks, places, register, routes
 from manifests.rules.scene import Chart, Piece, Scene
 from manifests.rules.why import ALONE
 from manifests.sources import cache
@@ -204,10 +204,13 @@ class Validation:
 
     def _pieces(self, stack: Stack) -> Iterator[Piece]:
         for place in self._places(stack):
-            chart = self._chart(place.app.path)
-            for item in self.objects_of(stack, place.app.path):
+            chart, contents = self._chart(place.app.path), self.contents[place.app.path]
+            objects, released = self.objects_of(stack, place.app.path), contents.shape == "chart"
+            inflated = authors.of_charts(self.survey, contents, objects)
+            for index, item in enumerate(objects):
                 own = (item.get("metadata") or {}).get("namespace")
-                piece = Piece(item, place.app, place.category, str(own or place.namespace), chart)
+                where = str(own or place.namespace)
+                piece = Piece(item, place.app, place.category, where, chart, released, index in inflated)
                 # What stands in for any chart is made up altogether: nothing would be proven by judging it.
                 if not (piece.by_chart and chart == "unknown"):
                     yield piece

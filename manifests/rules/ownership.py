@@ -68,7 +68,7 @@ def unnamed(scene: Scene) -> Iterator[Finding]:
     """Every namespaced object of an app names its namespace; the objects that do not are told once for each app."""
     bare: dict[str, list[Piece]] = {}
     for piece in scene.pieces:
-        if not text(piece.metadata, "namespace") and is_namespaced(scene, piece):
+        if not (piece.released or text(piece.metadata, "namespace")) and is_namespaced(scene, piece):
             bare.setdefault(piece.app.path, []).append(piece)
     for piece, *others in bare.values():
         more = f" (and {len(others)} more of this app)" if others else ""

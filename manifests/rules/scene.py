@@ -48,13 +48,19 @@ CLUSTER_WIDE = {
 
 @dataclass(frozen=True)
 class Piece:
-    """One object, where it comes from and where it will live."""
+    """One object, where it comes from and where it will live.
+
+    `released` where Argo CD runs helm for the app, so that the namespace of the release is the Application's own;
+    `inflated` where kustomize made the object of a chart.
+    """
 
     item: Object
     app: App
     folder: CategoryFolder
     namespace: str
     chart: Chart = "none"
+    released: bool = False
+    inflated: bool = False
 
     @property
     def kind(self) -> str:
@@ -90,7 +96,7 @@ class Piece:
     def by_chart(self) -> bool:
         """Whether a chart wrote it."""
         labels = mapping(self.metadata, "labels")
-        return labels.get(MANAGED_BY) == "Helm" or "helm.sh/chart" in labels
+        return self.inflated or labels.get(MANAGED_BY) == "Helm" or "helm.sh/chart" in labels
 
     @property
     def bare(self) -> Piece:
