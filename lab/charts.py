@@ -37,7 +37,10 @@ SHORT = {
     "$release": "{{ $.Release.Name }}",
 }
 # What a stand-in can make of its name and what the facts say of it.
-BARE = ("ClusterRole", "ClusterRoleBinding", "ConfigMap", "Role", "RoleBinding", "Secret", "Service", "ServiceAccount")
+BARE = (
+    *("ClusterRole", "ClusterRoleBinding", "ConfigMap", "PrometheusRule", "Role", "RoleBinding", "Secret", "Service"),
+    *("ServiceAccount", "ServiceMonitor"),
+)
 INSTANCE = "app.kubernetes.io/instance"
 KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
@@ -183,13 +186,12 @@ def completed(facts: Mapping[str, Any]) -> dict[str, Any]:
     if not facts:
         return {}
     release = facts["release"]
-    always = [one for one in facts["objects"] if "in" not in one]
-    objects = [_released(one, release) for one in always if one["kind"] in BARE]
+    objects = [_released(one, release) for one in facts["objects"] if "in" not in one and one["kind"] in BARE]
     pods = {
         f"{one['kind']}/{_renamed(one['name'], release)}": {
             key: "$release" if key == INSTANCE else value for key, value in one["pods"].items()
         }
-        for one in always
+        for one in facts["objects"]
         if "pods" in one
     }
     return {"facts": objects, "pods": pods}

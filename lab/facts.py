@@ -110,7 +110,7 @@ def described(item: Object, use: Use) -> dict[str, Any]:
     """Return what is kept of an object: who it is, and what others find it by."""
     name, space = text(item, "metadata", "name"), text(item, "metadata", "namespace")
     found: dict[str, Any] = {"apiVersion": str(item["apiVersion"]), "kind": str(item["kind"]), "name": name}
-    if space:
+    if space and not str(item["kind"]).startswith("Cluster"):
         found["namespace"] = "$namespace" if space == use.namespace else space
     if item["kind"] == "Service":
         found["ports"] = {

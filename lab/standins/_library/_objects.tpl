@@ -65,6 +65,13 @@ subjects:
   {{- end }}
 {{- else if hasSuffix "Role" $fact.kind }}
 rules: []
+{{- else if eq $fact.kind "ServiceMonitor" }}
+spec:
+  selector: {}
+  endpoints: []
+{{- else if eq $fact.kind "PrometheusRule" }}
+spec:
+  groups: []
 {{- end }}
 {{- end }}
 {{- end }}
