@@ -89,7 +89,7 @@ def bound(scene: Scene) -> Iterator[Finding]:
     for piece in scene.of("RoleBinding", "ClusterRoleBinding"):
         subjects = () if piece.chart == "unknown" or piece.astray else mappings(piece.item, "subjects")
         for index, one in enumerate(subjects):
-            name, space = text(one, "name"), text(one, "namespace")
+            name, space = text(one, "name"), text(one, "namespace") or piece.namespace
             known = space in scene.security and ("ServiceAccount", name) not in EVERYWHERE
             if text(one, "kind") == "ServiceAccount" and known and (space, "ServiceAccount", name) not in made:
                 path: KeyPath = ("subjects", index)

@@ -60,8 +60,12 @@ roleRef:
   name: {{ tpl (join "/" (rest (splitList "/" $fact.role))) $root }}
 subjects:
   {{- range $account := $fact.accounts }}
-  {{- $parts := splitList "/" (tpl $account $root | trim) }}
-  - {kind: ServiceAccount, namespace: {{ first $parts | trim }}, name: {{ last $parts | trim }}}
+  {{- $parts := splitList "/" (tpl $account $root) }}
+  - kind: ServiceAccount
+    name: {{ last $parts }}
+    {{- with first $parts | trim }}
+    namespace: {{ . }}
+    {{- end }}
   {{- end }}
 {{- else if hasSuffix "Role" $fact.kind }}
 rules: []
