@@ -177,7 +177,9 @@ def _both(known: Known, values: Any) -> Known:
     """Add the keys of a description to those of a chart that was read in another version than the tree asks for."""
     if known is None or not isinstance(values, dict):
         return known
-    own = {key: None if not isinstance(value, dict) or not value else {} for key, value in values.items()}
+    own: dict[str, Known] = {
+        key: None if not isinstance(value, dict) or not value else {} for key, value in values.items()
+    }
     return {key: _both({**own, **known}[key], values.get(key)) for key in (*known, *(own.keys() - known.keys()))}
 
 

@@ -68,8 +68,9 @@ def uses(root: Path, chart: str) -> Iterator[Use]:
             if text(entry, "name") == chart:
                 said = [text(entry, "valuesFile"), *entries(entry, "additionalValuesFiles")]
                 values = tuple(file.parent / one for one in said if one)
-                about = (text(entry, key) for key in ("version", "releaseName", "namespace"))
-                yield Use(str(file.parent.relative_to(root)), chart, *about, values)
+                folder, version = str(file.parent.relative_to(root)), text(entry, "version")
+                release = text(entry, "releaseName")
+                yield Use(folder, chart, version, release, text(entry, "namespace"), values)
     for file in sorted(root.glob("apps/*/*/Chart.yaml")):
         for entry in mappings(reading.document(file.read_text(encoding="utf-8")), "dependencies"):
             if text(entry, "name") == chart:

@@ -44,7 +44,9 @@ def known_values(chart: Path) -> dict[str, Known]:
 
 def unknown_values(values: Any, known: Known, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Sequence[str]]]:
     """Yield the path of each key that a chart does not know, with the keys that it knows there."""
-    for key, value in values.items() if isinstance(values, dict) and known is not None else ():
+    if known is None or not isinstance(values, dict):
+        return
+    for key, value in values.items():
         if str(key) not in known:
             yield (*path, str(key)), sorted(known)
         else:

@@ -35,11 +35,11 @@ def asked(scene: Scene) -> Iterator[Finding]:
         if text(piece.spec, "secretStoreRef", "name") in stores:
             for index, one in enumerate(mappings(piece.spec, "data")):
                 entry = text(one, "remoteRef", "key")
-                owner = first.setdefault(entry, piece)
-                if owner is not piece:
+                if owner := first.get(entry):
                     rule = f"is asked for by {owner} of {owner.app.path} already"
                     fix = "ask the store once, and hand the Secret on as apps/security/secret-stores/backup does"
                     yield Finding("entry-twice", piece, ("spec", "data", index), entry, rule, fix)
+                first.setdefault(entry, piece)
 
 
 def kept(scene: Scene) -> Iterator[Finding]:

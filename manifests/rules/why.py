@@ -58,6 +58,7 @@ WHY: Mapping[str, str] = {
     "start-page-link": "Whoever follows the link meets nothing, or another app.",
     "selects-nothing": "It is Healthy and does nothing: whoever asks is not answered, whoever drains is not held.",
     "strategy-rolling": "Two nodes cannot hold the volume at once: the update would never end.",
+    "value-unknown": "helm drops it without a word, and the chart runs with its default.",
     "version-missing": "Nodes could not pull it, on the day when they have to.",
     "workload-among-crds": "A pod there would wait for nodes, networks and volumes that wait for its layer.",
 }
@@ -70,6 +71,7 @@ ALONE = frozenset(
         *("host-foreign", "host-missing", "image-malformed", "image-unpinned", "limit-below-request", "limit-missing"),
         *("mark-differs", "mark-forgotten", "mark-missing", "mark-unknown", "namespace-made", "placeholder-left"),
         *("pod-security", "privileged-unexplained", "quantity-malformed", "requests-missing", "root-unexplained"),
+        "value-unknown",
         *("workload-among-crds", "file-empty", "file-unreadable"),
         *("yaml-duplicate-key", "yaml-encoding", "yaml-syntax", "yaml-tab"),
         *(OF_RENDERS.keys() - {"render-failed", "render-unstable"}),
