@@ -88,14 +88,11 @@ def inflated(chart: Path, use: Use, env: Mapping[str, str] | None = None) -> lis
     merged: dict[str, Any] = {}
     for one in said:
         merged = _over(merged, one)
-    arguments = ("template", use.release, chart, *options, "--values", "-")
-    return list(
-        unpacked(
-            reading.documents(
-                programs.run("helm", *arguments, env=env, stdin=yaml.safe_dump(merged), timeout=120).stdout
-            )
-        )
-    )
+    arguments = ("--values", "-", *options)
+    made = programs.run(
+        "helm", "template", use.release, chart, *arguments, env=env, stdin=yaml.safe_dump(merged), timeout=SLOW
+    ).stdout
+    return list(unpacked(reading.documents(made)))
 
 
 def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -153,10 +150,15 @@ def read(root: Path, chart: Path, source: str) -> dict[str, Any]:
         "version": text(about, "version"),
         "source": source,
         "release": next(use.release for use in by_use.values()),
-        "values": known_values(chart),
+        "values": _sorted(known_values(chart)),
         "crds": sorted(crds),
         "objects": [one if len(where) == len(found) else one | {"in": where} for one, where in objects.values()],
     }
+
+
+def _sorted(known: Known) -> Known:
+    """Return a tree of keys in the order of the alphabet, so that the same chart gives the same file."""
+    return None if known is None else {key: _sorted(known[key]) for key in sorted(known)}
 
 
 def main(arguments: Sequence[str]) -> int:
