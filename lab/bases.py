@@ -30,6 +30,7 @@ RELEASE = re.compile(
 )
 # The one file of a release, and the folder that it is made from.
 ASSETS = {"standard-install.yaml": "config/crd", "experimental-install.yaml": "config/crd/experimental"}
+RECOGNIZED = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 FETCHED = "fetch it: ./homelab render --fetch"
 
 
@@ -52,12 +53,16 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Known:
-    """A folder of a repository that we have: which part of which tool, and whether every other version is refused."""
+    """A folder of a repository that we have: which part of which tool, and whether every other version is refused.
+
+    `files_only` says that the folder has no kustomization.yaml behind the URL: only its files can be named.
+    """
 
     repository: str
     folder: str
     part: str
     exact: bool = False
+    files_only: bool = False
 
 
 KNOWN = (
@@ -65,7 +70,7 @@ KNOWN = (
     Known("argoproj/argo-rollouts", "manifests/crds", "argo-rollouts"),
     Known("kubernetes-sigs/gateway-api", "config/crd", "gateway-api"),
     Known("kubernetes-csi/external-snapshotter", "client/config/crd", "external-snapshotter"),
-    Known("prometheus-operator/prometheus-operator", "example/prometheus-operator-crd", "monitoring"),
+    Known("prometheus-operator/prometheus-operator", "example/prometheus-operator-crd", "monitoring", files_only=True),
 )
 STAND_INS = {
     ("kubernetes-csi/external-snapshotter", "deploy/kubernetes/snapshot-controller"): "snapshot-controller",
@@ -117,6 +122,7 @@ class StandInBases:
             for folder in self.folders:
                 version, place = _version(folder, known.part), folder / known.part / below
                 if version and place.exists() and self._fits(url, wanted, known, version):
+                    _check_kustomization(url, known, place)
                     self.given[url] = Placed(url, "real" if version == wanted.ref else "real, but of", version)
                     return place.resolve()
         return None
@@ -127,6 +133,14 @@ class StandInBases:
             fix = f"name {version}, or {FETCHED}"
             raise TreeRefused([Problem(url, 0, "ref", wanted.ref, rule, fix, "base-version")])
         return wanted.ref.split(".")[0] == version.split(".", maxsplit=1)[0]
+
+
+def _check_kustomization(url: str, known: Known, place: Path) -> None:
+    """Refuse a folder that kustomize could not build behind the URL."""
+    if place.is_dir() and (known.files_only or not (place / "kustomization.yaml").is_file()):
+        rule = f"unable to find one of {', '.join(map(repr, RECOGNIZED))} in this folder of {known.repository}"
+        fix = "name its files one by one, or use a chart that has them"
+        raise TreeRefused([Problem(url, 0, "resources", url, rule, fix, "base-unbuildable")])
 
 
 def _version(folder: Path, part: str) -> str:

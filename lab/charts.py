@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,18 +22,26 @@ from typing import Any
 import yaml
 
 from lab.crds import STANDINS, Crds
+from lab.facts import facts_of
 from manifests.charts import CachedCharts
 from manifests.sources import DIGITS, Chart, ChartSource, locked
+from manifests.values import Known
 
 LIBRARY = STANDINS / "_library"
 UNKNOWN = "_unknown"
 ALWAYS = ("global", "fullnameOverride", "nameOverride", "namespaceOverride", "commonLabels")
-DESCRIBED = ("workloads", "webhooks", "crds", "extra", "objects")
+DESCRIBED = ("workloads", "webhooks", "crds", "extra", "objects", "withoutNamespace")
 SHORT = {
     "$fullname": '{{ include "standin.fullname" $ }}',
     "$namespace": '{{ include "standin.namespace" $ }}',
     "$release": "{{ $.Release.Name }}",
 }
+# What a stand-in can make of its name and what the facts say of it.
+BARE = (
+    *("ClusterRole", "ClusterRoleBinding", "ConfigMap", "PrometheusRule", "Role", "RoleBinding", "Secret", "Service"),
+    *("ServiceAccount", "ServiceMonitor"),
+)
+INSTANCE = "app.kubernetes.io/instance"
 KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
 
@@ -103,6 +113,10 @@ class StandInCharts:
         known = chart.name in described()
         values = description.get("values") or {}
         schema = values_schema(values, description.get("knows") or [], description.get("closed") or [])
+        facts = facts_of(chart.name)
+        if facts:
+            exact = facts["version"] == chart.version
+            schema = closed_by(schema, facts["values"] if exact else _both(facts["values"], values))
         about = {
             "apiVersion": "v2",
             "name": chart.name,
@@ -110,7 +124,7 @@ class StandInCharts:
             "appVersion": str(description.get("app", chart.version)),
             "description": f"A stand-in for {chart.name}, for rehearsals; it runs nothing",
         }
-        parts = {key: description[key] for key in DESCRIBED if key in description}
+        parts = {key: description[key] for key in DESCRIBED if key in description} | completed(facts)
         files = {
             "Chart.yaml": yaml.safe_dump(about, sort_keys=False),
             "values.yaml": yaml.safe_dump(values, sort_keys=False),
@@ -144,6 +158,60 @@ def values_schema(values: dict[str, Any], knows: list[str], closed: list[str]) -
         "properties": {**schema["properties"], **properties},
         "additionalProperties": False,
     }
+
+
+def closed_by(schema: dict[str, Any], known: Known) -> dict[str, Any]:
+    """Close a schema to the keys that the real chart knows: at each map, in helm's own words."""
+    if known is None:
+        return schema
+    said = schema.get("properties", {})
+    properties = {key: closed_by(_object(said.get(key)), below) for key, below in known.items()}
+    return schema | {"properties": properties, "additionalProperties": False}
+
+
+def _object(schema: Any) -> dict[str, Any]:
+    return schema if isinstance(schema, dict) else {}
+
+
+def _both(known: Known, values: Any) -> Known:
+    """Add the keys of a description to those of a chart that was read in another version than the tree asks for."""
+    if known is None or not isinstance(values, dict):
+        return known
+    own: dict[str, Known] = {
+        key: None if not isinstance(value, dict) or not value else {} for key, value in values.items()
+    }
+    return {key: _both({**own, **known}[key], values.get(key)) for key in (*known, *(own.keys() - known.keys()))}
+
+
+def completed(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a stand-in takes of the real chart: objects that hold nothing, and the labels of pods."""
+    if not facts:
+        return {}
+    release = facts["release"]
+    objects = [_released(one, release) for one in facts["objects"] if "in" not in one and one["kind"] in BARE]
+    pods = {
+        f"{one['kind']}/{_renamed(one['name'], release)}": {
+            key: "$release" if key == INSTANCE else value for key, value in one["pods"].items()
+        }
+        for one in facts["objects"]
+        if "pods" in one
+    }
+    return {"facts": objects, "pods": pods}
+
+
+def _released(fact: dict[str, Any], release: str) -> dict[str, Any]:
+    """Name an object of the facts after the release that a stand-in is installed as."""
+    named = {"name": _renamed(fact["name"], release)}
+    if "role" in fact:
+        kind, _, name = fact["role"].partition("/")
+        accounts = [one.rpartition("/") for one in fact["accounts"]]
+        named["role"] = f"{kind}/{_renamed(name, release)}"
+        return fact | named | {"accounts": [f"{space}/{_renamed(name, release)}" for space, _, name in accounts]}
+    return fact | named
+
+
+def _renamed(name: str, release: str) -> str:
+    return f"$release{name.removeprefix(release)}" if re.match(rf"{re.escape(release)}(?:-|\Z)", name) else name
 
 
 def _schema(value: Any, path: tuple[str, ...], closed: frozenset[str]) -> dict[str, Any]:

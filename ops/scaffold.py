@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import yaml
 
 from manifests import reading
+from manifests.rules.scene import ACCEPT
 
 NEVER_BY_A_SYNC = "Prune=false,Delete=false"
 ENTRY = re.compile(r"""( *- )["']?(?P<name>[\w.-]+)["']?:""")
@@ -163,15 +164,17 @@ def _service(app: NewApp) -> str:
 
 
 def _route(app: NewApp) -> str:
+    public = app.gateway == "public"
     return _lines(
         "apiVersion: gateway.networking.k8s.io/v1",
         "kind: HTTPRoute",
         "metadata:",
         f"  name: {app.name}",
+        *(("  annotations:", f"    {ACCEPT}public-unexplained: asked for with --gateway public") if public else ()),
         "spec:",
         "  parentRefs:",
         "    - {name: internal, namespace: networking}",
-        *(["    - {name: public, namespace: networking}"] if app.gateway == "public" else ()),
+        *(["    - {name: public, namespace: networking}"] if public else ()),
         "  hostnames: # one a stack; the gateway serves its own",
         *(f"    - {host}" for host in app.hosts),
         "  rules:",

@@ -26,7 +26,7 @@ from manifests import reading
 from manifests.contents import Contents, contents_of
 from manifests.objects import Object, api_versions
 from manifests.render import Folder, Renderer, render_all
-from manifests.rules import conform, generated, listed, marks, places, register, routes
+from manifests.rules import authors, conform, generated, listed, marks, places, register, routes, valued
 from manifests.rules.scene import Chart, Piece, Scene
 from manifests.rules.why import ALONE
 from manifests.sources import cache
@@ -205,10 +205,13 @@ class Validation:
 
     def _pieces(self, stack: Stack) -> Iterator[Piece]:
         for place in self._places(stack):
-            chart = self._chart(place.app.path)
-            for item in self.objects_of(stack, place.app.path):
+            chart, contents = self._chart(place.app.path), self.contents[place.app.path]
+            objects, released = self.objects_of(stack, place.app.path), contents.shape == "chart"
+            inflated = authors.of_charts(self.survey, contents, objects)
+            for index, item in enumerate(objects):
                 own = (item.get("metadata") or {}).get("namespace")
-                piece = Piece(item, place.app, place.category, str(own or place.namespace), chart)
+                where = str(own or place.namespace)
+                piece = Piece(item, place.app, place.category, where, chart, released, index in inflated)
                 # What stands in for any chart is made up altogether: nothing would be proven by judging it.
                 if not (piece.by_chart and chart == "unknown"):
                     yield piece
@@ -236,6 +239,8 @@ class Validation:
         for path in sorted(self.wanted):
             if not self.contents[path].problems:
                 self.problems += generated.check(self.survey, self.contents[path])
+                if self.contents[path].charts and self._chart(path) == "real":  # a stand-in's schema refuses the same
+                    self.problems += valued.check(self.survey, self.contents[path], self.charts)
         rendered = {path for _, path in self.rendered}
         self.problems += listed.check(self.survey, self._everywhere, rendered)
         domains, page = self._domains, startpage.entries(self.root)

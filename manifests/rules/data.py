@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from manifests.fields import at, entries, mapping, mappings, number
+from manifests.fields import at, entries, mapping, mappings, number, text
 from manifests.objects import notes
 from manifests.rules.fitting import amount
 from manifests.rules.scene import Finding, Piece, Scene, selects
 
+BITWARDEN = "bitwardensecretsmanager"
 OPTIONS = "argocd.argoproj.io/sync-options"
 NEEDED = ("Prune=false", "Delete=false")
 DATA: Mapping[str, tuple[str, ...]] = {
@@ -24,6 +25,21 @@ DATA: Mapping[str, tuple[str, ...]] = {
 CEPH = (".rbd.csi.ceph.com", ".cephfs.csi.ceph.com")
 NEARLY_FULL = 0.85  # of its disks: here Ceph begins to warn, and a little later every write stops
 DEFAULT = "storageclass.kubernetes.io/is-default-class"
+
+
+def asked(scene: Scene) -> Iterator[Finding]:
+    """A store that logs in for each request is asked for each entry once: who else needs it takes it from a Secret."""
+    stores = {one.name for one in scene.of("ClusterSecretStore") if at(one.spec, "provider", BITWARDEN)}
+    first: dict[str, Piece] = {}
+    for piece in scene.of("ExternalSecret") if stores else ():
+        if text(piece.spec, "secretStoreRef", "name") in stores:
+            for index, one in enumerate(mappings(piece.spec, "data")):
+                entry = text(one, "remoteRef", "key")
+                if owner := first.get(entry):
+                    rule = f"is asked for by {owner} of {owner.app.path} already"
+                    fix = "ask the store once, and hand the Secret on as apps/security/secret-stores/backup does"
+                    yield Finding("entry-twice", piece, ("spec", "data", index), entry, rule, fix)
+                first.setdefault(entry, piece)
 
 
 def kept(scene: Scene) -> Iterator[Finding]:

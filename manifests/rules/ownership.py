@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from config.explain import nearest
+from manifests.fields import text
 from manifests.objects import hooks, identity
-from manifests.rules.scene import ACCEPT, Finding, Piece, Scene, is_cluster_wide
+from manifests.rules.scene import ACCEPT, Finding, Piece, Scene, is_cluster_wide, is_namespaced
 
 # What Kubernetes serves no longer, by the minor version that removed it: the deprecated API migration guide.
 REMOVED: Mapping[str, Mapping[str, int]] = {
@@ -61,6 +62,19 @@ def namespaces(scene: Scene) -> Iterator[Finding]:
         rule = f"is no namespace of {piece.folder.name}: its project refuses {piece}{more}"
         fix = nearest(namespace, list(known), f"the category has {', '.join(known)}")
         yield Finding("namespace-foreign", piece, ("metadata", "namespace"), namespace, rule, fix)
+
+
+def unnamed(scene: Scene) -> Iterator[Finding]:
+    """Every namespaced object of an app names its namespace; the objects that do not are told once for each app."""
+    bare: dict[str, list[Piece]] = {}
+    for piece in scene.pieces:
+        if not (piece.released or text(piece.metadata, "namespace")) and is_namespaced(scene, piece):
+            bare.setdefault(piece.app.path, []).append(piece)
+    for piece, *others in bare.values():
+        more = f" (and {len(others)} more of this app)" if others else ""
+        rule = f"names no namespace{more}: Argo CD puts it into {piece.namespace}, the Application's own"
+        fix = "add `namespace:`; to what a chart makes, a patch that adds /metadata/namespace"
+        yield Finding("namespace-missing", piece, ("metadata",), str(piece), rule, fix)
 
 
 def cluster_kinds(scene: Scene) -> Iterator[Finding]:

@@ -83,6 +83,21 @@ def existing(scene: Scene) -> Iterator[Finding]:
                 yield from _missing(scene, piece, asked, wanted, made)
 
 
+def bound(scene: Scene) -> Iterator[Finding]:
+    """The ServiceAccount that a binding gives rights to exists in the namespace that the binding names, charts' too."""
+    made = {one for piece in scene.pieces for one in makes(piece) if one[1] == "ServiceAccount"}
+    for piece in scene.of("RoleBinding", "ClusterRoleBinding"):
+        subjects = () if piece.chart == "unknown" or piece.astray else mappings(piece.item, "subjects")
+        for index, one in enumerate(subjects):
+            name, space = text(one, "name"), text(one, "namespace") or piece.namespace
+            known = space in scene.security and ("ServiceAccount", name) not in EVERYWHERE
+            if text(one, "kind") == "ServiceAccount" and known and (space, "ServiceAccount", name) not in made:
+                path: KeyPath = ("subjects", index)
+                if scene.whole and space not in scene.unread:
+                    asked = Reference(path, "ServiceAccount", name)
+                    yield from _missing(scene, piece, asked, (space, "ServiceAccount", name), made)
+
+
 def _missing(
     scene: Scene, piece: Piece, asked: Reference, wanted: tuple[str, str, str], made: Iterable[tuple[str, str, str]]
 ) -> Iterator[Finding]:

@@ -15,12 +15,14 @@ from manifests.rules.scene import Finding, Rule, Scene
 
 RULES: tuple[Rule, ...] = (
     ownership.namespaces,
+    ownership.unnamed,
     ownership.cluster_kinds,
     ownership.owners,
     ownership.versions,
     ownership.unasked_hooks,
     ownership.exceptions,
     workloads.images,
+    workloads.pulled,
     workloads.among_crds,
     workloads.resources,
     workloads.probes,
@@ -39,9 +41,12 @@ RULES: tuple[Rule, ...] = (
     data.kept,
     data.joined,
     data.room,
+    data.asked,
     routes.hosts,
+    routes.published,
     routes.placeholders,
     references.existing,
+    references.bound,
 )
 
 

@@ -17,6 +17,7 @@ from manifests.fields import mappings, text, texts
 from manifests.objects import CRD
 from manifests.rules.scene import Finding, Piece, Scene
 
+PUBLIC = "public"
 ROUTES = ("HTTPRoute", "GRPCRoute", "TLSRoute")
 EXAMPLE = re.compile(r"(?:[\w-]+\.)*example\.(?:com|net|org)\b")
 DOMAIN = "{{HOMEPAGE_VAR_DOMAIN}}"
@@ -43,6 +44,16 @@ def hosts(scene: Scene) -> Iterator[Finding]:
             rule = f"has no host under {scene.domain}, the domain of {scene.stack}"
             fix = f"add {named[0][1].partition('.')[0]}.{scene.domain}"
             yield Finding("host-missing", piece, named[0][0][:-1], str(piece), rule, fix)
+
+
+def published(scene: Scene) -> Iterator[Finding]:
+    """A route on the gateway for the world says why."""
+    for piece in scene.of(*ROUTES):
+        for index, parent in enumerate(mappings(piece.spec, "parentRefs")):
+            if text(parent, "name") == PUBLIC and (text(parent, "namespace") or piece.namespace) != piece.namespace:
+                rule = f"is on the gateway {PUBLIC}: the Internet reaches it as soon as the tunnel is there"
+                fix = "take this parentRef away, or accept it with a reason"
+                yield Finding("public-unexplained", piece, ("spec", "parentRefs", index), PUBLIC, rule, fix)
 
 
 def placeholders(scene: Scene) -> Iterator[Finding]:

@@ -48,13 +48,19 @@ CLUSTER_WIDE = {
 
 @dataclass(frozen=True)
 class Piece:
-    """One object, where it comes from and where it will live."""
+    """One object, where it comes from and where it will live.
+
+    `released` where Argo CD runs helm for the app, so that the namespace of the release is the Application's own;
+    `inflated` where kustomize made the object of a chart.
+    """
 
     item: Object
     app: App
     folder: CategoryFolder
     namespace: str
     chart: Chart = "none"
+    released: bool = False
+    inflated: bool = False
 
     @property
     def kind(self) -> str:
@@ -90,7 +96,7 @@ class Piece:
     def by_chart(self) -> bool:
         """Whether a chart wrote it."""
         labels = mapping(self.metadata, "labels")
-        return labels.get(MANAGED_BY) == "Helm" or "helm.sh/chart" in labels
+        return self.inflated or labels.get(MANAGED_BY) == "Helm" or "helm.sh/chart" in labels
 
     @property
     def bare(self) -> Piece:
@@ -229,6 +235,13 @@ def is_cluster_wide(scene: Scene, piece: Piece) -> bool:
         return True
     scope = scene.scopes.get((piece.group, piece.kind))
     return scope == "Cluster" if scope else False
+
+
+def is_namespaced(scene: Scene, piece: Piece) -> bool:
+    """Whether an object certainly lives in a namespace: as a kind of Kubernetes itself, or as its CRD defines it."""
+    scope = scene.scopes.get((piece.group, piece.kind))
+    own = "." not in piece.group or piece.group in (*CLUSTER_WIDE, "coordination.k8s.io", "discovery.k8s.io")
+    return not is_cluster_wide(scene, piece) and (scope == "Namespaced" or (scope is None and own))
 
 
 def selects(selector: Any, labels: Mapping[str, str]) -> bool:

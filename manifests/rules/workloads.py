@@ -41,6 +41,16 @@ def images(scene: Scene) -> Iterator[Finding]:
                 yield Finding(check, pods.piece, (*path, "image"), image, rule, fix)
 
 
+def pulled(scene: Scene) -> Iterator[Finding]:
+    """An image that is on the node already is not pulled again: its name means the same one for ever."""
+    for pods in scene.pods:
+        for path, container in pods.containers():
+            if container.get("imagePullPolicy") == "Always" and not pods.piece.by_chart:
+                name, rule = container.get("name", ""), "is pulled at every start, and the registry may be out of reach"
+                fix = "write imagePullPolicy: IfNotPresent, or leave it out"
+                yield Finding("image-pulled", pods.piece, (*path, "imagePullPolicy"), name, rule, fix)
+
+
 def refused(image: str) -> Iterator[tuple[str, str, str]]:
     """Say why nobody could pull an image, or why its name may mean another one tomorrow, as 8-alpine and 1.29 do."""
     found = IMAGE.fullmatch(image)

@@ -72,6 +72,28 @@ def test_it_brings_no_more_protection_than_its_chart(charts: StandInCharts, tool
     }
 
 
+def test_a_stand_in_names_no_namespace_where_its_chart_names_none(charts: StandInCharts, tools: Toolchain) -> None:
+    volsync = Chart("volsync", "0.14.0", "https://backube.github.io/helm-charts")
+    found = inflated(charts, tools, volsync)
+    assert {one["kind"] for one in found} >= {"Deployment", "Role", "RoleBinding", "Service", "ServiceAccount"}
+    assert [one["kind"] for one in found if "namespace" in one["metadata"]] == []
+
+
+def test_rooks_chart_makes_the_version_of_ceph_itself(charts: StandInCharts, tools: Toolchain) -> None:
+    rook = Chart("rook-ceph-cluster", "v1.19.7", "https://charts.rook.io/release")
+    arguments = ("template", "it", charts.chart(rook) or "", "--values", "-")
+    values = "cephClusterSpec: {cephVersion: {image: x}}"
+    text = programs.run("helm", *arguments, env=tools.env(), stdin=values).stdout
+    assert text.count("cephVersion:") == 2, "kustomize and the API server refuse a key that is there twice"
+
+
+def test_cilium_brings_a_policy_of_its_own_for_gateways(charts: StandInCharts, tools: Toolchain) -> None:
+    cilium = Chart("cilium", "1.20.1", "https://helm.cilium.io")
+    found = inflated(charts, tools, cilium, 'gatewayAPI: {enabled: true, gatewayClass: {create: "true"}}')
+    kinds = {one["kind"] for one in found}
+    assert {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"} <= kinds
+
+
 def test_it_is_the_same_every_time(charts: StandInCharts, tools: Toolchain) -> None:
     assert inflated(charts, tools, RELOADER) == inflated(charts, tools, RELOADER)
 
@@ -112,6 +134,16 @@ def test_another_argo_cd_than_the_one_that_runs_is_refused(bases: StandInBases) 
 def test_a_base_of_another_minor_version_says_so(bases: StandInBases) -> None:
     assert bases.base(f"{GATEWAY_API}?ref=v1.5.0")
     assert [one.kind for one in bases.placed] == ["real, but of"]
+
+
+def test_a_folder_that_has_no_kustomization_behind_its_url_is_refused_in_kustomizes_words(bases: StandInBases) -> None:
+    folder = "https://github.com/prometheus-operator/prometheus-operator/example/prometheus-operator-crd?ref=v0.88.0"
+    with pytest.raises(TreeRefused, match=r"unable to find one of 'kustomization.yaml', 'kustomization.yml'"):
+        bases.base(folder)
+    raw = "https://raw.githubusercontent.com/prometheus-operator/prometheus-operator/v0.88.0/example"
+    file = bases.base(f"{raw}/prometheus-operator-crd/monitoring.coreos.com_probes.yaml")
+    assert file is not None
+    assert file.is_file()
 
 
 @pytest.mark.parametrize("url", [f"{GATEWAY_API}?ref=v2.0.0", "https://github.com/somebody/else/folder?ref=v1.0.0"])

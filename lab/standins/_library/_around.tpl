@@ -54,9 +54,14 @@ spec:
     {{- include "standin.selector" $about | nindent 4 }}
   ports:
     {{- range $port, $number := omit $ports "headless" }}
+    {{- if regexMatch "^[0-9]+$" $port }}
+    - port: {{ $port }}
+      targetPort: {{ $number }}
+    {{- else }}
     - name: {{ $port }}
       port: {{ $number }}
       targetPort: {{ ternary $port $number (hasKey (default dict $about.work.ports) $port) }}
+    {{- end }}
       protocol: {{ ternary "UDP" "TCP" (hasSuffix "udp" $port) }}
     {{- end }}
 {{- end }}

@@ -74,12 +74,16 @@ Without values, pods have the seccomp profile that `seccomp` names, or none: a r
 {{- end -}}
 {{- end -}}
 
+{{/* The labels that a workload is found by: those of the real one as far as they are known. */}}
 {{- define "standin.selector" -}}
-app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-{{- if .work.part }}
-app.kubernetes.io/component: {{ .work.part }}
-{{- end }}
+{{- $own := dict "app.kubernetes.io/name" (default .root.Chart.Name .root.Values.nameOverride) "app.kubernetes.io/instance" .root.Release.Name -}}
+{{- with .work.part }}{{- $_ := set $own "app.kubernetes.io/component" . }}{{- end -}}
+{{- $known := default dict (.root.Files.Get "standin.yaml" | fromYaml).pods -}}
+{{- $name := printf "%s/%s" (default "Deployment" .work.kind) (tpl (default "" .work.name) .root) -}}
+{{- range $workload, $labels := $known -}}
+{{- if eq (tpl $workload $.root) $name -}}{{- $own = merge (dict) $labels $own -}}{{- end -}}
+{{- end -}}
+{{- tpl (toYaml $own) .root -}}
 {{- end -}}
 
 {{- define "standin.labels" -}}
@@ -97,7 +101,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name (.root.Chart.Version | replace
 
 {{- define "standin.metadata" -}}
 name: {{ .name }}
-{{- if not .cluster }}
+{{- if not (or .cluster (.root.Files.Get "standin.yaml" | fromYaml).withoutNamespace) }}
 namespace: {{ include "standin.namespace" .root }}
 {{- end }}
 labels:

@@ -18,6 +18,7 @@ ROOM = Path(rules.__file__ or "").parent
 INVALID = sorted((HERE / "invalid").glob("*.yaml"))
 VALID = sorted((HERE / "valid").glob("*.yaml"))
 TOLD_ELSEWHERE = {
+    "value-unknown": "tests/manifests/test_values.py: it takes a real chart",
     "registry-silent": "tests/ops/test_online.py: only registries know",
     "version-missing": "tests/ops/test_online.py: only registries know",
 }

@@ -1,0 +1,105 @@
+"""Values that a chart knows, from its own files, and those of an app that it does not know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from manifests.contents import contents_of
+from manifests.rules import authors, valued
+from manifests.sources import Chart
+from manifests.survey import Survey
+from manifests.values import known_values, unknown_values
+from tests.manifests.checkout import Charts
+
+VALUES = """
+image: {repository: one, tag: ""}
+resources: {requests: {cpu: 10m}}
+nested: {here: {enabled: false}}
+annotations: {}
+sub: {replicas: 1}
+"""
+TEMPLATE = """
+{{- $values := .Values }}
+replicas: {{ $values.fromAlias.count }}
+image: {{ .Values.image.repository }}:{{ .Values.image.tag }}
+policy: {{ .Values.image.pullPolicy | default "IfNotPresent" }}
+resources: {{- toYaml .Values.resources | nindent 2 }}
+{{- if index .Values "dashed-name" "enabled" }}
+{{- end }}
+"""
+KUSTOMIZATION = """
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [route.yaml, policy.yaml]
+helmCharts:
+  - {name: thing, repo: https://charts.example.com, version: 1.2.3, releaseName: thing, valuesFile: values.yaml}
+configMapGenerator:
+  - {name: made, literals: [a=b]}
+"""
+THING = Chart("thing", "1.2.3", "https://charts.example.com")
+
+
+@pytest.fixture
+def chart(tmp_path: Path) -> Path:
+    folder = tmp_path / "home" / THING.folder / THING.name
+    (folder / "templates").mkdir(parents=True)
+    (folder / "values.yaml").write_text(VALUES, encoding="utf-8")
+    (folder / "templates" / "all.yaml").write_text(TEMPLATE, encoding="utf-8")
+    about = {"name": "thing", "version": "1.2.3", "dependencies": [{"name": "sub", "condition": "sub.enabled"}]}
+    (folder / "Chart.yaml").write_text(yaml.safe_dump(about), encoding="utf-8")
+    below = folder / "charts" / "sub"
+    below.mkdir(parents=True)
+    (below / "Chart.yaml").write_text("{name: sub, version: 1.0.0}", encoding="utf-8")
+    (below / "values.yaml").write_text("{replicas: 1, port: 80}", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("values", "unknown"),
+    [
+        ("image: {pullPolicy: Always}", []),
+        ("resources: {limits: {cpu: 1}}", []),
+        ("annotations: {whatever: it is}", []),
+        ("{dashed-name: {enabled: true}, fromAlias: {count: 1}, global: {x: 1}}", []),
+        ("sub: {enabled: true, port: 81}", []),
+        ("imag: {tag: x}", ["imag"]),
+        ("image: {tga: x}", ["image.tga"]),
+        ("nested: {here: {enable: true}}", ["nested.here.enable"]),
+        ("sub: {ports: 81}", ["sub.ports"]),
+    ],
+)
+def test_a_value_is_known_by_the_charts_values_and_by_its_templates(
+    chart: Path, values: str, unknown: list[str]
+) -> None:
+    found = unknown_values(yaml.safe_load(values), known_values(chart))
+    assert [".".join(map(str, path)) for path, _ in found] == unknown
+
+
+@pytest.fixture
+def app(tmp_path: Path, chart: Path) -> Path:
+    folder = tmp_path / "tree" / "apps" / "media" / "thing"
+    folder.mkdir(parents=True)
+    (folder / "kustomization.yaml").write_text(KUSTOMIZATION, encoding="utf-8")
+    (folder / "values.yaml").write_text("nested:\n  here:\n    enable: true\n", encoding="utf-8")
+    (folder / "route.yaml").write_text("{kind: HTTPRoute, metadata: {name: thing}}", encoding="utf-8")
+    (folder / "policy.yaml").write_text("{kind: NetworkPolicy, metadata: {name: app}}", encoding="utf-8")
+    return tmp_path / "tree"
+
+
+def test_a_value_that_a_real_chart_does_not_know_has_its_line(app: Path, tmp_path: Path) -> None:
+    survey = Survey(app)
+    found = valued.check(survey, contents_of(survey, "apps/media/thing"), Charts(tmp_path / "home"))
+    (problem,) = map(str, found)
+    assert problem.startswith("apps/media/thing/values.yaml:3: nested.here.enable: is no value of thing 1.2.3: ")
+    assert problem.endswith("did you mean enabled? [value-unknown]")
+
+
+def test_what_no_file_of_the_folder_holds_came_out_of_the_chart(app: Path) -> None:
+    survey = Survey(app)
+    made = ("HTTPRoute thing", "NetworkPolicy thing", "ConfigMap made", "ConfigMap thing-config", "Deployment thing")
+    objects = [{"kind": kind, "metadata": {"name": name}} for kind, name in map(str.split, made)]
+    found = authors.of_charts(survey, contents_of(survey, "apps/media/thing"), objects)
+    assert [made[index] for index in sorted(found)] == ["ConfigMap thing-config", "Deployment thing"]
