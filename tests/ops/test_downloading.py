@@ -182,6 +182,33 @@ def test_one_refused_release_does_not_keep_the_others_from_coming(publishers: Pu
     assert toolchain.locate(("kubectl",))[1] == ()
 
 
+def test_a_lock_that_mise_wrote_with_a_sha512_counts_and_stays(
+    publishers: Publishers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in PLATFORMS:
+        file = publishers.publish("pulumi", place)
+    published = file.with_name("SHA512SUMS").read_text(encoding="utf-8").split()
+    lockfile.write({("pulumi", LINUX.name): {"checksum": f"sha512:{published[2]}", "url": url_of("pulumi")}})
+    assert toolchain.ensure(("pulumi",)).places["pulumi"].known == "lock"
+    before = publishers.lock.read_text(encoding="utf-8")
+    assert door.main(["tools", "--lock", "--only", "pulumi"]) == 0
+    assert re.search(r"pulumi +linux-x64 +same", capsys.readouterr().out)
+    assert before.count("sha512:") == publishers.lock.read_text(encoding="utf-8").count("sha512:") == 1
+
+
+def test_a_lock_with_another_kind_of_digest_is_refused(publishers: Publishers) -> None:
+    publishers.publish("helm")
+    lockfile.write({("helm", LINUX.name): {"checksum": "blake3:0123", "url": url_of("helm")}})
+    with pytest.raises(
+        MachineNotReady, match=r"helm linux-x64: checksum = 'blake3:0123': is neither a sha256 nor a sha512"
+    ):
+        toolchain.ensure(("helm",))
+
+
+def url_of(name: str) -> str:
+    return releases.RELEASES[name][0].url(pinned.BY_PROGRAM[name], LINUX)
+
+
 def test_a_lock_of_another_version_says_nothing_about_this_one(publishers: Publishers) -> None:
     publishers.publish("helm", locked=True)
     publishers.lock.write_text(publishers.lock.read_text().replace('"4.3.1"', '"4.3.0"'), encoding="utf-8")
@@ -595,7 +622,7 @@ def test_the_lock_is_filled_from_the_publishers_for_every_platform(
     sources = {line[0]: line[4] for line in lines[1:]}
     assert sources == {
         "helm": "publisher's checksum",
-        "pulumi": "the file, by the publisher's SHA-512",
+        "pulumi": "the file, by the publisher's checksum",
         "github:kubernetes-sigs/kwok": "the file, first seen",
     }
     assert {line[2] for line in lines[1:]} == {"new"}
