@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ import requests
 from errors import DownloadFailed, DownloadRefused, HomelabError, MachineNotReady
 from lab.certificates import Authority, Subject, split
 from ops import __main__ as door
-from ops import downloading, fetching, lockfile, locking, pinned, releases, toolchain
+from ops import downloading, fetching, lockfile, locking, pinned, releases, toolchain, unpacking
 from ops.pinned import TOOLS
 from ops.releases import PLATFORMS, Platform
 from tests.ops.play import CHECKOUT, Play, wait_for
@@ -393,6 +394,36 @@ def locked_by_hand(file: Path) -> dict[str, str]:
     tool = pinned.BY_PROGRAM["helm"]
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     return {"checksum": f"sha256:{sha256}", "url": releases.RELEASES["helm"][0].url(tool, LINUX)}
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "content", "fault"),
+    [
+        ("../etcd", 0o100755, SAYS, "has an entry outside of its folder: ../etcd"),
+        ("out", 0o120777, b"../../out", "has a link outside of its folder: out -> ../../out"),
+        ("folder/etcd", 0o120777, b"other", "folder/etcd in the archive is no regular file"),
+        ("folder/etcdctl", 0o100755, SAYS, "the archive has no folder/etcd"),
+    ],
+)
+def test_a_zip_that_reaches_out_or_lacks_the_program_is_an_error(
+    tmp_path: Path, name: str, mode: int, content: bytes, fault: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as pack:
+        info = zipfile.ZipInfo(name)
+        info.external_attr = mode << 16
+        pack.writestr(info, content)
+    with pytest.raises(DownloadRefused, match=re.escape(fault)):
+        unpacking.unpack(tmp_path / "a.zip", "https://a/a.zip", {"etcd": "folder/etcd"}, tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.zip"]
+
+
+def test_a_hard_link_to_another_place_is_an_error(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
+        link = tarfile.TarInfo("folder/etcd")
+        link.type, link.linkname = tarfile.LNKTYPE, "../../passwd"
+        tar.addfile(link)
+    with pytest.raises(DownloadRefused, match="has a link outside of its folder: folder/etcd -> "):
+        unpacking.unpack(tmp_path / "a.tar.gz", "https://a/a.tar.gz", {"etcd": "folder/etcd"}, tmp_path)
 
 
 def test_an_archive_that_is_none_is_an_error(publishers: Publishers) -> None:
