@@ -1,6 +1,6 @@
 """How long `./homelab tools` takes on a new machine with a network: downloads, verification, and what has to be built.
 
-    .venv/bin/python bench/tools.py
+    .venv/bin/python bench/tools.py [--only NAME,NAME]
 
 Packs the programs that are built in the user's cache as their publishers do, serves them on loopback at 100 Mbit/s, and
 lets `./homelab tools` fill an empty cache from there, with the checksums of a lock for those that mise.lock knows. What
@@ -64,7 +64,8 @@ def _run(server: ReleaseServer, folder: Path) -> tuple[list[dict[str, object]], 
     server.bytes_a_second = MEGABITS / 8 * 1e6
     env = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
     del env["HOMELAB_TOOLS"]
-    command = [sys.executable, "-m", "tests.ops.release_server", server.address, str(lockfile.FILE), "tools", "--json"]
+    tools = ["tools", "--json", *sys.argv[1:]]
+    command = [sys.executable, "-m", "tests.ops.release_server", server.address, str(lockfile.FILE), *tools]
     began = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True)
     seconds, used = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from errors import DownloadFailed, DownloadRefused
 from ops import downloading, lockfile
+from ops.downloading import HASHES
 from ops.fetching import Network
 from ops.pinned import Tool
 from ops.releases import PLATFORMS, Asset, Platform, assets
@@ -28,7 +29,7 @@ class Row:
     tool: str
     asset: str
     platform: str
-    sha256: str
+    digest: str
     source: str
     change: str
 
@@ -44,10 +45,10 @@ def lock(tools: Sequence[Tool], tell: Callable[[str], None]) -> list[Row]:
             row = _one(tool, asset, place, file, network)
             file.unlink(missing_ok=True)
             rows.append(row)
-            if row.sha256:
+            if row.digest:
                 key, url = (asset.pin, place.name), asset.url(tool, place)
                 kept = entries.get(key, {}) if entries.get(key, {}).get("url") == url else {}
-                entries[key] = {**kept, "checksum": f"sha256:{row.sha256}", "url": url}
+                entries[key] = {**kept, "checksum": f"{HASHES[len(row.digest)]}:{row.digest}", "url": url}
     lockfile.write(entries)
     return rows
 
@@ -62,7 +63,7 @@ def _all(tools: Sequence[Tool]) -> Iterator[tuple[Tool, Asset, Platform]]:
 def _one(tool: Tool, asset: Asset, place: Platform, file: Path, network: Network) -> Row:
     before = lockfile.checksum(tool, asset, place)
     try:
-        digest, source = _found(tool, asset, place, file, network)
+        digest, source = _found(tool, asset, place, file, network, len(before) or SHA256)
     except DownloadFailed as error:
         return Row(tool.name, asset.pin, place.name, before, str(error), "stays" if before else "none")
     if before and before != digest:
@@ -73,12 +74,12 @@ def _one(tool: Tool, asset: Asset, place: Platform, file: Path, network: Network
     return Row(tool.name, asset.pin, place.name, digest, source, "same" if before else "new")
 
 
-def _found(tool: Tool, asset: Asset, place: Platform, file: Path, network: Network) -> tuple[str, str]:
-    """Return the SHA-256 of an asset and where it is from."""
+def _found(tool: Tool, asset: Asset, place: Platform, file: Path, network: Network, length: int) -> tuple[str, str]:
+    """Return the digest of an asset in the kind that is wanted, and where it is from."""
     published = downloading.published(tool, asset, place, file, network) if asset.sums else ""
-    if len(published) == SHA256:
+    if len(published) == length:
         return published, downloading.PUBLISHER
     digests = network.fetch(asset.url(tool, place), file)
-    if published and digests["sha512"] != published:
-        raise DownloadRefused(f"{asset.url(tool, place)}: not the file of {asset.sums_url(tool, place)}")
-    return digests["sha256"], "the file, by the publisher's SHA-512" if published else "the file, first seen"
+    if published and digests[HASHES[len(published)]] != published:
+        raise DownloadRefused(f"{asset.url(tool, place)}: is not the file of {asset.sums_url(tool, place)}")
+    return digests[HASHES[length]], "the file, by the publisher's checksum" if published else "the file, first seen"

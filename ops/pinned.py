@@ -335,12 +335,6 @@ TOOLS = (
         stamps={f"{ARGOCD}/common.version": "{version}"},
     ),
     Tool(
-        "controller-gen",
-        "sigs.k8s.io/controller-tools",
-        (Program("controller-gen", "sigs.k8s.io/controller-tools/cmd/controller-gen", ask=("--version",)),),
-        seconds=20,
-    ),
-    Tool(
         "redis",
         "github.com/alicebob/miniredis/v2",
         (Program("miniredis", "homelab/tools/redis"),),

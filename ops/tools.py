@@ -104,9 +104,9 @@ def _lock(tools: Sequence[Tool], *, as_json: bool) -> int:
     if as_json:
         print(json.dumps([asdict(each) for each in rows], indent=2))
     else:
-        cells = [(each.asset, each.platform, each.change, each.sha256[:16] or "-", each.source) for each in rows]
-        print(table(("asset", "platform", "checksum", "sha256", "source"), cells))
-    return 0 if all(each.sha256 for each in rows) else 1
+        cells = [(each.asset, each.platform, each.change, each.digest[:16] or "-", each.source) for each in rows]
+        print(table(("asset", "platform", "checksum", "digest", "source"), cells))
+    return 0 if all(each.digest for each in rows) else 1
 
 
 def _unknown(name: str, known: dict[str, Tool]) -> str:

@@ -101,7 +101,7 @@ def test_what_can_be_downloaded_is_told_apart_from_what_has_to_be_built(
     assert door.main(["doctor"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert re.fullmatch(
-        r"ready; 9 tools to be downloaded and 5 tools to be built when first needed, about \d min \d\d s", last
+        r"ready; 9 tools to be downloaded and 4 tools to be built when first needed, about \d min \d\d s", last
     )
 
 

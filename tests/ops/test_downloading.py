@@ -10,7 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,7 @@ import requests
 from errors import DownloadFailed, DownloadRefused, HomelabError, MachineNotReady
 from lab.certificates import Authority, Subject, split
 from ops import __main__ as door
-from ops import downloading, fetching, lockfile, locking, pinned, releases, toolchain
+from ops import downloading, fetching, lockfile, locking, pinned, releases, toolchain, unpacking
 from ops.pinned import TOOLS
 from ops.releases import PLATFORMS, Platform
 from tests.ops.play import CHECKOUT, Play, wait_for
@@ -180,6 +182,33 @@ def test_one_refused_release_does_not_keep_the_others_from_coming(publishers: Pu
     with pytest.raises(DownloadRefused, match=r"^helm: .*this is not the pinned file"):
         toolchain.ensure(("helm", "kubectl"))
     assert toolchain.locate(("kubectl",))[1] == ()
+
+
+def test_a_lock_that_mise_wrote_with_a_sha512_counts_and_stays(
+    publishers: Publishers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in PLATFORMS:
+        file = publishers.publish("pulumi", place)
+    published = file.with_name("SHA512SUMS").read_text(encoding="utf-8").split()
+    lockfile.write({("pulumi", LINUX.name): {"checksum": f"sha512:{published[2]}", "url": url_of("pulumi")}})
+    assert toolchain.ensure(("pulumi",)).places["pulumi"].known == "lock"
+    before = publishers.lock.read_text(encoding="utf-8")
+    assert door.main(["tools", "--lock", "--only", "pulumi"]) == 0
+    assert re.search(r"pulumi +linux-x64 +same", capsys.readouterr().out)
+    assert before.count("sha512:") == publishers.lock.read_text(encoding="utf-8").count("sha512:") == 1
+
+
+def test_a_lock_with_another_kind_of_digest_is_refused(publishers: Publishers) -> None:
+    publishers.publish("helm")
+    lockfile.write({("helm", LINUX.name): {"checksum": "blake3:0123", "url": url_of("helm")}})
+    with pytest.raises(
+        MachineNotReady, match=r"helm linux-x64: checksum = 'blake3:0123': is neither a sha256 nor a sha512"
+    ):
+        toolchain.ensure(("helm",))
+
+
+def url_of(name: str) -> str:
+    return releases.RELEASES[name][0].url(pinned.BY_PROGRAM[name], LINUX)
 
 
 def test_a_lock_of_another_version_says_nothing_about_this_one(publishers: Publishers) -> None:
@@ -366,6 +395,36 @@ def locked_by_hand(file: Path) -> dict[str, str]:
     tool = pinned.BY_PROGRAM["helm"]
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     return {"checksum": f"sha256:{sha256}", "url": releases.RELEASES["helm"][0].url(tool, LINUX)}
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "content", "fault"),
+    [
+        ("../etcd", 0o100755, SAYS, "has an entry outside of its folder: ../etcd"),
+        ("out", 0o120777, b"../../out", "has a link outside of its folder: out -> ../../out"),
+        ("folder/etcd", 0o120777, b"other", "folder/etcd in the archive is no regular file"),
+        ("folder/etcdctl", 0o100755, SAYS, "the archive has no folder/etcd"),
+    ],
+)
+def test_a_zip_that_reaches_out_or_lacks_the_program_is_an_error(
+    tmp_path: Path, name: str, mode: int, content: bytes, fault: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as pack:
+        info = zipfile.ZipInfo(name)
+        info.external_attr = mode << 16
+        pack.writestr(info, content)
+    with pytest.raises(DownloadRefused, match=re.escape(fault)):
+        unpacking.unpack(tmp_path / "a.zip", "https://a/a.zip", {"etcd": "folder/etcd"}, tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.zip"]
+
+
+def test_a_hard_link_to_another_place_is_an_error(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
+        link = tarfile.TarInfo("folder/etcd")
+        link.type, link.linkname = tarfile.LNKTYPE, "../../passwd"
+        tar.addfile(link)
+    with pytest.raises(DownloadRefused, match="has a link outside of its folder: folder/etcd -> "):
+        unpacking.unpack(tmp_path / "a.tar.gz", "https://a/a.tar.gz", {"etcd": "folder/etcd"}, tmp_path)
 
 
 def test_an_archive_that_is_none_is_an_error(publishers: Publishers) -> None:
@@ -595,7 +654,7 @@ def test_the_lock_is_filled_from_the_publishers_for_every_platform(
     sources = {line[0]: line[4] for line in lines[1:]}
     assert sources == {
         "helm": "publisher's checksum",
-        "pulumi": "the file, by the publisher's SHA-512",
+        "pulumi": "the file, by the publisher's checksum",
         "github:kubernetes-sigs/kwok": "the file, first seen",
     }
     assert {line[2] for line in lines[1:]} == {"new"}
