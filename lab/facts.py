@@ -24,7 +24,7 @@ from lab.crds import STANDINS
 from manifests import reading
 from manifests.fields import entries, mapping, mappings, text
 from manifests.objects import CRD, Object, unpacked
-from manifests.values import known_values
+from manifests.values import Known, known_values
 
 FACTS = STANDINS / "_facts"
 WORKLOADS = ("DaemonSet", "Deployment", "StatefulSet")
