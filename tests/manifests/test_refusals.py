@@ -155,7 +155,7 @@ def test_what_leads_out_of_the_checkout_is_refused(root: Path, renderer: Rendere
 
 def test_a_missing_program_is_the_machines_matter(root: Path, renderer: Renderer) -> None:
     lay(root, {"apps/media/one/kustomization.yaml": "resources: [a.yaml]\n", "apps/media/one/a.yaml": config_map("a")})
-    with pytest.raises(ProgramMissing, match=r"kustomize: not on the PATH; build it: \./homelab tools"):
+    with pytest.raises(ProgramMissing, match=r"kustomize: not on the PATH; get it: \./homelab tools"):
         render(replace(renderer, env={"PATH": str(root)}), Folder("apps/media/one"))
 
 
