@@ -37,7 +37,11 @@ def furnish(lab: Lab, settings: Settings, tree: Tree, tools: Toolchain) -> Furni
     needed = {category.name for category in tree.chosen(settings.delivery.categories)}
     needed |= {app.category for app in tree.apps_of_layer("crds")}
     needed |= {app.partition("/")[0] for app in platform_apps(settings)}
-    apps = [app.path for app in tree.apps_in(settings.delivery.environment) if app.category in needed]
+    apps = [
+        app.path
+        for app in tree.apps_in(settings.delivery.environment)
+        if app.category in needed and f"{app.category}/{app.name}" not in settings.delivery.exclude
+    ]
     vendor(lab.tree, apps, charts, bases)
     repository, revision = delivery.served_as(settings.delivery.repository), settings.delivery.revision
     before = delivery.head_of(lab, repository, revision)

@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
         folders = read_tree(lab.tree)
         furnished = furnish(lab, settings, folders, tools)
         timeline.say(f"serving it from Git: {furnished.commit[:8]}")
-        categories = folders.chosen(settings.delivery.categories)
+        categories = folders.chosen(settings.delivery.categories, settings.delivery.exclude)
         if furnished.is_new:
             look_again(lab)
         caretaker.start(lab, dict(os.environ), tools.manifests(CRDS))

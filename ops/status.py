@@ -161,7 +161,7 @@ def _credentials(cluster: Cluster, settings: Settings) -> dict[str, str]:
 
 def chosen(settings: Settings, root: Path) -> Sequence[CategoryFolder]:
     """Give the categories that a stack runs."""
-    return read_tree(root).chosen(settings.delivery.categories)
+    return read_tree(root).chosen(settings.delivery.categories, settings.delivery.exclude)
 
 
 def wait(
@@ -241,7 +241,7 @@ def written(report: Report) -> str:
         ("missing", [*report.missing, *_absent(report)]),
         ("repositories that do not open", report.closed),
         ("category.yaml that waits for up", report.waiting_for_up),
-        ("not of this checkout (pull?) or of this stack (delivery.categories?)", report.strangers),
+        ("not of this checkout (pull?) or of this stack (delivery.categories, delivery.exclude?)", report.strangers),
         ("retired: the folder left Git, the objects stay", [one.name for one in report.applications if one.retired]),
     ):
         if items:
