@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import yaml
 
 from manifests import reading
+from manifests.entries import ENTRIES
 
 NEVER_BY_A_SYNC = "Prune=false,Delete=false"
 ENTRY = re.compile(r"""( *- )["']?(?P<name>[\w.-]+)["']?:""")
@@ -201,6 +202,9 @@ def _external_secret(app: NewApp) -> str:
         "kind: ExternalSecret",
         "metadata:",
         f"  name: {app.name}",
+        "  annotations:",
+        f"    {ENTRIES}: |",
+        *(f"      {app.key(one)}: random" for one in app.secrets),
         "spec:",
         "  refreshInterval: 1h",
         "  secretStoreRef: {kind: ClusterSecretStore, name: homelab}",

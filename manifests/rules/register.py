@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from errors import Problem
-from manifests.rules import data, fitting, ownership, references, routes, security, workloads
+from manifests.rules import data, entries, fitting, ownership, references, routes, security, workloads
 from manifests.rules.places import Places
 from manifests.rules.scene import Finding, Rule, Scene
 
@@ -42,6 +42,7 @@ RULES: tuple[Rule, ...] = (
     routes.hosts,
     routes.placeholders,
     references.existing,
+    entries.declared,
 )
 
 
