@@ -5,8 +5,8 @@
       grafana-username: text admin
       cloudflare-token: given, an API token with Zone Read and DNS Edit
 
-An ExternalSecret comes in; the entries that it reads and those that it declares go out. `manifests.rules.entries` compares
-the two, `ops.secrets` lists and makes entries, and `lab.secret_store` knows by them which entries a store has.
+An ExternalSecret comes in; the entries that it reads and those that it declares go out. `manifests.rules.entries`
+compares the two, `ops.secrets` lists and makes entries, and `lab.secret_store` knows by them which entries a store has.
 """
 
 from __future__ import annotations
@@ -26,9 +26,13 @@ ENTRIES = "homelab.dev/entries"
 STORE = "homelab"
 Origin = Literal["random", "text", "given"]
 FORM = re.compile(
-    r"(?P<random>random(?: (?P<hex>hex))?(?: (?P<length>[1-9]\d{0,3}))?)\Z|text (?P<text>\S+)\Z|given, (?P<given>\S.*)\Z"
+    r"(?P<random>random(?: (?P<hex>hex))?(?: (?P<length>[1-9]\d{0,3}))?)\Z"
+    r"|text (?P<text>\S+)\Z|given(?P<optional> or none)?, (?P<given>\S.*)\Z"
 )
-HOW = "write `random`, `random 32`, `random hex 32`, `text VALUE` or `given, WHERE IT COMES FROM`"
+HOW = (
+    "write `random`, `random 32`, `random hex 32`, `text VALUE`, `given, WHERE IT COMES FROM` or, where the app starts "
+    "without it, `given or none, WHERE IT COMES FROM`"
+)
 LENGTH = 40
 
 
@@ -42,6 +46,8 @@ class Entry:
     """The text of a fixed value, or where a given one comes from."""
     length: int = LENGTH
     hexadecimal: bool = False
+    optional: bool = False
+    """Whether its readers start without a real value."""
 
 
 @dataclass(frozen=True, order=True)
@@ -60,7 +66,9 @@ def entry(name: str, declared: object) -> Entry | None:
         return None
     if found["random"]:
         return Entry(name, "random", "", int(found["length"] or LENGTH), bool(found["hex"]))
-    return Entry(name, "text", found["text"]) if found["text"] else Entry(name, "given", found["given"])
+    if found["text"]:
+        return Entry(name, "text", found["text"])
+    return Entry(name, "given", found["given"], optional=bool(found["optional"]))
 
 
 def declarations(item: Any) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from config.gap import Gap, gaps, looked_up
 from config.model import Settings
-from config.tree import CategoryFolder, read_tree
+from config.tree import read_tree
 from config.values import GIBI, TEBI
 from errors import ApiFailed, Declined
 from lab import caretaker, delivery, kernel, processes, proxy, stages, tree
@@ -25,6 +25,7 @@ from ops.cluster import Cluster
 from ops.drive import checked, drive, report, stack_arguments
 from ops.engine import Engine, Outcome
 from ops.furnish import Furnished, furnish
+from ops.settling import Settling
 from ops.show import count, table
 from ops.status import LOOK, LOOK_AT_SET, Report, wait, written
 from ops.sync import sync
@@ -97,7 +98,8 @@ def run(options: argparse.Namespace) -> int:
         _, outcome = drive(lab.tree, settings, options.stack, timeline, act)
         if not options.until:
             timeline.say("waiting until Argo CD says that all is Synced and Healthy")
-    synced, found = ([], None) if options.until else settle(Cluster.of(root, options.stack), settings, categories)
+    settling = None if options.until else Settling(Cluster.of(root, options.stack), settings, categories)
+    synced, found = settle(settling) if settling else ([], None)
     refused = proxy.refused(lab)
     simulated = sorted(simulations(outcome))
     more = {"replaced": [vars(one) for one in replaced], "refused": refused, "simulated": simulated}
@@ -105,10 +107,14 @@ def run(options: argparse.Namespace) -> int:
     more |= {"standIns": furnished.stand_ins, "syncedByHand": synced, "behind": [vars(gap) for gap in behind]}
     if found:
         names = [one.name for one in found.unfinished]
-        more |= {"good": found.is_good, "applications": len(found.counted), "unfinished": names}
+        given = settling.filled.stood_in if settling else []
+        more |= {"entriesGiven": given, "good": found.is_good, "applications": len(found.counted), "unfinished": names}
     report(options, timeline, outcome, time.monotonic() - began, **more)
     if not options.json:
         _tell(options.stack, lab, replaced, refused, simulated, furnished, behind)
+        if settling and settling.filled.stood_in:
+            given = ", ".join(settling.filled.stood_in)
+            print(f"entries of the secret store that a person has to give, with values of the rehearsal: {given}")
         if synced:
             print(f"synced by hand, as nobody is here to approve: {', '.join(synced)}")
         until = f"the story was told until {options.until}; without --until it goes on"
@@ -121,13 +127,14 @@ def targets(until: str | None) -> list[str]:
     return [*(f"**homelab:{part}**" for part in PARTS[until]), "**pulumi:providers:**"] if until else []
 
 
-def settle(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder]) -> tuple[list[str], Report]:
+def settle(settling: Settling) -> tuple[list[str], Report]:
     """Wait for the end state, and sync by hand what the stack leaves to a person."""
-    found = wait(cluster, settings, categories)
+    of = settling.cluster, settling.settings, settling.categories
+    found = wait(*of, settling.mend)
     names = [one.name for one in found.waiting_for_sync]
     if names:
-        sync(cluster, settings, categories, names)
-        found = wait(cluster, settings, categories)
+        sync(*of, names)
+        found = wait(*of, settling.mend)
     return names, found
 
 

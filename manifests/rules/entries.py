@@ -37,7 +37,12 @@ def declared(scene: Scene) -> Iterator[Finding]:
             elif (other := first.setdefault(name, (one, piece)))[0] != one:
                 rule = f"is declared in another way by {other[1]} of {other[1].app.path}"
                 yield Finding("entry-twice", piece, ANNOTATION, f"{name}: {how}", rule, "declare it in one way")
-            if one and one.origin == "given" and piece.app.name in piece.folder.settings.foundation:
+            if (
+                one
+                and one.origin == "given"
+                and not one.optional
+                and piece.app.name in piece.folder.settings.foundation
+            ):
                 rule = "comes from outside, and the app is of the foundation that all applications wait for"
                 fix = f"take {piece.app.name} out of `foundation` in {piece.folder.path}/category.yaml"
                 yield Finding("foundation-needs-entry", piece, ANNOTATION, name, rule, fix)

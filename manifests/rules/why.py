@@ -23,7 +23,7 @@ WHY: Mapping[str, str] = {
     "database-alone": "The replica would wait for ever, and the first failed node takes the database with it.",
     "entry-malformed": "`./homelab secrets` could not tell where the value comes from.",
     "entry-twice": "One entry has one value: made at random for one app, it would be wrong for the other.",
-    "entry-undeclared": "`./homelab secrets` would neither list it nor make it, and the app would wait for it for ever.",
+    "entry-undeclared": "`./homelab secrets` would neither list nor make it, and the app would wait for ever.",
     "entry-unread": "A person would look for a value that nothing needs.",
     "exception-unexplained": "Half a year later nobody knows whether the exception may go.",
     "hook-unasked": "A hook is outside of what Argo CD keeps in sync, and runs again with every sync.",
