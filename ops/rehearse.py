@@ -113,8 +113,8 @@ def run(options: argparse.Namespace) -> int:
     if not options.json:
         _tell(options.stack, lab, replaced, refused, simulated, furnished, behind)
         if settling and settling.filled.stood_in:
-            given = ", ".join(settling.filled.stood_in)
-            print(f"entries of the secret store that a person has to give, with values of the rehearsal: {given}")
+            names = ", ".join(settling.filled.stood_in)
+            print(f"entries of the secret store that a person has to give, with values of the rehearsal: {names}")
         if synced:
             print(f"synced by hand, as nobody is here to approve: {', '.join(synced)}")
         until = f"the story was told until {options.until}; without --until it goes on"

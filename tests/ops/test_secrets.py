@@ -183,7 +183,7 @@ def test_before_the_controller_is_there_nothing_is_missing() -> None:
         def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60) -> str:
             raise ProgramFailed("no", exit_code=1, output=f'the server doesn\'t have a resource type "{entries.KIND}"')
 
-    fill(Early({}, []), DEV, Filled())
+    fill(Early(), DEV, Filled())
 
 
 def test_a_first_up_of_dev_needs_no_entry_that_a_person_has_to_make(monkeypatch: pytest.MonkeyPatch) -> None:
