@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from config import derive
+from config.excluded import excluded
 from config.explain import nearest
 from config.load import Stack
 from config.model import Node, Settings
@@ -402,24 +403,8 @@ def delivery(facts: Facts) -> Iterator[Finding]:
             fix = nearest(name, known, f"the categories are {', '.join(known)}")
             path = ("delivery", "categories", index)
             yield Finding("category-unknown", path, name, "has no folder in apps/", fix)
-    yield from _excluded(facts)
-
-
-def _excluded(facts: Facts) -> Iterator[Finding]:
-    """Find excluded apps that are not there, and those that the program begins with."""
-    apps = [f"{app.category}/{app.name}" for app in facts.tree.apps]
-    needed = {*derive.platform_apps(facts.settings)}
-    needed |= {f"{app.category}/{app.name}" for app in facts.tree.apps_of_layer("crds")}
-    for index, name in enumerate(facts.settings.delivery.exclude):
-        path = ("delivery", "exclude", index)
-        if name.partition("/")[0] in facts.tree.refused:
-            continue
-        if name not in apps:
-            fix = nearest(name, apps, "name a folder below apps/ as category/app")
-            yield Finding("app-unknown", path, name, "has no folder in apps/", fix)
-        elif name in needed:
-            rule = "is an app that the program begins with and that Git has to take over"
-            yield Finding("app-needed", path, name, rule, "remove it from the list")
+    for index, name, check, rule, fix in excluded(settings.exclude, derive.platform_apps(facts.settings), facts.tree):
+        yield Finding(check, ("delivery", "exclude", index), name, rule, fix)
 
 
 RULES: tuple[Rule, ...] = (

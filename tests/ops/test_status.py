@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,10 +17,9 @@ from config.category import Category
 from config.load import read_stack
 from config.model import Settings
 from config.tree import App, CategoryFolder
-from config.values import Duration
-from errors import Declined, TookTooLong
+from errors import Declined
 from lab.places import Lab
-from ops import settling, status, sync
+from ops import status, sync
 from ops.applications import (
     NO_SET,
     absent,
@@ -36,7 +34,7 @@ from ops.applications import (
     waiting_for_up,
 )
 from ops.cluster import Cluster
-from ops.status import EDITS, Report, look, refuse_strangers, wait, written
+from ops.status import EDITS, Report, look, refuse_strangers, written
 from ops.sync import _is_there, _wanted
 
 SETTINGS = read_stack(Path(__file__).parents[2] / "Pulumi.dev.yaml").require()
@@ -458,95 +456,6 @@ def test_an_application_of_a_person_is_synced_after_all_layers(monkeypatch: pyte
     assert [name for name, _ in Played.patched] == ["media-sonarr", "mine"]
 
 
-class Deaf(Played):
-    """A cluster that does not answer the second time."""
-
-    looks: ClassVar[list[int]] = []
-
-    def argocd(self) -> dict[str, list[dict[str, Any]]]:
-        self.looks.append(1)
-        if len(self.looks) == 2:
-            raise TookTooLong("kubectl took longer than 60 s")
-        return super().argocd()
-
-
-def stalling(timeout: str) -> Settings:
-    """Give the settings with another time in which something has to move."""
-    delivery = SETTINGS.delivery.model_copy(update={"stall_timeout": Duration.parse(timeout)})
-    return SETTINGS.model_copy(update={"delivery": delivery})
-
-
-class Restless(Played):
-    """A cluster in which one object of an Application changes at each look, for a while or to and fro."""
-
-    states: ClassVar[list[str]] = []
-
-    def argocd(self) -> dict[str, list[dict[str, Any]]]:
-        message = self.states.pop(0) if self.states else "the last"
-        pod = {"kind": "Deployment", "name": "sonarr", "health": {"status": "Progressing", "message": message}}
-        one = found("media-sonarr", health={"status": "Progressing"}, resources=[pod])
-        return {"Application": [one], "ApplicationSet": [], "AppProject": []}
-
-
-def test_a_wait_goes_on_while_something_moves_and_ends_when_nothing_does(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(status, "PAUSE", 0.5)
-    monkeypatch.setattr(Restless, "states", [f"{number} of 10 replicas" for number in range(10)])
-    began = time.monotonic()
-    report = wait(Restless({}, None), stalling("1s"), [category("media", "applications", "sonarr")])
-    assert not report.is_good
-    assert time.monotonic() - began > 3, "it gave up while something moved"
-    assert "nothing has changed for 1s (delivery.stallTimeout): the wait ends" in capsys.readouterr().err
-
-
-def test_to_and_fro_is_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status, "PAUSE", 0.2)
-    monkeypatch.setattr(Restless, "states", ["ready", "crashed"] * 100)
-    began = time.monotonic()
-    wait(Restless({}, None), stalling("1s"), [category("media", "applications", "sonarr")])
-    assert time.monotonic() - began < 5
-
-
-def test_what_failed_for_good_is_synced_again_while_up_waits_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = {"phase": "Failed", "message": "no webhook", "finishedAt": "2026-11-29T00:00:00Z"}
-    apart: dict[str, Any] = {"sync": {"status": "OutOfSync", "revision": NOW}, "operationState": ended}
-    by_hand = found("media-radarr", **apart)
-    by_hand["spec"]["syncPolicy"] = {}
-    monkeypatch.setattr(Played, "found", [found("media-sonarr", **apart), by_hand])
-    monkeypatch.setattr(Played, "patched", [])
-    here = [category("media", "applications", "sonarr", "radarr")]
-    cluster = Played({}, None)
-    monkeypatch.setattr(settling, "fill", lambda *_: None)
-    one = settling.Settling(cluster, SETTINGS, here)
-    for _ in range(2):
-        one.mend(look(cluster, SETTINGS, here, edited=False))
-        apart["sync"]["status"] = "OutOfSync"
-    ((name, change),) = Played.patched
-    assert (name, change["operation"]["sync"]["prune"]) == ("media-sonarr", True)
-
-
-def test_an_app_that_succeeded_or_still_retries_is_not_synced_again() -> None:
-    rows = [
-        found("media-a", sync={"status": "OutOfSync"}, operationState={"phase": "Running", "retryCount": 7}),
-        found("media-b", sync={"status": "OutOfSync"}, operationState={"phase": "Succeeded"}),
-        found("media-c", operationState={"phase": "Failed"}),
-    ]
-    assert [one.stopped for one in applications(rows, set())] == [False, False, False]
-
-
-def test_a_wait_outlasts_a_question_that_nobody_answers(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(status, "PAUSE", 0.0)
-    monkeypatch.setattr(Played, "found", [found("media-sonarr", operation={}, operationState={"phase": "Running"})])
-    monkeypatch.setattr(Deaf, "looks", [])
-    here = [category("media", "applications", "sonarr")]
-    wait(Deaf({}, None), stalling("1s"), here)
-    assert len(Deaf.looks) > 2
-    assert "no answer: kubectl took longer than 60 s" in capsys.readouterr().err
-
-
 def test_a_rehearsed_set_is_asked_again_for_what_it_has_not_made(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -560,12 +469,6 @@ def test_a_rehearsed_set_is_asked_again_for_what_it_has_not_made(
     status._ask_to_look(cluster, report, here)
     wishes = [(name, list(change["metadata"]["annotations"].values())) for name, change in Played.patched]
     assert wishes == [("media", [None]), ("media", ["true"])]
-
-
-def test_a_first_question_that_nobody_answers_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Deaf, "looks", [1])
-    with pytest.raises(TookTooLong):
-        wait(Deaf({}, None), SETTINGS, [])
 
 
 def test_what_a_cluster_follows_is_read_from_our_sets() -> None:
