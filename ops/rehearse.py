@@ -100,6 +100,7 @@ def run(options: argparse.Namespace) -> int:
             timeline.say("waiting until Argo CD says that all is Synced and Healthy")
     settling = None if options.until else Settling(Cluster.of(root, options.stack), settings, categories)
     synced, found = settle(settling) if settling else ([], None)
+    given = settling.filled.stood_in if settling else []
     refused = proxy.refused(lab)
     simulated = sorted(simulations(outcome))
     more = {"replaced": [vars(one) for one in replaced], "refused": refused, "simulated": simulated}
@@ -107,14 +108,12 @@ def run(options: argparse.Namespace) -> int:
     more |= {"standIns": furnished.stand_ins, "syncedByHand": synced, "behind": [vars(gap) for gap in behind]}
     if found:
         names = [one.name for one in found.unfinished]
-        given = settling.filled.stood_in if settling else []
         more |= {"entriesGiven": given, "good": found.is_good, "applications": len(found.counted), "unfinished": names}
     report(options, timeline, outcome, time.monotonic() - began, **more)
     if not options.json:
         _tell(options.stack, lab, replaced, refused, simulated, furnished, behind)
-        if settling and settling.filled.stood_in:
-            names = ", ".join(settling.filled.stood_in)
-            print(f"entries of the secret store that a person has to give, with values of the rehearsal: {names}")
+        if given:
+            print(f"entries that a person gives to the secret store, with values of the rehearsal: {', '.join(given)}")
         if synced:
             print(f"synced by hand, as nobody is here to approve: {', '.join(synced)}")
         until = f"the story was told until {options.until}; without --until it goes on"
