@@ -25,7 +25,7 @@ from manifests.fields import mapping, mappings, text
 from manifests.objects import Object, notes
 
 VERSION, PUSHED = "external-secrets.io/v1", "external-secrets.io/v1alpha1"
-MARK, FOUND = "lab.homelab.dev/entries", "found"
+MARK, FOUND = "rehearsal.homelab.dev/entries", "found"
 # The words of External Secrets 2.9.
 REASON, MESSAGE, NO_SECRET = "SecretSyncedError", "could not get secret data from provider", "Secret does not exist"
 

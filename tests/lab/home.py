@@ -123,8 +123,8 @@ class Home(Checkout):
         for folder in root.glob("apps/[!_]*/"):
             if folder.name not in used:
                 shutil.rmtree(folder)
-        for category in root.glob("apps/*/category.yaml"):
-            category.write_text(founded(category), encoding="utf-8")
+        for described in root.glob("apps/*/category.yaml"):
+            described.write_text(founded(described), encoding="utf-8")
         file = root / "Pulumi.dev.yaml"
         head, _, _ = file.read_text(encoding="utf-8").partition("    # What one worker can carry")
         file.write_text(head + CATEGORIES, encoding="utf-8")
