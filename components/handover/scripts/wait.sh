@@ -54,8 +54,9 @@ unfinished() {
 
 # Argo CD never retries a commit whose sync has failed for good; the reason may be gone by now.
 sync_again() {
-    for app in $(awk -F'|' -v foundation=" $FOUNDATION " '$1 == "Application" && index(foundation, " " $2 " ") &&
-        $5 != "" && $3 != "Synced" && ($7 == "Failed" || $7 == "Error") {print $2}' "$work/seen"); do
+    awk -F'|' -v foundation=" $FOUNDATION " '$1 == "Application" && index(foundation, " " $2 " ") &&
+        $5 != "" && $3 != "Synced" && ($7 == "Failed" || $7 == "Error") {print $2}' "$work/seen" >"$work/failed"
+    while read -r app; do
         policy='{.spec.syncPolicy'
         prune=$(kube get application "$app" -o "jsonpath=$policy.automated.prune}") || continue
         options=$(kube get application "$app" -o "jsonpath=$policy.syncOptions}") || continue
@@ -65,7 +66,7 @@ sync_again() {
         kube patch application "$app" --type merge \
             --patch "{\"operation\":{\"initiatedBy\":{\"username\":\"homelab up\"},$operation}}" >/dev/null ||
             say "$app: cannot be synced again"
-    done
+    done <"$work/failed"
 }
 
 # Only a state that was not seen before counts as a change: an app that goes to and fro does not get anywhere.
