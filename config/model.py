@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from config.values import (
     Address,
+    AppPath,
     Bytes,
     Domain,
     Email,
@@ -327,8 +328,16 @@ class Delivery(Section):
     path: RelativePath = Field(default=".", description="the folder of the repository that holds apps/")
     environment: Name = Field(description="which folder of environments/ takes the place of the base")
     categories: tuple[Name, ...] | None = Field(default=None, description="only these categories; all where absent")
+    exclude: tuple[AppPath, ...] = Field(
+        default=(), description="apps of these categories that this stack does not run, as category/app"
+    )
     wait: Annotated[Literal["generated", "healthy"], choice("generated", "healthy")] = Field(
         default="healthy", description="what `up` waits for after the handover"
+    )
+    stall_timeout: Span = Field(
+        default="10m",
+        validate_default=True,
+        description="a wait for applications fails once nothing has changed for so long; more where images take longer",
     )
 
 

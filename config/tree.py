@@ -11,7 +11,7 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,6 +65,12 @@ class CategoryFolder:
         """Where its apps may live."""
         return tuple(self.settings.namespaces) or (self.name,)
 
+    @property
+    def foundation(self) -> tuple[App, ...]:
+        """The apps that are Healthy before the next layer comes: all in the layer crds, else those named."""
+        every = self.settings.layer == "crds"
+        return tuple(app for app in self.apps if every or app.name in self.settings.foundation)
+
 
 @dataclass(frozen=True)
 class Tree:
@@ -84,9 +90,13 @@ class Tree:
         """Every app of the base that comes in a layer."""
         return tuple(app for category in self.categories if category.settings.layer == layer for app in category.apps)
 
-    def chosen(self, names: tuple[str, ...] | None) -> tuple[CategoryFolder, ...]:
-        """Give the categories that a stack runs: the named ones, or all."""
-        return tuple(category for category in self.categories if names is None or category.name in names)
+    def chosen(self, names: tuple[str, ...] | None, exclude: tuple[str, ...] = ()) -> tuple[CategoryFolder, ...]:
+        """Return the categories that a stack runs, the named ones or all, without the excluded apps."""
+        return tuple(
+            replace(category, apps=tuple(app for app in category.apps if f"{app.category}/{app.name}" not in exclude))
+            for category in self.categories
+            if names is None or category.name in names
+        )
 
     def apps_in(self, environment: str) -> tuple[App, ...]:
         """Every app as an environment runs it: its overlay where there is one, else the base."""
@@ -121,6 +131,7 @@ def _categories(
         settings = _category(root / file, file, environments, problems)
         apps = tuple(_apps(root, path, name, problems, beside=("category.yaml",)))
         if settings:
+            problems += _foundation(root, file, settings, [app.name for app in apps])
             yield CategoryFolder(name, path, settings, apps)
         else:
             refused.append(name)
@@ -157,6 +168,19 @@ def _category(path: Path, file: str, environments: list[str], problems: list[Pro
         rule, fix = "deletes what an app made whose folder is gone, without a reason", "add `removalReason:` beside it"
         problems.append(places.problem("removal-without-reason", ("removal",), category.removal, rule, fix))
     return category
+
+
+def _foundation(root: Path, file: str, settings: Category, known: list[str]) -> Iterator[Problem]:
+    """Find apps of a foundation that are not there, and a foundation that no layer comes after."""
+    places = Places(file, read(root / file, file).first)
+    if settings.foundation and settings.layer != "infrastructure":
+        why = "no layer comes after it" if settings.layer == "applications" else "every app of it belongs to it anyway"
+        rule, fix = f"is named in the layer {settings.layer}, and {why}", "remove the key"
+        yield places.problem("foundation-elsewhere", ("foundation",), None, rule, fix)
+    for index, name in enumerate(settings.foundation):
+        if name not in known:
+            fix = nearest(name, known, f"the apps are {', '.join(known)}")
+            yield places.problem("foundation-unknown", ("foundation", index), name, "is no app of the category", fix)
 
 
 def _apps(root: Path, path: str, category: str, problems: list[Problem], beside: tuple[str, ...] = ()) -> Iterator[App]:

@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, PlainSerializer, PlainValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
+APP_PATH = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}\Z")
 VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})(-[0-9A-Za-z.-]+)?\Z")
@@ -315,6 +316,9 @@ Minor = Annotated[str, PlainValidator(_minor)]
 Bytes = Annotated[Size, PlainValidator(Size.parse), PlainSerializer(str)]
 Span = Annotated[Duration, PlainValidator(Duration.parse), PlainSerializer(str)]
 Name = Annotated[str, PlainValidator(_matching(LABEL, "name-malformed", "a DNS label", "worker-1"))]
+AppPath = Annotated[
+    str, PlainValidator(_matching(APP_PATH, "app-malformed", "an app as category/app", "media/jellyfin"))
+]
 Domain = Annotated[str, PlainValidator(_matching(DOMAIN, "domain-malformed", "a domain", "home.example.com"))]
 Email = Annotated[str, PlainValidator(_matching(EMAIL, "email-malformed", "an e-mail address", "you@example.com"))]
 Extension = Annotated[

@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
 
 def handed_over(settings: Settings, tree: Tree, stack: str) -> dict[str, str]:
     """Give the files of the handover by their names."""
-    source, chosen = Source.of(settings), tree.chosen(settings.delivery.categories)
+    source, chosen = Source.of(settings), tree.chosen(settings.delivery.categories, settings.delivery.exclude)
     spaces = [space(name, *of) for name, of in namespaces_of(tree).items()]
     files = {name: text(items, name) for name, items in (("namespaces.yaml", spaces), ("guard.yaml", guard()))}
     steps = ""
