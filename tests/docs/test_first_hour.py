@@ -43,9 +43,7 @@ def line(begins: str) -> str:
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="the line is for GNU sed; the page says what macOS wants")
-def test_marks_are_left_after_the_page(
-    checkout: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_marks_are_left_after_the_page(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*words(line("./homelab init"))[1:], "--root", str(checkout)]) == 0
     assert list(stack_files(checkout)) == ["homelab"]
     subprocess.run(["sh", "-c", line("grep -rlE")], cwd=checkout, check=True, env={"PATH": os.environ["PATH"]})
