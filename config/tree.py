@@ -98,6 +98,9 @@ def read_tree(root: Path) -> Tree:
     """Read the shape of a checkout."""
     problems: list[Problem] = []
     apps = root / APPS
+    linked = [name for name in (APPS, ENVIRONMENTS) if (root / name).is_symlink()]
+    if linked:
+        return Tree(problems=tuple(_linked(name) for name in linked))
     if not apps.is_dir():
         rule = "there is no folder of applications"
         return Tree(problems=(Problem(APPS, 0, "", "", rule, "make it, or run this in a checkout", "tree-missing"),))
@@ -175,7 +178,7 @@ def _apps(root: Path, path: str, category: str, problems: list[Problem], beside:
 
 def _shape(path: Path, name: str, problems: list[Problem]) -> Shape | None:
     """Decide what a folder is by the names of its files, as Argo CD does."""
-    files = {entry.name for entry in os.scandir(path) if entry.is_file()}
+    files = {entry.name for entry in os.scandir(path) if os.path.isfile(entry)}  # noqa: PTH113 - raises on no loop of links
     kustomization = files.intersection(KUSTOMIZATIONS)
     if kustomization and "Chart.yaml" in files:
         rule = "is both a kustomization and a chart"
@@ -201,7 +204,7 @@ def _environments(
     if not (root / ENVIRONMENTS).is_dir():
         return {}
     known = {category.name: [app.name for app in category.apps] for category in categories}
-    on_disk = {entry.name for entry in os.scandir(root / APPS) if entry.is_dir()}
+    on_disk = {entry.name for entry in os.scandir(root / APPS) if entry.is_dir(follow_symlinks=False)}
     found: dict[str, dict[str, App]] = {}
     for environment in _folders(root, ENVIRONMENTS, problems):
         overlays = found.setdefault(environment, {})
@@ -226,13 +229,20 @@ def _folders(root: Path, path: str, problems: list[Problem], beside: tuple[str, 
     """List the folders that count; a file that lies where nobody reads it is a mistake."""
     folders = []
     for entry in sorted(os.scandir(root / path), key=lambda entry: entry.name):
-        if entry.is_dir():
+        if entry.is_symlink() and entry.name not in beside:
+            problems.append(_linked(f"{path}/{entry.name}"))
+        elif entry.is_dir():
             if not entry.name.startswith(("_", ".")):
                 folders.append(entry.name)
         elif entry.name not in (*BESIDE, *beside):
             rule, fix = "lies where nobody reads it", "move it into an app's folder"
             problems.append(Problem(f"{path}/{entry.name}", 0, "", "", rule, fix, "file-stray"))
     return folders
+
+
+def _linked(path: str) -> Problem:
+    rule, fix = "is a link, and Argo CD follows none to an app's folder", "put the folder itself there"
+    return Problem(path, 0, "", "", rule, fix, "folder-linked")
 
 
 def _named(name: str, path: str, problems: list[Problem]) -> None:

@@ -45,6 +45,7 @@ WHY: Mapping[str, str] = {
     "file-stray": "A manifest beside the apps' folders is never applied, and everybody believes that it is.",
     "file-unreadable": "What cannot be read cannot be checked.",
     "flag-twice": "Of two that contradict each other one would be taken without a word.",
+    "folder-linked": "Argo CD's directory generator follows no links: the app would be checked and never deployed.",
     "gateway-api-incompatible": "With other CRDs than it knows, Cilium leaves Gateways dead and says nothing.",
     "ha-elsewhere": "`up` would wait for parts that the folder does not have, or not know those that it has.",
     "ha-needs-workers": "Three replicas on fewer nodes wait for ever to be scheduled.",
@@ -113,5 +114,6 @@ WHY: Mapping[str, str] = {
     "yaml-duplicate-key": "YAML keeps one of the two, and not every reader keeps the same.",
     "yaml-encoding": "YAML is UTF-8.",
     "yaml-syntax": "The file is not YAML.",
+    "yaml-too-large": "A few hundred bytes of brackets or aliases end the process that reads them, or fill its memory.",
     "yaml-tab": "YAML refuses tabs, and editors hide them.",
 }

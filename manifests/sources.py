@@ -83,6 +83,23 @@ def locked(file: Path) -> Iterator[None]:
         yield
 
 
+# A program that fetches needs the operator's credentials for that, and nothing else of the environment.
+PASSED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TZ|TMPDIR|XDG_\w+|HELM_\w+|GIT_\w+|SSH_AUTH_SOCK|SSL_CERT_\w+|DOCKER_CONFIG"
+    r"|(?:https?|all|no)_proxy",
+    re.IGNORECASE,
+)
+# A plugin of helm is a program; a null device holds none.
+NO_PLUGINS = {"HELM_PLUGINS": os.devnull, "HELM_NO_PLUGINS": "1"}
+
+
 def environment(env: Mapping[str, str] | None) -> dict[str, str]:
-    """Give the environment a program is run in: the one that was passed, else our own."""
-    return dict(os.environ if env is None else env)
+    """Make the environment of a program that fetches: what it needs of the one that was passed, else of our own."""
+    kept = os.environ if env is None else env
+    return {name: value for name, value in kept.items() if PASSED.fullmatch(name)} | NO_PLUGINS
+
+
+def bare_environment(env: Mapping[str, str] | None, home: Path) -> dict[str, str]:
+    """Make the environment of a program that reads a stranger's files: where programs are, and an empty home."""
+    path = (os.environ if env is None else env).get("PATH", os.defpath)
+    return {"PATH": path, "HOME": str(home), "TMPDIR": str(home), "LANG": "C.UTF-8"} | NO_PLUGINS
