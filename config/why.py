@@ -114,6 +114,6 @@ WHY: Mapping[str, str] = {
     "yaml-duplicate-key": "YAML keeps one of the two, and not every reader keeps the same.",
     "yaml-encoding": "YAML is UTF-8.",
     "yaml-syntax": "The file is not YAML.",
-    "yaml-too-large": "A few hundred bytes of brackets or aliases end the process that reads them, or fill its memory.",
     "yaml-tab": "YAML refuses tabs, and editors hide them.",
+    "yaml-too-large": "A few hundred bytes of brackets or aliases end the process that reads them, or fill its memory.",
 }

@@ -75,6 +75,7 @@ class StandInCharts:
         """Make a stand-in unless the same one is there, whole or not at all."""
         if chart in self.made:
             return self.made[chart]
+        chart.require_name()
         files = self._files(chart)
         digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:DIGITS]
         made = self.home / f"{chart.folder}-{digest}"

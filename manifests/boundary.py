@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 from config.source import KeyPath
 from manifests.survey import Survey
 
+# What is refused for the sake of the machine that renders, not of the cluster.
+LIMITS = ("chart-name", "reference-outside", "reference-url", "render-executes", "render-key")
 # Where, what value, which rule, how to mend it, the rule's id.
 Finding: TypeAlias = "tuple[KeyPath, str, str, str, str]"
 

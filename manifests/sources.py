@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from errors import Bug
+
 FETCH = "./homelab render --fetch"
 DIGITS = 12
 EXACT = re.compile(r"v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?\Z")
@@ -33,6 +35,11 @@ class Chart:
     def __str__(self) -> str:
         """Write it as people do."""
         return f"{self.name} {self.version} of {self.repository}"
+
+    def require_name(self) -> None:
+        """Refuse a name that would lead out of the folder that it is joined to; files that ask for one are checked."""
+        if "/" in f"{self.name}{self.version}" or self.name in ("", ".", ".."):
+            raise Bug(f"{self}: a chart's name and version are no paths")
 
     @property
     def folder(self) -> str:

@@ -77,6 +77,8 @@ def run(options: argparse.Namespace) -> int:
         files |= rendered(validation, stack)
         stand_ins = validation.stand_ins
     output = options.output or root / OUTPUT / stack.name
+    if not options.output and (root / OUTPUT).is_symlink():
+        raise Declined(f"{root / OUTPUT}: is a link; remove it, or name a folder with --output")
     write(output, files)
     if options.json:
         print(json.dumps({"output": str(output), "files": sorted(files), "standIns": stand_ins}, indent=2))
@@ -149,6 +151,9 @@ def write(output: Path, files: Mapping[str, str]) -> None:
     """Put the files where only we have written before, and take away what we wrote and write no more."""
     page = output / "README.md"
     try:
+        links = [one for one in (output, *output.rglob("*")) if one.is_symlink()]
+        if links:
+            raise Declined(f"{links[0]}: is a link, and a file written through it would change another; remove it")
         ours = page.is_file() and page.read_bytes().startswith(HEAD.removeprefix("# ").encode())
         if output.exists() and not ours and (not output.is_dir() or any(output.iterdir())):
             raise Declined(f"{output}: holds what ./homelab render has not written; name an empty folder with --output")

@@ -83,3 +83,21 @@ def test_credentials_do_not_outlive_a_script_that_a_signal_ends(tmp_path: Path) 
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 1
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("script", ["seed", "definitions"])
+def test_kustomize_gets_no_credentials_and_no_plugins(tmp_path: Path, script: str) -> None:
+    secrets = {"PULUMI_CONFIG_PASSPHRASE": "secret", "GITHUB_TOKEN": "secret", "AWS_SECRET_ACCESS_KEY": "secret"}
+    more = {"CATEGORIES": "system", "SEEDED": "", "ENVIRONMENT": "none", "KUBERNETES": "1.36", "HTTPS_PROXY": "http://a:1"}
+    folder = {"FOLDER": "apps/system/argocd", "NAMESPACE": "argocd", "WAITS": "", "TRIES": "1"}
+    given = environment(tmp_path, "cat >/dev/null; echo serverside-applied", **more, **folder, **secrets)
+    seen = tmp_path / "seen"
+    kustomize = tmp_path / "bin/kustomize"
+    kustomize.write_text(f"#!/bin/sh\nenv >>{seen}\n", encoding="utf-8")
+    kustomize.chmod(0o755)
+    done = ran(DEFINITIONS.with_name(f"{script}.sh"), given)
+    assert done.returncode == 0, done.stderr
+    names = {line.partition("=")[0] for line in seen.read_text(encoding="utf-8").splitlines()}
+    known = {"PATH", "HOME", "TMPDIR", "HELM_PLUGINS", "GIT_ALLOW_PROTOCOL", "HTTPS_PROXY"}
+    assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == known
+    assert "HELM_PLUGINS=/dev/null" in seen.read_text(encoding="utf-8")
