@@ -158,6 +158,8 @@ def _key(node: Any) -> str:
 def _scalar(loader: Any, node: Any) -> Any:
     kind = node.tag.removeprefix(TAG)
     text = node.value
+    if kind.startswith("!") and len(kind) > 1:  # an application's own, such as Home Assistant's !secret
+        return f"{kind} {text}"
     if kind == "null":
         return None
     if kind == "bool":

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from config.category import Category, CategoryNamespace, Layer
 from config.explain import Places, explain, nearest
-from config.leaks import leaks
+from config.leaks import repository_leaks
 from config.source import alone, read
 from config.values import LABEL
 from errors import Problem
@@ -109,8 +109,7 @@ def read_tree(root: Path) -> Tree:
     categories = tuple(_categories(root, known, refused, problems))
     environments = _environments(root, categories, problems)
     problems += _clashes(categories)
-    for folder in (APPS, ENVIRONMENTS):
-        problems += _leaks(root, folder)
+    problems += repository_leaks(root)
     return Tree(categories, environments, tuple(problems), tuple(refused))
 
 
@@ -271,20 +270,6 @@ def _clashes(categories: tuple[CategoryFolder, ...]) -> Iterator[Problem]:
                 rule = f"is a namespace that {owner.path} has already"
                 file = f"{category.path}/category.yaml"
                 yield Problem(file, 0, "namespaces", namespace, rule, "give each its own", "namespace-twice")
-
-
-def _leaks(root: Path, folder: str) -> Iterator[Problem]:
-    for directory, folders, files in os.walk(root / folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "charts")
-        for file in sorted(files):
-            if file.endswith((*MANIFESTS, ".env", ".properties", ".toml", ".pem", ".key")) or file in KUSTOMIZATIONS:
-                path = os.path.join(directory, file)  # noqa: PTH118 - a Path for each of 10,000 files costs a third of a second
-                name = os.path.relpath(path, root)
-                try:
-                    with open(path, "rb") as opened:  # noqa: PTH123 - the same
-                        yield from leaks(opened.read(), name)
-                except OSError:
-                    yield from read(Path(path), name).problems
 
 
 def namespaces_of(tree: Tree) -> dict[str, tuple[str, str]]:

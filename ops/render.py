@@ -27,6 +27,7 @@ from manifests.charts import CachedCharts
 from manifests.compare import written
 from manifests.fetch import fetch
 from manifests.objects import Object
+from manifests.redact import covered_object
 from ops import called
 from ops.drive import checked, stack_arguments
 from ops.show import coloured, count
@@ -140,11 +141,8 @@ def rendered(validation: Validation, stack: Stack) -> dict[str, str]:
 
 
 def without_values(item: Object) -> Object:
-    """Leave the values of a Secret out: there are none in Git, but a chart may make some up."""
-    if item.get("kind") != "Secret" or item.get("apiVersion") != "v1":
-        return item
-    parts = [key for key in ("data", "stringData") if key in item]
-    return {**item, **{key: dict.fromkeys(item[key] or {}, "(redacted)") for key in parts}}
+    """Leave the values of secrets out, without a digest: the same stack gives the same files."""
+    return covered_object(item, lambda value: "(redacted)")
 
 
 def write(output: Path, files: Mapping[str, str]) -> None:

@@ -88,7 +88,13 @@ def test_credentials_do_not_outlive_a_script_that_a_signal_ends(tmp_path: Path) 
 @pytest.mark.parametrize("script", ["seed", "definitions"])
 def test_kustomize_gets_no_credentials_and_no_plugins(tmp_path: Path, script: str) -> None:
     secrets = {"PULUMI_CONFIG_PASSPHRASE": "secret", "GITHUB_TOKEN": "secret", "AWS_SECRET_ACCESS_KEY": "secret"}
-    more = {"CATEGORIES": "system", "SEEDED": "", "ENVIRONMENT": "none", "KUBERNETES": "1.36", "HTTPS_PROXY": "http://a:1"}
+    more = {
+        "CATEGORIES": "system",
+        "SEEDED": "",
+        "ENVIRONMENT": "none",
+        "KUBERNETES": "1.36",
+        "HTTPS_PROXY": "http://a:1",
+    }
     folder = {"FOLDER": "apps/system/argocd", "NAMESPACE": "argocd", "WAITS": "", "TRIES": "1"}
     given = environment(tmp_path, "cat >/dev/null; echo serverside-applied", **more, **folder, **secrets)
     seen = tmp_path / "seen"

@@ -23,7 +23,9 @@ CHECKOUT = HERE / "checkout"
 
 def load(path: Path) -> dict[str, Any]:
     scenario: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert set(scenario) <= {"expect", "replace", "write", "remove", "bytes", "link", "before"}, f"{path.name}: unknown keys"
+    assert set(scenario) <= {"expect", "replace", "write", "remove", "bytes", "link", "before"}, (
+        f"{path.name}: unknown keys"
+    )
     return scenario
 
 
