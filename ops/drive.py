@@ -10,7 +10,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from config.checks import check_stack
 from config.derive import how_to_set, missing_secrets
@@ -73,17 +73,24 @@ def owners(settings: Settings) -> dict[str, str]:
 
 
 def drive(
-    folder: Path, settings: Settings, name: str, timeline: Timeline, act: Callable[[Engine], Outcome]
+    folder: Path,
+    settings: Settings,
+    name: str,
+    timeline: Timeline,
+    act: Callable[[Engine], Outcome],
+    purpose: Literal["change", "read"] = "change",
 ) -> tuple[Engine, Outcome]:
-    """Repair, run, and refuse what failed."""
+    """Repair, run, and refuse what failed; an engine that reads repairs nothing and writes no file."""
     file = folder / f"Pulumi.{name}.yaml"
     before = file.read_bytes()
     try:
-        engine = Engine(folder, name, timeline.hear)
-        for said in engine.repair():
+        engine = Engine(folder, name, timeline.hear, purpose)
+        for said in engine.repair() if purpose == "change" else ():
             timeline.say(said)
         outcome = act(engine)
     finally:
+        if purpose == "read" and file.read_bytes() != before:
+            file.write_bytes(before)
         if folder == Path.cwd() and file.read_bytes() != before:
             timeline.say(f"pulumi has written to {file.name}: its salt, and what it makes of blank lines; commit it")
     refuse_failures(outcome, owners(settings))

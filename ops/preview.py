@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
         secrets_set(options.stack, settings)
     folder = rehearse.place(root, options, settings)
     with Timeline(planned=True) as timeline:
-        engine, outcome = drive(folder, settings, options.stack, timeline, lambda engine: engine.preview())
+        engine, outcome = drive(folder, settings, options.stack, timeline, lambda engine: engine.preview(), "read")
     said = [text for severity, text in outcome.said if severity == "info"]
     where = nullcontext(Cluster.of(root, options.stack)) if options.rehearsal else cluster_of(engine)
     with where as cluster:
