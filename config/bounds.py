@@ -24,6 +24,7 @@ OF_A_RENDER = 10_000_000  # a chart's definitions alone hold more values than a 
 FAR_RIGHT = re.compile(rf"^[ ?:-]{{{DEEPEST}}}", re.MULTILINE)
 ALIAS = re.compile(r"(?:^|[\s\[{,:-])\*[^\s*]")
 OF_JSON = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
+CYCLE = "holds an alias that contains itself"
 TOO_DEEP = f"is nested more than {DEEPEST} levels deep"
 
 
@@ -53,7 +54,9 @@ def _walked(loader: Any, most: int) -> str:
     while loader.check_event():
         event = loader.get_event()
         if isinstance(event, yaml.AliasEvent):
-            nodes += sizes.get(event.anchor, 0)  # one that stands inside of itself is refused by who builds it
+            if any(anchor == event.anchor for anchor, _ in open_):
+                return CYCLE
+            nodes += sizes.get(event.anchor, 0)
         elif isinstance(event, yaml.NodeEvent):
             nodes += 1
             if isinstance(event, yaml.ScalarEvent):

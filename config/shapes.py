@@ -49,8 +49,8 @@ ABOUT = _words(
 NO_SECRET = _words("checksum digest foreign hash primary public sha sha256 sort topology")
 # After a colon these go on with a sentence.
 PROSE = _words(
-    "a an and are be by can cannot choose do enter for from has have if in incorrect invalid is it may missing must not of"
-    " on or required see set should the this to use used was when will with wrong you your"
+    "a an and are be by can cannot choose do enter for from has have if in incorrect invalid is it may missing must not"
+    " of on or required see set should the this to use used was when will with wrong you your"
 )
 WHOLE = ("clientkeydata", "secretkeybase", "dockerconfigjson", "dockercfg", "identitytoken", "registrytoken")
 HARMLESS = re.compile(
@@ -63,7 +63,8 @@ HARMLESS = re.compile(
 REFERENCE = re.compile(
     r"[a-z]+[0-9]?(?:[-.][a-z]+[0-9]?)+\Z|(?-i:[A-Z]+(?:_[A-Z]+)+\Z)|[0-9.]{1,6}(?:ms|s|m|h|d)?\Z|\w+://[^@]*\Z"
     r"|(?:access|api|auth|authkey|client|credentials?|id|key|name|password|secret|token|user|username|value|string)\Z"
-    r"|(?:(?:access|admin|api|app|auth|client|db|private|root|s3|secret|user)_?)+(?:id|key|name|password|secret|token)\Z",
+    r"|(?:(?:access|admin|api|app|auth|client|db|private|root|s3|secret|user)_?)+"
+    r"(?:id|key|name|password|secret|token)\Z",
     re.IGNORECASE,
 )
 RANDOM = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9+/=_.~-]{16,}\Z")
@@ -73,12 +74,14 @@ HEADER = re.compile(
 )
 
 PRIVATE = re.compile(
-    r"-----BEGIN[ A-Z0-9]{0,60}PRIVATE KEY[ A-Z]{0,20}-----.*?(?:-----END[ A-Z0-9]{0,60}PRIVATE KEY[ A-Z]{0,20}-----|\Z)",
+    r"-----BEGIN[ A-Z0-9]{0,60}PRIVATE KEY[ A-Z]{0,20}-----.*?"
+    r"(?:-----END[ A-Z0-9]{0,60}PRIVATE KEY[ A-Z]{0,20}-----|\Z)",
     re.DOTALL,
 )
 QUOTED = r"\"(?:[^\"\\\n]|\\.){0,2000}\"|'(?:[^'\n]|''){0,2000}'|\\\"[^\"\\\n]{0,2000}\\\""
 SETTING = re.compile(
-    rf"(?<![\w.$@%/-])(?:\\?[\"'])?(?P<name>[A-Za-z_][\w./-]{{0,80}})(?:\\?[\"'])?[ \t]{{0,4}}(?::=|=>|[:=])[ \t]{{0,4}}"
+    rf"(?<![\w.$@%/-])(?:\\?[\"'])?(?P<name>[A-Za-z_][\w./-]{{0,80}})(?:\\?[\"'])?"
+    rf"[ \t]{{0,4}}(?::=|=>|[:=])[ \t]{{0,4}}"
     rf"(?P<value>{QUOTED}|[^\s,;&\"'<>)}}\]][^\s,;&\"'<>]{{0,2000}})"
 )
 # A whole line of a settings file: the value may hold blanks and quotes.
@@ -91,7 +94,8 @@ PAIR = re.compile(
     r"^[ \t]{0,200}(?P<name>[A-Za-z_][\w.-]{0,80})[ \t]+(?P<value>[^\s:=#{][^\s]{0,500})[ \t]*;?[ \t]*$", re.MULTILINE
 )
 ARGUMENT = re.compile(
-    rf"(?<![\w-])--?(?P<name>[A-Za-z][\w.-]{{1,80}})(?:=|[ \t]{{1,4}})(?P<value>{QUOTED}|[^\s\"',;-][^\s\"',;]{{0,2000}})"
+    rf"(?<![\w-])--?(?P<name>[A-Za-z][\w.-]{{1,80}})(?:=|[ \t]{{1,4}})"
+    rf"(?P<value>{QUOTED}|[^\s\"',;-][^\s\"',;]{{0,2000}})"
 )
 ELEMENT = re.compile(r"<(?P<name>[A-Za-z_][\w.-]{0,80})>(?P<value>[^<\n]{1,2000})</")
 ATTRIBUTE = re.compile(
@@ -112,10 +116,12 @@ ALONE = (
     re.compile(r"\bsshpass[ \t]+-p[ \t]{0,4}(?P<value>[^\s]{1,200})"),
     re.compile(r"\bredis-\w{1,10}\b[^\n]{0,200}?[ \t]-a[ \t]+(?P<value>[^\s\"']{1,200})"),
     re.compile(
-        r"(?:^|[\s\"'])--[\w-]{0,40}(?:auth|login|credentials|userpass)[ =][\"']?[\w.@-]{1,80}:(?P<value>[^\s\"':]{3,200})"
+        r"(?:^|[\s\"'])--[\w-]{0,40}(?:auth|login|credentials|userpass)[ =]"
+        r"[\"']?[\w.@-]{1,80}:(?P<value>[^\s\"':]{3,200})"
     ),
     re.compile(
-        r"\bx-(?:\w{1,20}-){0,3}(?:key|token|secret|auth)[\"']?[ \t:=]{1,4}[\"']?(?P<value>(?=[^\s]{0,200}?[0-9])[^\s\"';,]{8,400})",
+        r"\bx-(?:\w{1,20}-){0,3}(?:key|token|secret|auth)[\"']?[ \t:=]{1,4}[\"']?"
+        r"(?P<value>(?=[^\s]{0,200}?[0-9])[^\s\"';,]{8,400})",
         re.IGNORECASE,
     ),
     re.compile(r"(?:^|[\s\"'])(?:-u|--user|--userpwd)[ =][\"']?[\w.@-]{1,80}:(?P<value>[^\s\"':]{3,200})"),
@@ -167,7 +173,7 @@ def is_secret(name: str, value: Any, *, in_doubt: bool = False) -> bool:
 
 
 def _bare(name: str, value: Any) -> bool:
-    """Whether a name that says little stands over a value that says much: `secret`, `key` or `auth` over a random one."""
+    """Whether a name that says little, such as `key`, stands over a random value."""
     words = [word.lower() for word in WORD.findall(name)]
     last = words[-1] if words and not NO_SECRET.intersection(words) else ""
     if last not in ("secret", "key", "auth", "sig") or not isinstance(value, str):

@@ -99,7 +99,8 @@ def parse(raw: bytes, name: str) -> Source:
         return Source(
             name, (), (_problem(name, line, f"byte 0x{raw[error.start]:02x}", "is not UTF-8", "yaml-encoding"),)
         )
-    if rule := bounds.broken(text):
+    rule = bounds.broken(text)
+    if rule and rule != bounds.CYCLE:  # that is told with its place below
         return Source(name, (), (_problem(name, 0, "", rule, "yaml-too-large"),))
     problems: list[Problem] = []
     documents: list[Document] = []

@@ -12,6 +12,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,7 @@ from manifests.sources import DIGITS, Chart, ChartSource, locked
 
 LIBRARY = STANDINS / "_library"
 UNKNOWN = "_unknown"
+DAY = 86400.0
 ALWAYS = ("global", "fullnameOverride", "nameOverride", "namespaceOverride", "commonLabels")
 DESCRIBED = ("workloads", "webhooks", "crds", "extra", "objects")
 SHORT = {
@@ -95,7 +97,8 @@ class StandInCharts:
 
     def _forget_others(self, chart: Chart, made: Path) -> None:
         for other in self.home.glob(f"{chart.folder}-*"):
-            if other != made:
+            # Another checkout of today may be rendering with it.
+            if other != made and time.time() - other.stat().st_mtime > DAY:
                 shutil.rmtree(other, ignore_errors=True)
 
     def _files(self, chart: Chart) -> dict[str, str]:

@@ -26,7 +26,9 @@ from manifests.survey import Shape, Survey
 ROOTS = ("resources", "bases", "components")
 OLD_NAMES = {"name": "chartName", "version": "chartVersion", "repo": "chartRepoUrl"}
 REMOTE = re.compile(r"(?:git::)?(?:(?:https?|ssh|file)://|[\w.-]+@[\w.-]+[:/]|github\.com[:/])|.*\?ref=", re.IGNORECASE)
-PINNED = re.compile(r"[?&](?:ref|version)=(?!(?:main|master|HEAD|latest|stable)(?:&|\Z))[^&]")
+RELEASE = r"(?:[\w.-]{1,60}[-/])?v?\d+(?:\.\d+){0,3}(?:[-+][\w.+-]{1,60})?|[0-9a-f]{40}"
+PINNED = re.compile(rf"[?&](?:ref|version)=(?:{RELEASE})(?:&|\Z)")
+PINNED_FILE = re.compile(r"/(?:v?\d+(?:\.\d+)+(?:[-+][\w.+-]{1,60})?|[0-9a-f]{40})/")
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,8 @@ class _Visit:
             self._take(path)
             self.contents.listed.add(path)
         elif REMOTE.match(entry):
-            if PINNED.search(entry) or entry.partition("?")[0].endswith(MANIFESTS):
+            place = entry.partition("?")[0]
+            if PINNED.search(entry) or (place.endswith(MANIFESTS) and PINNED_FILE.search(place)):
                 self.contents.bases.append(WantedBase(entry, file, key))
             else:
                 self._problem(file, key, entry, "is not pinned", "add ?ref= with a tag or a commit", "base-unpinned")

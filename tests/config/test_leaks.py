@@ -19,7 +19,7 @@ from config import tokens
 from config.leaks import leaks, repository_leaks
 
 ROOT = Path(__file__).parents[2]
-CHOICE = random.Random(14)  # noqa: S311 - the same list in each run
+CHOICE = random.Random(14)
 PW = "hunter" + "2"
 LETTERS, HEX = string.ascii_letters + string.digits, "0123456789abcdef"
 
@@ -65,8 +65,10 @@ SECRETS: Mapping[str, tuple[str, str]] = {
     "a Secret with an anchor": (APP + "a.yaml", f"x: &x {{password: {PW}}}\n---\n" + SECRET + "stringData: {a: b}\n"),
     "a Secret in an inline patch": (
         APP + "kustomization.yaml",
-        "patches:\n  - patch: |\n      apiVersion: v1\n      kind: Secret\n      metadata: {name: x}\n"
-        f"      stringData: {{a: {PW}}}\n",
+        (
+            "patches:\n  - patch: |\n      apiVersion: v1\n      kind: Secret\n      metadata: {name: x}\n"
+            f"      stringData: {{a: {PW}}}\n"
+        ),
     ),
     "a Secret in a JSON patch": (
         APP + "kustomization.yaml",
@@ -108,8 +110,10 @@ SECRETS: Mapping[str, tuple[str, str]] = {
     ),
     "a header in an annotation": (
         APP + "a.yaml",
-        "kind: Ingress\nmetadata:\n  annotations:\n    nginx.ingress.kubernetes.io/configuration-snippet: |\n"
-        f'      proxy_set_header Authorization "Bearer {made(30)}";\n',
+        (
+            "kind: Ingress\nmetadata:\n  annotations:\n    nginx.ingress.kubernetes.io/configuration-snippet: |\n"
+            f'      proxy_set_header Authorization "Bearer {made(30)}";\n'
+        ),
     ),
     "an annotation's name": (APP + "a.yaml", f"metadata:\n  annotations:\n    example.com/token: {made(20)}\n"),
     "an URL": (APP + "a.yaml", MAP + f"data: {{url: 'postgres://app:{PW}@db:5432/app'}}\n"),
@@ -194,7 +198,10 @@ SECRETS: Mapping[str, tuple[str, str]] = {
     ),
     "a key of PuTTY": (
         APP + "x.ppk",
-        f"PuTTY-User-Key-File-2: ssh-rsa\nEncryption: none\nPublic-Lines: 1\n{made(64)}\nPrivate-Lines: 1\n{made(64)}\n",
+        (
+            f"PuTTY-User-Key-File-2: ssh-rsa\nEncryption: none\nPublic-Lines: 1\n{made(64)}\n"
+            f"Private-Lines: 1\n{made(64)}\n"
+        ),
     ),
     **{
         f"the token {name}": (APP + "a.yaml", MAP + f"data:\n  x: {token}\n")
@@ -215,7 +222,7 @@ SECRETS: Mapping[str, tuple[str, str]] = {
             "of Slack's hooks": "https://hooks.slack" + ".com/services/T" + made(8) + "/B" + made(8) + "/" + made(24),
             "of Discord's hooks": "https://discord" + ".com/api/webhooks/" + made(18, string.digits) + "/" + made(68),
             "of Telegram": made(9, "123456789") + ":" + "AA" + made(33),
-            "of Proxmox": f"PVEAPI" + f"Token=root@pam!x={UUID}",
+            "of Proxmox": "PVEAPI" + f"Token=root@pam!x={UUID}",
             "of Bitwarden": f"0.{UUID}.{made(30)}:{made(22)}==",
             "of Vault": "hv" + "s." + made(24),
             "of age": "AGE-SECRET" + "-KEY-1" + made(58, string.ascii_uppercase + string.digits),
@@ -240,8 +247,10 @@ HARMLESS: Mapping[str, tuple[str, str]] = {
     ),
     "an existing Secret": (
         APP + "values.yaml",
-        "auth: {existingSecret: app-auth, existingSecretPasswordKey: password, secretKeys: {adminPasswordKey: admin}}\n"
-        "ingress: {tls: [{secretName: app-tls}]}\n",
+        (
+            "auth: {existingSecret: app-auth, existingSecretPasswordKey: password, secretKeys: {adminPasswordKey: admin}}\n"
+            "ingress: {tls: [{secretName: app-tls}]}\n"
+        ),
     ),
     "a variable": (APP + "a.yaml", POD + "      args: [--password=$(DB_PASSWORD), '--token', '$(TOKEN)']\n"),
     "a template": (APP + "templates/a.yaml", "password: {{ .Values.password | b64enc }}\ntoken: ${TOKEN}\n"),
