@@ -54,11 +54,15 @@ class Lab:
                 rule = "is a link, and a rehearsal writes and removes its own folder alone"
                 raise Declined(f"{folder}: {rule}; remove the link")
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether a rehearsal made the folder; one of before the marker is known by its folders."""
+        return self.marker.is_file() or all(folder.is_dir() for folder in (self.run, self.state, self.logs))
+
     def require_ours(self) -> None:
-        """Refuse a folder that no rehearsal has made; one of before the marker is known by its folders."""
+        """Refuse a folder that no rehearsal has made."""
         self.require_no_link()
-        known = self.marker.is_file() or all(folder.is_dir() for folder in (self.run, self.state, self.logs))
-        if self.root.exists() and not known:
+        if self.root.exists() and not self.is_ours:
             raise Declined(f"{self.root}: holds no {MARKER}, so that no rehearsal has made it; move it away")
 
     def make(self) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import programs
 from errors import HomelabError
+from manifests import cell
 from manifests.sources import cache
 from ops import building, toolchain
 from ops.pinned import TOOLS, Tool, Version
@@ -74,6 +75,7 @@ def examine() -> Iterator[Finding]:
     yield disk("disk for checkout", CHECKOUT, GIGABYTES_FOR_CHECKOUT)
     yield memory()
     yield ports()
+    yield confinement()
     yield plugins()
 
 
@@ -155,6 +157,14 @@ def ports() -> Finding:
                 return Finding("loopback ports", "ok", "127.0.0.1 can be bound and reached")
     except OSError as error:
         return Finding("loopback ports", "missing", str(error), "allow this user to listen on 127.0.0.1")
+
+
+def confinement() -> Finding:
+    """Say whether renders of a stranger's checkout run in namespaces, or are protected by refusals of its text alone."""
+    if cell.available():
+        return Finding("cell for renders", "ok", "no network, the checkout closed for writing")
+    todo = "install util-linux and allow user namespaces; until then only what a checkout's text says is refused"
+    return Finding("cell for renders", "optional", "this machine makes no namespaces", todo)
 
 
 def plugins() -> Finding:

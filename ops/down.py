@@ -23,10 +23,11 @@ def run(options: argparse.Namespace) -> int:
     """Stop and remove; what is not there is no error."""
     root = Path.cwd()
     place = root / ".lab"
-    names = sorted(path.name for path in place.glob("*") if path.is_dir()) if options.all else [options.stack]
-    if not names:
+    labs = [Lab(path) for path in sorted(place.glob("*"))] if options.all else [Lab.of(root, options.stack)]
+    if options.all:
+        labs = [lab for lab in labs if lab.root.is_symlink() or lab.is_ours]
+    if not labs:
         print(f"there is no rehearsal in {place}")
-    labs = [Lab.of(root, name) for name in names]
     for lab in labs:  # each before the first is touched
         lab.require_ours()
     for lab in labs:

@@ -248,7 +248,7 @@ HARMLESS: Mapping[str, tuple[str, str]] = {
     "an existing Secret": (
         APP + "values.yaml",
         (
-            "auth: {existingSecret: app-auth, existingSecretPasswordKey: password, secretKeys: {adminPasswordKey: admin}}\n"
+            "auth: {existingSecret: app-auth, existingSecretPasswordKey: password, secretKeys: {adminPasswordKey: a}}\n"
             "ingress: {tls: [{secretName: app-tls}]}\n"
         ),
     ),

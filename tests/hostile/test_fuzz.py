@@ -26,7 +26,7 @@ from manifests.redact import redacted
 from manifests.survey import Survey
 
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
-EXAMPLES = int(os.environ.get("HOMELAB_FUZZ", "150"))
+EXAMPLES = int(os.environ.get("HOMELAB_FUZZ", "500"))
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 SIGNS = st.text(alphabet=st.sampled_from("ab:-[]{}&*!|>'\"\n\t #,%@0.?~=/<$\\"), max_size=200)
 WORDS = st.sampled_from(

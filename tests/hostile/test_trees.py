@@ -1,7 +1,7 @@
 """Each tree of `trees/` is an attack: it is refused in time, and nothing runs, is read outside, or is reached.
 
-A tree is one change to the small checkout of tests/manifests/rules. `expect` names the files that have to be refused and
-by which checks; `shape` marks those for which no app has to be rendered; `teeth` those whose program runs where
+A tree is one change to the small checkout of tests/manifests/rules. `expect` names the files that have to be refused
+and by which checks; `shape` marks those for which no app has to be rendered; `teeth` those whose program runs where
 kustomize is left alone, which proves that the tree is an attack.
 """
 

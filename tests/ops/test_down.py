@@ -70,3 +70,15 @@ def test_a_folder_that_no_rehearsal_has_made_stays(tmp_path: Path, monkeypatch: 
     with pytest.raises(Declined, match="no rehearsal has made it"):
         ended("dev")
     assert (tmp_path / ".lab/dev/run").is_dir()
+
+
+def test_all_takes_rehearsals_and_leaves_what_else_lies_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Lab.of(tmp_path, "dev").make()
+    (tmp_path / ".lab/test").mkdir()
+    assert down.run(argparse.Namespace(all=True, keep_logs=False)) == 0
+    assert [path.name for path in (tmp_path / ".lab").iterdir()] == ["test"]
+    assert down.run(argparse.Namespace(all=True, keep_logs=False)) == 0
+    assert "there is no rehearsal in" in capsys.readouterr().out
