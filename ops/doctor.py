@@ -160,11 +160,11 @@ def ports() -> Finding:
 
 
 def confinement() -> Finding:
-    """Say whether renders of a stranger's checkout run in namespaces, or are protected by refusals of its text alone."""
+    """Say whether renders run in namespaces, or are protected by the refusals of a text alone."""
     if cell.available():
         return Finding("cell for renders", "ok", "no network, the checkout closed for writing")
-    todo = "install util-linux and allow user namespaces; until then only what a checkout's text says is refused"
-    return Finding("cell for renders", "optional", "this machine makes no namespaces", todo)
+    fix = "install util-linux and allow user namespaces; until then the refusals of `check` carry it alone"
+    return Finding("cell for renders", "optional", "this machine makes no namespaces", fix)
 
 
 def plugins() -> Finding:
