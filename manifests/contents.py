@@ -118,8 +118,8 @@ class _Visit:
             return
         self.contents.kustomizations[folder] = file
         value = self._value(file)
-        for key, *said in boundary.findings(self.survey, value, folder):
-            self._problem(file, key, *said)
+        for at, *said in boundary.findings(self.survey, value, folder):
+            self._problem(file, at, *said)
         for key in ROOTS:
             for index, entry in enumerate(entries(value, key)):
                 if isinstance(entry, str):

@@ -265,8 +265,9 @@ def _is_dead(lock: Mapping[str, Any], stack: str) -> bool:
     except (OSError, ValueError):
         return True  # a run of plain Pulumi: the host's name is all that is known
     here = _whereabouts()
-    same_machine = there.get("machine") == here["machine"]
-    return same_machine and (there.get("boot") != here["boot"] or there.get("pids") == here["pids"])
+    if there.get("machine") != here["machine"]:
+        return False
+    return bool(there.get("boot") != here["boot"] or there.get("pids") == here["pids"])
 
 
 def _whereabouts() -> dict[str, str]:

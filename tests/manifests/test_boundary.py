@@ -89,7 +89,8 @@ NAMES = (
 def checks(root: Path, text: str) -> set[str]:
     lay(root, {"apps/media/one/kustomization.yaml": text})
     contents = contents_of(Survey(root), "apps/media/one")
-    assert contents.charts == contents.bases == []
+    assert not contents.charts
+    assert not contents.bases
     return {problem.check for problem in contents.problems} - {"chart-missing"}
 
 
