@@ -135,8 +135,8 @@ def test_an_attack_is_not_written_out(
 def _build(root: Path, env: dict[str, str], command: tuple[str, ...] = ()) -> None:
     options = ("--enable-helm", "--load-restrictor", "LoadRestrictionsNone")
     try:
-        program, *rest = [*command, "kustomize", "build", *options, "apps/media/evil"]
-        programs.run(program, *rest, cwd=root, env=env, timeout=60)
+        words = [*command, "kustomize", "build", *options, "apps/media/evil"]
+        programs.run(words[0], *words[1:], cwd=root, env=env, timeout=60)
     except ProgramFailed:
         return
 
