@@ -21,7 +21,16 @@ FIX = "make it an ExternalSecret, and replace the value: what was in Git is know
 CHECK = "secret-in-git"
 # What no person commits, at the top of a checkout and anywhere in it.
 TOP = (".venv", ".lab", "rendered")
-ANYWHERE = (".git", "__pycache__", "node_modules", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis")
+ANYWHERE = (
+    ".git",
+    "__pycache__",
+    "node_modules",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    ".hypothesis",
+    ".import_linter_cache",
+)
 # Prose and programs name secrets all the time: only tokens and keys that can be nothing else are looked for there.
 PROSE = (".py", ".pyi", ".md", ".go", ".lock", ".html", ".css", ".js", ".ts", ".svg")
 SUMS = ("go.sum", "go.mod", "gitleaks.toml")

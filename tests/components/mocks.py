@@ -167,6 +167,8 @@ def run(stack: str, change: Callable[[dict[str, Any]], None] = lambda sections: 
 
     def tell() -> None:
         program.outputs.update(build(settings_of(root), read_tree(root), root))
+        secret = program.outputs["nodeConfigurations"]
+        secret.apply(lambda found: program.outputs.update(nodeConfigurations=found))
 
     loop = asyncio.get_event_loop()
     try:
