@@ -36,6 +36,7 @@ from config.values import (
     Span,
     Taint,
     Text,
+    Url,
     choice,
     is_a_kubelets,
     refuse,
@@ -303,7 +304,7 @@ class ExternalRepository(Section):
     """A private Git, Helm or OCI repository that applications come from."""
 
     name: Name = Field(description="the name of its credential Secret")
-    url: Text = Field(description="the repository's URL")
+    url: Url = Field(description="the repository's URL")
     type: Annotated[Literal["git", "helm", "oci"], choice("git", "helm", "oci")] = Field(description="what it is")
     username: Text | None = Field(default=None, description="its user; the password is under secrets.repositories")
 

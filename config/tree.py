@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from config.category import Category, CategoryNamespace, Layer
 from config.explain import Places, explain, nearest
-from config.leaks import leaks
+from config.leaks import repository_leaks
 from config.source import alone, read
 from config.values import LABEL
 from errors import Problem
@@ -108,6 +108,9 @@ def read_tree(root: Path) -> Tree:
     """Read the shape of a checkout."""
     problems: list[Problem] = []
     apps = root / APPS
+    linked = [name for name in (APPS, ENVIRONMENTS) if (root / name).is_symlink()]
+    if linked:
+        return Tree(problems=tuple(_linked(name) for name in linked))
     if not apps.is_dir():
         rule = "there is no folder of applications"
         return Tree(problems=(Problem(APPS, 0, "", "", rule, "make it, or run this in a checkout", "tree-missing"),))
@@ -116,8 +119,7 @@ def read_tree(root: Path) -> Tree:
     categories = tuple(_categories(root, known, refused, problems))
     environments = _environments(root, categories, problems)
     problems += _clashes(categories)
-    for folder in (APPS, ENVIRONMENTS):
-        problems += _leaks(root, folder)
+    problems += repository_leaks(root)
     return Tree(categories, environments, tuple(problems), tuple(refused))
 
 
@@ -199,7 +201,7 @@ def _apps(root: Path, path: str, category: str, problems: list[Problem], beside:
 
 def _shape(path: Path, name: str, problems: list[Problem]) -> Shape | None:
     """Decide what a folder is by the names of its files, as Argo CD does."""
-    files = {entry.name for entry in os.scandir(path) if entry.is_file()}
+    files = {entry.name for entry in os.scandir(path) if os.path.isfile(entry)}  # noqa: PTH113 - raises on no loop of links
     kustomization = files.intersection(KUSTOMIZATIONS)
     if kustomization and "Chart.yaml" in files:
         rule = "is both a kustomization and a chart"
@@ -225,7 +227,7 @@ def _environments(
     if not (root / ENVIRONMENTS).is_dir():
         return {}
     known = {category.name: [app.name for app in category.apps] for category in categories}
-    on_disk = {entry.name for entry in os.scandir(root / APPS) if entry.is_dir()}
+    on_disk = {entry.name for entry in os.scandir(root / APPS) if entry.is_dir(follow_symlinks=False)}
     found: dict[str, dict[str, App]] = {}
     for environment in _folders(root, ENVIRONMENTS, problems):
         overlays = found.setdefault(environment, {})
@@ -250,13 +252,20 @@ def _folders(root: Path, path: str, problems: list[Problem], beside: tuple[str, 
     """List the folders that count; a file that lies where nobody reads it is a mistake."""
     folders = []
     for entry in sorted(os.scandir(root / path), key=lambda entry: entry.name):
-        if entry.is_dir():
+        if entry.is_symlink() and entry.name not in beside:
+            problems.append(_linked(f"{path}/{entry.name}"))
+        elif entry.is_dir():
             if not entry.name.startswith(("_", ".")):
                 folders.append(entry.name)
         elif entry.name not in (*BESIDE, *beside):
             rule, fix = "lies where nobody reads it", "move it into an app's folder"
             problems.append(Problem(f"{path}/{entry.name}", 0, "", "", rule, fix, "file-stray"))
     return folders
+
+
+def _linked(path: str) -> Problem:
+    rule, fix = "is a link, and Argo CD follows none to an app's folder", "put the folder itself there"
+    return Problem(path, 0, "", "", rule, fix, "folder-linked")
 
 
 def _named(name: str, path: str, problems: list[Problem]) -> None:
@@ -285,20 +294,6 @@ def _clashes(categories: tuple[CategoryFolder, ...]) -> Iterator[Problem]:
                 rule = f"is a namespace that {owner.path} has already"
                 file = f"{category.path}/category.yaml"
                 yield Problem(file, 0, "namespaces", namespace, rule, "give each its own", "namespace-twice")
-
-
-def _leaks(root: Path, folder: str) -> Iterator[Problem]:
-    for directory, folders, files in os.walk(root / folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "charts")
-        for file in sorted(files):
-            if file.endswith((*MANIFESTS, ".env", ".properties", ".toml", ".pem", ".key")) or file in KUSTOMIZATIONS:
-                path = os.path.join(directory, file)  # noqa: PTH118 - a Path for each of 10,000 files costs a third of a second
-                name = os.path.relpath(path, root)
-                try:
-                    with open(path, "rb") as opened:  # noqa: PTH123 - the same
-                        yield from leaks(opened.read(), name)
-                except OSError:
-                    yield from read(Path(path), name).problems
 
 
 def namespaces_of(tree: Tree) -> dict[str, tuple[str, str]]:

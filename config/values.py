@@ -42,6 +42,7 @@ WELL_KNOWN_LABELS = (
 SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 KERNEL_ARGUMENT = re.compile(r"-?[a-z][A-Za-z0-9_.]+(=[A-Za-z0-9_./:,=+-]*[A-Za-z0-9_/])?\Z")
 EXTENSION = re.compile(r"[a-z0-9-]+/[a-z0-9.-]+\Z")
+CREDENTIAL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://[^/\s:@]*(?P<password>:[^\s]*)?@")
 RELATIVE = re.compile(r"(?!/)(?!.*(^|/)\.\.(/|\Z))[^\0]+\Z")
 MEBI, GIBI, TEBI = 1 << 20, 1 << 30, 1 << 40
 UNITS = {"M": MEBI, "G": GIBI, "T": TEBI}
@@ -246,8 +247,24 @@ def _repository(value: Any) -> str:
     refuse("repository-malformed", "is neither an https nor an ssh repository", fix)
 
 
+def _without_credential(text: str) -> None:
+    """Refuse a user and a password in an URL: it is printed, and lies in Git in plain text."""
+    found = CREDENTIAL.match(text)
+    if found and (found["scheme"] != "ssh" or found["password"]):
+        fix = "remove it, and put the credential under homelab:secrets"
+        shown = f"{found['scheme']}://***@{text[found.end() :]}"
+        refuse("url-credential", "carries a credential in the URL", fix, shown=shown)
+
+
+def _url(value: Any) -> str:
+    text = _text(value, "url-malformed", "a URL", "https://charts.example.com")
+    _without_credential(text)
+    return text
+
+
 def _https(value: Any) -> str:
     text = _text(value, "url-malformed", "a URL", "https://10.0.0.2:8006")
+    _without_credential(text)
     try:
         parts = urlsplit(text)
         complete = parts.scheme == "https" and bool(parts.hostname) and (parts.port or 443) > 0
@@ -335,6 +352,7 @@ RelativePath = Annotated[
     str, PlainValidator(_matching(RELATIVE, "path-malformed", "a path inside the repository", "patches/gpu.yaml"))
 ]
 Repository = Annotated[str, PlainValidator(_repository)]
+Url = Annotated[str, PlainValidator(_url)]
 Https = Annotated[str, PlainValidator(_https)]
 Taint = Annotated[str, PlainValidator(_taint)]
 Labels = Annotated[dict[str, str], PlainValidator(_labels)]

@@ -45,7 +45,7 @@ def build(settings: Settings, tree: Tree, root: Path) -> dict[str, Any]:
         "secretsBundle": cluster.secrets_bundle,
         "rootCertificate": platform.root_certificate,
         "argocdUrl": f"https://argocd.{settings.network.domain}",
-        CONFIGURATIONS: cluster.configurations,
+        CONFIGURATIONS: pulumi.Output.secret(cluster.configurations),
     }
 
 

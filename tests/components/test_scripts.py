@@ -294,3 +294,27 @@ def test_a_refusal_that_quotes_a_whole_object_is_cut(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "apps/ai/shop cannot be applied:\nerror: is invalid: xxx" in done.stderr
     assert max(map(len, done.stderr.splitlines())) <= 2000
+
+
+@pytest.mark.parametrize("script", ["seed", "definitions"])
+def test_kustomize_gets_no_credentials_and_no_plugins(tmp_path: Path, script: str) -> None:
+    secrets = {"PULUMI_CONFIG_PASSPHRASE": "secret", "GITHUB_TOKEN": "secret", "AWS_SECRET_ACCESS_KEY": "secret"}
+    more = {
+        "CATEGORIES": "system",
+        "SEEDED": "",
+        "ENVIRONMENT": "none",
+        "KUBERNETES": "1.36",
+        "HTTPS_PROXY": "http://a:1",
+    }
+    folder = {"FOLDER": "apps/system/argocd", "NAMESPACE": "argocd", "WAITS": "", "TRIES": "1"}
+    given = environment(tmp_path, "cat >/dev/null; echo serverside-applied", **more, **folder, **secrets)
+    seen = tmp_path / "seen"
+    kustomize = tmp_path / "bin/kustomize"
+    kustomize.write_text(f"#!/bin/sh\nenv >>{seen}\n", encoding="utf-8")
+    kustomize.chmod(0o755)
+    done = ran(DEFINITIONS.with_name(f"{script}.sh"), given)
+    assert done.returncode == 0, done.stderr
+    names = {line.partition("=")[0] for line in seen.read_text(encoding="utf-8").splitlines()}
+    known = {"PATH", "HOME", "TMPDIR", "HELM_PLUGINS", "GIT_ALLOW_PROTOCOL", "HTTPS_PROXY"}
+    assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == known
+    assert "HELM_PLUGINS=/dev/null" in seen.read_text(encoding="utf-8")

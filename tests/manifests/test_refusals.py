@@ -130,9 +130,10 @@ def test_a_network_is_never_reached(root: Path, renderer: Renderer) -> None:
     )
     lay(root, {"apps/media/one/kustomization.yaml": f"resources: [a.yaml]\npatches: [{{path: '{url}'}}]\n"})
     lay(root, {"apps/media/one/a.yaml": config_map("a")})
-    said = message(renderer, "apps/media/one")
-    assert said.startswith("apps/media/one: reads from a network, and a render does not: ")
-    assert said.endswith("; keep a copy in the folder [render-failed]")
+    assert message(renderer, "apps/media/one") == (
+        f"apps/media/one/kustomization.yaml:2: patches[0].path = {url}: is an URL, and a render reads no network; "
+        "keep a copy in the folder [reference-url]"
+    )
 
 
 @pytest.mark.parametrize("url", ["https://github.com/example/repo//config", "git@example.com:a/b?ref=main"])
