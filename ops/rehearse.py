@@ -151,9 +151,7 @@ def run(options: argparse.Namespace) -> int:
 
 def targets(until: str | None) -> list[str]:
     """Say to the engine which resources a part of the story has; nothing means all."""
-    # The stack itself too: the engine drops the outputs of what is not among the targets.
-    always = ("**pulumi:providers:**", "**::pulumi:pulumi:Stack::**")
-    return [*(f"**homelab:{part}**" for part in PARTS[until]), *always] if until else []
+    return [*(f"**homelab:{part}**" for part in PARTS[until]), "**pulumi:providers:**"] if until else []
 
 
 def settle(settling: Settling) -> tuple[list[str], Report]:

@@ -43,7 +43,7 @@ def build(settings: Settings, tree: Tree, root: Path) -> dict[str, Any]:
         "kubeconfig": cluster.kubeconfig,
         "talosconfig": cluster.talosconfig,
         "secretsBundle": cluster.secrets_bundle,
-        "rootCertificate": platform.root_certificate,
+        "rootCertificate": _made(platform.root_certificate),
         "argocdUrl": f"https://argocd.{settings.network.domain}",
         CONFIGURATIONS: pulumi.Output.secret(cluster.configurations),
     }
@@ -128,6 +128,17 @@ def surroundings(settings: Settings) -> Surroundings:
         workloads_on_control_planes=cluster.workloads_on_control_planes == "allowed",
         registry_mirrors=cluster.registry_mirrors,
     )
+
+
+def _made(output: pulumi.Output[str]) -> pulumi.Output[str]:
+    """Export nothing where a run of some targets did not make it: one unknown output hides all from a preview."""
+    if pulumi.runtime.is_dry_run():
+        return output
+
+    async def value() -> str:
+        return await output.future() or ""
+
+    return pulumi.Output.from_input(value())
 
 
 def configurations_before() -> pulumi.Output[dict[str, str]]:
