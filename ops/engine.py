@@ -2,8 +2,9 @@
 
 A folder with the program and a stack's name come in, what happened goes out as an `Outcome`. Before a run it repairs
 what an interrupted one left behind: processes and temporary files (`ops.leftovers`), the lock of a dead process, and
-VMs that were made but never recorded. An engine that reads, for a preview or a question, changes neither state nor locks
-nor files. `ops.up`, `ops.destroy`, `ops.preview` and `ops.rehearse` continue from here; `ops.timeline` shows the events.
+VMs that were made but never recorded. An engine that reads, for a preview or a question, changes neither state nor
+locks nor files. `ops.up`, `ops.destroy`, `ops.preview` and `ops.rehearse` continue from here; `ops.timeline` shows the
+events.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from tests.manifests.checkout import config_map, lay
 from tests.manifests.servers import Server, serving
 
 CHECKOUT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("repositories_of_this_machine")
 NOBODY = "http://127.0.0.1:1"
 FOLDER = "apps/media/one"
 
