@@ -11,6 +11,8 @@ import pytest
 from _pytest.nodeid import NodeId
 from hypothesis import HealthCheck, settings
 
+from manifests import boundary
+
 # Tests reach no publisher's server: what is missing is built, and downloads have a server of their own.
 os.environ["HOMELAB_TOOLS"] = "build"
 # No test asks another host; one that fetches asks a server of its own, and says so.
@@ -21,6 +23,12 @@ os.environ["HOMELAB_ORIGINALS"] = str(Path(tempfile.gettempdir(), f"homelab-no-o
 # A machine that is at work with something else is no fault of what is tested.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+@pytest.fixture
+def repositories_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allow servers and repositories of this machine, which `check` refuses; test_boundary.py is about the rule."""
+    monkeypatch.setattr(boundary, "remote_rule", lambda url, *, charts=False: "")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 import programs
 from errors import HomelabError, OriginalChanged, OriginalRefused, ProgramFailed
-from manifests import boundary, receipts
+from manifests import receipts
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
 from manifests.fetch import Wants, name_of
@@ -26,12 +26,7 @@ from tests.manifests.checkout import config_map, lay, make_chart, names
 from tests.manifests.servers import Server, serving
 
 CHECKOUT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Allow servers and repositories of this machine; test_boundary.py is about the rule."""
-    monkeypatch.setattr(boundary, "remote_rule", lambda url, *, charts=False: "")
+pytestmark = pytest.mark.usefixtures("repositories_of_this_machine")
 
 
 @pytest.fixture

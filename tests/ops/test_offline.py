@@ -17,6 +17,7 @@ from tests.manifests.rules.scenario import prepare
 from tests.manifests.servers import Server, serving
 from tests.ops.test_validation import CHART
 
+pytestmark = pytest.mark.usefixtures("repositories_of_this_machine")
 CHECKOUT = Path(__file__).parents[2]
 KUSTOMIZATION = "apps/media/charted/kustomization.yaml"
 # There is no platform in a checkout this small.
