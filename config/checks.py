@@ -100,6 +100,16 @@ def _node_values(facts: Facts, key: str) -> list[tuple[KeyPath, object]]:
     return [(("cluster", "nodes", index, key), getattr(machine, field)) for index, machine in machines]
 
 
+def _further_macs(facts: Facts) -> list[tuple[KeyPath, Any]]:
+    """Return the MACs of further network cards; two cards of a node on one network would be given the same."""
+    found: list[tuple[KeyPath, Any]] = []
+    for index, machine in enumerate(derive.machines(facts.settings)):
+        for place, card in enumerate(machine.cards[1:]):
+            path: KeyPath = ("cluster", "nodes", index, "networkCards", place)
+            found.append(((*path, "mac") if facts.stated((*path, "mac")) else path, card.mac))
+    return found
+
+
 def _addresses(facts: Facts) -> list[tuple[KeyPath, Any]]:
     network = facts.settings.network
     hosts = enumerate(facts.settings.proxmox.hosts)
@@ -120,9 +130,8 @@ def duplicates(facts: Facts) -> Iterator[Finding]:
     yield from _twice(facts, "node-name-twice", "name", _node_values(facts, "name"), "give each node its own name")
     yield from _twice(facts, "address-twice", "address", _addresses(facts), "choose a free address")
     yield from _twice(facts, "address-twice", "address", _balancers(facts), "choose another one of the range")
-    yield from _twice(
-        facts, "mac-twice", "MAC", _node_values(facts, "mac"), "give each node its own, or leave `mac` out"
-    )
+    macs = [*_node_values(facts, "mac"), *_further_macs(facts)]
+    yield from _twice(facts, "mac-twice", "MAC", macs, "give each card its own, or leave `mac` out")
     ids = _node_values(facts, "vmId")
     yield from _twice(facts, "vm-id-twice", "VM id", ids, "give each node its own, or leave `vmId` out")
     hosts = [(("proxmox", "hosts", i, "name"), host.name) for i, host in enumerate(facts.settings.proxmox.hosts)]
@@ -212,11 +221,36 @@ def hosts(facts: Facts) -> Iterator[Finding]:
             rule = f"is less than the {Size(room[host.name])} of its nodes together"
             path = ("proxmox", "hosts", index, "memory")
             yield Finding("host-memory-exceeded", path, host.memory, rule, "make nodes smaller, or move one")
+    yield from _processors(facts)
+    yield from _shared_images(facts)
     planes = derive.control_planes(facts.settings)
     usable = [host for host in known.values() if host.nodes == "allowed"]
     if len(planes) > 1 and len(usable) > 1 and len({node.host for node in planes}) == 1:
         rule = f"puts every control plane on {planes[0].host}: when it stops, the cluster stops"
         yield Finding("control-planes-together", ("cluster", "nodes"), None, rule, "spread them over the hosts")
+
+
+def _processors(facts: Facts) -> Iterator[Finding]:
+    """A host has one processor, and its VMs have the same."""
+    first: dict[str, tuple[int, Node]] = {}
+    for index, node in enumerate(facts.settings.cluster.nodes):
+        other_index, other = first.setdefault(node.host, (index, node))
+        if node.architecture != other.architecture:
+            rule = f"is not the {other.architecture} of {facts.at('cluster', 'nodes', other_index)} on {node.host}"
+            path = ("cluster", "nodes", index, "architecture")
+            yield Finding("architecture-mixed", path, node.architecture, rule, "choose a host with that processor")
+
+
+def _shared_images(facts: Facts) -> Iterator[Finding]:
+    """Hosts that share the storage of images name the same one."""
+    proxmox = facts.settings.proxmox
+    for index, host in enumerate(proxmox.hosts if proxmox.image_storage == "shared" else ()):
+        if host.images != proxmox.hosts[0].images:
+            rule = (
+                f"is not the {proxmox.hosts[0].images} of {facts.at('proxmox', 'hosts', 0)}, and imageStorage is shared"
+            )
+            path = ("proxmox", "hosts", index, "images")
+            yield Finding("images-not-shared", path, host.images, rule, "name one storage that all hosts share")
 
 
 def sizes(facts: Facts) -> Iterator[Finding]:
@@ -442,6 +476,9 @@ def check_step(before: Stack, after: Stack) -> list[Problem]:
         if was_ != now_:
             rule, fix = f"was {was_}, and every certificate of the cluster says so", f"put {was_} back"
             problems.append(after.places.problem("fact-changed", ("cluster", key), now_, rule, fix))
+    if old.boot != new.boot:
+        rule, fix = f"was {old.boot}, and VMs that exist stay as they were made", f"put {old.boot} back"
+        problems.append(after.places.problem("fact-changed", ("cluster", "boot"), new.boot, rule, fix))
     return problems
 
 

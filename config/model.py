@@ -38,6 +38,8 @@ from config.values import (
 
 Generation = Annotated[Number, Field(ge=1, le=9999)]
 Role = Annotated[Literal["control-plane", "worker"], choice("control-plane", "worker")]
+Vlan = Annotated[Number, Field(ge=1, le=4094)]
+Mtu = Annotated[Number, Field(ge=1, le=65520)]
 Architecture = Annotated[Literal["amd64", "arm64"], choice("amd64", "arm64")]
 
 
@@ -87,6 +89,7 @@ class Host(Section):
     address: Address = Field(description="the host's own address")
     images: Text = Field(default="local", description="the storage that takes disk images (content type import)")
     disks: Text = Field(default="local-lvm", description="the storage that takes the disks of VMs")
+    bridge: Text | None = Field(default=None, description="the bridge of this host; `proxmox.bridge` where absent")
     memory: Bytes | None = Field(default=None, description="memory that VMs may use; where given, the sum is checked")
     nodes: Annotated[Literal["allowed", "none"], choice("allowed", "none")] = Field(
         default="allowed", description="`none` keeps nodes off a host that serves something else"
@@ -101,8 +104,16 @@ class Proxmox(Section):
         default="verified", description="`self-signed` accepts the certificate that Proxmox comes with"
     )
     hosts: tuple[Host, ...] = Field(min_length=1, description="the hosts that images and VMs are made on")
+    image_storage: Annotated[Literal["per-host", "shared"], choice("per-host", "shared")] = Field(
+        default="per-host",
+        description="`shared` downloads each image once, to a storage that all hosts share and name as `images`",
+    )
     bridge: Text = Field(default="vmbr0", description="the bridge that VMs are plugged into")
-    vlan: Annotated[Number, Field(ge=1, le=4094)] | None = Field(default=None, description="the VLAN tag of the VMs")
+    vlan: Vlan | None = Field(default=None, description="the VLAN tag of the VMs")
+    mtu: Mtu | None = Field(default=None, description="the MTU of the VMs' first network card; 1 takes the bridge's")
+    cpu_type: Text = Field(
+        default="host", description="the processor that VMs see; a named model lets them move between unlike hosts"
+    )
     pool: Text | None = Field(default=None, description="the resource pool that the VMs belong to; it has to exist")
     tags: tuple[Name, ...] = Field(default=(), description="tags beside the stack's name")
     scsi: Annotated[
@@ -128,11 +139,25 @@ class NodeSizes(Section):
     worker: NodeSize | None = Field(default=None, description="of workers; may be absent where there are none")
 
 
+class NetworkCard(Section):
+    """A further network card of a node; a patch of the node gives it its addresses, by its MAC."""
+
+    bridge: Text = Field(description="the bridge that it is plugged into")
+    vlan: Vlan | None = Field(default=None, description="its VLAN tag")
+    mtu: Mtu | None = Field(default=None, description="its MTU; 1 takes the bridge's")
+    mac: Mac | None = Field(
+        default=None, description="where absent, made from the names of cluster, node and bridge, and the VLAN"
+    )
+
+
 class DataDisk(Section):
     """A further disk of a node, for storage that outlives the system disk."""
 
     size: Bytes = Field(description="how large it is")
     storage: Text | None = Field(default=None, description="the Proxmox storage; the host's `disks` where absent")
+    backup: Annotated[Literal["excluded", "included"], choice("excluded", "included")] = Field(
+        default="excluded", description="whether backup jobs of Proxmox copy this disk"
+    )
 
 
 class Node(Section):
@@ -142,7 +167,7 @@ class Node(Section):
     role: Role = Field(description="what the node does")
     address: Address = Field(description="the node's fixed address")
     host: Name = Field(description="the Proxmox host that the VM runs on")
-    architecture: Architecture = Field(default="amd64", description="the processor's architecture")
+    architecture: Architecture = Field(default="amd64", description="the processor's architecture, which is the host's")
     cpu: Annotated[Number, Field(ge=1, le=512)] | None = Field(default=None, description="instead of the role's size")
     memory: Bytes | None = Field(default=None, description="instead of the role's size")
     disk: Bytes | None = Field(default=None, description="instead of the role's size")
@@ -157,6 +182,12 @@ class Node(Section):
     patches: tuple[RelativePath, ...] = Field(default=(), description="your own machine-config patch files")
     data_disks: tuple[DataDisk, ...] = Field(default=(), description="further disks; protected in production")
     pci: tuple[Name, ...] = Field(default=(), description="PCI resource mappings of Proxmox to pass through")
+    usb: tuple[Name, ...] = Field(default=(), description="USB resource mappings of Proxmox to pass through")
+    bridge: Text | None = Field(
+        default=None, description="the bridge of the first network card; the host's where absent"
+    )
+    vlan: Vlan | None = Field(default=None, description="the VLAN tag of the first card; `proxmox.vlan` where absent")
+    network_cards: tuple[NetworkCard, ...] = Field(default=(), description="further network cards")
 
 
 class Patches(Section):
@@ -177,6 +208,9 @@ class Cluster(Section):
     generation: Generation = Field(default=1, description="raised to rebuild the whole cluster")
     protect: Annotated[Literal["nothing", "control-planes-and-data"], choice("nothing", "control-planes-and-data")] = (
         Field(default="control-planes-and-data", description="what `destroy` refuses to take")
+    )
+    boot: Annotated[Literal["plain", "secure"], choice("plain", "secure")] = Field(
+        default="plain", description="`secure` boots signed images only and gives each VM a TPM; it stays"
     )
     sizes: NodeSizes = Field(description="how large nodes are, by role")
     nodes: tuple[Node, ...] = Field(min_length=1, description="every node")

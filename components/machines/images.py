@@ -18,10 +18,11 @@ SHORT = 8
 
 @dataclass(frozen=True)
 class Image:
-    """What makes one image differ from another: the processor and the extensions."""
+    """What makes one image differ from another: the processor, the extensions, the signature."""
 
     architecture: str
     extensions: tuple[str, ...]
+    secure: bool = False
 
     @property
     def key(self) -> str:
@@ -41,22 +42,31 @@ class Image:
         """Compute the id that the factory will give."""
         return hashlib.sha256(self.schematic.encode()).hexdigest()
 
+    @property
+    def suffix(self) -> str:
+        """Return the factory's mark of a signed image."""
+        return "-secureboot" if self.secure else ""
 
-def image_of(machine: Machine) -> Image:
-    """Say which image a machine boots from."""
-    return Image(machine.architecture, machine.extensions)
+
+def image_of(machine: Machine, *, secure: bool = False) -> Image:
+    """Return the image that a machine boots from."""
+    return Image(machine.architecture, machine.extensions, secure)
 
 
 def url(image: Image, schematic: str, version: str) -> str:
     """Where the disk image is downloaded: qcow2, which Proxmox imports without decompressing it."""
-    return f"https://{FACTORY}/image/{schematic}/v{version}/{PLATFORM}-{image.architecture}.qcow2"
+    return f"https://{FACTORY}/image/{schematic}/v{version}/{PLATFORM}-{image.architecture}{image.suffix}.qcow2"
 
 
-def file_name(image: Image, schematic: str, version: str) -> str:
-    """Name the file on the host; another version or schematic is another file."""
-    return f"talos-{version}-{schematic[:SHORT]}-{image.architecture}.qcow2"
+def file_name(image: Image, schematic: str, version: str, owner: str, host: str) -> str:
+    """Return the name of the file on the storage.
+
+    Another version or schematic is another file, and so is that of another stack or host: a file that two resources
+    owned would be deleted by one while the other's VM is made from it.
+    """
+    return f"talos-{version}-{schematic[:SHORT]}-{image.architecture}{image.suffix}_{owner}_{host}.qcow2"
 
 
-def installer(schematic: str, version: str) -> str:
-    """Name the container image that installs and upgrades a node of this schematic."""
-    return f"{FACTORY}/{PLATFORM}-installer/{schematic}:v{version}"
+def installer(image: Image, version: str) -> str:
+    """Return the container image that installs and upgrades the nodes of an image."""
+    return f"{FACTORY}/{PLATFORM}-installer{image.suffix}/{image.schematic_id}:v{version}"

@@ -1,4 +1,4 @@
-"""The machines as resources: one schematic an image, one download a host, one VM a node.
+"""The machines as resources: one schematic an image, one download a storage, one VM a node.
 
 `stacks.homelab` hands machines in and takes the VMs and schematics out, for `components.cluster` to depend on.
 """
@@ -30,6 +30,7 @@ class MachinesArgs:
     hosts: Sequence[Host]
     site: Site
     talos_version: str
+    shared_images: bool
     protect: bool
 
 
@@ -44,11 +45,16 @@ class Machines(Component):
         super().__init__(name, opts)
         self.args = args
         self.hosts = {host.name: host for host in args.hosts}
-        self.schematics = {image: self._schematic(image) for image in dict.fromkeys(map(image_of, args.machines))}
-        wanted = dict.fromkeys((machine.host, image_of(machine)) for machine in args.machines)
+        self.images = {machine.name: image_of(machine, secure=args.site.secure) for machine in args.machines}
+        self.schematics = {image: self._schematic(image) for image in dict.fromkeys(self.images.values())}
+        wanted = dict.fromkeys(self._place(machine) for machine in args.machines)
         self.files = {(host, image): self._download(host, image) for host, image in wanted}
         self.vms = {machine.name: self._vm(machine) for machine in args.machines}
         self.register_outputs({"vms": {name: vm.vm_id for name, vm in self.vms.items()}})
+
+    def _place(self, machine: Machine) -> tuple[str, Image]:
+        """Return the host that downloads a machine's image; of hosts that share a storage the first one does it."""
+        return self.args.hosts[0].name if self.args.shared_images else machine.host, self.images[machine.name]
 
     def _schematic(self, image: Image) -> pulumi.Output[str]:
         schematic = talos.imagefactory.Schematic(
@@ -65,7 +71,9 @@ class Machines(Component):
             datastore_id=self.hosts[host].images,
             node_name=host,
             url=schematic.apply(lambda schematic: url(image, schematic, version)),
-            file_name=schematic.apply(lambda schematic: file_name(image, schematic, version)),
+            file_name=schematic.apply(
+                lambda schematic: file_name(image, schematic, version, self.args.site.stack, host)
+            ),
             overwrite=False,
             overwrite_unmanaged=True,  # what an interrupted run left is taken over
             upload_timeout=DOWNLOAD_SECONDS,
@@ -76,7 +84,7 @@ class Machines(Component):
         storage = self.hosts[machine.host].disks
         return proxmox.VmLegacy(
             self.child(machine.name),
-            disks=disks(machine, storage, self.files[machine.host, image_of(machine)].id),
+            disks=disks(machine, storage, self.files[self._place(machine)].id),
             **vm_arguments(machine, self.args.site, storage),
             opts=self.options(
                 protect=self.args.protect and is_protected(machine),
