@@ -11,9 +11,12 @@ from typing import ClassVar
 from lab import talos
 from lab.places import Lab
 from lab.plugins.base import Kind, StandIn
-from lab.plugins.properties import Plain
+from lab.plugins.properties import Plain, top
 from lab.plugins.server import serve
 from lab.rack import Rack, vm_of
+
+# Inside these arguments the official provider replaces a VM as well; firmware and machine type change in place.
+ANEW = ("efiDisk.type", "tpmState.version")
 
 
 class OnTheRack(Kind):
@@ -27,8 +30,14 @@ class OnTheRack(Kind):
 class VmLegacy(OnTheRack):
     """A VM."""
 
-    replace_on = ("vmId", "nodeName", "bios", "machine")
+    replace_on = ("vmId",)
     unknown_in_preview = ("ipv4Addresses", "ipv6Addresses", "macAddresses", "networkInterfaceNames")
+
+    def replaces(self, path: str) -> bool:
+        """Return whether a change at this path makes the VM anew; one that may migrate is moved."""
+        if top(path) == "nodeName":
+            return not self.given.get("migrate", False)
+        return super().replaces(path) or path in ANEW
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
         """Make it and boot it."""
@@ -62,9 +71,11 @@ class File(OnTheRack):
     unknown_in_preview = ("size",)
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Download it."""
-        file = f"{inputs['datastoreId']}:{inputs['contentType']}/{inputs['fileName']}"
-        self.rack().download(inputs["nodeName"], file, inputs["url"])
+        """Download it; what lies there under its name is deleted first, where the inputs say so."""
+        file, rack = f"{inputs['datastoreId']}:{inputs['contentType']}/{inputs['fileName']}", self.rack()
+        if inputs.get("overwriteUnmanaged") and rack.has_file(inputs["nodeName"], file):
+            rack.drop_file(inputs["nodeName"], file)
+        rack.download(inputs["nodeName"], file, inputs["url"])
         return file, {"size": 0}
 
     def read(self, id: str, outputs: Plain) -> Plain | None:  # noqa: A002
