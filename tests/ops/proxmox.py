@@ -150,7 +150,9 @@ class Proxmox:
         proxmox = self
 
         class Handler(BaseHTTPRequestHandler):
-            """One request."""
+            """The requests of one connection."""
+
+            protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
                 time.sleep(proxmox.delay)
