@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import programs
-from config.checks import check_environments, check_stack, check_step, check_together, environments_aside
+from config.checks import check_stack
 from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, stack_files
 from config.source import read
+from config.stacks import check_environments, check_step, check_together, environments_aside
 from config.startpage import check as check_start_page
 from config.tree import ENVIRONMENTS, Tree, read_tree
 from errors import Problem, ProgramFailed, ProgramMissing, Refused
