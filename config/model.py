@@ -119,6 +119,11 @@ class Proxmox(Section):
     scsi: Annotated[
         Literal["virtio-scsi-pci", "virtio-scsi-single"], choice("virtio-scsi-pci", "virtio-scsi-single")
     ] = Field(default="virtio-scsi-pci", description="the SCSI controller; Talos was seen to hang with `-single`")
+    high_availability: Annotated[Literal["none", "restart"], choice("none", "restart")] = Field(
+        default="none",
+        description="`restart` has Proxmox 9 start VMs elsewhere when their host fails, control planes apart; "
+        "their disks need storages that all hosts share",
+    )
     first_vm_id: Annotated[Number, Field(ge=100, le=999_000_000)] = Field(
         default=1000, description="VM ids are this plus the address' place in the subnet, where a node has no vmId"
     )

@@ -14,6 +14,7 @@ from config.model import Settings
 ROLE, USER, TOKEN = "Homelab", "homelab@pve", "homelab"
 OLDEST = (8, 4)  # the first version whose storages take images as content type import
 RENAMED = 9  # the major version that replaced VM.Monitor
+OLDEST_WITH_RULES = (9, 0)  # the first version that keeps VMs apart by rules of high availability
 
 PRIVILEGES: Mapping[str, str] = {
     "Datastore.Allocate": "delete an image that is no longer needed",
@@ -75,5 +76,7 @@ def paths(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield f"/pool/{proxmox.pool}", ("Pool.Allocate", "Pool.Audit")
     for kind, name in dict.fromkeys(mapping for machine in machines for mapping in derive.mappings(machine)):
         yield f"/mapping/{kind}/{name}", ("Mapping.Use",)
+    if proxmox.high_availability != "none":
+        yield "/", (HIGH_AVAILABILITY,)
     for machine in machines:
         yield f"/vms/{machine.vm_id}", tuple(name for name in PRIVILEGES if name.startswith("VM."))

@@ -87,6 +87,10 @@ class Hosts:
         for name in names:
             self._database.execute("INSERT OR IGNORE INTO things VALUES (?, ?)", (kind, name))
 
+    def remove_thing(self, kind: str, name: str) -> None:
+        """Take a thing away."""
+        self._database.execute("DELETE FROM things WHERE kind = ? AND name = ?", (kind, name))
+
     def has(self, kind: str, name: str) -> bool:
         """Return whether a thing is set up."""
         return bool(self.rows("SELECT 1 FROM things WHERE kind = ? AND name = ?", kind, name))

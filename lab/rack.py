@@ -206,6 +206,43 @@ class Rack(Hosts):
                 self._database.execute("DELETE FROM vms WHERE vm_id = ?", (vm_id,))
                 self.note("delete vm", vm.name, str(vm_id))
 
+    # High availability
+
+    def manage(self, resource: str) -> None:
+        """Have high availability manage a VM."""
+        with self.change():
+            self.allow(permissions.high_availability(), f"error creating HA resource {resource}")
+            if self.vm(int(resource.removeprefix("vm:"))) is None:
+                raise HardwareRefused(f"error creating HA resource {resource}: service '{resource}' does not exist")
+            self.add_things("managed", [resource])
+            self.note("manage", resource)
+
+    def unmanage(self, resource: str) -> None:
+        """Take a VM out of high availability."""
+        with self.change():
+            self.allow(permissions.high_availability(), f"error deleting HA resource {resource}")
+            self.remove_thing("managed", resource)
+            self.note("unmanage", resource)
+
+    def set_rule(self, rule: str, resources: Sequence[str]) -> None:
+        """Set a rule about VMs that are managed."""
+        with self.change():
+            self.allow(permissions.high_availability(), f"error setting HA rule {rule}")
+            unmanaged = [resource for resource in sorted(resources) if not self.has("managed", resource)]
+            if unmanaged:
+                raise HardwareRefused(
+                    f"error setting HA rule {rule}: received an HTTP 500 response - Reason: create HA rules failed: "
+                    f"cannot use unmanaged resource(s) {', '.join(unmanaged)}."
+                )
+            self.add_things("rule", [rule])
+            self.note("rule", rule, ", ".join(resources))
+
+    def drop_rule(self, rule: str) -> None:
+        """Remove a rule."""
+        with self.change():
+            self.allow(permissions.high_availability(), f"error deleting HA rule {rule}")
+            self.remove_thing("rule", rule)
+
     # Nodes
 
     def nodes(self) -> list[Node]:

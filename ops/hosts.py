@@ -178,6 +178,9 @@ class Hosts:
         self.major = numbers[0] if numbers else rights.RENAMED
         if numbers < rights.OLDEST:
             return Finding(thing, "missing", found, f"upgrade to {needed} or newer: apt update && apt full-upgrade")
+        if self.settings.proxmox.high_availability != "none" and numbers < rights.OLDEST_WITH_RULES:
+            todo = "upgrade to 9.0 or newer, or set proxmox.highAvailability: none"
+            return Finding(thing, "missing", f"{found}, which has no rules of high availability", todo)
         return Finding(thing, "ok", found)
 
     def _no_way_in(self, words: str) -> str:
@@ -267,6 +270,9 @@ class Hosts:
         if shared and "import" in contents and not found.get("shared"):
             todo = f"pvesm set {name} --shared 1 if all hosts see the same files, else proxmox.imageStorage: per-host"
             return Finding(thing, "missing", "is not shared, and proxmox.imageStorage is", todo)
+        if self.settings.proxmox.high_availability != "none" and "images" in contents and not found.get("shared"):
+            todo = "put the disks on a storage that all hosts share, or set proxmox.highAvailability: none"
+            return Finding(thing, "missing", "is not shared, and proxmox.highAvailability needs it", todo)
         return Finding(thing, "ok", f"takes {', '.join(sorted(contents))}")
 
     def bridges(self, host: Host) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from config import derive
 from config.gap import Gap, gaps, looked_up
 from config.model import Settings
+from config.rights import HIGH_AVAILABILITY
 from config.tree import CategoryFolder, read_tree
 from config.values import GIBI, TEBI
 from errors import ApiFailed, Declined
@@ -193,6 +194,7 @@ def furnish_rack(lab: Lab, settings: Settings) -> None:
             rack.add_storage(machine.host, storage, "images")
         for kind, name in derive.mappings(machine):
             rack.add_things(kind, [name])
+    rack.add_things("right", [HIGH_AVAILABILITY] if proxmox.high_availability != "none" else [])
     rack.add_things("pool", [proxmox.pool] if proxmox.pool else [])
     rack.close()
 

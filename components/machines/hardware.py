@@ -85,6 +85,11 @@ def vm_arguments(machine: Machine, site: Site, storage: str) -> dict[str, Any]:
     }
 
 
+def is_kept_apart(machine: Machine) -> bool:
+    """Return whether two such VMs on one host would fail together: control planes carry the quorum."""
+    return machine.role == "control-plane"
+
+
 def network_card(card: Card) -> dict[str, Any]:
     """Return the arguments of one network card."""
     given = {"bridge": card.bridge, "mac_address": card.mac, "model": "virtio", "vlan_id": card.vlan, "mtu": card.mtu}

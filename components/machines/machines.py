@@ -14,7 +14,7 @@ import pulumiverse_talos as talos
 from pulumi_proxmoxve.download import File
 
 from components.contract import Component
-from components.machines.hardware import Site, disks, is_protected, vm_arguments
+from components.machines.hardware import Site, disks, is_kept_apart, is_protected, vm_arguments
 from components.machines.images import Image, file_name, image_of, url
 from config.derive import Machine
 from config.model import Host
@@ -31,6 +31,7 @@ class MachinesArgs:
     site: Site
     talos_version: str
     shared_images: bool
+    high_availability: bool
     protect: bool
 
 
@@ -50,6 +51,8 @@ class Machines(Component):
         wanted = dict.fromkeys(self._place(machine) for machine in args.machines)
         self.files = {(host, image): self._download(host, image) for host, image in wanted}
         self.vms = {machine.name: self._vm(machine) for machine in args.machines}
+        if args.high_availability:
+            self._high_availability()
         self.register_outputs({"vms": {name: vm.vm_id for name, vm in self.vms.items()}})
 
     def _place(self, machine: Machine) -> tuple[str, Image]:
@@ -94,3 +97,26 @@ class Machines(Component):
                 ignore_changes=["disks[0].importFrom"],
             ),
         )
+
+    def _high_availability(self) -> None:
+        """Have Proxmox restart the VMs, on another host where theirs has failed, and keep control planes apart."""
+        managed = {
+            machine.name: proxmox.Haresource(
+                self.child("available", machine.name),
+                resource_id=f"vm:{machine.vm_id}",
+                state="started",
+                opts=self.options(depends_on=[self.vms[machine.name]]),
+            )
+            for machine in self.args.machines
+        }
+        apart = [machine for machine in self.args.machines if is_kept_apart(machine)]
+        if len(apart) > 1:
+            proxmox.Harule(
+                self.child("apart"),
+                rule=f"homelab-{self.args.site.stack}-control-planes",
+                type="resource-affinity",
+                affinity="negative",
+                resources=[f"vm:{machine.vm_id}" for machine in apart],
+                # A rule may name only what is managed already.
+                opts=self.options(depends_on=[managed[machine.name] for machine in apart]),
+            )

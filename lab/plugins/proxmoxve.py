@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from lab import talos
+from lab import permissions, talos
 from lab.places import Lab
 from lab.plugins.base import Kind, StandIn
 from lab.plugins.properties import Plain, top
@@ -91,6 +91,54 @@ class File(OnTheRack):
         self.rack().drop_file(outputs["nodeName"], id)
 
 
+class Haresource(OnTheRack):
+    """A VM that high availability manages."""
+
+    replace_on = ("resourceId", "type")
+
+    def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
+        """Have it managed."""
+        self.rack().manage(inputs["resourceId"])
+        return inputs["resourceId"], {"state": "started", "type": "vm"}
+
+    def read(self, id: str, outputs: Plain) -> Plain | None:  # noqa: A002
+        """Return it where it is managed."""
+        return outputs if self.rack().has("managed", id) else None
+
+    def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002
+        """Take another comment or state."""
+        self.rack().allow(permissions.high_availability(), f"error updating HA resource {id}")
+        return {}
+
+    def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002
+        """Let it be on its own again."""
+        self.rack().unmanage(id)
+
+
+class Harule(OnTheRack):
+    """A rule that says which managed VMs share a host."""
+
+    replace_on = ("rule", "type")
+
+    def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
+        """Set the rule."""
+        self.rack().set_rule(inputs["rule"], inputs["resources"])
+        return inputs["rule"], {"disable": False, "strict": False}
+
+    def read(self, id: str, outputs: Plain) -> Plain | None:  # noqa: A002
+        """Return it where it is set."""
+        return outputs if self.rack().has("rule", id) else None
+
+    def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002
+        """Set it anew."""
+        self.rack().set_rule(id, inputs["resources"])
+        return {}
+
+    def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002
+        """Remove it."""
+        self.rack().drop_rule(id)
+
+
 def _seen(inputs: Plain) -> Plain:
     address = vm_of(inputs).address
     macs = [device.get("macAddress", "") for device in inputs.get("networkDevices", [])]
@@ -111,7 +159,12 @@ class Proxmox(StandIn):
     """The plugin."""
 
     package, distribution = "proxmoxve", "pulumi_proxmoxve"
-    kinds: ClassVar = {"proxmoxve:index/vmLegacy:VmLegacy": VmLegacy, "proxmoxve:download/file:File": File}
+    kinds: ClassVar = {
+        "proxmoxve:index/vmLegacy:VmLegacy": VmLegacy,
+        "proxmoxve:download/file:File": File,
+        "proxmoxve:index/haresource:Haresource": Haresource,
+        "proxmoxve:index/harule:Harule": Harule,
+    }
 
 
 if __name__ == "__main__":

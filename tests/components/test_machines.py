@@ -158,6 +158,21 @@ def test_an_image_is_downloaded_once_a_host() -> None:
     assert {file.inputs["contentType"] for file in files.values()} == {"import"}
 
 
+def test_high_availability_manages_every_vm_and_keeps_control_planes_apart() -> None:
+    def available(sections: dict[str, Any]) -> None:
+        sections["homelab:proxmox"]["highAvailability"] = "restart"
+
+    program = run("homelab", available)
+    managed = {one.inputs["resourceId"] for one in program.of("Haresource").values()}
+    assert managed == {f"vm:{machine.vm_id}" for machine in MACHINES.values()}
+    (rule,) = program.of("Harule").values()
+    assert (rule.inputs["type"], rule.inputs["affinity"]) == ("resource-affinity", "negative")
+    assert rule.inputs["resources"] == ["vm:1011", "vm:1012", "vm:1013"]
+    assert rule.depends_on >= {"machines-available-cp-1", "machines-available-cp-3"}
+    assert not run("homelab").of("Haresource")
+    assert not run("dev", available).of("Harule")
+
+
 def test_a_running_vm_ignores_another_image() -> None:
     vms = run("homelab").of("VmLegacy").values()
     assert {tuple(vm.options.ignoreChanges) for vm in vms} == {("disks[0].importFrom",)}

@@ -116,8 +116,23 @@ def test_an_image_can_be_deleted_with_one_right_only(rack: Rack) -> None:
     assert rack.has_file("pve-1", IMAGE)
 
 
-def test_high_availability_needs_a_right_that_the_role_does_not_have() -> None:
-    assert HIGH_AVAILABILITY not in PRIVILEGES
+def test_high_availability_needs_a_right_that_the_role_does_not_have(rack: Rack) -> None:
+    with_vm(rack)
+    assert f"Permission check failed (/, {HIGH_AVAILABILITY})" in refusal(lambda: rack.manage("vm:1020"))
+    rack.add_things("right", [HIGH_AVAILABILITY])
+    rack.manage("vm:1020")
+    rack.set_rule("apart", ["vm:1020"])
+    assert rack.has("rule", "apart")
+
+
+def test_a_rule_names_only_what_high_availability_manages(rack: Rack) -> None:
+    with_vm(rack)
+    rack.add_things("right", [HIGH_AVAILABILITY])
+    rack.manage("vm:1020")
+    words = "cannot use unmanaged resource(s) vm:1021."
+    assert words in refusal(lambda: rack.set_rule("apart", ["vm:1020", "vm:1021"]))
+    rack.unmanage("vm:1020")
+    assert "cannot use unmanaged resource(s) vm:1020." in refusal(lambda: rack.set_rule("apart", ["vm:1020"]))
 
 
 def test_a_file_is_never_written_over(rack: Rack) -> None:

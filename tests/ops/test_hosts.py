@@ -360,3 +360,15 @@ def test_the_rights_that_are_asked_for_are_those_of_the_documented_role(tmp_path
     assert {f"/vms/{machine.vm_id}" for machine in derive.machines(settings)} < {
         path for path, _ in rights.paths(settings)
     }
+
+
+def test_high_availability_needs_proxmox_9_shared_disks_and_one_right_more(proxmox: Proxmox, tmp_path: Path) -> None:
+    settings = settings_with(tmp_path, ("hosts:\n", "highAvailability: restart\n    hosts:\n"))
+    found = missing(look(proxmox, settings))
+    assert found["rights"].found == "on /: Sys.Console"
+    assert found["storage local-lvm of pve-1"].found == "is not shared, and proxmox.highAvailability needs it"
+    proxmox.granted["/"].add("Sys.Console")
+    proxmox.storages[1]["shared"] = 1
+    assert missing(look(proxmox, settings)) == {}
+    proxmox.version = "8.4.1"
+    assert missing(look(proxmox, settings))["Proxmox VE"].found.startswith("8.4.1, which has no rules")
