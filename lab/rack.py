@@ -28,6 +28,8 @@ CREATE TABLE IF NOT EXISTS nodes (
     kubernetes TEXT, configuration TEXT, staged TEXT);
 CREATE TABLE IF NOT EXISTS members (id TEXT PRIMARY KEY, hostname TEXT, address TEXT);
 """
+# What a running VM takes over when it is restarted only; network cards and USB devices come and go while it runs.
+WITH_RESTART = ("bios", "machine", "bootOrders", "cpu", "efiDisk", "memory", "scsiHardware", "serialDevices", "startup")
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,29 @@ class Rack(Hosts):
         if arguments.get("machine") == "virt" and drive.startswith("ide"):
             raise HardwareRefused(f"{what}: aarch64 cannot use IDE devices")
 
+    def _disks(self, before: Mapping[str, Any], after: Mapping[str, Any], what: str) -> None:
+        """Refuse what the provider does with a stopped VM only, since it may not stop it, and what nothing can do."""
+        old = {disk.get("interface"): disk for disk in before.get("disks", ())}
+        pairs = [(old[name], disk) for disk in after.get("disks", ()) if (name := disk.get("interface")) in old]
+        moved = any(was.get("datastoreId") != now.get("datastoreId") for was, now in pairs)
+        resized = any(was.get("size") != now.get("size") for was, now in pairs)
+        for was, now in pairs:
+            if now.get("size", 8) < was.get("size", 8):
+                disk = f"{now.get('datastoreId')}:{now.get('interface')}"
+                raise HardwareRefused(f"{what}: Cannot shrink {disk} in VM {after['vmId']}, it is not supported!")
+        others = any(before.get(name) != after.get(name) for name in WITH_RESTART)
+        tpm = before.get("tpmState") != after.get("tpmState")
+        for does, operation in (
+            (moved, "move disks between datastores"),
+            (resized and others, "resize disks"),
+            (tpm, "add, remove, or update the TPM device"),
+        ):
+            if does and not after.get("rebootAfterUpdate", True):
+                raise HardwareRefused(
+                    f"{what}: cannot {operation} while the VM is running because this change requires the VM to be "
+                    "powered off, but automatic power-offs/reboots are disabled by 'reboot_after_update = false'"
+                )
+
     def _memory(self, vm: Vm) -> None:
         total = 0 if self.is_broken("memory", vm.host) else self.host(vm.host)["memory"]
         query = "SELECT COALESCE(SUM(memory), 0) AS sum FROM vms WHERE host = ? AND vm_id != ?"
@@ -166,6 +191,7 @@ class Rack(Hosts):
                 self._move(before, vm)
             self._existing(arguments)
             self._devices(arguments, what)
+            self._disks(before.arguments, arguments, what)
             self._memory(vm)
             query = (
                 "UPDATE vms SET name = ?, host = ?, address = ?, memory = ?, disk = ?, arguments = ? WHERE vm_id = ?"

@@ -128,7 +128,7 @@ def test_the_rights_that_the_documents_give_the_token_are_those_of_the_rehearsal
     assert tuple(re.findall(r"^ +(pveum .*)$", page, re.MULTILINE)) == rights.commands()
     renamed = re.search(r"On Proxmox VE 8 write `([A-Za-z.]+)` in the place of `([A-Za-z.]+)`", page)
     assert renamed
-    assert dict([renamed.groups()[::-1]]) == rights.BEFORE_RENAMED
+    assert {renamed[2]: renamed[1]} == rights.BEFORE_RENAMED
     assert f"Proxmox VE {'.'.join(map(str, rights.OLDEST))} or newer" in page
 
 

@@ -193,6 +193,27 @@ def test_a_vm_that_holds_a_device_stays_where_it_is(key: str, mapping: str, devi
     assert re.search(re.escape(words), refusal(lambda: rack.update_vm(moved)))
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"disks": [{**VM["disks"][0], "size": 30}]}, "Cannot shrink local-lvm:scsi0 in VM 1020, it is not supported!"),
+        (
+            {"disks": [{**VM["disks"][0], "size": 50}], "cpu": {"cores": 4}},
+            "cannot resize disks while the VM is running",
+        ),
+        ({"disks": [{**VM["disks"][0], "datastoreId": "tank"}]}, "cannot move disks between datastores while"),
+        ({"tpmState": {"datastoreId": "tank"}}, "cannot add, remove, or update the TPM device while"),
+    ],
+)
+def test_a_running_vm_is_not_stopped_for_a_change(changes: dict[str, Any], words: str, rack: Rack) -> None:
+    rack.add_storage("pve-1", "tank", "images")
+    with_vm(rack, rebootAfterUpdate=False)
+    assert words in refusal(lambda: rack.update_vm({**VM, "rebootAfterUpdate": False, **changes}))
+    grown = {**VM, "rebootAfterUpdate": False, "disks": [{**VM["disks"][0], "size": 50}]}
+    rack.update_vm(grown)
+    rack.update_vm({**grown, "cpu": {"cores": 4}})
+
+
 def test_a_vm_moves_only_where_its_storage_is(rack: Rack) -> None:
     rack.add_storage("pve-1", "tank", "images")
     with_vm(rack, efiDisk={"datastoreId": "tank"})
