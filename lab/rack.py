@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS nodes (
     kubernetes TEXT, configuration TEXT, staged TEXT);
 CREATE TABLE IF NOT EXISTS members (id TEXT PRIMARY KEY, hostname TEXT, address TEXT);
 """
+BOOTED = "booted"  # beside the arguments of a VM: those of its hardware that it runs with
 # What a running VM takes over when it is restarted only; network cards and USB devices come and go while it runs.
 WITH_RESTART = ("bios", "machine", "bootOrders", "cpu", "efiDisk", "memory", "scsiHardware", "serialDevices", "startup")
 
@@ -43,6 +44,12 @@ class Vm:
     memory: int
     disk: int
     arguments: Mapping[str, Any]
+
+    @property
+    def booted(self) -> tuple[int, int]:
+        """Return the processors and the bytes of memory that it was started with: what was changed since is pending."""
+        started = self.arguments.get(BOOTED, self.arguments)
+        return int(started.get("cpu", {}).get("cores", 1)), int(started.get("memory", {}).get("dedicated", 512)) << 20
 
 
 @dataclass(frozen=True)
@@ -163,6 +170,16 @@ class Rack(Hosts):
             vm = next(vm for vm in self.vms() if vm.name == name)
             self._boot(vm, vm.arguments["disks"][0]["importFrom"])
 
+    def restart_vm(self, vm_id: int) -> None:
+        """Restart a VM with what is pending, as `qm reboot` does."""
+        with self.change():
+            vm = self.vm(vm_id)
+            if vm:
+                arguments = {name: value for name, value in vm.arguments.items() if name != BOOTED}
+                query = "UPDATE vms SET arguments = ? WHERE vm_id = ?"
+                self._database.execute(query, (json.dumps(arguments), vm_id))
+                self.note("restart vm", vm.name)
+
     def add_foreign_vm(self, vm_id: int, host: str, name: str) -> None:
         """Put a VM there that somebody else made."""
         with self.change():
@@ -178,7 +195,7 @@ class Rack(Hosts):
         return [_vm(row) for row in self.rows("SELECT * FROM vms ORDER BY vm_id")]
 
     def update_vm(self, arguments: Mapping[str, Any]) -> Vm:
-        """Change a VM in place; another host is a move."""
+        """Change a VM in place; another host is a move, and other processors and memory wait for a restart."""
         vm = vm_of(arguments)
         what = f"error updating VM {vm.vm_id} ({vm.name})"
         with self.change():
@@ -196,7 +213,11 @@ class Rack(Hosts):
             query = (
                 "UPDATE vms SET name = ?, host = ?, address = ?, memory = ?, disk = ?, arguments = ? WHERE vm_id = ?"
             )
-            values = (vm.name, vm.host, vm.address, vm.memory, vm.disk, json.dumps(vm.arguments), vm.vm_id)
+            booted = before.arguments.get(BOOTED) or {
+                name: before.arguments.get(name, {}) for name in ("cpu", "memory")
+            }
+            kept = {**vm.arguments, BOOTED: booted}
+            values = (vm.name, vm.host, vm.address, vm.memory, vm.disk, json.dumps(kept), vm.vm_id)
             self._database.execute(query, values)
             self.note("update vm", vm.name)
         return vm

@@ -185,6 +185,18 @@ def test_a_vm_is_moved_with_its_disks_and_stays_what_it_is(rack: Rack) -> None:
     assert [node.vm.host for node in rack.nodes()] == ["pve-2"]
 
 
+def test_other_processors_and_memory_wait_until_proxmox_restarts_the_vm(rack: Rack) -> None:
+    with_vm(rack)
+    changed = {**VM, "cpu": {"cores": 8}, "memory": {"dedicated": 8192}}
+    rack.update_vm(changed)
+    rack.update_vm({**changed, "description": "other"})
+    (node,) = rack.nodes()
+    assert node.vm.booted == (2, 4 * GIBI)
+    rack.restart_vm(1020)
+    (node,) = rack.nodes()
+    assert node.vm.booted == (8, 8 * GIBI)
+
+
 @pytest.mark.parametrize(("key", "mapping", "device"), [("hostpcis", "gpu", "hostpci0"), ("usbs", "zigbee", "usb0")])
 def test_a_vm_that_holds_a_device_stays_where_it_is(key: str, mapping: str, device: str, rack: Rack) -> None:
     with_vm(rack, **{key: [{"mapping": mapping}]})
