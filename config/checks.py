@@ -28,6 +28,7 @@ LEAST_MEMORY = Size(2 * GIBI)
 LEAST_DISK = Size(10 * GIBI)
 LEAST_CONTROL_PLANE_CPU = 2
 HA_WORKERS = 3
+SECURE_SINCE = (1, 14)
 POINT_TO_POINT = 2  # addresses of a network in which none is the network's or the broadcast address
 
 
@@ -239,6 +240,17 @@ def _processors(facts: Facts) -> Iterator[Finding]:
             yield Finding("architecture-mixed", path, node.architecture, rule, "choose a host with that processor")
 
 
+def secure_boot(facts: Facts) -> Iterator[Finding]:
+    """Secure boot is enforced: the image brings the keys that the firmware then asks for."""
+    cluster = facts.settings.cluster
+    if cluster.boot == "secure" and (cluster.talos_version.major, cluster.talos_version.minor) < SECURE_SINCE:
+        since = ".".join(map(str, SECURE_SINCE))
+        rule = f"is not enforced by Talos {cluster.talos_version}, whose disk images bring the firmware no keys"
+        yield Finding(
+            "secure-boot-too-early", ("cluster", "boot"), "secure", rule, f"begin with Talos {since} or later"
+        )
+
+
 def _shared_images(facts: Facts) -> Iterator[Finding]:
     """Hosts that share the storage of images name the same one."""
     proxmox = facts.settings.proxmox
@@ -442,6 +454,7 @@ RULES: tuple[Rule, ...] = (
     cidrs,
     quorum,
     hosts,
+    secure_boot,
     sizes,
     versions,
     gateway_api,

@@ -88,6 +88,7 @@ WHY: Mapping[str, str] = {
     "secret-misplaced": "Everything secret has one place, so that it can be counted, escrowed and replaced.",
     "secret-missing": "Without it `up` would stop halfway.",
     "secret-plain": "The stack file lies in Git.",
+    "secure-boot-too-early": "The firmware would boot anything, and nothing would show that it does.",
     "section-missing": "Every stack says all of these.",
     "size-malformed": "A size without a binary unit means two things to two readers.",
     "size-missing": "The node has no size.",

@@ -14,7 +14,7 @@ from config.derive import Card, Machine
 
 GUEST_AGENT = "siderolabs/qemu-guest-agent"
 SYSTEM_DISK = "scsi0"
-CLOUD_INIT, CLOUD_INIT_ARM = "ide2", "scsi30"  # a VM of the machine type virt has no IDE
+CLOUD_INIT_OF_ARM = "scsi30"  # the provider's own choice is IDE, which a VM of the machine type virt does not have
 CONTROL_PLANE_FIRST, WORKER_LATER = 1, 2
 
 
@@ -50,7 +50,7 @@ def vm_arguments(machine: Machine, site: Site, storage: str) -> dict[str, Any]:
         "pool_id": site.pool,
         "machine": "virt" if arm else "q35",
         "bios": "ovmf",
-        # Without keys of others the firmware takes those of Talos' image at the first boot, where it is a signed one.
+        # Without keys the firmware takes those that a signed image brings; with those of Microsoft it refuses Talos.
         "efi_disk": {"datastore_id": storage, "file_format": "raw", "type": "4m", "pre_enrolled_keys": False},
         "tpm_state": {"datastore_id": storage, "version": "v2.0"} if site.secure else None,
         "scsi_hardware": site.scsi,
@@ -61,7 +61,7 @@ def vm_arguments(machine: Machine, site: Site, storage: str) -> dict[str, Any]:
         "network_devices": [network_card(card) for card in machine.cards],
         "initialization": {
             "datastore_id": storage,
-            "interface": CLOUD_INIT_ARM if arm else CLOUD_INIT,
+            "interface": CLOUD_INIT_OF_ARM if arm else None,
             "ip_configs": [
                 {"ipv4": {"address": f"{machine.address}/{site.subnet.prefixlen}", "gateway": str(site.gateway)}}
             ],
