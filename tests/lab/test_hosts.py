@@ -13,6 +13,7 @@ from config.rights import HIGH_AVAILABILITY, PRIVILEGES
 from config.values import GIBI
 from errors import HardwareRefused
 from lab.rack import Rack
+from tests.lab.checkout import Checkout
 
 IMAGE = "local:import/talos-1.13.0-01234567-amd64_home_pve-1.qcow2"
 URL = "https://factory.talos.dev/image/0123456789/v1.13.0/nocloud-amd64.qcow2"
@@ -34,6 +35,7 @@ VM: Mapping[str, Any] = {
     "initialization": {"interface": "ide2", "ipConfigs": [{"ipv4": {"address": "10.0.0.20/24"}}]},
     "serialDevices": [{"device": "socket"}],
 }
+WORKER_ON_THE_FIRST = "name: worker-1, role: worker, address: 10.0.10.20, host: pve-1"
 # Rights whose absence Proxmox answers with an empty list or the provider with a warning.
 UNSEEN = {"Pool.Audit", "VM.GuestAgent.Audit"}
 # Either of two rights suffices.
@@ -231,3 +233,51 @@ def test_a_vm_moves_only_where_its_storage_is(rack: Rack) -> None:
     with_vm(rack, efiDisk={"datastoreId": "tank"})
     moved = {**VM, "efiDisk": {"datastoreId": "tank"}, "nodeName": "pve-2"}
     assert "storage 'tank' does not exist on pve-2" in refusal(lambda: rack.update_vm(moved))
+
+
+@pytest.fixture(scope="module")
+def staging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    checkout = Checkout.make(tmp_path_factory.mktemp("staging"), "staging")
+    checkout.rehearse()
+    yield checkout
+    checkout.end()
+
+
+@pytest.mark.nightly  # minutes
+@pytest.mark.xdist_group("hosts")
+class TestTwoHosts:
+    """A rehearsed cluster on two hosts, whose VMs move and are made anew."""
+
+    def test_each_host_has_an_image_of_its_own(self, staging: Checkout) -> None:
+        files = {(host, file) for _, host, file in staging.rack.journal("download")}
+        assert {file.rpartition("_")[2] for _, file in files} == {"pve-1.qcow2", "pve-2.qcow2"}
+        assert all("_staging_" in file for _, file in files)
+
+    def test_a_vm_that_proxmox_moved_is_moved_back_and_not_made_anew(self, staging: Checkout) -> None:
+        staging.rack.move_vm(2020, "pve-1")
+        staging.rehearse("--refresh")
+        assert staging.rack.journal("migrate vm") == [("migrate vm", "worker-1", "pve-1 -> pve-2")]
+        assert staging.rack.journal("delete vm") == []
+        assert staging.rehearse("--refresh")["changes"].keys() == {"same"}
+
+    def test_another_host_in_the_settings_moves_the_vm(self, staging: Checkout) -> None:
+        staging.edit("name: worker-1, role: worker, address: 10.0.10.20, host: pve-2", WORKER_ON_THE_FIRST)
+        staging.rehearse()
+        assert staging.rack.journal("migrate vm")[-1] == ("migrate vm", "worker-1", "pve-2 -> pve-1")
+        assert staging.rack.journal("delete vm") == []
+        assert "worker-1" in staging.ready()
+
+    def test_a_vm_under_another_id_is_configured_without_a_raised_generation(self, staging: Checkout) -> None:
+        staging.edit(WORKER_ON_THE_FIRST, f"{WORKER_ON_THE_FIRST}, vmId: 2999")
+        staging.rehearse()
+        assert [subject for _, subject, _ in staging.rack.journal("delete vm")] == ["worker-1"]
+        (node,) = [node for node in staging.rack.nodes() if node.vm.vm_id == 2999]
+        assert (node.name, node.role) == ("worker-1", "worker")
+        assert "worker-1" in staging.ready()
+
+    def test_images_of_an_older_talos_are_deleted_and_no_others(self, staging: Checkout) -> None:
+        before = {file for _, _, file in staging.rack.journal("download")}
+        staging.edit("talosVersion: 1.13.0", "talosVersion: 1.13.1")
+        staging.rehearse()
+        assert {file for _, _, file in staging.rack.journal("remove file")} == before
+        assert {node.talos for node in staging.rack.nodes()} == {"1.13.1"}
