@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 from config.values import (
     Address,
     Bytes,
+    Checksum,
     Domain,
     Email,
     Extension,
@@ -224,6 +225,10 @@ class Cluster(Section):
     )
     extensions: tuple[Extension, ...] = Field(
         default=("siderolabs/qemu-guest-agent",), description="Talos extensions of every node"
+    )
+    image_checksums: dict[Text, Checksum] = Field(
+        default_factory=dict,
+        description="SHA-256 of disk images by their path at the factory; where one is listed, all have to be",
     )
     registry_mirrors: dict[Text, tuple[Https, ...]] = Field(
         default_factory=dict, description="mirrors by registry, such as docker.io: [https://mirror.example.com]"

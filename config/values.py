@@ -33,6 +33,7 @@ TAINT = re.compile(r"(?P<key>[^=:]+)(=(?P<value>[^:]*))?:(NoSchedule|PreferNoSch
 SSH_URL = re.compile(r"(ssh://)?[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+(:\d+)?[:/][^\s]+\Z")
 EXTENSION = re.compile(r"[a-z0-9-]+/[a-z0-9.-]+\Z")
 RELATIVE = re.compile(r"(?!/)(?!.*(^|/)\.\.(/|\Z))[^\0]+\Z")
+SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 MEBI, GIBI, TEBI = 1 << 20, 1 << 30, 1 << 40
 UNITS = {"M": MEBI, "G": GIBI, "T": TEBI}
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -305,6 +306,9 @@ Extension = Annotated[
 ]
 RelativePath = Annotated[
     str, PlainValidator(_matching(RELATIVE, "path-malformed", "a path inside the repository", "patches/gpu.yaml"))
+]
+Checksum = Annotated[
+    str, PlainValidator(_matching(SHA256, "checksum-malformed", "a SHA-256 checksum", "64 hexadecimal digits"))
 ]
 Repository = Annotated[str, PlainValidator(_repository)]
 Https = Annotated[str, PlainValidator(_https)]

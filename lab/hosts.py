@@ -101,7 +101,7 @@ class Hosts:
         """Let something go wrong from now on.
 
         `rights` (a privilege that the token lacks); `host` (unknown), `disk` (full), `memory` (full), `download`
-        (refused) of a host; `boot` and `answer` of a machine.
+        (refused), `content` (other than the factory's) of a host; `boot` and `answer` of a machine.
         """
         self._database.execute("INSERT OR IGNORE INTO faults VALUES (?, ?)", (kind, subject))
 
@@ -181,8 +181,8 @@ class Hosts:
     def _place(self, host: str, file_id: str) -> str:
         return ON_ALL_HOSTS if self.has("shared storage", file_id.partition(":")[0]) else host
 
-    def download(self, host: str, file_id: str, url: str) -> None:
-        """Download an image to a storage; a file of the same name is refused, whoever made it."""
+    def download(self, host: str, file_id: str, url: str, checksum: str = "") -> None:
+        """Download an image to a storage; a file of the same name is refused, and content with another checksum."""
         storage, _, volume = file_id.partition(":")
         with self.change():
             self.host(host)
@@ -192,6 +192,11 @@ class Hosts:
                 raise HardwareRefused(f"error downloading {file_id}: refusing to override existing file '{volume}'")
             if self.is_broken("download", host):
                 raise HardwareRefused(f"error downloading file by URL to {host}: download failed: 403 Forbidden: {url}")
+            if checksum and self.is_broken("content", host):
+                other = "0" * len(checksum)
+                raise HardwareRefused(
+                    f"error downloading {file_id}: checksum mismatch: got '{other}' != expect '{checksum}', aborting"
+                )
             self.room(host, IMAGE_BYTES, f"error downloading {file_id}")
             self._database.execute("INSERT INTO images VALUES (?, ?, ?)", (self._place(host, file_id), file_id, url))
             self.note("download", host, file_id)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import programs
+from components.machines.images import FACTORY, without_checksum
 from config.checks import check_stack
 from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, stack_files
@@ -131,11 +132,22 @@ def _summary(stacks: list[Stack], tree: Tree, validation: Validation | None) -> 
 def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str, Stack | None]) -> list[Problem]:
     """Gather what is wrong with stacks, with the tree, between them, and with the step from what they were before."""
     own = [problem for stack in stacks for problem in (*stack.problems, *check_stack(root, stack, tree))]
+    own += [problem for stack in stacks for problem in check_images(stack)]
     steps = [(before.get(stack.name), stack) for stack in stacks]
     taken = [problem for was, stack in steps if was for problem in check_step(was, stack)]
     strange = check_environments(stacks, tree) if _all(root, stacks) else []
     found = (*check_together(stacks), *strange, *_project(root), *tree.problems, *check_start_page(root, tree))
     return [*own, *taken, *found]
+
+
+def check_images(stack: Stack) -> list[Problem]:
+    """Find images that no checksum is listed for although others are compared."""
+    found = without_checksum(stack.settings) if stack.settings else ()
+    where, rule = ("cluster", "imageChecksums"), "has no checksum for an image that is downloaded"
+    fix = "add the sum of: curl -fsSL https://{}/image/{} | sha256sum"
+    return [
+        stack.places.problem("image-checksum-missing", where, None, rule, fix.format(FACTORY, one)) for one in found
+    ]
 
 
 def _all(root: Path, stacks: list[Stack]) -> bool:

@@ -21,7 +21,7 @@ import requests
 from urllib3.exceptions import InsecureRequestWarning
 
 import programs
-from components.machines.images import FACTORY, Image, image_of, url
+from components.machines.images import FACTORY, Image, images_of, url
 from config import derive, rights
 from config.derive import Machine, how_to_set, missing_secrets
 from config.model import Host, Settings
@@ -394,10 +394,8 @@ def reaches(address: str, port: int) -> bool:
 
 def factory(settings: Settings, base: str = f"https://{FACTORY}") -> Iterator[Finding]:
     """Have the image factory build the images now: Proxmox waits 30 s for one, and a first build may take longer."""
-    secure, version = settings.cluster.boot == "secure", str(settings.cluster.talos_version)
-    images = dict.fromkeys(image_of(machine, secure=secure) for machine in derive.machines(settings))
-    for image in images:
-        yield _image(image, version, base)
+    for image in images_of(settings):
+        yield _image(image, str(settings.cluster.talos_version), base)
 
 
 def _image(image: Image, version: str, base: str) -> Finding:

@@ -68,6 +68,7 @@ def machines_args(settings: Settings, nodes: tuple[derive.Machine, ...]) -> Mach
         hosts=proxmox.hosts,
         site=site,
         talos_version=str(cluster.talos_version),
+        checksums=cluster.image_checksums,
         high_availability=proxmox.high_availability != "none",
         shared_images=proxmox.image_storage == "shared",
         protect=cluster.protect != "nothing",

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from config.derive import Machine
+from config.derive import Machine, machines
+from config.model import Settings
 
 FACTORY = "factory.talos.dev"
 PLATFORM = "nocloud"  # reads addresses from the cloud-init drive that Proxmox makes
@@ -53,9 +54,27 @@ def image_of(machine: Machine, *, secure: bool = False) -> Image:
     return Image(machine.architecture, machine.extensions, secure)
 
 
+def path(image: Image, schematic: str, version: str) -> str:
+    """Return the path of the disk image at the factory: qcow2, which Proxmox imports without decompressing it."""
+    return f"{schematic}/v{version}/{PLATFORM}-{image.architecture}{image.suffix}.qcow2"
+
+
 def url(image: Image, schematic: str, version: str) -> str:
-    """Where the disk image is downloaded: qcow2, which Proxmox imports without decompressing it."""
-    return f"https://{FACTORY}/image/{schematic}/v{version}/{PLATFORM}-{image.architecture}{image.suffix}.qcow2"
+    """Return where the disk image is downloaded."""
+    return f"https://{FACTORY}/image/{path(image, schematic, version)}"
+
+
+def images_of(settings: Settings) -> tuple[Image, ...]:
+    """Return the images of a stack."""
+    secure = settings.cluster.boot == "secure"
+    return tuple(dict.fromkeys(image_of(machine, secure=secure) for machine in machines(settings)))
+
+
+def without_checksum(settings: Settings) -> tuple[str, ...]:
+    """Return the images that are not compared although others are."""
+    listed, version = settings.cluster.image_checksums, str(settings.cluster.talos_version)
+    paths = (path(image, image.schematic_id, version) for image in images_of(settings))
+    return tuple(one for one in paths if listed and one not in listed)
 
 
 def file_name(image: Image, schematic: str, version: str, owner: str, host: str) -> str:

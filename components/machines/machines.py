@@ -15,7 +15,7 @@ from pulumi_proxmoxve.download import File
 
 from components.contract import Component
 from components.machines.hardware import Site, disks, is_kept_apart, is_protected, vm_arguments
-from components.machines.images import Image, file_name, image_of, url
+from components.machines.images import Image, file_name, image_of, path, url
 from config.derive import Machine
 from config.model import Host
 
@@ -30,6 +30,7 @@ class MachinesArgs:
     hosts: Sequence[Host]
     site: Site
     talos_version: str
+    checksums: Mapping[str, str]
     shared_images: bool
     high_availability: bool
     protect: bool
@@ -67,6 +68,7 @@ class Machines(Component):
 
     def _download(self, host: str, image: Image) -> File:
         version = self.args.talos_version
+        checksum = self.args.checksums.get(path(image, image.schematic_id, version))
         schematic = self.schematics[image]
         return File(
             self.child("image", host, image.key),
@@ -77,6 +79,8 @@ class Machines(Component):
             file_name=schematic.apply(
                 lambda schematic: file_name(image, schematic, version, self.args.site.stack, host)
             ),
+            checksum=checksum,
+            checksum_algorithm="sha256" if checksum else None,
             overwrite=False,
             overwrite_unmanaged=True,  # what an interrupted run left is taken over
             upload_timeout=DOWNLOAD_SECONDS,

@@ -67,7 +67,7 @@ class VmLegacy(OnTheRack):
 class File(OnTheRack):
     """An image that a host downloads."""
 
-    replace_on = ("nodeName", "datastoreId", "contentType", "url", "fileName")
+    replace_on = ("nodeName", "datastoreId", "contentType", "url", "fileName", "checksum", "checksumAlgorithm")
     unknown_in_preview = ("size",)
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
@@ -75,7 +75,7 @@ class File(OnTheRack):
         file, rack = f"{inputs['datastoreId']}:{inputs['contentType']}/{inputs['fileName']}", self.rack()
         if inputs.get("overwriteUnmanaged") and rack.has_file(inputs["nodeName"], file):
             rack.drop_file(inputs["nodeName"], file)
-        rack.download(inputs["nodeName"], file, inputs["url"])
+        rack.download(inputs["nodeName"], file, inputs["url"], inputs.get("checksum", ""))
         return file, {"size": 0}
 
     def read(self, id: str, outputs: Plain) -> Plain | None:  # noqa: A002

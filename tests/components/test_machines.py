@@ -13,9 +13,10 @@ from pulumi_proxmoxve import _inputs as inputs
 from pulumi_proxmoxve.download import File
 
 from components.machines.hardware import disks, is_protected, vm_arguments
-from components.machines.images import Image, file_name, installer, url
+from components.machines.images import Image, file_name, image_of, installer, path, url
 from config import derive
 from config.load import read_stack
+from config.model import Settings
 from stacks.homelab import machines_args
 from tests.components.mocks import ROOT, Registered, run
 
@@ -51,6 +52,22 @@ def test_no_two_stacks_and_no_two_hosts_own_one_image_file() -> None:
     images = [(Image("amd64", ()), "0123456789", "1.13.0")]
     both = [*names("home"), *names("home-pve")]
     assert len(set(both)) == len(both)
+
+
+def test_a_listed_image_is_compared_by_its_checksum() -> None:
+    image = image_of(derive.machine(settings_of_dev(), settings_of_dev().cluster.nodes[0]))
+    place = path(image, image.schematic_id, str(settings_of_dev().cluster.talos_version))
+
+    def listed(sections: dict[str, Any]) -> None:
+        sections["homelab:cluster"]["imageChecksums"] = {place: "a" * 64}
+
+    (file,) = run("dev", listed).of("File").values()
+    assert (file.inputs["checksum"], file.inputs["checksumAlgorithm"]) == ("a" * 64, "sha256")
+    assert all("checksum" not in file.inputs for file in run("dev").of("File").values())
+
+
+def settings_of_dev() -> Settings:
+    return read_stack(ROOT / "Pulumi.dev.yaml").require()
 
 
 def test_hosts_that_share_the_storage_of_images_download_each_image_once() -> None:

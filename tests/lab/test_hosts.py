@@ -145,6 +145,13 @@ def test_a_file_is_never_written_over(rack: Rack) -> None:
     rack.download("pve-2", IMAGE, URL)
 
 
+def test_an_image_with_another_checksum_is_not_kept(rack: Rack) -> None:
+    rack.break_("content", "pve-1")
+    words = f"checksum mismatch: got '{'0' * 64}' != expect '{'a' * 64}', aborting"
+    assert words in refusal(lambda: rack.download("pve-1", IMAGE, URL, "a" * 64))
+    assert not rack.has_file("pve-1", IMAGE)
+
+
 def test_a_shared_storage_shows_one_file_to_all_hosts(rack: Rack) -> None:
     image = IMAGE.replace("local:", "nas:")
     for host in ("pve-1", "pve-2"):
