@@ -18,6 +18,7 @@ from config.load import Stack, read_stack, stack_files
 from config.model import Settings
 from config.tree import read_tree
 from errors import Declined
+from ops.check import check_images
 from ops.engine import Engine, Outcome, refuse_failures
 from ops.show import count, elapsed
 from ops.timeline import Timeline
@@ -35,7 +36,7 @@ def checked(root: Path, name: str) -> tuple[Stack, Settings]:
     """Read a stack and refuse it with everything that is wrong, before anything is touched."""
     stack = read_stack(file_of(root, name))
     tree = read_tree(root)
-    return stack, stack.require(lambda stack: [*check_stack(root, stack, tree), *tree.problems])
+    return stack, stack.require(lambda stack: [*check_stack(root, stack, tree), *check_images(stack), *tree.problems])
 
 
 def file_of(root: Path, name: str) -> Path:

@@ -174,7 +174,7 @@ class Cluster(Component):
                         after,
                         *([self._forget(node), *last_plane] if is_plane else []),
                     ],
-                    replacement_trigger=f"{self.args.generation}.{node.generation}",
+                    replacement_trigger=f"{self.args.generation}.{node.incarnation}",
                     retain_on_delete=True,
                 ),
             )
@@ -197,7 +197,7 @@ class Cluster(Component):
         return self._command(
             "forget",
             node.name,
-            environment={**single(node), "GENERATION": str(node.generation)},
+            environment={**single(node), "GENERATION": node.incarnation},
             create=REMEMBER_GENERATION,
             update=script("forget"),
             opts=self.options(),
