@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 from config import derive
 from config.load import Stack
-from config.model import Cluster, Settings
+from config.model import Settings
 from config.source import KeyPath
 from config.tree import ENVIRONMENTS, Tree
 from errors import Problem
@@ -35,8 +35,8 @@ def check_step(before: Stack, after: Stack) -> list[Problem]:
         elif (now.major, now.minor) < (was.major, was.minor):
             rule, fix = f"is older than {was}, and nothing goes back a minor version", f"stay at {was}"
             problems.append(after.places.problem("version-lowered", path, now, rule, fix))
-        elif now != was and _etcd_of(old) != _etcd_of(new):
-            rule = "changes together with control planes or generations, and an upgrade needs nodes that are whole"
+        elif now != was and _changes_nodes(before.settings, after.settings):
+            rule = "changes together with control planes, generations or VM ids, and an upgrade needs whole nodes"
             problems.append(after.places.problem("upgrade-and-members", path, now, rule, f"stay at {was} in this step"))
     for key, was_, now_ in (("name", old.name, new.name), ("talosContract", old.talos_contract, new.talos_contract)):
         if was_ != now_:
@@ -48,10 +48,12 @@ def check_step(before: Stack, after: Stack) -> list[Problem]:
     return problems
 
 
-def _etcd_of(cluster: Cluster) -> tuple[object, ...]:
-    """Return what decides which nodes are there and configured: the control planes and the generations."""
-    planes = {(node.name, node.generation) for node in cluster.nodes if node.role == "control-plane"}
-    return cluster.generation, planes, {(node.name, node.generation) for node in cluster.nodes if node.generation > 1}
+def _changes_nodes(old: Settings, new: Settings) -> bool:
+    """Return whether control planes come or leave, or a node that stays is configured anew."""
+    was, now = ({node.name: node for node in derive.machines(settings)} for settings in (old, new))
+    planes = [{name for name, node in nodes.items() if node.role == "control-plane"} for nodes in (was, now)]
+    anew = any(was[name].incarnation != now[name].incarnation for name in was.keys() & now.keys())
+    return old.cluster.generation != new.cluster.generation or planes[0] != planes[1] or anew
 
 
 def check_environments(stacks: Sequence[Stack], tree: Tree) -> list[Problem]:

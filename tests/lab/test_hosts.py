@@ -245,6 +245,7 @@ def test_a_vm_moves_only_where_its_storage_is(rack: Rack) -> None:
 @pytest.fixture(scope="module")
 def staging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     checkout = Checkout.make(tmp_path_factory.mktemp("staging"), "staging")
+    checkout.until = "network"  # an upgrade asks for Ready nodes
     checkout.rehearse()
     yield checkout
     checkout.end()
