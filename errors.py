@@ -26,9 +26,18 @@ verbs of `ops/` and `__main__.py` are the two places that turn it into that.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+# Signs that move a terminal's cursor, or turn the direction of what follows.
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+def printable(text: str) -> str:
+    """Write control characters as escapes: a name in a checkout must not decide what a terminal shows."""
+    return UNSEEN.sub(lambda found: "\\n" if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
 
 
 @dataclass(frozen=True, order=True)
@@ -46,8 +55,8 @@ class Problem:
     def __str__(self) -> str:
         """Say it in one line: where, what value, which rule, what to do."""
         place = f"{self.file}:{self.line}" if self.line else self.file
-        subject = " = ".join(part for part in (self.key, self.value) if part).replace("\n", "\\n")
-        return f"{place}: {subject}{': ' if subject else ''}{self.rule}; {self.fix} [{self.check}]"
+        subject = " = ".join(part for part in (self.key, self.value) if part)
+        return printable(f"{place}: {subject}{': ' if subject else ''}{self.rule}; {self.fix} [{self.check}]")
 
     def as_dict(self) -> dict[str, str | int]:
         """Give machines the same parts."""

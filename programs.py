@@ -9,6 +9,7 @@ error that knows the program, says the command, the place, the exit code and the
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
 import shlex
@@ -69,7 +70,7 @@ def run(
     """Run a program to its end and give its output, or say clearly why there is none."""
     command = [str(_found(program, env)), *map(str, arguments)]
     began = time.monotonic()
-    with subprocess.Popen(
+    with _opened(
         command,
         cwd=cwd,
         env=dict(env) if env is not None else None,
@@ -118,7 +119,7 @@ def follow(
     """Run something long, keep every line in a log and hand each on as it comes."""
     command = [str(_found(program, env)), *map(str, arguments)]
     with log.open("w", encoding="utf-8") as kept:
-        process = subprocess.Popen(
+        process = _opened(
             command,
             cwd=cwd,
             env=dict(env) if env is not None else None,
@@ -169,7 +170,7 @@ def converse(
     """
     program, *arguments = command
     heard: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray(), "together": bytearray()}
-    with subprocess.Popen(
+    with _opened(
         [str(_found(program, env)), *arguments],
         cwd=cwd,
         env=dict(env) if env is not None else None,
@@ -194,12 +195,20 @@ def converse(
     return Said(stdout, stderr, together, process.returncode)
 
 
-def pipe(program: str, *arguments: str | Path, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> bytes:
+def pipe(
+    program: str,
+    *arguments: str | Path,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    timeout: float = 300,
+) -> bytes:
     """Feed bytes through a program and give the bytes that it makes of them."""
     command = [str(_found(program, env)), *map(str, arguments)]
-    done = subprocess.run(
-        command, env=dict(env) if env is not None else None, input=stdin, capture_output=True, check=False
-    )
+    given = dict(env) if env is not None else None
+    try:
+        done = subprocess.run(command, env=given, input=stdin, capture_output=True, check=False, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise TookTooLong(f"{_said(command, None)}: no end after {timeout:.0f} s") from None
     if done.returncode != 0:
         raise _failure(command, None, done.returncode, done.stderr.decode(errors="replace").strip())
     return done.stdout
@@ -275,6 +284,17 @@ def _found(program: str, env: Mapping[str, str] | None) -> Path:
         advice = WHERE_FROM.get(program, "get it: ./homelab tools")
         raise ProgramMissing(f"{program}: not on the PATH; {advice}")
     return found
+
+
+def _opened(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+    """Start a process; a file that is cut off, as a power cut leaves it, is told in one line."""
+    try:
+        return subprocess.Popen(command, **options)
+    except OSError as error:
+        if error.errno not in (errno.ENOEXEC, errno.EACCES) or not Path(command[0]).is_file():
+            raise
+        advice = "remove its folder, and build it anew: ./homelab tools"
+        raise ProgramMissing(f"{command[0]}: cannot be run: {error.strerror}; {advice}") from None
 
 
 def _end_group(process: subprocess.Popen[Any]) -> None:

@@ -65,6 +65,9 @@ class Category(Section):
     namespaces: dict[Name, CategoryNamespace] = Field(
         default_factory=dict, description="where its apps may live; the category's own name where absent"
     )
+    foundation: tuple[Name, ...] = Field(
+        default=(), description="its apps that have to be Healthy before the layer `applications` comes"
+    )
     cluster_kinds: tuple[GroupKind, ...] = Field(
         default=(), description="cluster-scoped kinds that its apps may create, as Kind.group"
     )

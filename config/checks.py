@@ -14,6 +14,7 @@ from typing import Any
 
 from config import derive
 from config.compatibility import compatible, is_newer
+from config.excluded import excluded
 from config.explain import nearest
 from config.load import Stack
 from config.model import Node, Settings
@@ -440,8 +441,9 @@ def delivery(facts: Facts) -> Iterator[Finding]:
     for index, name in enumerate(settings.categories or ()):
         if name not in known:
             fix = nearest(name, known, f"the categories are {', '.join(known)}")
-            path = ("delivery", "categories", index)
-            yield Finding("category-unknown", path, name, "has no folder in apps/", fix)
+            yield Finding("category-unknown", ("delivery", "categories", index), name, "has no folder in apps/", fix)
+    for index, name, check, rule, fix in excluded(settings.exclude, derive.platform_apps(facts.settings), facts.tree):
+        yield Finding(check, ("delivery", "exclude", index), name, rule, fix)
 
 
 RULES: tuple[Rule, ...] = (

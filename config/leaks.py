@@ -1,107 +1,270 @@
 """Secrets that lie in Git in plain text.
 
-Text of a manifest comes in, findings with lines come out; `config.tree` asks for every file under apps/ and
-environments/. A secret that has reached Git counts as lost, so this looks at everything, with patterns that are cheap
-enough to be asked thousands of times: a file without a suspicious word is never parsed.
+A checkout comes in, findings with lines go out: of each text file that can be committed, stack files and patches
+included. YAML and JSON are read by their structure, also where they stand in a string of another document; all else
+line by line. `config.shapes` knows names and shapes, `config.tree` asks here. A secret that has reached Git is lost.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from config import bounds, files, shapes, tokens
 from config.source import Document, KeyPath, dotted, parse
 from errors import Problem
 
 FIX = "make it an ExternalSecret, and replace the value: what was in Git is known"
-TOKEN = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bghp_[A-Za-z0-9]{36}|\bgithub_pat_[A-Za-z0-9_]{40,}|\bglpat-[A-Za-z0-9_-]{20}"
-    r"|\bAKIA[0-9A-Z]{16}\b|\bxox[abprs]-[A-Za-z0-9-]{10,}|\bhvs\.[A-Za-z0-9_-]{24,}|\bAGE-SECRET-KEY-1[A-Z0-9]{50,}"
-    r"|\b0\.[0-9a-f-]{36}\.[A-Za-z0-9]{20,}:[A-Za-z0-9+/=]{20,}"
+CHECK = "secret-in-git"
+# What no person commits, at the top of a checkout and anywhere in it.
+TOP = (".venv", ".lab", "rendered")
+ANYWHERE = (
+    ".git",
+    "__pycache__",
+    "node_modules",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    ".hypothesis",
+    ".import_linter_cache",
 )
-SECRET_NAME = re.compile(
-    r"(?!existing)[\w-]*(?:passwords?|passwd|passphrase|(?:client|app|shared|jwt)[_-]?secret|(?:secret|api|private|access)[_-]?key"
-    r"|token)\Z",
+# Prose and programs name secrets all the time: only tokens and keys that can be nothing else are looked for there.
+PROSE = (".py", ".pyi", ".md", ".go", ".lock", ".html", ".css", ".js", ".ts", ".svg")
+SUMS = ("go.sum", "go.mod", "gitleaks.toml")
+OF_TESTS = "tests/"
+STRUCTURED = (".yaml", ".yml", ".json")
+CONTAINERS = re.compile(
+    r"(?:^|[./])(?:kustomization|\.dockerconfigjson|\.docker/config\.json|kubeconfig)\Z", re.IGNORECASE
+)
+ALLOWED = "gitleaks:allow"
+# One of these stands in each document with a secret: it is cheaper to ask for than to parse.
+WORDS = re.compile(
+    r"pass|pwd|psk|secret|token|credential|auth|cookie|docker|pw\b|[a-z][_-]?key|://|my\w?sql|mariadb|redis|curl"
+    r"|\$apr1|@tcp|[A-Za-z0-9+/]{20}",
     re.IGNORECASE,
 )
 REFERENCES = ("ExternalSecret", "ClusterExternalSecret", "PushSecret", "SecretStore", "ClusterSecretStore")
-HARMLESS = re.compile(r"\s*\Z|\$\(?\{?|.*\{\{|/|(?:true|false|null|none|default)\Z", re.IGNORECASE)
-QUICK = re.compile(
-    r"^\s*(?:-\s+)?[\"']?(?:kind[\"']?:\s*[\"']?Secret\b|secretGenerator|[\w.-]*(?:passw|passphrase|secret|token|api[_-]?key"
-    r"|private[_-]?key|credential)[\w.-]*[\"']?\s*:\s*\S|name:\s*[\"']?[\w.-]*(?:passw|passphrase|secret|token|api[_-]?key"
-    r"|private[_-]?key|credential))|PRIVATE KEY|ghp_|github_pat_|glpat-|AKIA|xox[abprs]-|hvs\.|AGE-SECRET-KEY",
-    re.IGNORECASE | re.MULTILINE,
+ENCRYPTED = ("SealedSecret",)
+REFERRING = re.compile(r"(?:\w*(?:Ref|Refs|From|Selector)|remoteRefs?|secretRefs?)\Z")
+KEY = ("name", "key", "header", "option")
+COMMENT = re.compile(
+    r"^[ \t]{0,200}#[ \t]{0,8}(?:- )?(?P<name>[\w.-]{1,80})[ \t]{0,4}[:=][ \t]{0,4}(?P<value>[^\s]{4,200})[ \t]*$",
+    re.MULTILINE,
 )
+NESTED = 4
+BINARY = 8192
+STACK = re.compile(r"Pulumi\.[^/]+\.ya?ml\Z")
+
+
+def repository_leaks(root: Path) -> Iterator[Problem]:
+    """Yield the secrets of a checkout, and what keeps a file from being looked at."""
+    for path in _committed(root):
+        name = os.path.relpath(path, root)
+        if os.path.islink(path) and files.leaves(root, path):  # noqa: PTH114 - a Path for each of 10,000 files is slow
+            rule, fix = "is a link that leads out of the checkout", "copy what it leads to into the repository"
+            yield Problem(name, 0, "", "", rule, fix, "link-outside")
+            continue
+        try:
+            raw = files.content(path, files.LARGEST, root)
+        except OSError as error:
+            rule, fix = (
+                f"cannot be read: {(error.strerror or str(error)).lower()}",
+                "make it a readable file, or remove it",
+            )
+            yield Problem(name, 0, "", "", rule, fix, "file-unreadable")
+            continue
+        yield from leaks(raw, name)
+
+
+def _committed(root: Path) -> Iterator[str]:
+    for directory, folders, names in os.walk(str(root)):
+        top = directory == str(root)
+        linked = [name for name in folders if os.path.islink(os.path.join(directory, name))]  # noqa: PTH114, PTH118 - as above
+        skipped = (*ANYWHERE, *(TOP if top else ()))
+        folders[:] = sorted(name for name in folders if name not in skipped and name not in linked)
+        for name in sorted([*names, *linked]):
+            if name in linked and not files.leaves(root, os.path.join(directory, name)):  # noqa: PTH118 - as above
+                continue  # what it leads to is looked at where it lies
+            if name not in skipped:
+                yield os.path.join(directory, name)  # noqa: PTH118 - as above
 
 
 def leaks(raw: bytes, name: str) -> list[Problem]:
     """Find the secrets of one file."""
-    text = raw.decode("utf-8", errors="replace")
-    if not QUICK.search(text):
+    text = _text(raw)
+    if not text or name.endswith(SUMS):
         return []
-    found = [_token(match, text, name) for match in TOKEN.finditer(text)]
-    for document in parse(raw, name).documents:
-        found += [problem for problem in _document(document, name) if problem.line not in {one.line for one in found}]
-    return found
+    prose = name.endswith(PROSE) or name.startswith(OF_TESTS)
+    allowed = (
+        {number for number, line in enumerate(text.splitlines(), 1) if ALLOWED in line} if ALLOWED in text else set()
+    )
+    found = [_token(text, start, name) for start, _ in tokens.spans(text)]
+    judged = _judged_elsewhere(raw, name) if found and STACK.match(name) else range(0)
+    found = [one for one in found if one.line not in judged]
+    if not prose and (WORDS.search(text) or not name.endswith(STRUCTURED)):
+        told = {one.line for one in found}
+        found += [one for one in _read(raw, text, name) if one.line not in told or not one.line]
+    return [one for one in dict.fromkeys(found) if one.line not in allowed]
 
 
-def _token(match: re.Match[str], text: str, name: str) -> Problem:
-    line = text.count("\n", 0, match.start()) + 1
-    return Problem(name, line, "", "", "holds a private key or an access token", FIX, "secret-in-git")
+def _text(raw: bytes) -> str:
+    """Give what a file says, nothing where it is no text; Windows' editors write two bytes for a letter."""
+    for mark, code in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+        if raw.startswith(mark):
+            return raw[: files.LARGEST_TEXT].decode(code, errors="replace")
+    if b"\0" in raw[:BINARY]:
+        half = raw[: files.LARGEST_TEXT]
+        code = (
+            "utf-16-le"
+            if half[1::2].count(0) > len(half) // 3
+            else "utf-16-be"
+            if half[::2].count(0) > len(half) // 3
+            else ""
+        )
+        return half.decode(code, errors="replace") if code else ""
+    return raw[: files.LARGEST_TEXT].decode("utf-8", errors="replace")
 
 
-def _document(document: Document, name: str) -> Iterator[Problem]:
-    value = document.value
-    if not isinstance(value, Mapping):
-        return
-    for item, prefix in _objects(value):
-        if item.get("kind") == "Secret" and str(item.get("apiVersion", "v1")) == "v1":
+def _read(raw: bytes, text: str, name: str) -> Iterator[Problem]:
+    """Yield secrets by structure where there is one, else line by line; a comment may hold one as well."""
+    structured = name.endswith(STRUCTURED) or CONTAINERS.search(name) or "." not in name.rpartition("/")[2].lstrip(".")
+    documents = parse(text.encode(), name).documents if structured and len(raw) <= files.LARGEST_TEXT else ()
+    values = [one for one in documents if isinstance(one.value, (Mapping, list))]
+    if values:
+        for found in COMMENT.finditer(text):
+            if shapes.is_secret(found["name"], found["value"]) and re.search(r"[0-9]", found["value"]):
+                yield _token(text, found.start("name"), name, "holds a secret in a comment")
+    for document in values:
+        reader = _Reader(document, name)
+        yield from reader.found(_without_secrets(document.value) if STACK.match(name) else document.value)
+    if not values:
+        yield from (
+            _token(text, start, name, "holds a secret in plain text")
+            for start, _ in shapes.spans(text, of_tokens=False)
+        )
+
+
+def _judged_elsewhere(raw: bytes, name: str) -> range:
+    """Give the lines of the section of a stack file that `config.load` judges itself."""
+    lines = [line for path, line in parse(raw, name).first.lines.items() if "homelab:secrets" in path]
+    return range(min(lines), max(lines) + 1) if lines else range(0)
+
+
+def _without_secrets(value: Any) -> Any:
+    """Leave out the section of a stack file that `config.load` judges itself."""
+    config = value.get("config") if isinstance(value, Mapping) else None
+    if not isinstance(config, Mapping):
+        return value
+    return {**value, "config": {key: inner for key, inner in config.items() if not key.endswith(":secrets")}}
+
+
+def _token(text: str, start: int, name: str, rule: str = "holds a private key or an access token") -> Problem:
+    return Problem(name, text.count("\n", 0, start) + 1, "", "", rule, FIX, CHECK)
+
+
+class _Reader:
+    """One document's values, each with the path that leads to it."""
+
+    def __init__(self, document: Document, name: str, at: KeyPath = (), depth: int = 0) -> None:
+        """Begin at a path; of a document in a string of another one that is the string's path."""
+        self.document, self.name, self.at, self.depth = document, name, at, depth
+
+    def found(self, value: Any, path: KeyPath = ()) -> Iterator[Problem]:
+        """Yield what is secret in a value."""
+        if isinstance(value, list):
+            if self._in_command(value):
+                yield self._problem(path, "is a command with a secret in plain text")
+            for index, (item, argument) in enumerate(zip(value, shapes.after_argument(value), strict=True)):
+                if argument and shapes.is_secret("password", item):
+                    yield self._problem((*path, index), "is a secret in plain text")
+                else:
+                    yield from self.found(item, (*path, index))
+        elif isinstance(value, Mapping):
+            yield from self._mapping(value, path)
+        elif isinstance(value, str) and self._in_text(value):
+            yield self._problem(path, "holds a secret in plain text")
+        elif isinstance(value, str):
+            yield from self._nested(value, path)
+
+    def _mapping(self, value: Mapping[str, Any], path: KeyPath) -> Iterator[Problem]:
+        kind = value.get("kind")
+        if kind == "Secret" and str(value.get("apiVersion", "v1")) == "v1":
             for part in ("data", "stringData"):
-                if item.get(part):
-                    rule = "is a Secret with data"
-                    yield Problem(name, document.line((*prefix, part)), part, "", rule, FIX, "secret-in-git")
-            return
-        if item.get("kind") in REFERENCES:
-            return
-    for index, generator in enumerate(value.get("secretGenerator") or () if "secretGenerator" in value else ()):
-        if isinstance(generator, Mapping):
-            path: KeyPath = ("secretGenerator", index)
-            yield Problem(
-                name, document.line(path), dotted(path), "", "makes a Secret of plain text", FIX, "secret-in-git"
-            )
-    yield from _literals(value, (), document, name)
-
-
-def _objects(value: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], KeyPath]]:
-    """Give the object of a document, or the items of a List."""
-    items = value.get("items")
-    if str(value.get("kind", "")).endswith("List") and isinstance(items, list):
-        yield from ((item, ("items", index)) for index, item in enumerate(items) if isinstance(item, Mapping))
-    else:
-        yield value, ()
-
-
-def _literals(value: Any, path: KeyPath, document: Document, name: str) -> Iterator[Problem]:
-    """Find plain values under a key, or in an environment variable, whose name says that it is secret."""
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _literals(item, (*path, index), document, name)
-    if not isinstance(value, Mapping):
-        return
-    variable = value.get("name")
-    if isinstance(variable, str) and SECRET_NAME.match(variable) and _is_literal(value.get("value")):
-        rule = f"is the plain value of {variable}"
-        yield Problem(name, document.line((*path, "value")), dotted((*path, "value")), "", rule, FIX, "secret-in-git")
-    for key, inner in value.items():
-        if SECRET_NAME.match(key) and _is_literal(inner):
-            inside = (*path, key)
-            yield Problem(
-                name, document.line(inside), dotted(inside), "", "is a secret in plain text", FIX, "secret-in-git"
-            )
+                if value.get(part):
+                    yield self._problem((*path, part), "is a Secret with data", part)
+        elif kind in ENCRYPTED or kind in REFERENCES:
+            yield from self._referring(value, path)
         else:
-            yield from _literals(inner, (*path, key), document, name)
+            yield from self._pairs(value, path)
+            for key, inner in value.items():
+                if not REFERRING.match(key):
+                    yield from self._key(key, inner, path)
+
+    def _key(self, key: str, value: Any, path: KeyPath) -> Iterator[Problem]:
+        inside = (*path, key)
+        if key == "secretGenerator" and isinstance(value, list):
+            for index, generator in enumerate(value):
+                if isinstance(generator, Mapping):
+                    yield self._problem((*inside, index), "makes a Secret of plain text")
+        elif self._is_secret(key, value, path):
+            yield self._problem(inside, "is a secret in plain text")
+        elif isinstance(value, list) and shapes.strength(key) == "secret" and any(_literal(key, one) for one in value):
+            yield self._problem(inside, "holds secrets in plain text")
+        else:
+            yield from self.found(value, inside)
+
+    def _referring(self, value: Mapping[str, Any], path: KeyPath) -> Iterator[Problem]:
+        """Yield what an object holds in spite of its kind: of an ExternalSecret, all but what it names in the store."""
+        spec = value.get("spec")
+        for key, inner in (spec if isinstance(spec, Mapping) else {}).items():
+            if key not in ("data", "dataFrom", "secretStoreRef", "secretStoreRefs", "selector", "encryptedData"):
+                yield from self.found(inner, (*path, "spec", key))
+        yield from self.found(value.get("metadata"), (*path, "metadata"))
+
+    def _is_secret(self, key: str, value: Any, path: KeyPath) -> bool:
+        if key == "auth" and "auths" in path and isinstance(value, str):
+            return not shapes.HARMLESS.match(value)
+        of = f"{path[-1]}_{key}" if path and key == "secret" else key
+        return shapes.is_secret(of, value) or (bool(shapes.HEADER.match(key)) and _literal("password", value))
+
+    def _pairs(self, value: Mapping[str, Any], path: KeyPath) -> Iterator[Problem]:
+        """Yield a value beside its name: a variable, a header, an option, an operation of a JSON patch."""
+        said = value.get("value", value.get("values"))
+        named = next((str(value[key]) for key in KEY if isinstance(value.get(key), str)), "")
+        if not named and isinstance(value.get("path"), str) and "op" in value:
+            named = value["path"].rpartition("/")[2].replace("~1", "/")
+            if value["path"].startswith("/stringData/") and said:
+                named = "password"
+        if named and (shapes.is_secret(named, said) or (shapes.HEADER.match(named) and _literal("password", said))):
+            yield self._problem((*path, "value"), f"is the plain value of {named}")
+
+    def _in_command(self, items: list[Any]) -> bool:
+        words = [str(item) for item in items if isinstance(item, (str, int))]
+        return len(words) > 1 and bool(shapes.in_command(" ".join(words)))
+
+    def _in_text(self, text: str) -> bool:
+        if shapes.spans(text, of_tokens=False):  # tokens were looked for in the whole file
+            return True
+        hidden = shapes.decoded(text) if len(text) < files.LARGEST_TEXT else ""
+        return bool(hidden) and bool(shapes.spans(hidden))
+
+    def _nested(self, text: str, path: KeyPath) -> Iterator[Problem]:
+        """Yield what is secret in a document that is the value of a key, such as a settings file in a ConfigMap."""
+        inside = text.lstrip()
+        if self.depth >= NESTED or not ("\n" in inside or inside.startswith(("{", "["))) or bounds.broken(text):
+            return
+        for document in parse(text.encode("utf-8", "replace"), self.name).documents:
+            if isinstance(document.value, (Mapping, list)):
+                reader = _Reader(self.document, self.name, (*self.at, *path), self.depth + 1)
+                yield from reader.found(document.value)
+
+    def _problem(self, path: KeyPath, rule: str, key: str | None = None) -> Problem:
+        whole = (*self.at, *path)
+        return Problem(self.name, self.document.line(whole), key or dotted(whole), "", rule, FIX, CHECK)
 
 
-def _is_literal(value: Any) -> bool:
-    return isinstance(value, str) and not HARMLESS.match(value)
+def _literal(name: str, value: Any) -> bool:
+    return shapes.is_secret(name, value)

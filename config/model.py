@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from config.values import (
     Address,
+    AppPath,
     Bytes,
     Checksum,
     Domain,
@@ -35,6 +36,7 @@ from config.values import (
     Span,
     Taint,
     Text,
+    Url,
     choice,
     is_a_kubelets,
     refuse,
@@ -341,7 +343,7 @@ class ExternalRepository(Section):
     """A private Git, Helm or OCI repository that applications come from."""
 
     name: Name = Field(description="the name of its credential Secret")
-    url: Text = Field(description="the repository's URL")
+    url: Url = Field(description="the repository's URL")
     type: Annotated[Literal["git", "helm", "oci"], choice("git", "helm", "oci")] = Field(description="what it is")
     username: Text | None = Field(default=None, description="its user; the password is under secrets.repositories")
 
@@ -366,8 +368,16 @@ class Delivery(Section):
     path: RelativePath = Field(default=".", description="the folder of the repository that holds apps/")
     environment: Name = Field(description="which folder of environments/ takes the place of the base")
     categories: tuple[Name, ...] | None = Field(default=None, description="only these categories; all where absent")
+    exclude: tuple[AppPath, ...] = Field(
+        default=(), description="apps of these categories that this stack does not run, as category/app"
+    )
     wait: Annotated[Literal["generated", "healthy"], choice("generated", "healthy")] = Field(
         default="healthy", description="what `up` waits for after the handover"
+    )
+    stall_timeout: Span = Field(
+        default="10m",
+        validate_default=True,
+        description="a wait for applications fails once nothing has changed for so long; more where images take longer",
     )
 
 

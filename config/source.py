@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from config import bounds, files
 from errors import Problem
 
 try:
@@ -79,11 +80,13 @@ def alone(source: Source) -> list[Problem]:
 
 
 def read(path: Path, name: str) -> Source:
-    """Read a file; what cannot be read comes back as problems, never as an exception."""
+    """Read a file of the checkout that `name` is relative to; what cannot be read comes back as problems."""
+    root = str(path).removesuffix(f"/{name}")
     try:
-        raw = path.read_bytes()
-    except OSError as error:
-        return Source(name, (), (_problem(name, 0, "", error.strerror or "unreadable", "file-unreadable"),))
+        raw = files.content(path, root=root if root != str(path) else None)
+    except (OSError, ValueError) as error:
+        rule = getattr(error, "strerror", None) or "unreadable"
+        return Source(name, (), (_problem(name, 0, "", rule, "file-unreadable"),))
     return parse(raw, name)
 
 
@@ -96,6 +99,9 @@ def parse(raw: bytes, name: str) -> Source:
         return Source(
             name, (), (_problem(name, line, f"byte 0x{raw[error.start]:02x}", "is not UTF-8", "yaml-encoding"),)
         )
+    rule = bounds.broken(text)
+    if rule and rule != bounds.CYCLE:  # that is told with its place below
+        return Source(name, (), (_problem(name, 0, "", rule, "yaml-too-large"),))
     problems: list[Problem] = []
     documents: list[Document] = []
     loader = Loader(text)
@@ -153,6 +159,8 @@ def _key(node: Any) -> str:
 def _scalar(loader: Any, node: Any) -> Any:
     kind = node.tag.removeprefix(TAG)
     text = node.value
+    if kind.startswith("!") and len(kind) > 1:  # an application's own, such as Home Assistant's !secret
+        return f"{kind} {text}"
     if kind == "null":
         return None
     if kind == "bool":
@@ -188,8 +196,9 @@ def _code(character: int | str) -> str:
 def _problem(name: str, line: int, value: str, rule: str, check: str) -> Problem:
     fixes = {
         "yaml-encoding": "save the file as UTF-8",
-        "file-unreadable": "make the file readable",
+        "file-unreadable": "make it a readable file of this repository of at most 1 MiB",
         "yaml-syntax": "look at this line and the one above it",
+        "yaml-too-large": "split the file, or write fewer levels and aliases",
     }
     return Problem(name, line, "", value, rule, fixes[check], check)
 

@@ -11,7 +11,7 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from config.category import Category, CategoryNamespace, Layer
 from config.explain import Places, explain, nearest
-from config.leaks import leaks
+from config.leaks import repository_leaks
 from config.source import alone, read
 from config.values import LABEL
 from errors import Problem
@@ -65,6 +65,12 @@ class CategoryFolder:
         """Where its apps may live."""
         return tuple(self.settings.namespaces) or (self.name,)
 
+    @property
+    def foundation(self) -> tuple[App, ...]:
+        """The apps that are Healthy before the next layer comes: all in the layer crds, else those named."""
+        every = self.settings.layer == "crds"
+        return tuple(app for app in self.apps if every or app.name in self.settings.foundation)
+
 
 @dataclass(frozen=True)
 class Tree:
@@ -84,9 +90,13 @@ class Tree:
         """Every app of the base that comes in a layer."""
         return tuple(app for category in self.categories if category.settings.layer == layer for app in category.apps)
 
-    def chosen(self, names: tuple[str, ...] | None) -> tuple[CategoryFolder, ...]:
-        """Give the categories that a stack runs: the named ones, or all."""
-        return tuple(category for category in self.categories if names is None or category.name in names)
+    def chosen(self, names: tuple[str, ...] | None, exclude: tuple[str, ...] = ()) -> tuple[CategoryFolder, ...]:
+        """Return the categories that a stack runs, the named ones or all, without the excluded apps."""
+        return tuple(
+            replace(category, apps=tuple(app for app in category.apps if f"{app.category}/{app.name}" not in exclude))
+            for category in self.categories
+            if names is None or category.name in names
+        )
 
     def apps_in(self, environment: str) -> tuple[App, ...]:
         """Every app as an environment runs it: its overlay where there is one, else the base."""
@@ -98,6 +108,9 @@ def read_tree(root: Path) -> Tree:
     """Read the shape of a checkout."""
     problems: list[Problem] = []
     apps = root / APPS
+    linked = [name for name in (APPS, ENVIRONMENTS) if (root / name).is_symlink()]
+    if linked:
+        return Tree(problems=tuple(_linked(name) for name in linked))
     if not apps.is_dir():
         rule = "there is no folder of applications"
         return Tree(problems=(Problem(APPS, 0, "", "", rule, "make it, or run this in a checkout", "tree-missing"),))
@@ -106,8 +119,7 @@ def read_tree(root: Path) -> Tree:
     categories = tuple(_categories(root, known, refused, problems))
     environments = _environments(root, categories, problems)
     problems += _clashes(categories)
-    for folder in (APPS, ENVIRONMENTS):
-        problems += _leaks(root, folder)
+    problems += repository_leaks(root)
     return Tree(categories, environments, tuple(problems), tuple(refused))
 
 
@@ -121,6 +133,7 @@ def _categories(
         settings = _category(root / file, file, environments, problems)
         apps = tuple(_apps(root, path, name, problems, beside=("category.yaml",)))
         if settings:
+            problems += _foundation(root, file, settings, [app.name for app in apps])
             yield CategoryFolder(name, path, settings, apps)
         else:
             refused.append(name)
@@ -159,6 +172,19 @@ def _category(path: Path, file: str, environments: list[str], problems: list[Pro
     return category
 
 
+def _foundation(root: Path, file: str, settings: Category, known: list[str]) -> Iterator[Problem]:
+    """Find apps of a foundation that are not there, and a foundation that no layer comes after."""
+    places = Places(file, read(root / file, file).first)
+    if settings.foundation and settings.layer != "infrastructure":
+        why = "no layer comes after it" if settings.layer == "applications" else "every app of it belongs to it anyway"
+        rule, fix = f"is named in the layer {settings.layer}, and {why}", "remove the key"
+        yield places.problem("foundation-elsewhere", ("foundation",), None, rule, fix)
+    for index, name in enumerate(settings.foundation):
+        if name not in known:
+            fix = nearest(name, known, f"the apps are {', '.join(known)}")
+            yield places.problem("foundation-unknown", ("foundation", index), name, "is no app of the category", fix)
+
+
 def _apps(root: Path, path: str, category: str, problems: list[Problem], beside: tuple[str, ...] = ()) -> Iterator[App]:
     for name in _folders(root, path, problems, beside):
         app_path = f"{path}/{name}"
@@ -175,7 +201,7 @@ def _apps(root: Path, path: str, category: str, problems: list[Problem], beside:
 
 def _shape(path: Path, name: str, problems: list[Problem]) -> Shape | None:
     """Decide what a folder is by the names of its files, as Argo CD does."""
-    files = {entry.name for entry in os.scandir(path) if entry.is_file()}
+    files = {entry.name for entry in os.scandir(path) if os.path.isfile(entry)}  # noqa: PTH113 - raises on no loop of links
     kustomization = files.intersection(KUSTOMIZATIONS)
     if kustomization and "Chart.yaml" in files:
         rule = "is both a kustomization and a chart"
@@ -201,7 +227,7 @@ def _environments(
     if not (root / ENVIRONMENTS).is_dir():
         return {}
     known = {category.name: [app.name for app in category.apps] for category in categories}
-    on_disk = {entry.name for entry in os.scandir(root / APPS) if entry.is_dir()}
+    on_disk = {entry.name for entry in os.scandir(root / APPS) if entry.is_dir(follow_symlinks=False)}
     found: dict[str, dict[str, App]] = {}
     for environment in _folders(root, ENVIRONMENTS, problems):
         overlays = found.setdefault(environment, {})
@@ -226,13 +252,20 @@ def _folders(root: Path, path: str, problems: list[Problem], beside: tuple[str, 
     """List the folders that count; a file that lies where nobody reads it is a mistake."""
     folders = []
     for entry in sorted(os.scandir(root / path), key=lambda entry: entry.name):
-        if entry.is_dir():
+        if entry.is_symlink() and entry.name not in beside:
+            problems.append(_linked(f"{path}/{entry.name}"))
+        elif entry.is_dir():
             if not entry.name.startswith(("_", ".")):
                 folders.append(entry.name)
         elif entry.name not in (*BESIDE, *beside):
             rule, fix = "lies where nobody reads it", "move it into an app's folder"
             problems.append(Problem(f"{path}/{entry.name}", 0, "", "", rule, fix, "file-stray"))
     return folders
+
+
+def _linked(path: str) -> Problem:
+    rule, fix = "is a link, and Argo CD follows none to an app's folder", "put the folder itself there"
+    return Problem(path, 0, "", "", rule, fix, "folder-linked")
 
 
 def _named(name: str, path: str, problems: list[Problem]) -> None:
@@ -261,20 +294,6 @@ def _clashes(categories: tuple[CategoryFolder, ...]) -> Iterator[Problem]:
                 rule = f"is a namespace that {owner.path} has already"
                 file = f"{category.path}/category.yaml"
                 yield Problem(file, 0, "namespaces", namespace, rule, "give each its own", "namespace-twice")
-
-
-def _leaks(root: Path, folder: str) -> Iterator[Problem]:
-    for directory, folders, files in os.walk(root / folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "charts")
-        for file in sorted(files):
-            if file.endswith((*MANIFESTS, ".env", ".properties", ".toml", ".pem", ".key")) or file in KUSTOMIZATIONS:
-                path = os.path.join(directory, file)  # noqa: PTH118 - a Path for each of 10,000 files costs a third of a second
-                name = os.path.relpath(path, root)
-                try:
-                    with open(path, "rb") as opened:  # noqa: PTH123 - the same
-                        yield from leaks(opened.read(), name)
-                except OSError:
-                    yield from read(Path(path), name).problems
 
 
 def namespaces_of(tree: Tree) -> dict[str, tuple[str, str]]:

@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, PlainSerializer, PlainValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
+APP_PATH = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}\Z")
 VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})(-[0-9A-Za-z.-]+)?\Z")
@@ -41,6 +42,7 @@ WELL_KNOWN_LABELS = (
 SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 KERNEL_ARGUMENT = re.compile(r"-?[a-z][A-Za-z0-9_.]+(=[A-Za-z0-9_./:,=+-]*[A-Za-z0-9_/])?\Z")
 EXTENSION = re.compile(r"[a-z0-9-]+/[a-z0-9.-]+\Z")
+CREDENTIAL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://[^/\s:@]*(?P<password>:[^\s]*)?@")
 RELATIVE = re.compile(r"(?!/)(?!.*(^|/)\.\.(/|\Z))[^\0]+\Z")
 MEBI, GIBI, TEBI = 1 << 20, 1 << 30, 1 << 40
 UNITS = {"M": MEBI, "G": GIBI, "T": TEBI}
@@ -245,8 +247,24 @@ def _repository(value: Any) -> str:
     refuse("repository-malformed", "is neither an https nor an ssh repository", fix)
 
 
+def _without_credential(text: str) -> None:
+    """Refuse a user and a password in an URL: it is printed, and lies in Git in plain text."""
+    found = CREDENTIAL.match(text)
+    if found and (found["scheme"] != "ssh" or found["password"]):
+        fix = "remove it, and put the credential under homelab:secrets"
+        shown = f"{found['scheme']}://***@{text[found.end() :]}"
+        refuse("url-credential", "carries a credential in the URL", fix, shown=shown)
+
+
+def _url(value: Any) -> str:
+    text = _text(value, "url-malformed", "a URL", "https://charts.example.com")
+    _without_credential(text)
+    return text
+
+
 def _https(value: Any) -> str:
     text = _text(value, "url-malformed", "a URL", "https://10.0.0.2:8006")
+    _without_credential(text)
     try:
         parts = urlsplit(text)
         complete = parts.scheme == "https" and bool(parts.hostname) and (parts.port or 443) > 0
@@ -315,6 +333,9 @@ Minor = Annotated[str, PlainValidator(_minor)]
 Bytes = Annotated[Size, PlainValidator(Size.parse), PlainSerializer(str)]
 Span = Annotated[Duration, PlainValidator(Duration.parse), PlainSerializer(str)]
 Name = Annotated[str, PlainValidator(_matching(LABEL, "name-malformed", "a DNS label", "worker-1"))]
+AppPath = Annotated[
+    str, PlainValidator(_matching(APP_PATH, "app-malformed", "an app as category/app", "media/jellyfin"))
+]
 Domain = Annotated[str, PlainValidator(_matching(DOMAIN, "domain-malformed", "a domain", "home.example.com"))]
 Email = Annotated[str, PlainValidator(_matching(EMAIL, "email-malformed", "an e-mail address", "you@example.com"))]
 Extension = Annotated[
@@ -331,6 +352,7 @@ Checksum = Annotated[
     str, PlainValidator(_matching(SHA256, "checksum-malformed", "a SHA-256 checksum", "64 hexadecimal digits"))
 ]
 Repository = Annotated[str, PlainValidator(_repository)]
+Url = Annotated[str, PlainValidator(_url)]
 Https = Annotated[str, PlainValidator(_https)]
 Taint = Annotated[str, PlainValidator(_taint)]
 Labels = Annotated[dict[str, str], PlainValidator(_labels)]

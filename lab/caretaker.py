@@ -17,14 +17,14 @@ from pathlib import Path
 import yaml
 
 from errors import HomelabError
-from lab import argocd, control_plane, kubelets, processes, stages
+from lab import argocd, control_plane, kubelets, processes, secret_store, stages
 from lab.api import Api
 from lab.crds import Crds
 from lab.places import Lab
 from lab.rack import Rack
 
 NAME = "caretaker"
-PAUSE = 0.5
+PAUSE, ENTRIES_PAUSE = 0.5, 2.0
 # Operators that write their CRDs into the API when they start.
 OPERATORS = {"cilium": ("kube-system", "cilium-operator")}
 CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
@@ -44,6 +44,8 @@ class Seen:
     argocd: dict[str, str] = field(default_factory=dict)
     networked: bool = False
     registered: set[str] = field(default_factory=set)
+    entries: str = ""
+    judged: float = 0.0
 
 
 def start(lab: Lab, environment: dict[str, str], crds: Path) -> None:
@@ -63,6 +65,8 @@ def tend(lab: Lab, api: Api, seen: Seen, crds: Crds) -> None:
         kinds = frozenset(crd["name"] for crd in api.metadata(*CRD))
         control_plane.reload_operators(lab, stages.playable(kinds))
         seen.definitions = definitions
+    if time.monotonic() - seen.judged > ENTRIES_PAUSE:
+        seen.entries, seen.judged = secret_store.tend(lab, api, seen.entries), time.monotonic()
     versions = _versions(api)
     if versions != seen.argocd or (versions and not all(processes.runs(lab, name) for name in argocd.names())):
         argocd.play(lab, api)

@@ -13,6 +13,7 @@ import json
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +30,7 @@ from manifests.values import Known
 
 LIBRARY = STANDINS / "_library"
 UNKNOWN = "_unknown"
+DAY = 86400.0
 ALWAYS = ("global", "fullnameOverride", "nameOverride", "namespaceOverride", "commonLabels")
 DESCRIBED = ("workloads", "webhooks", "crds", "extra", "objects", "withoutNamespace")
 SHORT = {
@@ -85,6 +87,7 @@ class StandInCharts:
         """Make a stand-in unless the same one is there, whole or not at all."""
         if chart in self.made:
             return self.made[chart]
+        chart.require_name()
         files = self._files(chart)
         digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:DIGITS]
         made = self.home / f"{chart.folder}-{digest}"
@@ -104,7 +107,8 @@ class StandInCharts:
 
     def _forget_others(self, chart: Chart, made: Path) -> None:
         for other in self.home.glob(f"{chart.folder}-*"):
-            if other != made:
+            # Another checkout of today may be rendering with it.
+            if other != made and time.time() - other.stat().st_mtime > DAY:
                 shutil.rmtree(other, ignore_errors=True)
 
     def _files(self, chart: Chart) -> dict[str, str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from errors import Bug, Declined, MachineNotReady
 
 VARIABLE = "HOMELAB_LAB"
+MARKER = ".made-by-rehearse"
 # What Pulumi takes for a stack's name, and never a way out of `.lab`.
 STACK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
@@ -46,9 +47,30 @@ class Lab:
             raise MachineNotReady(f"{VARIABLE}: not set; this stand-in works in a rehearsal only: ./homelab rehearse")
         return cls(Path(place))
 
+    def require_no_link(self) -> None:
+        """Refuse a folder that is a link: what lies there is another owner's."""
+        for folder in (self.root.parent, self.root):
+            if folder.is_symlink():
+                rule = "is a link, and a rehearsal writes and removes its own folder alone"
+                raise Declined(f"{folder}: {rule}; remove the link")
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether a rehearsal made the folder; one of before the marker is known by its folders."""
+        return self.marker.is_file() or all(folder.is_dir() for folder in (self.run, self.state, self.logs))
+
+    def require_ours(self) -> None:
+        """Refuse a folder that no rehearsal has made."""
+        self.require_no_link()
+        if self.root.exists() and not self.is_ours:
+            raise Declined(f"{self.root}: holds no {MARKER}, so that no rehearsal has made it; move it away")
+
     def make(self) -> None:
         """Make the folders that others write into."""
+        self.require_no_link()
         self.root.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self.root)
+        self.marker.touch(mode=0o600)
         for folder in (self.root, self.state, self.pulumi_home, self.run, self.logs, self.pki, self.control_plane):
             private_folder(folder)
         private_folder(self.bin)
@@ -57,6 +79,11 @@ class Lab:
     def environment(self) -> dict[str, str]:
         """What children need in order to find this place."""
         return {VARIABLE: str(self.root)}
+
+    @property
+    def marker(self) -> Path:
+        """The file that says that a rehearsal made this folder."""
+        return self.root / MARKER
 
     @property
     def tree(self) -> Path:

@@ -24,7 +24,6 @@ from manifests.receipts import Receipt
 from manifests.sources import Chart, digest, environment, is_loopback, locked, new_entry, originals
 
 SLOW = 300.0
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 OF_A_REGISTRY = re.compile(r"^Digest: (sha256:[0-9a-f]{64})$", re.MULTILINE)
 
 
@@ -37,7 +36,7 @@ class CachedCharts:
 
     def chart(self, chart: Chart) -> Path | None:
         """Return the chart's folder if it was fetched and no file of it has changed since."""
-        if not NAME.match(chart.name):
+        if not chart.is_named:
             return None
         entry = self.home / chart.folder
         folder = entry / chart.name
@@ -59,8 +58,8 @@ class CachedCharts:
 
     def fetch(self, chart: Chart, env: Mapping[str, str] | None = None, timeout: float = SLOW) -> Path:
         """Pull a chart unless it is there, whole or not at all."""
-        if not NAME.match(chart.name):
-            raise OriginalRefused(f"has a name that is no chart's: {chart.name}", "correct the name")
+        if not chart.is_named:
+            raise OriginalRefused(f"has a name that is no chart's: {chart.name} {chart.version}", "correct the name")
         with locked(self.home / f".lock-{chart.folder}"):
             found = self.chart(chart)
             if found:

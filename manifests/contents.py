@@ -18,16 +18,17 @@ import yaml
 from config.source import KeyPath, dotted, read
 from config.tree import MANIFESTS
 from errors import Problem
-from manifests import umbrella
+from manifests import boundary, umbrella
 from manifests.fields import entries, text, texts
 from manifests.sources import EXACT, Chart
 from manifests.survey import Shape, Survey
 
 ROOTS = ("resources", "bases", "components")
-PLUGINS = ("generators", "transformers", "validators")
 OLD_NAMES = {"name": "chartName", "version": "chartVersion", "repo": "chartRepoUrl"}
 REMOTE = re.compile(r"(?:git::)?(?:(?:https?|ssh|file)://|[\w.-]+@[\w.-]+[:/]|github\.com[:/])|.*\?ref=", re.IGNORECASE)
-PINNED = re.compile(r"[?&](?:ref|version)=(?!(?:main|master|HEAD|latest|stable)(?:&|\Z))[^&]")
+RELEASE = r"(?:[\w.-]{1,60}[-/])?v?\d+(?:\.\d+){0,3}(?:[-+][\w.+-]{1,60})?|[0-9a-f]{40}"
+PINNED = re.compile(rf"[?&](?:ref|version)=(?:{RELEASE})(?:&|\Z)")
+PINNED_FILE = re.compile(r"/(?:v?\d+(?:\.\d+)+(?:[-+][\w.+-]{1,60})?|[0-9a-f]{40})/")
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,12 @@ class Contents:
     charts: list[WantedChart] = field(default_factory=list)
     bases: list[WantedBase] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    plugins: bool = False
     inflates: bool = False
 
     @property
     def complete(self) -> bool:
-        """Whether kustomize finds everything where it lies and can be trusted to write nothing there."""
-        return not (self.charts or self.bases or self.plugins) and self.shape == "kustomization"
+        """Whether kustomize finds everything where it lies."""
+        return not (self.charts or self.bases) and self.shape == "kustomization"
 
 
 def contents_of(survey: Survey, folder: str) -> Contents:
@@ -118,15 +118,15 @@ class _Visit:
             return
         self.contents.kustomizations[folder] = file
         value = self._value(file)
+        for at, *said in boundary.findings(self.survey, value, folder):
+            self._problem(file, at, *said)
         for key in ROOTS:
             for index, entry in enumerate(entries(value, key)):
                 if isinstance(entry, str):
                     self._follow(entry, folder, file, (key, index))
         self._charts(value, folder, file)
         self._name(value, folder)
-        self._outside({key: inner for key, inner in value.items() if key not in ROOTS}, folder, file)
-        for entry in [entry for key in PLUGINS for entry in texts(value, key)]:
-            self._plugin(entry, folder)
+        self._outside({key: inner for key, inner in value.items() if key not in ROOTS}, folder)
 
     def take_folder(self, folder: str) -> None:
         """Take every file of a folder."""
@@ -142,6 +142,12 @@ class _Visit:
                 self._take(f"{folder}/{name}")
 
     def _take(self, file: str) -> None:
+        if self.survey.leaves(file):
+            fix = "copy what it leads to into the repository"
+            self.contents.problems.append(
+                Problem(file, 0, "", "", "leads out of the checkout", fix, "reference-outside")
+            )
+            return
         try:
             self.contents.files[file] = self.survey.digest(file)
         except OSError as error:
@@ -162,15 +168,17 @@ class _Visit:
 
     def _follow(self, entry: str, folder: str, file: str, key: KeyPath) -> None:
         path = _joined(folder, entry)
-        if self.survey.is_folder(path) and self._inside(path, entry, file, key):
+        if self.survey.leaves(path) or boundary.remote_rule(entry) or boundary.reference_rule(entry):
+            return  # `boundary` has refused it
+        if self.survey.is_folder(path):
             if not _within(folder, path):  # else a cycle, which kustomize explains well
                 self.visit(path)
         elif self.survey.is_file(path):
-            if self._inside(path, entry, file, key):
-                self._take(path)
-                self.contents.listed.add(path)
+            self._take(path)
+            self.contents.listed.add(path)
         elif REMOTE.match(entry):
-            if PINNED.search(entry) or entry.partition("?")[0].endswith(MANIFESTS):
+            place = entry.partition("?")[0]
+            if PINNED.search(entry) or (place.endswith(MANIFESTS) and PINNED_FILE.search(place)):
                 self.contents.bases.append(WantedBase(entry, file, key))
             else:
                 self._problem(file, key, entry, "is not pinned", "add ?ref= with a tag or a commit", "base-unpinned")
@@ -190,8 +198,8 @@ class _Visit:
         name, version, repository = (str(entry.get(part) or "") for part in ("name", "version", "repo"))
         own = f"{name}-{version}/{name}" if version and repository else name
         path = _joined(folder, f"{home or 'charts'}/{own}")
-        if not name or not self._inside(path, str(home), file, key):
-            return
+        if not name or self.survey.leaves(path) or any(boundary.chart_findings(entry, key)):
+            return  # `boundary` has refused it
         self.contents.inflates = True
         self._values(entry, folder)
         if self.survey.is_folder(path):
@@ -216,36 +224,19 @@ class _Visit:
         for said in _strings(value):
             self.contents.named |= {_joined(folder, said), _joined(folder, said.partition("=")[2])}
 
-    def _outside(self, value: Any, folder: str, file: str) -> None:
+    def _outside(self, value: Any, folder: str) -> None:
         """Take the files and folders outside of this one that any key refers to."""
         for said in _strings(value):
             for entry in (said, said.partition("=")[2]):
                 path = _joined(folder, entry)
                 if "../" not in f"{entry}/" or _within(path, folder) or _within(folder, path):
                     continue
-                if self.survey.is_file(path) and self._inside(path, entry, file, ()):
+                if self.survey.leaves(path):
+                    continue
+                if self.survey.is_file(path):
                     self._take(path)
-                elif self.survey.is_folder(path) and self._inside(path, entry, file, ()):
+                elif self.survey.is_folder(path):
                     self.take_folder(path)
-
-    def _plugin(self, entry: str, folder: str) -> None:
-        """Look into the file of a generator or transformer: it may ask for charts and files too."""
-        self.contents.plugins = True
-        path = _joined(folder, entry)
-        if "\n" not in entry and self.survey.is_file(path):
-            value = self._value(path)
-            self._outside(value, folder, path)
-            self._name(value, folder)
-            if value.get("kind") == "HelmChartInflationGenerator":
-                self._chart(value, value.get("chartHome"), folder, path, ())
-
-    def _inside(self, path: str, entry: str, file: str, key: KeyPath) -> bool:
-        """Refuse what leads out of the checkout: Argo CD has nothing there."""
-        outside = path.startswith(("../", "/")) or path == ".."
-        if outside:
-            fix = "refer to folders of this repository"
-            self._problem(file, key, entry, "leads out of the checkout", fix, "reference-outside")
-        return not outside
 
     def _problem(self, file: str, key: KeyPath, value: str, rule: str, fix: str, check: str) -> None:
         line = self.survey.line(file, key)

@@ -13,7 +13,9 @@ from typing import Any
 
 import yaml
 
-from config.source import parse
+from config import bounds
+from config import files as checkout_files
+from config.source import parse, read
 from errors import Problem
 from manifests import reading, written
 from manifests.objects import Object, unpacked
@@ -27,9 +29,9 @@ def objects(root: Path, files: Iterable[str], problems: list[Problem]) -> list[O
     found: list[Object] = []
     for file in sorted(files):
         try:
-            text = (root / file).read_text(encoding="utf-8-sig")
+            text = checkout_files.content(root / file, root=root).decode("utf-8-sig")
         except (OSError, UnicodeDecodeError):
-            problems += parse((root / file).read_bytes(), file).problems
+            problems += read(root / file, file).problems
             continue
         if SKIP not in text:
             found += _read(text, file, problems)
@@ -72,6 +74,8 @@ def _read(text: str, file: str, problems: list[Problem]) -> list[Object]:
 
 def _json(text: str, file: str, problems: list[Problem]) -> list[Any]:
     try:
+        if rule := bounds.broken_json(text):
+            raise ValueError(rule)
         return [json.loads(text)]
     except ValueError as error:
         line = getattr(error, "lineno", 0)

@@ -7,12 +7,15 @@ otherwise; a manifest must mean here what it means to Argo CD. `manifests.render
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Hashable
 from typing import Any
 
 import yaml
+
+from config import bounds
 
 try:
     from yaml import CSafeLoader as BaseLoader
@@ -34,6 +37,7 @@ PLAIN_KINDS = (
 )
 TRUE = ("y", "yes", "true", "on")
 LARGEST = 1 << 64
+LONGEST_NUMBER = 300  # Python refuses to read thousands of digits
 
 
 class Loader(BaseLoader):
@@ -56,8 +60,10 @@ for kind, pattern, first in PLAIN_KINDS:
     Loader.add_implicit_resolver(TAG + kind, re.compile(rf"(?:{pattern})\Z"), signs)
 
 
-def documents(text: str) -> list[Any]:
-    """Read every document; raises PyYAML's error where the text is not YAML."""
+def documents(text: str, most: int = bounds.MOST_NODES, *, flow: bool = True) -> list[Any]:
+    """Read every document; raises PyYAML's error where the text is not YAML, or breaks a bound."""
+    if rule := bounds.broken(text, most, flow=flow):
+        raise yaml.YAMLError(rule)
     return list(yaml.load_all(text, Loader))
 
 
@@ -71,8 +77,22 @@ def _bool(loader: Any, node: Any) -> bool:
     return str(node.value).lower() in TRUE
 
 
+def _binary(loader: Any, node: Any) -> str:
+    """Return the text that Go reads; PyYAML's bytes would pass by each rule for text."""
+    try:
+        return base64.b64decode("".join(str(node.value).split()), validate=True).decode("utf-8", "replace")
+    except ValueError as error:
+        raise yaml.constructor.ConstructorError(None, None, f"is not base64: {error}", node.start_mark) from None
+
+
+def _unknown(loader: Any, node: Any) -> Any:
+    raise yaml.constructor.ConstructorError(None, None, f"the tag {node.tag} has no meaning here", node.start_mark)
+
+
 def _int(loader: Any, node: Any) -> int | float | str:
     text = str(node.value).replace("_", "")
+    if len(text) > LONGEST_NUMBER:
+        return text
     sign, digits = (text[0], text[1:]) if text[0] in "-+" else ("", text)
     if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
         digits = f"0o{digits[1:]}"
@@ -87,3 +107,6 @@ def _float(loader: Any, node: Any) -> int | float:
 
 for name, constructor in (("bool", _bool), ("int", _int), ("float", _float)):
     Loader.add_constructor(TAG + name, constructor)
+Loader.add_constructor(f"{TAG}binary", _binary)
+for name in ("set", "omap", "pairs", "timestamp"):
+    Loader.add_constructor(TAG + name, _unknown)

@@ -1,37 +1,33 @@
-"""Hiding what must not be read in a report: data of Secrets, and whatever looks like a credential.
+"""Hiding what must not be read in an output: data of Secrets, and what looks like a credential.
 
-An object comes in, a copy goes out in which every such value is replaced by a digest: that it changed can be seen, what
-it is cannot. The digest is keyed, so that a short password cannot be found by trying; the key is made anew for every
-process unless one is given. `manifests.compare` shows nothing else.
+An object comes in, a copy goes out in which each such value is replaced by a digest: a change can be seen, the value
+cannot. The digest is keyed, so that a short password cannot be found by trying; the key is made anew for each process
+unless one is given. Names and shapes are those of `config.shapes`. `manifests.compare`, `ops.render` and
+`components.cluster.readable` show nothing else.
 """
 
 from __future__ import annotations
 
 import hmac
-import re
 import secrets
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
-from config.leaks import HARMLESS, SECRET_NAME, TOKEN
+import yaml
+
+from config import shapes
+from manifests import reading
 from manifests.objects import Object
 
 KEY = secrets.token_bytes(16)
 DIGITS = 10
-DATA = ("data", "stringData")
-COPIES = ("kubectl.kubernetes.io/last-applied-configuration",)
-PRIVATE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
-NAME = r"[\w.-]*(?:passwords?|passwd|passphrase|secret|token|(?:secret|api|private|access|auth|encryption)[_-]?key)"
-# A line of a settings file, a field of JSON, an argument: the name with what stands around it, then the value.
-SETTING = re.compile(
-    rf"((?:^|[\s,;&?{{\"'-]){NAME}[\"']?\s*[:=]\s*|--{NAME}\s+)(?!\(redacted )(\"[^\"\n]*\"|'[^'\n]*'|[^\s,;&}}\"']+)",
-    re.IGNORECASE | re.MULTILINE,
-)
-ARGUMENT = re.compile(rf"--?{NAME}\Z", re.IGNORECASE)
-IN_URL = re.compile(r"(?<=://)([^\s/:@]*):([^\s/@]+)(?=@)")
-JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")
+DATA = ("data", "stringData", "binaryData")
+KEYS = ("name", "key", "header", "option")
+WHOLE = ("auths", "secretGenerator")
+CODED = 24  # a shorter text in base64 is a word
+NESTED = 4
 
-Hide = Callable[[str], str]
+Hide: TypeAlias = Callable[[str], str]
 
 
 def redacted(item: Object, key: bytes = KEY) -> Object:
@@ -40,55 +36,115 @@ def redacted(item: Object, key: bytes = KEY) -> Object:
     def hide(value: str) -> str:
         return f"(redacted {hmac.new(key, value.encode('utf-8', 'surrogatepass'), 'sha256').hexdigest()[:DIGITS]})"
 
-    secret = item.get("kind") == "Secret" and item.get("apiVersion") == "v1"
-    copy: Object = {name: _plain(value, hide) for name, value in item.items() if not (secret and name in DATA)}
-    if secret:
-        for name in DATA:
-            if name in item:
-                copy[name] = _hidden(item[name], hide)
-    metadata = copy.get("metadata")
-    notes = metadata.get("annotations") if isinstance(metadata, dict) else None
-    if isinstance(notes, dict):
-        notes |= {name: hide(str(item["metadata"]["annotations"][name])) for name in COPIES if name in notes}
+    return covered_object(item, hide)
+
+
+def covered_object(item: Object, hide: Hide) -> Object:
+    """Copy an object, or a list of them, with each secret covered in the caller's way."""
+    items = item.get("items")
+    if str(item.get("kind", "")).endswith("List") and isinstance(items, list):
+        inner = [covered_object(one, hide) if isinstance(one, dict) else covered(one, hide) for one in items]
+        return {**covered({name: value for name, value in item.items() if name != "items"}, hide), "items": inner}
+    secret = item.get("kind") == "Secret" and str(item.get("apiVersion", "v1")) == "v1"
+    whole = DATA if secret else ("binaryData",)
+    copy: Object = {
+        name: _hidden(value, hide) if name in whole else _under(name, value, item, hide, 0)
+        for name, value in item.items()
+    }
+    metadata = item.get("metadata")
+    if secret and isinstance(metadata, dict) and isinstance(metadata.get("annotations"), dict):
+        copy["metadata"]["annotations"] = _hidden(metadata["annotations"], hide)
     return copy
+
+
+def covered(value: Any, hide: Hide, depth: int = 0) -> Any:
+    """Copy a value with what its name or its form gives away covered."""
+    if isinstance(value, dict):
+        if depth and value.get("kind") in ("Secret", "List") and "apiVersion" in value:
+            return covered_object(value, hide)
+        return {name: _under(name, inner, value, hide, depth) for name, inner in value.items()}
+    if isinstance(value, list):
+        after = shapes.after_argument(value)
+        return [
+            hide(str(one)) if argument and not _is_harmless(one) else covered(one, hide, depth + 1)
+            for one, argument in zip(value, after, strict=True)
+        ]
+    return _text(value, hide, depth) if isinstance(value, str) else value
+
+
+def _under(name: Any, inner: Any, around: dict[str, Any], hide: Hide, depth: int) -> Any:
+    """Cover a value by its own name, or by the name that stands beside it."""
+    names = [str(name)]
+    if name in ("value", "values"):
+        names += [around[key] for key in KEYS if isinstance(around.get(key), str)]
+        path = str(around.get("path", "")) if "op" in around else ""
+        names += ["password"] if path.startswith("/stringData/") else [path.rpartition("/")[2]]
+    for one in names:
+        if shapes.is_secret(one, inner, in_doubt=True) or (shapes.HEADER.match(one) and not _is_harmless(inner)):
+            return _hidden(inner, hide)
+        if shapes.strength(one) == "secret" and isinstance(inner, (dict, list)) and not _is_reference(inner):
+            return _hidden(inner, hide)
+    if name in WHOLE and isinstance(inner, (dict, list)):
+        return _hidden(inner, hide)
+    return covered(inner, hide, depth + 1)
+
+
+def _is_reference(value: Any) -> bool:
+    """Whether a map names a secret elsewhere, or says of which form one has to be."""
+    known = {"name", "key", "valueFrom", "secretKeyRef", "secretRef", "secretName", "type", "optional", "namespace"}
+    return isinstance(value, dict) and bool(known.intersection(value))
+
+
+def _is_harmless(value: Any) -> bool:
+    return not isinstance(value, (str, int, float, dict, list)) or bool(
+        isinstance(value, str) and shapes.HARMLESS.match(value)
+    )
 
 
 def _hidden(value: Any, hide: Hide) -> Any:
     """Hide every value below, and keep the keys."""
     if isinstance(value, dict):
         return {name: _hidden(inner, hide) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_hidden(inner, hide) for inner in value]
     return hide(str(value)) if value not in (None, "") else value
 
 
-def _plain(value: Any, hide: Hide) -> Any:
-    """Hide what its name or its form gives away."""
-    if isinstance(value, dict):
-        named = value.get("name")
-        variable = isinstance(named, str) and SECRET_NAME.match(named) and _is_literal(value.get("value"))
-        return {
-            name: hide(str(inner))
-            if (SECRET_NAME.match(name) and _is_literal(inner)) or (variable and name == "value")
-            else _plain(inner, hide)
-            for name, inner in value.items()
-        }
-    if isinstance(value, list):
-        named = [isinstance(inner, str) and ARGUMENT.match(inner) for inner in value]
-        return [
-            hide(inner) if before and _is_literal(inner) else _plain(inner, hide)
-            for before, inner in zip([None, *named], value, strict=False)
-        ]
-    return _text(value, hide) if isinstance(value, str) else value
+def _text(text: str, hide: Hide, depth: int) -> str:
+    """Hide the parts of a text that look like credentials; all of it where they cannot be told apart."""
+    inside = shapes.decoded(text) if len(text) >= CODED else ""
+    if inside and _has_secret(inside):
+        return hide(text)
+    shown = shapes.hide(text, hide)
+    for secret in _nested(text) if depth < NESTED else ():
+        if secret not in text:
+            return hide(text)
+        shown = shown.replace(secret, hide(secret))
+    return shown
 
 
-def _text(text: str, hide: Hide) -> str:
-    """Hide the parts of a text that look like credentials."""
-    for pattern in (PRIVATE, TOKEN, JWT):
-        text = pattern.sub(lambda found: hide(found[0]), text)
-    text = IN_URL.sub(lambda found: f"{found[1]}:{hide(found[2])}", text)
-    return SETTING.sub(
-        lambda found: found[1] + (hide(found[2]) if _is_literal(found[2].strip("\"'")) else found[2]), text
-    )
+def _has_secret(text: str) -> bool:
+    return bool(shapes.spans(text, in_doubt=True)) or any(_nested(text))
 
 
-def _is_literal(value: Any) -> bool:
-    return isinstance(value, str) and not HARMLESS.match(value)
+def _nested(text: str) -> Iterator[str]:
+    """Yield the secret values of a document that is the value of a key."""
+    inside = text.lstrip()
+    if not ("\n" in inside or inside.startswith(("{", "["))):
+        return
+    try:
+        documents = reading.documents(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return
+    found: list[str] = []
+
+    def note(value: str) -> str:
+        found.append(value)
+        return "(redacted)"
+
+    for document in documents:
+        if isinstance(document, dict):
+            covered_object(document, note)
+        elif isinstance(document, list):
+            covered(document, note, 1)
+    yield from found

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,15 +25,16 @@ from typing import Any, TypeAlias
 import yaml
 
 import programs
+from config import bounds
 from config.tree import App
 from errors import Problem, ProgramFailed, TookTooLong, TreeRefused
-from manifests import plain, reading, said, written
+from manifests import cell, plain, reading, said, written
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
 from manifests.contents import Contents, closure_of, contents_of
 from manifests.kept import Kept
 from manifests.objects import Object, unpacked
-from manifests.sources import BaseSource, ChartSource, digest, environment
+from manifests.sources import BaseSource, ChartSource, bare_environment, digest
 from manifests.survey import Survey
 from manifests.vendor import mirror, missing_bases, missing_charts
 
@@ -104,9 +106,12 @@ def render(renderer: Renderer, folder: Folder) -> tuple[Object, ...]:
 
 def render_all(renderer: Renderer, folders: Iterable[Folder]) -> Renders:
     """Render folders, as many at once as there are processors."""
-    run = _Run(renderer)
     outcomes: dict[str, Outcome | Future[Outcome]] = {}
-    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+    with (
+        tempfile.TemporaryDirectory(prefix="homelab-home-") as home,
+        ThreadPoolExecutor(os.cpu_count() or 2) as pool,
+    ):
+        run = _Run(renderer, Path(home).resolve())
         try:
             for folder in folders:
                 known = run.look(folder)
@@ -134,12 +139,12 @@ class _Job:
 class _Run:
     """What the renders of one call share: each file is read once, each chart's content named once."""
 
-    def __init__(self, renderer: Renderer) -> None:
+    def __init__(self, renderer: Renderer, home: Path) -> None:
         self.renderer = renderer
         self.root = renderer.root.resolve()
         self.survey = Survey(self.root)
         self.outside = Survey(Path("/"))
-        self.env = environment(renderer.env) | OFFLINE
+        self.env = bare_environment(renderer.env, home) | OFFLINE
         self.named: dict[str, str] = {}
         self.wrote = False
 
@@ -179,11 +184,13 @@ class _Run:
         path, files = job.folder.path, list(job.contents.kustomizations.values()) or [f"{job.folder.path}/Chart.yaml"]
         try:
             text = (self._helm if job.contents.shape == "chart" else self._kustomize)(job.folder, place)
-            objects = list(unpacked(reading.documents(text)))
+            # Kustomize writes block style alone: its brackets hold nothing.
+            found = reading.documents(text, bounds.OF_A_RENDER, flow=job.contents.shape == "chart")
+            objects = list(unpacked(found))
         except (ProgramFailed, TookTooLong) as error:
             problems.append(said.problem(error, path, files, self.root, place, values=job.contents.values))
             return []
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:
             rule, fix = f"renders to what is not YAML: {' '.join(str(error).split())}", "correct the chart's values"
             problems.append(Problem(files[0], 0, "", "", rule, fix, "render-failed"))
             return []
@@ -193,20 +200,23 @@ class _Run:
     def _kustomize(self, folder: Folder, place: Path) -> str:
         flags = [part for name, value in self._capabilities() for part in (f"--helm-{name}", value)]
         options = ("--enable-helm", "--load-restrictor", "LoadRestrictionsNone")
-        folder_there = place / folder.path
-        env = self.env
-        return programs.run(
-            "kustomize", "build", folder_there, *options, *flags, cwd=place, env=env, timeout=SLOW
-        ).stdout
+        command = ("kustomize", "build", str(place / folder.path), *options, *flags)
+        return self._confined(command, place, place, self.env)
 
     def _helm(self, folder: Folder, place: Path) -> str:
         category, name = folder.path.split("/")[-2:]
         release, namespace = folder.release or f"{category}-{name}", folder.namespace or category
         flags = [part for name, value in self._capabilities() for part in (f"--{name}", value)]
-        homes = {f"HELM_{kind}_HOME": str(place / f".helm-{kind.lower()}") for kind in ("CONFIG", "CACHE", "DATA")}
+        homes = {
+            f"HELM_{kind}_HOME": str(Path(self.env["HOME"]) / f".helm-{kind.lower()}")
+            for kind in ("CONFIG", "CACHE", "DATA")
+        }
         command = ("template", ".", "--name-template", release, "--namespace", namespace, *flags, "--include-crds")
-        env = self.env | homes
-        return programs.run("helm", *command, cwd=place / folder.path, env=env, timeout=SLOW).stdout
+        return self._confined(("helm", *command), place, place / folder.path, self.env | homes)
+
+    def _confined(self, command: Sequence[str], place: Path, cwd: Path, env: Mapping[str, str]) -> str:
+        program, *arguments = cell.confined(command, self.root, place, cwd)
+        return programs.run(program, *arguments, cwd=cwd, env=env, timeout=SLOW).stdout
 
     def _capabilities(self) -> list[tuple[str, str]]:
         return [self.renderer.capabilities, *(("api-versions", one) for one in self.renderer.api_versions)]

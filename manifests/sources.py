@@ -20,8 +20,11 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from errors import Bug
+
 FETCH = "./homelab render --fetch"
 DIGITS = 12
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 EXACT = re.compile(r"v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?\Z")
 
 
@@ -36,6 +39,16 @@ class Chart:
     def __str__(self) -> str:
         """Write it as people do."""
         return f"{self.name} {self.version} of {self.repository}"
+
+    @property
+    def is_named(self) -> bool:
+        """Whether name and version lead out of no folder that they are joined to, and are no option of helm."""
+        return bool(NAME.match(self.name)) and "/" not in self.version and not self.version.startswith("-")
+
+    def require_name(self) -> None:
+        """Refuse a name that would lead out of the folder that it is joined to; files that ask for one are checked."""
+        if not self.is_named:
+            raise Bug(f"{self}: a chart's name and version are no paths")
 
     @property
     def folder(self) -> str:
@@ -112,6 +125,23 @@ def is_loopback(url: str) -> bool:
     return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
+# A program that fetches needs the operator's credentials for that, and nothing else of the environment.
+PASSED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TZ|TMPDIR|XDG_\w+|HELM_\w+|GIT_\w+|SSH_AUTH_SOCK|SSL_CERT_\w+|DOCKER_CONFIG"
+    r"|(?:https?|all|no)_proxy",
+    re.IGNORECASE,
+)
+# A plugin of helm is a program; a null device holds none.
+NO_PLUGINS = {"HELM_PLUGINS": os.devnull, "HELM_NO_PLUGINS": "1"}
+
+
 def environment(env: Mapping[str, str] | None) -> dict[str, str]:
-    """Give the environment a program is run in: the one that was passed, else our own."""
-    return dict(os.environ if env is None else env)
+    """Make the environment of a program that fetches: what it needs of the one that was passed, else of our own."""
+    kept = os.environ if env is None else env
+    return {name: value for name, value in kept.items() if PASSED.fullmatch(name)} | NO_PLUGINS
+
+
+def bare_environment(env: Mapping[str, str] | None, home: Path) -> dict[str, str]:
+    """Make the environment of a program that reads a stranger's files: where programs are, and an empty home."""
+    path = (os.environ if env is None else env).get("PATH", os.defpath)
+    return {"PATH": path, "HOME": str(home), "TMPDIR": str(home), "LANG": "C.UTF-8"} | NO_PLUGINS

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from config import files
 from config.source import KeyPath, Source, read
 from config.tree import KUSTOMIZATIONS, MANIFESTS
 from manifests import reading
@@ -30,6 +31,7 @@ class Survey:
         self._digests: dict[str, str] = {}
         self._values: dict[str, Any] = {}
         self._sources: dict[str, Source] = {}
+        self._leaving: dict[str, bool] = {}
 
     def is_folder(self, path: str) -> bool:
         """Whether a folder lies there."""
@@ -41,9 +43,12 @@ class Survey:
 
     def names(self, folder: str) -> list[str]:
         """Name what lies in a folder, nothing where there is none."""
+        return [entry.name for entry in self._entries(folder)]
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
         try:
             with os.scandir(self.root / folder) as entries:
-                return sorted(entry.name for entry in entries)
+                return sorted(entries, key=lambda entry: entry.name)
         except OSError:
             return []
 
@@ -63,29 +68,41 @@ class Survey:
     def digest(self, file: str) -> str:
         """Give the name of a file's content."""
         if file not in self._digests:
-            self._digests[file] = digest((self.root / file).read_bytes())
+            self._digests[file] = digest(files.content(self.root / file, files.LARGEST, self.root))
         return self._digests[file]
 
     def value(self, file: str) -> Any:
         """Give what a file's first document says; raises PyYAML's error where it is not YAML."""
         if file not in self._values:
-            self._values[file] = reading.document((self.root / file).read_text(encoding="utf-8", errors="replace"))
+            text = files.content(self.root / file, root=self.root).decode("utf-8", errors="replace")
+            self._values[file] = reading.document(text)
         return self._values[file]
 
     def walk(self, folder: str) -> Iterator[str]:
-        """Give every file below a folder, in the folders that links lead to as well."""
-        top, seen = str(self.root).rstrip("/"), set[str]()
-        for place, folders, names in os.walk(f"{top}/{folder}", followlinks=True):
-            real = os.path.realpath(place)
-            if real in seen:
-                folders.clear()
+        """Yield every file below a folder, in the folders that links lead to as well; a link that leaves is a file."""
+        seen, ahead = set[str](), [folder]
+        while ahead:
+            here = ahead.pop()
+            real = os.path.realpath(self.root / here)
+            if real in seen or self.leaves(here):
                 continue
             seen.add(real)
-            folders[:] = sorted(name for name in folders if name != ".git")
-            for name in sorted(names):
-                path = f"{place}/{name}"[len(top) + 1 :]
-                self._kinds[path] = "file"
-                yield path
+            folders = []
+            for entry in self._entries(here):
+                path = f"{here}/{entry.name}"
+                if _is_folder(entry) and not (entry.is_symlink() and self.leaves(path)):
+                    folders += [path] if entry.name != ".git" else []
+                else:
+                    self._kinds[path] = "file"
+                    yield path
+            ahead += reversed(folders)
+
+    def leaves(self, path: str) -> bool:
+        """Whether a path leads out of the checkout, by its dots or through a link."""
+        if path not in self._leaving:
+            outside = path.startswith(("../", "/")) or path == ".."
+            self._leaving[path] = outside or files.leaves(self.root, self.root / path)
+        return self._leaving[path]
 
     def line(self, file: str, key: KeyPath) -> int:
         """Give the line of a key, 0 where it has none."""
@@ -100,5 +117,12 @@ class Survey:
     def _kind(self, path: str) -> str:
         if path not in self._kinds:
             place = self.root / path
-            self._kinds[path] = "folder" if place.is_dir() else "file" if place.is_file() else ""
+            self._kinds[path] = "folder" if os.path.isdir(place) else "file" if os.path.isfile(place) else ""  # noqa: PTH112, PTH113 - Path.is_dir raises on a loop of links
         return self._kinds[path]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links
+        return False

@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from config import files
 from config.source import KeyPath, Source, dotted, read
 from errors import Problem
+from manifests import boundary
 from manifests.fields import entries, mapping, text
 from manifests.sources import EXACT, Chart, digest
 
@@ -41,6 +43,10 @@ def dependencies(root: Path, folder: str, problems: list[Problem]) -> list[tuple
     kept = read(root / lock, lock)
     problems += kept.problems
     locked = _entries(kept)
+    refused = list(_refused(root, folder, source, [*enumerate(wanted), *enumerate(locked)]))
+    problems += refused
+    if refused:
+        return []
     differs = _difference(wanted, locked, text(kept.first.value, "digest"))
     if differs:
         line = source.first.line(("dependencies",))
@@ -51,6 +57,32 @@ def dependencies(root: Path, folder: str, problems: list[Problem]) -> list[tuple
 
 def _entries(source: Source) -> list[dict[str, Any]]:
     return [entry for entry in entries(source.first.value, "dependencies") if isinstance(entry, dict)]
+
+
+def _refused(root: Path, folder: str, source: Source, numbered: list[tuple[int, dict[str, Any]]]) -> Iterator[Problem]:
+    """Yield what is no name, no version and no repository, in Chart.yaml and in its lock."""
+    for index, entry in numbered:
+        at: KeyPath = ("dependencies", index)
+        for key, value, rule, fix, check in boundary.chart_findings(_named(entry), at):
+            yield Problem(source.file, source.first.line(key), dotted(key), value, rule, fix, check)
+        if rule := _local_rule(root, folder, str(entry.get("repository") or "")):
+            key, fix = (*at, "repository"), "name a folder of this repository: file://../NAME"
+            yield Problem(source.file, source.first.line(key), dotted(key), "", rule, fix, "reference-outside")
+
+
+def _named(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry without a repository that is a folder; those are another rule's."""
+    local = str(entry.get("repository") or "").startswith("file://")
+    return {key: value for key, value in entry.items() if not (local and key == "repository")}
+
+
+def _local_rule(root: Path, folder: str, repository: str) -> str:
+    """Return what is wrong with a repository that is a folder: helm would pack one from anywhere."""
+    if not repository.startswith("file://"):
+        return ""
+    path = repository.removeprefix("file://")
+    outside = path.startswith(("/", "~")) or files.leaves(root, root / folder / path)
+    return "leads out of the checkout" if outside else ""
 
 
 def _difference(wanted: list[dict[str, Any]], locked: list[dict[str, Any]], kept: str) -> str:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import importlib
+import io
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
 from errors import HomelabError
 from ops import offline
 from ops.verbs import BY_NAME, VERBS
+
+# A full disk, a folder that is closed for writing: facts about the machine, which a traceback would hide.
+OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOENT)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -40,6 +46,26 @@ def main(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, EOFError):  # Ctrl-C, or Ctrl-D instead of an answer
         print("\ninterrupted: run the same command again to go on", file=sys.stderr)
         return 130
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.errno not in OF_THE_MACHINE:
+            raise
+        print(
+            f"{error.filename or name}: {(error.strerror or str(error)).lower()}; nothing more was done",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def start(arguments: Sequence[str]) -> int:
+    """Run one verb as a process of its own: signals end its children, and each terminal can show what it prints."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup has asked for a run that outlives its terminal
+            signal.signal(number, _end)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return main(arguments)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -62,5 +88,10 @@ def unknown(name: str) -> str:
     return f"./homelab: there is no verb {name!r}; {meant}"
 
 
+def _end(number: int, frame: object) -> None:
+    """Leave by an exception, as Ctrl-C does: each program that was started is ended on the way out."""
+    raise SystemExit(128 + number)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(start(sys.argv[1:]))

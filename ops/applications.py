@@ -6,6 +6,8 @@ Objects of the cluster and the tree of the checkout come in, rows and findings g
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,6 +56,10 @@ class Application:
     revision: str
     synced_at: str
     error: str
+    stopped: bool
+    """Whether it syncs by itself, its last sync failed for good, and Argo CD does not retry it."""
+    progress: str
+    """A digest of the states of its objects: another one means that something has moved."""
     failed: bool
     """Whether Argo CD could not do what was asked: an object that is not well is no such failure."""
     waits: str
@@ -113,6 +119,7 @@ def _application(found: Object, expected_names: set[str]) -> Application:
     labels = metadata.get("labels") or {}
     sync = status.get("sync") or {}
     errors = _errors(status, operation)
+    automated = "automated" in (spec.get("syncPolicy") or {})
     here = not labels.get(CATEGORY) or metadata["name"] in expected_names
     ended, synced_to = operation.get("finishedAt", ""), (operation.get("syncResult") or {}).get("revision", "")
     made = operation.get("phase") == "Succeeded" and synced_to == sync.get("revision", "")
@@ -128,9 +135,14 @@ def _application(found: Object, expected_names: set[str]) -> Application:
         revision=sync.get("revision", ""),
         synced_at=ended,
         error=_first_line([*errors, *_ailing(status, "Degraded", "Missing")]),
+        stopped=automated
+        and operation.get("phase") in ("Error", "Failed")
+        and "operation" not in found
+        and sync.get("status") != "Synced",
+        progress=_progress(status),
         failed=bool(errors),
         waits=_first_line(_ailing(status, "Progressing", "Suspended")),
-        manual="automated" not in (spec.get("syncPolicy") or {}),
+        manual=not automated,
         here=here,
         retired=not here and any(NO_FOLDER in message for message in errors),
         # What Argo CD has not looked at since it synced still tells of before.
@@ -141,6 +153,13 @@ def _application(found: Object, expected_names: set[str]) -> Application:
         drifted=tuple(_key_of(one) for one in kept if one not in gone),
         deleted=tuple(map(_key_of, gone)) if made else (),
     )
+
+
+def _progress(status: Object) -> str:
+    objects = [
+        (one["kind"], one["name"], one.get("status"), one.get("health")) for one in status.get("resources") or ()
+    ]
+    return hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _key_of(thing: Object) -> tuple[str, str, str, str]:

@@ -156,7 +156,9 @@ def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str
     taken = [problem for was, stack in steps if was for problem in check_step(was, stack)]
     strange = check_environments(stacks, tree) if _all(root, stacks) else []
     found = (*check_together(stacks), *strange, *_project(root), *tree.problems, *check_start_page(root, tree))
-    return [*own, *taken, *found]
+    told = {(problem.file, problem.line) for problem in own}
+    elsewhere = [one for one in found if one.check != "secret-in-git" or (one.file, one.line) not in told]
+    return [*own, *taken, *elsewhere]
 
 
 def check_images(stack: Stack) -> list[Problem]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from errors import Declined
 from ops import rehearse
 from ops.drive import checked, drive, report, stack_arguments
-from ops.engine import Engine
+from ops.engine import Engine, Outcome
 from ops.timeline import Timeline
 
 
@@ -27,9 +27,7 @@ def run(options: argparse.Namespace) -> int:
     root, began = Path.cwd(), time.monotonic()
     _, settings = checked(root, options.stack)
     folder = rehearse.place(root, options, settings)
-    guarded = Engine(folder, options.stack)
-    for said in guarded.repair():
-        print(said, file=sys.stderr)
+    guarded = Engine(folder, options.stack, purpose="read")
     protected = guarded.protected()
     if protected and not options.unprotect:
         raise Declined(
@@ -37,10 +35,14 @@ def run(options: argparse.Namespace) -> int:
             f"to destroy them too: ./homelab destroy --stack {options.stack} --unprotect"
         )
     _confirm(options, len(guarded.state().get("resources", [])))
-    if protected:
-        guarded.unprotect()
+
+    def act(engine: Engine) -> Outcome:
+        if protected:
+            engine.unprotect()
+        return engine.destroy()
+
     with Timeline() as timeline:
-        _, outcome = drive(folder, settings, options.stack, timeline, lambda engine: engine.destroy())
+        _, outcome = drive(folder, settings, options.stack, timeline, act)
     report(options, timeline, outcome, time.monotonic() - began)
     return 0
 

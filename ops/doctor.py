@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import programs
+from manifests import cell
 from manifests.sources import cache
 from ops import bringing, compiler, toolchain
 from ops.pinned import TOOLS, Tool, Version
@@ -85,6 +86,7 @@ def examine() -> Iterator[Finding]:
     yield disk("disk for checkout", CHECKOUT, GIGABYTES_FOR_CHECKOUT)
     yield memory()
     yield ports()
+    yield confinement()
     yield plugins()
 
 
@@ -183,6 +185,14 @@ def ports() -> Finding:
                 return Finding("loopback ports", "ok", "127.0.0.1 can be bound and reached")
     except OSError as error:
         return Finding("loopback ports", "missing", str(error), "allow this user to listen on 127.0.0.1")
+
+
+def confinement() -> Finding:
+    """Say whether renders run in namespaces, or are protected by the refusals of a text alone."""
+    if cell.available():
+        return Finding("cell for renders", "ok", "no network, the checkout closed for writing")
+    fix = "install util-linux and allow user namespaces; until then the refusals of `check` carry it alone"
+    return Finding("cell for renders", "optional", "this machine makes no namespaces", fix)
 
 
 def plugins() -> Finding:

@@ -23,16 +23,23 @@ def run(options: argparse.Namespace) -> int:
     """Stop and remove; what is not there is no error."""
     root = Path.cwd()
     place = root / ".lab"
-    names = [path.parent.name for path in place.glob("*/run")] if options.all else [options.stack]
-    for name in names:
-        lab = Lab.of(root, name)
+    labs = [Lab(path) for path in sorted(place.glob("*"))] if options.all else [Lab.of(root, options.stack)]
+    if options.all:
+        labs = [lab for lab in labs if lab.root.is_symlink() or lab.is_ours]
+    if not labs:
+        print(f"there is no rehearsal in {place}")
+    for lab in labs:  # each before the first is touched
+        lab.require_ours()
+    for lab in labs:
+        name = lab.root.name
         if not lab.root.exists():
             print(f"{name}: there is no rehearsal")
             continue
         running = processes.alive(lab)
         processes.stop_all(lab)
-        for path in lab.root.iterdir():
-            if options.keep_logs and path == lab.logs:
+        # The marker goes last: a removal that is interrupted can be run again.
+        for path in sorted(lab.root.iterdir(), key=lambda path: path == lab.marker):
+            if options.keep_logs and path in (lab.logs, lab.marker):
                 continue
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         if not options.keep_logs:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from config.checks import check_stack
 from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, stack_files
 from config.model import Settings
-from config.tree import read_tree
-from errors import Declined
+from config.tree import Tree, read_tree
+from errors import Declined, Problem
+from manifests.boundary import LIMITS
+from manifests.contents import contents_of
+from manifests.survey import Survey
 from ops.check import check_images
 from ops.engine import Engine, Outcome, refuse_failures
 from ops.show import count, elapsed
@@ -36,7 +39,22 @@ def checked(root: Path, name: str) -> tuple[Stack, Settings]:
     """Read a stack and refuse it with everything that is wrong, before anything is touched."""
     stack = read_stack(file_of(root, name))
     tree = read_tree(root)
-    return stack, stack.require(lambda stack: [*check_stack(root, stack, tree), *check_images(stack), *tree.problems])
+    return stack, stack.require(
+        lambda stack: [
+            *check_stack(root, stack, tree),
+            *check_images(stack),
+            *tree.problems,
+            *_beyond_limits(root, tree),
+        ]
+    )
+
+
+def _beyond_limits(root: Path, tree: Tree) -> Iterator[Problem]:
+    """Yield what an app would run or read on this machine: the seeds render folders that no check has rendered."""
+    survey = Survey(root.resolve())
+    overlays = (app for apps in tree.environments.values() for app in apps.values())
+    for app in (*tree.apps, *overlays):
+        yield from (one for one in contents_of(survey, app.path).problems if one.check in LIMITS)
 
 
 def file_of(root: Path, name: str) -> Path:
@@ -61,17 +79,24 @@ def owners(settings: Settings) -> dict[str, str]:
 
 
 def drive(
-    folder: Path, settings: Settings, name: str, timeline: Timeline, act: Callable[[Engine], Outcome]
+    folder: Path,
+    settings: Settings,
+    name: str,
+    timeline: Timeline,
+    act: Callable[[Engine], Outcome],
+    purpose: Literal["change", "read"] = "change",
 ) -> tuple[Engine, Outcome]:
-    """Repair, run, and refuse what failed."""
+    """Repair, run, and refuse what failed; an engine that reads repairs nothing and writes no file."""
     file = folder / f"Pulumi.{name}.yaml"
     before = file.read_bytes()
     try:
-        engine = Engine(folder, name, timeline.hear, timeline.say)
-        for said in engine.repair():
+        engine = Engine(folder, name, timeline.hear, timeline.say, purpose)
+        for said in engine.repair() if purpose == "change" else ():
             timeline.say(said)
         outcome = act(engine)
     finally:
+        if purpose == "read" and file.read_bytes() != before:
+            file.write_bytes(before)
         if folder == Path.cwd() and file.read_bytes() != before:
             timeline.say(f"pulumi has written to {file.name}: its salt, and what it makes of blank lines; commit it")
     refuse_failures(outcome, owners(settings))

@@ -2,24 +2,27 @@
 
 A folder with the program and a stack's name come in, what happened goes out as an `Outcome`. Before a run it repairs
 what an interrupted one left behind: processes and temporary files (`ops.leftovers`), the lock of a dead process, and
-VMs that were made but never recorded. `ops.up`, `ops.destroy`, `ops.preview` and `ops.rehearse` continue from here;
-`ops.timeline` shows the events.
+VMs that were made but never recorded. An engine that reads, for a preview or a question, changes neither state nor
+locks nor files. `ops.up`, `ops.destroy`, `ops.preview` and `ops.rehearse` continue from here; `ops.timeline` shows the
+events.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
 import shutil
 import socket
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import Any
+from tempfile import NamedTemporaryFile, TemporaryDirectory
+from typing import Any, Literal
 
 from pulumi import automation as auto
 from pulumi.automation._stack import StackInitMode
@@ -28,15 +31,19 @@ from pulumi.automation.events import EngineEvent, OpType
 import programs
 from errors import Declined, RunFailed
 from lab.kernel import born
+from lab.places import keep
 from ops import leftovers
 
 LOCKED = re.compile(r"created by \S+@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
 SCRIPT = re.compile(r': running "(?:[^"\\]|\\.)*":\n')  # what it says matters, and the whole script hides it
+PIDS = Path("/proc/self/ns/pid")
+WRITING = 5.0  # seconds that a lock may be half written without its run being dead
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
 # What Pulumi says when it cannot begin, and what to do: no part of the stack was touched.
 ADVICE = {
     "PULUMI_ACCESS_TOKEN": "say where the state is kept: export PULUMI_BACKEND_URL=file://FOLDER, or pulumi login",
     "unable to open state directory": "make the folder that PULUMI_BACKEND_URL names, or name another",
+    "unable to open bucket": "make the folder that PULUMI_BACKEND_URL names, or name another",
     "PULUMI_CONFIG_PASSPHRASE_FILE: open": "make the file that PULUMI_CONFIG_PASSPHRASE_FILE names, or name another",
     "passphrase must be set": "name the file that holds it: export PULUMI_CONFIG_PASSPHRASE_FILE=FILE",
     "incorrect passphrase": "PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE gives not the stack's own",
@@ -82,16 +89,37 @@ class Engine:
         stack: str,
         listen: Callable[[EngineEvent], None] = lambda event: None,
         say: Callable[[str], None] = lambda text: None,
+        purpose: Literal["change", "read"] = "change",
     ) -> None:
-        """Find the stack, or make it where the backend does not have it yet."""
+        """Find the stack; to change it, mend its files first, and make it where the backend does not have it yet."""
         self.folder, self.name, self.listen, self.say = folder, stack, listen, say
         self.outcome = Outcome()
-        self.mended = _mend_backend(stack)
+        self.env: dict[str, str] = {}
+        self.mended: list[str] = []
         self._workspace = auto.LocalWorkspace(work_dir=str(folder))
+        if purpose == "change":
+            # Processes of a dead run first: they may hold the lock, or write the checkpoint.
+            self.mended = [*leftovers.clear(leftovers.place_of(folder, stack)), *_break_dead_locks(stack)]
+            if not _is_held(stack):  # a living run may be in the middle of writing its checkpoint
+                self.mended += _mend_backend(stack)
         try:
-            self._stack = _Stack(stack, self._workspace, StackInitMode.CREATE_OR_SELECT)
+            self._stack = self._found(purpose)
         except auto.errors.CommandError as error:
             raise Declined(f"{stack}: {_explained(_last_error(str(error)))}") from None
+
+    def _found(self, purpose: Literal["change", "read"]) -> _Stack:
+        if purpose == "change":
+            found = _Stack(self.name, self._workspace, StackInitMode.CREATE_OR_SELECT)
+            _note_whereabouts(self.name)
+            return found
+        try:
+            return _Stack(self.name, self._workspace, StackInitMode.SELECT)
+        except auto.errors.StackNotFoundError:
+            # Nothing is recorded yet. A state of its own, which goes with this process, keeps the backend as it is.
+            beside = TemporaryDirectory(prefix="homelab-state-")
+            atexit.register(beside.cleanup)
+            self.env = self._workspace.env_vars = {"PULUMI_BACKEND_URL": f"file://{beside.name}"}
+            return _Stack(self.name, self._workspace, StackInitMode.CREATE)
 
     def up(self, *, refresh: bool = False, targets: Sequence[str] = ()) -> Outcome:
         """Bring the world to what is written."""
@@ -133,25 +161,7 @@ class Engine:
 
     def repair(self) -> list[str]:
         """Mend what an interrupted run left, and say what was mended."""
-        left = leftovers.clear(leftovers.place_of(self.folder, self.name))
-        return [*left, *self.mended, *self._break_dead_lock(), *self._adopt_pending()]
-
-    def _break_dead_lock(self) -> list[str]:
-        """Take a lock away whose process, on this machine, is dead."""
-        said = []
-        for file in _backend("locks").glob(f"*/*/{self.name}/*.json"):
-            try:
-                lock = json.loads(file.read_text(encoding="utf-8"))
-            except FileNotFoundError:
-                continue  # its run has ended
-            except ValueError:
-                file.unlink(missing_ok=True)
-                said.append(f"removed half a lock ({file.name}): the run before was killed while it wrote it")
-                continue
-            if lock.get("hostname") == socket.gethostname() and born(int(lock["pid"])) is None:
-                file.unlink(missing_ok=True)
-                said.append(f"removed the lock of a run that died (pid {lock['pid']})")
-        return said
+        return [*self.mended, *([] if _is_held(self.name) else self._adopt_pending())]
 
     def _adopt_pending(self) -> list[str]:
         """Record VMs that were made by a run that died before it could; what was never made is dropped again."""
@@ -166,6 +176,8 @@ class Engine:
             made = {"id": str(int(resource["inputs"]["vmId"])), "outputs": resource["inputs"]}
             deployment["resources"].append(resource | made)
             pending.remove(operation)
+        if json.loads(self._export()).get("deployment", {}).get("manifest") != deployment.get("manifest"):
+            return ["another run has recorded something meanwhile: what an interrupted run was making is left to it"]
         with NamedTemporaryFile("w", suffix=".json") as file:
             json.dump(exported, file)
             file.flush()
@@ -176,11 +188,14 @@ class Engine:
         return [f"looked on the host for what an interrupted run was making: {names}"]
 
     def _export(self) -> str:
-        return programs.run("pulumi", "stack", "export", "--stack", self.name, cwd=self.folder, timeout=120).stdout
+        command, env = ("pulumi", "stack", "export", "--stack", self.name), {**os.environ, **self.env}
+        return programs.run(*command, cwd=self.folder, env=env, timeout=120).stdout
 
     def _pulumi(self, *arguments: str) -> None:
         with self._contained() as environment:
-            programs.run("pulumi", *arguments, cwd=self.folder, env={**os.environ, **environment}, timeout=600)
+            programs.run(
+                "pulumi", *arguments, cwd=self.folder, env={**os.environ, **self.env, **environment}, timeout=600
+            )
 
     def _contained(self) -> AbstractContextManager[dict[str, str]]:
         """Give the environment of one run, of which nothing is left."""
@@ -192,7 +207,7 @@ class Engine:
         if not preview:
             options["show_secrets"] = False
         with self._contained() as environment:
-            self._workspace.env_vars = environment
+            self._workspace.env_vars = {**self.env, **environment}
             try:
                 act(options)
             except auto.errors.ConcurrentUpdateError as error:
@@ -201,7 +216,7 @@ class Engine:
                 if not self.outcome.failures:
                     self.outcome.failures.append(Failure("", _explained(_last_error(str(error)))))
             finally:
-                self._workspace.env_vars = {}
+                self._workspace.env_vars = self.env
         self.outcome.planned = preview
         return self.outcome
 
@@ -224,6 +239,72 @@ def _backend(folder: str) -> Path:
     url = os.environ.get("PULUMI_BACKEND_URL", "")
     place = Path(url.removeprefix("file://")).expanduser() if url.startswith("file://") else Path("/nonexistent")
     return place / ".pulumi" / folder
+
+
+def _locks(stack: str) -> Iterator[tuple[Path, dict[str, Any] | None]]:
+    """Yield each lock of a stack with its content, none where it is half written."""
+    for file in _backend("locks").glob(f"*/*/{stack}/*.json"):
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            continue  # its run has ended
+        except ValueError:
+            found = None
+        yield file, found if isinstance(found, dict) else None
+
+
+def _break_dead_locks(stack: str) -> list[str]:
+    """Take locks away whose process, on this machine, is dead."""
+    said = []
+    for file, lock in _locks(stack):
+        if lock is None and time.time() - file.stat().st_mtime > WRITING:
+            file.unlink(missing_ok=True)
+            said.append(f"removed half a lock ({file.name}): the run before was killed while it wrote it")
+        elif lock and _is_dead(lock, stack):
+            file.unlink(missing_ok=True)
+            said.append(f"removed the lock of a run that died (pid {lock['pid']})")
+    return said
+
+
+def _is_held(stack: str) -> bool:
+    return any(True for _ in _locks(stack))
+
+
+def _is_dead(lock: Mapping[str, Any], stack: str) -> bool:
+    """Whether the process of a lock is dead: a number that is free here may be taken where the lock was made."""
+    if lock.get("hostname") != socket.gethostname() or born(int(lock["pid"])) is not None:
+        return False
+    try:
+        there = json.loads((_backend("runs") / f"{stack}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True  # a run of plain Pulumi: the host's name is all that is known
+    here = _whereabouts()
+    if there.get("machine") != here["machine"]:
+        return False
+    return bool(there.get("boot") != here["boot"] or there.get("pids") == here["pids"])
+
+
+def _whereabouts() -> dict[str, str]:
+    """Name this machine, its boot and its process numbers: containers share a host's name and count for themselves."""
+    return {
+        "machine": _line(Path("/etc/machine-id")),
+        "boot": _line(Path("/proc/sys/kernel/random/boot_id")),
+        "pids": str(PIDS.readlink()) if PIDS.is_symlink() else "",
+    }
+
+
+def _line(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def _note_whereabouts(stack: str) -> None:
+    """Write down where a run is, for the next one that finds its lock; not over the note of a run that lives."""
+    folder = _backend("runs")
+    if folder.parent.is_dir() and not _is_held(stack):
+        keep(folder / f"{stack}.json", json.dumps(_whereabouts()))
 
 
 def _mend_backend(stack: str) -> list[str]:

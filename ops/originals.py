@@ -99,12 +99,13 @@ def bring_for(
 
 
 def folders_of(settings: Settings, tree: Tree, layers: Collection[str] = ()) -> list[str]:
-    """Return the folders that a stack renders: its categories, of some layers or of all, and the platform's."""
+    """Return the folders that a stack renders: of its categories, in some layers or in all, and of the platform."""
     chosen = tree.chosen(settings.delivery.categories)
     needed = {category.name for category in chosen if not layers or category.settings.layer in layers}
     needed |= {app.category for app in tree.apps_of_layer("crds")}
     needed |= {app.partition("/")[0] for app in platform_apps(settings)}
-    return [app.path for app in tree.apps_in(settings.delivery.environment) if app.category in needed]
+    apps = [app for app in tree.apps_in(settings.delivery.environment) if app.category in needed]
+    return [app.path for app in apps if f"{app.category}/{app.name}" not in settings.delivery.exclude]
 
 
 def private_of(*settings: Settings) -> tuple[str, ...]:

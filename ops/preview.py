@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         return engine.preview()
 
     with Timeline(planned=True) as timeline:
-        engine, outcome = drive(folder, settings, options.stack, timeline, act)
+        engine, outcome = drive(folder, settings, options.stack, timeline, act, "read")
     said = [text for severity, text in outcome.said if severity == "info"]
     with where(engine) as cluster:
         edits = look(cluster, settings, chosen(settings, root)).edits if cluster.answers() else []

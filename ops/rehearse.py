@@ -15,7 +15,7 @@ from config import derive
 from config.gap import Gap, gaps, looked_up
 from config.model import Settings
 from config.rights import HIGH_AVAILABILITY
-from config.tree import CategoryFolder, read_tree
+from config.tree import read_tree
 from config.values import GIBI, TEBI
 from errors import ApiFailed, Declined
 from lab import caretaker, control_plane, delivery, kernel, processes, proxy, stages, talos, tree, web_ui
@@ -31,6 +31,7 @@ from ops.furnish import Furnished, furnish
 from ops.offline import forbidden, offline_argument
 from ops.originals import bring_for
 from ops.plugins import STAND_IN, WISHES, Plugin, choose
+from ops.settling import Settling
 from ops.show import count, table
 from ops.status import LOOK, LOOK_AT_SET, Report, wait, written
 from ops.sync import sync
@@ -106,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
         folders = read_tree(lab.tree)
         furnished = furnish(lab, settings, folders, tools)
         timeline.say(f"serving it from Git: {furnished.commit[:8]}")
-        categories = folders.chosen(settings.delivery.categories)
+        categories = folders.chosen(settings.delivery.categories, settings.delivery.exclude)
         if furnished.is_new:
             look_again(lab)
         caretaker.start(lab, dict(os.environ), tools.manifests(CRDS))
@@ -118,7 +119,9 @@ def run(options: argparse.Namespace) -> int:
         _, outcome = drive(lab.tree, settings, options.stack, timeline, act)
         if not options.until:
             timeline.say("waiting until Argo CD says that all is Synced and Healthy")
-    synced, found = ([], None) if options.until else settle(Cluster.of(root, options.stack), settings, categories)
+    settling = None if options.until else Settling(Cluster.of(root, options.stack), settings, categories)
+    synced, found = settle(settling) if settling else ([], None)
+    given = settling.filled.stood_in if settling else []
     refused = proxy.refused(lab)
     simulated = sorted(simulations(outcome) & {one.name for one in plugins if one.kind == STAND_IN})
     more = {"replaced": [vars(one) for one in replaced], "refused": refused, "simulated": simulated}
@@ -133,10 +136,12 @@ def run(options: argparse.Namespace) -> int:
     if found:
         more["webUi"] = web_ui.address(lab, SECONDS_FOR_WEB_UI) if web_ui.is_embedded() else ""
         names = [one.name for one in found.unfinished]
-        more |= {"good": found.is_good, "applications": len(found.counted), "unfinished": names}
+        more |= {"entriesGiven": given, "good": found.is_good, "applications": len(found.counted), "unfinished": names}
     report(options, timeline, outcome, time.monotonic() - began, **more)
     if not options.json:
         _tell(options.stack, lab, replaced, refused, plugins, furnished, behind, brought.why)
+        if given:
+            print(f"entries that a person gives to the secret store, with values of the rehearsal: {', '.join(given)}")
         if synced:
             print(f"synced by hand, as nobody is here to approve: {', '.join(synced)}")
         if found:
@@ -153,13 +158,14 @@ def targets(until: str | None) -> list[str]:
     return [*(f"**homelab:{part}**" for part in PARTS[until]), *always] if until else []
 
 
-def settle(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder]) -> tuple[list[str], Report]:
+def settle(settling: Settling) -> tuple[list[str], Report]:
     """Wait for the end state, and sync by hand what the stack leaves to a person."""
-    found = wait(cluster, settings, categories)
+    of = settling.cluster, settling.settings, settling.categories
+    found = wait(*of, settling.mend)
     names = [one.name for one in found.waiting_for_sync]
     if names:
-        sync(cluster, settings, categories, names)
-        found = wait(cluster, settings, categories)
+        sync(*of, names)
+        found = wait(*of, settling.mend)
     return names, found
 
 

@@ -24,6 +24,7 @@ from errors import Declined, TreeRefused
 from manifests.compare import written
 from manifests.fetch import Wants
 from manifests.objects import Object
+from manifests.redact import covered_object
 from manifests.survey import Survey
 from ops import called, offline
 from ops.drive import checked, stack_arguments
@@ -77,6 +78,8 @@ def run(options: argparse.Namespace) -> int:
         files |= rendered(validation, stack)
         stand_ins = validation.stand_ins
     output = options.output or root / OUTPUT / stack.name
+    if not options.output and (root / OUTPUT).is_symlink():
+        raise Declined(f"{root / OUTPUT}: is a link; remove it, or name a folder with --output")
     write(output, files)
     if options.json:
         print(json.dumps({"output": str(output), "files": sorted(files), "standIns": stand_ins}, indent=2))
@@ -89,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
 
 def handed_over(settings: Settings, tree: Tree, stack: str) -> dict[str, str]:
     """Give the files of the handover by their names."""
-    source, chosen = Source.of(settings), tree.chosen(settings.delivery.categories)
+    source, chosen = Source.of(settings), tree.chosen(settings.delivery.categories, settings.delivery.exclude)
     spaces = [space(name, *of) for name, of in namespaces_of(tree).items()]
     files = {name: text(items, name) for name, items in (("namespaces.yaml", spaces), ("guard.yaml", guard()))}
     steps = ""
@@ -138,17 +141,17 @@ def rendered(validation: Validation, stack: Stack) -> dict[str, str]:
 
 
 def without_values(item: Object) -> Object:
-    """Leave the values of a Secret out: there are none in Git, but a chart may make some up."""
-    if item.get("kind") != "Secret" or item.get("apiVersion") != "v1":
-        return item
-    parts = [key for key in ("data", "stringData") if key in item]
-    return {**item, **{key: dict.fromkeys(item[key] or {}, "(redacted)") for key in parts}}
+    """Leave the values of secrets out, without a digest: the same stack gives the same files."""
+    return covered_object(item, lambda value: "(redacted)")
 
 
 def write(output: Path, files: Mapping[str, str]) -> None:
     """Put the files where only we have written before, and take away what we wrote and write no more."""
     page = output / "README.md"
     try:
+        links = [one for one in (output, *output.rglob("*")) if one.is_symlink()]
+        if links:
+            raise Declined(f"{links[0]}: is a link, and a file written through it would change another; remove it")
         ours = page.is_file() and page.read_bytes().startswith(HEAD.removeprefix("# ").encode())
         if output.exists() and not ours and (not output.is_dir() or any(output.iterdir())):
             raise Declined(f"{output}: holds what ./homelab render has not written; name an empty folder with --output")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import yaml
 
 from manifests import reading
+from manifests.entries import ENTRIES
 from manifests.rules.scene import ACCEPT
 
 NEVER_BY_A_SYNC = "Prune=false,Delete=false"
@@ -204,6 +205,9 @@ def _external_secret(app: NewApp) -> str:
         "kind: ExternalSecret",
         "metadata:",
         f"  name: {app.name}",
+        "  annotations:",
+        f"    {ENTRIES}: |",
+        *(f"      {app.key(one)}: random" for one in app.secrets),
         "spec:",
         "  refreshInterval: 1h",
         "  secretStoreRef: {kind: ClusterSecretStore, name: homelab}",

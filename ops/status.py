@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,6 @@ from ops.drive import file_of, stack_arguments
 from ops.show import coloured, count, elapsed, table
 
 PAUSE = 2.0
-PATIENCE = 1800.0
 EDITS = "live edits, undone by the next sync where Git says otherwise"
 LOOK: dict[str, str | None] = {"argocd.argoproj.io/refresh": "normal"}
 # A wish that is left from a look that failed is none: it goes before it comes anew.
@@ -76,6 +75,12 @@ class Report:
     def waiting_for_sync(self) -> list[Application]:
         """Those that differ from Git until a person syncs them."""
         return [one for one in self.unfinished if one.manual and one.sync == "OutOfSync" and not one.running]
+
+    @property
+    def moving(self) -> set[tuple[str, ...]]:
+        """What changes as long as something moves; retries alone are no movement."""
+        states = {(one.name, one.sync, one.health, one.revision, one.progress) for one in self.counted}
+        return {*states, *((name, why) for name, why in self.absent.items())}
 
     @property
     def is_good(self) -> bool:
@@ -161,29 +166,59 @@ def _credentials(cluster: Cluster, settings: Settings) -> dict[str, str]:
 
 def chosen(settings: Settings, root: Path) -> Sequence[CategoryFolder]:
     """Give the categories that a stack runs."""
-    return read_tree(root).chosen(settings.delivery.categories)
+    return read_tree(root).chosen(settings.delivery.categories, settings.delivery.exclude)
+
+
+class Stall:
+    """How long nothing new has happened: a state that was there before is not new, as to and fro is no progress."""
+
+    def __init__(self) -> None:
+        """Begin with nothing seen."""
+        self._seen: set[object] = set()
+        self._changed = time.monotonic()
+
+    def seconds(self, states: Iterable[object] = ()) -> float:
+        """Take what is seen now; return for how long nothing has been new."""
+        fresh = set(states) - self._seen
+        if fresh:
+            self._seen |= fresh
+            self._changed = time.monotonic()
+        return time.monotonic() - self._changed
 
 
 def wait(
-    cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder], patience: float = PATIENCE
+    cluster: Cluster,
+    settings: Settings,
+    categories: Sequence[CategoryFolder],
+    mend: Callable[[Report], None] | None = None,
 ) -> Report:
-    """Look until all is good, only a person can go on, or patience ends; say now and then what is waited for."""
-    began = told = time.monotonic()
+    """Look until all is good, only a person can go on, or nothing moves any more; report now and then what is left.
+
+    `mend` is called with what was seen, as often as that is reported.
+    """
+    began = time.monotonic()
+    told, stall, timeout = began - 5 * PAUSE, Stall(), settings.delivery.stall_timeout.seconds
     report: Report | None = None
     while True:
         try:
             report = look(cluster, settings, categories, edited=False)
         except TryAgain as error:
-            if report is None or time.monotonic() - began > patience:
+            if report is None or stall.seconds() > timeout:
                 raise
             print(f"[{elapsed(time.monotonic() - began)}] no answer: {error}", file=sys.stderr, flush=True)
             time.sleep(PAUSE)
             continue
         if report.is_good:
             return report
-        if report.waits_for_a_person or time.monotonic() - began > patience:
+        stalled = stall.seconds(report.moving) > timeout
+        if stalled:
+            said = f"nothing has changed for {settings.delivery.stall_timeout} (delivery.stallTimeout): the wait ends"
+            print(said, file=sys.stderr, flush=True)
+        if report.waits_for_a_person or stalled:
             return look(cluster, settings, categories)
         if time.monotonic() - told > 5 * PAUSE:
+            if mend is not None:
+                mend(report)
             told = time.monotonic()
             waits = [f"{one.name} ({one.state(report.expected)})" for one in report.unfinished]
             waits += [f"{name} (missing)" for name in report.absent]
@@ -241,7 +276,7 @@ def written(report: Report) -> str:
         ("missing", [*report.missing, *_absent(report)]),
         ("repositories that do not open", report.closed),
         ("category.yaml that waits for up", report.waiting_for_up),
-        ("not of this checkout (pull?) or of this stack (delivery.categories?)", report.strangers),
+        ("not of this checkout (pull?) or of this stack (delivery.categories, delivery.exclude?)", report.strangers),
         ("retired: the folder left Git, the objects stay", [one.name for one in report.applications if one.retired]),
     ):
         if items:

@@ -19,9 +19,9 @@ from ops.applications import GOOD, Application, applications, expected_applicati
 from ops.cluster import Cluster
 from ops.drive import checked, stack_arguments
 from ops.show import elapsed, table
-from ops.status import Report, chosen, look, refuse_strangers
+from ops.status import Report, Stall, chosen, look, refuse_strangers
 
-PATIENCE, PAUSE = 900.0, 1.0
+PAUSE = 1.0
 OTHERS = "others"
 
 
@@ -96,18 +96,20 @@ def _wait(
     cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder], names: set[str], keeping: set[str]
 ) -> list[Application]:
     """Wait for the end; where nothing is pruned, what left Git differs for good, and the table shows it."""
-    deadline = time.monotonic() + PATIENCE
+    stall, timeout = Stall(), settings.delivery.stall_timeout
     while True:
-        now = [one for one in look(cluster, settings, categories, edited=False).applications if one.name in names]
+        report = look(cluster, settings, categories, edited=False)
+        now = [one for one in report.applications if one.name in names]
         going = [one for one in now if one.running or not _is_there(one, kept=one.name in keeping)]
         failed = [one for one in going if (one.failed or one.health == "Degraded") and not one.running]
         if not going:
             return now
         if failed and len(failed) == len(going):
             return now
-        if time.monotonic() > deadline:
+        if stall.seconds(report.moving) > timeout.seconds:
             raise TookTooLong(
-                "still not synced: " + ", ".join(f"{one.name} ({one.error or one.sync})" for one in going)
+                f"nothing has changed for {timeout} (delivery.stallTimeout); still not synced: "
+                + ", ".join(f"{one.name} ({one.error or one.sync})" for one in going)
             )
         time.sleep(PAUSE)
 

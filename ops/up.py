@@ -7,13 +7,13 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from config.model import Settings
-from config.tree import read_tree
+from config.tree import CategoryFolder, read_tree
 from errors import TreeRefused
 from lab.places import keep
 from manifests.bases import CachedBases
@@ -24,7 +24,8 @@ from ops.drive import checked, drive, report, secrets_set, stack_arguments
 from ops.engine import Engine
 from ops.offline import forbidden, offline_argument
 from ops.originals import bring_for, folders_of
-from ops.status import chosen, look, wait, written
+from ops.settling import Settling
+from ops.status import Report, chosen, look, wait, written
 from ops.timeline import Timeline
 from ops.toolchain import ensure
 
@@ -57,8 +58,7 @@ def run(options: argparse.Namespace) -> int:
             root, settings, options.stack, timeline, lambda engine: engine.up(refresh=options.refresh)
         )
     with cluster_of(engine) as cluster:
-        look_at = wait if settings.delivery.wait == "healthy" else look
-        found = look_at(cluster, settings, chosen(settings, root)) if cluster.answers() else None
+        found = _settled(cluster, settings, chosen(settings, root)) if cluster.answers() else None
     more = {"good": found.is_good, "unfinished": [one.name for one in found.unfinished]} if found else {}
     report(options, timeline, outcome, time.monotonic() - began, **more)
     if not options.json:
@@ -66,6 +66,13 @@ def run(options: argparse.Namespace) -> int:
     # What waits for a person is as the stack wants it, and so is what need not be there yet.
     as_wanted = found is None or found.is_good or found.waits_for_a_person
     return 0 if as_wanted or settings.delivery.wait == "generated" else 1
+
+
+def _settled(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder]) -> Report:
+    """Look once, or wait for the end state, as the stack has it."""
+    if settings.delivery.wait == "generated":
+        return look(cluster, settings, categories)
+    return wait(cluster, settings, categories, Settling(cluster, settings, categories).mend)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from manifests import reading
 from manifests.contents import Contents, contents_of
 from manifests.objects import Object, api_versions
 from manifests.render import Folder, Renderer, render_all
-from manifests.rules import authors, conform, generated, listed, marks, places, register, routes, valued
+from manifests.rules import authors, conform, elsewhere, generated, listed, marks, places, register, routes, valued
 from manifests.rules.scene import Chart, Piece, Scene
 from manifests.rules.why import ALONE
 from manifests.sources import cache
@@ -249,6 +249,7 @@ class Validation:
         for stack in self.stacks:
             for place in self._places(stack):
                 found = self.contents[place.app.path]
+                self.problems += elsewhere.check(place.base, place.app, found)
                 self.problems += marks.check(self.survey, stack, place.base, place.app, found)
                 self.problems += marks.forgotten(self.survey, stack, domains, found)
 
@@ -277,7 +278,7 @@ def places_of(stack: Stack, tree: Tree) -> Iterator[Place]:
         return
     delivery = stack.settings.delivery
     overlays = tree.environments.get(delivery.environment, {})
-    for category in tree.chosen(delivery.categories):
+    for category in tree.chosen(delivery.categories, delivery.exclude):
         for base in category.apps:
             yield Place(base, overlays.get(f"{base.category}/{base.name}", base), category)
 

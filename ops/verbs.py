@@ -25,6 +25,7 @@ VERBS = (
     Verb("new", "change", "write a new app that passes every check"),
     Verb("check", "change", "find every mistake in the settings and the apps tree"),
     Verb("render", "change", "write namespaces, the handover and every app's objects as files"),
+    Verb("secrets", "change", "list the entries of the secret store that apps need, and make those that it can"),
     Verb("preview", "change", "say what up would do, machine configurations included"),
     Verb("rehearse", "run", "the whole stack on this machine, hardware simulated"),
     Verb("status", "run", "say whether everything is synced, and what is not"),

@@ -45,7 +45,7 @@ def build(settings: Settings, tree: Tree, root: Path) -> dict[str, Any]:
         "secretsBundle": cluster.secrets_bundle,
         "rootCertificate": platform.root_certificate,
         "argocdUrl": f"https://argocd.{settings.network.domain}",
-        CONFIGURATIONS: cluster.configurations,
+        CONFIGURATIONS: pulumi.Output.secret(cluster.configurations),
     }
 
 
@@ -104,9 +104,10 @@ def handover_args(settings: Settings, tree: Tree, cluster: Cluster, platform: Pl
     """Take out of the settings which part of Git this stack runs."""
     delivery = settings.delivery
     return HandoverArgs(
-        categories=tree.chosen(delivery.categories),
+        categories=tree.chosen(delivery.categories, delivery.exclude),
         source=Source.of(settings),
-        until=delivery.wait,
+        waits_for_health=delivery.wait == "healthy",
+        stall_timeout=delivery.stall_timeout,
         kubeconfig=cluster.kubeconfig,
         generation=settings.cluster.generation,
         gone_with=cluster.bootstrap,

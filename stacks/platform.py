@@ -73,9 +73,12 @@ def definitions_args(
     settings: Settings, tree: Tree, ground: Ground, after: Sequence[pulumi.Resource]
 ) -> DefinitionsArgs:
     """Take out of the tree who brings definitions."""
-    chosen = tree.chosen(settings.delivery.categories)
+    delivery = settings.delivery
+    chosen = tree.chosen(delivery.categories)
     names = [category.name for category in chosen if category.settings.layer == "infrastructure"]
-    return DefinitionsArgs(names, list(platform_apps(settings)), settings.delivery.environment, ground, after)
+    # Those that are seeded whole have theirs; those that this stack does not run need none.
+    without = [*platform_apps(settings), *delivery.exclude]
+    return DefinitionsArgs(names, without, delivery.environment, ground, after)
 
 
 def secrets_args(

@@ -89,7 +89,7 @@ class Cluster(Component):
         self.healthy = self._health(after=[self.bootstrap, *applied.values()])
         self.kubeconfig = self._kubeconfig()
         self.talosconfig = self._talosconfig()
-        self.register_outputs({"endpoint": args.endpoint, "configurations": self.configurations})
+        self.register_outputs({"endpoint": args.endpoint, "configurations": pulumi.Output.secret(self.configurations)})
 
     def _readable(self, node: Machine) -> str:
         """Write a node's configuration for people, and what changes in it."""

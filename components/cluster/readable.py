@@ -1,23 +1,29 @@
 """A node's configuration as a person may read it, and how two of them differ.
 
 The engine keeps machine configurations secret and therefore shows no difference of them. Patches carry what the
-operator decides and no key material, so this merges them into one text, with everything that looks like a credential
-covered, and compares texts line by line. `components.cluster.cluster` shows the difference in a preview; other commands
-compare what it exports.
+operator decides, and may carry credentials all the same, so this merges them into one text in which these are covered
+and compares texts line by line. `components.cluster.cluster` shows the difference in a preview; other commands compare
+what it exports.
 """
 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 
+from config import shapes
+from manifests.redact import covered
+
 COVERED = "(covered)"
-CREDENTIAL = re.compile(r"(?i)(password|passphrase|secret|token|auth|identitytoken|key|crt|privatekey)\Z")
-PEM = re.compile(r"-----BEGIN")
+CREDENTIAL = re.compile(r"(?i)(?:auth|key|crt|secret)\Z")
+FILES = ("content", "contents")
+VARIABLES = ("environment", "env", "extraKernelArgs")
+DIGITS = 10
 REPLACED = ("auditPolicy", "podSubnets", "serviceSubnets")  # Talos marks them as replaced by a merge
 TAINT = {"key", "value", "effect"}  # its key is no credential
 CONTEXT = 1
@@ -33,7 +39,7 @@ def readable(patches: Iterable[str], versions: Mapping[str, str]) -> str:
             kind = str(document.get("kind", "machine configuration"))
             named = f"{kind} {document['name']}" if "name" in document else kind
             documents[named] = _merged(documents.get(named), document)
-    return yaml.safe_dump(_covered(documents), sort_keys=True)
+    return yaml.safe_dump(covered(_covered(documents), _cover), sort_keys=True)
 
 
 def difference(before: str, after: str) -> str:
@@ -55,13 +61,38 @@ def _merged(one: Any, other: Any, key: str = "") -> Any:
     return other
 
 
+def _cover(value: str) -> str:
+    return COVERED
+
+
 def _covered(value: Any, key: str = "") -> Any:
+    """Cover what only Talos' names give away; `manifests.redact` covers names and shapes that all have in common."""
     if isinstance(value, Mapping) and set(value) == TAINT:
         return value
     if isinstance(value, Mapping):
-        return {name: _covered(inner, str(name)) for name, inner in value.items()}
+        inner = {name: _covered(one, str(name)) for name, one in value.items()}
+        return {name: _variable(str(name), one) for name, one in inner.items()} if key in VARIABLES else inner
     if isinstance(value, list):
-        return [_covered(inner) for inner in value]
-    if isinstance(value, str) and value and (CREDENTIAL.search(key) or PEM.search(value)):
+        if key in VARIABLES:
+            return [_assignment(item) if isinstance(item, str) else item for item in value]
+        return [_covered(item) for item in value]
+    if isinstance(value, str) and value and key in FILES:
+        # A file may hold a credential of any form. Of the rest a digest shows that it changed.
+        rest = str(covered(value, _cover))
+        return f"(covered {hashlib.sha256(rest.encode()).hexdigest()[:DIGITS]})"
+    if isinstance(value, str) and value and CREDENTIAL.search(key):
         return COVERED
     return value
+
+
+def _assignment(text: str) -> str:
+    name, sign, value = text.partition("=")
+    return f"{name}{sign}{_variable(name, value)}" if sign else str(covered(text, _cover))
+
+
+def _variable(name: str, value: Any) -> Any:
+    """Cover a variable by its name, by its shape, and where it looks random."""
+    if not isinstance(value, str):
+        return value
+    secret = shapes.is_secret(name, value, in_doubt=True) or shapes.RANDOM.match(value)
+    return COVERED if secret else covered(value, _cover)

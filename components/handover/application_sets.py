@@ -11,12 +11,21 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from components.handover.rules import CATEGORY, DIGEST, IN_CLUSTER, LAYER, NAMESPACE, RETRY, namespace_template
+from components.handover.rules import (
+    CATEGORY,
+    DIGEST,
+    GENERATE_PATHS,
+    IN_CLUSTER,
+    LAYER,
+    NAMESPACE,
+    RETRY,
+    namespace_template,
+)
 from config.category import Category, Sync
 from config.model import Settings
 from config.tree import APPS, ENVIRONMENTS, CategoryFolder
 
-HIDDEN = "_*"
+HIDDEN, SHARED = "_*", "_shared"
 # Argo CD writes this into the generators of every set that it was asked to look at again, as by a webhook: said here
 # too, `up --refresh` finds no difference.
 NO_TEMPLATE: dict[str, Any] = {"metadata": {}, "spec": {"destination": {}, "project": ""}}
@@ -41,13 +50,17 @@ class Source:
     environment: str
     beside: tuple[str, ...] = ()
     """Private repositories that charts may come from."""
+    exclude: tuple[str, ...] = ()
+    """Apps that this stack does not run, as category/app."""
 
     @classmethod
     def of(cls, settings: Settings) -> Source:
         """Take out of the settings where Git is, and which other repositories are open."""
         delivery = settings.delivery
         beside = tuple(repository.url for repository in settings.platform.repositories)
-        return cls(delivery.repository, delivery.revision, delivery.path, delivery.environment, beside)
+        return cls(
+            delivery.repository, delivery.revision, delivery.path, delivery.environment, beside, delivery.exclude
+        )
 
     def folder(self, *parts: str) -> str:
         """Give a folder of the repository."""
@@ -86,12 +99,16 @@ def digest(category: Category) -> str:
 def _merge(category: str, source: Source) -> dict[str, Any]:
     """The base first, then what takes its place; the merge drops overlays whose base is gone."""
     folders = (source.folder(APPS, category), source.folder(ENVIRONMENTS, source.environment, category))
+    excluded = [app.partition("/")[2] for app in source.exclude if app.partition("/")[0] == category]
     generators = [
         {
             "git": {
                 "repoURL": source.repository,
                 "revision": source.revision,
-                "directories": [{"path": f"{folder}/*"}, {"path": f"{folder}/{HIDDEN}", "exclude": True}],
+                "directories": [
+                    {"path": f"{folder}/*"},
+                    *({"path": f"{folder}/{name}", "exclude": True} for name in (HIDDEN, *excluded)),
+                ],
                 "values": {"app": "{{ .path.basename }}"},
                 "template": NO_TEMPLATE,
             }
@@ -106,6 +123,7 @@ def _template(category: CategoryFolder, source: Source) -> dict[str, Any]:
         "metadata": {
             "name": f"{category.name}-{{{{ .path.basename }}}}",
             "labels": {CATEGORY: category.name, LAYER: category.settings.layer},
+            "annotations": {GENERATE_PATHS: generate_paths(category.name, "{{ .path.basename }}", source.folder())},
         },
         "spec": {
             "project": category.name,
@@ -122,6 +140,16 @@ def _template(category: CategoryFolder, source: Source) -> dict[str, Any]:
             ],
         },
     }
+
+
+def generate_paths(category: str, app: str, top: str = "") -> str:
+    """Return the places in Git that an Application is rendered from; a commit elsewhere renders nothing.
+
+    Its own folder, the base that an overlay builds on, the shared folders of its category and those of all categories:
+    `manifests.rules.elsewhere` refuses a folder that reads from any other place.
+    """
+    apps = f"/{top}/{APPS}" if top else f"/{APPS}"
+    return f".;{apps}/{category}/{app};{apps}/{category}/{HIDDEN}/*;{apps}/{SHARED}"
 
 
 def sync_policy(sync: Sync) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The handover as resources: the guard first, then layer after layer of projects and ApplicationSets.
 
 `stacks.homelab` hands over the categories; from here on, Git decides. The order between layers is made by real health:
-infrastructure is asked to be Healthy before applications are generated.
+the foundation of a layer is Healthy before the next layer is generated, and nothing else is waited for (decision 25).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from components.handover.guard import guard
 from components.handover.projects import project
 from components.handover.rules import LAYERS
 from config.tree import CategoryFolder
+from config.values import Duration
 
 SCRIPT = Path(__file__).parent / "scripts" / "wait.sh"
-HALF_AN_HOUR = "1800"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class HandoverArgs:
 
     categories: Sequence[CategoryFolder]
     source: Source
-    until: str
+    waits_for_health: bool
+    stall_timeout: Duration
     kubeconfig: pulumi.Output[str]
     generation: int
     gone_with: pulumi.Resource
@@ -69,7 +70,7 @@ class Handover(Component):
         ]
 
     def _layer(self, layer: str, members: Sequence[CategoryFolder], before: Sequence[pulumi.Resource]) -> Command:
-        """Make the sets of a layer and wait for them."""
+        """Make the sets of a layer, and wait for them and for its foundation."""
         sets, source = [], self.args.source
         for category in members:
             owner = self._resource(
@@ -77,6 +78,7 @@ class Handover(Component):
             )
             manifest = application_set(category, source)
             sets.append(self._resource("set", category.name, manifest, [owner]))
+        waits = self.args.waits_for_health and layer != LAYERS[-1]  # no layer comes after the last
         return Command(
             self.child("wait", layer),
             create=script(),
@@ -84,8 +86,8 @@ class Handover(Component):
             environment={
                 "LAYER": layer,
                 "SETS": " ".join(category.name for category in members),
-                "UNTIL": self.args.until,
-                "SECONDS_LEFT": HALF_AN_HOUR,
+                "FOUNDATION": " ".join(app.full_name for one in members for app in one.foundation) if waits else "",
+                "STALL_SECONDS": str(self.args.stall_timeout.seconds),
                 "KUBECONFIG_TEXT": self.args.kubeconfig,
             },
             opts=self.options(

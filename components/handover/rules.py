@@ -12,10 +12,11 @@ NAMESPACE = "argocd"
 IN_CLUSTER = "https://kubernetes.default.svc"
 LAYERS = ("crds", "infrastructure", "applications")
 CATEGORY, LAYER, DIGEST = "homelab.dev/category", "homelab.dev/layer", "homelab.dev/category-digest"
+GENERATE_PATHS = "argocd.argoproj.io/manifest-generate-paths"
 ALLOW_DELETION = "homelab.dev/allow-deletion"
-# Finite, because a retry that never ends holds on to the revision it began with; long, because an app whose CRD comes
-# late would otherwise stay failed for ever. Five minutes in all.
-RETRY = {"limit": 20, "backoff": {"duration": "15s", "factor": 1, "maxDuration": "15s"}}
+# Two hours in all. Argo CD never retries a commit whose sync has failed for good, and on a first start the webhook that
+# an app needs may be downloading. Each attempt takes the newest commit, so that a mistake is mended in Git.
+RETRY = {"limit": 125, "refresh": True, "backoff": {"duration": "15s", "factor": 2, "maxDuration": "1m"}}
 
 
 def namespace_of(app: str, namespaces: Sequence[str]) -> str:

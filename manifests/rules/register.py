@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from errors import Problem
-from manifests.rules import data, fitting, ownership, references, routes, security, workloads
+from manifests.rules import data, entries, fitting, ownership, references, routes, security, workloads
 from manifests.rules.places import Places
 from manifests.rules.scene import Finding, Rule, Scene
 
@@ -47,6 +47,7 @@ RULES: tuple[Rule, ...] = (
     routes.placeholders,
     references.existing,
     references.bound,
+    entries.declared,
 )
 
 

@@ -26,7 +26,7 @@ from config.tree import read_tree
 from stacks.homelab import build
 
 ROOT = Path(__file__).parents[2]
-TOKEN = "user@pve!homelab=11111111-2222-4333-8444-555555555555"
+TOKEN = "user@pve!homelab=11111111-2222-4333-8444-555555555555"  # gitleaks:allow
 SECRETS = {
     "proxmoxToken": TOKEN,
     "bitwardenToken": "canary-bitwarden",
@@ -170,6 +170,8 @@ def run(stack: str, change: Callable[[dict[str, Any]], None] = lambda sections: 
 
     def tell() -> None:
         program.outputs.update(build(settings_of(root), read_tree(root), root))
+        secret = program.outputs["nodeConfigurations"]
+        secret.apply(lambda found: program.outputs.update(nodeConfigurations=found))
 
     loop = asyncio.get_event_loop()
     try:

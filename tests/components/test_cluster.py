@@ -23,6 +23,7 @@ from config.model import Settings
 from ops.toolchain import ensure
 from stacks.homelab import surroundings
 from tests.components.mocks import ROOT, Program, run
+from tests.config.test_leaks import PW, SECRETS
 
 SETTINGS = read_stack(ROOT / "Pulumi.homelab.yaml").require()
 MACHINES = {machine.name: machine for machine in derive.machines(SETTINGS)}
@@ -156,6 +157,26 @@ def test_credentials_of_own_patches_are_covered() -> None:
     assert "hunter2" not in text
     assert "PRIVATE KEY" not in text
     assert text.count(COVERED) == 2
+
+
+@pytest.mark.parametrize("name", [name for name, (file, _) in SECRETS.items() if file.startswith("patches/")])
+def test_a_patch_that_git_refuses_shows_no_canary(name: str) -> None:
+    assert PW not in readable([SECRETS[name][1]], {})
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        f"kind: ExtensionServiceConfig\nenvironment: [TS_AUTHKEY={PW}, X=aB3{PW}aB3{PW}aB3]\n",
+        f"kind: ExtensionServiceConfig\nconfigFiles: [{{content: 'anything {PW}', mountPath: /x}}]\n",
+        f"machine: {{files: [{{content: 'anything {PW}', path: /x}}]}}\n",
+        f"cluster: {{inlineManifests: [{{name: x, contents: 'kind: Secret, data: {PW}'}}]}}\n",
+        f"machine: {{env: {{https_proxy: 'http://u:{PW}@proxy:3128'}}}}\n",
+        f"machine: {{install: {{extraKernelArgs: ['a.jointoken={PW}']}}}}\n",
+    ],
+)
+def test_a_canary_in_a_patch_is_covered(patch: str) -> None:
+    assert PW not in readable([patch], {})
 
 
 def test_a_difference_shows_changed_lines_only() -> None:

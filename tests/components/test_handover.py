@@ -40,6 +40,26 @@ def test_the_base_comes_first_and_an_environments_folder_takes_its_place() -> No
     ]
 
 
+def test_an_excluded_app_is_left_out_as_a_base_and_as_an_overlay() -> None:
+    source = Source(URL, "main", ".", "production", exclude=("media/jellyfin", "ai/ollama"))
+    base, overlay = directories(application_set(category(), source))
+    assert base["directories"][2:] == [{"path": "apps/media/jellyfin", "exclude": True}]
+    assert overlay["directories"][2:] == [{"path": "environments/production/media/jellyfin", "exclude": True}]
+
+
+def test_an_application_names_every_place_that_it_is_rendered_from() -> None:
+    def places(path: str) -> str:
+        template = application_set(category(), Source(URL, "main", path, "dev"))["spec"]["template"]
+        return str(template["metadata"]["annotations"]["argocd.argoproj.io/manifest-generate-paths"])
+
+    assert places(".") == ".;/apps/media/{{ .path.basename }};/apps/media/_*/*;/apps/_shared"
+    assert places("infra/lab").split(";")[1:] == [
+        "/infra/lab/apps/media/{{ .path.basename }}",
+        "/infra/lab/apps/media/_*/*",
+        "/infra/lab/apps/_shared",
+    ]
+
+
 def test_the_merge_has_one_key_which_both_generators_fill_alike() -> None:
     made = application_set(category(), SOURCE)
     assert made["spec"]["generators"][0]["merge"]["mergeKeys"] == ["values"]
@@ -121,10 +141,8 @@ def test_one_environment_may_differ() -> None:
     assert ["automated" in policy for policy in there.values()] == [False, True]
 
 
-def test_retries_end_but_outlast_a_late_definition() -> None:
-    seconds = [int(RETRY["backoff"][key].removesuffix("s")) for key in ("duration", "maxDuration")]  # type: ignore[index]
-    assert seconds == [15, 15]
-    assert RETRY["limit"] == 20
+def test_retries_outlast_slow_downloads_take_the_newest_commit_and_end() -> None:
+    assert RETRY == {"limit": 125, "refresh": True, "backoff": {"duration": "15s", "factor": 2, "maxDuration": "1m"}}
 
 
 def test_what_an_autoscaler_sets_is_no_difference() -> None:
@@ -223,12 +241,46 @@ def test_nothing_of_the_handover_is_taken_away_one_by_one_when_the_cluster_goes(
             assert resource.options.deletedWith.endswith("::cluster-bootstrap"), resource.name
 
 
-def test_a_stack_waits_as_long_as_its_settings_say() -> None:
-    def generated(sections: dict[str, Any]) -> None:
-        sections["homelab:delivery"]["wait"] = "generated"
+def waits(stack: str, **delivery: Any) -> dict[str, dict[str, str]]:
+    """Give what the wait of each layer is told."""
 
-    def until(name: str, **changed: Any) -> Any:
-        return run("dev", **changed).of("Command")[name].inputs["environment"]["UNTIL"]
+    def change(sections: dict[str, Any]) -> None:
+        sections["homelab:delivery"] |= delivery
 
-    assert until("handover-wait-applications") == "healthy"
-    assert until("handover-wait-applications", change=generated) == "generated"
+    commands = run(stack, change=change).of("Command")
+    return {name: one.inputs["environment"] for name, one in commands.items() if name.startswith("handover-wait-")}
+
+
+@pytest.mark.parametrize("stack", ["homelab", "staging", "dev"])
+def test_only_the_named_foundation_stands_between_infrastructure_and_applications(stack: str) -> None:
+    foundation = waits(stack)["handover-wait-infrastructure"]["FOUNDATION"].split()
+    expected = {
+        *("kube-system-cilium", "kube-system-snapshot-controller", "cert-manager-cert-manager"),
+        *("networking-metallb", "networking-metallb-pool", "networking-gateways", "openebs-openebs"),
+        *("security-external-secrets", "security-secret-stores", "cloudnative-pg-cloudnative-pg"),
+    }
+    chosen = read_stack(ROOT / f"Pulumi.{stack}.yaml").require().delivery.categories
+    ceph = {"rook-ceph-rook-ceph", "rook-ceph-cluster"} if chosen is None or "rook-ceph" in chosen else set()
+    assert set(foundation) == expected | ceph
+
+
+def test_all_definitions_come_before_infrastructure_and_nothing_waits_for_the_last_layer() -> None:
+    told = waits("dev")
+    definitions = [app.full_name for app in TREE.apps_of_layer("crds")]
+    assert told["handover-wait-crds"]["FOUNDATION"].split() == definitions
+    assert told["handover-wait-applications"]["FOUNDATION"] == ""
+
+
+def test_a_stack_that_waits_for_generation_alone_has_no_foundation() -> None:
+    assert {told["FOUNDATION"] for told in waits("dev", wait="generated").values()} == {""}
+
+
+def test_an_excluded_app_is_no_foundation() -> None:
+    told = waits("dev", exclude=["networking/metallb-pool"])["handover-wait-infrastructure"]["FOUNDATION"]
+    assert "networking-metallb-pool" not in told.split()
+    assert "networking-metallb" in told.split()
+
+
+def test_how_long_a_layer_may_stand_still_is_a_setting() -> None:
+    assert {told["STALL_SECONDS"] for told in waits("dev").values()} == {"600"}
+    assert {told["STALL_SECONDS"] for told in waits("dev", stallTimeout="25m").values()} == {"1500"}

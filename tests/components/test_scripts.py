@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -33,37 +34,128 @@ def ran(script: Path, given: dict[str, str]) -> subprocess.CompletedProcess[str]
     return subprocess.run(["sh", script], env=given, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
 
 
-def waited(tmp_path: Path, *rows: str, until: str = "healthy") -> subprocess.CompletedProcess[str]:
-    said = "\n".join(["ApplicationSet|media||||True||", *rows])
-    more = {"LAYER": "applications", "SETS": "media", "UNTIL": until, "SECONDS_LEFT": "0"}
-    return ran(WAIT, environment(tmp_path, f"cat <<'ROWS'\n{said}\nROWS", **more))
+GENERATED = "ApplicationSet|media||||True|||||"
+
+
+def layer(*rows: str, foundation: str = "media-a", stall: str = "0") -> tuple[str, dict[str, str]]:
+    """Give a kubectl that reports these rows, and what the script is told."""
+    reported = "\n".join([GENERATED, *rows])
+    more = {"LAYER": "infrastructure", "SETS": "media", "FOUNDATION": foundation, "STALL_SECONDS": stall}
+    return f"cat <<'ROWS'\n{reported}\nROWS", more
+
+
+def waited(tmp_path: Path, *rows: str, foundation: str = "media-a") -> subprocess.CompletedProcess[str]:
+    kubectl, more = layer(*rows, foundation=foundation)
+    return ran(WAIT, environment(tmp_path, kubectl, **more))
 
 
 @pytest.mark.parametrize(
     ("row", "keeps"),
     [
-        ("Application|media-a|Synced|Healthy|{}||||", ""),
-        ("Application|media-a|OutOfSync|Missing|{}||||", "media-a (OutOfSync, Missing)"),
-        ("Application|media-a|||{}||||", "media-a (not looked at)"),
-        ("Application|media-a|OutOfSync|Missing|||||", ""),
-        (f"Application|media-a|Unknown|Healthy|{{}}|||{GONE}", ""),
-        ("Application|media-a|Unknown|Healthy|{}|||authentication required", "media-a (Unknown, Healthy)"),
+        ("Application|media-a|Synced|Healthy|{}||||||", ""),
+        ("Application|media-a|OutOfSync|Missing|{}||||||", "media-a (OutOfSync, Missing)"),
+        ("Application|media-a|||{}||||||", "media-a (not reconciled yet)"),
+        ("Application|media-a|OutOfSync|Missing|||||||", ""),
+        (f"Application|media-a|Unknown|Healthy|{{}}|||||{GONE}|", ""),
+        (
+            "Application|media-a|Unknown|Healthy|{}|||||authentication required|",
+            "media-a (Unknown, Healthy: authentication required)",
+        ),
+        (
+            "Application|media-a|Synced|Progressing|{}|||Service/a Synced Healthy;Cluster/db Synced Progressing;|||",
+            "media-a (Synced, Progressing: Cluster/db Synced Progressing)",
+        ),
+        (
+            "Application|media-a|OutOfSync|Healthy|{}||Failed||||no matches for kind Cluster",
+            "media-a (OutOfSync, Healthy: no matches for kind Cluster)",
+        ),
+        ("Application|media-b|Synced|Healthy|{}||||||", "media-a (no Application: is its folder pushed?)"),
     ],
-    ids=["good", "on its way", "new", "waits for a sync by hand", "its folder left Git", "Git does not open"],
+    ids=[
+        *("good", "on its way", "new", "waits for a sync by hand", "its folder left Git", "Git does not open"),
+        *("an object is not ready", "its sync failed", "not generated"),
+    ],
 )
-def test_a_layer_waits_for_what_argo_cd_still_has_to_do_and_for_nobody_else(
-    tmp_path: Path, row: str, keeps: str
-) -> None:
+def test_a_layer_waits_for_what_argo_cd_still_has_to_do_in_its_foundation(tmp_path: Path, row: str, keeps: str) -> None:
     done = waited(tmp_path, row)
     assert done.returncode == (1 if keeps else 0), done.stderr
     assert keeps in done.stderr
-    assert done.stdout == ("" if keeps else "applications: 1 applications\n")
+    assert ("1 applications generated, of these 1 Synced and Healthy" in done.stdout) == (not keeps)
+
+
+def test_what_is_no_foundation_keeps_no_layer(tmp_path: Path) -> None:
+    rows = ("Application|media-a|Synced|Healthy|{}||||||", "Application|media-b|Synced|Degraded|{}||||||")
+    assert waited(tmp_path, *rows).returncode == 0
+
+
+def test_without_a_foundation_generation_is_enough(tmp_path: Path) -> None:
+    done = waited(tmp_path, "Application|media-a|OutOfSync|Missing|{}||||||", foundation="")
+    assert done.stdout == "infrastructure: 1 applications generated, of these 0 Synced and Healthy as the foundation\n"
 
 
 def test_a_layer_is_not_there_while_a_set_is_not(tmp_path: Path) -> None:
-    done = waited(tmp_path, "ApplicationSet|media||||False|no such branch|", until="generated")
+    more = {"LAYER": "applications", "SETS": "media", "FOUNDATION": "", "STALL_SECONDS": "0"}
+    done = ran(WAIT, environment(tmp_path, "echo 'ApplicationSet|media||||False|||no such branch||'", **more))
     assert done.returncode == 1
-    assert "ApplicationSet media: no such branch" in done.stderr
+    assert "ApplicationSet media (no such branch)" in done.stderr
+
+
+MOVES = """\
+count=$(($(cat "$COUNT" 2>/dev/null || echo 0) + 1))
+echo $count >"$COUNT"
+echo "$SET"
+echo "Application|media-a|Synced|Progressing|{}|||Pod/$(EXPRESSION) Synced Progressing;|||"
+"""
+
+
+@pytest.mark.parametrize(
+    ("expression", "turns"), [("echo $((count < 12 ? count : 12))", 12), ("echo $((count % 2))", 2)]
+)
+def test_a_layer_ends_when_nothing_new_has_happened_for_a_while_and_not_before(
+    tmp_path: Path, expression: str, turns: int
+) -> None:
+    _, more = layer(stall="2")
+    kubectl = MOVES.replace("EXPRESSION", expression)
+    more |= {"COUNT": str(tmp_path / "count"), "SET": GENERATED, "PAUSE": "0.5"}
+    began = time.monotonic()
+    done = ran(WAIT, environment(tmp_path, kubectl, **more))
+    took = time.monotonic() - began
+    assert done.returncode == 1
+    assert "infrastructure: nothing has changed for" in done.stderr
+    assert "(delivery.stallTimeout)" in done.stderr
+    assert took > turns * 0.5, "it gave up while something moved"
+    assert took < 20, "to and fro is no progress"
+
+
+AGAIN = """\
+case "$*" in
+*patch*) echo "$*" >>"$PATCHED" ;;
+*automated.prune*) echo true ;;
+*syncOptions*) echo '["ServerSideApply=true"]' ;;
+*retry*) echo '{"limit":125}' ;;
+*)
+    echo "$SET"
+    if [ -s "$PATCHED" ]; then
+        echo 'Application|media-a|Synced|Healthy|{}||||||'
+    else
+        echo 'Application|media-a|OutOfSync|Missing|{}||Failed||||a webhook did not answer'
+    fi
+    echo 'Application|media-b|OutOfSync|Missing|||Failed||||waits for a person'
+    ;;
+esac
+"""
+
+
+def test_a_sync_of_the_foundation_that_failed_for_good_is_tried_again(tmp_path: Path) -> None:
+    _, more = layer(stall="30", foundation="media-a media-b")
+    more |= {"PATCHED": str(tmp_path / "patched"), "SET": GENERATED, "SYNC_AGAIN": "0", "PAUSE": "0.1"}
+    done = ran(WAIT, environment(tmp_path, AGAIN, **more))
+    assert done.returncode == 0, done.stderr
+    (patch,) = (tmp_path / "patched").read_text(encoding="utf-8").splitlines()
+    assert "patch application media-a --type merge" in patch
+    wish = json.loads(patch.partition("--patch ")[2])["operation"]
+    assert wish["sync"] == {"prune": True, "syncOptions": ["ServerSideApply=true"]}
+    assert (wish["retry"], wish["initiatedBy"]) == ({"limit": 125}, {"username": "homelab up"})
 
 
 @pytest.mark.parametrize("categories", ["", "nothing"])
@@ -75,7 +167,7 @@ def test_where_nobody_brings_definitions_nothing_is_applied(tmp_path: Path, cate
 
 
 def test_credentials_do_not_outlive_a_script_that_a_signal_ends(tmp_path: Path) -> None:
-    more = {"LAYER": "applications", "SETS": "media", "UNTIL": "healthy", "SECONDS_LEFT": "60", "PAUSE": "0.1"}
+    more = {"LAYER": "applications", "SETS": "media", "FOUNDATION": "", "STALL_SECONDS": "60", "PAUSE": "0.1"}
     given = environment(tmp_path, "exit 0", **more)
     process = subprocess.Popen(["sh", WAIT], env=given, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
@@ -202,3 +294,27 @@ def test_a_refusal_that_quotes_a_whole_object_is_cut(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "apps/ai/shop cannot be applied:\nerror: is invalid: xxx" in done.stderr
     assert max(map(len, done.stderr.splitlines())) <= 2000
+
+
+@pytest.mark.parametrize("script", ["seed", "definitions"])
+def test_kustomize_gets_no_credentials_and_no_plugins(tmp_path: Path, script: str) -> None:
+    secrets = {"PULUMI_CONFIG_PASSPHRASE": "secret", "GITHUB_TOKEN": "secret", "AWS_SECRET_ACCESS_KEY": "secret"}
+    more = {
+        "CATEGORIES": "system",
+        "SEEDED": "",
+        "ENVIRONMENT": "none",
+        "KUBERNETES": "1.36",
+        "HTTPS_PROXY": "http://a:1",
+    }
+    folder = {"FOLDER": "apps/system/argocd", "NAMESPACE": "argocd", "WAITS": "", "TRIES": "1"}
+    given = environment(tmp_path, "cat >/dev/null; echo serverside-applied", **more, **folder, **secrets)
+    seen = tmp_path / "seen"
+    kustomize = tmp_path / "bin/kustomize"
+    kustomize.write_text(f"#!/bin/sh\nenv >>{seen}\n", encoding="utf-8")
+    kustomize.chmod(0o755)
+    done = ran(DEFINITIONS.with_name(f"{script}.sh"), given)
+    assert done.returncode == 0, done.stderr
+    names = {line.partition("=")[0] for line in seen.read_text(encoding="utf-8").splitlines()}
+    known = {"PATH", "HOME", "TMPDIR", "HELM_PLUGINS", "GIT_ALLOW_PROTOCOL", "HTTPS_PROXY"}
+    assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == known
+    assert "HELM_PLUGINS=/dev/null" in seen.read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """Scenarios: one change to a small valid checkout, written as a YAML file.
 
-`valid/` and `invalid/` hold them, found by glob. A scenario may replace a piece of text, write files, remove files or
-write bytes; an invalid one holds the exact messages that `./homelab check` has to print.
+`valid/` and `invalid/` hold them, found by glob. A scenario may replace a piece of text, write files, remove files,
+make links or write bytes; an invalid one holds the exact messages that `./homelab check` has to print.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ CHECKOUT = HERE / "checkout"
 
 def load(path: Path) -> dict[str, Any]:
     scenario: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert set(scenario) <= {"expect", "replace", "write", "remove", "bytes", "before"}, f"{path.name}: unknown keys"
+    assert set(scenario) <= {"expect", "replace", "write", "remove", "bytes", "link", "before"}, (
+        f"{path.name}: unknown keys"
+    )
     return scenario
 
 
@@ -41,6 +43,8 @@ def prepare(scenario: dict[str, Any], root: Path, checkout: Path = CHECKOUT) -> 
         (root / file).write_text(text, encoding="utf-8")
     for file in scenario.get("remove", ()):
         shutil.rmtree(root / file) if (root / file).is_dir() else (root / file).unlink()
+    for file, target in scenario.get("link", {}).items():
+        (root / file).symlink_to(target)
     for file, digits in scenario.get("bytes", {}).items():
         (root / file).write_bytes(bytes.fromhex(digits))
 

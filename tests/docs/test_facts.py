@@ -119,8 +119,8 @@ def test_what_is_deleted_with_its_folder_is_named() -> None:
 
 def test_the_retries_are_as_long_as_the_documents_say() -> None:
     page = (ROOT / "docs/sync.md").read_text(encoding="utf-8")
-    assert RETRY == {"limit": 20, "backoff": {"duration": "15s", "factor": 1, "maxDuration": "15s"}}
-    assert "20 retries, 15 s apart" in page
+    assert RETRY == {"limit": 125, "refresh": True, "backoff": {"duration": "15s", "factor": 2, "maxDuration": "1m"}}
+    assert "125 retries, a minute apart at most" in page
 
 
 def test_the_rights_that_the_documents_give_the_token_are_those_of_the_rehearsal() -> None:

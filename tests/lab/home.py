@@ -123,6 +123,8 @@ class Home(Checkout):
         for folder in root.glob("apps/[!_]*/"):
             if folder.name not in used:
                 shutil.rmtree(folder)
+        for described in root.glob("apps/*/category.yaml"):
+            described.write_text(founded(described), encoding="utf-8")
         file = root / "Pulumi.dev.yaml"
         head, _, _ = file.read_text(encoding="utf-8").partition("    # What one worker can carry")
         file.write_text(head + CATEGORIES, encoding="utf-8")
@@ -297,6 +299,14 @@ class Home(Checkout):
         ran = self.run("status", "--wait")
         assert ran.code == 0, ran.out
         return ran.out
+
+
+def founded(category: Path) -> str:
+    """Give a category file whose foundation names the apps that are left."""
+    lines = category.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [name for name in yaml.safe_load("".join(lines)).get("foundation", ()) if (category.parent / name).is_dir()]
+    foundation = f"foundation: [{', '.join(kept)}]\n"
+    return "".join(foundation if line.startswith("foundation:") else line for line in lines)
 
 
 def laid(root: Path, files: Mapping[str, str]) -> None:

@@ -70,10 +70,30 @@ def test_the_project_of_whoever_names_none_allows_nothing(objects: tuple[Object,
     }
 
 
-def test_every_container_knows_its_share_of_a_small_machine(objects: tuple[Object, ...]) -> None:
+def containers(objects: tuple[Object, ...]) -> list[dict[str, Any]]:
     pods = [one["spec"]["template"]["spec"] for one in objects if one["kind"] in ("Deployment", "StatefulSet")]
-    containers = [one for pod in pods for one in (*pod.get("initContainers", ()), *pod["containers"])]
-    shares = {one["name"]: one.get("resources", {}) for one in containers}
+    return [one for pod in pods for one in (*pod.get("initContainers", ()), *pod["containers"])]
+
+
+def test_no_container_asks_a_registry_for_an_image_that_is_on_the_node(objects: tuple[Object, ...]) -> None:
+    assert [one["name"] for one in containers(objects) if one.get("imagePullPolicy") == "Always"] == []
+
+
+def test_a_slow_line_ends_no_render(objects: tuple[Object, ...]) -> None:
+    (params,) = (one["data"] for one in objects if one["metadata"]["name"] == "argocd-cmd-params-cm")
+    (renders,) = (one for one in containers(objects) if one["name"] == "argocd-repo-server")
+    (limit,) = (one["value"] for one in renders["env"] if one["name"] == "ARGOCD_EXEC_TIMEOUT")
+    assert (limit, params["controller.repo.server.timeout.seconds"]) == ("180s", "300")
+
+
+def test_an_app_that_breaks_again_at_the_same_revision_is_reported_again(objects: tuple[Object, ...]) -> None:
+    (told,) = (one["data"] for one in objects if one["metadata"]["name"] == "argocd-notifications-cm")
+    once = {name: "oncePer" in text for name, text in told.items() if name.startswith("trigger.")}
+    assert once == {"trigger.on-degraded": False, "trigger.on-unknown": False, "trigger.on-sync-failed": True}
+
+
+def test_every_container_knows_its_share_of_a_small_machine(objects: tuple[Object, ...]) -> None:
+    shares = {one["name"]: one.get("resources", {}) for one in containers(objects)}
     assert {name for name, share in shares.items() if set(share) != {"requests", "limits"}} == set()
 
 

@@ -16,7 +16,7 @@ import yaml
 from cryptography import x509
 
 import programs
-from lab import control_plane, processes, stages
+from lab import control_plane, processes, secret_store, stages
 from lab.api import Api, condition
 from lab.crds import Crds
 from lab.places import Lab
@@ -104,6 +104,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
             api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker-1"}})
             for thing in OBJECTS:
                 api.apply(thing, field_manager="test")
+            secret_store.tend(lab, api, "")
             yield Played(api, env, folder)
         finally:
             processes.stop_all(lab)

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from manifests.compare import Change, Comparison, compare, written
 from manifests.objects import Identity, Object
+from manifests.reading import documents
 from manifests.redact import redacted
+from tests.config.test_leaks import PW, SECRETS, coded
 
 KEY = b"a key of the tests"
 
@@ -119,10 +121,10 @@ HIDDEN: list[tuple[str, Object]] = [
     ("an URL", made(data={"url": f"postgres://user:{SECRET}@db/x"})),
     (
         "a private key",
-        made(data={"tls": f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----\n"}),
+        made(data={"tls": "-----BEGIN RSA " + f"PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----\n"}),
     ),
-    ("a cut private key", made(data={"tls": f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n"})),
-    ("a token's form", made(data={"x": f"eyJhbGciOiJIUzI1NiJ9.{SECRET}.{SECRET}"})),
+    ("a cut private key", made(data={"tls": f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n"})),  # gitleaks:allow
+    ("a token's form", made(data={"x": f"eyJhbGciOiJIUzI1NiJ9.{SECRET}.{SECRET}"})),  # gitleaks:allow
     (
         "kubectl's copy",
         made("Secret")
@@ -144,6 +146,49 @@ def test_a_changed_secret_is_seen_and_cannot_be_read(item: Object) -> None:
     for value in (SECRET, "staple-gun", base64.b64encode(SECRET.encode()).decode()):
         assert value not in str(change)
         assert value not in json.dumps(compare([item], [other], KEY).as_dict())
+
+
+WRITTEN = {
+    name: text for name, (file, text) in SECRETS.items() if file.endswith((".yaml", ".json")) and "{{ if" not in text
+}
+MORE: list[tuple[str, Object]] = [
+    ("binary data", made(binaryData={"x": base64.b64encode(PW.encode()).decode()})),
+    ("an annotation of a Secret", made("Secret") | {"metadata": {"name": "a", "annotations": {"any": PW}}}),
+    ("a List", {"apiVersion": "v1", "kind": "List", "items": [made("Secret", stringData={"any": PW})]}),
+    (
+        "a List in a List",
+        {"kind": "List", "items": [{"kind": "SecretList", "items": [made("Secret", data={"a": PW})]}]},
+    ),
+    ("folded YAML", made(data={"x.yaml": f"db:\n  password: >-\n    {PW}\n    {PW}\n"})),
+    ("a value with blanks", made(data={"x.ini": f"password = correct {PW} battery\n"})),
+    ("JSON with quotes", made(data={"x": json.dumps({"password": f'a"{PW}'})})),
+    ("XML", made(data={"x": f"<password>{PW}</password>"})),
+    ("a word after a name", made(data={"x": f"bridge_password {PW}\n"})),
+    ("a short option", made(spec={"args": ["-p", PW]})),
+    ("a map below a password", made(spec={"password": {"plain": PW}})),
+    ("a list below a password", made(spec={"passwords": [PW]})),
+    ("a header", made(data={"x": f"Authorization: Bearer {PW}{PW}{PW}"})),
+    ("a token before a host", made(data={"x": f"https://{PW}{PW}{PW}@example.com/x"})),
+    ("a password with an at", made(data={"x": f"redis://:{PW}@/x@redis:6379"})),
+    ("a number", made(spec={"env": [{"name": "DB_PASS", "value": 12345678}]})),
+    ("Docker's settings", made(data={"x": json.dumps({"auths": {"ghcr.io": {"auth": coded(f"me:{PW}")}}})})),
+    ("a nested Secret", made(data={"x": f"apiVersion: v1\nkind: Secret\nstringData: {{a: {PW}}}\n"})),
+]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_is_a_secret_in_git_is_one_in_an_output(name: str) -> None:
+    for document in documents(WRITTEN[name]):
+        shown = json.dumps(redacted(document, KEY))
+        assert PW not in shown
+        assert coded(f"me:{PW}") not in shown
+
+
+@pytest.mark.parametrize("item", [item for _, item in MORE], ids=[name for name, _ in MORE])
+def test_a_canary_is_found_in_no_output(item: Object) -> None:
+    shown = json.dumps(redacted(item, KEY))
+    for canary in (PW, base64.b64encode(PW.encode()).decode(), coded(f"me:{PW}"), "12345678"):
+        assert canary not in shown
 
 
 HARMLESS: list[Object] = [

@@ -162,13 +162,13 @@ def test_a_remote_base_is_read_from_its_copy_and_from_beside_it(root: Path, rend
         {
             "config/crd/kustomization.yaml": "resources: [../shared, a.yaml]\n",
             "config/crd/a.yaml": config_map("a"),
-            "config/shared/kustomization.yaml": "resources: ['https://example.com/raw/b.yaml']\n",
+            "config/shared/kustomization.yaml": "resources: ['https://example.com/v1.0.0/raw/b.yaml']\n",
             "raw/b.yaml": config_map("b"),
             "unrelated/c.yaml": config_map("c"),
         },
     )
     url = "https://github.com/example/repo//config/crd?ref=v1"
-    known = {url: module / "config/crd", "https://example.com/raw/b.yaml": module / "raw/b.yaml"}
+    known = {url: module / "config/crd", "https://example.com/v1.0.0/raw/b.yaml": module / "raw/b.yaml"}
     lay(root, {"apps/media/one/kustomization.yaml": f"namespace: media\nresources:\n  - {url} # the CRDs\n"})
     with_bases = replace(renderer, bases=Bases(known))
     assert names(render(with_bases, Folder("apps/media/one"))) == ["ConfigMap media/a", "ConfigMap media/b"]

@@ -15,7 +15,7 @@ import pytest
 
 import programs
 from errors import HomelabError, OriginalChanged, OriginalRefused, ProgramFailed
-from manifests import receipts
+from manifests import boundary, receipts
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
 from manifests.fetch import Wants, name_of
@@ -26,6 +26,12 @@ from tests.manifests.checkout import config_map, lay, make_chart, names
 from tests.manifests.servers import Server, serving
 
 CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allow servers and repositories of this machine; test_boundary.py is about the rule."""
+    monkeypatch.setattr(boundary, "remote_rule", lambda url, *, charts=False: "")
 
 
 @pytest.fixture
@@ -86,12 +92,12 @@ def test_a_private_repository_is_read_with_what_helm_knows_of_it(
 
 
 def test_a_registry_is_asked_as_helm_asks_it(tmp_path: Path) -> None:
-    lay(tmp_path, {"bin/helm": '#!/bin/sh\necho "$*" >>"$CALLS"\nexit 1\n'})
+    lay(tmp_path, {"bin/helm": '#!/bin/sh\necho "$*" >>"$HELM_CALLS"\nexit 1\n'})
     (tmp_path / "bin/helm").chmod(0o755)
     charts = CachedCharts(tmp_path / "cache")
     chart = Chart("greeter", "1.0.0", "oci://registry.example.com/charts/")
     with pytest.raises(ProgramFailed):
-        charts.fetch(chart, {"PATH": f"{tmp_path / 'bin'}", "CALLS": str(tmp_path / "calls")})
+        charts.fetch(chart, {"PATH": f"{tmp_path / 'bin'}", "HELM_CALLS": str(tmp_path / "calls")})
     said = (tmp_path / "calls").read_text(encoding="utf-8").split()
     assert said[:2] == ["pull", "--destination"]
     assert said[3:] == ["--version", "1.0.0", "--", "oci://registry.example.com/charts/greeter"]

@@ -26,12 +26,15 @@ def module(tmp_path: Path) -> Bases:
         {
             "config/crd/kustomization.yaml": "resources: [../shared, a.yaml]\n",
             "config/crd/a.yaml": config_map("a"),
-            "config/shared/kustomization.yaml": "resources: ['https://example.com/raw/b.yaml?x=1']\n",
+            "config/shared/kustomization.yaml": "resources: ['https://example.com/v1.0.0/raw/b.yaml?x=1']\n",
             "raw/b.yaml": config_map("b"),
             "unrelated/c.yaml": config_map("c"),
         },
     )
-    known = {URL: tmp_path / "module/config/crd", "https://example.com/raw/b.yaml?x=1": tmp_path / "module/raw/b.yaml"}
+    known = {
+        URL: tmp_path / "module/config/crd",
+        "https://example.com/v1.0.0/raw/b.yaml?x=1": tmp_path / "module/raw/b.yaml",
+    }
     return Bases(known)
 
 
@@ -71,18 +74,20 @@ def test_everything_is_laid_where_the_programs_look_for_it(
     tree: Path, charts: Charts, module: Bases, env: dict[str, str]
 ) -> None:
     other = f"{URL}&x=1"
-    module.known[other] = module.known["https://example.com/raw/b.yaml?x=1"].parent.parent / "unrelated"
+    module.known[other] = module.known["https://example.com/v1.0.0/raw/b.yaml?x=1"].parent.parent / "unrelated"
     lay(module.known[other], {"kustomization.yaml": "resources: [c.yaml]\n"})
     placed = vendor(tree, ["apps/media/one", "apps/media/two"], charts, module)
     one, two = "apps/media/one/kustomization.yaml", "apps/media/two/kustomization.yaml"
     shared = f"apps/media/two/{LOCALIZED}/shared"
-    raw = slug("https://example.com/raw/b.yaml?x=1")
+    raw = slug("https://example.com/v1.0.0/raw/b.yaml?x=1")
     assert placed == [
         Placed(str(Chart("greeter", "1.0.0", REPOSITORY)), one, "apps/media/one/charts/greeter-1.0.0/greeter"),
         Placed(URL, two, f"apps/media/two/{LOCALIZED}/crd"),
         Placed(other, two, f"apps/media/two/localized/{slug(other)}"),
         Placed(
-            "https://example.com/raw/b.yaml?x=1", f"{shared}/kustomization.yaml", f"{shared}/localized/{raw}/b.yaml"
+            "https://example.com/v1.0.0/raw/b.yaml?x=1",
+            f"{shared}/kustomization.yaml",
+            f"{shared}/localized/{raw}/b.yaml",
         ),
         Placed(str(Chart("greeter", "2.0.0", REPOSITORY)), two, "apps/_charts/greeter-2.0.0/greeter"),
     ]

@@ -79,7 +79,7 @@ def test_a_link_that_leads_nowhere_is_told(tmp_path: Path, capsys: pytest.Captur
         (tmp_path / "apps/media" / name).symlink_to("nowhere")
     assert main(["check", "--shape", "--root", str(tmp_path)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    said = "No such file or directory; make the file readable [file-unreadable]"
+    said = "No such file or directory; make it a readable file of this repository of at most 1 MiB [file-unreadable]"
     assert [line for line in lines if said in line] == [
         f"apps/media/category.yaml: {said}",
         f"apps/media/jellyfin/service.yaml: {said}",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -44,12 +48,70 @@ def test_half_a_lock_of_a_killed_run_is_none(tmp_path: Path, monkeypatch: pytest
     for variable, value in (ensure(("pulumi",)).env() | backend | {"PULUMI_HOME": str(tmp_path / "home")}).items():
         monkeypatch.setenv(variable, value)
     (tmp_path / "Pulumi.yaml").write_text("{name: homelab, runtime: python}\n", encoding="utf-8")
-    engine = Engine(tmp_path, "dev")
+    Engine(tmp_path, "dev")
     lock = tmp_path / ".pulumi/locks/organization/homelab/dev/half.json"
     lock.parent.mkdir(parents=True, exist_ok=True)
     lock.write_text("", encoding="utf-8")
+    assert Engine(tmp_path, "dev").repair() == [], "its run may be writing it now"
+    os.utime(lock, (0, 0))
+    engine = Engine(tmp_path, "dev")
     assert engine.repair() == ["removed half a lock (half.json): the run before was killed while it wrote it"]
     assert not lock.exists()
+
+
+@pytest.fixture
+def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a stack in a file backend of its own."""
+    given = {"PULUMI_BACKEND_URL": f"file://{tmp_path}", "PULUMI_CONFIG_PASSPHRASE": ""}
+    for variable, value in (ensure(("pulumi",)).env() | given | {"PULUMI_HOME": str(tmp_path / "home")}).items():
+        monkeypatch.setenv(variable, value)
+    (tmp_path / "Pulumi.yaml").write_text("{name: homelab, runtime: python}\n", encoding="utf-8")
+    Engine(tmp_path, "dev").set_secrets({"gitToken": "x"})
+    return tmp_path / ".pulumi"
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def lock(backend: Path, pid: int) -> Path:
+    file = backend / "locks/organization/homelab/dev/one.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"pid": pid, "hostname": socket.gethostname(), "username": "x"}), encoding="utf-8")
+    return file
+
+
+def test_an_engine_that_reads_mends_nothing_and_makes_nothing(backend: Path, tmp_path: Path) -> None:
+    lock(backend, 2**22 + 1)
+    (backend / "stacks/homelab/dev.json.attrs").write_text("", encoding="utf-8")
+    before = files(backend)
+    with contextlib.suppress(Declined):
+        Engine(tmp_path, "dev", purpose="read")
+    (tmp_path / "Pulumi.other.yaml").write_bytes((tmp_path / "Pulumi.dev.yaml").read_bytes())
+    assert Engine(tmp_path, "other", purpose="read").state().get("resources", []) == []
+    assert files(backend) == before
+
+
+def test_under_a_living_run_nothing_is_mended(backend: Path, tmp_path: Path) -> None:
+    held = lock(backend, os.getpid())
+    checkpoint = backend / "stacks/homelab/dev.json"
+    half = checkpoint.read_bytes()[:40]
+    checkpoint.write_bytes(half)
+    with contextlib.suppress(Declined):
+        assert Engine(tmp_path, "dev").repair() == []
+    assert checkpoint.read_bytes() == half
+    assert held.exists()
+
+
+@pytest.mark.parametrize(("key", "gone"), [("pids", False), ("machine", False), ("boot", True), ("nothing", True)])
+def test_a_lock_is_dead_only_where_its_process_numbers_are_ours(
+    backend: Path, tmp_path: Path, key: str, gone: bool
+) -> None:
+    note = backend / "runs/dev.json"
+    note.write_text(json.dumps(json.loads(note.read_text(encoding="utf-8")) | {key: "another"}), encoding="utf-8")
+    held = lock(backend, 2**22 + 1)
+    Engine(tmp_path, "dev")
+    assert held.exists() is not gone
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from config.category import Category
 from config.load import read_stack
 from config.model import Settings
 from config.tree import App, CategoryFolder
-from errors import Declined, TookTooLong
+from errors import Declined
 from lab.places import Lab
 from ops import status, sync
 from ops.applications import (
@@ -34,7 +34,7 @@ from ops.applications import (
     waiting_for_up,
 )
 from ops.cluster import Cluster
-from ops.status import EDITS, Report, look, refuse_strangers, wait, written
+from ops.status import EDITS, Report, look, refuse_strangers, written
 from ops.sync import _is_there, _wanted
 
 SETTINGS = read_stack(Path(__file__).parents[2] / "Pulumi.dev.yaml").require()
@@ -121,7 +121,10 @@ def test_what_git_has_and_this_checkout_has_not_is_counted_and_told() -> None:
     said = report(found("media-radarr"), sick, names={"media-radarr"})
     assert not said.is_good
     assert [one.retired for one in said.applications] == [False, False]
-    assert "not of this checkout (pull?) or of this stack (delivery.categories?):\n  media-new" in written(said)
+    assert (
+        "not of this checkout (pull?) or of this stack (delivery.categories, delivery.exclude?):\n  media-new"
+        in written(said)
+    )
     assert wanted(said, "media-new") == ["media-new"]
 
 
@@ -453,30 +456,6 @@ def test_an_application_of_a_person_is_synced_after_all_layers(monkeypatch: pyte
     assert [name for name, _ in Played.patched] == ["media-sonarr", "mine"]
 
 
-class Deaf(Played):
-    """A cluster that does not answer the second time."""
-
-    looks: ClassVar[list[int]] = []
-
-    def argocd(self) -> dict[str, list[dict[str, Any]]]:
-        self.looks.append(1)
-        if len(self.looks) == 2:
-            raise TookTooLong("kubectl took longer than 60 s")
-        return super().argocd()
-
-
-def test_a_wait_outlasts_a_question_that_nobody_answers(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(status, "PAUSE", 0.0)
-    monkeypatch.setattr(Played, "found", [found("media-sonarr", operation={}, operationState={"phase": "Running"})])
-    monkeypatch.setattr(Deaf, "looks", [])
-    here = [category("media", "applications", "sonarr")]
-    wait(Deaf({}, None), SETTINGS, here, patience=0.5)
-    assert len(Deaf.looks) > 2
-    assert "no answer: kubectl took longer than 60 s" in capsys.readouterr().err
-
-
 def test_a_rehearsed_set_is_asked_again_for_what_it_has_not_made(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -490,12 +469,6 @@ def test_a_rehearsed_set_is_asked_again_for_what_it_has_not_made(
     status._ask_to_look(cluster, report, here)
     wishes = [(name, list(change["metadata"]["annotations"].values())) for name, change in Played.patched]
     assert wishes == [("media", [None]), ("media", ["true"])]
-
-
-def test_a_first_question_that_nobody_answers_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Deaf, "looks", [1])
-    with pytest.raises(TookTooLong):
-        wait(Deaf({}, None), SETTINGS, [])
 
 
 def test_what_a_cluster_follows_is_read_from_our_sets() -> None:

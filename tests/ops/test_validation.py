@@ -27,7 +27,7 @@ SCRAPED = {
     "kube": [],
     "kubelet": [("monitoring", "kube-prometheus-stack-kubelet")],
     "up": [],
-    "volsync": [("system", "volsync-monitor")],
+    "volsync": [("system", "volsync")],
 }
 WHO = ("-c", "user.name=test", "-c", "user.email=test@example.com")
 

@@ -1,7 +1,8 @@
 # shellcheck shell=sh
-# Waits for one layer: until its ApplicationSets have generated their Applications and, where UNTIL says so, until all of
-# those that sync by themselves are Synced and Healthy. Comes in by environment: KUBECONFIG_TEXT, LAYER, SETS (names, space
-# between), UNTIL (generated or healthy), SECONDS_LEFT.
+# Waits for one layer: until its ApplicationSets have generated their Applications and the apps of its foundation that sync
+# by themselves are Synced and Healthy. It fails once nothing has changed for STALL_SECONDS, however long the whole takes.
+# Input by environment: KUBECONFIG_TEXT, LAYER, SETS (names, space between), FOUNDATION (Applications, space between; none
+# where only generation is waited for), STALL_SECONDS.
 set -eu
 umask 077
 work=$(mktemp -d)
@@ -11,52 +12,96 @@ printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
 kube() { kubectl --kubeconfig "$work/kubeconfig" --namespace argocd "$@"; }
 say() { echo "$*" | cut -c1-2000 >&2; } # the plugin that runs this blocks for ever at a line of 64 KiB
 
-# One question a turn: each kubectl costs the API server more than the answer.
-up='.status.conditions[?(@.type=="ResourcesUpToDate")].status'
-error='.status.conditions[?(@.type=="ErrorOccurred")].message'
-wrong='.status.conditions[?(@.type=="ComparisonError")].message'
-row="{.kind}|{.metadata.name}|{.status.sync.status}|{.status.health.status}|{.spec.syncPolicy.automated}|{$up}|{$error}|{$wrong}"
+# One request a turn: each kubectl costs the API server more than the answer. Messages come last, as they may hold anything.
+up='{.status.conditions[?(@.type=="ResourcesUpToDate")].status}'
+phase='{.status.operationState.phase}'
+parts='{range .status.resources[*]}{.kind}/{.name} {.status} {.health.status};{end}'
+error='{.status.conditions[?(@.type=="ErrorOccurred")].message}'
+wrong='{.status.conditions[?(@.type=="ComparisonError")].message}'
+state='{.kind}|{.metadata.name}|{.status.sync.status}|{.status.health.status}|{.spec.syncPolicy.automated}'
+row="$state|$up|$phase|$parts|$error|$wrong|{.status.operationState.message}"
 look() {
     kube get applicationsets,applications -l "homelab.dev/layer=$LAYER" \
         -o "jsonpath={range .items[*]}$row{\"\\n\"}{end}" >"$work/seen" || : >"$work/seen"
 }
 
-# A set is done when it says so: an empty category has none to wait for.
+# A set is done when it reports so: an empty category has no Application to wait for.
 ungenerated() {
     for set in $SETS; do
-        grep -q "^ApplicationSet|$set|" "$work/seen" || echo "ApplicationSet $set: not there"
+        grep -q "^ApplicationSet|$set|" "$work/seen" || echo "ApplicationSet $set (not there)"
     done
-    awk -F'|' '$1 == "ApplicationSet" && $6 != "True" {print "ApplicationSet " $2 ": " ($7 ? $7 : "not looked at")}' \
+    awk -F'|' '$1 == "ApplicationSet" && $6 != "True" {print "ApplicationSet " $2 " (" ($9 ? $9 : "not reconciled yet") ")"}' \
         "$work/seen"
 }
 
-# Those that wait for a person's sync have nothing in the fifth column; those whose folder left Git wait for a person too.
+# An app with nothing in the fifth column is synced by a person, and so ends one whose folder left Git. The reason is the
+# error, else the objects that are not Healthy.
 unfinished() {
-    awk -F'|' '$1 == "Application" && $5 != "" && !($3 == "Synced" && $4 == "Healthy") && !/app path does not exist/ {
-        print $2 " (" ($3 ? $3 ", " $4 : "not looked at") ")"}' "$work/seen"
+    for app in $FOUNDATION; do
+        grep -q "^Application|$app|" "$work/seen" || echo "$app (no Application: is its folder pushed?)"
+    done
+    awk -F'|' -v foundation=" $FOUNDATION " '
+        $1 != "Application" || !index(foundation, " " $2 " ") || $5 == "" || /app path does not exist/ { next }
+        $3 == "Synced" && $4 == "Healthy" { next }
+        {
+            why = $10 ? $10 : ($7 == "Failed" || $7 == "Error") ? $11 : ""
+            count = why ? 0 : split($8, parts, ";")
+            for (at = 1; at <= count; at++)
+                if (parts[at] ~ / (Progressing|Degraded|Missing|Suspended)$/) why = why (why ? ", " : "") parts[at]
+            print $2 " (" ($3 ? $3 ", " $4 : "not reconciled yet") (why ? ": " substr(why, 1, 300) : "") ")"
+        }' "$work/seen"
 }
 
+# Argo CD never retries a commit whose sync has failed for good; the reason may be gone by now.
+sync_again() {
+    awk -F'|' -v foundation=" $FOUNDATION " '$1 == "Application" && index(foundation, " " $2 " ") &&
+        $5 != "" && $3 != "Synced" && ($7 == "Failed" || $7 == "Error") {print $2}' "$work/seen" >"$work/failed"
+    while read -r app; do
+        policy='{.spec.syncPolicy'
+        prune=$(kube get application "$app" -o "jsonpath=$policy.automated.prune}") || continue
+        options=$(kube get application "$app" -o "jsonpath=$policy.syncOptions}") || continue
+        retry=$(kube get application "$app" -o "jsonpath=$policy.retry}") || continue
+        say "$app: its sync failed; syncing again"
+        operation="\"sync\":{\"prune\":${prune:-false},\"syncOptions\":${options:-[]}}${retry:+,\"retry\":$retry}"
+        kube patch application "$app" --type merge \
+            --patch "{\"operation\":{\"initiatedBy\":{\"username\":\"homelab up\"},$operation}}" >/dev/null ||
+            say "$app: cannot be synced again"
+    done <"$work/failed"
+}
+
+# Only a state that was not seen before counts as a change: an app that goes to and fro does not get anywhere.
 began=$(date +%s) told=0
+changed=$began synced=$began
+echo begin >"$work/known"
 while :; do
     look
-    waits_for=$(ungenerated)
-    if [ -z "$waits_for" ]; then
-        if [ "$UNTIL" = generated ] || [ -z "$(unfinished)" ]; then
-            echo "$LAYER: $(grep -c '^Application|' "$work/seen" || true) applications"
-            exit 0
-        fi
-        waits_for=$(unfinished | head -n 5)
+    now=$(date +%s)
+    awk -F'|' 'NR == FNR {known[$0]; next} {$0 = $1 "|" $2 "|" $3 "|" $4 "|" $6 "|" $7 "|" $8} !($0 in known)' \
+        "$work/known" "$work/seen" >"$work/new"
+    if [ -s "$work/new" ]; then
+        cat "$work/new" >>"$work/known"
+        changed=$now
     fi
-    waits_for=$(echo "$waits_for" | paste -sd, - | sed 's/,/, /g')
-    waited=$(($(date +%s) - began))
-    if [ "$waited" -ge "$SECONDS_LEFT" ]; then
-        say "$LAYER is not there after $waited s; still waiting for: $waits_for"
-        unfinished | head -n 20 | cut -c1-2000 >&2
+    ungenerated >"$work/left"
+    [ -s "$work/left" ] || unfinished >"$work/left"
+    if [ ! -s "$work/left" ]; then
+        echo "$LAYER: $(grep -c '^Application|' "$work/seen" || true) applications generated, of these" \
+            "$(echo "$FOUNDATION" | wc -w | tr -d ' ') Synced and Healthy as the foundation"
+        exit 0
+    fi
+    if [ $((now - changed)) -ge "$STALL_SECONDS" ]; then
+        say "$LAYER: nothing has changed for $((now - changed)) s (delivery.stallTimeout), after $((now - began)) s in all." \
+            "Not there yet:"
+        head -n 20 "$work/left" | sed 's/^/  /' | cut -c1-2000 >&2
         exit 1
     fi
-    if [ $((waited / 15)) -gt "$told" ]; then
-        told=$((waited / 15))
-        say "waiting for $LAYER ($waited s): $waits_for"
+    if [ $((now - synced)) -ge "${SYNC_AGAIN-60}" ]; then
+        synced=$now
+        sync_again
+    fi
+    if [ $(((now - began) / 15)) -gt "$told" ]; then
+        told=$(((now - began) / 15))
+        say "waiting for $LAYER ($((now - began)) s): $(head -n 5 "$work/left" | paste -sd, - | sed 's/,/, /g' | cut -c1-400)"
     fi
     sleep "${PAUSE-2}"
 done

@@ -10,6 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
 printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
+unset KUBECONFIG_TEXT
 # The plugin that runs this blocks for ever at a line of 64 KiB.
 say() { echo "$*" | cut -c1-2000 >&2; }
 
@@ -18,10 +19,21 @@ say() { echo "$*" | cut -c1-2000 >&2; }
 cp -R "${HOMELAB_SEEDS:-.}/apps" "${HOMELAB_SEEDS:-.}/environments" "$work/"
 cat >"$work/one" <<'ONE'
 set -eu
+work=$WORK
+# Kustomize and helm read files that a merge brought: no credentials in their environment, and no plugin of helm.
+# HOMELAB_PROCESS is the mark by which a run finds its processes when it is interrupted.
+alone() {
+    for name in HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy \
+        SSL_CERT_FILE SSL_CERT_DIR GIT_SSL_CAINFO HOMELAB_PROCESS; do
+        eval "value=\${$name-}"
+        [ -z "$value" ] || set -- "$name=$value" "$@"
+    done
+    env -i PATH="$PATH" HOME="$work" TMPDIR="$work" HELM_PLUGINS=/dev/null GIT_ALLOW_PROTOCOL=https "$@"
+}
 [ -n "${1-}" ] || exit 0 # some xargs run once where there is nothing
 for file in kustomization.yaml kustomization.yml Kustomization; do [ ! -f "$WORK/$1/$file" ] || break; done
 [ -f "$WORK/$1/$file" ] || exit 0 # manifests and umbrella charts are left to Argo CD
-kustomize build --enable-helm --load-restrictor LoadRestrictionsNone --helm-kube-version "$KUBERNETES" "$WORK/$1" \
+alone kustomize build --enable-helm --load-restrictor LoadRestrictionsNone --helm-kube-version "$KUBERNETES" "$WORK/$1" \
     >"$WORK/$1.built" 2>"$WORK/$1.said" ||
     { echo "$1 is left to Argo CD: $(tail -n 1 "$WORK/$1.said")" | cut -c1-2000 >&2; exit 0; }
 awk '$0 == "---" { head = ""; said = is = 0; next }
@@ -29,7 +41,7 @@ awk '$0 == "---" { head = ""; said = is = 0; next }
     { head = head $0 "\n" }
     /^kind: / { said = 1; is = $2 == "CustomResourceDefinition"; if (is) printf "---\n%s", head }' \
     "$WORK/$1.built" >"$WORK/$1.crds"
-[ ! -s "$WORK/$1.crds" ] || kubectl --kubeconfig "$WORK/kubeconfig" apply --server-side --force-conflicts \
+[ ! -s "$WORK/$1.crds" ] || kubectl --kubeconfig "$WORK/kubeconfig" --request-timeout=2m apply --server-side --force-conflicts \
     --field-manager=argocd-controller -f "$WORK/$1.crds" >>"$WORK/applied" 2>"$WORK/$1.said" ||
     { cut -c1-2000 <"$WORK/$1.said" >&2; echo "$1: its definitions cannot be applied" >&2; exit 1; }
 ONE

@@ -8,6 +8,17 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
 printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
+unset KUBECONFIG_TEXT
+# Kustomize and helm read files that a merge brought: no credentials in their environment, and no plugin of helm.
+# HOMELAB_PROCESS is the mark by which a run finds its processes when it is interrupted.
+alone() {
+    for name in HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy \
+        SSL_CERT_FILE SSL_CERT_DIR GIT_SSL_CAINFO HOMELAB_PROCESS; do
+        eval "value=\${$name-}"
+        [ -z "$value" ] || set -- "$name=$value" "$@"
+    done
+    env -i PATH="$PATH" HOME="$work" TMPDIR="$work" HELM_PLUGINS=/dev/null GIT_ALLOW_PROTOCOL=https "$@"
+}
 kube() { kubectl --kubeconfig "$work/kubeconfig" "$@"; }
 # The plugin that runs this blocks for ever at a line of 64 KiB.
 cut_lines() { cut -c1-2000; }
@@ -17,7 +28,7 @@ kube config set-context --current --namespace "$NAMESPACE" >/dev/null
 # Charts are pulled beside a kustomization: into a copy, so that the checkout stays as it is. HOMELAB_SEEDS names a tree in
 # which they lie already; it is no input of the resource, a machine without one renders the same.
 cp -R "${HOMELAB_SEEDS:-.}/apps" "${HOMELAB_SEEDS:-.}/environments" "$work/"
-kustomize build --enable-helm --load-restrictor LoadRestrictionsNone --helm-kube-version "$KUBERNETES" \
+alone kustomize build --enable-helm --load-restrictor LoadRestrictionsNone --helm-kube-version "$KUBERNETES" \
     "$work/$FOLDER" >"$work/built.yaml" 2>"$work/said" || { cut_lines <"$work/said" >&2; exit 1; }
 
 # Argo CD notes on each object which application it belongs to, as APP:GROUP/KIND:NAMESPACE/NAME. This apply is in Argo
@@ -58,7 +69,7 @@ awk '
 # What no waiting mends ends it at once.
 for_ever='field not declared|is invalid:|strict decoding error|field is immutable|violates PodSecurity'
 tries=0
-until kube apply --server-side --force-conflicts --field-manager=argocd-controller -f "$work/objects.yaml" \
+until kube apply --request-timeout=2m --server-side --force-conflicts --field-manager=argocd-controller -f "$work/objects.yaml" \
     >"$work/said" 2>&1; do
     tries=$((tries + 1))
     if [ "$tries" -ge "${TRIES-40}" ] || grep -qE "$for_ever" "$work/said"; then

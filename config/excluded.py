@@ -1,0 +1,26 @@
+"""The apps that a stack leaves out: each is there, and none is one that the program begins with.
+
+The names of a stack and the tree come in, what is wrong with a name goes out. `config.checks` makes findings of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from config.explain import nearest
+from config.tree import Tree
+
+
+def excluded(names: Sequence[str], begun: Collection[str], tree: Tree) -> Iterator[tuple[int, str, str, str, str]]:
+    """Yield place, name, check, rule and fix of each name that cannot be left out."""
+    apps = [f"{app.category}/{app.name}" for app in tree.apps]
+    needed = {*begun, *(f"{app.category}/{app.name}" for app in tree.apps_of_layer("crds"))}
+    for index, name in enumerate(names):
+        if name.partition("/")[0] in tree.refused:
+            continue
+        if name not in apps:
+            fix = nearest(name, apps, "name a folder below apps/ as category/app")
+            yield index, name, "app-unknown", "has no folder in apps/", fix
+        elif name in needed:
+            rule = "is an app that the program begins with and that Git has to take over"
+            yield index, name, "app-needed", rule, "remove it from the list"

@@ -1,0 +1,128 @@
+"""The entries that the secret store of a rehearsal has, and the failure of an ExternalSecret that asks for another one.
+
+kwok plays External Secrets (`lab/operators/external-secrets.yaml`) and looks nothing up: it gives a Secret to what
+is marked here. All others get the status and the event of the real controller, so that Argo CD finds them Degraded.
+
+A store of kind kubernetes has the Secrets of its namespace, which are real. Any other store lies outside and is
+simulated: it has every entry that an ExternalSecret declares (`manifests.entries`), as if a person had followed
+`./homelab secrets`, without those that `withhold` names. The real controller retries with growing pauses; here an entry
+is found within seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+
+from errors import ApiFailed
+from lab.api import Api
+from lab.places import Lab, keep
+from manifests.entries import STORE, Reading, declared, read_by
+from manifests.fields import mapping, mappings, text
+from manifests.objects import Object, notes
+
+VERSION, PUSHED = "external-secrets.io/v1", "external-secrets.io/v1alpha1"
+MARK, FOUND = "rehearsal.homelab.dev/entries", "found"
+# The words of External Secrets 2.9.
+REASON, MESSAGE, NO_SECRET = "SecretSyncedError", "could not get secret data from provider", "Secret does not exist"
+
+
+def withhold(lab: Lab, names: Iterable[str]) -> None:
+    """Write which entries a store outside does not have."""
+    keep(_file(lab), json.dumps(sorted(names)))
+
+
+def withheld(lab: Lab) -> set[str]:
+    """Read which entries a store outside does not have."""
+    file = _file(lab)
+    return set(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else set()
+
+
+def tend(lab: Lab, api: Api, before: str) -> str:
+    """Mark what finds its entries, fail what does not; return the state that was judged, to compare the next with."""
+    try:
+        asked = api.metadata(VERSION, "ExternalSecret")
+        store = api.get(VERSION, "ClusterSecretStore", STORE)
+    except ApiFailed as error:
+        if error.code == HTTPStatus.NOT_FOUND:
+            return ""
+        raise
+    inside = text(store, "spec", "provider", "kubernetes", "remoteNamespace")
+    _push(lab, api)
+    held = [(one["name"], one["resourceVersion"]) for one in api.metadata("v1", "Secret", inside)] if inside else []
+    state = repr(
+        (store is None, sorted(held), sorted(withheld(lab)), [(one["uid"], one["resourceVersion"]) for one in asked])
+    )
+    if state != before:
+        secrets = api.list("v1", "Secret", inside) if inside else []
+        parts = {one["metadata"]["name"]: set(one.get("data") or {}) for one in secrets}
+        for item in api.list(VERSION, "ExternalSecret"):
+            has = parts if inside else dict.fromkeys(declared(item).keys() - withheld(lab), None)
+            _judge(api, item, "the store is missing" if store is None else _missing(item, has))
+    return state
+
+
+def _missing(item: Object, has: dict[str, set[str]] | dict[str, None]) -> str:
+    """Return the controller's error for the first entry that the store does not have, nothing where it has all."""
+    for reading in read_by(item):
+        parts = has.get(reading.name, set())
+        if parts is not None and (not parts or (reading.part and reading.part not in parts)):
+            return _error(
+                reading, NO_SECRET if not parts else f"property {reading.part} does not exist in data of secret"
+            )
+    return ""
+
+
+def _error(reading: Reading, why: str) -> str:
+    _, field, index, *_ = reading.path
+    return f"error processing spec.{field}[{index}] (key: {reading.name}), err: {why}"
+
+
+def _judge(api: Api, item: Object, error: str) -> None:
+    metadata, status = item["metadata"], mapping(item, "status")
+    name, namespace = metadata["name"], metadata["namespace"]
+    ready = next((one for one in mappings(status, "conditions") if one.get("type") == "Ready"), {})
+    is_marked = notes(item).get(MARK) == (error or FOUND)
+    if not is_marked:
+        api.annotate(VERSION, "ExternalSecret", name, {MARK: error or FOUND}, namespace)
+    if error and (not is_marked or ready.get("status") != "False"):
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        failed = {"type": "Ready", "status": "False", "reason": REASON, "message": MESSAGE, "lastTransitionTime": now}
+        api.patch_status(
+            VERSION, "ExternalSecret", name, {"conditions": [failed], "syncedResourceVersion": ""}, namespace
+        )
+        api.create(_event(item, error, now))
+
+
+def _event(item: Object, message: str, now: str) -> Object:
+    """Write the event in which the real controller names the entry: the status does not."""
+    metadata = item["metadata"]
+    owner = {"apiVersion": VERSION, "kind": "ExternalSecret", "uid": metadata["uid"]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": f"{metadata['name']}.", "namespace": metadata["namespace"]},
+        "involvedObject": {**owner, "name": metadata["name"], "namespace": metadata["namespace"]},
+        "type": "Warning",
+        "reason": "UpdateFailed",
+        "message": message,
+        "source": {"component": "external-secrets"},
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }
+
+
+def _push(lab: Lab, api: Api) -> None:
+    """Let a store outside have what a PushSecret pushes into it."""
+    before = withheld(lab)
+    if before:
+        pushes = [one for item in api.list(PUSHED, "PushSecret") for one in mappings(item, "spec", "data")]
+        withhold(lab, before - {text(one, "match", "remoteRef", "remoteKey") for one in pushes})
+
+
+def _file(lab: Lab) -> Path:
+    return lab.root / "store.json"

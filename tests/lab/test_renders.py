@@ -1,0 +1,135 @@
+"""What a commit renders, and what Argo CD says of an app whose entry the secret store does not have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import processes
+from tests.lab.home import Home, eventually
+
+pytestmark = pytest.mark.xdist_group("home")
+
+RENDERED = re.compile(r'application"?[=:]"?([a-z0-9-]+)')
+BASE = """\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [config.yaml]
+components: [../../_shared/colours]
+"""
+OVERLAY = """\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [../../../../apps/media/layered]
+"""
+SHARED = """\
+apiVersion: kustomize.config.k8s.io/v1alpha1
+kind: Component
+resources: [shared.yaml]
+"""
+CONFIG = "{apiVersion: v1, kind: ConfigMap, metadata: {name: NAME}, data: {colour: COLOUR}}\n"
+ASKING = """\
+apiVersion: external-secrets.io/v1
+kind: ExternalSecret
+metadata:
+  name: asking
+  annotations: {homelab.dev/entries: "asking-key: random hex 32"}
+spec:
+  refreshInterval: 1h
+  secretStoreRef: {kind: ClusterSecretStore, name: homelab}
+  data:
+    - {secretKey: key, remoteRef: {key: asking-key, property: value}}
+"""
+
+
+class Renders:
+    """The applications that the repo-server has rendered since a moment."""
+
+    def __init__(self, log: Path) -> None:
+        """Begin now."""
+        self.log, self.begin = log, log.stat().st_size
+
+    @property
+    def names(self) -> set[str]:
+        """Every application whose manifests were in no cache."""
+        with self.log.open("rb") as opened:
+            opened.seek(self.begin)
+            lines = opened.read().decode("utf-8", errors="replace").splitlines()
+        found = (RENDERED.search(line) for line in lines if "manifest cache miss" in line)
+        return {match[1] for match in found if match}
+
+
+@pytest.fixture
+def renders(home: Home) -> Renders:
+    home.settled()
+    return Renders(processes.log_of(home.lab, "argocd-repo-server"))
+
+
+@pytest.fixture
+def layered(home: Home) -> Iterator[None]:
+    """Have an app with a base, an overlay of the environment and a shared component."""
+    home.write("apps/_shared/colours/kustomization.yaml", SHARED)
+    home.write("apps/_shared/colours/shared.yaml", config("shared", "red"))
+    home.write("apps/media/layered/kustomization.yaml", BASE)
+    home.write("apps/media/layered/config.yaml", config("layered", "red"))
+    home.write("environments/dev/media/layered/kustomization.yaml", OVERLAY)
+    home.good("media-layered", home.push())
+    yield
+    for folder in ("apps/_shared/colours", "apps/media/layered", "environments/dev/media"):
+        home.remove(folder)
+    home.push()
+    home.end_application("media-layered")
+    for name in ("layered", "shared"):
+        assert home.api.delete("v1", "ConfigMap", name, "media")
+
+
+def config(name: str, colour: str) -> str:
+    return CONFIG.replace("NAME", name).replace("COLOUR", colour)
+
+
+def colour(home: Home, name: str) -> str:
+    found = home.api.get("v1", "ConfigMap", name, "media") or {"data": {}}
+    return str(found["data"].get("colour"))
+
+
+def test_a_commit_to_one_app_renders_that_app_alone_and_all_others_follow(home: Home, renders: Renders) -> None:
+    text = home.read("apps/media/shelf/app.yaml")
+    home.write("apps/media/shelf/app.yaml", text.replace("colour: red", "colour: green"))
+    commit = home.push()
+    for name in ("media-shelf", "ai-toy", "system-argocd", "kube-system-cilium"):
+        home.good(name, commit)
+    home.write("apps/media/shelf/app.yaml", text)
+    home.good("media-shelf", home.push())
+    assert renders.names == {"media-shelf"}
+
+
+@pytest.mark.usefixtures("layered")
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("apps/media/layered/config.yaml", "layered"), ("apps/_shared/colours/shared.yaml", "shared")],
+    ids=["base", "shared"],
+)
+def test_a_commit_to_a_base_or_to_what_is_shared_reaches_the_environment(home: Home, file: str, name: str) -> None:
+    home.write(file, config(name, "blue"))
+    home.good("media-layered", home.push())
+    eventually("blue", lambda: colour(home, name) == "blue")
+
+
+def test_a_missing_entry_of_the_store_is_seen_and_made(home: Home) -> None:
+    home.write("apps/media/asking/external-secret.yaml", ASKING)
+    commit = home.push()
+    found = home.waited("media-asking", lambda one: "could not get secret data" in str(one), "failing for its entry")
+    assert found["status"]["health"]["status"] == "Degraded"
+    listed = home.run("secrets")
+    assert listed.code == 1
+    assert re.search(r"^asking-key +random, 32 hexadecimal digits +media/asking +missing$", listed.out, re.MULTILINE)
+    assert re.search(r"^asking-key .* sent$", home.run("secrets", "--create").out, re.MULTILINE)
+    home.good("media-asking", commit)
+    home.remove("apps/media/asking")
+    home.push()
+    home.end_application("media-asking")
+    assert home.api.delete("external-secrets.io/v1", "ExternalSecret", "asking", "media")
+    assert home.api.delete("v1", "Secret", "asking-key", "secret-source")

@@ -1,0 +1,57 @@
+"""A run ends with its children, and what a terminal shows is what was meant."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import programs
+from errors import Problem, ProgramMissing
+
+ROOT = Path(__file__).parents[2]
+RUN = """
+import sys, types
+import ops.__main__ as entry, programs
+from ops.verbs import VERBS
+verb = types.ModuleType("ops.waits")
+verb.arguments = lambda parser: None
+verb.run = lambda options: programs.run("sh", "-c", "echo $$ >" + sys.argv[1] + "; exec sleep 600", timeout=600) and 0
+sys.modules["ops.waits"] = verb
+entry.BY_NAME = {"waits": VERBS[0]}
+sys.exit(entry.start(["waits"]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_what_a_verb_has_started(number: signal.Signals, tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    process = subprocess.Popen([sys.executable, "-c", RUN, str(note)], cwd=ROOT, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (note.is_file() and note.read_text(encoding="utf-8").strip()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child = int(note.read_text(encoding="utf-8"))
+    process.send_signal(number)
+    assert process.wait(timeout=60) in (128 + number, 130)
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+
+
+def test_no_sign_of_a_checkout_moves_the_cursor() -> None:
+    said = str(Problem("a\x1b[2J.yaml", 1, "k\n", "\x1b]0;x\x07 \u202e", "is wrong", "mend it", "x"))
+    assert said.isprintable()
+    assert said.startswith("a\\u001b[2J.yaml:1: k\\n = ")
+
+
+def test_a_program_that_is_cut_off_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "kustomize").write_bytes(b"")
+    (tmp_path / "kustomize").chmod(0o755)
+    (tmp_path / "helm").write_bytes(b"\x7fELF")
+    (tmp_path / "helm").chmod(0o755)
+    with pytest.raises(ProgramMissing, match=r"helm: cannot be run: .*; remove its folder"):
+        programs.run("helm", env={"PATH": str(tmp_path)})

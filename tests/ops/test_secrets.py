@@ -1,0 +1,256 @@
+"""The entries of the secret store: what apps need, what can be made, and that no value is shown."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.load import read_stack
+from errors import Declined, ProgramFailed
+from lab.places import Lab
+from manifests.entries import Entry, declared, entry, read_by
+from ops import entries, secrets
+from ops.cluster import Cluster
+from ops.entries import Filled, fill, make, needed, states, value
+
+ROOT = Path(__file__).parents[2]
+DEV, HOME = (read_stack(ROOT / f"Pulumi.{name}.yaml").require() for name in ("dev", "homelab"))
+
+
+def external(name: str, told: str, *keys: str, ready: bool | None = None) -> dict[str, Any]:
+    conditions = [] if ready is None else [{"type": "Ready", "status": str(ready)}]
+    return {
+        "kind": "ExternalSecret",
+        "metadata": {"name": name, "namespace": "media", "annotations": {"homelab.dev/entries": told}},
+        "spec": {
+            "secretStoreRef": {"kind": "ClusterSecretStore", "name": "homelab"},
+            "data": [{"secretKey": key, "remoteRef": {"key": key, "property": "value"}} for key in keys],
+        },
+        "status": {"conditions": conditions},
+    }
+
+
+@dataclass(frozen=True)
+class Store(Cluster):
+    """A cluster whose kubectl knows some Secrets and ExternalSecrets, and keeps what it is told."""
+
+    environment: dict[str, str] = field(default_factory=dict)
+    lab: Lab | None = None
+    held: dict[str, str] = field(default_factory=dict)
+    found: list[dict[str, Any]] = field(default_factory=list)
+    pushed: str = "True"
+    calls: list[tuple[str, ...]] = field(default_factory=list)
+    created: list[dict[str, Any]] = field(default_factory=list)
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60) -> str:
+        self.calls.append(arguments)
+        if stdin is not None:
+            made = json.loads(stdin)
+            self.created.append(made)
+            if made["metadata"]["namespace"] == "secret-source":
+                assert made["metadata"]["name"] not in self.held
+                self.held[made["metadata"]["name"]] = "value"
+        if "secrets" in arguments:
+            return "".join(f"{name} {keys}\n" for name, keys in self.held.items())
+        if entries.KIND in arguments:
+            return json.dumps({"items": self.found})
+        if entries.PUSH in arguments:
+            ready = {"type": "Ready", "status": self.pushed, "message": "set secret failed: 403"}
+            return json.dumps({"status": {"conditions": [ready]}})
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("random", Entry("a", "random")),
+        ("random 32", Entry("a", "random", length=32)),
+        ("random hex 32", Entry("a", "random", length=32, hexadecimal=True)),
+        ("text admin", Entry("a", "text", "admin")),
+        ("given, by the provider", Entry("a", "given", "by the provider")),
+        ("given or none, by the provider", Entry("a", "given", "by the provider", optional=True)),
+        *((wrong, None) for wrong in ("", "given", "random 0", "randomly", "text two words", 5, None)),
+    ],
+)
+def test_a_declaration_has_one_of_a_few_forms(told: object, expected: Entry | None) -> None:
+    assert entry("a", told) == expected
+
+
+def test_random_values_have_the_length_and_the_alphabet_that_is_declared() -> None:
+    made = {value(Entry("a", "random", length=32, hexadecimal=True)) for _ in range(20)}
+    assert len(made) == 20
+    assert all(re.fullmatch(r"[0-9a-f]{32}", one) for one in made)
+    assert re.fullmatch(r"[0-9A-Za-z]{40}", value(Entry("a", "random")))
+    assert value(Entry("a", "text", "admin")) == "admin"
+
+
+def test_an_entry_is_listed_once_with_all_its_readers() -> None:
+    one, two = external("a", "{x: random, y: text u}", "x", "y"), external("b", "{x: random}", "x")
+    found = needed([("media/a", one), ("media/b", two), ("media/b", {"kind": "Secret"})])
+    assert [(each.entry.name, each.readers) for each in found] == [("x", ["media/a", "media/b"]), ("y", ["media/a"])]
+
+
+def test_a_kubernetes_store_is_asked_for_names_and_keys_and_never_for_values() -> None:
+    cluster = Store(held={"x": "value", "y": "other"}, found=[])
+    wanted = needed([("media/a", external("a", "{x: random, y: random, z: random}", "x", "y", "z"))])
+    assert states(cluster, DEV, wanted) == {"x": "there", "y": "missing", "z": "missing"}
+    ((*_, template),) = cluster.calls
+    assert "$value}}" not in template.replace("range $key, $value", "")
+
+
+def test_any_other_store_is_asked_through_the_external_secrets_that_read_it() -> None:
+    found = [
+        external("a", "{}", "x", ready=True),
+        external("b", "{}", "x", "y", ready=False),
+        external("c", "{}", "z"),
+    ]
+    wanted = needed([("media/a", external("a", "{x: random, y: random, z: random}", "x", "y", "z"))])
+    assert states(Store(held={}, found=found), HOME, wanted) == {
+        "x": "there",
+        "y": "missing, or another entry of ExternalSecret media/b is",
+        "z": "not read yet",
+    }
+
+
+def test_what_a_kubernetes_store_has_is_never_overwritten_and_the_rest_is_made() -> None:
+    failing = external("a", "{x: random hex 8, y: random}", "x", "y", ready=False)
+    cluster = Store(held={"y": "value"}, found=[failing])
+    assert make(cluster, DEV, needed([("media/a", failing)])) == ["x"]
+    (made,) = cluster.created
+    assert made["metadata"]["namespace"] == "secret-source"
+    assert re.fullmatch(r"[0-9a-f]{8}", made["stringData"]["value"])
+    asked_again = ("--namespace", "media", "annotate", "--overwrite", f"{entries.KIND}/a")
+    assert cluster.calls[-1][:5] == asked_again
+
+
+def test_any_other_store_gets_new_entries_through_external_secrets_and_nothing_is_left_behind() -> None:
+    wanted = needed([("media/a", external("a", "{x: random}", "x"))])
+    cluster = Store(held={}, found=[])
+    assert make(cluster, HOME, wanted) == ["x"]
+    secret, push = cluster.created
+    assert (secret["kind"], secret["metadata"]["namespace"]) == ("Secret", "security")
+    spec = push["spec"]
+    assert (spec["updatePolicy"], spec["deletionPolicy"]) == ("IfNotExists", "None")
+    assert spec["data"] == [{"match": {"secretKey": "x", "remoteRef": {"remoteKey": "x", "property": "value"}}}]
+    deletions = [call for call in cluster.calls if "delete" in call]
+    assert deletions[-1][3:5] == (f"{entries.PUSH}/homelab-entries", "secret/homelab-entries")
+
+
+def test_a_store_that_takes_no_entries_is_reported_and_nothing_is_left_behind() -> None:
+    cluster = Store(held={}, found=[], pushed="False")
+    with pytest.raises(Declined, match=r"does not take new entries: set secret failed: 403; give the credential"):
+        make(cluster, HOME, needed([("media/a", external("a", "{x: random}", "x"))]))
+    assert "delete" in cluster.calls[-1]
+
+
+def test_a_value_is_in_no_argument_of_a_program() -> None:
+    cluster = Store(held={}, found=[])
+    make(cluster, DEV, needed([("media/a", external("a", "{x: random}", "x"))]))
+    (made,) = cluster.created
+    assert made["stringData"]["value"] not in repr(cluster.calls)
+
+
+def test_up_makes_what_is_missing_in_a_kubernetes_store_and_leaves_to_a_person_what_only_a_person_has() -> None:
+    failing = external("a", "{x: random, y: 'given, by hand', z: 'given or none, by hand'}", "x", "y", "z", ready=False)
+    cluster, filled = Store(held={}, found=[failing, external("b", "{w: random}", "w", ready=True)]), Filled()
+    fill(cluster, DEV, filled)
+    assert filled == Filled(made=["x"], none=["z"], stood_in=[])
+    fill(cluster, DEV, filled)
+    assert filled == Filled(made=["x"], none=["z"], stood_in=[])
+
+
+def test_a_rehearsal_stands_in_for_the_person_and_reports_it(tmp_path: Path) -> None:
+    failing = external("a", "{y: 'given, by hand'}", "y", ready=False)
+    cluster, filled = Store(held={}, found=[failing], lab=Lab.of(tmp_path, "dev")), Filled()
+    fill(cluster, DEV, filled)
+    assert filled == Filled(stood_in=["y"])
+
+
+def test_up_makes_nothing_in_a_store_outside() -> None:
+    cluster = Store(held={}, found=[external("a", "{x: random}", "x", ready=False)])
+    fill(cluster, HOME, Filled())
+    assert cluster.calls == []
+
+
+def test_before_the_controller_is_there_nothing_is_missing() -> None:
+    class Early(Store):
+        def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60) -> str:
+            raise ProgramFailed("no", exit_code=1, output=f'the server doesn\'t have a resource type "{entries.KIND}"')
+
+    fill(Early(), DEV, Filled())
+
+
+def test_a_first_up_of_dev_needs_no_entry_that_a_person_has_to_make(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = read_stack(ROOT / "Pulumi.dev.yaml")
+    by_hand = [
+        (one.entry.name, one.readers)
+        for one in needed(secrets._objects(ROOT, stack))
+        if not one.is_made and not one.entry.optional
+    ]
+    assert by_hand == []
+
+
+def listing(monkeypatch: pytest.MonkeyPatch, cluster: Cluster | None, **more: Any) -> int:
+    found = external("a", "{x: random, y: 'given, by hand'}", "x", "y")
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(secrets, "_objects", lambda *_: [("media/a", found)])
+    monkeypatch.setattr(secrets, "_cluster", lambda *_: (cluster, "" if cluster else "KUBECONFIG names no cluster"))
+    monkeypatch.setattr(secrets, "refuse_strangers", lambda *_: None)
+    return secrets.run(argparse.Namespace(**{"stack": "dev", "json": False, "create": False, **more}))
+
+
+def test_the_list_names_origin_reader_and_state(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert listing(monkeypatch, Store(held={"x": "value"}, found=[])) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[1:3]] == [
+        ["x", "random,", "40", "characters", "media/a", "there"],
+        ["y", "given:", "by", "hand", "media/a", "missing"],
+    ]
+    assert lines[-1] == "to give by hand: y; docs/secrets.md"
+
+
+def test_without_a_cluster_the_list_says_that_nothing_was_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert listing(monkeypatch, None) == 0
+    said = capsys.readouterr().out
+    assert said.count("not asked") == 2
+    assert "which of them are missing is not known: KUBECONFIG names no cluster" in said
+
+
+def test_nothing_can_be_made_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Declined, match="KUBECONFIG names no cluster"):
+        listing(monkeypatch, None, create=True)
+
+
+def test_what_was_made_is_named_and_its_value_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = Store(held={}, found=[])
+    listing(monkeypatch, cluster, create=True)
+    (made,) = cluster.created
+    said = capsys.readouterr().out
+    assert made["stringData"]["value"] not in said
+    assert re.search(r"^x .* sent$", said, re.MULTILINE)
+
+
+def test_machines_get_every_entry(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    listing(monkeypatch, Store(held={}, found=[]), json=True)
+    said = json.loads(capsys.readouterr().out)
+    assert said["store"] == "kubernetes"
+    assert said["entries"][0] == {"name": "x", "origin": "random", "readers": ["media/a"], "state": "missing"}
+
+
+def test_an_object_that_reads_another_store_reads_no_entry() -> None:
+    other = external("a", "{}", "x")
+    other["spec"]["secretStoreRef"]["name"] = "other"
+    assert list(read_by(other)) == []
+    assert declared(external("a", "[x]", "x")) == {}
