@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from config.compatibility import compatible, is_newer
 from config.excluded import excluded
 from config.explain import nearest
 from config.load import Stack
-from config.model import Cluster, Node, Settings
+from config.model import Node, Settings
 from config.source import KeyPath, read
-from config.tree import ENVIRONMENTS, Tree, chart_versions, taken_up
+from config.tree import Tree, chart_versions, taken_up
 from config.values import GIBI, Size, Version
 from errors import Problem
 
@@ -28,8 +27,8 @@ LEAST_MEMORY = Size(2 * GIBI)
 LEAST_DISK = Size(10 * GIBI)
 LEAST_CONTROL_PLANE_CPU = 2
 HA_WORKERS = 3
+SECURE_SINCE = (1, 14)
 POINT_TO_POINT = 2  # addresses of a network in which none is the network's or the broadcast address
-MISSPELT = 0.8
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,16 @@ def _node_values(facts: Facts, key: str) -> list[tuple[KeyPath, object]]:
     return [(("cluster", "nodes", index, key), getattr(machine, field)) for index, machine in machines]
 
 
+def _further_macs(facts: Facts) -> list[tuple[KeyPath, Any]]:
+    """Return the MACs of further network cards; two cards of a node on one network would be given the same."""
+    found: list[tuple[KeyPath, Any]] = []
+    for index, machine in enumerate(derive.machines(facts.settings)):
+        for place, card in enumerate(machine.cards[1:]):
+            path: KeyPath = ("cluster", "nodes", index, "networkCards", place)
+            found.append(((*path, "mac") if facts.stated((*path, "mac")) else path, card.mac))
+    return found
+
+
 def _addresses(facts: Facts) -> list[tuple[KeyPath, Any]]:
     network = facts.settings.network
     hosts = enumerate(facts.settings.proxmox.hosts)
@@ -119,9 +128,8 @@ def duplicates(facts: Facts) -> Iterator[Finding]:
     yield from _twice(facts, "node-name-twice", "name", _node_values(facts, "name"), "give each node its own name")
     yield from _twice(facts, "address-twice", "address", _addresses(facts), "choose a free address")
     yield from _twice(facts, "address-twice", "address", _balancers(facts), "choose another one of the range")
-    yield from _twice(
-        facts, "mac-twice", "MAC", _node_values(facts, "mac"), "give each node its own, or leave `mac` out"
-    )
+    macs = [*_node_values(facts, "mac"), *_further_macs(facts)]
+    yield from _twice(facts, "mac-twice", "MAC", macs, "give each card its own, or leave `mac` out")
     ids = _node_values(facts, "vmId")
     yield from _twice(facts, "vm-id-twice", "VM id", ids, "give each node its own, or leave `vmId` out")
     hosts = [(("proxmox", "hosts", i, "name"), host.name) for i, host in enumerate(facts.settings.proxmox.hosts)]
@@ -208,11 +216,47 @@ def hosts(facts: Facts) -> Iterator[Finding]:
             rule = f"is less than the {Size(room[host.name])} of its nodes together"
             path = ("proxmox", "hosts", index, "memory")
             yield Finding("host-memory-exceeded", path, host.memory, rule, "make nodes smaller, or move one")
+    yield from _processors(facts)
+    yield from _shared_images(facts)
     planes = derive.control_planes(facts.settings)
     usable = [host for host in known.values() if host.nodes == "allowed"]
     if len(planes) > 1 and len(usable) > 1 and len({node.host for node in planes}) == 1:
         rule = f"puts every control plane on {planes[0].host}: when it stops, the cluster stops"
         yield Finding("control-planes-together", ("cluster", "nodes"), None, rule, "spread them over the hosts")
+
+
+def _processors(facts: Facts) -> Iterator[Finding]:
+    """A host has one processor, and its VMs have the same."""
+    first: dict[str, tuple[int, Node]] = {}
+    for index, node in enumerate(facts.settings.cluster.nodes):
+        other_index, other = first.setdefault(node.host, (index, node))
+        if node.architecture != other.architecture:
+            rule = f"is not the {other.architecture} of {facts.at('cluster', 'nodes', other_index)} on {node.host}"
+            path = ("cluster", "nodes", index, "architecture")
+            yield Finding("architecture-mixed", path, node.architecture, rule, "choose a host with that processor")
+
+
+def secure_boot(facts: Facts) -> Iterator[Finding]:
+    """Secure boot is enforced: the image brings the keys that the firmware then asks for."""
+    cluster = facts.settings.cluster
+    if cluster.boot == "secure" and (cluster.talos_version.major, cluster.talos_version.minor) < SECURE_SINCE:
+        since = ".".join(map(str, SECURE_SINCE))
+        rule = f"is not enforced by Talos {cluster.talos_version}, whose disk images bring the firmware no keys"
+        yield Finding(
+            "secure-boot-too-early", ("cluster", "boot"), "secure", rule, f"begin with Talos {since} or later"
+        )
+
+
+def _shared_images(facts: Facts) -> Iterator[Finding]:
+    """Hosts that share the storage of images name the same one."""
+    proxmox = facts.settings.proxmox
+    for index, host in enumerate(proxmox.hosts if proxmox.image_storage == "shared" else ()):
+        if host.images != proxmox.hosts[0].images:
+            rule = (
+                f"is not the {proxmox.hosts[0].images} of {facts.at('proxmox', 'hosts', 0)}, and imageStorage is shared"
+            )
+            path = ("proxmox", "hosts", index, "images")
+            yield Finding("images-not-shared", path, host.images, rule, "name one storage that all hosts share")
 
 
 def sizes(facts: Facts) -> Iterator[Finding]:
@@ -408,6 +452,7 @@ RULES: tuple[Rule, ...] = (
     cidrs,
     quorum,
     hosts,
+    secure_boot,
     sizes,
     versions,
     gateway_api,
@@ -417,84 +462,3 @@ RULES: tuple[Rule, ...] = (
     files,
     delivery,
 )
-
-
-def check_step(before: Stack, after: Stack) -> list[Problem]:
-    """Find what cannot become of a stack in one step: versions that skip or go back, facts that stay for ever."""
-    if before.settings is None or after.settings is None:
-        return []
-    old, new = before.settings.cluster, after.settings.cluster
-    problems = []
-    for key, was, now in (
-        ("talosVersion", old.talos_version, new.talos_version),
-        ("kubernetesVersion", old.kubernetes_version, new.kubernetes_version),
-    ):
-        path = ("cluster", key)
-        if (now.major, now.minor) > (was.major, was.minor + 1):
-            rule, fix = f"skips a minor version after {was}", f"go to {was.major}.{was.minor + 1} first, then on"
-            problems.append(after.places.problem("version-skipped", path, now, rule, fix))
-        elif (now.major, now.minor) < (was.major, was.minor):
-            rule, fix = f"is older than {was}, and nothing goes back a minor version", f"stay at {was}"
-            problems.append(after.places.problem("version-lowered", path, now, rule, fix))
-        elif now != was and _etcd_of(old) != _etcd_of(new):
-            rule = "changes together with control planes or generations, and an upgrade needs nodes that are whole"
-            problems.append(after.places.problem("upgrade-and-members", path, now, rule, f"stay at {was} in this step"))
-    for key, was_, now_ in (("name", old.name, new.name), ("talosContract", old.talos_contract, new.talos_contract)):
-        if was_ != now_:
-            rule, fix = f"was {was_}, and every certificate of the cluster says so", f"put {was_} back"
-            problems.append(after.places.problem("fact-changed", ("cluster", key), now_, rule, fix))
-    return problems
-
-
-def _etcd_of(cluster: Cluster) -> tuple[object, ...]:
-    """Return what decides which nodes are there and configured: the control planes and the generations."""
-    planes = {(node.name, node.generation) for node in cluster.nodes if node.role == "control-plane"}
-    return cluster.generation, planes, {(node.name, node.generation) for node in cluster.nodes if node.generation > 1}
-
-
-def check_environments(stacks: Sequence[Stack], tree: Tree) -> list[Problem]:
-    """Find folders of environments that all stacks together leave aside, where one of theirs was probably meant."""
-    return [
-        Problem(f"{ENVIRONMENTS}/{name}", 0, "", name, "is an environment of no stack", fix, "environment-unknown")
-        for name, fix in environments_aside(stacks, tree)
-        if fix
-    ]
-
-
-def environments_aside(stacks: Sequence[Stack], tree: Tree) -> Iterator[tuple[str, str]]:
-    """Name the environments that no stack has, as long as all say which they have; with a fix, where one was meant."""
-    named = {stack.name: stack.settings.delivery.environment for stack in stacks if stack.settings}
-    used = sorted(set(named.values()))
-    if len(named) < len(stacks) or not tree.environments.keys() >= set(used):
-        return
-    for name in sorted(tree.environments.keys() - set(used)):
-        near = [*get_close_matches(name, used, n=1, cutoff=MISSPELT), *(one for one in used if one.startswith(name))]
-        of_stack = f"did you mean {named[name]}, the environment of stack {name}?" if name in named else ""
-        yield name, of_stack or (f"did you mean {near[0]}?" if near else "")
-
-
-def check_together(stacks: Sequence[Stack]) -> list[Problem]:
-    """Find what two stacks cannot both have: a cluster's name, a VM id of one Proxmox, an address of one network."""
-    owners: dict[tuple[object, ...], Stack] = {}
-    problems = []
-    for stack in stacks:
-        for check, scope, path, value in _claims(stack.settings) if stack.settings else ():
-            owner = owners.setdefault((check, *scope, value), stack)
-            if owner is not stack:
-                rule, fix = f"is taken by {owner.places.file}", "give each stack its own"
-                problems.append(stack.places.problem(check, path, value, rule, fix))
-    return problems
-
-
-def _claims(settings: Settings) -> Iterator[tuple[str, tuple[object, ...], KeyPath, object]]:
-    network, proxmox = settings.network, settings.proxmox
-    yield "stack-name-twice", (), ("cluster", "name"), settings.cluster.name
-    wire = (network.subnet, proxmox.vlan)
-    if network.vip:
-        yield "stack-address-twice", wire, ("network", "vip"), network.vip
-    for index, machine in enumerate(derive.machines(settings)):
-        node = ("cluster", "nodes", index)
-        yield "stack-address-twice", wire, (*node, "address"), machine.address
-        yield "stack-vm-id-twice", (proxmox.endpoint,), (*node, "vmId"), machine.vm_id
-        if settings.cluster.nodes[index].mac:  # a derived one differs by the cluster's name
-            yield "stack-mac-twice", (), (*node, "mac"), machine.mac

@@ -17,6 +17,16 @@ API_PORT = 6443
 
 
 @dataclass(frozen=True)
+class Card:
+    """One network card of a VM."""
+
+    bridge: str
+    vlan: int | None
+    mtu: int | None
+    mac: str
+
+
+@dataclass(frozen=True)
 class Machine:
     """One node with everything that follows for it."""
 
@@ -38,6 +48,13 @@ class Machine:
     patches: tuple[str, ...]
     data_disks: tuple[DataDisk, ...]
     pci: tuple[str, ...]
+    usb: tuple[str, ...]
+    cards: tuple[Card, ...]
+
+    @property
+    def incarnation(self) -> str:
+        """Return a text that changes when the VM is made anew, by a raised generation or another VM id."""
+        return f"{self.generation}.{self.vm_id}"
 
 
 def machines(settings: Settings) -> tuple[Machine, ...]:
@@ -59,7 +76,7 @@ def machine(settings: Settings, node: Node) -> Machine:
         cpu=size.cpu,
         memory=size.memory,
         disk=size.disk,
-        mac=node.mac or derived_mac(cluster.name, node.name),
+        mac=cards(settings, node)[0].mac,
         vm_id=node.vm_id or derived_vm_id(settings.proxmox.first_vm_id, settings.network.subnet, node.address),
         generation=node.generation,
         labels=dict(node.labels),
@@ -69,7 +86,37 @@ def machine(settings: Settings, node: Node) -> Machine:
         patches=(*cluster.patches.all, *of_role, *node.patches),
         data_disks=node.data_disks,
         pci=node.pci,
+        usb=node.usb,
+        cards=cards(settings, node),
     )
+
+
+def cards(settings: Settings, node: Node) -> tuple[Card, ...]:
+    """Return the network cards of a node, the one with its address first."""
+    proxmox, name = settings.proxmox, settings.cluster.name
+    of_host = next((host.bridge for host in proxmox.hosts if host.name == node.host), None)
+    first = Card(
+        bridge=node.bridge or of_host or proxmox.bridge,
+        vlan=node.vlan or proxmox.vlan,
+        mtu=proxmox.mtu,
+        mac=node.mac or derived_mac(name, node.name),
+    )
+    further = (
+        Card(card.bridge, card.vlan, card.mtu, card.mac or derived_mac(name, f"{node.name}/{card.bridge}/{card.vlan}"))
+        for card in node.network_cards
+    )
+    return (first, *further)
+
+
+def storages(settings: Settings, machine: Machine) -> tuple[str, ...]:
+    """Return the storages that hold the disks of a machine, the one of its system disk first."""
+    of_host = next((host.disks for host in settings.proxmox.hosts if host.name == machine.host), "")
+    return tuple(dict.fromkeys((of_host, *(disk.storage or of_host for disk in machine.data_disks))))
+
+
+def mappings(machine: Machine) -> tuple[tuple[str, str], ...]:
+    """Return the resource mappings that a machine uses, each with its kind."""
+    return (*(("pci", name) for name in machine.pci), *(("usb", name) for name in machine.usb))
 
 
 def node_size(cluster: Cluster, node: Node) -> NodeSize:

@@ -16,6 +16,7 @@ from config.values import (
     Address,
     AppPath,
     Bytes,
+    Checksum,
     Domain,
     Email,
     Extension,
@@ -32,7 +33,6 @@ from config.values import (
     Release,
     Repository,
     Secret,
-    Sha256,
     Span,
     Taint,
     Text,
@@ -44,6 +44,8 @@ from config.values import (
 
 Generation = Annotated[Number, Field(ge=1, le=9999)]
 Role = Annotated[Literal["control-plane", "worker"], choice("control-plane", "worker")]
+Vlan = Annotated[Number, Field(ge=1, le=4094)]
+Mtu = Annotated[Number, Field(ge=1, le=65520)]
 Architecture = Annotated[Literal["amd64", "arm64"], choice("amd64", "arm64")]
 
 
@@ -98,6 +100,7 @@ class Host(Section):
     address: Address = Field(description="the host's own address")
     images: Text = Field(default="local", description="the storage that takes disk images (content type import)")
     disks: Text = Field(default="local-lvm", description="the storage that takes the disks of VMs")
+    bridge: Text | None = Field(default=None, description="the bridge of this host; `proxmox.bridge` where absent")
     memory: Bytes | None = Field(default=None, description="memory that VMs may use; where given, the sum is checked")
     nodes: Annotated[Literal["allowed", "none"], choice("allowed", "none")] = Field(
         default="allowed", description="`none` keeps nodes off a host that serves something else"
@@ -112,13 +115,26 @@ class Proxmox(Section):
         default="verified", description="`self-signed` accepts the certificate that Proxmox comes with"
     )
     hosts: tuple[Host, ...] = Field(min_length=1, description="the hosts that images and VMs are made on")
+    image_storage: Annotated[Literal["per-host", "shared"], choice("per-host", "shared")] = Field(
+        default="per-host",
+        description="`shared` downloads each image once, to a storage that all hosts share and name as `images`",
+    )
     bridge: Text = Field(default="vmbr0", description="the bridge that VMs are plugged into")
-    vlan: Annotated[Number, Field(ge=1, le=4094)] | None = Field(default=None, description="the VLAN tag of the VMs")
+    vlan: Vlan | None = Field(default=None, description="the VLAN tag of the VMs")
+    mtu: Mtu | None = Field(default=None, description="the MTU of the VMs' first network card; 1 takes the bridge's")
+    cpu_type: Text = Field(
+        default="host", description="the processor that VMs see; a named model lets them move between unlike hosts"
+    )
     pool: Text | None = Field(default=None, description="the resource pool that the VMs belong to; it has to exist")
     tags: tuple[Name, ...] = Field(default=(), description="tags beside the stack's name")
     scsi: Annotated[
         Literal["virtio-scsi-pci", "virtio-scsi-single"], choice("virtio-scsi-pci", "virtio-scsi-single")
     ] = Field(default="virtio-scsi-pci", description="the SCSI controller; Talos was seen to hang with `-single`")
+    high_availability: Annotated[Literal["none", "restart"], choice("none", "restart")] = Field(
+        default="none",
+        description="`restart` has Proxmox 9 start VMs elsewhere when their host fails, control planes apart; "
+        "their disks need storages that all hosts share",
+    )
     first_vm_id: Annotated[Number, Field(ge=100, le=999_000_000)] = Field(
         default=1000, description="VM ids are this plus the address' place in the subnet, where a node has no vmId"
     )
@@ -139,11 +155,25 @@ class NodeSizes(Section):
     worker: NodeSize | None = Field(default=None, description="of workers; may be absent where there are none")
 
 
+class NetworkCard(Section):
+    """A further network card of a node; a patch of the node gives it its addresses, by its MAC."""
+
+    bridge: Text = Field(description="the bridge that it is plugged into")
+    vlan: Vlan | None = Field(default=None, description="its VLAN tag")
+    mtu: Mtu | None = Field(default=None, description="its MTU; 1 takes the bridge's")
+    mac: Mac | None = Field(
+        default=None, description="where absent, made from the names of cluster, node and bridge, and the VLAN"
+    )
+
+
 class DataDisk(Section):
     """A further disk of a node, for storage that outlives the system disk."""
 
     size: Bytes = Field(description="how large it is")
     storage: Text | None = Field(default=None, description="the Proxmox storage; the host's `disks` where absent")
+    backup: Annotated[Literal["excluded", "included"], choice("excluded", "included")] = Field(
+        default="excluded", description="whether backup jobs of Proxmox copy this disk"
+    )
 
 
 class Node(Section):
@@ -153,7 +183,7 @@ class Node(Section):
     role: Role = Field(description="what the node does")
     address: Address = Field(description="the node's fixed address")
     host: Name = Field(description="the Proxmox host that the VM runs on")
-    architecture: Architecture = Field(default="amd64", description="the processor's architecture")
+    architecture: Architecture = Field(default="amd64", description="the processor's architecture, which is the host's")
     cpu: Annotated[Number, Field(ge=1, le=512)] | None = Field(default=None, description="instead of the role's size")
     memory: Bytes | None = Field(default=None, description="instead of the role's size")
     disk: Bytes | None = Field(default=None, description="instead of the role's size")
@@ -171,6 +201,12 @@ class Node(Section):
     patches: tuple[RelativePath, ...] = Field(default=(), description="your own machine-config patch files")
     data_disks: tuple[DataDisk, ...] = Field(default=(), description="further disks; protected in production")
     pci: tuple[Name, ...] = Field(default=(), description="PCI resource mappings of Proxmox to pass through")
+    usb: tuple[Name, ...] = Field(default=(), description="USB resource mappings of Proxmox to pass through")
+    bridge: Text | None = Field(
+        default=None, description="the bridge of the first network card; the host's where absent"
+    )
+    vlan: Vlan | None = Field(default=None, description="the VLAN tag of the first card; `proxmox.vlan` where absent")
+    network_cards: tuple[NetworkCard, ...] = Field(default=(), description="further network cards")
 
     @field_validator("labels")
     @classmethod
@@ -209,6 +245,9 @@ class Cluster(Section):
     protect: Annotated[Literal["nothing", "control-planes-and-data"], choice("nothing", "control-planes-and-data")] = (
         Field(default="control-planes-and-data", description="what `destroy` refuses to take")
     )
+    boot: Annotated[Literal["plain", "secure"], choice("plain", "secure")] = Field(
+        default="plain", description="`secure` boots signed images only and gives each VM a TPM; it stays"
+    )
     sizes: NodeSizes = Field(description="how large nodes are, by role")
     nodes: tuple[Node, ...] = Field(min_length=1, description="every node")
     workloads_on_control_planes: Annotated[Literal["allowed", "refused"], choice("allowed", "refused")] = Field(
@@ -223,9 +262,9 @@ class Cluster(Section):
     image_factory: Domain = Field(
         default="factory.talos.dev", description="the image factory that makes images and installers"
     )
-    image_checksums: dict[Https, Sha256] = Field(
+    image_checksums: dict[Text, Checksum] = Field(
         default_factory=dict,
-        description="SHA-256 by the URL of an image; where there is one, an image without is refused",
+        description="SHA-256 of disk images by their path at the factory; where one is listed, all have to be",
     )
     registry_mirrors: dict[Text, tuple[Https, ...]] = Field(
         default_factory=dict, description="mirrors by registry, such as docker.io: [https://mirror.example.com]"

@@ -341,15 +341,15 @@ Email = Annotated[str, PlainValidator(_matching(EMAIL, "email-malformed", "an e-
 Extension = Annotated[
     str, PlainValidator(_matching(EXTENSION, "extension-malformed", "a Talos extension", "siderolabs/qemu-guest-agent"))
 ]
-Sha256 = Annotated[
-    str, PlainValidator(_matching(SHA256, "checksum-malformed", "a SHA-256 checksum", "64 digits of 0-9 and a-f"))
-]
 KernelArgument = Annotated[
     str,
     PlainValidator(_matching(KERNEL_ARGUMENT, "kernel-argument-malformed", "a kernel argument", "intel_iommu=on")),
 ]
 RelativePath = Annotated[
     str, PlainValidator(_matching(RELATIVE, "path-malformed", "a path inside the repository", "patches/gpu.yaml"))
+]
+Checksum = Annotated[
+    str, PlainValidator(_matching(SHA256, "checksum-malformed", "a SHA-256 checksum", "64 hexadecimal digits"))
 ]
 Repository = Annotated[str, PlainValidator(_repository)]
 Url = Annotated[str, PlainValidator(_url)]

@@ -70,7 +70,7 @@ def _object(node: Node, configuration: Mapping[str, Any], *, networked: bool) ->
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": node.name, "labels": labels, **({"annotations": WAITS} if waits else {})},
-        "spec": {**spec, "providerID": f"proxmox://{node.vm.host}/{node.vm.vm_id}"},
+        "spec": {**spec, "providerID": f"proxmox://rack/{node.vm.vm_id}"},
     }
 
 
@@ -112,9 +112,10 @@ def _taint(key: str, value: str) -> dict[str, str]:
 
 def _status(node: Node) -> dict[str, Any]:
     arguments = node.vm.arguments
+    processors, memory = node.vm.booted
     size = {
-        "cpu": str(int(arguments.get("cpu", {}).get("cores", 1))),
-        "memory": f"{node.vm.memory >> 10}Ki",
+        "cpu": str(processors),
+        "memory": f"{memory >> 10}Ki",
         "ephemeral-storage": f"{node.vm.disk >> 10}Ki",
         "pods": PODS_PER_NODE,
     }

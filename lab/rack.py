@@ -12,19 +12,15 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from errors import HardwareRefused
+from lab import permissions
+from lab.hosts import GIBI, TABLES, Hosts
 
-GIBI = 1 << 30
-IMAGE_BYTES = 2 * GIBI
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS hosts (name TEXT PRIMARY KEY, memory INTEGER, disk INTEGER);
-CREATE TABLE IF NOT EXISTS files (host TEXT, id TEXT, url TEXT, PRIMARY KEY (host, id));
 CREATE TABLE IF NOT EXISTS vms (
     vm_id INTEGER PRIMARY KEY, name TEXT, host TEXT, address TEXT, memory INTEGER, disk INTEGER, arguments TEXT);
 CREATE TABLE IF NOT EXISTS nodes (
@@ -33,10 +29,10 @@ CREATE TABLE IF NOT EXISTS nodes (
 CREATE TABLE IF NOT EXISTS members (id TEXT PRIMARY KEY, hostname TEXT, address TEXT);
 CREATE TABLE IF NOT EXISTS moments (
     id INTEGER PRIMARY KEY, vm_id INTEGER REFERENCES nodes ON DELETE CASCADE, event TEXT, due REAL, detail TEXT);
-CREATE TABLE IF NOT EXISTS faults (kind TEXT, subject TEXT, PRIMARY KEY (kind, subject));
-CREATE TABLE IF NOT EXISTS journal (at REAL, event TEXT, subject TEXT, detail TEXT);
 """
-PERMISSIONS = {"vm": "VM.Allocate", "file": "Sys.Audit|Sys.Modify"}
+BOOTED = "booted"  # beside the arguments of a VM: those of its hardware that it runs with
+# What a running VM takes over when it is restarted only; network cards and USB devices come and go while it runs.
+WITH_RESTART = ("bios", "machine", "bootOrders", "cpu", "efiDisk", "memory", "scsiHardware", "serialDevices", "startup")
 
 
 @dataclass(frozen=True)
@@ -50,6 +46,12 @@ class Vm:
     memory: int
     disk: int
     arguments: Mapping[str, Any]
+
+    @property
+    def booted(self) -> tuple[int, int]:
+        """Return the processors and the bytes of memory that it was started with: what was changed since is pending."""
+        started = self.arguments.get(BOOTED, self.arguments)
+        return int(started.get("cpu", {}).get("cores", 1)), int(started.get("memory", {}).get("dedicated", 512)) << 20
 
 
 @dataclass(frozen=True)
@@ -77,139 +79,32 @@ class Moment:
     detail: str
 
 
-class Rack:
-    """The model, behind one file."""
+class Rack(Hosts):
+    """The hosts with their VMs and what runs on them, behind one file."""
 
-    def __init__(self, path: Path) -> None:
-        """Open it, and make it where there is none."""
-        path.touch(mode=0o600, exist_ok=True)
-        self._database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        self._database.row_factory = sqlite3.Row
-        self._database.execute("PRAGMA foreign_keys = ON")
-        self._database.execute("PRAGMA synchronous = OFF")  # a killed process loses nothing, a power cut may
-        self._database.executescript(SCHEMA)
-
-    @contextmanager
-    def change(self) -> Iterator[None]:
-        """Make one change wholly or not at all."""
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
-
-    def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
-        """Ask the database."""
-        return self._database.execute(query, values).fetchall()
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._database.close()
-
-    # Hosts and their faults
-
-    def set_hosts(self, hosts: Mapping[str, tuple[int, int]]) -> None:
-        """Say which hosts there are, with their bytes of memory and disk; what runs on them stays."""
-        with self.change():
-            self._database.execute("DELETE FROM hosts")
-            for name, (memory, disk) in hosts.items():
-                self._database.execute("INSERT INTO hosts VALUES (?, ?, ?)", (name, memory, disk))
-
-    def break_(self, kind: str, subject: str = "") -> None:
-        """Let something go wrong from now on.
-
-        `rights` of the token; `host` (unknown), `disk` (full), `memory` (full), `download` (refused) of a host;
-        `boot` and `answer` of a machine.
-        """
-        self._database.execute("INSERT OR IGNORE INTO faults VALUES (?, ?)", (kind, subject))
-
-    def mend(self, kind: str, subject: str = "") -> None:
-        """Let it go right again."""
-        self._database.execute("DELETE FROM faults WHERE kind = ? AND subject = ?", (kind, subject))
-
-    def is_broken(self, kind: str, subject: str = "") -> bool:
-        """Whether it goes wrong at the moment."""
-        return bool(self.rows("SELECT 1 FROM faults WHERE kind = ? AND subject IN (?, '')", kind, subject))
-
-    def note(self, event: str, subject: str, detail: str = "") -> None:
-        """Write a line into the journal."""
-        self._database.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (time.time(), event, subject, detail))
-
-    def journal(self, *events: str) -> list[tuple[str, str, str]]:
-        """Read the journal, whole or these events only, in order."""
-        found = self.rows("SELECT event, subject, detail FROM journal ORDER BY rowid")
-        return [(row["event"], row["subject"], row["detail"]) for row in found if not events or row["event"] in events]
-
-    def _allowed(self, what: str, path: str) -> None:
-        if self.is_broken("rights"):
-            raise HardwareRefused(
-                f"received an HTTP 403 response - Reason: Permission check failed ({path}, {PERMISSIONS[what]}): "
-                "the token needs this privilege"
-            )
-
-    def _host(self, name: str) -> sqlite3.Row:
-        found = self.rows("SELECT * FROM hosts WHERE name = ?", name)
-        if not found or self.is_broken("host", name):
-            known = ", ".join(row["name"] for row in self.rows("SELECT name FROM hosts ORDER BY name"))
-            raise HardwareRefused(
-                f"received an HTTP 500 response - Reason: hostname lookup '{name}' failed - failed to get address info "
-                f"for: {name}: Name or service not known (Proxmox knows {known})"
-            )
-        return found[0]
-
-    def _room(self, host: str, need: int, what: str) -> None:
-        total = 0 if self.is_broken("disk", host) else self._host(host)["disk"]
-        used = self.rows("SELECT COALESCE(SUM(disk), 0) AS sum FROM vms WHERE host = ?", host)[0]["sum"]
-        used += IMAGE_BYTES * len(self.rows("SELECT 1 FROM files WHERE host = ?", host))
-        if used + need > total:
-            raise HardwareRefused(
-                f"{what}: host {host} has insufficient free space: {need // GIBI} GiB needed, "
-                f"{max(0, total - used) // GIBI} GiB free"
-            )
-
-    # Images
-
-    def download(self, host: str, file_id: str, url: str) -> None:
-        """Fetch an image onto a host; one that is there already is taken over."""
-        with self.change():
-            self._host(host)
-            self._allowed("file", "/")
-            if self.is_broken("download", host):
-                raise HardwareRefused(f"error downloading file by URL to {host}: download failed: 403 Forbidden: {url}")
-            self._room(host, IMAGE_BYTES, f"error downloading {file_id}")
-            self._database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (host, file_id, url))
-            self.note("download", host, file_id)
-
-    def has_file(self, host: str, file_id: str) -> bool:
-        """Whether an image lies on a host."""
-        return bool(self.rows("SELECT 1 FROM files WHERE host = ? AND id = ?", host, file_id))
-
-    def drop_file(self, host: str, file_id: str) -> None:
-        """Remove an image."""
-        with self.change():
-            self._database.execute("DELETE FROM files WHERE host = ? AND id = ?", (host, file_id))
-            self.note("remove file", host, file_id)
+    tables = TABLES + SCHEMA
 
     # VMs
 
     def create_vm(self, arguments: Mapping[str, Any]) -> Vm:
         """Make a VM and boot it from the image that its first disk imports."""
         vm = vm_of(arguments)
+        what = f"error creating VM {vm.vm_id} ({vm.name})"
         with self.change():
-            self._host(vm.host)
-            self._allowed("vm", f"/vms/{vm.vm_id}")
+            self.host(vm.host)
+            self._existing(arguments)
+            self.allow(permissions.create(arguments), what)
+            self._devices(arguments, what)
             taken = self.vm(vm.vm_id)
             if taken:
                 raise HardwareRefused(
                     f"error creating VM {vm.name}: received an HTTP 500 response - Reason: unable to create VM "
                     f"{vm.vm_id} on {vm.host}: VM {vm.vm_id} already exists on node '{taken.host}' as {taken.name!r}"
                 )
-            self._room(vm.host, vm.disk, f"error creating VM {vm.vm_id} ({vm.name})")
+            self.room(vm.host, vm.disk, what)
             image = arguments["disks"][0].get("importFrom")
             if image and not self.has_file(vm.host, image):
-                raise HardwareRefused(f"error creating VM {vm.vm_id} ({vm.name}): no such image on {vm.host}: {image}")
+                raise HardwareRefused(f"{what}: volume '{image}' does not exist on {vm.host}")
             self._memory(vm)
             self._insert(vm)
             self.note("create vm", vm.name, f"{vm.vm_id} on {vm.host}")
@@ -217,8 +112,49 @@ class Rack:
                 self._boot(vm, image)
         return vm
 
+    def _existing(self, arguments: Mapping[str, Any]) -> None:
+        """Refuse a pool and storages that are not there."""
+        pool = arguments.get("poolId")
+        if pool and not self.has("pool", pool):
+            raise HardwareRefused(f"received an HTTP 500 response - Reason: pool '{pool}' does not exist")
+        for storage in permissions.storages(arguments):
+            self.storage(str(arguments["nodeName"]), storage, "images")
+
+    def _devices(self, arguments: Mapping[str, Any], what: str) -> None:
+        """Refuse mappings that are not there, and a drive that the machine type has no controller for."""
+        for kind, key in (("pci", "hostpcis"), ("usb", "usbs")):
+            for device in arguments.get(key) or ():
+                if not self.has(kind, device["mapping"]):
+                    raise HardwareRefused(f"{what}: {kind.upper()} device mapping not found for '{device['mapping']}'")
+        drive = arguments.get("initialization", {}).get("interface", "ide2")
+        if arguments.get("machine") == "virt" and drive.startswith("ide"):
+            raise HardwareRefused(f"{what}: aarch64 cannot use IDE devices")
+
+    def _disks(self, before: Mapping[str, Any], after: Mapping[str, Any], what: str) -> None:
+        """Refuse what the provider does with a stopped VM only, since it may not stop it, and what nothing can do."""
+        old = {disk.get("interface"): disk for disk in before.get("disks", ())}
+        pairs = [(old[name], disk) for disk in after.get("disks", ()) if (name := disk.get("interface")) in old]
+        moved = any(was.get("datastoreId") != now.get("datastoreId") for was, now in pairs)
+        resized = any(was.get("size") != now.get("size") for was, now in pairs)
+        for was, now in pairs:
+            if now.get("size", 8) < was.get("size", 8):
+                disk = f"{now.get('datastoreId')}:{now.get('interface')}"
+                raise HardwareRefused(f"{what}: Cannot shrink {disk} in VM {after['vmId']}, it is not supported!")
+        others = any(before.get(name) != after.get(name) for name in WITH_RESTART)
+        tpm = before.get("tpmState") != after.get("tpmState")
+        for does, operation in (
+            (moved, "move disks between datastores"),
+            (resized and others, "resize disks"),
+            (tpm, "add, remove, or update the TPM device"),
+        ):
+            if does and not after.get("rebootAfterUpdate", True):
+                raise HardwareRefused(
+                    f"{what}: cannot {operation} while the VM is running because this change requires the VM to be "
+                    "powered off, but automatic power-offs/reboots are disabled by 'reboot_after_update = false'"
+                )
+
     def _memory(self, vm: Vm) -> None:
-        total = 0 if self.is_broken("memory", vm.host) else self._host(vm.host)["memory"]
+        total = 0 if self.is_broken("memory", vm.host) else self.host(vm.host)["memory"]
         query = "SELECT COALESCE(SUM(memory), 0) AS sum FROM vms WHERE host = ? AND vm_id != ?"
         used = self.rows(query, vm.host, vm.vm_id)[0]["sum"]
         if used + vm.memory > total:
@@ -236,8 +172,7 @@ class Rack:
         if self.is_broken("boot", vm.name):
             self.note("hang", vm.name, "never boots")
             return
-        url = self.rows("SELECT url FROM files WHERE host = ? AND id = ?", vm.host, image)[0]["url"]
-        schematic, version = url.split("/image/")[-1].split("/")[:2]
+        schematic, version = self.url_of(vm.host, image).split("/image/")[-1].split("/")[:2]
         query = "INSERT INTO nodes (vm_id, hostname, role, talos, schematic) VALUES (?, '', 'maintenance', ?, ?)"
         self._database.execute(query, (vm.vm_id, version.removeprefix("v"), schematic))
         self.note("boot", vm.name, f"talos {version}")
@@ -247,6 +182,16 @@ class Rack:
         with self.change():
             vm = next(vm for vm in self.vms() if vm.name == name)
             self._boot(vm, vm.arguments["disks"][0]["importFrom"])
+
+    def restart_vm(self, vm_id: int) -> None:
+        """Restart a VM with what is pending, as `qm reboot` does."""
+        with self.change():
+            vm = self.vm(vm_id)
+            if vm:
+                arguments = {name: value for name, value in vm.arguments.items() if name != BOOTED}
+                query = "UPDATE vms SET arguments = ? WHERE vm_id = ?"
+                self._database.execute(query, (json.dumps(arguments), vm_id))
+                self.note("restart vm", vm.name)
 
     def add_foreign_vm(self, vm_id: int, host: str, name: str) -> None:
         """Put a VM there that somebody else made."""
@@ -263,27 +208,100 @@ class Rack:
         return [_vm(row) for row in self.rows("SELECT * FROM vms ORDER BY vm_id")]
 
     def update_vm(self, arguments: Mapping[str, Any]) -> Vm:
-        """Change a VM in place."""
+        """Change a VM in place; another host is a move, and other processors and memory wait for a restart."""
         vm = vm_of(arguments)
+        what = f"error updating VM {vm.vm_id} ({vm.name})"
         with self.change():
-            self._allowed("vm", f"/vms/{vm.vm_id}")
+            before = self.vm(vm.vm_id)
+            if before is None:
+                file = f"nodes/{vm.host}/qemu-server/{vm.vm_id}.conf"
+                raise HardwareRefused(f"{what}: Configuration file '{file}' does not exist")
+            self.allow(permissions.update(before.arguments, arguments), what)
+            if before.host != vm.host:
+                self._move(before, vm)
+            self._existing(arguments)
+            self._devices(arguments, what)
+            self._disks(before.arguments, arguments, what)
             self._memory(vm)
             query = (
                 "UPDATE vms SET name = ?, host = ?, address = ?, memory = ?, disk = ?, arguments = ? WHERE vm_id = ?"
             )
-            values = (vm.name, vm.host, vm.address, vm.memory, vm.disk, json.dumps(vm.arguments), vm.vm_id)
+            booted = before.arguments.get(BOOTED) or {
+                name: before.arguments.get(name, {}) for name in ("cpu", "memory")
+            }
+            kept = {**vm.arguments, BOOTED: booted}
+            values = (vm.name, vm.host, vm.address, vm.memory, vm.disk, json.dumps(kept), vm.vm_id)
             self._database.execute(query, values)
             self.note("update vm", vm.name)
         return vm
+
+    def _move(self, before: Vm, after: Vm) -> None:
+        what = f"error migrating VM {before.vm_id} ({before.name})"
+        self.host(after.host)
+        pinned = [f"hostpci{index}" for index, _ in enumerate(before.arguments.get("hostpcis") or ())]
+        pinned += [f"usb{index}" for index, _ in enumerate(before.arguments.get("usbs") or ())]
+        if pinned:
+            devices = ", ".join(pinned)
+            raise HardwareRefused(f"{what}: can't migrate running VM which uses following mapped devices: {devices}")
+        for storage in permissions.storages(before.arguments):
+            self.storage(after.host, storage, "images")
+        self.room(after.host, before.disk, what)
+        self.note("migrate vm", before.name, f"{before.host} -> {after.host}")
+
+    def move_vm(self, vm_id: int, host: str) -> None:
+        """Move a VM as high availability or a person would, without the program."""
+        with self.change():
+            vm = self.vm(vm_id)
+            if vm:
+                arguments = json.dumps({**vm.arguments, "nodeName": host})
+                query = "UPDATE vms SET host = ?, arguments = ? WHERE vm_id = ?"
+                self._database.execute(query, (host, arguments, vm_id))
 
     def delete_vm(self, vm_id: int) -> None:
         """Delete a VM; what ran on it is gone without a word."""
         with self.change():
             vm = self.vm(vm_id)
             if vm:
-                self._allowed("vm", f"/vms/{vm_id}")
+                self.allow(permissions.delete(vm_id), f"error deleting VM {vm_id} ({vm.name})")
                 self._database.execute("DELETE FROM vms WHERE vm_id = ?", (vm_id,))
                 self.note("delete vm", vm.name, str(vm_id))
+
+    # High availability
+
+    def manage(self, resource: str) -> None:
+        """Have high availability manage a VM."""
+        with self.change():
+            self.allow(permissions.high_availability(), f"error creating HA resource {resource}")
+            if self.vm(int(resource.removeprefix("vm:"))) is None:
+                raise HardwareRefused(f"error creating HA resource {resource}: service '{resource}' does not exist")
+            self.add_things("managed", [resource])
+            self.note("manage", resource)
+
+    def unmanage(self, resource: str) -> None:
+        """Take a VM out of high availability."""
+        with self.change():
+            self.allow(permissions.high_availability(), f"error deleting HA resource {resource}")
+            self.remove_thing("managed", resource)
+            self.note("unmanage", resource)
+
+    def set_rule(self, rule: str, resources: Sequence[str]) -> None:
+        """Set a rule about VMs that are managed."""
+        with self.change():
+            self.allow(permissions.high_availability(), f"error setting HA rule {rule}")
+            unmanaged = [resource for resource in sorted(resources) if not self.has("managed", resource)]
+            if unmanaged:
+                raise HardwareRefused(
+                    f"error setting HA rule {rule}: received an HTTP 500 response - Reason: create HA rules failed: "
+                    f"cannot use unmanaged resource(s) {', '.join(unmanaged)}."
+                )
+            self.add_things("rule", [rule])
+            self.note("rule", rule, ", ".join(resources))
+
+    def drop_rule(self, rule: str) -> None:
+        """Remove a rule."""
+        with self.change():
+            self.allow(permissions.high_availability(), f"error deleting HA rule {rule}")
+            self.remove_thing("rule", rule)
 
     # Nodes
 

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import programs
-from config.checks import check_environments, check_stack, check_step, check_together, environments_aside
+from components.machines.images import without_checksum
+from config.checks import check_stack
 from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, stack_files
 from config.source import read
+from config.stacks import check_environments, check_step, check_together, environments_aside
 from config.startpage import check as check_start_page
 from config.tree import ENVIRONMENTS, Tree, read_tree
 from errors import Problem, ProgramFailed, ProgramMissing, Refused
@@ -149,6 +151,7 @@ def _summary(stacks: list[Stack], tree: Tree, validation: Validation | None) -> 
 def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str, Stack | None]) -> list[Problem]:
     """Gather what is wrong with stacks, with the tree, between them, and with the step from what they were before."""
     own = [problem for stack in stacks for problem in (*stack.problems, *check_stack(root, stack, tree))]
+    own += [problem for stack in stacks for problem in check_images(stack)]
     steps = [(before.get(stack.name), stack) for stack in stacks]
     taken = [problem for was, stack in steps if was for problem in check_step(was, stack)]
     strange = check_environments(stacks, tree) if _all(root, stacks) else []
@@ -156,6 +159,16 @@ def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str
     told = {(problem.file, problem.line) for problem in own}
     elsewhere = [one for one in found if one.check != "secret-in-git" or (one.file, one.line) not in told]
     return [*own, *taken, *elsewhere]
+
+
+def check_images(stack: Stack) -> list[Problem]:
+    """Find images that no checksum is listed for although others are compared."""
+    if stack.settings is None:
+        return []
+    where, rule = ("cluster", "imageChecksums"), "has no checksum for an image that is downloaded"
+    fix = f"add the sum of: curl -fsSL https://{stack.settings.cluster.image_factory}/image/{{}} | sha256sum"
+    found = without_checksum(stack.settings)
+    return [stack.places.problem("image-checksum-missing", where, None, rule, fix.format(one)) for one in found]
 
 
 def _all(root: Path, stacks: list[Stack]) -> bool:

@@ -1,4 +1,7 @@
-"""Say for each thing that the project needs whether it is there, in which version, and what to do where it is not."""
+"""Report for each thing that the project needs whether it is there, and what to do where it is not.
+
+Without `--stack` the machine is examined, with it the Proxmox hosts of a stack (`ops.hosts`).
+"""
 
 from __future__ import annotations
 
@@ -46,11 +49,12 @@ class Finding:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what can be asked for."""
     parser.add_argument("--json", action="store_true", help="print the findings for machines")
+    parser.add_argument("--stack", metavar="NAME", help="ask the Proxmox hosts of this stack instead of this machine")
 
 
 def run(options: argparse.Namespace) -> int:
     """Look at everything, print it, and give 1 where something is missing."""
-    findings = list(examine())
+    findings = list(of_stack(options.stack) if options.stack else examine())
     missing = sum(finding.state == "missing" for finding in findings)
     if options.json:
         kept = {"ready": not missing, "findings": [asdict(finding) for finding in findings]}
@@ -59,6 +63,13 @@ def run(options: argparse.Namespace) -> int:
         print(as_table(findings))
         print(verdict(findings))
     return 1 if missing else 0
+
+
+def of_stack(stack: str) -> Iterator[Finding]:
+    """Ask the hosts of a stack."""
+    from ops import hosts  # noqa: PLC0415 - this machine is examined without it
+
+    yield from hosts.examine(Path.cwd(), stack)
 
 
 def examine() -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from errors import Declined, Problem
 from manifests.boundary import LIMITS
 from manifests.contents import contents_of
 from manifests.survey import Survey
+from ops.check import check_images
 from ops.engine import Engine, Outcome, refuse_failures
 from ops.show import count, elapsed
 from ops.timeline import Timeline
@@ -39,7 +40,12 @@ def checked(root: Path, name: str) -> tuple[Stack, Settings]:
     stack = read_stack(file_of(root, name))
     tree = read_tree(root)
     return stack, stack.require(
-        lambda stack: [*check_stack(root, stack, tree), *tree.problems, *_beyond_limits(root, tree)]
+        lambda stack: [
+            *check_stack(root, stack, tree),
+            *check_images(stack),
+            *tree.problems,
+            *_beyond_limits(root, tree),
+        ]
     )
 
 

@@ -359,6 +359,11 @@ def _last_error(text: str) -> str:
     return re.sub(r"^ *(stderr: )?(error: )?", "", last)
 
 
+def reason(output: str) -> str:
+    """Return the last error of what Pulumi printed, with the advice for it."""
+    return _explained(_last_error(output))
+
+
 def _explained(said: str) -> str:
     """Add what a person can do about what Pulumi says before it begins."""
     advice = next((advice for sign, advice in ADVICE.items() if sign in said), "")

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from config import derive
 from config.gap import Gap, gaps, looked_up
 from config.model import Settings
+from config.rights import HIGH_AVAILABILITY
 from config.tree import read_tree
 from config.values import GIBI, TEBI
 from errors import ApiFailed, Declined
@@ -223,12 +225,27 @@ def enter(
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"):
         os.environ[name] = f"http://127.0.0.1:{port}"
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+    furnish_rack(lab, settings)
+    return replaced
+
+
+def furnish_rack(lab: Lab, settings: Settings) -> None:
+    """Set up on the rack what the settings say is there: hosts, storages, a pool, resource mappings."""
+    proxmox = settings.proxmox
     rack = Rack(lab.rack)
     rack.set_hosts(
-        {host.name: (host.memory.bytes if host.memory else USUAL_MEMORY, USUAL_DISK) for host in settings.proxmox.hosts}
+        {host.name: (host.memory.bytes if host.memory else USUAL_MEMORY, USUAL_DISK) for host in proxmox.hosts}
     )
+    for host in proxmox.hosts:
+        rack.add_storage(host.name, host.images, "import", shared=proxmox.image_storage == "shared")
+    for machine in derive.machines(settings):
+        for storage in derive.storages(settings, machine):
+            rack.add_storage(machine.host, storage, "images")
+        for kind, name in derive.mappings(machine):
+            rack.add_things(kind, [name])
+    rack.add_things("right", [HIGH_AVAILABILITY] if proxmox.high_availability != "none" else [])
+    rack.add_things("pool", [proxmox.pool] if proxmox.pool else [])
     rack.close()
-    return replaced
 
 
 def _lay_out(folder: Path, root: Path, path: str, plugins: Sequence[Plugin]) -> None:

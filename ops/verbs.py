@@ -20,7 +20,7 @@ class Verb:
 
 VERBS = (
     Verb("init", "begin", "ask what only you know and write the stack files"),
-    Verb("doctor", "begin", "say what this machine has, lacks, and how to get it"),
+    Verb("doctor", "begin", "report what this machine, or with --stack Proxmox, has and lacks"),
     Verb("tools", "begin", "find, download or build the pinned programs"),
     Verb("new", "change", "write a new app that passes every check"),
     Verb("check", "change", "find every mistake in the settings and the apps tree"),

@@ -54,11 +54,11 @@ def machines_args(settings: Settings, nodes: tuple[derive.Machine, ...]) -> Mach
     proxmox, network, cluster = settings.proxmox, settings.network, settings.cluster
     site = Site(
         stack=cluster.name,
-        bridge=proxmox.bridge,
-        vlan=proxmox.vlan,
         pool=proxmox.pool,
         tags=proxmox.tags,
         scsi=proxmox.scsi,
+        cpu_type=proxmox.cpu_type,
+        secure=cluster.boot == "secure",
         subnet=network.subnet,
         gateway=network.gateway,
         nameservers=network.nameservers,
@@ -70,6 +70,8 @@ def machines_args(settings: Settings, nodes: tuple[derive.Machine, ...]) -> Mach
         talos_version=str(cluster.talos_version),
         image_factory=cluster.image_factory,
         image_checksums=cluster.image_checksums,
+        shared_images=proxmox.image_storage == "shared",
+        high_availability=proxmox.high_availability != "none",
         protect=cluster.protect != "nothing",
     )
 
@@ -78,13 +80,14 @@ def cluster_args(settings: Settings, nodes: tuple[derive.Machine, ...], machines
     """Take out of the settings what concerns the cluster, and name the VMs that it runs on."""
     cluster = settings.cluster
     version, factory = str(cluster.talos_version), cluster.image_factory
+    secure = cluster.boot == "secure"
     files = {path for node in nodes for path in node.patches}
     return ClusterArgs(
         cluster_name=cluster.name,
         endpoint=derive.endpoint(settings),
         machines=nodes,
         around=surroundings(settings),
-        installers={node.name: installer(factory, image_of(node).schematic_id, version) for node in nodes},
+        installers={node.name: installer(factory, image_of(node, secure=secure), version) for node in nodes},
         vms=machines.vms,
         own_patches={path: (root / path).read_text(encoding="utf-8") for path in files},
         talos_version=version,

@@ -174,7 +174,7 @@ class Cluster(Component):
                         after,
                         *([self._forget(node), *last_plane] if is_plane else []),
                     ],
-                    replacement_trigger=f"{self.args.generation}.{node.generation}",
+                    replacement_trigger=f"{self.args.generation}.{node.incarnation}",
                     retain_on_delete=True,
                 ),
             )
@@ -183,7 +183,7 @@ class Cluster(Component):
 
     def _settled(self, node: Machine, applied: machine.ConfigurationApply) -> Command:
         """Wait for a control plane: the provider returns when a configuration is taken, not when it is at work."""
-        text = f"{self.configurations[node.name]}{self.args.generation}.{node.generation}"
+        text = f"{self.configurations[node.name]}{self.args.generation}.{node.incarnation}"
         return self._command(
             "settle",
             node.name,
@@ -193,14 +193,15 @@ class Cluster(Component):
         )
 
     def _forget(self, node: Machine) -> Command:
-        """Let etcd forget the old self of a control plane whose generation is raised."""
+        """Let etcd forget the old self of a control plane whose VM was lost or is made anew."""
         return self._command(
             "forget",
             node.name,
-            environment={**single(node), "GENERATION": str(node.generation)},
+            environment={**single(node), "GENERATION": node.incarnation},
             create=REMEMBER_GENERATION,
             update=script("forget"),
-            opts=self.options(),
+            # After the VM: one that is made anew under another id answers for the old self until then.
+            opts=self.options(depends_on=[self.args.vms[node.name]]),
         )
 
     def _configuration(self, node: Machine) -> pulumi.Output[str]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from config.derive import Machine
+from config.derive import Card, Machine
 
 GUEST_AGENT = "siderolabs/qemu-guest-agent"
 SYSTEM_DISK = "scsi0"
+CLOUD_INIT_OF_ARM = "scsi30"  # the provider's own choice is IDE, which a VM of the machine type virt does not have
 CONTROL_PLANE_FIRST, WORKER_LATER = 1, 2
 
 
@@ -22,11 +23,11 @@ class Site:
     """What the VMs of a stack have in common."""
 
     stack: str
-    bridge: str
-    vlan: int | None
     pool: str | None
     tags: tuple[str, ...]
     scsi: str
+    cpu_type: str
+    secure: bool
     subnet: IPv4Network
     gateway: IPv4Address
     nameservers: tuple[IPv4Address, ...]
@@ -40,7 +41,6 @@ def is_protected(machine: Machine) -> bool:
 def vm_arguments(machine: Machine, site: Site, storage: str) -> dict[str, Any]:
     """Give every argument of a VM that is known beforehand."""
     arm = machine.architecture == "arm64"
-    network = {"bridge": site.bridge, "mac_address": machine.mac, "model": "virtio"}
     return {
         "name": machine.name,
         "node_name": machine.host,
@@ -50,15 +50,18 @@ def vm_arguments(machine: Machine, site: Site, storage: str) -> dict[str, Any]:
         "pool_id": site.pool,
         "machine": "virt" if arm else "q35",
         "bios": "ovmf",
+        # Without keys the firmware takes those that a signed image brings; with those of Microsoft it refuses Talos.
         "efi_disk": {"datastore_id": storage, "file_format": "raw", "type": "4m", "pre_enrolled_keys": False},
+        "tpm_state": {"datastore_id": storage, "version": "v2.0"} if site.secure else None,
         "scsi_hardware": site.scsi,
-        "cpu": {"cores": machine.cpu, "type": "host"},
+        "cpu": {"cores": machine.cpu, "type": site.cpu_type},
         # Ballooning takes memory away that the kubelet has already promised to pods.
         "memory": {"dedicated": machine.memory.mebibytes, "floating": 0},
         "agent": {"enabled": GUEST_AGENT in machine.extensions, "timeout": "2m", "trim": True},
-        "network_devices": [network | ({"vlan_id": site.vlan} if site.vlan else {})],
+        "network_devices": [network_card(card) for card in machine.cards],
         "initialization": {
             "datastore_id": storage,
+            "interface": CLOUD_INIT_OF_ARM if arm else None,
             "ip_configs": [
                 {"ipv4": {"address": f"{machine.address}/{site.subnet.prefixlen}", "gateway": str(site.gateway)}}
             ],
@@ -71,7 +74,10 @@ def vm_arguments(machine: Machine, site: Site, storage: str) -> dict[str, Any]:
         "hostpcis": [
             {"device": f"hostpci{index}", "mapping": mapping, "pcie": True} for index, mapping in enumerate(machine.pci)
         ],
+        "usbs": [{"mapping": mapping} for mapping in machine.usb],
         "on_boot": True,
+        # A VM that was moved, by a person or by Proxmox, is moved back; without this it would be deleted and made anew.
+        "migrate": True,
         "stop_on_destroy": True,
         "reboot_after_update": False,  # a reboot of a node is for Talos to decide, never a side effect
         "purge_on_destroy": True,
@@ -79,12 +85,28 @@ def vm_arguments(machine: Machine, site: Site, storage: str) -> dict[str, Any]:
     }
 
 
+def is_kept_apart(machine: Machine) -> bool:
+    """Return whether two such VMs on one host would fail together: control planes carry the quorum."""
+    return machine.role == "control-plane"
+
+
+def network_card(card: Card) -> dict[str, Any]:
+    """Return the arguments of one network card."""
+    given = {"bridge": card.bridge, "mac_address": card.mac, "model": "virtio", "vlan_id": card.vlan, "mtu": card.mtu}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def disks(machine: Machine, storage: str, image: Any) -> list[Any]:
     """Give the system disk, imported from the image, and the data disks after it."""
     common = {"file_format": "raw", "discard": "on", "ssd": True, "cache": "writethrough"}
     system = {"interface": SYSTEM_DISK, "datastore_id": storage, "size": machine.disk.gibibytes, "import_from": image}
     data = [
-        {"interface": f"scsi{index}", "datastore_id": disk.storage or storage, "size": disk.size.gibibytes}
+        {
+            "interface": f"scsi{index}",
+            "datastore_id": disk.storage or storage,
+            "size": disk.size.gibibytes,
+            "backup": disk.backup == "included",
+        }
         for index, disk in enumerate(machine.data_disks, start=1)
     ]
     return [common | disk for disk in (system, *data)]

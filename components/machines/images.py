@@ -7,11 +7,10 @@ distinct image, and `components.cluster` names the installer of the same schemat
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from config.derive import Machine
-from errors import Declined
+from config.derive import Machine, machines
+from config.model import Settings
 
 PLATFORM = "nocloud"  # reads addresses from the cloud-init drive that Proxmox makes
 SHORT = 8
@@ -19,11 +18,12 @@ SHORT = 8
 
 @dataclass(frozen=True)
 class Image:
-    """What makes one image differ from another: the processor, the extensions and the kernel's arguments."""
+    """What makes one image differ from another: processor, extensions, the kernel's arguments, signature."""
 
     architecture: str
     extensions: tuple[str, ...]
     kernel_arguments: tuple[str, ...] = ()
+    secure: bool = False
 
     @property
     def key(self) -> str:
@@ -45,29 +45,49 @@ class Image:
         """Compute the id that the factory will give."""
         return hashlib.sha256(self.schematic.encode()).hexdigest()
 
+    @property
+    def suffix(self) -> str:
+        """Return the factory's mark of a signed image."""
+        return "-secureboot" if self.secure else ""
 
-def image_of(machine: Machine) -> Image:
-    """Say which image a machine boots from."""
-    return Image(machine.architecture, machine.extensions, machine.kernel_arguments)
+
+def image_of(machine: Machine, *, secure: bool = False) -> Image:
+    """Return the image that a machine boots from."""
+    return Image(machine.architecture, machine.extensions, machine.kernel_arguments, secure)
+
+
+def images_of(settings: Settings) -> tuple[Image, ...]:
+    """Return the images of a stack."""
+    secure = settings.cluster.boot == "secure"
+    return tuple(dict.fromkeys(image_of(machine, secure=secure) for machine in machines(settings)))
+
+
+def path(image: Image, schematic: str, version: str) -> str:
+    """Return the path of the disk image at the factory: qcow2, which Proxmox imports without decompressing it."""
+    return f"{schematic}/v{version}/{PLATFORM}-{image.architecture}{image.suffix}.qcow2"
 
 
 def url(factory: str, image: Image, schematic: str, version: str) -> str:
-    """Where the disk image is downloaded: qcow2, which Proxmox imports without decompressing it."""
-    return f"https://{factory}/image/{schematic}/v{version}/{PLATFORM}-{image.architecture}.qcow2"
+    """Return where the disk image is downloaded."""
+    return f"https://{factory}/image/{path(image, schematic, version)}"
 
 
-def checksum(checksums: Mapping[str, str], image: str) -> str | None:
-    """Return the checksum of an image by its URL; where any has one, an image without is refused."""
-    if checksums and image not in checksums:
-        raise Declined(f"cluster.imageChecksums: has no checksum of {image}; add its SHA-256, or remove all checksums")
-    return checksums.get(image)
+def without_checksum(settings: Settings) -> tuple[str, ...]:
+    """Return the images that are not compared although others are."""
+    listed, version = settings.cluster.image_checksums, str(settings.cluster.talos_version)
+    paths = (path(image, image.schematic_id, version) for image in images_of(settings))
+    return tuple(one for one in paths if listed and one not in listed)
 
 
-def file_name(image: Image, schematic: str, version: str) -> str:
-    """Name the file on the host; another version or schematic is another file."""
-    return f"talos-{version}-{schematic[:SHORT]}-{image.architecture}.qcow2"
+def file_name(image: Image, schematic: str, version: str, owner: str, host: str) -> str:
+    """Return the name of the file on the storage.
+
+    Another version or schematic is another file, and so is that of another stack or host: a file that two resources
+    owned would be deleted by one while the other's VM is made from it.
+    """
+    return f"talos-{version}-{schematic[:SHORT]}-{image.architecture}{image.suffix}_{owner}_{host}.qcow2"
 
 
-def installer(factory: str, schematic: str, version: str) -> str:
-    """Name the container image that installs and upgrades a node of this schematic."""
-    return f"{factory}/{PLATFORM}-installer/{schematic}:v{version}"
+def installer(factory: str, image: Image, version: str) -> str:
+    """Return the container image that installs and upgrades the nodes of an image."""
+    return f"{factory}/{PLATFORM}-installer{image.suffix}/{image.schematic_id}:v{version}"

@@ -1,4 +1,4 @@
-"""The machines as resources: one schematic an image, one download a host, one VM a node.
+"""The machines as resources: one schematic an image, one download a storage, one VM a node.
 
 `stacks.homelab` hands machines in and takes the VMs and schematics out, for `components.cluster` to depend on.
 """
@@ -14,8 +14,8 @@ import pulumiverse_talos as talos
 from pulumi_proxmoxve.download import File
 
 from components.contract import Component
-from components.machines.hardware import Site, disks, is_protected, vm_arguments
-from components.machines.images import Image, checksum, file_name, image_of, url
+from components.machines.hardware import Site, disks, is_kept_apart, is_protected, vm_arguments
+from components.machines.images import Image, file_name, image_of, path, url
 from config.derive import Machine
 from config.model import Host
 
@@ -32,6 +32,8 @@ class MachinesArgs:
     talos_version: str
     image_factory: str
     image_checksums: Mapping[str, str]
+    shared_images: bool
+    high_availability: bool
     protect: bool
 
 
@@ -46,11 +48,18 @@ class Machines(Component):
         super().__init__(name, opts)
         self.args = args
         self.hosts = {host.name: host for host in args.hosts}
-        self.schematics = {image: self._schematic(image) for image in dict.fromkeys(map(image_of, args.machines))}
-        wanted = dict.fromkeys((machine.host, image_of(machine)) for machine in args.machines)
+        self.images = {machine.name: image_of(machine, secure=args.site.secure) for machine in args.machines}
+        self.schematics = {image: self._schematic(image) for image in dict.fromkeys(self.images.values())}
+        wanted = dict.fromkeys(self._place(machine) for machine in args.machines)
         self.files = {(host, image): self._download(host, image) for host, image in wanted}
         self.vms = {machine.name: self._vm(machine) for machine in args.machines}
+        if args.high_availability:
+            self._high_availability()
         self.register_outputs({"vms": {name: vm.vm_id for name, vm in self.vms.items()}})
+
+    def _place(self, machine: Machine) -> tuple[str, Image]:
+        """Return the host that downloads a machine's image; of hosts that share a storage the first one does it."""
+        return self.args.hosts[0].name if self.args.shared_images else machine.host, self.images[machine.name]
 
     def _schematic(self, image: Image) -> pulumi.Output[str]:
         schematic = talos.imagefactory.Schematic(
@@ -61,16 +70,18 @@ class Machines(Component):
     def _download(self, host: str, image: Image) -> File:
         version = self.args.talos_version
         schematic, factory = self.schematics[image], self.args.image_factory
-        expected = checksum(self.args.image_checksums, url(factory, image, image.schematic_id, version))
+        checksum = self.args.image_checksums.get(path(image, image.schematic_id, version))
         return File(
             self.child("image", host, image.key),
             content_type="import",
             datastore_id=self.hosts[host].images,
             node_name=host,
             url=schematic.apply(lambda schematic: url(factory, image, schematic, version)),
-            file_name=schematic.apply(lambda schematic: file_name(image, schematic, version)),
-            checksum=expected,
-            checksum_algorithm="sha256" if expected else None,
+            file_name=schematic.apply(
+                lambda schematic: file_name(image, schematic, version, self.args.site.stack, host)
+            ),
+            checksum=checksum,
+            checksum_algorithm="sha256" if checksum else None,
             overwrite=False,
             overwrite_unmanaged=True,  # what an interrupted run left is taken over
             upload_timeout=DOWNLOAD_SECONDS,
@@ -83,7 +94,7 @@ class Machines(Component):
         storage = self.hosts[machine.host].disks
         return proxmox.VmLegacy(
             self.child(machine.name),
-            disks=disks(machine, storage, self.files[machine.host, image_of(machine)].id),
+            disks=disks(machine, storage, self.files[self._place(machine)].id),
             **vm_arguments(machine, self.args.site, storage),
             opts=self.options(
                 protect=self.args.protect and is_protected(machine),
@@ -93,3 +104,26 @@ class Machines(Component):
                 ignore_changes=["disks[0].importFrom"],
             ),
         )
+
+    def _high_availability(self) -> None:
+        """Have Proxmox restart the VMs, on another host where theirs has failed, and keep control planes apart."""
+        managed = {
+            machine.name: proxmox.Haresource(
+                self.child("available", machine.name),
+                resource_id=f"vm:{machine.vm_id}",
+                state="started",
+                opts=self.options(depends_on=[self.vms[machine.name]]),
+            )
+            for machine in self.args.machines
+        }
+        apart = [machine for machine in self.args.machines if is_kept_apart(machine)]
+        if len(apart) > 1:
+            proxmox.Harule(
+                self.child("apart"),
+                rule=f"homelab-{self.args.site.stack}-control-planes",
+                type="resource-affinity",
+                affinity="negative",
+                resources=[f"vm:{machine.vm_id}" for machine in apart],
+                # A rule may name only what is managed already.
+                opts=self.options(depends_on=[managed[machine.name] for machine in apart]),
+            )

@@ -79,6 +79,8 @@ class Kind:
     def __init__(self, provider: StandIn, urn: str = "", timeout: float = 0) -> None:
         """Know the plugin, its settings, whose request this is and how many seconds it may take (0: any)."""
         self.provider, self.urn, self.timeout = provider, urn, timeout
+        self.given: Plain = {}
+        """The inputs that are asked for, while they are compared with those of the state."""
 
     @property
     def name(self) -> str:
@@ -204,7 +206,8 @@ class StandIn(sdk.Provider):
         """Compare what is written now with what was written when the resource was made."""
         kind = self.kind_of(request.type)(self, request.urn)
         members, _ = self.members(request.type)
-        found = [*changes(plain_map(old_inputs.get()), plain_map(request.new_inputs))]
+        kind.given = plain_map(request.new_inputs)
+        found = [*changes(plain_map(old_inputs.get()), kind.given)]
         outlived = set(kind.outlived(plain_map(request.old_state)))
         found += [(name, Change.UPDATE) for name in sorted(outlived)]
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from lab import talos
+from lab import permissions, talos
 from lab.places import Lab
 from lab.plugins.base import Kind, StandIn
-from lab.plugins.properties import Plain
+from lab.plugins.properties import Plain, top
 from lab.plugins.server import serve
 from lab.rack import Rack, vm_of
+
+# Inside these arguments the official provider replaces a VM as well; firmware and machine type change in place.
+ANEW = ("efiDisk.type", "tpmState.version")
 
 
 class OnTheRack(Kind):
@@ -27,8 +30,14 @@ class OnTheRack(Kind):
 class VmLegacy(OnTheRack):
     """A VM."""
 
-    replace_on = ("vmId", "nodeName", "bios", "machine")
+    replace_on = ("vmId",)
     unknown_in_preview = ("ipv4Addresses", "ipv6Addresses", "macAddresses", "networkInterfaceNames")
+
+    def replaces(self, path: str) -> bool:
+        """Return whether a change at this path makes the VM anew; one that may migrate is moved."""
+        if top(path) == "nodeName":
+            return not self.given.get("migrate", False)
+        return super().replaces(path) or path in ANEW
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
         """Make it and boot it."""
@@ -58,13 +67,15 @@ class VmLegacy(OnTheRack):
 class File(OnTheRack):
     """An image that a host downloads."""
 
-    replace_on = ("nodeName", "datastoreId", "contentType", "url", "fileName", "checksum")
+    replace_on = ("nodeName", "datastoreId", "contentType", "url", "fileName", "checksum", "checksumAlgorithm")
     unknown_in_preview = ("size",)
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Download it."""
-        file = f"{inputs['datastoreId']}:{inputs['contentType']}/{inputs['fileName']}"
-        self.rack().download(inputs["nodeName"], file, inputs["url"])
+        """Download it; what lies there under its name is deleted first, where the inputs say so."""
+        file, rack = f"{inputs['datastoreId']}:{inputs['contentType']}/{inputs['fileName']}", self.rack()
+        if inputs.get("overwriteUnmanaged") and rack.has_file(inputs["nodeName"], file):
+            rack.drop_file(inputs["nodeName"], file)
+        rack.download(inputs["nodeName"], file, inputs["url"], inputs.get("checksum", ""))
         return file, {"size": 0}
 
     def read(self, id: str, outputs: Plain) -> Plain | None:  # noqa: A002
@@ -78,6 +89,54 @@ class File(OnTheRack):
     def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002
         """Remove it."""
         self.rack().drop_file(outputs["nodeName"], id)
+
+
+class Haresource(OnTheRack):
+    """A VM that high availability manages."""
+
+    replace_on = ("resourceId", "type")
+
+    def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
+        """Have it managed."""
+        self.rack().manage(inputs["resourceId"])
+        return inputs["resourceId"], {"state": "started", "type": "vm"}
+
+    def read(self, id: str, outputs: Plain) -> Plain | None:  # noqa: A002
+        """Return it where it is managed."""
+        return outputs if self.rack().has("managed", id) else None
+
+    def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002
+        """Take another comment or state."""
+        self.rack().allow(permissions.high_availability(), f"error updating HA resource {id}")
+        return {}
+
+    def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002
+        """Let it be on its own again."""
+        self.rack().unmanage(id)
+
+
+class Harule(OnTheRack):
+    """A rule that says which managed VMs share a host."""
+
+    replace_on = ("rule", "type")
+
+    def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
+        """Set the rule."""
+        self.rack().set_rule(inputs["rule"], inputs["resources"])
+        return inputs["rule"], {"disable": False, "strict": False}
+
+    def read(self, id: str, outputs: Plain) -> Plain | None:  # noqa: A002
+        """Return it where it is set."""
+        return outputs if self.rack().has("rule", id) else None
+
+    def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002
+        """Set it anew."""
+        self.rack().set_rule(id, inputs["resources"])
+        return {}
+
+    def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002
+        """Remove it."""
+        self.rack().drop_rule(id)
 
 
 def _seen(inputs: Plain) -> Plain:
@@ -100,7 +159,12 @@ class Proxmox(StandIn):
     """The plugin."""
 
     package, distribution = "proxmoxve", "pulumi_proxmoxve"
-    kinds: ClassVar = {"proxmoxve:index/vmLegacy:VmLegacy": VmLegacy, "proxmoxve:download/file:File": File}
+    kinds: ClassVar = {
+        "proxmoxve:index/vmLegacy:VmLegacy": VmLegacy,
+        "proxmoxve:download/file:File": File,
+        "proxmoxve:index/haresource:Haresource": Haresource,
+        "proxmoxve:index/harule:Harule": Harule,
+    }
 
 
 if __name__ == "__main__":

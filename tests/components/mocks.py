@@ -50,6 +50,8 @@ ANSWERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "pulumi:providers:talos": lambda inputs: inputs,
     "proxmoxve:index/vmLegacy:VmLegacy": lambda inputs: inputs,
     "proxmoxve:download/file:File": lambda inputs: inputs,
+    "proxmoxve:index/haresource:Haresource": lambda inputs: inputs,
+    "proxmoxve:index/harule:Harule": lambda inputs: inputs,
     "talos:imageFactory/schematic:Schematic": lambda inputs: inputs,
     "talos:machine/secrets:Secrets": lambda inputs: {
         **inputs,

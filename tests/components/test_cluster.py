@@ -91,7 +91,7 @@ def generated(settings: Settings, folder: Path) -> dict[str, str]:
     programs.run("talosctl", "gen", "secrets", "-o", secrets, env=environment)
     for machine in derive.machines(settings):
         version = str(settings.cluster.talos_version)
-        image = installer("factory.talos.dev", image_of(machine).schematic_id, version)
+        image = installer("factory.talos.dev", image_of(machine), version)
         flags = []
         for index, patch in enumerate(patches(machine, surroundings(settings), image)):
             (folder / f"{index}.yaml").write_text(patch, encoding="utf-8")
@@ -221,7 +221,7 @@ def test_an_upgrade_does_nothing_when_it_is_made_and_replaces_nothing_when_it_ch
         assert "triggers" not in command.inputs
 
 
-def test_a_raised_generation_makes_configuration_and_bootstrap_anew_and_undoes_nothing() -> None:
+def test_what_makes_a_vm_anew_makes_its_configuration_anew_and_undoes_nothing() -> None:
     def triggers(program: Program) -> dict[str, Any]:
         found = {**program.of("ConfigurationApply"), "bootstrap": program.of("Command")["cluster-bootstrap"]}
         assert all(resource.options.retainOnDelete for resource in found.values())
@@ -230,6 +230,10 @@ def test_a_raised_generation_makes_configuration_and_bootstrap_anew_and_undoes_n
     before = triggers(run("dev"))
     node = triggers(run("dev", lambda s: s["homelab:cluster"]["nodes"][1].update(generation=2)))
     assert {name for name in before if before[name] != node[name]} == {"cluster-configuration-worker-1"}
+    anew = triggers(run("dev", lambda s: s["homelab:cluster"]["nodes"][1].update(vmId=3333)))
+    assert {name for name in before if before[name] != anew[name]} == {"cluster-configuration-worker-1"}
+    moved = triggers(run("homelab", lambda s: s["homelab:cluster"]["nodes"][4].update(host="pve-1")))
+    assert moved == triggers(run("homelab"))
     whole = triggers(run("dev", lambda s: s["homelab:cluster"].update(generation=2)))
     assert all(before[name] != whole[name] for name in before)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pulumi_proxmoxve as proxmox
@@ -12,10 +13,10 @@ from pulumi_proxmoxve import _inputs as inputs
 from pulumi_proxmoxve.download import File
 
 from components.machines.hardware import disks, is_protected, vm_arguments
-from components.machines.images import Image, checksum, file_name, image_of, installer, url
+from components.machines.images import Image, file_name, image_of, installer, path, url
 from config import derive
 from config.load import read_stack
-from errors import Declined
+from config.model import Settings
 from stacks.homelab import machines_args
 from tests.components.mocks import ROOT, Registered, run
 
@@ -37,8 +38,54 @@ def test_image_and_installer_are_named_by_schematic_and_version() -> None:
         url("factory.talos.dev", image, "abc", "1.13.0")
         == "https://factory.talos.dev/image/abc/v1.13.0/nocloud-arm64.qcow2"
     )
-    assert file_name(image, "0123456789", "1.13.0") == "talos-1.13.0-01234567-arm64.qcow2"
-    assert installer("factory.talos.dev", "abc", "1.13.0") == "factory.talos.dev/nocloud-installer/abc:v1.13.0"
+    assert file_name(image, "0123456789", "1.13.0", "home", "pve-1") == "talos-1.13.0-01234567-arm64_home_pve-1.qcow2"
+    assert (
+        installer("f.example.com", image, "1.13.0") == f"f.example.com/nocloud-installer/{image.schematic_id}:v1.13.0"
+    )
+
+
+def test_a_signed_image_has_an_installer_that_is_signed_too() -> None:
+    image = Image("amd64", (), secure=True)
+    assert url("factory.talos.dev", image, "abc", "1.13.0").endswith("/nocloud-amd64-secureboot.qcow2")
+    assert "/nocloud-installer-secureboot/" in installer("factory.talos.dev", image, "1.13.0")
+
+
+def test_no_two_stacks_and_no_two_hosts_own_one_image_file() -> None:
+    def names(stack: str) -> list[str]:
+        return [file_name(*image, stack, host) for host in ("pve", "pve-1") for image in images]
+
+    images = [(Image("amd64", ()), "0123456789", "1.13.0")]
+    both = [*names("home"), *names("home-pve")]
+    assert len(set(both)) == len(both)
+
+
+def test_a_listed_image_is_compared_by_its_checksum() -> None:
+    image = image_of(derive.machine(settings_of_dev(), settings_of_dev().cluster.nodes[0]))
+    place = path(image, image.schematic_id, str(settings_of_dev().cluster.talos_version))
+
+    def listed(sections: dict[str, Any]) -> None:
+        sections["homelab:cluster"]["imageChecksums"] = {place.replace("1.13", "1.12"): "0" * 64, place: "a" * 64}
+
+    (file,) = run("dev", listed).of("File").values()
+    assert (file.inputs["checksum"], file.inputs["checksumAlgorithm"]) == ("a" * 64, "sha256")
+    assert list(file.options.ignoreChanges) == ["checksum", "checksumAlgorithm"]
+    assert all("checksum" not in file.inputs for file in run("dev").of("File").values())
+
+
+def settings_of_dev() -> Settings:
+    return read_stack(ROOT / "Pulumi.dev.yaml").require()
+
+
+def test_hosts_that_share_the_storage_of_images_download_each_image_once() -> None:
+    def shared(sections: dict[str, Any]) -> None:
+        sections["homelab:proxmox"]["imageStorage"] = "shared"
+        for host in sections["homelab:proxmox"]["hosts"]:
+            host["images"] = "nas"
+
+    program = run("homelab", shared)
+    assert [file.inputs["nodeName"] for file in program.of("File").values()] == ["pve-1"]
+    images = {vm.inputs["disks"][0]["importFrom"] for vm in program.of("VmLegacy").values()}
+    assert images == {f"{name}-id" for name in program.of("File")}
 
 
 def test_an_image_keeps_its_name_in_the_state_when_talos_is_upgraded() -> None:
@@ -56,6 +103,48 @@ def test_a_vm_is_made_for_talos() -> None:
     assert vm["network_devices"][0]["mac_address"] == MACHINES["cp-1"].mac
     assert vm["vm_id"] == 1011
     assert vm["reboot_after_update"] is False
+
+
+def test_a_vm_that_moved_is_moved_back_and_not_made_anew() -> None:
+    assert vm_arguments(MACHINES["worker-1"], SITE, "local-lvm")["migrate"] is True
+
+
+def test_an_arm_vm_has_its_cloud_init_drive_where_it_has_a_controller() -> None:
+    arm = replace(MACHINES["worker-1"], architecture="arm64")
+    assert vm_arguments(arm, SITE, "s")["initialization"]["interface"] == "scsi30"
+    assert vm_arguments(MACHINES["worker-1"], SITE, "s")["initialization"]["interface"] is None  # the provider's own
+
+
+def test_secure_boot_brings_a_tpm_and_a_firmware_without_keys_of_others() -> None:
+    vm = vm_arguments(MACHINES["cp-1"], replace(SITE, secure=True), "local-lvm")
+    assert vm["tpm_state"] == {"datastore_id": "local-lvm", "version": "v2.0"}
+    assert vm["efi_disk"]["pre_enrolled_keys"] is False
+    assert vm_arguments(MACHINES["cp-1"], SITE, "local-lvm")["tpm_state"] is None
+
+
+def test_cards_cpu_and_usb_devices_are_as_the_settings_say() -> None:
+    def change(sections: dict[str, Any]) -> None:
+        sections["homelab:proxmox"] |= {"cpuType": "x86-64-v3", "mtu": 9000}
+        sections["homelab:proxmox"]["hosts"][0]["bridge"] = "vmbr1"
+        cards = [{"bridge": "vmbr9", "vlan": 30, "mtu": 1}]
+        sections["homelab:cluster"]["nodes"][1] |= {"usb": ["zigbee"], "vlan": 21, "networkCards": cards}
+
+    vms = run("dev", change).of("VmLegacy")
+    plane, worker = (vms[f"machines-{name}"].inputs for name in ("cp-1", "worker-1"))
+    assert plane["cpu"]["type"] == "x86-64-v3"
+    first, second = worker["networkDevices"]
+    assert (first["bridge"], first["vlanId"], first["mtu"]) == ("vmbr1", 21, 9000)
+    assert (second["bridge"], second["vlanId"], second["mtu"]) == ("vmbr9", 30, 1)
+    assert first["macAddress"] != second["macAddress"]
+    assert worker["usbs"] == [{"mapping": "zigbee"}]
+    assert plane["networkDevices"][0]["vlanId"] == 20
+
+
+def test_backup_jobs_leave_data_disks_out_unless_a_disk_says_otherwise() -> None:
+    worker = MACHINES["worker-1"]
+    included = replace(worker, data_disks=(worker.data_disks[0].model_copy(update={"backup": "included"}),))
+    assert [disk["backup"] for disk in (disks(worker, "s", "i")[1], disks(included, "s", "i")[1])] == [False, True]
+    assert "backup" not in disks(worker, "s", "i")[0]
 
 
 def test_control_planes_start_before_workers() -> None:
@@ -92,6 +181,21 @@ def test_an_image_is_downloaded_once_a_host() -> None:
     assert {file.inputs["contentType"] for file in files.values()} == {"import"}
 
 
+def test_high_availability_manages_every_vm_and_keeps_control_planes_apart() -> None:
+    def available(sections: dict[str, Any]) -> None:
+        sections["homelab:proxmox"]["highAvailability"] = "restart"
+
+    program = run("homelab", available)
+    managed = {one.inputs["resourceId"] for one in program.of("Haresource").values()}
+    assert managed == {f"vm:{machine.vm_id}" for machine in MACHINES.values()}
+    (rule,) = program.of("Harule").values()
+    assert (rule.inputs["type"], rule.inputs["affinity"]) == ("resource-affinity", "negative")
+    assert rule.inputs["resources"] == ["vm:1011", "vm:1012", "vm:1013"]
+    assert rule.depends_on >= {"machines-available-cp-1", "machines-available-cp-3"}
+    assert not run("homelab").of("Haresource")
+    assert not run("dev", available).of("Harule")
+
+
 def test_a_running_vm_ignores_another_image() -> None:
     vms = run("homelab").of("VmLegacy").values()
     assert {tuple(vm.options.ignoreChanges) for vm in vms} == {("disks[0].importFrom",)}
@@ -113,8 +217,10 @@ def nested(name: str, value: Any) -> Iterator[tuple[str, set[str]]]:
 
 
 def test_the_provider_knows_every_argument_of_a_vm() -> None:
-    machine = MACHINES["worker-1"]
-    arguments = vm_arguments(machine, SITE, "local-lvm") | {"disks": disks(machine, "local-lvm", "image")}
+    machine = replace(MACHINES["worker-1"], usb=("zigbee",), pci=("gpu",))
+    arguments = vm_arguments(machine, replace(SITE, secure=True), "local-lvm") | {
+        "disks": disks(machine, "local-lvm", "image")
+    }
     assert set(arguments) <= set(inspect.signature(proxmox.VmLegacy._internal_init).parameters)
     for key, value in arguments.items():
         for kind, keys in nested("VmLegacy" + "".join(part.title() for part in key.split("_")), value):
@@ -160,18 +266,3 @@ def test_a_factory_of_the_operators_own_makes_images_installers_and_schematics()
     assert provider.inputs["imageFactoryUrl"] == "https://factory.example.com"
     for schematic in program.of("Schematic").values():
         assert "::talos::" in schematic.options.provider
-
-
-def test_an_image_has_its_checksum_and_none_is_left_out() -> None:
-    settings = read_stack(ROOT / "Pulumi.dev.yaml").require()
-    booted = image_of(derive.machines(settings)[0])
-    image = url("factory.talos.dev", booted, booted.schematic_id, str(settings.cluster.talos_version))
-
-    def change(sections: dict[str, Any]) -> None:
-        sections["homelab:cluster"]["imageChecksums"] = {image.replace("1.13", "1.12"): "0" * 64, image: "a" * 64}
-
-    for file in run("dev", change).of("File").values():
-        assert (file.inputs["checksum"], file.inputs["checksumAlgorithm"]) == ("a" * 64, "sha256")
-        assert list(file.options.ignoreChanges) == ["checksum", "checksumAlgorithm"]
-    with pytest.raises(Declined, match=f"cluster.imageChecksums: has no checksum of {image}x; add its SHA-256"):
-        checksum({image: "a" * 64}, f"{image}x")

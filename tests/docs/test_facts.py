@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from components.handover.rules import RETRY
+from config import rights
 from config.model import Settings
 from config.reference import documents
 from config.tree import ENVIRONMENTS, read_tree
@@ -120,3 +121,20 @@ def test_the_retries_are_as_long_as_the_documents_say() -> None:
     page = (ROOT / "docs/sync.md").read_text(encoding="utf-8")
     assert RETRY == {"limit": 125, "refresh": True, "backoff": {"duration": "15s", "factor": 2, "maxDuration": "1m"}}
     assert "125 retries, a minute apart at most" in page
+
+
+def test_the_rights_that_the_documents_give_the_token_are_those_of_the_rehearsal() -> None:
+    page = (ROOT / "docs/how-to/go-live.md").read_text(encoding="utf-8")
+    assert tuple(re.findall(r"^ +(pveum .*)$", page, re.MULTILINE)) == rights.commands()
+    renamed = re.search(r"On Proxmox VE 8 write `([A-Za-z.]+)` in the place of `([A-Za-z.]+)`", page)
+    assert renamed
+    assert {renamed[2]: renamed[1]} == rights.BEFORE_RENAMED
+    assert f"Proxmox VE {'.'.join(map(str, rights.OLDEST))} or newer" in page
+
+
+def test_every_refusal_of_the_rehearsal_has_a_test() -> None:
+    page = (ROOT / "docs/rehearsal.md").read_text(encoding="utf-8")
+    table = page.split("## What the rehearsal refuses as the real thing does")[1].split("\n## ")[0]
+    named = re.findall(r"`(tests/[a-z_/]+\.py)::(test_\w+)`", table)
+    assert named
+    assert [test for file, test in named if f"def {test}(" not in (ROOT / file).read_text(encoding="utf-8")] == []

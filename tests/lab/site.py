@@ -25,6 +25,7 @@ from lab.rack import Node, Rack
 ROOT = Path(__file__).parents[2]
 AUTHORITY = base64.b64encode(b"authority").decode()
 IMAGE = "factory.example.com/nocloud-installer/abc:v1.13.10"
+DISK_IMAGE = "local:import/talos.qcow2"
 TALOSCTL = f"""#!{sys.executable}
 import shutil, sys
 from pathlib import Path
@@ -70,7 +71,7 @@ class Site:
         lab.kubeconfig.write_text("kubeconfig", encoding="utf-8")
         rack = Rack(lab.rack)
         rack.set_hosts({"pve-1": (256 * GIBI, 4096 * GIBI)})
-        rack.download("pve-1", "image", "https://factory.example.com/image/abc/v1.13.0/nocloud-amd64.qcow2")
+        rack.download("pve-1", DISK_IMAGE, "https://factory.example.com/image/abc/v1.13.0/nocloud-amd64.qcow2")
         for name, text in (("talosctl", TALOSCTL), ("kubectl", KUBECTL), ("talosconfig", _talosconfig())):
             (root / name).write_text(text, encoding="utf-8")
             (root / name).chmod(0o755)
@@ -89,7 +90,7 @@ class Site:
                 "name": name,
                 "nodeName": "pve-1",
                 "memory": {"dedicated": 2048},
-                "disks": [{"size": 20, "importFrom": "image"}],
+                "disks": [{"size": 20, "importFrom": DISK_IMAGE}],
                 "initialization": {"ipConfigs": [{"ipv4": {"address": f"{self.address(name)}/24"}}]},
             }
         )

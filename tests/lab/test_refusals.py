@@ -34,7 +34,11 @@ def refused(checkout: Checkout) -> str:
 WORKER = "      - {name: worker-1, role: worker, address: 10.0.20.20, host: pve-1}\n"
 ENTRY = "      - {name: worker-2, role: worker, address: 10.0.20.21, host: pve-1}\n"
 FAULTS = {
-    "a token without rights": ("rights", "", "Permission check failed (/vms/3021, VM.Allocate)"),
+    "a token without rights": (
+        "rights",
+        "SDN.Use",
+        "Permission check failed (/sdn/zones/localnetwork/vmbr0/20, SDN.Use)",
+    ),
     "an unknown host": ("host", "pve-1", "hostname lookup 'pve-1' failed"),
     "no disk left": ("disk", "pve-1", "host pve-1 has insufficient free space: 40 GiB needed"),
     "no memory left": ("memory", "pve-1", "host pve-1 cannot allocate memory: 16 GiB needed"),
@@ -42,12 +46,14 @@ FAULTS = {
 }
 
 
+IMAGE = "local:import/talos.qcow2"
 VM = {
     "vmId": 3021,
     "name": "worker-2",
     "nodeName": "pve-1",
     "memory": {"dedicated": 16384},
-    "disks": [{"size": 40, "importFrom": "image"}],
+    "disks": [{"size": 40, "importFrom": IMAGE}],
+    "networkDevices": [{"bridge": "vmbr0", "vlanId": 20}],
     "initialization": {"ipConfigs": [{"ipv4": {"address": "10.0.20.21/24"}}]},
 }
 
@@ -57,7 +63,7 @@ def test_hardware_refuses_in_its_own_words(fault: str, tmp_path: Path) -> None:
     kind, subject, message = FAULTS[fault]
     rack = Rack(tmp_path / "rack.db")
     rack.set_hosts({"pve-1": (64 * GIBI, 512 * GIBI)})
-    rack.download("pve-1", "image", "https://factory.example.com/image")
+    rack.download("pve-1", IMAGE, "https://factory.example.com/image/0123/v1.13.0/nocloud-amd64.qcow2")
     rack.break_(kind, subject)
 
     def make() -> None:
