@@ -54,6 +54,9 @@ COMMENT = re.compile(
     r"^[ \t]{0,200}#[ \t]{0,8}(?:- )?(?P<name>[\w.-]{1,80})[ \t]{0,4}[:=][ \t]{0,4}(?P<value>[^\s]{4,200})[ \t]*$",
     re.MULTILINE,
 )
+# Where the value of each entry comes from; random and given ones have none here (`manifests.entries`).
+DECLARED = "homelab.dev/entries"
+ORIGIN = re.compile(r"random(?: hex)?(?: \d+)?\Z|given(?: or none)?, ")
 NESTED = 4
 BINARY = 8192
 STACK = re.compile(r"Pulumi\.[^/]+\.ya?ml\Z")
@@ -222,7 +225,18 @@ class _Reader:
         for key, inner in (spec if isinstance(spec, Mapping) else {}).items():
             if key not in ("data", "dataFrom", "secretStoreRef", "secretStoreRefs", "selector", "encryptedData"):
                 yield from self.found(inner, (*path, "spec", key))
-        yield from self.found(value.get("metadata"), (*path, "metadata"))
+        metadata = value.get("metadata")
+        notes = metadata.get("annotations") if isinstance(metadata, Mapping) else None
+        if isinstance(metadata, Mapping) and isinstance(notes, Mapping) and isinstance(notes.get(DECLARED), str):
+            yield from self._declared(notes[DECLARED], (*path, "metadata", "annotations", DECLARED))
+            metadata = {**metadata, "annotations": {key: one for key, one in notes.items() if key != DECLARED}}
+        yield from self.found(metadata, (*path, "metadata"))
+
+    def _declared(self, text: str, path: KeyPath) -> Iterator[Problem]:
+        """Yield the fixed values that are secret among the origins of entries; random and given ones hold no value."""
+        for name, _, how in (line.strip().partition(": ") for line in text.splitlines()):
+            if not ORIGIN.match(how) and (self._is_secret(name, how.removeprefix("text "), path) or self._in_text(how)):
+                yield self._problem(path, f"holds the plain value of {name}")
 
     def _is_secret(self, key: str, value: Any, path: KeyPath) -> bool:
         if key == "auth" and "auths" in path and isinstance(value, str):

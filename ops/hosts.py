@@ -32,6 +32,7 @@ from ops.drive import checked
 from ops.engine import reason
 from ops.show import count
 
+SCHEME = "PVEAPIToken"
 TOKEN = re.compile(r"(?P<user>[^\s!]+@[^\s!=]+)!(?P<name>[^\s=]+)=\S+\Z")
 SECONDS = (5.0, 20.0)  # to connect, and between two bytes of an answer
 SECONDS_OF_FACTORY = (5.0, 120.0)  # an image that nobody asked for before is built while the request waits
@@ -49,7 +50,7 @@ class _Token(requests.auth.AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Put it into the request."""
-        request.headers["Authorization"] = f"PVEAPIToken={self._token}"
+        request.headers["Authorization"] = f"{SCHEME}={self._token}"
         return request
 
 

