@@ -73,10 +73,7 @@ def repository_leaks(root: Path) -> Iterator[Problem]:
         try:
             raw = files.content(path, files.LARGEST, root)
         except OSError as error:
-            rule, fix = (
-                f"cannot be read: {(error.strerror or str(error)).lower()}",
-                "make it a readable file, or remove it",
-            )
+            rule, fix = error.strerror or "unreadable", "make it a readable file of this repository of at most 1 MiB"
             yield Problem(name, 0, "", "", rule, fix, "file-unreadable")
             continue
         yield from leaks(raw, name)
