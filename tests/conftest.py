@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,10 @@ os.environ["HOMELAB_TOOLS"] = "build"
 os.environ["HOMELAB_OFFLINE"] = "1"
 # Nor does a test depend on which real charts are in the cache of whoever runs it: this folder is never made.
 os.environ["HOMELAB_ORIGINALS"] = str(Path(tempfile.gettempdir(), f"homelab-no-originals-{os.getpid()}"))
+
+# A shell starts a background job with these ignored, and each child inherits that: no test of a signal could pass there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A machine that is at work with something else is no fault of what is tested.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
