@@ -21,7 +21,7 @@ os.environ["HOMELAB_OFFLINE"] = "1"
 # Nor does a test depend on which real charts are in the cache of whoever runs it: this folder is never made.
 os.environ["HOMELAB_ORIGINALS"] = str(Path(tempfile.gettempdir(), f"homelab-no-originals-{os.getpid()}"))
 
-# A shell starts a background job with these ignored, and each child inherits that: no test of a signal could pass there.
+# A shell starts a background job with these ignored, and each child inherits that: no test of a signal could pass.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
