@@ -98,9 +98,9 @@ def test_a_plugin_whose_engine_was_killed_goes_on_with_its_command_and_leaves_af
 def test_what_a_command_started_outlives_a_plugin_that_is_asked_to_end(tmp_path: Path) -> None:
     with plugin("command", tmp_path) as (shell, stub):
         properties = struct_pb2.Struct()
-        properties.update({"create": f"sleep 3; touch {tmp_path}/done"})
+        properties.update({"create": f"touch {tmp_path}/begun; sleep 3; touch {tmp_path}/done"})
         stub.Create.future(provider_pb2.CreateRequest(urn=COMMAND, properties=properties))
-        time.sleep(1)
+        assert within(30, (tmp_path / "begun").exists)
         os.kill(pid := child_of(shell), signal.SIGTERM)
         assert within(5, lambda: born(pid) is None)
         assert within(30, (tmp_path / "done").exists)
