@@ -99,11 +99,12 @@ def test_what_a_command_started_outlives_a_plugin_that_is_asked_to_end(tmp_path:
     with plugin("command", tmp_path) as (shell, stub):
         properties = struct_pb2.Struct()
         properties.update({"create": f"touch {tmp_path}/begun; sleep 3; touch {tmp_path}/done"})
-        stub.Create.future(provider_pb2.CreateRequest(urn=COMMAND, properties=properties))
+        answer = stub.Create.future(provider_pb2.CreateRequest(urn=COMMAND, properties=properties))
         assert within(30, (tmp_path / "begun").exists)
         os.kill(pid := child_of(shell), signal.SIGTERM)
         assert within(5, lambda: born(pid) is None)
         assert within(30, (tmp_path / "done").exists)
+        assert answer.exception(timeout=60)
 
 
 def test_a_plugin_that_is_asked_to_end_ends_at_once_and_says_nothing(tmp_path: Path) -> None:
