@@ -153,7 +153,14 @@ class TestDrift:
 
     def test_scaling_what_an_autoscaler_scales_is_no_drift(self, home: Home) -> None:
         home.write("apps/media/elastic/app.yaml", SCALED)
-        home.good("media-elastic", home.push())
+        commit = home.push()
+
+        # Not Healthy: no metrics are served here, and the autoscaler is Degraded as soon as it has asked for them.
+        def synced(one: Object | None) -> bool:
+            sync = (one or {}).get("status", {}).get("sync", {})
+            return (sync.get("status"), sync.get("revision")) == ("Synced", commit)
+
+        home.waited("media-elastic", synced, "Synced")
         scale = f"{home.api.path('apps/v1', 'Deployment', 'media', 'elastic')}/scale"
         answer = home.api.request(
             "PATCH", scale, content="application/merge-patch+json", body={"spec": {"replicas": 3}}
