@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from errors import ApiFailed
+from lab.api import Object
 from ops.status import EDITS
 from tests.lab.home import ARGOPROJ, Home, eventually
 
