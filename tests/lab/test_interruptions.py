@@ -119,6 +119,7 @@ def test_a_run_that_is_interrupted_ends_soon_leaves_nothing_and_goes_on_with_the
     converges(checkout)
 
 
+@pytest.mark.nightly  # minutes
 def test_an_api_server_that_died_alone_is_started_again(checkout: Checkout) -> None:
     checkout.rehearse()
     (pid,) = (one.pid for one in processes.alive(checkout.lab) if one.name == "kube-apiserver")
@@ -129,6 +130,7 @@ def test_an_api_server_that_died_alone_is_started_again(checkout: Checkout) -> N
     assert set(checkout.nodes()) == {"cp-1", "worker-1"}
 
 
+@pytest.mark.nightly  # minutes
 def test_a_second_rehearsal_of_the_same_stack_waits_its_turn(checkout: Checkout) -> None:
     first = checkout.start("rehearse", *SHORT)
     while not checkout.lab.tree.exists() and first.poll() is None:

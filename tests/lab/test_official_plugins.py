@@ -60,6 +60,7 @@ def test_installed_plugins_are_used_and_reported(checkout: Checkout) -> None:
     assert reasons["talos"] == "acts on the rack"
 
 
+@pytest.mark.nightly  # minutes
 def test_a_state_of_official_plugins_is_unchanged_under_stand_ins(checkout: Checkout) -> None:
     checkout.rehearse()
     started(checkout)

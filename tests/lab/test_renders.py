@@ -65,9 +65,9 @@ class Renders:
 @pytest.fixture
 def renders(home: Home) -> Renders:
     """Count renders from a commit that all apps follow: a kind that a test added or took away renders them all once."""
-    home.write("apps/_shared/unread/config.yaml", config("nobody", "grey"))
+    home.write("unread/config.yaml", config("nobody", "grey"))
     commit = home.push()
-    home.remove("apps/_shared/unread")
+    home.remove("unread")
     for app in home.apps():
         home.good(app["metadata"]["name"], commit)
     return Renders(processes.log_of(home.lab, "argocd-repo-server"))

@@ -121,11 +121,11 @@ def test_a_plugin_that_is_asked_to_end_ends_at_once_and_says_nothing(tmp_path: P
 def test_a_cancelled_plugin_answers_that_its_command_was_ended(tmp_path: Path) -> None:
     with plugin("command", tmp_path) as (_, stub):
         properties = struct_pb2.Struct()
-        properties.update({"create": "sleep 60"})
+        properties.update({"create": "sleep 5"})
         answer = stub.Create.future(provider_pb2.CreateRequest(urn=COMMAND, properties=properties))
         time.sleep(0.5)
         stub.Cancel(empty_pb2.Empty())
-        assert answer.exception(timeout=60).details() == 'signal: killed: running "sleep 60":'
+        assert answer.exception(timeout=60).details() == 'signal: killed: running "sleep 5":'
 
 
 def test_what_the_protocol_has_and_we_have_not_is_said_to_be_so(tmp_path: Path) -> None:
