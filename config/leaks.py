@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +93,12 @@ def _committed(root: Path) -> Iterator[str]:
                 yield os.path.join(directory, name)  # noqa: PTH118 - as above
 
 
-def leaks(raw: bytes, name: str) -> list[Problem]:
-    """Find the secrets of one file."""
+@lru_cache(maxsize=8192)
+def leaks(raw: bytes, name: str) -> tuple[Problem, ...]:
+    """Return the secrets of one file; the cache serves the many reads of one checkout in a process."""
     text = _text(raw)
     if not text or name.endswith(SUMS):
-        return []
+        return ()
     prose = name.endswith(PROSE) or name.startswith(OF_TESTS)
     allowed = (
         {number for number, line in enumerate(text.splitlines(), 1) if ALLOWED in line} if ALLOWED in text else set()
@@ -107,7 +109,7 @@ def leaks(raw: bytes, name: str) -> list[Problem]:
     if not prose and (WORDS.search(text) or not name.endswith(STRUCTURED)):
         told = {one.line for one in found}
         found += [one for one in _read(raw, text, name) if one.line not in told or not one.line]
-    return [one for one in dict.fromkeys(found) if one.line not in allowed]
+    return tuple(one for one in dict.fromkeys(found) if one.line not in allowed)
 
 
 def _text(raw: bytes) -> str:

@@ -126,7 +126,8 @@ class TestFolders:
         assert after["PersistentVolumeClaim"] == before["PersistentVolumeClaim"]
         assert after["Deployment"] != before["Deployment"]
 
-    @pytest.mark.parametrize("seconds", [5, pytest.param(120, marks=pytest.mark.nightly)])
+    @pytest.mark.nightly  # a minute and three
+    @pytest.mark.parametrize("seconds", [5, 120])
     def test_an_app_whose_definition_comes_late_recovers_by_itself(self, home: Home, seconds: int) -> None:
         home.write("apps/media/gadget/gadget.yaml", GADGET)
         home.push()

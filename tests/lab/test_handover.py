@@ -137,6 +137,7 @@ class TestDrift:
         home.merge("v1", "ConfigMap", "ai", "toy", {"data": {"colour": "by hand"}})
         eventually("healed", lambda: (home.api.get("v1", "ConfigMap", "toy", "ai") or {})["data"] == {"colour": "red"})
 
+    @pytest.mark.nightly  # a minute
     def test_a_misspelt_field_is_refused_though_nothing_is_validated_before(self, home: Home) -> None:
         home.write("apps/media/typo/typo.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: typo}, dat: {}}\n")
         home.push()
@@ -152,6 +153,7 @@ class TestDrift:
         home.write("apps/media/category.yaml", text)
         assert "category.yaml that waits for up:\n  media" in said
 
+    @pytest.mark.nightly  # a minute
     def test_scaling_what_an_autoscaler_scales_is_no_drift(self, home: Home) -> None:
         home.write("apps/media/elastic/app.yaml", SCALED)
         commit = home.push()
@@ -178,6 +180,7 @@ class TestDrift:
         for version, kind in (("autoscaling/v2", "HorizontalPodAutoscaler"), ("apps/v1", "Deployment")):
             assert home.api.delete(version, kind, "elastic", "media")
 
+    @pytest.mark.nightly  # a minute
     def test_the_hash_of_argo_rollouts_in_a_service_is_no_drift_and_outlives_a_sync(self, home: Home) -> None:
         home.write("apps/media/rolled/service.yaml", ROLLED)
         home.good("media-rolled", home.push())
@@ -280,17 +283,19 @@ class TestFiles:
 class TestProjects:
     """What an Application may not do."""
 
-    @pytest.mark.parametrize("what", INTRUDERS)
-    def test_a_category_makes_nothing_outside_its_own(self, home: Home, what: str) -> None:
-        text, refusal, place = INTRUDERS[what]
-        home.write("apps/media/intruder/object.yaml", text)
+    def test_a_category_makes_nothing_outside_its_own(self, home: Home) -> None:
+        intruders = {f"intruder-{number}": one for number, one in enumerate(INTRUDERS.values())}
+        for name, (text, _, _) in intruders.items():
+            home.write(f"apps/media/{name}/object.yaml", text)
         home.push()
-        home.says("media-intruder", refusal)
-        assert home.api.get(*place) is None
-        assert "media-intruder" in home.status()
-        home.remove("apps/media/intruder")
+        for name, (_, refusal, place) in intruders.items():
+            home.says(f"media-{name}", refusal)
+            assert home.api.get(*place) is None
+            assert f"media-{name}" in home.status()
+            home.remove(f"apps/media/{name}")
         home.push()
-        home.end_application("media-intruder")
+        for name in intruders:
+            home.end_application(f"media-{name}")
 
     @pytest.mark.parametrize(("project", "foreign"), [("media", "https://git.example.org/other.git"), ("default", "")])
     def test_an_application_of_a_foreign_repository_or_of_no_category_is_refused(

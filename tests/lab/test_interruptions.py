@@ -93,12 +93,12 @@ def nothing_is_left(checkout: Checkout) -> bool:
 
 
 CASES = [(kill, moment) for kill in (engine, plugin, everything) for moment in MOMENTS]
-EVERY_TIME = {(everything, "etcd begins")}
 
 
+@pytest.mark.nightly  # minutes each; the next test interrupts a run every time
 @pytest.mark.parametrize(
     ("kill", "moment"),
-    [pytest.param(*case, marks=() if case in EVERY_TIME else pytest.mark.nightly) for case in CASES],
+    CASES,
     ids=[f"{kill.__name__} when {moment}" for kill, moment in CASES],
 )
 def test_a_killed_run_converges(kill: Callable[[subprocess.Popen[str]], None], moment: str, checkout: Checkout) -> None:

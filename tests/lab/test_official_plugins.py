@@ -49,6 +49,7 @@ def kinds(result: dict[str, list[dict[str, str]]]) -> dict[str, str]:
     return {one["name"]: one["kind"] for one in result["plugins"]}
 
 
+@pytest.mark.nightly  # minutes
 def test_installed_plugins_are_used_and_reported(checkout: Checkout) -> None:
     result = checkout.rehearse()
     assert "command" in started(checkout)

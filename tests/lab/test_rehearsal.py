@@ -48,6 +48,7 @@ class TestProduction:
         info = worker["status"]["nodeInfo"]
         assert (info["kubeletVersion"], info["osImage"]) == ("v1.36.3", "Talos (v1.13.10) simulated")
 
+    @pytest.mark.nightly  # minutes; the parity test below runs each stack twice
     def test_a_second_run_changes_nothing(self, production: Checkout) -> None:
         before = production.rack.journal()
         assert set(production.rehearse()["changes"]) == {"same"}

@@ -75,6 +75,7 @@ def test_machines_are_made_with_the_rights_of_the_table_and_stay(site: Site) -> 
     assert again.counts().keys() == {"unchanged"}, again.text
 
 
+@pytest.mark.nightly
 def test_a_vm_that_moved_is_moved_back_and_another_host_moves_it(site: Site) -> None:
     site.rack.move_vm(2020, "pve-1")
     moved = site.up(refresh=True)
@@ -90,6 +91,7 @@ def test_a_vm_that_moved_is_moved_back_and_another_host_moves_it(site: Site) -> 
     assert site.rack.journal("delete vm") == []
 
 
+@pytest.mark.nightly
 def test_a_vm_under_another_id_is_made_anew_after_the_old_one_is_gone(site: Site) -> None:
     assert site.up((WORKER, f"{WORKER}, vmId: 2999")).counts()["replaced"] == 1
     events = [event for event, subject, _ in site.rack.journal("create vm", "delete vm") if subject == "worker-1"]
