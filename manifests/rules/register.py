@@ -39,6 +39,7 @@ RULES: tuple[Rule, ...] = (
     security.movers,
     security.unexplained,
     data.kept,
+    data.spread,
     data.joined,
     data.room,
     data.asked,
