@@ -45,6 +45,8 @@ RULES: tuple[Rule, ...] = (
     data.asked,
     routes.hosts,
     routes.published,
+    routes.git_inside,
+    routes.logins,
     routes.placeholders,
     references.existing,
     references.bound,
