@@ -6,6 +6,7 @@ Pure functions from `config.model` values to facts. `config.checks` compares the
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -171,6 +172,19 @@ def platform_apps(settings: Settings) -> Mapping[str, str]:
         "security/secret-stores": "security",
         "system/argocd": "argocd",
     }
+
+
+def repository_host(settings: Settings) -> str:
+    """Return the host of `delivery.repository`, of an URL as of git's own form user@host:path."""
+    whole = settings.delivery.repository
+    place = whole.partition("://")[2] or whole
+    return re.split("[/:]", place.rpartition("@")[2])[0]
+
+
+def untrusted_issuer(settings: Settings) -> str:
+    """Return the issuer where its certificates are trusted by no program of its own accord."""
+    issuer = settings.platform.certificates.issuer
+    return "" if issuer == "letsencrypt" else issuer
 
 
 def needed_secrets(settings: Settings) -> tuple[str, ...]:

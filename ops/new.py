@@ -22,13 +22,14 @@ from config.values import LABEL
 from errors import Bug, Problem, Refused, TreeRefused
 from manifests import reading
 from manifests.rules.workloads import refused
-from ops.scaffold import MEMORY_LIMIT, NewApp, Volume, files, listed
+from ops.scaffold import MEMORY_LIMIT, NewApp, Volume, backup_time, files, listed
 
 COMMAND = "./homelab new"
 STARTS_WITH_A_LETTER = re.compile(r"[a-z]")
 PATH = re.compile(r"/[\w./-]*\Z")
 SIZE = re.compile(r"[1-9]\d*[MGT]i\Z")
 VARIABLE = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
+BACKED_UP = re.compile(r"""^\s*(?:homelab\.dev/backup|schedule): ["']?([\d/*, -]+)""", re.MULTILINE)
 ORDER = ("production", "staging", "dev")
 PORTS = range(1024, 65536)
 GATEWAYS = ("internal", "public")
@@ -80,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         hosts=hosts(options.host, name, ground.domains),
         gateway="".join(options.gateway) or GATEWAYS[0],
         health="".join(options.health),
-        volume=Volume(path, size) if options.volume else None,
+        volume=Volume(path, size, backup_time(name, _backup_times(root))) if options.volume else None,
         secrets=tuple(dict.fromkeys(options.secret)),
     )
     _write(root, category, app)
@@ -92,6 +93,12 @@ def _domains(root: Path) -> tuple[str, ...]:
     found = [read_stack(path).require() for path in stack_files(root).values()]
     found.sort(key=lambda one: (*ORDER, one.delivery.environment).index(one.delivery.environment))
     return tuple(dict.fromkeys(one.network.domain for one in found))
+
+
+def _backup_times(root: Path) -> set[str]:
+    """Return the times at which volumes of the tree are backed up."""
+    files = (*root.glob(f"{APPS}/**/volume.yaml"), *root.glob(f"{APPS}/**/backup.yaml"))
+    return {time for file in files for time in BACKED_UP.findall(file.read_text(encoding="utf-8"))}
 
 
 def _write(root: Path, category: str, app: NewApp) -> None:

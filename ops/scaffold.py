@@ -6,26 +6,30 @@ What `ops.new` has found acceptable comes in, texts by the names of their files 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 import yaml
 
 from manifests import reading
 from manifests.entries import ENTRIES
+from manifests.rules.data import BACKUP
 from manifests.rules.scene import ACCEPT
 
 NEVER_BY_A_SYNC = "Prune=false,Delete=false"
 ENTRY = re.compile(r"""( *- )["']?(?P<name>[\w.-]+)["']?:""")
+NIGHT, MINUTES = 3, 180  # backups begin from 3:00 UTC on, when dumps are written, within three hours
 MEMORY, MEMORY_LIMIT = "128Mi", "512Mi"
 
 
 @dataclass(frozen=True)
 class Volume:
-    """What an app keeps, and where it expects it."""
+    """What an app keeps, where it expects it, and when it is backed up."""
 
     path: str
     size: str
+    backup: str
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,13 @@ class NewApp:
         """Name a secret as the store knows it: <app>-<what>."""
         what = secret.lower().replace("_", "-")
         return what if what.startswith(f"{self.name}-") else f"{self.name}-{what}"
+
+
+def backup_time(name: str, taken: Collection[str]) -> str:
+    """Return a time of the night that follows from an app's name and that no other app has."""
+    first = crc32(name.encode()) % MINUTES
+    times = [f"{minute % 60} {NIGHT + minute // 60} * * *" for minute in (*range(first, MINUTES), *range(first))]
+    return next((time for time in times if time not in taken), times[0])
 
 
 def files(app: NewApp) -> dict[str, str]:
@@ -192,6 +203,7 @@ def _claim(app: NewApp, volume: Volume) -> str:
         f"  name: {app.name}",
         "  annotations:",
         f"    argocd.argoproj.io/sync-options: {NEVER_BY_A_SYNC}",
+        f'    {BACKUP}: "{volume.backup}"',
         "spec:",
         "  accessModes: [ReadWriteOnce]",
         "  resources:",

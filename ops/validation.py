@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 from components.handover.rules import namespace_of
-from config import startpage
+from config import derive, startpage
 from config.load import Stack
 from config.model import Settings
 from config.tree import App, CategoryFolder, Tree, namespaces_of
@@ -192,6 +192,8 @@ class Validation:
             secrets=secrets_of(settings),
             registered=tuple(self._registered(paths)),
             disks=sum(disk.size.bytes for node in settings.cluster.nodes for disk in node.data_disks),
+            repository=derive.repository_host(settings),
+            untrusted=derive.untrusted_issuer(settings),
             whole=not self.problems,
             guessed=any(self._chart(path) == "unknown" for path in paths),
         )

@@ -75,4 +75,4 @@ def once(
 @cache
 def text(script: str) -> str:
     """Give a script as text, so that the state holds no path of the machine that ran it."""
-    return (SCRIPTS / f"{script}.sh").read_text(encoding="utf-8")
+    return "".join((SCRIPTS / f"{part}.sh").read_text(encoding="utf-8") for part in ("rendering", script))

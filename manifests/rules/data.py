@@ -1,4 +1,4 @@
-"""What cannot be made again: volumes that no sync may delete and that have room, databases that can be kept twice.
+"""What cannot be made again: volumes that no sync may delete, with room and backups, databases that can be kept twice.
 
 A scene comes in, findings go out. Argo CD keeps such an object when it leaves Git and when its Application goes.
 """
@@ -13,6 +13,7 @@ from manifests.objects import notes
 from manifests.rules.fitting import amount
 from manifests.rules.scene import Finding, Piece, Scene, selects
 
+BACKUP = "homelab.dev/backup"
 BITWARDEN = "bitwardensecretsmanager"
 OPTIONS = "argocd.argoproj.io/sync-options"
 NEEDED = ("Prune=false", "Delete=false")
@@ -52,6 +53,18 @@ def kept(scene: Scene) -> Iterator[Finding]:
                 rule = f"holds data, and a sync may delete it: {' and '.join(missing)} missing"
                 fix = f"annotate it with {OPTIONS}: {','.join(NEEDED)}"
                 yield Finding("data-unprotected", piece, ("metadata", "annotations"), str(piece), rule, fix)
+
+
+def spread(scene: Scene) -> Iterator[Finding]:
+    """No two backups of volumes begin in the same minute."""
+    first: dict[str, Piece] = {}
+    for piece in scene.of("ReplicationSource"):
+        time = text(piece.spec, "trigger", "schedule")
+        owner = first.setdefault(time, piece)
+        if time and owner is not piece:
+            rule = f"is the time of {owner} of {owner.app.path} too"
+            fix = f"give the volume a time of its own: the annotation {BACKUP} where apps/_shared/backup reads it"
+            yield Finding("backup-together", piece, ("spec", "trigger", "schedule"), time, rule, fix)
 
 
 def joined(scene: Scene) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from manifests.rules.scene import Finding, Piece, Scene
 PUBLIC = "public"
 ROUTES = ("HTTPRoute", "GRPCRoute", "TLSRoute")
 EXAMPLE = re.compile(r"(?:[\w-]+\.)*example\.(?:com|net|org)\b")
+ISSUER = re.compile(r"^issuer: *[\"']?https://([^/:\s\"']+)", re.MULTILINE)
 DOMAIN = "{{HOMEPAGE_VAR_DOMAIN}}"
 
 
@@ -54,6 +55,28 @@ def published(scene: Scene) -> Iterator[Finding]:
                 rule = f"is on the gateway {PUBLIC}: the Internet reaches it as soon as the tunnel is there"
                 fix = "take this parentRef away, or accept it with a reason"
                 yield Finding("public-unexplained", piece, ("spec", "parentRefs", index), PUBLIC, rule, fix)
+
+
+def git_inside(scene: Scene) -> Iterator[Finding]:
+    """No app of the stack serves the repository from which Argo CD makes that app."""
+    for piece in scene.of(*ROUTES, "Ingress"):
+        for path, host in _hosts(piece):
+            if host == scene.repository:
+                rule = f"is the host of delivery.repository of {scene.stack}, and an app of {scene.stack} answers there"
+                fix = "keep the repository at a Git server outside of the cluster"
+                yield Finding("repository-inside", piece, path, host, rule, fix)
+
+
+def logins(scene: Scene) -> Iterator[Finding]:
+    """Argo CD trusts the certificate of a login that the stack itself serves."""
+    served = {host for piece in scene.of(*ROUTES, "Ingress") for _, host in _hosts(piece)}
+    for piece in scene.of("ConfigMap") if scene.untrusted else ():
+        said = text(piece.item, "data", "oidc.config")
+        issuer = ISSUER.search(said)
+        if piece.name == "argocd-cm" and issuer and issuer[1] in served and "rootCA:" not in said:
+            rule = f"has a certificate of the issuer {scene.untrusted}, which Argo CD does not trust: every login fails"
+            fix = "add rootCA, with the issuer's root certificate, to oidc.config in the overlay (docs/argocd.md)"
+            yield Finding("sso-untrusted", piece, ("data", "oidc.config"), issuer[1], rule, fix)
 
 
 def placeholders(scene: Scene) -> Iterator[Finding]:

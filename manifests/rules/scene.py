@@ -132,9 +132,10 @@ class Scene:
     """All objects of one stack, and what is known beside them.
 
     `security` is the Pod Security level of each namespace, `secrets` are those that Pulumi makes, `registered` are CRDs
-    that an operator brings when it starts, `disks` is how much room the nodes' data disks have together; `whole` unless
-    some of the apps could not be rendered; `guessed` where what some chart brings is not known; in the namespaces of
-    `unread` an object was refused, and of it no more than the name is known.
+    that an operator brings when it starts, `disks` is how much room the nodes' data disks have together,
+    `repository` is the host of `delivery.repository`, `untrusted` an issuer whose certificates no program trusts by
+    itself; `whole` unless some of the apps could not be rendered; `guessed` where what some chart brings is not known;
+    in the namespaces of `unread` an object was refused, and of it no more than the name is known.
     """
 
     stack: str
@@ -147,6 +148,8 @@ class Scene:
     secrets: frozenset[tuple[str, str]] = frozenset()
     registered: tuple[Object, ...] = ()
     disks: int = 0
+    repository: str = ""
+    untrusted: str = ""
     whole: bool = True
     guessed: bool = False
     unread: frozenset[str] = frozenset()

@@ -13,6 +13,7 @@ from manifests.why import WHY as OF_RENDERS
 
 WHY: Mapping[str, str] = {
     "api-removed": "The API server has no such kind any more; the sync would fail for ever.",
+    "backup-together": "Each copy reads a whole volume: all in the same minute would slow every disk.",
     "budget-blocks": "A node whose pod may not leave can be neither upgraded nor repaired.",
     "budget-missing": "Without one a drain may take all replicas at once, and then why have two.",
     "ceph-full": "Every volume binds, whatever there is; at the last percents all writes of all apps stop.",
@@ -58,9 +59,11 @@ WHY: Mapping[str, str] = {
     "reference-unknown": "Pods and volumes would wait for ever for what nobody makes, and routes lead nowhere.",
     "registry-silent": "What could not be asked for is not known to exist.",
     "replicas-scaled": "Every sync would undo what the autoscaler did.",
+    "repository-inside": "After a rebuild Argo CD would wait for the Git server that it has to start.",
     "requests-missing": "The scheduler would put it on a node without room.",
     "root-unexplained": "Root is one mistake of the kernel away from the node, and most programs do not need it.",
     "schema-refused": "The API server would refuse the object, or drop the field without a word.",
+    "sso-untrusted": "The admin account is closed where single sign-on is chosen: nobody could log in.",
     "start-page-link": "Whoever follows the link meets nothing, or another app.",
     "selects-nothing": "It is Healthy and does nothing: whoever asks is not answered, whoever drains is not held.",
     "strategy-rolling": "Two nodes cannot hold the volume at once: the update would never end.",

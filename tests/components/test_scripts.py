@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.handover import handover
+from components.platform.seed import text
+
 ROOT = Path(__file__).parents[2]
-WAIT = ROOT / "components/handover/scripts/wait.sh"
-SEED = ROOT / "components/platform/scripts/seed.sh"
-DEFINITIONS = ROOT / "components/platform/scripts/definitions.sh"
+WAIT = handover.script()
+SCRIPTS = {name: text(name) for name in ("seed", "definitions")}
 GONE = "Failed to load target state: apps/media/gone: app path does not exist"
 
 
@@ -30,8 +32,10 @@ def environment(tmp_path: Path, kubectl: str, **more: str) -> dict[str, str]:
     return {"PATH": path, "TMPDIR": str(temporary), "KUBECONFIG_TEXT": "secret", "PAUSE": "0", **more}
 
 
-def ran(script: Path, given: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["sh", script], env=given, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+def ran(script: str, given: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", script], env=given, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 GENERATED = "ApplicationSet|media||||True|||||"
@@ -161,7 +165,7 @@ def test_a_sync_of_the_foundation_that_failed_for_good_is_tried_again(tmp_path: 
 @pytest.mark.parametrize("categories", ["", "nothing"])
 def test_where_nobody_brings_definitions_nothing_is_applied(tmp_path: Path, categories: str) -> None:
     more = {"CATEGORIES": categories, "SEEDED": "", "ENVIRONMENT": "dev", "KUBERNETES": "1.36.3"}
-    done = ran(DEFINITIONS, environment(tmp_path, "exit 1", **more))
+    done = ran(SCRIPTS["definitions"], environment(tmp_path, "exit 1", **more))
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "0 definitions"
 
@@ -169,7 +173,7 @@ def test_where_nobody_brings_definitions_nothing_is_applied(tmp_path: Path, cate
 def test_credentials_do_not_outlive_a_script_that_a_signal_ends(tmp_path: Path) -> None:
     more = {"LAYER": "applications", "SETS": "media", "FOUNDATION": "", "STALL_SECONDS": "60", "PAUSE": "0.1"}
     given = environment(tmp_path, "exit 0", **more)
-    process = subprocess.Popen(["sh", WAIT], env=given, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(["sh", "-c", WAIT], env=given, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
     while not list((tmp_path / "tmp").glob("*/seen")):
         assert time.monotonic() < deadline, "it does not begin"
@@ -198,9 +202,8 @@ def test_a_seed_renders_the_prepared_tree_where_there_is_one(script: str, prepar
     kustomize.write_text('#!/bin/sh\nfor last; do :; done\ncat "$last/kustomization.yaml"\n', encoding="utf-8")
     kustomize.chmod(0o755)
     given |= {"HOMELAB_SEEDS": str(other)} if prepared else {}
-    file = ROOT / f"components/platform/scripts/{script}.sh"
     done = subprocess.run(
-        ["sh", file], env=given, cwd=checkout, capture_output=True, text=True, check=False, timeout=60
+        ["sh", "-c", SCRIPTS[script]], env=given, cwd=checkout, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
     assert f"name: of-{'prepared' if prepared else 'checkout'}" in (tmp_path / "applied").read_text(encoding="utf-8")
@@ -260,7 +263,7 @@ def sown(tmp_path: Path, **more: str) -> subprocess.CompletedProcess[str]:
     made = environment(tmp_path, KUBECTL.replace("{0}", str(tmp_path)), **given)
     (tmp_path / "bin/kustomize").write_text(f"#!/bin/sh\ncat <<'BUILT'\n{BUILT}BUILT\n", encoding="utf-8")
     (tmp_path / "bin/kustomize").chmod(0o755)
-    return ran(SEED, made)
+    return ran(SCRIPTS["seed"], made)
 
 
 def notes(tmp_path: Path) -> list[str | None]:
@@ -312,9 +315,63 @@ def test_kustomize_gets_no_credentials_and_no_plugins(tmp_path: Path, script: st
     kustomize = tmp_path / "bin/kustomize"
     kustomize.write_text(f"#!/bin/sh\nenv >>{seen}\n", encoding="utf-8")
     kustomize.chmod(0o755)
-    done = ran(DEFINITIONS.with_name(f"{script}.sh"), given)
+    done = ran(SCRIPTS[script], given)
     assert done.returncode == 0, done.stderr
     names = {line.partition("=")[0] for line in seen.read_text(encoding="utf-8").splitlines()}
     known = {"PATH", "HOME", "TMPDIR", "HELM_PLUGINS", "GIT_ALLOW_PROTOCOL", "HTTPS_PROXY"}
     assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == known
     assert "HELM_PLUGINS=/dev/null" in seen.read_text(encoding="utf-8")
+
+
+AWAY = 'Error: looks like "https://charts.test" is not a valid chart repository: dial tcp 192.0.2.1:443: i/o timeout'
+BUSY = "error: RPC failed; HTTP 503 while fetching https://git.test/base: unable to access: error: 503"
+WRONG = "Error: accumulating resources: deployment.yaml: no such file or directory"
+HICCUP = """\
+#!/bin/sh
+count=$(($(cat "{0}" 2>/dev/null || echo 0) + 1))
+echo $count >"{0}"
+[ $count -gt {1} ] || {{ echo '{2}' >&2; exit 1; }}
+echo 'kind: CustomResourceDefinition'
+"""
+
+
+def built(tmp_path: Path, script: str, failures: int, said: str) -> tuple[subprocess.CompletedProcess[str], int]:
+    """Run a script whose kustomize fails so often, and count how often it was asked for one folder."""
+    checkout, count = tmp_path / "checkout", tmp_path / "count"
+    (checkout / "apps/system/one").mkdir(parents=True)
+    (checkout / "environments").mkdir()
+    (checkout / "apps/system/one/kustomization.yaml").write_text("", encoding="utf-8")
+    more = {"FOLDER": "apps/system/one", "NAMESPACE": "system", "WAITS": "", "KUBERNETES": "1.36.3"}
+    more |= {"CATEGORIES": "system", "SEEDED": "", "ENVIRONMENT": "dev", "HOMELAB_SEEDS": str(checkout)}
+    given = environment(tmp_path, "echo one serverside-applied", **more)
+    (tmp_path / "bin/kustomize").write_text(HICCUP.format(count, failures, said), encoding="utf-8")
+    (tmp_path / "bin/kustomize").chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", SCRIPTS[script]], env=given, cwd=checkout, capture_output=True, text=True, check=False, timeout=60
+    )
+    return done, int(count.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("script", ["seed", "definitions"])
+@pytest.mark.parametrize("said", [AWAY, BUSY])
+def test_a_chart_repository_that_is_away_for_a_moment_is_asked_again(tmp_path: Path, script: str, said: str) -> None:
+    done, asked = built(tmp_path, script, 2, said)
+    assert (done.returncode, asked) == (0, 3), done.stderr
+    assert f"building apps/system/one again, attempt 2 of 5: {said}\n" in done.stderr
+    assert "1 objects applied" in done.stdout or "1 definitions" in done.stdout
+
+
+@pytest.mark.parametrize("script", ["seed", "definitions"])
+def test_a_network_that_stays_away_ends_the_attempts(tmp_path: Path, script: str) -> None:
+    done, asked = built(tmp_path, script, 9, AWAY)
+    assert asked == 5
+    assert "apps/system/one: the network failed 5 times" in done.stderr
+    assert done.returncode == (1 if script == "seed" else 0), "definitions leaves the folder to Argo CD"
+
+
+@pytest.mark.parametrize("script", ["seed", "definitions"])
+def test_a_folder_that_is_wrong_is_built_once(tmp_path: Path, script: str) -> None:
+    done, asked = built(tmp_path, script, 9, WRONG)
+    assert asked == 1
+    assert WRONG in done.stderr
+    assert "again" not in done.stderr

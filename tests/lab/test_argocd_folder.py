@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -90,6 +91,14 @@ def test_an_app_that_breaks_again_at_the_same_revision_is_reported_again(objects
     (told,) = (one["data"] for one in objects if one["metadata"]["name"] == "argocd-notifications-cm")
     once = {name: "oncePer" in text for name, text in told.items() if name.startswith("trigger.")}
     assert once == {"trigger.on-degraded": False, "trigger.on-unknown": False, "trigger.on-sync-failed": True}
+
+
+def test_a_message_has_the_keys_that_its_readers_know(objects: tuple[Object, ...]) -> None:
+    (told,) = (one["data"] for one in objects if one["metadata"]["name"] == "argocd-notifications-cm")
+    body = yaml.safe_load(told["template.trouble"])["webhook"]["homelab"]["body"]
+    sent = json.loads(re.sub(r"\{\{ .*? \}\}", "x", body))
+    assert sent["text"] == sent["message"], "Slack and Mattermost read the one, Gotify the other"
+    assert sent["title"]
 
 
 def test_every_container_knows_its_share_of_a_small_machine(objects: tuple[Object, ...]) -> None:

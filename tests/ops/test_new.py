@@ -16,7 +16,7 @@ from manifests import reading
 from manifests.objects import Object, identity
 from manifests.render import Folder, Renderer, render
 from ops.__main__ import main
-from ops.scaffold import NewApp, listed
+from ops.scaffold import NewApp, backup_time, listed
 from ops.toolchain import ensure
 
 ROOT = Path(__file__).parents[2]
@@ -63,8 +63,10 @@ def test_an_app_with_everything_is_written_as_the_others_are(checkout: Path) -> 
     container = pod["spec"]["containers"][0]
     assert container["image"] == IMAGE
     assert container["readinessProbe"] == {"httpGet": {"path": "/api/v1/status", "port": "http"}}
+    time = found["ReplicationSource"]["spec"]["trigger"]["schedule"]
     assert found["PersistentVolumeClaim"]["metadata"]["annotations"] == {
-        "argocd.argoproj.io/sync-options": "Prune=false,Delete=false"
+        "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+        "homelab.dev/backup": time,
     }
     assert found["HTTPRoute"]["spec"]["hostnames"] == HOSTS
 
@@ -83,7 +85,19 @@ def test_what_is_written_differs_from_the_model_in_words_only(checkout: Path) ->
     for file in ("kustomization.yaml", "route.yaml", "service.yaml", "volume.yaml"):
         model = (checkout / "apps/media/jellyfin" / file).read_text(encoding="utf-8").replace("10Gi", "2Gi")
         written = (checkout / "apps/media/jellyfin-two" / file).read_text(encoding="utf-8")
-        assert written.replace("jellyfin-two", "jellyfin") == model
+        assert without_time(written.replace("jellyfin-two", "jellyfin")) == without_time(model)
+
+
+def without_time(volume: str) -> str:
+    return re.sub(r"(homelab\.dev/backup: ).*", r"\1", volume)
+
+
+def test_a_new_volume_is_backed_up_at_a_time_of_its_own() -> None:
+    time = backup_time("jellyseerr", ())
+    other = backup_time("jellyseerr", {time})
+    assert time == backup_time("jellyseerr", {other}), "it follows from the name"
+    assert time != other
+    assert re.fullmatch(r"[1-5]?\d [345] \* \* \*", time)
 
 
 def test_an_app_that_keeps_nothing_and_knows_no_secret_gets_four_files(

@@ -1,40 +1,14 @@
-# shellcheck shell=sh disable=SC2153
+# shellcheck shell=sh disable=SC2154
 # Applies the CustomResourceDefinitions of many folders, and nothing else of them: whoever comes later finds the kinds that
-# he watches, and Argo CD does not read the whole API anew for each. Comes in by environment: KUBECONFIG_TEXT, CATEGORIES
-# (space between), SEEDED (folders of them that are applied whole anyway), ENVIRONMENT (whose folders take the bases' places)
-# and KUBERNETES (the version that charts are told). A folder that cannot be built is said and left to Argo CD, which says
-# more about it. Runs from the checkout; can be run again.
-set -eu
-umask 077
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
-printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
-unset KUBECONFIG_TEXT
-# The plugin that runs this blocks for ever at a line of 64 KiB.
-say() { echo "$*" | cut -c1-2000 >&2; }
-
-# Charts are pulled beside a kustomization: into a copy, so that the checkout stays as it is. HOMELAB_SEEDS names a tree in
-# which they lie already; it is no input of the resource, a machine without one renders the same.
-cp -R "${HOMELAB_SEEDS:-.}/apps" "${HOMELAB_SEEDS:-.}/environments" "$work/"
+# he watches, and Argo CD does not read the whole API anew for each. Comes in by environment: CATEGORIES (space between),
+# SEEDED (folders of them that are applied whole anyway) and ENVIRONMENT (whose folders take the bases' places). A folder
+# that cannot be built is said and left to Argo CD, which says more about it. Can be run again.
 cat >"$work/one" <<'ONE'
 set -eu
-work=$WORK
-# Kustomize and helm read files that a merge brought: no credentials in their environment, and no plugin of helm.
-# HOMELAB_PROCESS is the mark by which a run finds its processes when it is interrupted.
-alone() {
-    for name in HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy \
-        SSL_CERT_FILE SSL_CERT_DIR GIT_SSL_CAINFO HOMELAB_PROCESS; do
-        eval "value=\${$name-}"
-        [ -z "$value" ] || set -- "$name=$value" "$@"
-    done
-    env -i PATH="$PATH" HOME="$work" TMPDIR="$work" HELM_PLUGINS=/dev/null GIT_ALLOW_PROTOCOL=https "$@"
-}
 [ -n "${1-}" ] || exit 0 # some xargs run once where there is nothing
 for file in kustomization.yaml kustomization.yml Kustomization; do [ ! -f "$WORK/$1/$file" ] || break; done
 [ -f "$WORK/$1/$file" ] || exit 0 # manifests and umbrella charts are left to Argo CD
-alone kustomize build --enable-helm --load-restrictor LoadRestrictionsNone --helm-kube-version "$KUBERNETES" "$WORK/$1" \
-    >"$WORK/$1.built" 2>"$WORK/$1.said" ||
+sh "$WORK/build" "$1" ||
     { echo "$1 is left to Argo CD: $(tail -n 1 "$WORK/$1.said")" | cut -c1-2000 >&2; exit 0; }
 awk '$0 == "---" { head = ""; said = is = 0; next }
     said { if (is) print; next }

@@ -1,35 +1,10 @@
-# shellcheck shell=sh disable=SC2153
+# shellcheck shell=sh disable=SC2034,SC2153,SC2154
 # Applies one folder of the apps tree, once, in Argo CD's own name: what later leaves Git then leaves the cluster.
-# Comes in by environment: KUBECONFIG_TEXT, FOLDER, NAMESPACE (for objects that name none), KUBERNETES (the version that
-# charts are told) and WAITS (namespace/kind/name, space between). Runs from the checkout; can be run again.
-set -eu
-umask 077
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
-printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
-unset KUBECONFIG_TEXT
-# Kustomize and helm read files that a merge brought: no credentials in their environment, and no plugin of helm.
-# HOMELAB_PROCESS is the mark by which a run finds its processes when it is interrupted.
-alone() {
-    for name in HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy \
-        SSL_CERT_FILE SSL_CERT_DIR GIT_SSL_CAINFO HOMELAB_PROCESS; do
-        eval "value=\${$name-}"
-        [ -z "$value" ] || set -- "$name=$value" "$@"
-    done
-    env -i PATH="$PATH" HOME="$work" TMPDIR="$work" HELM_PLUGINS=/dev/null GIT_ALLOW_PROTOCOL=https "$@"
-}
-kube() { kubectl --kubeconfig "$work/kubeconfig" "$@"; }
-# The plugin that runs this blocks for ever at a line of 64 KiB.
-cut_lines() { cut -c1-2000; }
-say() { echo "$*" | cut_lines >&2; }
-
+# Comes in by environment: FOLDER, NAMESPACE (for objects that name none) and WAITS (namespace/kind/name, space between).
+# Can be run again.
 kube config set-context --current --namespace "$NAMESPACE" >/dev/null
-# Charts are pulled beside a kustomization: into a copy, so that the checkout stays as it is. HOMELAB_SEEDS names a tree in
-# which they lie already; it is no input of the resource, a machine without one renders the same.
-cp -R "${HOMELAB_SEEDS:-.}/apps" "${HOMELAB_SEEDS:-.}/environments" "$work/"
-alone kustomize build --enable-helm --load-restrictor LoadRestrictionsNone --helm-kube-version "$KUBERNETES" \
-    "$work/$FOLDER" >"$work/built.yaml" 2>"$work/said" || { cut_lines <"$work/said" >&2; exit 1; }
+build "$FOLDER" || { say "$FOLDER cannot be built:"; cut_lines <"$work/$FOLDER.said" >&2; exit 1; }
+mv "$work/$FOLDER.built" "$work/built.yaml"
 
 # Argo CD notes on each object which application it belongs to, as APP:GROUP/KIND:NAMESPACE/NAME. This apply is in Argo
 # CD's own name: without the note it would remove it from a live object, and the application would stay OutOfSync. Kinds
