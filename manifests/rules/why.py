@@ -13,6 +13,7 @@ from manifests.why import WHY as OF_RENDERS
 
 WHY: Mapping[str, str] = {
     "api-removed": "The API server has no such kind any more; the sync would fail for ever.",
+    "base-by-tag": "A tag can be moved and a release's file replaced: Argo CD would apply what nobody has read.",
     "budget-blocks": "A node whose pod may not leave can be neither upgraded nor repaired.",
     "budget-missing": "Without one a drain may take all replicas at once, and then why have two.",
     "ceph-full": "Every volume binds, whatever there is; at the last percents all writes of all apps stop.",
@@ -73,7 +74,7 @@ WHY: Mapping[str, str] = {
 # `check --changed-since` tells it of every app, so a new id is told until somebody writes it here.
 ALONE = frozenset(
     {
-        *("api-removed", "config-hashed", "data-unprotected", "exception-unexplained", "hook-unasked"),
+        *("api-removed", "base-by-tag", "config-hashed", "data-unprotected", "exception-unexplained", "hook-unasked"),
         *("host-foreign", "host-missing", "image-malformed", "image-unpinned", "limit-below-request", "limit-missing"),
         *("mark-differs", "mark-forgotten", "mark-missing", "mark-unknown", "namespace-made", "placeholder-left"),
         *("pod-security", "privileged-unexplained", "quantity-malformed", "read-elsewhere", "requests-missing"),

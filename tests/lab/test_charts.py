@@ -136,6 +136,16 @@ def test_a_base_of_another_minor_version_says_so(bases: StandInBases) -> None:
     assert [one.kind for one in bases.placed] == ["real, but of"]
 
 
+def test_a_base_by_commit_has_the_version_of_its_comment(bases: StandInBases) -> None:
+    commit = "8bb74df00e56ec8f944d48c25e6c1c9c2f6848e3"
+    url = f"{GATEWAY_API}?timeout=120s&ref={commit}"
+    assert bases.base(url) is None
+    assert bases.base(url, "v1.6.1")
+    assert [one.kind for one in bases.placed] == ["real"]
+    with pytest.raises(TreeRefused, match=r"v3\.1\.0.*is not the one that is rehearsed.*name v"):
+        bases.base(f"{ARGO_CD}?ref={commit}", "v3.1.0")
+
+
 def test_a_folder_that_has_no_kustomization_behind_its_url_is_refused_in_kustomizes_words(bases: StandInBases) -> None:
     folder = "https://github.com/prometheus-operator/prometheus-operator/example/prometheus-operator-crd?ref=v0.88.0"
     with pytest.raises(TreeRefused, match=r"unable to find one of 'kustomization.yaml', 'kustomization.yml'"):
