@@ -135,7 +135,12 @@ def follow(
         assert process.stdout is not None
         too_long = threading.Event()
         # Reading a line waits for ever, so another thread measures: what it ends closes the pipe.
-        timer = threading.Timer(timeout, lambda: (too_long.set(), _kill_group(process)))
+
+        def end() -> None:
+            too_long.set()
+            _kill_group(process)
+
+        timer = threading.Timer(timeout, end)
         timer.daemon = True
         timer.start()
         try:

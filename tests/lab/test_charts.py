@@ -118,6 +118,18 @@ def test_a_chart_that_nobody_described_runs_something(charts: StandInCharts, too
     assert [str(one) for one in charts.placed] == ["nobodys 1.2.3: stand-in for an unknown chart"]
 
 
+def test_a_stand_in_that_a_power_cut_left_without_content_is_made_again(tools: Toolchain, tmp_path: Path) -> None:
+    crds = Crds(tools.manifests(CRDS))
+    folder = StandInCharts(tmp_path, crds, None).chart(RELOADER)
+    assert folder is not None
+    whole = (folder / "standin.yaml").read_bytes()
+    (folder / "standin.yaml").write_bytes(whole[:10])
+    (folder / "values.yaml").unlink()
+    assert StandInCharts(tmp_path, crds, None).chart(RELOADER) == folder
+    assert (folder / "standin.yaml").read_bytes() == whole
+    assert (folder / "values.yaml").is_file()
+
+
 def test_the_real_chart_goes_first(tools: Toolchain, tmp_path: Path) -> None:
     real = Charts(tmp_path / "real")
     folder = make_chart(real.home / RELOADER.folder / RELOADER.name, RELOADER)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_a_program_that_is_cut_off_is_told_in_one_line(tmp_path: Path) -> None:
 def test_no_program_outlasts_its_limit(way: str, tmp_path: Path) -> None:
     note = tmp_path / "pid"
     command = ("sh", "-c", f"echo $$ >{note}; exec sleep 600")
-    ways = {
+    ways: dict[str, Callable[[], object]] = {
         "run": lambda: programs.run(*command, timeout=0.5),
         "follow": lambda: programs.follow(*command, log=tmp_path / "log", timeout=0.5),
         "converse": lambda: programs.converse(command, timeout=0.5),
