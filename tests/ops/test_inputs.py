@@ -120,6 +120,9 @@ def test_a_full_disk_under_pip_is_one_short_line(tmp_path: Path, monkeypatch: py
         def tell(self, text: str) -> None:
             """Show nothing."""
 
+        def announce(self, text: str) -> None:
+            """Show nothing."""
+
     with pytest.raises(MachineNotReady) as refused:
         compiler._install([TOOLS[0]], tmp_path, Quiet())
     assert len(str(refused.value)) < 300
