@@ -27,6 +27,7 @@ from errors import ProgramFailed, ProgramMissing, TookTooLong
 
 LAST_LINES = 15
 POLL = 0.2
+LONGEST = 6 * 3600.0  # of a program that has no limit of its own; a build on a slow machine takes an hour
 WHERE_FROM = {
     "git": "install it: apt install git, dnf install git, pacman -S git, brew install git",
     "go": "install Go 1.27 or newer: https://go.dev/dl, or apt, dnf install golang, pacman -S, brew install go",
@@ -115,6 +116,7 @@ def follow(
     env: Mapping[str, str] | None = None,
     log: Path,
     on_line: Callable[[str], None] = lambda line: None,
+    timeout: float = LONGEST,
 ) -> None:
     """Run something long, keep every line in a log and hand each on as it comes."""
     command = [str(_found(program, env)), *map(str, arguments)]
@@ -131,6 +133,16 @@ def follow(
             start_new_session=True,
         )
         assert process.stdout is not None
+        too_long = threading.Event()
+        # Reading a line waits for ever, so another thread measures: what it ends closes the pipe.
+
+        def end() -> None:
+            too_long.set()
+            _kill_group(process)
+
+        timer = threading.Timer(timeout, end)
+        timer.daemon = True
+        timer.start()
         try:
             with process.stdout:
                 for line in process.stdout:
@@ -140,6 +152,10 @@ def follow(
         except BaseException:
             _end_group(process)
             raise
+        finally:
+            timer.cancel()
+    if too_long.is_set():
+        raise TookTooLong(f"{_said(command, cwd)}: no end after {timeout:.0f} s\n    whole output: {log}")
     if process.returncode != 0:
         raise _failure(command, cwd, process.returncode, log.read_text(encoding="utf-8").strip(), log)
 
@@ -162,6 +178,7 @@ def converse(
     stdin: str = "",
     on_line: Callable[[str, str], None] = lambda stream, line: None,
     kill_when: Callable[[], bool] | None = None,
+    timeout: float = LONGEST,
 ) -> Said:
     """Run a program whose failure is the caller's to judge; each line is handed on.
 
@@ -180,12 +197,16 @@ def converse(
         start_new_session=kill_when is None,
     ) as process:
         try:
-            for stream, data in _listen(process, stdin.encode(), kill_when or (lambda: False)):
+            until = time.monotonic() + timeout
+            for stream, data in _listen(process, stdin.encode(), kill_when or (lambda: False), until):
                 lines = (heard[stream][heard[stream].rfind(b"\n") + 1 :] + data).split(b"\n")
                 heard[stream] += data
                 heard["together"] += data
                 for line in lines[:-1] if data else filter(None, lines):
                     on_line(stream, line.decode(errors="replace"))
+        except TimeoutError:
+            _end_group(process) if kill_when is None else process.kill()
+            raise TookTooLong(f"{_said(command, cwd)}: no end after {timeout:.0f} s") from None
         except BaseException:
             if kill_when is None:
                 _end_group(process)
@@ -214,8 +235,10 @@ def pipe(
     return done.stdout
 
 
-def _listen(process: subprocess.Popen[bytes], stdin: bytes, kill: Callable[[], bool]) -> Iterator[tuple[str, bytes]]:
-    """Give what comes from either stream as it comes, nothing at its end; feed the program meanwhile."""
+def _listen(
+    process: subprocess.Popen[bytes], stdin: bytes, kill: Callable[[], bool], until: float
+) -> Iterator[tuple[str, bytes]]:
+    """Yield what comes from either stream as it comes, nothing at its end; feed the program until its time is over."""
     with selectors.DefaultSelector() as waiting:
         for stream in ("stdout", "stderr"):
             waiting.register(getattr(process, stream), selectors.EVENT_READ, stream)
@@ -225,6 +248,8 @@ def _listen(process: subprocess.Popen[bytes], stdin: bytes, kill: Callable[[], b
         while waiting.get_map():
             if kill():
                 process.kill()
+            elif time.monotonic() >= until:
+                raise TimeoutError
             for key, _ in waiting.select(POLL):
                 if key.data is None:
                     stdin = _feed(key.fd, stdin)
@@ -295,6 +320,11 @@ def _opened(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
             raise
         advice = "remove its folder, and build it anew: ./homelab tools"
         raise ProgramMissing(f"{command[0]}: cannot be run: {error.strerror}; {advice}") from None
+
+
+def _kill_group(process: subprocess.Popen[Any]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _end_group(process: subprocess.Popen[Any]) -> None:

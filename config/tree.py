@@ -11,15 +11,18 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from config import files
 from config.category import Category, CategoryNamespace, Layer
 from config.explain import Places, explain, nearest
 from config.leaks import repository_leaks
+from config.pins import IS_COMMIT, versions
 from config.source import alone, read
 from config.values import LABEL
 from errors import Problem
@@ -321,9 +324,19 @@ def _pins(root: Path, path: str) -> Iterator[tuple[str, str]]:
     for entry in (*said["helmCharts"], *said["dependencies"]):
         if isinstance(entry, dict) and isinstance(entry.get("version"), str):
             yield str(entry.get("name")), entry["version"]
+    commented = _versions(root, path)
     for match in map(REFERENCE.match, _built_on(said)):
         if match:
-            yield match["source"], match["ref"]
+            is_commit = IS_COMMIT.match(match["ref"])
+            yield match["source"], commented.get(match.string, match["ref"]) if is_commit else match["ref"]
+
+
+def _versions(root: Path, path: str) -> Mapping[str, str]:
+    """Return the versions that the comments of a folder's kustomization give."""
+    for file in KUSTOMIZATIONS:
+        with suppress(OSError):
+            return versions(files.content(root / path / file, root=root).decode("utf-8", errors="replace"))
+    return {}
 
 
 def _built_on(said: Mapping[str, list[Any]]) -> list[str]:

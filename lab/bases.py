@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from config.pins import IS_COMMIT
 from errors import Problem, TreeRefused
 from lab.crds import NOTE, STANDINS
 from manifests.bases import CachedBases
@@ -43,12 +44,15 @@ class Wanted:
     ref: str
 
     @classmethod
-    def of(cls, url: str) -> Wanted | None:
-        """Read an URL as kustomize does; nothing where it is of another kind."""
+    def of(cls, url: str, version: str = "") -> Wanted | None:
+        """Read an URL as kustomize does; nothing where it is of another kind, or a commit without a version."""
         if found := RELEASE.match(url):
             return cls(found["repository"], ASSETS.get(found["path"], found["path"]), found["ref"])
         found = RAW.match(url) or GITHUB.match(url)
-        return cls(found["repository"], found["path"].strip("/"), found["ref"]) if found else None
+        if not found:
+            return None
+        ref = version if IS_COMMIT.match(found["ref"]) else found["ref"]
+        return cls(found["repository"], found["path"].strip("/"), ref) if ref else None
 
 
 @dataclass(frozen=True)
@@ -98,12 +102,15 @@ class StandInBases:
     real: BaseSource | None = field(default_factory=CachedBases)
     given: dict[str, Placed] = field(default_factory=dict, compare=False)
 
-    def base(self, url: str) -> Path | None:
-        """Give the folder or file behind an URL if somebody has it; refuse another Argo CD than the one that runs."""
+    def base(self, url: str, version: str = "") -> Path | None:
+        """Return the folder or file behind an URL if it can be had; refuse another Argo CD than the one that runs.
+
+        A commit has the version that its comment gives: what is built here is known by versions.
+        """
         if self.real and (found := self.real.base(url)):
             self.given[url] = Placed(url, "real", "")
             return found
-        wanted = Wanted.of(url)
+        wanted = Wanted.of(url, version)
         return self._ours(url, wanted) if wanted else None
 
     @property

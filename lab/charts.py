@@ -91,7 +91,7 @@ class StandInCharts:
         files = self._files(chart)
         digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:DIGITS]
         made = self.home / f"{chart.folder}-{digest}"
-        if not made.exists():
+        if not _is_whole(made / chart.name, files):
             with (
                 locked(self.home / ".lock"),
                 tempfile.TemporaryDirectory(prefix=".making-", dir=self.home) as temporary,
@@ -100,7 +100,8 @@ class StandInCharts:
                     file = Path(temporary) / "chart" / chart.name / name
                     file.parent.mkdir(parents=True, exist_ok=True)
                     file.write_text(text, encoding="utf-8")
-                if not made.exists():
+                if not _is_whole(made / chart.name, files):
+                    shutil.rmtree(made, ignore_errors=True)  # a power cut leaves files without their content
                     (Path(temporary) / "chart").rename(made)
                 self._forget_others(chart, made)
         return self.made.setdefault(chart, made / chart.name)
@@ -145,6 +146,14 @@ class StandInCharts:
     @cached_property
     def _library(self) -> dict[Path, str]:
         return {file: file.read_text(encoding="utf-8") for file in sorted(LIBRARY.iterdir())}
+
+
+def _is_whole(folder: Path, files: Mapping[str, str]) -> bool:
+    """Report whether a folder has these files as they were written."""
+    try:
+        return all((folder / name).read_text(encoding="utf-8") == text for name, text in files.items())
+    except (OSError, ValueError):
+        return False
 
 
 def described() -> dict[str, dict[str, Any]]:

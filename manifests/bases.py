@@ -29,7 +29,7 @@ class CachedBases:
     home: Path = field(default_factory=lambda: originals() / "bases")
     verified: set[Path] = field(default_factory=set, compare=False, repr=False)
 
-    def base(self, url: str) -> Path | None:
+    def base(self, url: str, version: str = "") -> Path | None:
         """Return the copy of a folder or file if it was fetched and no file of it has changed since."""
         kept = self.home / slug(url)
         try:

@@ -12,9 +12,11 @@ import ipaddress
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+from config.pins import references
 from config.source import KeyPath
 from manifests.sources import NAME
 from manifests.survey import Survey
@@ -124,8 +126,7 @@ def remote_rule(url: str, *, charts: bool = False) -> str:
 
 def reference_rule(url: str) -> str:
     """Return what is wrong with the reference of a remote base: git would take it for an option."""
-    found = re.search(r"[?&](?:ref|version)=([^&]*)", url)
-    if found and not HARMLESS_REFERENCE.match(found[1]):
+    if not all(map(HARMLESS_REFERENCE.match, chain(*references(url).values()))):
         return "has a reference that git would take for an option"
     return ""
 

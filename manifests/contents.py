@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from config.pins import COMMIT, reference
 from config.source import KeyPath, dotted, read
 from config.tree import MANIFESTS
 from errors import Problem
@@ -26,9 +27,9 @@ from manifests.survey import Shape, Survey
 ROOTS = ("resources", "bases", "components")
 OLD_NAMES = {"name": "chartName", "version": "chartVersion", "repo": "chartRepoUrl"}
 REMOTE = re.compile(r"(?:git::)?(?:(?:https?|ssh|file)://|[\w.-]+@[\w.-]+[:/]|github\.com[:/])|.*\?ref=", re.IGNORECASE)
-RELEASE = r"(?:[\w.-]{1,60}[-/])?v?\d+(?:\.\d+){0,3}(?:[-+][\w.+-]{1,60})?|[0-9a-f]{40}"
-PINNED = re.compile(rf"[?&](?:ref|version)=(?:{RELEASE})(?:&|\Z)")
-PINNED_FILE = re.compile(r"/(?:v?\d+(?:\.\d+)+(?:[-+][\w.+-]{1,60})?|[0-9a-f]{40})/")
+RELEASE = r"(?:[\w.-]{1,60}[-/])?v?\d+(?:\.\d+){0,3}(?:[-+][\w.+-]{1,60})?"
+PINNED = re.compile(rf"(?:{RELEASE}|{COMMIT})\Z")
+PINNED_FILE = re.compile(rf"/(?:v?\d+(?:\.\d+)+(?:[-+][\w.+-]{{1,60}})?|{COMMIT})/")
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,12 @@ class WantedChart:
 
 @dataclass(frozen=True)
 class WantedBase:
-    """An URL that a kustomization refers to."""
+    """An URL that a kustomization refers to, with the version that a comment gives it."""
 
     url: str
     file: str
     key: KeyPath
+    version: str = ""
 
 
 @dataclass
@@ -178,10 +180,10 @@ class _Visit:
             self.contents.listed.add(path)
         elif REMOTE.match(entry):
             place = entry.partition("?")[0]
-            if PINNED.search(entry) or (place.endswith(MANIFESTS) and PINNED_FILE.search(place)):
-                self.contents.bases.append(WantedBase(entry, file, key))
+            if PINNED.match(reference(entry)) or (place.endswith(MANIFESTS) and PINNED_FILE.search(place)):
+                self.contents.bases.append(WantedBase(entry, file, key, self.survey.versions(file).get(entry, "")))
             else:
-                self._problem(file, key, entry, "is not pinned", "add ?ref= with a tag or a commit", "base-unpinned")
+                self._problem(file, key, entry, "is not pinned", "add ?ref= with a commit", "base-unpinned")
 
     def _charts(self, value: dict[str, Any], folder: str, file: str) -> None:
         old = _maps(value.get("helmChartInflationGenerator"))

@@ -238,7 +238,7 @@ class _Run:
     def _asked_for(self, contents: Contents) -> Sequence[Any]:
         """Name the content of charts and remote bases."""
         charts = [(str(one.chart), self._folder(self.renderer.charts.chart(one.chart))) for one in contents.charts]
-        bases = [(one.url, self._base(self.renderer.bases.base(one.url))) for one in contents.bases]
+        bases = [(one.url, self._base(self.renderer.bases.base(one.url, one.version))) for one in contents.bases]
         return [charts, bases]
 
     def _folder(self, place: Path | None) -> str:

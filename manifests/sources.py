@@ -66,8 +66,10 @@ class ChartSource(Protocol):
 class BaseSource(Protocol):
     """Who has what kustomizations refer to by URL."""
 
-    def base(self, url: str) -> Path | None:
+    def base(self, url: str, version: str = "") -> Path | None:
         """Give a copy of the folder or file behind an URL, or nothing; never reach a network.
+
+        `version` is the one that a comment gives to a commit.
 
         A folder may refer to its neighbours: they have to lie beside it as they do behind the URL.
         """

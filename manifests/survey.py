@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from config import files
+from config import files, pins
 from config.source import KeyPath, Source, read
 from config.tree import KUSTOMIZATIONS, MANIFESTS
 from manifests import reading
@@ -77,6 +77,10 @@ class Survey:
             text = files.content(self.root / file, root=self.root).decode("utf-8", errors="replace")
             self._values[file] = reading.document(text)
         return self._values[file]
+
+    def versions(self, file: str) -> Mapping[str, str]:
+        """Return the versions that the comments of a kustomization give its remote bases."""
+        return pins.versions(files.content(self.root / file, root=self.root).decode("utf-8", errors="replace"))
 
     def walk(self, folder: str) -> Iterator[str]:
         """Yield every file below a folder, in the folders that links lead to as well; a link that leaves is a file."""

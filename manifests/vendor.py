@@ -78,7 +78,7 @@ def missing_charts(survey: Survey, contents: Contents, charts: ChartSource) -> I
 def missing_bases(survey: Survey, contents: Contents, bases: BaseSource) -> Iterator[Problem]:
     """Tell of each remote base that a source does not have."""
     for wanted in contents.bases:
-        if bases.base(wanted.url) is None:
+        if bases.base(wanted.url, wanted.version) is None:
             rule = "is not on this machine, and a render fetches nothing"
             line, key = survey.line(wanted.file, wanted.key), dotted(wanted.key)
             yield Problem(wanted.file, line, key, wanted.url, rule, f"fetch it: {FETCH}", "base-missing")
@@ -112,7 +112,7 @@ def _place_bases(root: Path, wanted: list[WantedBase], bases: BaseSource) -> lis
     placed: list[Placed] = []
     names: dict[str, dict[KeyPath, str]] = {}
     for base in wanted:
-        source, folder = bases.base(base.url), posixpath.dirname(base.file)
+        source, folder = bases.base(base.url, base.version), posixpath.dirname(base.file)
         assert source is not None
         beside = f"{LOCALIZED}/{slug(base.url)}"
         inside = _copy_base(source.resolve(), root / folder / beside)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 WHY: Mapping[str, str] = {
     "base-changed": "A tag that was moved brings what nobody has looked at; Argo CD would apply it.",
     "base-missing": "A render that fetched would give another result tomorrow, and none without a network.",
-    "base-unpinned": "What a branch holds changes without a commit here.",
+    "base-unpinned": "A branch changes without a commit here.",
     "base-unreachable": "What cannot be fetched now cannot be rendered here.",
     "chart-changed": "A version that was published anew brings what nobody has looked at; Argo CD would apply it.",
     "chart-lock-missing": "Without a lock Argo CD takes whatever version is newest that day.",

@@ -11,9 +11,13 @@ import json
 import os
 import signal
 import sys
+import tempfile
+import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 
 from errors import HomelabError
+from manifests.sources import cache
 from ops import offline
 from ops.verbs import BY_NAME, VERBS
 
@@ -25,6 +29,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run one verb and give its exit code."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(version())
         return 0
     name, rest = arguments[0], arguments[1:]
     if name not in BY_NAME:
@@ -49,8 +56,11 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         if isinstance(error, BrokenPipeError) or error.errno not in OF_THE_MACHINE:
             raise
+        place = error.filename or name
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
+            place = f"{name} (the cache is {cache()}, temporary files lie in {tempfile.gettempdir()})"
         print(
-            f"{error.filename or name}: {(error.strerror or str(error)).lower()}; nothing more was done",
+            f"{place}: {(error.strerror or str(error)).lower()}; nothing more was done",
             file=sys.stderr,
         )
         return 1
@@ -79,6 +89,12 @@ def overview() -> str:
         lines += ["", f"{group}:"]
         lines += [f"  {verb.name:<{width}}  {verb.help}" for verb in VERBS if verb.group == group]
     return "\n".join(lines)
+
+
+def version() -> str:
+    """Return the version of this checkout, and the Python that runs it."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return f"homelab {project['version']} (Python {'.'.join(map(str, sys.version_info[:3]))})"
 
 
 def unknown(name: str) -> str:

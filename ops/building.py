@@ -47,6 +47,7 @@ DIGITS = 16
 MANIFESTS = "manifests"
 NOTE = "built.json"
 BIN = "bin"
+SIZES = "sizes"
 LAST_LINES = 15
 # Other checkouts and branches may have other pins: what a build replaces goes only when nobody used it for this long.
 SECONDS_TO_KEEP = 60 * 24 * 3600
@@ -74,12 +75,17 @@ def build(tool: Tool, go: Path, env: Mapping[str, str], listener: Listener) -> P
 def place(name: str, made: Path, fill: Callable[[Path], None], listener: Listener) -> Path:
     """Return a folder of the cache, filled by us or by another run that was quicker: complete or not there at all."""
     with _lock(made.parent / f".lock-{name}", listener):
+        if is_damaged(made):
+            listener.tell("its copy in the cache is damaged: making it again")
+            _remove([made])
         if not made.exists():
             _remove(made.parent.glob(f".building-{name}-[0-9]*"))
             fresh = made.parent / f".building-{name}-{os.getpid()}"
             (fresh / BIN).mkdir(parents=True)
             try:
                 fill(fresh)
+                note(fresh, {**noted(fresh), SIZES: _sizes(fresh)})
+                os.sync()  # a power cut would else leave the folder's name and files without content
                 fresh.rename(made)
             finally:
                 _remove([fresh])
@@ -88,7 +94,9 @@ def place(name: str, made: Path, fill: Callable[[Path], None], listener: Listene
 
 
 def use(folder: Path) -> Path | None:
-    """Return a folder of the cache that is there, and note that it is in use; a folder that exists is complete."""
+    """Return a folder of the cache that is there and whole, and note that it is in use."""
+    if is_damaged(folder):
+        return None
     try:
         os.utime(folder)
     except FileNotFoundError:
@@ -96,6 +104,19 @@ def use(folder: Path) -> Path | None:
     except PermissionError:
         return folder
     return folder
+
+
+def is_damaged(folder: Path) -> bool:
+    """Report whether a program of a folder is empty or was cut off."""
+    if not folder.exists():
+        return False
+    known, found = noted(folder).get(SIZES), _sizes(folder)
+    return 0 in found.values() or (isinstance(known, dict) and known != found)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    programs_of = (folder / BIN).iterdir() if (folder / BIN).is_dir() else ()
+    return {one.name: one.stat().st_size if one.exists() else 0 for one in programs_of}
 
 
 def built_folder(tool: Tool) -> Path:

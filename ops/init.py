@@ -22,6 +22,7 @@ from config.values import LABEL
 from errors import Declined, Problem, ProgramFailed, Refused
 
 CONTROL_PLANES_AT, WORKERS_AT, RANGE_AT, VIP_AT = 11, 20, (50, 99), 5
+MOST = 1000  # of one kind; more is a slip of the finger
 FEWEST = 4  # a network's own address, the broadcast address, a router and a node
 STORES = {
     "bitwarden": "{kind: bitwarden, organization: YOUR-ORGANIZATION-ID, project: YOUR-PROJECT-ID}",
@@ -92,16 +93,15 @@ def run(options: argparse.Namespace) -> int:
     answers = _answers(options)
     if _subnet(answers).num_addresses < FEWEST:
         raise Declined(f"--subnet = {answers['subnet']}: has no room for nodes; name a network such as 10.0.0.0/24")
-    before = path.read_bytes() if path.exists() else None
-    path.write_text(stack_file(options.stack, answers), encoding="utf-8")
-    problems = _problems(options.root, path)
+    text, replaces = stack_file(options.stack, answers), path.exists()
+    problems = _problems(options.root, path, text)
     if problems:
-        _put_back(path, before)
         raise Refused(replace(problem, file=f"{problem.file}, not written", line=0) for problem in problems)
+    path.write_text(text, encoding="utf-8")
     print(
         f"wrote {path.name}; its settings pass. The apps still name the examples' hosts: docs/how-to/make-it-yours.md"
     )
-    if before is not None:
+    if replaces:
         print(f"it replaces what was there; git restore {path.name} brings that back")
     for other in others:
         if options.only:
@@ -151,26 +151,21 @@ def _answers(options: argparse.Namespace) -> dict[str, str]:
     return answers
 
 
-def _problems(root: Path, path: Path) -> list[Problem]:
-    stack = read_stack(path)
+def _problems(root: Path, path: Path, text: str) -> list[Problem]:
+    stack = read_stack(path, text.encode())
     return sorted({*stack.problems, *check_stack(root, stack, read_tree(root))})
-
-
-def _put_back(path: Path, before: bytes | None) -> None:
-    if before is None:
-        path.unlink()
-    else:
-        path.write_bytes(before)
 
 
 def stack_file(stack: str, answers: dict[str, str]) -> str:
     """Write the answers as a stack file with its comments."""
-    planes, workers = _count(answers["control-planes"]), _count(answers["workers"])
+    planes, workers = (_count(name, answers[name]) for name in ("control-planes", "workers"))
     hosts = [host.strip().partition("=") for host in answers["hosts"].split(",")]
     names = [name for name, _, _ in hosts]
     vip = f"    vip: {_at(answers, VIP_AT)} # the control planes' shared address\n" if planes > 1 else ""
     email = f", email: {answers['email']}" if answers["email"] else ""
-    listed = [name.strip() for name in answers["categories"].split(",")]
+    listed = list(filter(None, map(str.strip, answers["categories"].split(","))))
+    if not listed:
+        raise Declined("--categories: names no category; write all, or names with commas between them")
     categories = "" if listed == ["all"] else f"    categories: [{', '.join(listed)}]\n"
     host_lines = "".join(f"      - {{name: {name}, address: {address}}}\n" for name, _, address in hosts)
     alone = "    workloadsOnControlPlanes: allowed\n" if workers == 0 else ""
@@ -210,9 +205,11 @@ config:
 """
 
 
-def _count(answer: str) -> int:
+def _count(name: str, answer: str) -> int:
     if not answer.isdecimal():
-        raise Declined(f"{answer!r} is not a number of nodes; write digits")
+        raise Declined(f"{answer[:40]!r} is not a number of nodes; write digits")
+    if len(answer) > len(str(MOST)) or int(answer) > MOST:
+        raise Declined(f"--{name} = {answer[:40]}: are more than {MOST} nodes; write how many machines there are")
     return int(answer)
 
 

@@ -1,7 +1,7 @@
-"""`./homelab check --online`: whether every image and every chart version that the tree names exists.
+"""`./homelab check --online`: whether each image, chart version and tag of a base that the tree names exists.
 
-What was rendered comes in; one row for each image and chart goes out, and a problem for each that is not there. Images
-that a stand-in chart names are left out: they are not the real chart's. Nothing else of `check` reaches a network.
+What was rendered comes in; one row for each image, chart and base goes out, and a problem for each that is not there.
+Images that a stand-in chart names are left out: they are not the real chart's. `ops.pinning` writes what was answered.
 """
 
 from __future__ import annotations
@@ -13,18 +13,29 @@ from dataclasses import dataclass, replace
 from config.load import Stack
 from config.source import dotted
 from errors import Problem
-from manifests.contents import WantedChart
+from manifests.contents import WantedBase, WantedChart
 from manifests.rules.places import Places
 from manifests.rules.scene import Finding, Scene
+from ops import tags
 from ops.registries import Answer, Registries, State
 from ops.show import table
 from ops.validation import Validation
 
 AT_ONCE = 8
-CHECKS = {State.MISSING: "version-missing", State.REFUSED: "version-missing", State.SILENT: "registry-silent"}
+CHECKS = {
+    State.MISSING: "version-missing",
+    State.REFUSED: "version-missing",
+    State.DIFFERENT: "digest-differs",
+    State.SILENT: "registry-silent",
+}
+FIXES = {
+    State.SILENT: "run it again later",
+    State.DIFFERENT: "ask its publisher why, and name the commit that you have read",
+}
 RULES = {
     State.MISSING: "does not exist",
     State.REFUSED: "is refused",
+    State.DIFFERENT: "is another commit than its version",
     State.SILENT: "could not be asked for",
 }
 
@@ -68,17 +79,20 @@ class Online:
 def ask(validation: Validation, registries: Registries | None = None) -> Online:
     """Ask for everything at once, some at a time."""
     asked = registries or Registries()
-    images, charts = wanted_images(list(_told(validation))), wanted_charts(validation)
+    images, charts, bases = wanted_images(list(_told(validation))), wanted_charts(validation), wanted_bases(validation)
+    env = validation.tools.env()
     jobs: list[tuple[str, str, Callable[[], Answer]]] = [
         *(("image", name, lambda name=name: asked.image(name)) for name in sorted(images)),
         *(("chart", name, lambda one=found[0]: asked.chart(one.chart)) for name, found in sorted(charts.items())),
+        *(("base", name, lambda one=found[0]: tags.ask(one, env)) for name, found in sorted(bases.items())),
     ]
     with asked.session, ThreadPoolExecutor(AT_ONCE) as pool:
         answers = list(pool.map(lambda job: job[2](), jobs))
     count = {**{("image", name): len(found) for name, found in images.items()}}
     count |= {("chart", name): len(found) for name, found in charts.items()}
+    count |= {("base", name): len(found) for name, found in bases.items()}
     rows = [Row(kind, name, answer, count[kind, name]) for (kind, name, _), answer in zip(jobs, answers, strict=True)]
-    return Online(tuple(rows), tuple(sorted(set(_problems(validation, rows, images, charts)))))
+    return Online(tuple(rows), tuple(sorted(set(_problems(validation, rows, images, charts, bases)))))
 
 
 def _told(validation: Validation) -> Iterator[Scene]:
@@ -114,6 +128,16 @@ def wanted_charts(validation: Validation) -> dict[str, list[WantedChart]]:
     return found
 
 
+def wanted_bases(validation: Validation) -> dict[str, list[WantedBase]]:
+    """Return every remote base that has a tag, by itself or behind its commit, with the files that name it."""
+    found: dict[str, list[WantedBase]] = {}
+    for path in sorted(validation.told):
+        for one in validation.contents[path].bases:
+            if tags.repository_of(one.url) and tags.tag_of(one):
+                found.setdefault(one.url, []).append(one)
+    return found
+
+
 def _private(stack: Stack) -> Iterator[str]:
     for repository in stack.settings.platform.repositories if stack.settings else ():
         yield repository.url.rstrip("/")
@@ -124,6 +148,7 @@ def _problems(
     rows: Sequence[Row],
     images: Mapping[str, Sequence[Finding]],
     charts: Mapping[str, Sequence[WantedChart]],
+    bases: Mapping[str, Sequence[WantedBase]],
 ) -> Iterator[Problem]:
     places = Places(validation.survey)
     for row in rows:
@@ -131,9 +156,12 @@ def _problems(
             continue
         state, check = row.answer.state, CHECKS[row.answer.state]
         rule = f"{RULES[state]}{f': {row.answer.said}' if row.answer.said else ''}"
-        fix = "run it again later" if state is State.SILENT else "name a version that its registry lists"
+        fix = FIXES.get(state, "name a version that its registry lists")
         for found in images.get(row.name, ()) if row.kind == "image" else ():
             yield places.problem(Finding(check, found.piece, found.path, found.value, rule, fix))
         for one in charts.get(row.name, ()) if row.kind == "chart" else ():
             line, value = validation.survey.line(one.file, one.key), f"{one.chart.name} {one.chart.version}"
             yield Problem(one.file, line, dotted(one.key), value, rule, fix, check)
+        for base in bases.get(row.name, ()) if row.kind == "base" else ():
+            line = validation.survey.line(base.file, base.key)
+            yield Problem(base.file, line, dotted(base.key), base.url, rule, fix, check)

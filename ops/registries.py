@@ -18,18 +18,20 @@ from typing import Any
 import requests
 import yaml
 
+from manifests import boundary
 from manifests.fields import mappings, text
 from manifests.reading import Loader
 from manifests.rules.workloads import IMAGE
 from manifests.sources import Chart
+from ops.reach import TIMEOUT, GuardedSession, may_give_tokens
 
-PATIENCE = (10, 60)  # seconds to connect, and to read
 HUB, HUB_API = "docker.io", "registry-1.docker.io"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 ACCEPTED = (
     "application/vnd.oci.image.index.v1+json,application/vnd.oci.image.manifest.v1+json,"
     "application/vnd.docker.distribution.manifest.list.v2+json,application/vnd.docker.distribution.manifest.v2+json"
 )
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 FOUND, UNAUTHORIZED, FORBIDDEN, GONE = 200, 401, 403, 404
 
@@ -40,6 +42,7 @@ class State(Enum):
     THERE = "there"
     MISSING = "missing"
     REFUSED = "refused"
+    DIFFERENT = "different"
     SILENT = "no answer"
 
 
@@ -49,13 +52,15 @@ class Answer:
 
     state: State
     said: str = ""
+    digest: str = ""
+    """Of the manifest or index that a tag means now, where the registry gives it."""
 
 
 @dataclass
 class Registries:
     """What was asked and answered; safe for several threads."""
 
-    session: requests.Session = field(default_factory=requests.Session)
+    session: requests.Session = field(default_factory=GuardedSession)
     _indexes: dict[str, Mapping[str, Any] | Answer] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -84,28 +89,32 @@ class Registries:
 
     def _manifest(self, host: str, path: str, reference: str) -> Answer:
         url = f"{_scheme(host)}://{host}/v2/{path}/manifests/{reference}"
+        if rule := boundary.remote_rule(url, charts=True):
+            return Answer(State.SILENT, f"its registry {rule}")
         headers = {"Accept": ACCEPTED}
         try:
-            answer = self.session.head(url, headers=headers, timeout=PATIENCE, allow_redirects=True)
+            answer = self.session.head(url, headers=headers, timeout=TIMEOUT, allow_redirects=True)
             if answer.status_code == UNAUTHORIZED:
-                token = self._token(answer.headers.get("WWW-Authenticate", ""), path)
+                token = self._token(url, answer.headers.get("WWW-Authenticate", ""), path)
                 if token:
                     headers["Authorization"] = f"Bearer {token}"
-                    answer = self.session.head(url, headers=headers, timeout=PATIENCE, allow_redirects=True)
+                    answer = self.session.head(url, headers=headers, timeout=TIMEOUT, allow_redirects=True)
         except (requests.RequestException, ValueError) as error:
             return Answer(State.SILENT, _short(error))
         return _judged(answer)
 
-    def _token(self, challenge: str, path: str) -> str:
-        """Get the token that a registry gives to everybody, nothing where it does not."""
+    def _token(self, url: str, challenge: str, path: str) -> str:
+        """Return the token that a registry gives without credentials, nothing where it gives none."""
         said = dict(CHALLENGE.findall(challenge))
         if not challenge.lower().startswith("bearer") or "realm" not in said:
             return ""
+        if not may_give_tokens(url, said["realm"]):
+            raise ValueError(f"sends to {said['realm'][:80]} for a token, a host that is not its own")
         asked = {
             "scope": said.get("scope", f"repository:{path}:pull"),
             **({"service": said["service"]} if "service" in said else {}),
         }
-        answer = self.session.get(said["realm"], params=asked, timeout=PATIENCE)
+        answer = self.session.get(said["realm"], params=asked, timeout=TIMEOUT)
         if answer.status_code != FOUND:
             return ""
         given = answer.json()
@@ -122,7 +131,7 @@ class Registries:
 
     def _read_index(self, repository: str) -> Mapping[str, Any] | Answer:
         try:
-            answer = self.session.get(f"{repository}/index.yaml", timeout=PATIENCE)
+            answer = self.session.get(f"{repository}/index.yaml", timeout=TIMEOUT)
             if answer.status_code != FOUND:
                 return _judged(answer)
             entries = yaml.load(answer.content, Loader).get("entries")  # noqa: S506 - a safe loader of our own
@@ -151,7 +160,8 @@ def _scheme(host: str) -> str:
 
 def _judged(answer: requests.Response) -> Answer:
     if answer.status_code == FOUND:
-        return Answer(State.THERE)
+        digest = answer.headers.get("Docker-Content-Digest", "")
+        return Answer(State.THERE, "", digest if DIGEST.match(digest) else "")
     if answer.status_code == GONE:
         return Answer(State.MISSING)
     if answer.status_code in (UNAUTHORIZED, FORBIDDEN):

@@ -26,7 +26,19 @@ from manifests import reading
 from manifests.contents import Contents, contents_of
 from manifests.objects import Object, api_versions
 from manifests.render import Folder, Renderer, render_all
-from manifests.rules import authors, conform, elsewhere, generated, listed, marks, places, register, routes, valued
+from manifests.rules import (
+    authors,
+    conform,
+    elsewhere,
+    generated,
+    listed,
+    marks,
+    pinned,
+    places,
+    register,
+    routes,
+    valued,
+)
 from manifests.rules.scene import Chart, Piece, Scene
 from manifests.rules.why import ALONE
 from manifests.sources import cache
@@ -241,6 +253,7 @@ class Validation:
         for path in sorted(self.wanted):
             if not self.contents[path].problems:
                 self.problems += generated.check(self.survey, self.contents[path])
+                self.problems += pinned.check(self.survey, self.contents[path])
                 if self.contents[path].charts and self._chart(path) == "real":  # a stand-in's schema refuses the same
                     self.problems += valued.check(self.survey, self.contents[path], self.charts)
         rendered = {path for _, path in self.rendered}

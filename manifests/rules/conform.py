@@ -27,6 +27,7 @@ from manifests.rules.schemas import FORMAT, LOCATION, file_of, of_crd, served
 from manifests.sources import cache, digest
 
 REASON = re.compile(r"- at '(?P<path>[^']*)': (?P<said>.*?)(?=\s+- at '|\Z)", re.DOTALL)
+SLOW = 300.0  # seconds for all objects of a checkout
 VAGUE = re.compile(r"validation failed|'(?:allOf|anyOf)' failed|got \w+, want null\Z")
 
 
@@ -136,7 +137,7 @@ def _run(conformer: Conformer, apps: Mapping[str, Sequence[Piece]], crds: Sequen
 
 def _said(conformer: Conformer, *arguments: str) -> list[dict[str, Any]]:
     """Give what kubeconform has against objects; it ends with 1 where it has something."""
-    said = programs.converse(["kubeconform", "-output", "json", *arguments], env=conformer.env)
+    said = programs.converse(["kubeconform", "-output", "json", *arguments], env=conformer.env, timeout=SLOW)
     try:
         found: list[dict[str, Any]] = json.loads(said.stdout)["resources"] or []
     except (ValueError, KeyError, TypeError):

@@ -14,6 +14,7 @@ from manifests.why import WHY as OF_RENDERS
 WHY: Mapping[str, str] = {
     "api-removed": "The API server has no such kind any more; the sync would fail for ever.",
     "backup-together": "Each copy reads a whole volume: all in the same minute would slow every disk.",
+    "base-by-tag": "A tag can be moved and a release's file replaced: Argo CD would apply what nobody has read.",
     "budget-blocks": "A node whose pod may not leave can be neither upgraded nor repaired.",
     "budget-missing": "Without one a drain may take all replicas at once, and then why have two.",
     "ceph-full": "Every volume binds, whatever there is; at the last percents all writes of all apps stop.",
@@ -22,6 +23,7 @@ WHY: Mapping[str, str] = {
     "config-not-reloaded": "The change would be Synced and Healthy, and nobody would have read it.",
     "data-unprotected": "A renamed folder must not cost the photographs.",
     "database-alone": "The replica would wait for ever, and the first failed node takes the database with it.",
+    "digest-differs": "A commit or program that its version does not mean was swapped, here or at its publisher.",
     "entry-declared-twice": "One entry has one value: made at random for one app, it would be wrong for the other.",
     "entry-malformed": "`./homelab secrets` could not tell where the value comes from.",
     "entry-twice": "Bitwarden answers a burst of questions with 429, and the ExternalSecrets fail as a whole.",
@@ -76,7 +78,7 @@ WHY: Mapping[str, str] = {
 # `check --changed-since` tells it of every app, so a new id is told until somebody writes it here.
 ALONE = frozenset(
     {
-        *("api-removed", "config-hashed", "data-unprotected", "exception-unexplained", "hook-unasked"),
+        *("api-removed", "base-by-tag", "config-hashed", "data-unprotected", "exception-unexplained", "hook-unasked"),
         *("host-foreign", "host-missing", "image-malformed", "image-unpinned", "limit-below-request", "limit-missing"),
         *("mark-differs", "mark-forgotten", "mark-missing", "mark-unknown", "namespace-made", "placeholder-left"),
         *("pod-security", "privileged-unexplained", "quantity-malformed", "read-elsewhere", "requests-missing"),

@@ -375,3 +375,44 @@ def test_a_folder_that_is_wrong_is_built_once(tmp_path: Path, script: str) -> No
     assert asked == 1
     assert WRONG in done.stderr
     assert "again" not in done.stderr
+
+
+TALOS = ROOT / "components/cluster/scripts/talos.sh"
+HANGS = """#!/bin/sh
+case "$*" in gen*) ;; *) exec sleep 600 ;; esac
+"""
+
+
+def of_a_node(tmp_path: Path, script: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a script about one node, whose talosctl and kubectl accept a connection and never answer."""
+    given = environment(tmp_path, "exec sleep 600", SECRETS="x", CLUSTER="x", ENDPOINT="https://10.0.0.1:6443", **more)
+    (tmp_path / "bin/talosctl").write_text(HANGS, encoding="utf-8")
+    (tmp_path / "bin/talosctl").chmod(0o755)
+    (tmp_path / "script.sh").write_text(TALOS.read_text(encoding="utf-8") + script, encoding="utf-8")
+    return ran(tmp_path / "script.sh", given | {"CONTROL_PLANES": "cp-1=10.0.0.1", "PAUSE": "0.1"})
+
+
+def test_a_node_that_never_answers_does_not_outlast_the_limit_of_a_wait(tmp_path: Path) -> None:
+    began = time.monotonic()
+    done = of_a_node(tmp_path, 'wait_for 2 "cp-1 to answer" talos 10.0.0.1 version --short\n', ANSWER_SECONDS="1")
+    assert done.returncode == 1
+    assert "still waiting for cp-1 to answer after" in done.stderr
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("jump", ["100000", "-100000"])
+def test_a_clock_that_is_set_or_a_machine_that_slept_ends_no_wait(tmp_path: Path, jump: str) -> None:
+    clock = f"""
+turns=0 clock=500000
+read_clock() {{ turns=$((turns + 1)); clock=$((clock + {jump})); }}
+answers() {{ [ "$turns" -ge 3 ]; }}
+wait_for 60 "three turns" answers && echo "$turns turns, $waited s"
+"""
+    done = of_a_node(tmp_path, clock)
+    assert done.stdout == f"3 turns, {2 if int(jump) > 0 else 0} s\n", done.stderr
+
+
+@pytest.mark.parametrize("script", sorted(ROOT.glob("components/*/scripts/*.sh")), ids=lambda path: path.stem)
+def test_a_script_measures_by_no_clock_that_can_be_set(script: Path) -> None:
+    lines = [line for line in script.read_text(encoding="utf-8").splitlines() if "date +%s" in line]
+    assert all("/proc/uptime" in line for line in lines), "date is for machines without /proc alone"

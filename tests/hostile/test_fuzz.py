@@ -78,3 +78,11 @@ def test_no_bytes_raise(raw: bytes) -> None:
 @pytest.mark.parametrize("file", CORPUS, ids=lambda path: path.name)
 def test_what_was_found_once_stays_mended(file: Path) -> None:
     read_all(file.read_bytes())
+
+
+def test_the_nightly_fuzzer_reads_this_corpus_with_these_readers() -> None:
+    assert CORPUS
+    program = (Path(__file__).parent / "fuzz.py").read_text(encoding="utf-8")
+    assert 'import_module("tests.hostile.test_fuzz")' in program
+    assert 'HERE / "corpus"' in program
+    assert "tests.hostile.fuzz" in (Path(__file__).parents[2] / ".ci/nightly").read_text(encoding="utf-8")

@@ -32,6 +32,11 @@ FOUND = {
         "ghcr.io/cloudnative-pg/postgresql": r"\d+\.\d+",
         "ghcr.io/tensorchord/cloudnative-vectorchord": r"\d+\.\d+-[\d.]+",
     },
+    "Remote bases: the commit and the version behind it, or a tag": {
+        "argoproj/argo-cd": r"v\d+\.\d+\.\d+",
+        "kubernetes-csi/external-snapshotter": r"v\d+\.\d+\.\d+",
+        "kubernetes-sigs/gateway-api": r"v\d+\.\d+\.\d+",
+    },
     "The program that Argo Rollouts fetches, with its checksum where it stands on the next line": {
         "argoproj-labs/rollouts-plugin-trafficrouter-gatewayapi": r"v\d+\.\d+\.\d+"
     },
@@ -58,8 +63,7 @@ def dependencies() -> set[str]:
     text = "\n".join(file.read_text(encoding="utf-8") for file in ROOT.glob("apps/**/*.yaml"))
     images = re.findall(r"image(?:Name)?: ([^:\s{\"]+):", text)
     charts = re.findall(r"- name: (\S+)\n\s+repo: ", text)
-    bases = re.findall(r"https://github\.com/([^/\s]+/[^/\s]+)/\S+\?ref=", text)
-    return {*images, *charts, *bases, *(found["depName"] for manager in MANAGERS for found in matches(manager))}
+    return {*images, *charts, *(found["depName"] for manager in MANAGERS for found in matches(manager))}
 
 
 def test_no_option_is_misspelt() -> None:

@@ -118,6 +118,18 @@ def test_a_chart_that_nobody_described_runs_something(charts: StandInCharts, too
     assert [str(one) for one in charts.placed] == ["nobodys 1.2.3: stand-in for an unknown chart"]
 
 
+def test_a_stand_in_that_a_power_cut_left_without_content_is_made_again(tools: Toolchain, tmp_path: Path) -> None:
+    crds = Crds(tools.manifests(CRDS))
+    folder = StandInCharts(tmp_path, crds, None).chart(RELOADER)
+    assert folder is not None
+    whole = (folder / "standin.yaml").read_bytes()
+    (folder / "standin.yaml").write_bytes(whole[:10])
+    (folder / "values.yaml").unlink()
+    assert StandInCharts(tmp_path, crds, None).chart(RELOADER) == folder
+    assert (folder / "standin.yaml").read_bytes() == whole
+    assert (folder / "values.yaml").is_file()
+
+
 def test_the_real_chart_goes_first(tools: Toolchain, tmp_path: Path) -> None:
     real = Charts(tmp_path / "real")
     folder = make_chart(real.home / RELOADER.folder / RELOADER.name, RELOADER)
@@ -134,6 +146,16 @@ def test_another_argo_cd_than_the_one_that_runs_is_refused(bases: StandInBases) 
 def test_a_base_of_another_minor_version_says_so(bases: StandInBases) -> None:
     assert bases.base(f"{GATEWAY_API}?ref=v1.5.0")
     assert [one.kind for one in bases.placed] == ["real, but of"]
+
+
+def test_a_base_by_commit_has_the_version_of_its_comment(bases: StandInBases) -> None:
+    commit = "8bb74df00e56ec8f944d48c25e6c1c9c2f6848e3"
+    url = f"{GATEWAY_API}?timeout=120s&ref={commit}"
+    assert bases.base(url) is None
+    assert bases.base(url, "v1.6.1")
+    assert [one.kind for one in bases.placed] == ["real"]
+    with pytest.raises(TreeRefused, match=r"v3\.1\.0.*is not the one that is rehearsed.*name v"):
+        bases.base(f"{ARGO_CD}?ref={commit}", "v3.1.0")
 
 
 def test_a_folder_that_has_no_kustomization_behind_its_url_is_refused_in_kustomizes_words(bases: StandInBases) -> None:

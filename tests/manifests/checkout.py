@@ -95,7 +95,7 @@ class Bases:
 
     known: dict[str, Path] = field(default_factory=dict)
 
-    def base(self, url: str) -> Path | None:
+    def base(self, url: str, version: str = "") -> Path | None:
         return self.known.get(url)
 
 

@@ -141,7 +141,7 @@ def test_a_remote_base_without_a_pinned_reference_is_refused(root: Path, rendere
     lay(root, {"apps/media/one/kustomization.yaml": f"components:\n  - {url}\n"})
     assert message(renderer, "apps/media/one") == (
         f"apps/media/one/kustomization.yaml:2: components[0] = {url}: is not pinned; "
-        "add ?ref= with a tag or a commit [base-unpinned]"
+        "add ?ref= with a commit [base-unpinned]"
     )
 
 

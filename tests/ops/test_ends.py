@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import programs
-from errors import Problem, ProgramMissing
+from errors import Problem, ProgramMissing, TookTooLong
 
 ROOT = Path(__file__).parents[2]
 RUN = """
@@ -55,3 +56,19 @@ def test_a_program_that_is_cut_off_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "helm").chmod(0o755)
     with pytest.raises(ProgramMissing, match=r"helm: cannot be run: .*; remove its folder"):
         programs.run("helm", env={"PATH": str(tmp_path)})
+
+
+@pytest.mark.parametrize("way", ["run", "follow", "converse", "pipe"])
+def test_no_program_outlasts_its_limit(way: str, tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    command = ("sh", "-c", f"echo $$ >{note}; exec sleep 600")
+    ways: dict[str, Callable[[], object]] = {
+        "run": lambda: programs.run(*command, timeout=0.5),
+        "follow": lambda: programs.follow(*command, log=tmp_path / "log", timeout=0.5),
+        "converse": lambda: programs.converse(command, timeout=0.5),
+        "pipe": lambda: programs.pipe(*command, timeout=0.5),
+    }
+    with pytest.raises(TookTooLong, match="no end after"):
+        ways[way]()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(note.read_text(encoding="utf-8")), 0)

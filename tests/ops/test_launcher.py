@@ -106,6 +106,12 @@ def play(tmp_path: Path) -> Iterator[Play]:
     (tmp_path / "hang").unlink(missing_ok=True)
 
 
+def test_no_archive_of_sources_is_run_to_install(play: Play) -> None:
+    play.call("test")
+    (pip,) = [line for line in (play.folder / "calls").read_text(encoding="utf-8").splitlines() if "pip" in line]
+    assert "--require-hashes --only-binary :all:" in pip
+
+
 def test_the_first_call_makes_the_venv_and_says_so_in_one_line(play: Play) -> None:
     code, out, err = play.call("check", "--json")
     assert (code, out.splitlines()[2:]) == (0, ["check", "--json"])

@@ -30,6 +30,7 @@ class Registry:
 
     manifests: set[str] = field(default_factory=set)
     private: set[str] = field(default_factory=set)
+    realm: str = ""
     asked: list[str] = field(default_factory=list)
     address: str = ""
 
@@ -43,12 +44,14 @@ class Registry:
                 registry.asked.append(f"HEAD {self.path}")
                 repository = self.path.removeprefix("/v2/").split("/manifests/")[0]
                 if self.headers.get("Authorization") != f"Bearer for repository:{repository}:pull":
-                    realm = f'Bearer realm="http://{registry.address}/token",service="here",scope="repository:{repository}:pull"'
+                    at = registry.realm or f"http://{registry.address}/token"
+                    realm = f'Bearer realm="{at}",service="here",scope="repository:{repository}:pull"'
                     self.answer(401, headers={"WWW-Authenticate": realm})
                 elif "oci.image.index" not in self.headers["Accept"]:
                     self.answer(404)
                 else:
-                    self.answer(200 if self.path in registry.manifests else 404)
+                    found = self.path in registry.manifests
+                    self.answer(200 if found else 404, headers={"Docker-Content-Digest": DIGEST} if found else None)
 
             def do_GET(self) -> None:
                 registry.asked.append(f"GET {self.path}")
@@ -77,7 +80,7 @@ class Registry:
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+def registry(monkeypatch: pytest.MonkeyPatch, repositories_of_this_machine: None) -> Iterator[Registry]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("HOMELAB_OFFLINE", "0")
@@ -118,8 +121,8 @@ def test_a_tag_and_a_digest_that_exist_are_found_with_an_anonymous_token(
     registry: Registry, registries: Registries
 ) -> None:
     registry.manifests |= {"/v2/a/b/manifests/1.0", f"/v2/a/b/manifests/{DIGEST}"}
-    assert registries.image(f"{registry.address}/a/b:1.0") == Answer(State.THERE)
-    assert registries.image(f"{registry.address}/a/b:9.9@{DIGEST}") == Answer(State.THERE)
+    assert registries.image(f"{registry.address}/a/b:1.0") == Answer(State.THERE, "", DIGEST)
+    assert registries.image(f"{registry.address}/a/b:9.9@{DIGEST}") == Answer(State.THERE, "", DIGEST)
     assert registry.asked[:3] == [
         "HEAD /v2/a/b/manifests/1.0",
         "GET /token?scope=repository%3Aa%2Fb%3Apull&service=here",
@@ -130,6 +133,18 @@ def test_a_tag_and_a_digest_that_exist_are_found_with_an_anonymous_token(
 def test_a_tag_that_does_not_exist_is_missing(registry: Registry, registries: Registries) -> None:
     assert registries.image(f"{registry.address}/a/b:2.0") == Answer(State.MISSING)
     assert registries.image(f"{registry.address}/a/b") == Answer(State.MISSING, "names no version")
+
+
+def test_a_realm_elsewhere_is_not_asked(registry: Registry, registries: Registries) -> None:
+    registry.realm = "http://127.0.0.1:1/token"
+    answer = registries.image(f"{registry.address}/a/b:1.0")
+    assert answer.state is State.SILENT
+    assert "sends to http://127.0.0.1:1/token for a token, a host that is not its own" in answer.said
+
+
+def test_a_registry_of_this_machine_is_not_asked(registries: Registries) -> None:
+    answer = registries.image("127.0.0.1:5000/a/b:1.0")
+    assert answer == Answer(State.SILENT, "its registry names this machine or its own network")
 
 
 def test_what_everybody_is_refused_is_told_apart(registry: Registry, registries: Registries) -> None:
@@ -163,7 +178,7 @@ def test_charts_are_found_in_an_index_that_is_read_once(registry: Registry, regi
 def test_charts_of_a_registry_are_asked_for_like_images(registry: Registry, registries: Registries) -> None:
     registry.manifests.add("/v2/charts/greeter/manifests/1.2.0_build.1")
     repository = f"oci://{registry.address}/charts"
-    assert registries.chart(Chart("greeter", "1.2.0+build.1", repository)) == Answer(State.THERE)
+    assert registries.chart(Chart("greeter", "1.2.0+build.1", repository)) == Answer(State.THERE, "", DIGEST)
     assert registries.chart(Chart("greeter", "1.2.0", repository)) == Answer(State.MISSING)
 
 

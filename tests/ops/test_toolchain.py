@@ -37,6 +37,20 @@ def test_a_build_that_is_there_is_used_without_asking_go(play: Play) -> None:
     assert play.calls("") == calls
 
 
+@pytest.mark.parametrize("left", [0, 5])
+def test_a_program_that_a_power_cut_left_without_content_is_built_anew(play: Play, left: int) -> None:
+    tools = toolchain.ensure(("kubeconform",))
+    program = programs.find("kubeconform", tools.env())
+    assert program is not None
+    whole = program.read_bytes()
+    with program.open("r+b") as file:
+        file.truncate(left)
+    assert toolchain.locate(("kubeconform",))[1], "what is damaged is not taken for a build"
+    tools = toolchain.ensure(("kubeconform",))
+    assert program.read_bytes() == whole
+    assert programs.run("kubeconform", env=tools.env()).stdout == "v9.9.9\n"
+
+
 def test_only_what_is_asked_for_is_built(play: Play) -> None:
     toolchain.ensure(("kubectl",))
     assert ["kubectl" in call for call in play.calls()] == [True]

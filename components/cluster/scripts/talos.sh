@@ -16,11 +16,34 @@ say() { echo "$*" | cut -c1-2000 >&2; } # the plugin that runs this blocks for e
 
 addresses() { for pair in $1; do printf '%s ' "${pair#*=}"; done; }
 
-# talos ADDRESS ARGUMENT...: asks one node through a control plane.
+# within SECONDS COMMAND...: ends a program that does not answer. macOS has no `timeout`, and Perl.
+if timeout --foreground 1 true 2>/dev/null; then
+    within() { timeout --foreground "$@"; }
+else
+    within() { perl -e 'alarm shift; exec(@ARGV) or exit 127' "$@"; }
+fi
+
+# tick: adds to `waited` how long the last turn took. A clock that was set, or a machine that slept, counts as one turn:
+# no request here takes longer than a minute.
+read_clock() { if read -r clock _ 2>/dev/null </proc/uptime; then clock=${clock%%.*}; else clock=$(date +%s); fi; }
+tick() {
+    before=$clock
+    read_clock
+    turn=$((clock - before))
+    if [ "$turn" -lt 0 ]; then turn=0; elif [ "$turn" -gt 120 ]; then turn=1; fi
+    waited=$((waited + turn))
+}
+
+# talos ADDRESS ARGUMENT...: asks one node through a control plane. What takes its time has a limit of its own.
 talos() {
     asked=$1
     shift
-    talosctl --talosconfig "$work/talosconfig" --endpoints "$(addresses "$CONTROL_PLANES" | tr ' ' ',' | sed 's/,$//')" \
+    case $1 in
+        upgrade | upgrade-k8s) most=3600 ;;
+        bootstrap) most=600 ;; # an etcd snapshot is sent
+        *) most=${ANSWER_SECONDS-60} ;;
+    esac
+    within "$most" talosctl --talosconfig "$work/talosconfig" --endpoints "$(addresses "$CONTROL_PLANES" | tr ' ' ',' | sed 's/,$//')" \
         --nodes "$asked" "$@"
 }
 
@@ -38,16 +61,20 @@ first_control_plane() {
 
 kube() {
     [ -f "$work/kubeconfig" ] || talos "$(first_control_plane "${without-}")" kubeconfig --force --merge=false "$work/kubeconfig" >/dev/null
-    kubectl --kubeconfig "$work/kubeconfig" "$@"
+    case $1 in
+        wait | drain) kubectl --kubeconfig "$work/kubeconfig" "$@" ;; # --timeout says how long they watch
+        *) kubectl --kubeconfig "$work/kubeconfig" --request-timeout=30s "$@" ;;
+    esac
 }
 
 # wait_for SECONDS "what it waits for" COMMAND...: tries again until it succeeds, and says what it waits for.
 wait_for() {
     limit=$1 what=$2
     shift 2
-    began=$(date +%s) told=0
+    waited=0 told=0
+    read_clock
     until "$@" >"$work/last" 2>&1; do
-        waited=$(($(date +%s) - began))
+        tick
         if [ "$waited" -ge "$limit" ]; then
             say "still waiting for $what after $waited s; it last said: $(tail -n 1 "$work/last")"
             return 1

@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
 printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
-kube() { kubectl --kubeconfig "$work/kubeconfig" --namespace argocd "$@"; }
+kube() { kubectl --kubeconfig "$work/kubeconfig" --namespace argocd --request-timeout=30s "$@"; }
 say() { echo "$*" | cut -c1-2000 >&2; } # the plugin that runs this blocks for ever at a line of 64 KiB
 
 # One request a turn: each kubectl costs the API server more than the answer. Messages come last, as they may hold anything.
@@ -70,12 +70,18 @@ sync_again() {
 }
 
 # Only a state that was not seen before counts as a change: an app that goes to and fro does not get anywhere.
-began=$(date +%s) told=0
-changed=$began synced=$began
+# A clock that was set, or a machine that slept, counts as one turn: no turn takes longer than a few requests.
+read_clock() { if read -r clock _ 2>/dev/null </proc/uptime; then clock=${clock%%.*}; else clock=$(date +%s); fi; }
+read_clock
+now=0 told=0 changed=0 synced=0
 echo begin >"$work/known"
 while :; do
     look
-    now=$(date +%s)
+    before=$clock
+    read_clock
+    turn=$((clock - before))
+    if [ "$turn" -lt 0 ]; then turn=0; elif [ "$turn" -gt 300 ]; then turn=1; fi
+    now=$((now + turn))
     awk -F'|' 'NR == FNR {known[$0]; next} {$0 = $1 "|" $2 "|" $3 "|" $4 "|" $6 "|" $7 "|" $8} !($0 in known)' \
         "$work/known" "$work/seen" >"$work/new"
     if [ -s "$work/new" ]; then
@@ -90,7 +96,7 @@ while :; do
         exit 0
     fi
     if [ $((now - changed)) -ge "$STALL_SECONDS" ]; then
-        say "$LAYER: nothing has changed for $((now - changed)) s (delivery.stallTimeout), after $((now - began)) s in all." \
+        say "$LAYER: nothing has changed for $((now - changed)) s (delivery.stallTimeout), after $now s in all." \
             "Not there yet:"
         head -n 20 "$work/left" | sed 's/^/  /' | cut -c1-2000 >&2
         exit 1
@@ -99,9 +105,9 @@ while :; do
         synced=$now
         sync_again
     fi
-    if [ $(((now - began) / 15)) -gt "$told" ]; then
-        told=$(((now - began) / 15))
-        say "waiting for $LAYER ($((now - began)) s): $(head -n 5 "$work/left" | paste -sd, - | sed 's/,/, /g' | cut -c1-400)"
+    if [ $((now / 15)) -gt "$told" ]; then
+        told=$((now / 15))
+        say "waiting for $LAYER ($now s): $(head -n 5 "$work/left" | paste -sd, - | sed 's/,/, /g' | cut -c1-400)"
     fi
     sleep "${PAUSE-2}"
 done

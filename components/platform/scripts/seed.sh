@@ -10,7 +10,7 @@ mv "$work/$FOLDER.built" "$work/built.yaml"
 # CD's own name: without the note it would remove it from a live object, and the application would stay OutOfSync. Kinds
 # that are not known yet have no objects.
 columns='ID:.metadata.annotations.argocd\.argoproj\.io/tracking-id'
-kube get --ignore-not-found -f "$work/built.yaml" --no-headers -o "custom-columns=$columns" >"$work/notes" 2>/dev/null || :
+kube get --request-timeout=2m --ignore-not-found -f "$work/built.yaml" --no-headers -o "custom-columns=$columns" >"$work/notes" 2>/dev/null || :
 awk '
     function put(  i) {
         for (i = 1; i <= lines; i++) {

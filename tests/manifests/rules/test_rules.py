@@ -19,6 +19,7 @@ INVALID = sorted((HERE / "invalid").glob("*.yaml"))
 VALID = sorted((HERE / "valid").glob("*.yaml"))
 TOLD_ELSEWHERE = {
     "value-unknown": "tests/manifests/test_values.py: it takes a real chart",
+    "digest-differs": "tests/ops/test_pinning.py: only publishers know",
     "registry-silent": "tests/ops/test_online.py: only registries know",
     "version-missing": "tests/ops/test_online.py: only registries know",
 }
