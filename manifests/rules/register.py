@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from errors import Problem
-from manifests.rules import data, entries, fitting, ownership, references, routes, security, workloads
+from manifests.rules import access, data, entries, fitting, ownership, references, routes, security, workloads
 from manifests.rules.places import Places
 from manifests.rules.scene import Finding, Rule, Scene
 
@@ -17,6 +17,8 @@ RULES: tuple[Rule, ...] = (
     ownership.namespaces,
     ownership.unnamed,
     ownership.cluster_kinds,
+    ownership.namespaced_kinds,
+    access.escalating,
     ownership.owners,
     ownership.versions,
     ownership.unasked_hooks,

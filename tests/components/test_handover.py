@@ -152,6 +152,7 @@ def test_what_an_autoscaler_sets_is_no_difference() -> None:
 
 def test_the_digest_tells_every_change_of_a_category() -> None:
     changes: list[dict[str, Any]] = [{}, {"removal": "delete"}, {"owners": ["a"]}, {"clusterKinds": ["A.b"]}]
+    changes.append({"namespacedKinds": ["Gateway.gateway.networking.k8s.io"]})
     digests = [digest(category(**change).settings) for change in changes]
     assert len(set(digests)) == len(changes)
     annotations = application_set(category(), SOURCE)["metadata"]["annotations"]
@@ -189,6 +190,17 @@ def test_a_project_allows_this_repository_its_namespaces_and_the_declared_kinds_
         {"group": "b.io", "kind": "A"},
         {"group": "", "kind": "PersistentVolume"},
     ]
+
+
+def test_applications_create_no_kind_that_reaches_beyond_its_namespace_unless_it_is_declared() -> None:
+    def closed(**said: Any) -> set[str]:
+        spec = project(category(**said), URL)["spec"]
+        return {f"{one['kind']}.{one['group']}" for one in spec.get("namespaceResourceBlacklist", [])}
+
+    role = "Role.rbac.authorization.k8s.io"
+    assert {role, "RoleBinding.rbac.authorization.k8s.io", "PushSecret.external-secrets.io"} <= closed()
+    assert closed() - closed(namespacedKinds=[role]) == {role}
+    assert closed(layer="infrastructure") == set()
 
 
 @pytest.mark.parametrize("found", TREE.categories, ids=lambda one: one.name)

@@ -36,6 +36,17 @@ metadata: {name: intruder, namespace: kube-system}
         "namespace kube-system is not permitted in project 'media'",
         ("v1", "ConfigMap", "intruder", "kube-system"),
     ),
+    "a binding": (
+        """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: intruder}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
+subjects: [{kind: ServiceAccount, name: default, namespace: media}]
+""",
+        "RoleBinding is not permitted in project media",
+        ("rbac.authorization.k8s.io/v1", "RoleBinding", "intruder", "media"),
+    ),
     "a namespace": (
         """\
 apiVersion: v1
