@@ -15,8 +15,8 @@ from config.values import Name, Text, choice, refuse
 
 Layer = Annotated[Literal["crds", "infrastructure", "applications"], choice("crds", "infrastructure", "applications")]
 PodSecurity = Annotated[Literal["restricted", "baseline", "privileged"], choice("restricted", "baseline", "privileged")]
-# Kinds that live in a namespace and reach beyond it: rights, writes to the secret store, requests that a controller makes to
-# any address, another way in than the gateways, an exception from the cluster's policies.
+# Kinds that live in a namespace and reach beyond it: rights, writes to the secret store, requests that a controller makes
+# to any address, another way in than the gateways, an exception from the cluster's policies.
 ReachingKind = Literal[
     "CiliumEnvoyConfig.cilium.io",
     "CiliumLocalRedirectPolicy.cilium.io",
@@ -100,11 +100,8 @@ class Category(Section):
     @property
     def closed_kinds(self) -> tuple[str, ...]:
         """Return the namespaced kinds that its apps may not create: none before the layer of the applications."""
-        return (
-            tuple(kind for kind in REACHING if kind not in self.namespaced_kinds)
-            if self.layer == "applications"
-            else ()
-        )
+        declared = self.namespaced_kinds if self.layer == "applications" else REACHING
+        return tuple(kind for kind in REACHING if kind not in declared)
 
     def sync_in(self, environment: str) -> Sync:
         """Give the policy for an environment."""
