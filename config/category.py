@@ -15,7 +15,7 @@ from config.values import Name, Text, choice, refuse
 
 Layer = Annotated[Literal["crds", "infrastructure", "applications"], choice("crds", "infrastructure", "applications")]
 PodSecurity = Annotated[Literal["restricted", "baseline", "privileged"], choice("restricted", "baseline", "privileged")]
-# Kinds that live in a namespace and reach beyond it: rights, writes to the secret store, requests that a controller makes
+# Kinds that live in a namespace and reach beyond it: rights, writes to the secret store, requests of a controller
 # to any address, another way in than the gateways, an exception from the cluster's policies.
 ReachingKind = Literal[
     "CiliumEnvoyConfig.cilium.io",
