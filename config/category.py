@@ -18,9 +18,12 @@ PodSecurity = Annotated[Literal["restricted", "baseline", "privileged"], choice(
 # Kinds that live in a namespace and reach beyond it: rights, writes to the secret store, requests of a controller
 # to any address, another way in than the gateways, an exception from the cluster's policies.
 ReachingKind = Literal[
+    "CertificateRequest.cert-manager.io",
+    "Challenge.acme.cert-manager.io",
     "CiliumEnvoyConfig.cilium.io",
     "CiliumLocalRedirectPolicy.cilium.io",
     "Gateway.gateway.networking.k8s.io",
+    "Order.acme.cert-manager.io",
     "PolicyException.kyverno.io",
     "Probe.monitoring.coreos.com",
     "PushSecret.external-secrets.io",

@@ -23,7 +23,7 @@ MESSAGE = (
 )
 
 
-# The certificate of the administrator, as Talos writes it and as Pulumi and `kubectl` use it. No controller has this group.
+# The group of the certificate that Talos gives to Pulumi and to `kubectl`. No controller has it.
 ADMINISTRATORS = "system:masters"
 LABELS = "homelab-namespaces"
 PREFIXES = ("pod-security.kubernetes.io/", "homelab.dev/")

@@ -45,6 +45,7 @@ RULES: tuple[Rule, ...] = (
     data.room,
     data.asked,
     routes.hosts,
+    routes.foreign,
     routes.published,
     routes.placeholders,
     references.existing,

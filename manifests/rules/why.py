@@ -31,6 +31,7 @@ WHY: Mapping[str, str] = {
     "foundation-needs-entry": "An account that is not there would keep every application away.",
     "host-foreign": "No certificate covers it, and no gateway listens for it.",
     "host-missing": "On this stack nobody could reach the app.",
+    "host-of-another": "Whoever answers for the name of another app, or holds its certificate, gets its logins.",
     "host-twice": "The older route wins, and the other app is unreachable without a message.",
     "image-malformed": "No node could pull it.",
     "image-pulled": "After a power cut without Internet it would not start, although its image is on the node.",
