@@ -51,6 +51,7 @@ RULES: tuple[Rule, ...] = (
     references.existing,
     references.bound,
     entries.declared,
+    entries.foreign,
 )
 
 

@@ -65,6 +65,7 @@ WHY: Mapping[str, str] = {
     "root-unexplained": "Root is one mistake of the kernel away from the node, and most programs do not need it.",
     "schema-refused": "The API server would refuse the object, or drop the field without a word.",
     "start-page-link": "Whoever follows the link meets nothing, or another app.",
+    "secret-foreign": "The store gives every entry to whoever names it: one app would hold the token of another.",
     "selects-nothing": "It is Healthy and does nothing: whoever asks is not answered, whoever drains is not held.",
     "strategy-rolling": "Two nodes cannot hold the volume at once: the update would never end.",
     "value-unknown": "helm drops it without a word, and the chart runs with its default.",
