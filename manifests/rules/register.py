@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from errors import Problem
-from manifests.rules import access, data, entries, fitting, ownership, references, routes, security, workloads
+from manifests.rules import access, data, entries, fitting, network, ownership, references, routes, security, workloads
 from manifests.rules.places import Places
 from manifests.rules.scene import Finding, Rule, Scene
 
@@ -29,6 +29,8 @@ RULES: tuple[Rule, ...] = (
     workloads.resources,
     workloads.probes,
     workloads.policies,
+    network.unguarded,
+    network.outward,
     workloads.replacement,
     workloads.budgets,
     workloads.autoscaled,

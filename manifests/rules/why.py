@@ -21,6 +21,7 @@ WHY: Mapping[str, str] = {
     "config-not-reloaded": "The change would be Synced and Healthy, and nobody would have read it.",
     "data-unprotected": "A renamed folder must not cost the photographs.",
     "database-alone": "The replica would wait for ever, and the first failed node takes the database with it.",
+    "egress-open": "An intruder from outside would stand before Proxmox, the router, Talos and the API server.",
     "entry-declared-twice": "One entry has one value: made at random for one app, it would be wrong for the other.",
     "entry-malformed": "`./homelab secrets` could not tell where the value comes from.",
     "entry-twice": "Bitwarden answers a burst of questions with 429, and the ExternalSecrets fail as a whole.",
