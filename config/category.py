@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, PlainValidator
 
@@ -15,6 +15,25 @@ from config.values import Name, Text, choice, refuse
 
 Layer = Annotated[Literal["crds", "infrastructure", "applications"], choice("crds", "infrastructure", "applications")]
 PodSecurity = Annotated[Literal["restricted", "baseline", "privileged"], choice("restricted", "baseline", "privileged")]
+# Kinds that live in a namespace and reach beyond it: rights, writes to the secret store, requests of a controller
+# to any address, another way in than the gateways, an exception from the cluster's policies.
+ReachingKind = Literal[
+    "CertificateRequest.cert-manager.io",
+    "Challenge.acme.cert-manager.io",
+    "CiliumEnvoyConfig.cilium.io",
+    "CiliumLocalRedirectPolicy.cilium.io",
+    "Gateway.gateway.networking.k8s.io",
+    "Order.acme.cert-manager.io",
+    "PolicyException.kyverno.io",
+    "Probe.monitoring.coreos.com",
+    "PushSecret.external-secrets.io",
+    "Role.rbac.authorization.k8s.io",
+    "RoleBinding.rbac.authorization.k8s.io",
+    "ScrapeConfig.monitoring.coreos.com",
+    "SecretStore.external-secrets.io",
+    "Webhook.generators.external-secrets.io",
+]
+REACHING: tuple[str, ...] = get_args(ReachingKind)
 GROUP_KIND = re.compile(r"[A-Z][A-Za-z0-9]*(\.[a-z0-9-]+)+\Z")
 WITHOUT_A_GROUP = ("Node", "PersistentVolume")
 
@@ -71,12 +90,21 @@ class Category(Section):
     cluster_kinds: tuple[GroupKind, ...] = Field(
         default=(), description="cluster-scoped kinds that its apps may create, as Kind.group"
     )
+    namespaced_kinds: tuple[Annotated[ReachingKind, choice(*REACHING)], ...] = Field(
+        default=(), description="kinds that reach beyond a namespace, and that its applications may create all the same"
+    )
     sync: SyncPolicy = Field(default_factory=SyncPolicy, description="how Argo CD follows Git")
     removal: Annotated[Literal["keep", "delete"], choice("keep", "delete")] = Field(
         default="keep", description="what happens to the objects of an app whose folder left Git"
     )
     removal_reason: Text | None = Field(default=None, description="why they may go; required where they do")
     owners: tuple[Text, ...] = Field(default=(), description="who answers for it; groups get a role in its project")
+
+    @property
+    def closed_kinds(self) -> tuple[str, ...]:
+        """Return the namespaced kinds that its apps may not create: none before the layer of the applications."""
+        declared = self.namespaced_kinds if self.layer == "applications" else REACHING
+        return tuple(kind for kind in REACHING if kind not in declared)
 
     def sync_in(self, environment: str) -> Sync:
         """Give the policy for an environment."""

@@ -12,6 +12,7 @@ is found within seconds.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -21,13 +22,16 @@ from errors import ApiFailed
 from lab.api import Api
 from lab.places import Lab, keep
 from manifests.entries import STORE, Reading, declared, read_by
-from manifests.fields import mapping, mappings, text
+from manifests.fields import mapping, mappings, text, texts
 from manifests.objects import Object, notes
+from manifests.rules.scene import selects
 
 VERSION, PUSHED = "external-secrets.io/v1", "external-secrets.io/v1alpha1"
 MARK, FOUND = "rehearsal.homelab.dev/entries", "found"
 # The words of External Secrets 2.9.
 REASON, MESSAGE, NO_SECRET = "SecretSyncedError", "could not get secret data from provider", "Secret does not exist"
+
+REFUSED = 'using cluster store "{store}" is not allowed from namespace "{namespace}": denied by spec.condition'
 
 
 def withhold(lab: Lab, names: Iterable[str]) -> None:
@@ -59,15 +63,34 @@ def tend(lab: Lab, api: Api, before: str) -> str:
     if state != before:
         secrets = api.list("v1", "Secret", inside) if inside else []
         parts = {one["metadata"]["name"]: set(one.get("data") or {}) for one in secrets}
+        open_to = _open_to(api, store)
         for item in api.list(VERSION, "ExternalSecret"):
             has = parts if inside else dict.fromkeys(declared(item).keys() - withheld(lab), None)
-            _judge(api, item, "the store is missing" if store is None else _missing(item, has))
+            _judge(api, item, "the store is missing" if store is None else _missing(item, has, open_to))
     return state
 
 
-def _missing(item: Object, has: dict[str, set[str]] | dict[str, None]) -> str:
-    """Return the controller's error for the first entry that the store does not have, nothing where it has all."""
+def _open_to(api: Api, store: Object | None) -> set[str] | None:
+    """Return the namespaces that the conditions of a store let in, nothing where all may use it."""
+    conditions = mappings(store, "spec", "conditions")
+    if not conditions:
+        return None
+    found = {one["name"]: one.get("labels") or {} for one in api.metadata("v1", "Namespace")}
+    return {name for name, labels in found.items() if any(_lets_in(one, name, labels) for one in conditions)}
+
+
+def _lets_in(condition: Object, name: str, labels: dict[str, str]) -> bool:
+    patterns = texts(condition, "namespaceRegexes")
+    named = name in texts(condition, "namespaces") or any(re.search(one, name) for one in patterns)
+    return named or selects(condition.get("namespaceSelector"), labels)
+
+
+def _missing(item: Object, has: dict[str, set[str]] | dict[str, None], open_to: set[str] | None) -> str:
+    """Return the controller's error for the first entry that the store does not give, nothing where it gives all."""
+    namespace = item["metadata"]["namespace"]
     for reading in read_by(item):
+        if open_to is not None and namespace not in open_to:
+            return REFUSED.format(store=STORE, namespace=namespace)
         parts = has.get(reading.name, set())
         if parts is not None and (not parts or (reading.part and reading.part not in parts)):
             return _error(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.handover.application_sets import Source, application_set
-from components.handover.guard import guard
+from components.handover.guard import guards
 from components.handover.projects import project
 from components.handover.rules import LAYERS
 from components.platform.spaces import space
@@ -94,7 +94,7 @@ def handed_over(settings: Settings, tree: Tree, stack: str) -> dict[str, str]:
     """Give the files of the handover by their names."""
     source, chosen = Source.of(settings), tree.chosen(settings.delivery.categories, settings.delivery.exclude)
     spaces = [space(name, *of) for name, of in namespaces_of(tree).items()]
-    files = {name: text(items, name) for name, items in (("namespaces.yaml", spaces), ("guard.yaml", guard()))}
+    files = {name: text(items, name) for name, items in (("namespaces.yaml", spaces), ("guard.yaml", guards()))}
     steps = ""
     for layer in LAYERS:
         members = [one for one in chosen if one.settings.layer == layer]

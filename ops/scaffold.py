@@ -107,7 +107,8 @@ def _has(page: str, category: str, name: str) -> bool:
 
 
 def _kustomization(app: NewApp, resources: list[str]) -> str:
-    components = ["hardened", "network-policy", *(["backup"] if app.volume else [])]
+    public = app.gateway == "public"
+    components = ["hardened", "network-policy", *(["backup"] if app.volume else []), *(["egress"] if public else [])]
     return _lines(
         "apiVersion: kustomize.config.k8s.io/v1beta1",
         "kind: Kustomization",

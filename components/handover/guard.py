@@ -1,7 +1,8 @@
-"""The guard: nobody deletes an ApplicationSet or an AppProject by accident.
+"""The guards: no ApplicationSet or AppProject is deleted by accident, no label opens a namespace.
 
-Deleting one takes its Applications with it, and under some settings their workloads. Pure: the manifests of an
-admission policy go out; `components.handover.handover` makes it before the first ApplicationSet.
+Deleting a set or a project takes its Applications with it, and under some settings their workloads. The labels of a
+namespace decide which pods may live there and which secret store it may read. Pure: the manifests of admission policies
+go out; `components.handover.handover` makes them before the first ApplicationSet.
 """
 
 from __future__ import annotations
@@ -22,12 +23,58 @@ MESSAGE = (
 )
 
 
+# The group of the certificate that Talos gives to Pulumi and to `kubectl`. No controller has it.
+ADMINISTRATORS = "system:masters"
+LABELS = "homelab-namespaces"
+PREFIXES = ("pod-security.kubernetes.io/", "homelab.dev/")
+GUARDED = f"({' || '.join(f'k.startsWith({prefix!r})' for prefix in PREFIXES)})"
+KEPT = (
+    f"variables.after.all(k, !{GUARDED} || variables.before[?k] == optional.of(variables.after[k])) && "
+    f"variables.before.all(k, !{GUARDED} || k in variables.after)"
+)
+LABELS_MESSAGE = (
+    f"labels of a namespace below {' and '.join(PREFIXES)} come from category.yaml: change them there, then "
+    f"./homelab up; only members of {ADMINISTRATORS} set them"
+)
+
+
+def guards() -> tuple[dict[str, Any], ...]:
+    """Write every policy, each followed by its binding."""
+    return (*guard(), *labels())
+
+
 def guard() -> tuple[dict[str, Any], dict[str, Any]]:
-    """Write the policy and its binding."""
+    """Write the policy that keeps sets and projects."""
+    rule = {"apiGroups": ["argoproj.io"], "operations": ["DELETE"], "resources": ["applicationsets", "appprojects"]}
+    return _policy(NAME, rule, {"expression": ALLOWED, "message": MESSAGE})
+
+
+def labels() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Write the policy that keeps the labels of namespaces; their subresources take labels as well."""
+    resources = ["namespaces", "namespaces/finalize", "namespaces/status"]
+    rule = {"apiGroups": [""], "operations": ["CREATE", "UPDATE"], "resources": resources}
+    return _policy(
+        LABELS,
+        rule,
+        {"expression": KEPT, "message": LABELS_MESSAGE},
+        matchConditions=[
+            {"name": "no-administrator", "expression": f"!({ADMINISTRATORS!r} in request.userInfo.?groups.orValue([]))"}
+        ],
+        variables=[
+            {"name": "after", "expression": "object.metadata.?labels.orValue({})"},
+            {"name": "before", "expression": "oldObject == null ? {} : oldObject.metadata.?labels.orValue({})"},
+        ],
+    )
+
+
+def _policy(
+    name: str, rule: dict[str, Any], validation: dict[str, Any], **more: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Write a policy and its binding."""
     policy = {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicy",
-        "metadata": {"name": NAME},
+        "metadata": {"name": name},
         "spec": {
             "failurePolicy": "Fail",
             # What the API server fills in is said too: else a policy that outlived the state could not be taken over.
@@ -35,23 +82,16 @@ def guard() -> tuple[dict[str, Any], dict[str, Any]]:
                 "matchPolicy": "Equivalent",
                 "namespaceSelector": {},
                 "objectSelector": {},
-                "resourceRules": [
-                    {
-                        "apiGroups": ["argoproj.io"],
-                        "apiVersions": ["*"],
-                        "operations": ["DELETE"],
-                        "resources": ["applicationsets", "appprojects"],
-                        "scope": "*",
-                    }
-                ],
+                "resourceRules": [{"apiVersions": ["*"], "scope": "*", **rule}],
             },
-            "validations": [{"expression": ALLOWED, "message": MESSAGE, "reason": "Forbidden"}],
+            **more,
+            "validations": [{**validation, "reason": "Forbidden"}],
         },
     }
     binding = {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": {"name": NAME},
-        "spec": {"policyName": NAME, "validationActions": ["Deny"]},
+        "metadata": {"name": name},
+        "spec": {"policyName": name, "validationActions": ["Deny"]},
     }
     return policy, binding

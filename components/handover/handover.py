@@ -19,7 +19,7 @@ from pulumi_kubernetes.apiextensions import CustomResource
 
 from components.contract import Component
 from components.handover.application_sets import Source, application_set
-from components.handover.guard import guard
+from components.handover.guard import guards
 from components.handover.projects import project
 from components.handover.rules import LAYERS
 from config.tree import CategoryFolder
@@ -57,16 +57,16 @@ class Handover(Component):
         self.register_outputs({"categories": [category.name for category in args.categories]})
 
     def _guard(self) -> list[pulumi.Resource]:
-        policy, binding = guard()
-        kinds = ((ValidatingAdmissionPolicy, "guard", policy), (ValidatingAdmissionPolicyBinding, "binding", binding))
+        names = ("guard", "binding", "labels", "labels-binding")
+        kinds = (ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding)
         return [
-            kind(
+            kinds[index % 2](
                 self.child(name),
                 metadata=owned(manifest["metadata"]),
                 spec=manifest["spec"],
                 opts=self._options(self.args.after),
             )
-            for kind, name, manifest in kinds
+            for index, (name, manifest) in enumerate(zip(names, guards(), strict=True))
         ]
 
     def _layer(self, layer: str, members: Sequence[CategoryFolder], before: Sequence[pulumi.Resource]) -> Command:

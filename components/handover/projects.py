@@ -1,5 +1,8 @@
 """One AppProject a category, as narrow as the category allows: this repository, its namespaces, its cluster kinds.
 
+Applications create no namespaced kind that reaches beyond its namespace, unless their category declares it. Argo CD
+refuses what stands in the list, whatever else is allowed (`IsGroupKindNamePermitted`).
+
 The private repositories of the settings are permitted too: Argo CD gives a project no credentials of others.
 
 Pure: a category comes in, the manifest goes out; `components.handover.handover` makes the resource.
@@ -18,6 +21,7 @@ ACTIONS = ("get", "sync", "action/*", "logs")
 
 def project(category: CategoryFolder, repository: str, *beside: str) -> dict[str, Any]:
     """Write the AppProject of a category; `beside` are private repositories that charts may come from."""
+    closed = category.settings.closed_kinds
     return {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "AppProject",
@@ -31,6 +35,7 @@ def project(category: CategoryFolder, repository: str, *beside: str) -> dict[str
             "sourceRepos": [repository, *beside],
             "destinations": [{"server": IN_CLUSTER, "namespace": namespace} for namespace in category.namespaces],
             "clusterResourceWhitelist": [_group_kind(kind) for kind in sorted(category.settings.cluster_kinds)],
+            **({"namespaceResourceBlacklist": [_group_kind(kind) for kind in closed]} if closed else {}),
             **({"roles": [_owners(category)]} if category.settings.owners else {}),
         },
     }

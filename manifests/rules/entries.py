@@ -1,16 +1,21 @@
 """Entries of the secret store: each is declared beside its reader, in one way, and the foundation needs no account.
 
-A scene comes in, findings go out; `manifests.entries` reads the objects.
+An application reads and writes its own entries alone. A scene comes in, findings go out; `manifests.entries` reads the
+objects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from manifests.entries import ENTRIES, HOW, Entry, declarations, entry, read_by
+from config.source import KeyPath
+from config.tree import App
+from manifests.entries import ENTRIES, HOW, STORE, Entry, declarations, entry, read_by
+from manifests.fields import at, entries, mapping, mappings, text
 from manifests.objects import notes
 from manifests.rules.scene import Finding, Piece, Scene
 
+EVERY = "*"
 ANNOTATION = ("metadata", "annotations", ENTRIES)
 
 
@@ -48,3 +53,57 @@ def declared(scene: Scene) -> Iterator[Finding]:
                 rule = "comes from outside, and the app is of the foundation that all applications wait for"
                 fix = f"take {piece.app.name} out of `foundation` in {piece.folder.path}/category.yaml"
                 yield Finding("foundation-needs-entry", piece, ANNOTATION, name, rule, fix)
+
+
+def foreign(scene: Scene) -> Iterator[Finding]:
+    """An application reads and writes entries whose names begin with its own or its category's."""
+    asked = [(piece, *one) for piece in scene.of("ExternalSecret", "PushSecret") for one in _asked(piece)]
+    readers: dict[str, set[App]] = {}
+    for piece, _, name in asked:
+        readers.setdefault(name, set()).add(piece.app)
+    owners: dict[str, set[str]] = {}
+    for piece in scene.pieces:
+        owners.setdefault(piece.app.name, set()).add(f"{piece.app.category}/{piece.app.name}")
+        owners.setdefault(piece.app.category, set()).add(piece.app.category)
+    for piece, path, name in asked:
+        if piece.folder.settings.layer == "applications" and (whose := _whose(piece, name, readers, owners)):
+            fix = f"name it {piece.app.name}-..., or accept it with a reason"
+            yield Finding("secret-foreign", piece, path, name, whose, fix)
+
+
+def _whose(piece: Piece, name: str, readers: dict[str, set[App]], owners: dict[str, set[str]]) -> str:
+    """Return the reason why an entry is not the app's own, nothing where it is."""
+    app = piece.app
+    if name == EVERY:
+        return "reads or writes entries by a pattern: every app's may fit"
+    others = sorted(f"{one.category}/{one.name}" for one in readers[name] if one.category != app.category)
+    if others:
+        return f"is an entry of {others[0]}"
+    longest = max((one for one in owners if f"{name}-".startswith(f"{one}-")), key=len, default="")
+    own = {f"{app.category}/{app.name}", app.category}
+    if not longest:
+        return f"begins with the name of neither {app.name} nor {app.category}"
+    return "" if owners[longest] & own else f"is an entry of {min(owners[longest])} by its name"
+
+
+def _asked(piece: Piece) -> Iterator[tuple[KeyPath, str]]:
+    """Yield each entry of the store that an object reads or writes, in whatever way it names the store."""
+    if piece.kind == "PushSecret":
+        for index, one in enumerate(mappings(piece.spec, "data")):
+            yield ("spec", "data", index, "match", "remoteRef"), text(one, "match", "remoteRef", "remoteKey") or EVERY
+        if entries(piece.spec, "dataTo"):
+            yield ("spec", "dataTo"), EVERY
+        return
+    everywhere = _is_store(mapping(piece.spec, "secretStoreRef"))
+    for index, one in enumerate(mappings(piece.spec, "data")):
+        named = at(one, "sourceRef", "storeRef")
+        if _is_store(named) if named else everywhere:
+            yield ("spec", "data", index, "remoteRef", "key"), text(one, "remoteRef", "key") or EVERY
+    for index, one in enumerate(mappings(piece.spec, "dataFrom")):
+        named = at(one, "sourceRef", "storeRef")
+        if (_is_store(named) if named else everywhere) and not at(one, "sourceRef", "generatorRef"):
+            yield ("spec", "dataFrom", index), text(one, "extract", "key") or EVERY
+
+
+def _is_store(reference: object) -> bool:
+    return text(reference, "kind") == "ClusterSecretStore" and text(reference, "name") == STORE

@@ -86,6 +86,16 @@ def cluster_kinds(scene: Scene) -> Iterator[Finding]:
             yield Finding("cluster-kind-undeclared", piece, ("kind",), str(piece), rule, "add it to clusterKinds there")
 
 
+def namespaced_kinds(scene: Scene) -> Iterator[Finding]:
+    """An application makes no kind that reaches beyond its namespace, unless its category declares it."""
+    for piece in scene.pieces:
+        said = f"{piece.kind}.{piece.group}"
+        if said in piece.folder.settings.closed_kinds:
+            rule = f"reaches beyond its namespace, and {piece.folder.path}/category.yaml does not declare {said}"
+            fix = "remove it, or add it to namespacedKinds there"
+            yield Finding("namespaced-kind-undeclared", piece, ("kind",), str(piece), rule, fix)
+
+
 def owners(scene: Scene) -> Iterator[Finding]:
     """An object belongs to one app, once."""
     first: dict[tuple[str, str, str, str], Piece] = {}

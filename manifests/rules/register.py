@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from errors import Problem
-from manifests.rules import data, entries, fitting, ownership, references, routes, security, workloads
+from manifests.rules import access, data, entries, fitting, network, ownership, references, routes, security, workloads
 from manifests.rules.places import Places
 from manifests.rules.scene import Finding, Rule, Scene
 
@@ -17,6 +17,8 @@ RULES: tuple[Rule, ...] = (
     ownership.namespaces,
     ownership.unnamed,
     ownership.cluster_kinds,
+    ownership.namespaced_kinds,
+    access.escalating,
     ownership.owners,
     ownership.versions,
     ownership.unasked_hooks,
@@ -27,6 +29,8 @@ RULES: tuple[Rule, ...] = (
     workloads.resources,
     workloads.probes,
     workloads.policies,
+    network.unguarded,
+    network.outward,
     workloads.replacement,
     workloads.budgets,
     workloads.autoscaled,
@@ -44,6 +48,7 @@ RULES: tuple[Rule, ...] = (
     data.room,
     data.asked,
     routes.hosts,
+    routes.foreign,
     routes.published,
     routes.git_inside,
     routes.logins,
@@ -51,6 +56,7 @@ RULES: tuple[Rule, ...] = (
     references.existing,
     references.bound,
     entries.declared,
+    entries.foreign,
 )
 
 

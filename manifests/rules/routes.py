@@ -12,12 +12,14 @@ from typing import Any
 
 from config.source import KeyPath
 from config.startpage import PAGE, Entry
+from config.tree import App
 from errors import Problem
 from manifests.fields import mappings, text, texts
-from manifests.objects import CRD
+from manifests.objects import CRD, notes
 from manifests.rules.scene import Finding, Piece, Scene
 
 PUBLIC = "public"
+PUBLISHED = "external-dns.alpha.kubernetes.io/hostname"
 ROUTES = ("HTTPRoute", "GRPCRoute", "TLSRoute")
 EXAMPLE = re.compile(r"(?:[\w-]+\.)*example\.(?:com|net|org)\b")
 ISSUER = re.compile(r"^issuer: *[\"']?https://([^/:\s\"']+)", re.MULTILINE)
@@ -45,6 +47,69 @@ def hosts(scene: Scene) -> Iterator[Finding]:
             rule = f"has no host under {scene.domain}, the domain of {scene.stack}"
             fix = f"add {named[0][1].partition('.')[0]}.{scene.domain}"
             yield Finding("host-missing", piece, named[0][0][:-1], str(piece), rule, fix)
+
+
+def foreign(scene: Scene) -> Iterator[Finding]:
+    """An application answers for its own names, and gets certificates for no others."""
+    routes: dict[str, set[App]] = {}
+    for piece in scene.of(*ROUTES, "Ingress"):
+        for _, host in _hosts(piece):
+            routes.setdefault(host, set()).add(piece.app)
+    called: dict[str, set[App]] = {}
+    for piece in scene.pieces:
+        called.setdefault(piece.app.name, set()).add(piece.app)
+    for piece in scene.of(*ROUTES, "Ingress", "Gateway", "Certificate"):
+        if piece.folder.settings.layer == "applications":
+            if piece.kind == "Certificate" and piece.spec.get("isCA"):
+                broken, fix = "signs certificates for every name", "remove it, or accept it with a reason"
+                yield Finding("host-of-another", piece, ("spec", "isCA"), True, broken, fix)
+            for path, host in _claims(piece):
+                if broken := _not_own(scene, piece, host, routes.get(host, set()), called):
+                    fix = f"name hosts of {_said(piece.app)} alone, or accept it with a reason"
+                    yield Finding("host-of-another", piece, path, host, broken, fix)
+
+
+def _claims(piece: Piece) -> Iterator[tuple[KeyPath, str]]:
+    """Yield every name that an object answers for, is given a certificate for, or has published."""
+    spec = piece.spec
+    if piece.kind == "Certificate":
+        for key in ("dnsNames", "ipAddresses", "uris", "emailAddresses"):
+            yield from ((("spec", key, index), name) for index, name in enumerate(texts(spec, key)))
+        for key in ("commonName", "literalSubject"):
+            if name := text(spec, key):
+                yield ("spec", key), name
+        return
+    yield from _hosts(piece)
+    for index, listener in enumerate(mappings(spec, "listeners")):
+        yield ("spec", "listeners", index), text(listener, "hostname") or "*"
+    for index, one in enumerate(mappings(spec, "tls") if piece.kind == "Ingress" else []):
+        yield from ((("spec", "tls", index, "hosts", number), name) for number, name in enumerate(texts(one, "hosts")))
+    if said := notes(piece.item).get(PUBLISHED):
+        yield from ((("metadata", "annotations", PUBLISHED), name.strip()) for name in said.split(","))
+
+
+def _not_own(scene: Scene, piece: Piece, host: str, routes: set[App], called: dict[str, set[App]]) -> str:
+    """Return the reason why a name is not the app's own, nothing where it is."""
+    label, _, rest = host.partition(".")
+    own = piece.app in routes or label == piece.app.name
+    others = sorted(_said(app) for app in routes - {piece.app} if piece.kind not in (*ROUTES, "Ingress"))
+    namesakes = {app for app in called.get(label, set()) if app.category != piece.app.category}
+    if rest in scene.domains:
+        if others:
+            return f"is a host of {others[0]}"
+        if namesakes and label != piece.app.name:
+            return f"has the name of {min(map(_said, namesakes))}"
+        if own:
+            return ""
+    elif re.fullmatch(rf"{re.escape(piece.namespace)}(\.svc(\.cluster\.local)?)?", rest) and label != "*":
+        return ""
+    if piece.kind in (*ROUTES, "Ingress"):
+        return ""  # `host-foreign` reports a host that lies under no domain
+    return "is no host of a route of this app, and no Service of its namespace"
+
+
+def _said(app: App) -> str:
+    return f"{app.category}/{app.name}"
 
 
 def published(scene: Scene) -> Iterator[Finding]:

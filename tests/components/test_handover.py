@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from components.handover.application_sets import Source, application_set, digest, sync_policy
-from components.handover.guard import guard
+from components.handover.guard import PREFIXES, guard, labels
 from components.handover.projects import project
 from components.handover.rules import LAYERS, RETRY, namespace_of, namespace_template
+from components.platform.spaces import space
 from config.category import Category, Sync
 from config.load import read_stack
 from config.tree import CategoryFolder, read_tree
@@ -152,6 +153,7 @@ def test_what_an_autoscaler_sets_is_no_difference() -> None:
 
 def test_the_digest_tells_every_change_of_a_category() -> None:
     changes: list[dict[str, Any]] = [{}, {"removal": "delete"}, {"owners": ["a"]}, {"clusterKinds": ["A.b"]}]
+    changes.append({"namespacedKinds": ["Gateway.gateway.networking.k8s.io"]})
     digests = [digest(category(**change).settings) for change in changes]
     assert len(set(digests)) == len(changes)
     annotations = application_set(category(), SOURCE)["metadata"]["annotations"]
@@ -191,6 +193,17 @@ def test_a_project_allows_this_repository_its_namespaces_and_the_declared_kinds_
     ]
 
 
+def test_applications_create_no_kind_that_reaches_beyond_its_namespace_unless_it_is_declared() -> None:
+    def closed(**said: Any) -> set[str]:
+        spec = project(category(**said), URL)["spec"]
+        return {f"{one['kind']}.{one['group']}" for one in spec.get("namespaceResourceBlacklist", [])}
+
+    role = "Role.rbac.authorization.k8s.io"
+    assert {role, "RoleBinding.rbac.authorization.k8s.io", "PushSecret.external-secrets.io"} <= closed()
+    assert closed() - closed(namespacedKinds=[role]) == {role}
+    assert closed(layer="infrastructure") == set()
+
+
 @pytest.mark.parametrize("found", TREE.categories, ids=lambda one: one.name)
 def test_no_project_of_the_tree_has_a_wildcard_or_makes_namespaces(found: CategoryFolder) -> None:
     spec = project(found, URL)["spec"]
@@ -220,15 +233,30 @@ def test_the_guard_stands_before_deleting_sets_and_projects_and_says_what_to_do(
     assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
 
 
+def test_only_administrators_change_the_labels_that_open_a_namespace() -> None:
+    policy, binding = labels()
+    (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert (rule["operations"], rule["apiGroups"]) == (["CREATE", "UPDATE"], [""])
+    assert rule["resources"] == ["namespaces", "namespaces/finalize", "namespaces/status"]
+    (condition,) = policy["spec"]["matchConditions"]
+    assert condition["expression"] == "!('system:masters' in request.userInfo.?groups.orValue([]))"
+    (validation,) = policy["spec"]["validations"]
+    assert all(repr(prefix) in validation["expression"] for prefix in PREFIXES)
+    assert all(label.startswith(PREFIXES) for label in space("media", "media", "restricted")["metadata"]["labels"])
+    assert "category.yaml: change them there" in validation["message"]
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+
+
 @pytest.mark.parametrize("stack", ["homelab", "staging", "dev"])
 def test_the_guard_comes_first_and_each_layer_waits_for_the_one_before(stack: str) -> None:
     program = run(stack)
     sets, projects, waits = (program.of(kind) for kind in ("ApplicationSet", "AppProject", "Command"))
     chosen = TREE.chosen(read_stack(ROOT / f"Pulumi.{stack}.yaml").require().delivery.categories)
+    guards = {"handover-guard", "handover-binding", "handover-labels", "handover-labels-binding"}
     layers = [layer for layer in LAYERS if any(one.settings.layer == layer for one in chosen)]
     for found in chosen:
         at = layers.index(found.settings.layer)
-        before = {f"handover-wait-{layers[at - 1]}"} if at else {"handover-guard", "handover-binding"}
+        before = {f"handover-wait-{layers[at - 1]}"} if at else guards
         assert before <= projects[f"handover-project-{found.name}"].depends_on
         assert sets[f"handover-set-{found.name}"].depends_on == {f"handover-project-{found.name}"}
         assert f"handover-set-{found.name}" in waits[f"handover-wait-{found.settings.layer}"].depends_on

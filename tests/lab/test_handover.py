@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from errors import ApiFailed
+from errors import ApiFailed, ProgramFailed
 from lab.api import Object
 from ops.status import EDITS
 from tests.lab.home import ARGOPROJ, Home, eventually
 
 pytestmark = pytest.mark.xdist_group("home")
 
+CONTROLLER = "system:serviceaccount:argocd:argocd-application-controller"
 INTRUDERS = {
     "a cluster role": (
         """\
@@ -35,6 +36,17 @@ metadata: {name: intruder, namespace: kube-system}
 """,
         "namespace kube-system is not permitted in project 'media'",
         ("v1", "ConfigMap", "intruder", "kube-system"),
+    ),
+    "a binding": (
+        """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: intruder}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
+subjects: [{kind: ServiceAccount, name: default, namespace: media}]
+""",
+        "RoleBinding is not permitted in project media",
+        ("rbac.authorization.k8s.io/v1", "RoleBinding", "intruder", "media"),
     ),
     "a namespace": (
         """\
@@ -323,6 +335,26 @@ class TestGuard:
             home.api.delete(*place)
         assert "homelab.dev/allow-deletion=true" in str(refused.value)
         assert home.api.get(*place)
+
+    @pytest.mark.parametrize("subresource", [(), ("--subresource=status",)], ids=["itself", "status"])
+    @pytest.mark.parametrize(
+        "label", ['"pod-security.kubernetes.io/enforce":"privileged"', '"homelab.dev/category":null']
+    )
+    def test_no_controller_changes_the_labels_that_open_a_namespace(
+        self, home: Home, label: str, subresource: tuple[str, ...]
+    ) -> None:
+        change = f'{{"metadata":{{"labels":{{{label}}}}}}}'
+        words = ("patch", "namespace", "media", "--type=merge", f"--patch={change}", f"--as={CONTROLLER}", *subresource)
+        before = home.api.get("v1", "Namespace", "media")
+        with pytest.raises(ProgramFailed, match=r"come from category\.yaml: change them there"):
+            home.kubectl(*words)
+        assert home.api.get("v1", "Namespace", "media") == before
+
+    def test_every_other_label_of_a_namespace_is_free_and_administrators_set_all(self, home: Home) -> None:
+        home.kubectl("label", "namespace", "media", "example.com/seen=yes", f"--as={CONTROLLER}")
+        home.kubectl("label", "namespace", "media", "example.com/seen-", f"--as={CONTROLLER}")
+        words = ("label", "namespace", "media", "--overwrite", "--dry-run=server")
+        assert "labeled" in home.kubectl(*words, "pod-security.kubernetes.io/enforce=baseline")
 
     @pytest.mark.nightly
     def test_a_targeted_destroy_of_the_handover_is_refused_and_costs_nothing(self, home: Home) -> None:

@@ -24,6 +24,7 @@ class Played:
     ) -> None:
         """Begin with these objects."""
         self.store, self.asked, self.secrets = store, list(asked), secrets or {}
+        self.namespaces: dict[str, dict[str, str]] = {"media": {}}
         self.pushes: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
         self.listed = 0
@@ -32,6 +33,8 @@ class Played:
         if kind == "Secret":
             assert namespace == "secret-source"
             return [{"name": name, "resourceVersion": str(keys)} for name, keys in self.secrets.items()]
+        if kind == "Namespace":
+            return [{"name": name, "labels": labels} for name, labels in self.namespaces.items()]
         return [
             {"uid": one["metadata"]["name"], "resourceVersion": str([one["metadata"], one["status"]])}
             for one in self.asked
@@ -109,6 +112,18 @@ def test_a_secret_without_the_part_that_is_read_is_no_entry(lab: Lab) -> None:
     one = external("sonarr", "{a: random}", "a")
     looked(lab, Played(INSIDE, one, secrets={"a": ["password"]}))
     assert "property value does not exist in data of secret" in mark(one)
+
+
+def test_a_store_refuses_the_namespaces_that_its_conditions_leave_out(lab: Lab) -> None:
+    one = external("sonarr", "{a: random}", "a")
+    chosen = {"matchExpressions": [{"key": "homelab.dev/category", "operator": "Exists"}]}
+    store = {"spec": {**OUTSIDE["spec"], "conditions": [{"namespaceSelector": chosen}]}}
+    played = Played(store, one)
+    looked(lab, played)
+    assert mark(one) == 'using cluster store "homelab" is not allowed from namespace "media": denied by spec.condition'
+    played.namespaces = {"media": {"homelab.dev/category": "media"}}
+    looked(lab, played)
+    assert mark(one) == "found"
 
 
 def test_a_store_outside_has_what_is_declared_and_nothing_else(lab: Lab) -> None:

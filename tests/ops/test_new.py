@@ -115,7 +115,11 @@ def test_an_app_that_keeps_nothing_and_knows_no_secret_gets_four_files(
         ("next: ./homelab check, commit, push: Argo CD finds the folder without `up` (docs/how-to/add-an-app.md)"),
     ]
     assert "strategy" not in (checkout / "apps/selfhosted/films/deployment.yaml").read_text(encoding="utf-8")
-    assert set(rendered(checkout, "apps/selfhosted/films")) == {"Deployment", "HTTPRoute", "NetworkPolicy", "Service"}
+    kinds = {"CiliumNetworkPolicy", "Deployment", "HTTPRoute", "NetworkPolicy", "Service"}
+    made = rendered(checkout, "apps/selfhosted/films")
+    assert set(made) == kinds
+    assert made["CiliumNetworkPolicy"]["metadata"]["name"] == "films-egress"
+    assert made["CiliumNetworkPolicy"]["spec"]["endpointSelector"] == made["Deployment"]["spec"]["selector"]
 
 
 def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_written(

@@ -1,0 +1,103 @@
+"""Rights of applications: no Role, and no binding, from which a pod could give itself the rest.
+
+A scene comes in, findings go out. A category may declare Roles (`namespacedKinds`, `clusterKinds`): this looks at their
+rules, with the API server's own view of what leads further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from manifests.fields import mapping, mappings, text, texts
+from manifests.rules.scene import Finding, Piece, Scene
+
+RBAC = "rbac.authorization.k8s.io"
+FURTHER = {"bind", "escalate", "impersonate"}
+WRITES = {"create", "delete", "deletecollection", "patch", "update"}
+READS = {"get", "list", "watch"}
+ALL = WRITES | READS
+# What each resource gives to whoever may do this with it. Pods run as any ServiceAccount of their namespace.
+RESOURCES = {
+    "certificatesigningrequests/approval": WRITES,
+    "clusterrolebindings": WRITES,
+    "clusterroles": WRITES,
+    "cronjobs": WRITES,
+    "daemonsets": WRITES,
+    "deployments": WRITES,
+    "externalsecrets": WRITES,
+    "jobs": WRITES,
+    "mutatingwebhookconfigurations": WRITES,
+    "namespaces": WRITES,
+    "networkpolicies": WRITES,
+    "nodes/proxy": ALL,
+    "pods": WRITES - {"delete", "deletecollection"},
+    "pods/attach": ALL,
+    "pods/ephemeralcontainers": WRITES,
+    "pods/exec": ALL,
+    "pushsecrets": WRITES,
+    "replicasets": WRITES,
+    "rolebindings": WRITES,
+    "roles": WRITES,
+    "rollouts": WRITES,
+    "secrets": ALL,
+    "serviceaccounts/token": WRITES,
+    "statefulsets": WRITES,
+    "validatingadmissionpolicies": WRITES,
+    "validatingadmissionpolicybindings": WRITES,
+    "validatingwebhookconfigurations": WRITES,
+}
+NAMED = {"secrets", "pods/exec", "pods/attach"}
+"""Where `resourceNames` bounds a right."""
+AGGREGATES = f"{RBAC}/aggregate-to-"
+HARMLESS = "view"
+FIX = "give it the verbs and resources that it needs, or accept it with a reason"
+
+
+def escalating(scene: Scene) -> Iterator[Finding]:
+    """No application brings rights that lead to more."""
+    for piece in _of_applications(scene, "Role", "ClusterRole"):
+        for index, rule in enumerate(mappings(piece.item, "rules")):
+            if found := _leads(rule):
+                yield Finding("role-escalates", piece, ("rules", index), *found, FIX)
+        for label in mapping(piece.metadata, "labels"):
+            if label.startswith(AGGREGATES):
+                broken = f"adds its rules to the ClusterRole {label.removeprefix(AGGREGATES)} of the whole cluster"
+                yield Finding("role-escalates", piece, ("metadata", "labels", label), label, broken, FIX)
+    own = {piece.name: piece for piece in scene.of("ClusterRole") if piece.group == RBAC}
+    for piece in _of_applications(scene, "RoleBinding", "ClusterRoleBinding"):
+        name = text(piece.item, "roleRef", "name")
+        if text(piece.item, "roleRef", "kind") == "ClusterRole" and (broken := _bound(name, own.get(name))):
+            fix = "bind a Role of this app, or accept it with a reason"
+            yield Finding("role-escalates", piece, ("roleRef", "name"), name, broken, fix)
+
+
+def _of_applications(scene: Scene, *kinds: str) -> Iterator[Piece]:
+    return (one for one in scene.of(*kinds) if one.group == RBAC and one.folder.settings.layer == "applications")
+
+
+def _bound(name: str, role: Piece | None) -> str:
+    """Return the reason why an application may not be bound to a ClusterRole, nothing where it may."""
+    if role is None:
+        return "" if name == HARMLESS else "is a ClusterRole that no app brings: it may hold any right"
+    if role.folder.settings.layer == "applications":
+        return ""  # its own rules are judged where they stand
+    found = next((leads for rule in mappings(role.item, "rules") if (leads := _leads(rule))), None)
+    return f"is a ClusterRole of {role.app.path} with `{found[0]}`, which {found[1]}" if found else ""
+
+
+def _leads(rule: dict[str, Any]) -> tuple[str, str] | None:
+    """Return the part of a rule that leads to more rights, and why."""
+    verbs, resources = set(texts(rule, "verbs")), texts(rule, "resources")
+    if any("*" in texts(rule, key) for key in ("apiGroups", "resources", "verbs", "nonResourceURLs")):
+        return "*", "stands for all there is, and for what is added later"
+    if further := sorted(verbs & FURTHER):
+        return further[0], "is a verb that hands on rights which its bearer does not have"
+    for resource in resources:
+        if resource in NAMED and texts(rule, "resourceNames"):
+            continue
+        for known, leading in RESOURCES.items():
+            same = known == resource or (resource.startswith("*/") and known.endswith(resource[1:]))
+            if same and (allowed := sorted(verbs & leading)):
+                return f"{allowed[0]} {resource}", "leads to the rights of other pods, to Secrets, or to the API server"
+    return None

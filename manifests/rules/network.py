@@ -1,0 +1,73 @@
+"""The network between pods and homes: programs without a login are closed, and what the Internet reaches stays inside.
+
+A scene comes in, findings go out. `manifests.rules.workloads` asks every application for a policy of who may connect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from manifests.fields import entries, mapping, mappings, text
+from manifests.rules.data import inward
+from manifests.rules.routes import PUBLIC, ROUTES
+from manifests.rules.scene import Finding, Piece, Pods, Scene, selects
+
+# Programs of infrastructure that ask nobody who they are, by the name that their Services select.
+WITHOUT_A_LOGIN = ("alertmanager", "loki", "prometheus")
+NAME = "app.kubernetes.io/name"
+
+
+def unguarded(scene: Scene) -> Iterator[Finding]:
+    """A program of infrastructure that has no login has a NetworkPolicy of who may connect."""
+    kept = [one for one in scene.of("NetworkPolicy") if inward(one)]
+    for piece in scene.of("Service") if scene.whole else ():
+        labels = mapping(piece.spec, "selector")
+        if piece.folder.settings.layer == "applications" or labels.get(NAME) not in WITHOUT_A_LOGIN:
+            continue
+        same = [one for one in kept if one.namespace == piece.namespace]
+        if not any(selects(one.spec.get("podSelector") or {}, labels) for one in same):
+            rule = "has no login, and no NetworkPolicy limits its clients: every pod of the cluster may connect"
+            fix = f"add a NetworkPolicy that selects {NAME}: {labels[NAME]}, as apps/monitoring/loki has"
+            yield Finding("network-policy-missing", piece, ("spec", "selector"), str(piece), rule, fix)
+
+
+def outward(scene: Scene) -> Iterator[Finding]:
+    """Pods of an application that the Internet reaches have a policy of where they may connect to."""
+    published = {
+        (text(backend, "namespace") or route.namespace, text(backend, "name"))
+        for route in scene.of(*ROUTES)
+        if any(text(parent, "name") == PUBLIC for parent in mappings(route.spec, "parentRefs"))
+        for rule in mappings(route.spec, "rules")
+        for backend in mappings(rule, "backendRefs")
+    }
+    public = [one for one in scene.of("Service") if (one.namespace, one.name) in published]
+    for pods in scene.pods if scene.whole else ():
+        if pods.piece.folder.settings.layer != "applications" or any(_bounds(one, pods) for one in _policies(scene)):
+            continue
+        if service := next((one for one in public if _leads(one, pods)), None):
+            rule = f"is behind {service} on the gateway {PUBLIC}, and may connect to hosts, nodes and the API server"
+            fix = "take up apps/_shared/egress, or add a policy for egress that selects these pods"
+            yield Finding("egress-open", pods.piece, (*pods.path, "metadata", "labels"), str(pods.piece), rule, fix)
+
+
+def _leads(service: Piece, pods: Pods) -> bool:
+    selector = mapping(service.spec, "selector")
+    same = service.namespace == pods.piece.namespace
+    return same and bool(selector) and selects({"matchLabels": selector}, pods.labels)
+
+
+def _policies(scene: Scene) -> Iterator[Piece]:
+    return scene.of("NetworkPolicy", "CiliumNetworkPolicy")
+
+
+def _bounds(policy: Piece, pods: Pods) -> bool:
+    """Whether a policy limits where pods connect to."""
+    if policy.namespace != pods.piece.namespace:
+        return False
+    if policy.kind == "NetworkPolicy":
+        limits = "Egress" in entries(policy.spec, "policyTypes") and not any(
+            not entries(one, "to") for one in mappings(policy.spec, "egress")
+        )
+        return limits and selects(policy.spec.get("podSelector") or {}, pods.labels)
+    limits = bool(entries(policy.spec, "egress") or entries(policy.spec, "egressDeny"))
+    return limits and selects(policy.spec.get("endpointSelector"), pods.labels)
