@@ -388,8 +388,7 @@ def of_a_node(tmp_path: Path, script: str, **more: str) -> subprocess.CompletedP
     given = environment(tmp_path, "exec sleep 600", SECRETS="x", CLUSTER="x", ENDPOINT="https://10.0.0.1:6443", **more)
     (tmp_path / "bin/talosctl").write_text(HANGS, encoding="utf-8")
     (tmp_path / "bin/talosctl").chmod(0o755)
-    (tmp_path / "script.sh").write_text(TALOS.read_text(encoding="utf-8") + script, encoding="utf-8")
-    return ran(tmp_path / "script.sh", given | {"CONTROL_PLANES": "cp-1=10.0.0.1", "PAUSE": "0.1"})
+    return ran(TALOS.read_text(encoding="utf-8") + script, given | {"CONTROL_PLANES": "cp-1=10.0.0.1", "PAUSE": "0.1"})
 
 
 def test_a_node_that_never_answers_does_not_outlast_the_limit_of_a_wait(tmp_path: Path) -> None:
