@@ -20,6 +20,12 @@ cp -R "${HOMELAB_SEEDS:-.}/apps" "${HOMELAB_SEEDS:-.}/environments" "$work/"
 cat >"$work/one" <<'ONE'
 set -eu
 work=$WORK
+# A render pulls charts and clones bases: what hangs is ended. macOS has no `timeout`, and Perl.
+if timeout --foreground 1 true 2>/dev/null; then
+    within() { timeout --foreground "$@"; }
+else
+    within() { perl -e 'alarm shift; exec(@ARGV) or exit 127' "$@"; }
+fi
 # Kustomize and helm read files that a merge brought: no credentials in their environment, and no plugin of helm.
 # HOMELAB_PROCESS is the mark by which a run finds its processes when it is interrupted.
 alone() {
@@ -28,7 +34,7 @@ alone() {
         eval "value=\${$name-}"
         [ -z "$value" ] || set -- "$name=$value" "$@"
     done
-    env -i PATH="$PATH" HOME="$work" TMPDIR="$work" HELM_PLUGINS=/dev/null GIT_ALLOW_PROTOCOL=https "$@"
+    within 900 env -i PATH="$PATH" HOME="$work" TMPDIR="$work" HELM_PLUGINS=/dev/null GIT_ALLOW_PROTOCOL=https "$@"
 }
 [ -n "${1-}" ] || exit 0 # some xargs run once where there is nothing
 for file in kustomization.yaml kustomization.yml Kustomization; do [ ! -f "$WORK/$1/$file" ] || break; done

@@ -9,6 +9,12 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
 printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
 unset KUBECONFIG_TEXT
+# A render pulls charts and clones bases: what hangs is ended. macOS has no `timeout`, and Perl.
+if timeout --foreground 1 true 2>/dev/null; then
+    within() { timeout --foreground "$@"; }
+else
+    within() { perl -e 'alarm shift; exec(@ARGV) or exit 127' "$@"; }
+fi
 # Kustomize and helm read files that a merge brought: no credentials in their environment, and no plugin of helm.
 # HOMELAB_PROCESS is the mark by which a run finds its processes when it is interrupted.
 alone() {
@@ -17,7 +23,7 @@ alone() {
         eval "value=\${$name-}"
         [ -z "$value" ] || set -- "$name=$value" "$@"
     done
-    env -i PATH="$PATH" HOME="$work" TMPDIR="$work" HELM_PLUGINS=/dev/null GIT_ALLOW_PROTOCOL=https "$@"
+    within 900 env -i PATH="$PATH" HOME="$work" TMPDIR="$work" HELM_PLUGINS=/dev/null GIT_ALLOW_PROTOCOL=https "$@"
 }
 kube() { kubectl --kubeconfig "$work/kubeconfig" "$@"; }
 # The plugin that runs this blocks for ever at a line of 64 KiB.
