@@ -4,7 +4,7 @@
     PYTHONPATH=.lab/fuzz .venv/bin/python -m tests.hostile.fuzz SECONDS
 
 `tests.hostile.test_fuzz` asks hypothesis for examples; this one mutates what is in `corpus/`. An input that raises, or
-takes longer than five seconds or more than two gigabytes, is written to .lab/fuzz-found and the program fails: the input
+takes longer than five seconds or more than two gigabytes, is written to .lab/fuzz-found and the program fails: it
 belongs into the corpus, with its mending. `.ci/nightly` runs it.
 """
 
