@@ -5,26 +5,6 @@
 # that cannot be built is said and left to Argo CD, which says more about it. Can be run again.
 cat >"$work/one" <<'ONE'
 set -eu
-<<<<<<< HEAD
-=======
-work=$WORK
-# A render pulls charts and clones bases: what hangs is ended. macOS has no `timeout`, and Perl.
-if timeout --foreground 1 true 2>/dev/null; then
-    within() { timeout --foreground "$@"; }
-else
-    within() { perl -e 'alarm shift; exec(@ARGV) or exit 127' "$@"; }
-fi
-# Kustomize and helm read files that a merge brought: no credentials in their environment, and no plugin of helm.
-# HOMELAB_PROCESS is the mark by which a run finds its processes when it is interrupted.
-alone() {
-    for name in HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy \
-        SSL_CERT_FILE SSL_CERT_DIR GIT_SSL_CAINFO HOMELAB_PROCESS; do
-        eval "value=\${$name-}"
-        [ -z "$value" ] || set -- "$name=$value" "$@"
-    done
-    within 900 env -i PATH="$PATH" HOME="$work" TMPDIR="$work" HELM_PLUGINS=/dev/null GIT_ALLOW_PROTOCOL=https "$@"
-}
->>>>>>> s14
 [ -n "${1-}" ] || exit 0 # some xargs run once where there is nothing
 for file in kustomization.yaml kustomization.yml Kustomization; do [ ! -f "$WORK/$1/$file" ] || break; done
 [ -f "$WORK/$1/$file" ] || exit 0 # manifests and umbrella charts are left to Argo CD

@@ -19,6 +19,12 @@ say() { echo "$*" | cut_lines >&2; }
 cp -R "${HOMELAB_SEEDS:-.}/apps" "${HOMELAB_SEEDS:-.}/environments" "$work/"
 # A program and no function: several run at once. Objects go to FOLDER.built in the copy, the error output to FOLDER.said.
 cat >"$work/build" <<'BUILD'
+# A render pulls charts and clones bases: one that hangs is ended. macOS has no `timeout`, and Perl.
+if timeout --foreground 1 true 2>/dev/null; then
+    within() { timeout --foreground "$@"; }
+else
+    within() { perl -e 'alarm shift; exec(@ARGV) or exit 127' "$@"; }
+fi
 # Kustomize and helm read files that a merge brought: no credentials in their environment, and no plugin of helm.
 # HOMELAB_PROCESS is the mark by which a run finds its processes when it is interrupted.
 alone() {
@@ -27,7 +33,7 @@ alone() {
         eval "value=\${$name-}"
         [ -z "$value" ] || set -- "$name=$value" "$@"
     done
-    env -i PATH="$PATH" HOME="$WORK" TMPDIR="$WORK" HELM_PLUGINS=/dev/null GIT_ALLOW_PROTOCOL=https "$@"
+    within 900 env -i PATH="$PATH" HOME="$WORK" TMPDIR="$WORK" HELM_PLUGINS=/dev/null GIT_ALLOW_PROTOCOL=https "$@"
 }
 # In the words of helm, git and kustomize. All else no retry mends.
 network='dial tcp|i/o timeout|TLS handshake|connection re(set|fused)|no such host|[Tt]imed out|deadline exceeded'

@@ -1,40 +1,7 @@
 # shellcheck shell=sh disable=SC2034,SC2153,SC2154
 # Applies one folder of the apps tree, once, in Argo CD's own name: what later leaves Git then leaves the cluster.
-<<<<<<< HEAD
 # Comes in by environment: FOLDER, NAMESPACE (for objects that name none) and WAITS (namespace/kind/name, space between).
 # Can be run again.
-=======
-# Comes in by environment: KUBECONFIG_TEXT, FOLDER, NAMESPACE (for objects that name none), KUBERNETES (the version that
-# charts are told) and WAITS (namespace/kind/name, space between). Runs from the checkout; can be run again.
-set -eu
-umask 077
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
-printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
-unset KUBECONFIG_TEXT
-# A render pulls charts and clones bases: what hangs is ended. macOS has no `timeout`, and Perl.
-if timeout --foreground 1 true 2>/dev/null; then
-    within() { timeout --foreground "$@"; }
-else
-    within() { perl -e 'alarm shift; exec(@ARGV) or exit 127' "$@"; }
-fi
-# Kustomize and helm read files that a merge brought: no credentials in their environment, and no plugin of helm.
-# HOMELAB_PROCESS is the mark by which a run finds its processes when it is interrupted.
-alone() {
-    for name in HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy \
-        SSL_CERT_FILE SSL_CERT_DIR GIT_SSL_CAINFO HOMELAB_PROCESS; do
-        eval "value=\${$name-}"
-        [ -z "$value" ] || set -- "$name=$value" "$@"
-    done
-    within 900 env -i PATH="$PATH" HOME="$work" TMPDIR="$work" HELM_PLUGINS=/dev/null GIT_ALLOW_PROTOCOL=https "$@"
-}
-kube() { kubectl --kubeconfig "$work/kubeconfig" "$@"; }
-# The plugin that runs this blocks for ever at a line of 64 KiB.
-cut_lines() { cut -c1-2000; }
-say() { echo "$*" | cut_lines >&2; }
-
->>>>>>> s14
 kube config set-context --current --namespace "$NAMESPACE" >/dev/null
 build "$FOLDER" || { say "$FOLDER cannot be built:"; cut_lines <"$work/$FOLDER.said" >&2; exit 1; }
 mv "$work/$FOLDER.built" "$work/built.yaml"
