@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+
+import yaml
 
 from components.machines.images import images_of, path
 from manifests.charts import CachedCharts
@@ -66,8 +69,16 @@ def plugins(validation: Validation) -> list[Plugin]:
     return sorted(
         Plugin(file, text(one, "location"), text(one, "sha256"))
         for file in files
-        for key, listed in mapping(validation.survey.value(file), "controller").items()
+        for key, listed in mapping(_values(validation, file), "controller").items()
         if key.endswith("Plugins") and isinstance(listed, list)
         for one in mappings({"listed": listed}, "listed")
         if text(one, "location").startswith("https://")
     )
+
+
+def _values(validation: Validation, file: str) -> Any:
+    """Return a file of values; what is wrong with it is reported by its render."""
+    try:
+        return validation.survey.value(file)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return None

@@ -120,9 +120,9 @@ def checksum(url: str) -> str:
 def _rewrite(root: Path, path: str, change: Line) -> bool:
     """Write a file of the checkout with some lines changed, and report whether one was."""
     place = root / path
-    lines = files.content(place, root=root).decode("utf-8").splitlines(keepends=True)
+    lines = files.content(place, root=root).decode("utf-8", "surrogateescape").splitlines(keepends=True)
     changed = [change(line) for line in lines]
     if changed == lines:
         return False
-    place.write_text("".join(changed), encoding="utf-8")
+    place.write_bytes("".join(changed).encode("utf-8", "surrogateescape"))
     return True

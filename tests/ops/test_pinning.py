@@ -195,3 +195,12 @@ def test_a_name_that_leads_into_the_own_network_is_not_followed(address: str, mo
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("140.82.112.3", 443))])
     assert reach.may_lead("https://registry.example.com/v2/", "https://outside.example.com/")
     assert not reach.may_lead("https://registry.example.com/v2/", "http://outside.example.com/")
+
+
+@pytest.mark.parametrize("values", ["controller: [", "[1]", "controller: {aPlugins: [null, 1, {location: 1}]}", "\t"])
+def test_values_that_cannot_be_read_have_no_plugins(checkout: Path, values: str) -> None:
+    file = with_plugin(checkout, values)
+    assert digests.plugins(validation(checkout)) == []
+    file.unlink()
+    file.symlink_to("/etc/hostname")
+    assert digests.plugins(validation(checkout)) == []
