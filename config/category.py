@@ -16,21 +16,46 @@ from config.values import Name, Text, choice, refuse
 Layer = Annotated[Literal["crds", "infrastructure", "applications"], choice("crds", "infrastructure", "applications")]
 PodSecurity = Annotated[Literal["restricted", "baseline", "privileged"], choice("restricted", "baseline", "privileged")]
 # Kinds that live in a namespace and reach beyond it: rights, writes to the secret store, requests of a controller
-# to any address, another way in than the gateways, an exception from the cluster's policies.
+# to any address or with its own rights, another way in than the gateways, an exception
+# from the cluster's policies.
 ReachingKind = Literal[
+    "Alertmanager.monitoring.coreos.com",
+    "AlertmanagerConfig.monitoring.coreos.com",
+    "AnalysisRun.argoproj.io",
+    "AnalysisTemplate.argoproj.io",
     "CertificateRequest.cert-manager.io",
     "Challenge.acme.cert-manager.io",
     "CiliumEnvoyConfig.cilium.io",
     "CiliumLocalRedirectPolicy.cilium.io",
+    "CleanupPolicy.kyverno.io",
+    "CloudsmithAccessToken.generators.external-secrets.io",
     "Gateway.gateway.networking.k8s.io",
+    "GithubAccessToken.generators.external-secrets.io",
+    "GitlabDeployToken.generators.external-secrets.io",
+    "Grafana.generators.external-secrets.io",
+    "Issuer.cert-manager.io",
+    "ListenerSet.gateway.networking.k8s.io",
+    "NamespacedDeletingPolicy.policies.kyverno.io",
+    "NamespacedGeneratingPolicy.policies.kyverno.io",
+    "NamespacedImageValidatingPolicy.policies.kyverno.io",
+    "NamespacedMutatingPolicy.policies.kyverno.io",
+    "NamespacedValidatingPolicy.policies.kyverno.io",
     "Order.acme.cert-manager.io",
+    "Policy.kyverno.io",
     "PolicyException.kyverno.io",
+    "PolicyException.policies.kyverno.io",
     "Probe.monitoring.coreos.com",
+    "Prometheus.monitoring.coreos.com",
+    "PrometheusAgent.monitoring.coreos.com",
     "PushSecret.external-secrets.io",
+    "QuayAccessToken.generators.external-secrets.io",
     "Role.rbac.authorization.k8s.io",
     "RoleBinding.rbac.authorization.k8s.io",
     "ScrapeConfig.monitoring.coreos.com",
     "SecretStore.external-secrets.io",
+    "ThanosRuler.monitoring.coreos.com",
+    "UpdateRequest.kyverno.io",
+    "VaultDynamicSecret.generators.external-secrets.io",
     "Webhook.generators.external-secrets.io",
 ]
 REACHING: tuple[str, ...] = get_args(ReachingKind)

@@ -14,6 +14,7 @@ import yaml
 
 from components.handover import handover
 from components.platform.seed import text
+from ops.toolchain import ensure
 
 ROOT = Path(__file__).parents[2]
 WAIT = handover.script()
@@ -330,21 +331,24 @@ HICCUP = """\
 #!/bin/sh
 count=$(($(cat "{0}" 2>/dev/null || echo 0) + 1))
 echo $count >"{0}"
-[ $count -gt {1} ] || {{ echo '{2}' >&2; exit 1; }}
+[ $count -gt {1} ] || {{ echo '{2}' >&2; {3}; }}
 echo 'kind: CustomResourceDefinition'
 """
 
 
-def built(tmp_path: Path, script: str, failures: int, said: str) -> tuple[subprocess.CompletedProcess[str], int]:
+def built(
+    tmp_path: Path, script: str, failures: int, said: str, ends: str = "exit 1"
+) -> tuple[subprocess.CompletedProcess[str], int]:
     """Run a script whose kustomize fails so often, and count how often it was asked for one folder."""
     checkout, count = tmp_path / "checkout", tmp_path / "count"
     (checkout / "apps/system/one").mkdir(parents=True)
     (checkout / "environments").mkdir()
     (checkout / "apps/system/one/kustomization.yaml").write_text("", encoding="utf-8")
     more = {"FOLDER": "apps/system/one", "NAMESPACE": "system", "WAITS": "", "KUBERNETES": "1.36.3"}
+    more |= {"RENDER_SECONDS": "1", "BUILDS": "2"} if "sleep" in ends else {}
     more |= {"CATEGORIES": "system", "SEEDED": "", "ENVIRONMENT": "dev", "HOMELAB_SEEDS": str(checkout)}
     given = environment(tmp_path, "echo one serverside-applied", **more)
-    (tmp_path / "bin/kustomize").write_text(HICCUP.format(count, failures, said), encoding="utf-8")
+    (tmp_path / "bin/kustomize").write_text(HICCUP.format(count, failures, said, ends), encoding="utf-8")
     (tmp_path / "bin/kustomize").chmod(0o755)
     done = subprocess.run(
         ["sh", "-c", SCRIPTS[script]], env=given, cwd=checkout, capture_output=True, text=True, check=False, timeout=60
@@ -367,6 +371,14 @@ def test_a_network_that_stays_away_ends_the_attempts(tmp_path: Path, script: str
     assert asked == 5
     assert "apps/system/one: the network failed 5 times" in done.stderr
     assert done.returncode == (1 if script == "seed" else 0), "definitions leaves the folder to Argo CD"
+
+
+@pytest.mark.parametrize("script", ["seed", "definitions"])
+def test_a_render_that_hangs_is_ended_named_and_tried_again(tmp_path: Path, script: str) -> None:
+    done, asked = built(tmp_path, script, 9, "pulling", "exec sleep 600")
+    assert asked == 2
+    assert "building apps/system/one again, attempt 2 of 2: apps/system/one: timed out after 1 s" in done.stderr
+    assert "apps/system/one: the network failed 2 times" in done.stderr
 
 
 @pytest.mark.parametrize("script", ["seed", "definitions"])
@@ -399,16 +411,28 @@ def test_a_node_that_never_answers_does_not_outlast_the_limit_of_a_wait(tmp_path
     assert time.monotonic() - began < 30
 
 
+def test_a_machine_without_timeout_ends_a_program_in_go_as_well(tmp_path: Path) -> None:
+    """Perl takes the place of `timeout`; Go programs go on at SIGALRM."""
+    kubectl = ensure(("kubectl",)).places["kubectl"].file
+    asks = f'mkfifo "$work/never" && exec 3<>"$work/never"; within 1 {kubectl} apply -f - <&3 || echo "code $?"'
+    given = environment(tmp_path, "exit 0", SECRETS="x", CLUSTER="x", ENDPOINT="https://10.0.0.1:6443")
+    for name, does in (("timeout", "exit 1"), ("talosctl", "exit 0")):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{does}\n", encoding="utf-8")
+        (tmp_path / "bin" / name).chmod(0o755)
+    done = ran(f"{TALOS.read_text(encoding='utf-8')}\n{asks}\n", given | {"CONTROL_PLANES": "cp-1=10.0.0.1"})
+    assert done.stdout == "code 124\n", done.stderr
+
+
 @pytest.mark.parametrize("jump", ["100000", "-100000"])
 def test_a_clock_that_is_set_or_a_machine_that_slept_ends_no_wait(tmp_path: Path, jump: str) -> None:
     clock = f"""
 turns=0 clock=500000
 read_clock() {{ turns=$((turns + 1)); clock=$((clock + {jump})); }}
 answers() {{ [ "$turns" -ge 3 ]; }}
-wait_for 60 "three turns" answers && echo "$turns turns, $waited s"
+wait_for 600 "three turns" answers && echo "$turns turns, $waited s"
 """
     done = of_a_node(tmp_path, clock)
-    assert done.stdout == f"3 turns, {2 if int(jump) > 0 else 0} s\n", done.stderr
+    assert done.stdout == f"3 turns, {120 if int(jump) > 0 else 0} s\n", done.stderr
 
 
 @pytest.mark.parametrize("script", sorted(ROOT.glob("components/*/scripts/*.sh")), ids=lambda path: path.stem)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -80,21 +79,3 @@ def test_what_is_compared_with_other_versions_is_the_comment(tmp_path: Path) -> 
     for url, said in ((f"{BASE}?ref={COMMIT} # v1.6.1", "v1.6.1"), (f"{BASE}?ref={COMMIT}", COMMIT)):
         (folder / "kustomization.yaml").write_text(f"resources:\n  - {url}\n", encoding="utf-8")
         assert chart_versions(tmp_path, app) == {BASE: said}
-
-
-def test_renovate_raises_each_remote_base_of_the_tree() -> None:
-    config = (ROOT / "apps/selfhosted/renovate/config.js").read_text(encoding="utf-8")
-    strings = [re.sub(r"\\\\", r"\\", one).replace("(?<", "(?P<") for one in re.findall(r'"(.*\(\?<.*)"', config)]
-    assert len(strings) == 4
-    kustomizations = [*ROOT.glob("apps/**/kustomization.yaml"), *ROOT.glob("environments/**/kustomization.yaml")]
-    lines = [
-        line
-        for file in kustomizations
-        for line in file.read_text(encoding="utf-8").splitlines()
-        if re.match(r" *- https://", line)
-    ]
-    assert len(lines) == 4
-    for line in lines:
-        (found,) = [match for one in strings if (match := re.search(one, line))]
-        assert found["depName"] in line
-        assert re.fullmatch(r"v\d+\.\d+\.\d+", found["currentValue"])

@@ -20,17 +20,22 @@ addresses() { for pair in $1; do printf '%s ' "${pair#*=}"; done; }
 if timeout --foreground 1 true 2>/dev/null; then
     within() { timeout --foreground "$@"; }
 else
-    within() { perl -e 'alarm shift; exec(@ARGV) or exit 127' "$@"; }
+    # Go programs do not end on SIGALRM, so a parent ends them.
+    within() {
+        perl -e '$most = shift; $child = fork // exit 127; $child or exec(@ARGV) or exit 127;
+            $SIG{ALRM} = sub { kill "KILL", $child; exit 124 }; alarm $most; waitpid $child, 0;
+            exit($? & 127 ? 128 + ($? & 127) : $? >> 8)' "$@"
+    }
 fi
 
-# tick: adds to `waited` how long the last turn took. A clock that was set, or a machine that slept, counts as one turn:
-# no request here takes longer than a minute.
+# tick: adds to `waited` how long the last turn took, a minute at most: a clock that was set, or a machine that slept, ends
+# no wait.
 read_clock() { if read -r clock _ 2>/dev/null </proc/uptime; then clock=${clock%%.*}; else clock=$(date +%s); fi; }
 tick() {
     before=$clock
     read_clock
     turn=$((clock - before))
-    if [ "$turn" -lt 0 ]; then turn=0; elif [ "$turn" -gt 120 ]; then turn=1; fi
+    if [ "$turn" -lt 0 ]; then turn=0; elif [ "$turn" -gt 60 ]; then turn=60; fi
     waited=$((waited + turn))
 }
 

@@ -70,7 +70,7 @@ sync_again() {
 }
 
 # Only a state that was not seen before counts as a change: an app that goes to and fro does not get anywhere.
-# A clock that was set, or a machine that slept, counts as one turn: no turn takes longer than a few requests.
+# A turn counts a minute at most: a clock that was set, or a machine that slept, ends no wait.
 read_clock() { if read -r clock _ 2>/dev/null </proc/uptime; then clock=${clock%%.*}; else clock=$(date +%s); fi; }
 read_clock
 now=0 told=0 changed=0 synced=0
@@ -80,7 +80,7 @@ while :; do
     before=$clock
     read_clock
     turn=$((clock - before))
-    if [ "$turn" -lt 0 ]; then turn=0; elif [ "$turn" -gt 300 ]; then turn=1; fi
+    if [ "$turn" -lt 0 ]; then turn=0; elif [ "$turn" -gt 60 ]; then turn=60; fi
     now=$((now + turn))
     awk -F'|' 'NR == FNR {known[$0]; next} {$0 = $1 "|" $2 "|" $3 "|" $4 "|" $6 "|" $7 "|" $8} !($0 in known)' \
         "$work/known" "$work/seen" >"$work/new"

@@ -23,7 +23,12 @@ cat >"$work/build" <<'BUILD'
 if timeout --foreground 1 true 2>/dev/null; then
     within() { timeout --foreground "$@"; }
 else
-    within() { perl -e 'alarm shift; exec(@ARGV) or exit 127' "$@"; }
+    # Go programs do not end on SIGALRM, so a parent ends them.
+    within() {
+        perl -e '$most = shift; $child = fork // exit 127; $child or exec(@ARGV) or exit 127;
+            $SIG{ALRM} = sub { kill "KILL", $child; exit 124 }; alarm $most; waitpid $child, 0;
+            exit($? & 127 ? 128 + ($? & 127) : $? >> 8)' "$@"
+    }
 fi
 # Kustomize and helm read files that a merge brought: no credentials in their environment, and no plugin of helm.
 # HOMELAB_PROCESS is the mark by which a run finds its processes when it is interrupted.
@@ -33,14 +38,16 @@ alone() {
         eval "value=\${$name-}"
         [ -z "$value" ] || set -- "$name=$value" "$@"
     done
-    within 900 env -i PATH="$PATH" HOME="$WORK" TMPDIR="$WORK" HELM_PLUGINS=/dev/null GIT_ALLOW_PROTOCOL=https "$@"
+    within "${RENDER_SECONDS-300}" env -i PATH="$PATH" HOME="$WORK" TMPDIR="$WORK" HELM_PLUGINS=/dev/null GIT_ALLOW_PROTOCOL=https "$@"
 }
 # In the words of helm, git and kustomize. All else no retry mends.
 network='dial tcp|i/o timeout|TLS handshake|connection re(set|fused)|no such host|[Tt]imed out|deadline exceeded'
 network="$network|unexpected EOF|early EOF|[Cc]ould not (resolve|connect)|RPC failed|hit [0-9.a-z]+ timeout|: (429|50[0-4])( |$)"
 attempt=1 most=${BUILDS-5}
-until alone kustomize build --enable-helm --load-restrictor LoadRestrictionsNone --helm-kube-version "$KUBERNETES" \
-    "$WORK/$1" >"$WORK/$1.built" 2>"$WORK/$1.said"; do
+while :; do
+    alone kustomize build --enable-helm --load-restrictor LoadRestrictionsNone --helm-kube-version "$KUBERNETES" \
+        "$WORK/$1" >"$WORK/$1.built" 2>"$WORK/$1.said" && break
+    [ $? -ne 124 ] || echo "$1: timed out after ${RENDER_SECONDS-300} s: a server does not answer" >>"$WORK/$1.said"
     grep -qE "$network" "$WORK/$1.said" || exit 1
     why=$(grep -E "$network" "$WORK/$1.said" | tail -n 1)
     [ "$attempt" -lt "$most" ] || { echo "$1: the network failed $most times" >>"$WORK/$1.said"; exit 1; }

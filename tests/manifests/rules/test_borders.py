@@ -8,7 +8,21 @@ from typing import Any
 import pytest
 import yaml
 
+from config.category import REACHING
+from config.source import parse
+from ops.toolchain import CRDS, ensure
 from tests.components.mocks import ROOT
+
+# Kinds that reach nothing beyond their namespace, or that their controllers read in their own namespace alone.
+WITHIN = """\
+Certificate ExternalSecret SealedSecret Experiment
+Rollout HTTPRoute GRPCRoute TCPRoute TLSRoute UDPRoute BackendTLSPolicy ReferenceGrant XBackend
+XBackendTrafficPolicy PodMonitor ServiceMonitor PrometheusRule CiliumEndpoint CiliumGatewayClassConfig
+CiliumNetworkPolicy CiliumNodeConfig BFDProfile BGPAdvertisement BGPPeer Community ConfigurationState IPAddressPool
+L2Advertisement ServiceBGPStatus ServiceL2Status Backup Cluster Database FailoverQuorum ImageCatalog Pooler Publication
+ScheduledBackup Subscription ReplicationDestination ReplicationSource VolumeGroupSnapshot VolumeSnapshot EphemeralReport
+PolicyReport ACRAccessToken ECRAuthorizationToken GCRAccessToken STSSessionToken Fake GeneratorState MFA Password SSHKey
+UUID"""
 
 
 def objects(*kinds: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -38,3 +52,16 @@ def test_no_policy_lets_in_the_namespace_where_the_tunnel_ends() -> None:
     policies = list(objects("NetworkPolicy"))
     assert len(policies) > 5
     assert [file for file, one in policies if "networking" in repr(one["spec"].get("ingress"))] == []
+
+
+def test_every_kind_of_the_installed_definitions_is_closed_or_known_to_stay_in_its_namespace() -> None:
+    folder = ensure((CRDS,)).manifests(CRDS)
+    installed = set()
+    for file in sorted(folder.rglob("*.yaml")):
+        for document in parse(file.read_bytes(), file.name).documents:
+            if isinstance(document.value, dict) and document.value.get("kind") == "CustomResourceDefinition":
+                spec = document.value["spec"]
+                if spec["scope"] == "Namespaced":
+                    installed.add(f"{spec['names']['kind']}.{spec['group']}")
+    assert len(installed) > 60
+    assert {kind for kind in installed - set(REACHING) if kind.partition(".")[0] not in WITHIN.split()} == set()
