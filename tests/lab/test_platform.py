@@ -107,7 +107,6 @@ class TestOthersChangeIt:
         assert stays
         assert (stays["data"], stays["metadata"]["labels"]) == ({"stays": "yes"}, {"stays": "yes"})
 
-    @pytest.mark.nightly  # a minute
     def test_a_renamed_object_and_a_bumped_chart_are_what_git_says(self, home: Home) -> None:
         found = re.search(r"version: (v\d+\.\d+\.)(\d+)", home.read(CHART))
         assert found
