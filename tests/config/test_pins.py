@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from config.pins import reference, versions
 from config.tree import App, chart_versions
+from manifests.contents import PINNED
 from manifests.rules.pinned import by_commit
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +75,12 @@ def test_the_comment_behind_an_url_is_its_version() -> None:
     assert versions(text) == {f"{BASE}?ref={COMMIT}": "v1.6.1", "https://example.com/a?ref=x": "2.0.0"}
 
 
+@pytest.mark.parametrize("version", ["v1.10.0", "2.0.0-rc.1", "controller-v1.10.0", "helm/v3.1", "a.b-1+build.2"])
+def test_each_version_that_a_tag_may_have_is_read_out_of_a_comment(version: str) -> None:
+    assert PINNED.match(version)
+    assert versions(f"  - {BASE}?ref={COMMIT} # {version}\n") == {f"{BASE}?ref={COMMIT}": version}
+
+
 def test_what_is_compared_with_other_versions_is_the_comment(tmp_path: Path) -> None:
     folder = tmp_path / "apps/crds/gateway-api"
     folder.mkdir(parents=True)
@@ -83,9 +91,9 @@ def test_what_is_compared_with_other_versions_is_the_comment(tmp_path: Path) -> 
 
 
 def test_renovate_raises_each_remote_base_of_the_tree() -> None:
-    config = (ROOT / "apps/selfhosted/renovate/config.js").read_text(encoding="utf-8")
-    strings = [re.sub(r"\\\\", r"\\", one).replace("(?<", "(?P<") for one in re.findall(r'"(.*\(\?<.*)"', config)]
-    assert len(strings) == 4
+    managers = json.loads((ROOT / "renovate.json").read_text(encoding="utf-8"))["customManagers"]
+    (manager,) = [one for one in managers if one["datasourceTemplate"] == "github-tags"]
+    strings = [one.replace("(?<", "(?P<") for one in manager["matchStrings"]]
     kustomizations = [*ROOT.glob("apps/**/kustomization.yaml"), *ROOT.glob("environments/**/kustomization.yaml")]
     lines = [
         line
