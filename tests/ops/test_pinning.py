@@ -262,6 +262,27 @@ def test_a_name_that_leads_into_the_own_network_is_not_followed(address: str, mo
     assert not reach.may_lead("https://registry.example.com/v2/", "http://outside.example.com/")
 
 
+@pytest.mark.parametrize(
+    ("registry", "realm", "allowed"),
+    [
+        ("10.0.0.7", "10.0.0.8", True),
+        ("10.0.0.7", "140.82.112.3", True),
+        ("140.82.112.3", "10.0.0.8", False),
+        ("10.0.0.7", "100.64.0.1", True),
+        ("10.0.0.7", "127.0.0.1", False),
+        ("10.0.0.7", "::ffff:127.0.0.1", False),
+        ("10.0.0.7", "169.254.169.254", False),
+    ],
+)
+def test_a_private_server_of_tokens_is_asked_for_a_private_registry_alone(
+    registry: str, realm: str, allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = {"registry.example.com": registry, "auth.example.com": realm}
+    monkeypatch.setattr("socket.getaddrinfo", lambda host, *_, **__: [(0, 0, 0, "", (places[host], 443))])
+    assert reach.may_give_tokens("https://registry.example.com/v2/a", "https://auth.example.com/token") is allowed
+    assert not reach.may_give_tokens("https://registry.example.com/v2/a", "http://auth.example.com/token")
+
+
 @pytest.mark.parametrize("values", ["controller: [", "[1]", "controller: {aPlugins: [null, 1, {location: 1}]}", "\t"])
 def test_values_that_cannot_be_read_have_no_plugins(checkout: Path, values: str) -> None:
     file = with_plugin(checkout, values)
