@@ -13,7 +13,11 @@ from urllib.parse import parse_qsl
 
 COMMIT = r"[0-9a-f]{40}"
 IS_COMMIT = re.compile(rf"{COMMIT}\Z")
-COMMENTED = re.compile(r"[ \t]*-[ \t]+([\"']?)(?P<url>[^\s\"'#]+)\1[ \t]+#[ \t]*(?P<version>v?\d[\w.+-]*)[ \t]*\Z")
+# A name before the number, as in controller-v1.10.0, is bounded: `manifests.contents` accepts the same.
+PREFIX = r"(?:[\w.-]{1,60}[-/])?"
+COMMENTED = re.compile(
+    rf"[ \t]*-[ \t]+([\"']?)(?P<url>[^\s\"'#]+)\1[ \t]+#[ \t]*(?P<version>{PREFIX}v?\d[\w.+-]*)[ \t]*\Z"
+)
 
 
 def references(url: str) -> Mapping[str, list[str]]:

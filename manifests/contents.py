@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from config.pins import COMMIT, reference
+from config.pins import COMMIT, PREFIX, reference
 from config.source import KeyPath, dotted, read
 from config.tree import MANIFESTS
 from errors import Problem
@@ -27,7 +27,7 @@ from manifests.survey import Shape, Survey
 ROOTS = ("resources", "bases", "components")
 OLD_NAMES = {"name": "chartName", "version": "chartVersion", "repo": "chartRepoUrl"}
 REMOTE = re.compile(r"(?:git::)?(?:(?:https?|ssh|file)://|[\w.-]+@[\w.-]+[:/]|github\.com[:/])|.*\?ref=", re.IGNORECASE)
-RELEASE = r"(?:[\w.-]{1,60}[-/])?v?\d+(?:\.\d+){0,3}(?:[-+][\w.+-]{1,60})?"
+RELEASE = rf"{PREFIX}v?\d+(?:\.\d+){{0,3}}(?:[-+][\w.+-]{{1,60}})?"
 PINNED = re.compile(rf"(?:{RELEASE}|{COMMIT})\Z")
 PINNED_FILE = re.compile(rf"/(?:v?\d+(?:\.\d+)+(?:[-+][\w.+-]{{1,60}})?|{COMMIT})/")
 

@@ -80,7 +80,9 @@ def run(options: argparse.Namespace) -> int:
         if options.online:
             online = _online(validation)
             problems += online.problems
-        written = _written(validation, online) if options.write_digests and online else []
+        if options.write_digests and online:
+            written, differing = _written(validation, online)
+            problems += differing
     return _told(
         options,
         sorted(set(problems)),
@@ -114,7 +116,7 @@ def _online(validation: Validation) -> Online:
     return ask(validation)
 
 
-def _written(validation: Validation, online: Online) -> list[str]:
+def _written(validation: Validation, online: Online) -> tuple[list[str], list[Problem]]:
     from ops.pinning import write  # noqa: PLC0415 - as above
 
     return write(validation, online)

@@ -17,7 +17,7 @@ import requests
 from config import files
 from config.pins import IS_COMMIT, reference
 from config.tree import MANIFESTS
-from errors import Problem, Refused
+from errors import Problem
 from manifests.rules import pinned
 from ops.digests import Plugin, has_digest, plugins
 from ops.online import Online
@@ -25,16 +25,18 @@ from ops.reach import TIMEOUT, GuardedSession, is_public
 from ops.registries import State
 from ops.validation import Validation
 
+LINE_END = "\n"
 LARGEST = 512 << 20
 CHUNK = 1 << 20
 IMAGE_LINE = re.compile(r"\s*(?:- )?(?:.*[{,]\s*)?[\"']?(?:image|imageName)[\"']?:\s")
 Line = Callable[[str], str]
 
 
-def write(validation: Validation, online: Online) -> list[str]:
-    """Write what was found, and return one line for each thing that was written or could not be."""
-    told = [*_images(validation, online), *_bases(validation, online), *_plugins(validation)]
-    return told or ["everything that has a place for a digest has one"]
+def write(validation: Validation, online: Online) -> tuple[list[str], list[Problem]]:
+    """Write what was found; return one line for each thing that was written or could not be, and what differs."""
+    problems: list[Problem] = []
+    told = [*_images(validation, online), *_bases(validation, online), *_plugins(validation, problems)]
+    return told or ([] if problems else ["everything that has a place for a digest has one"]), problems
 
 
 def _images(validation: Validation, online: Online) -> Iterator[str]:
@@ -67,19 +69,31 @@ def _bases(validation: Validation, online: Online) -> Iterator[str]:
         commit, tag = commits.get(base.url, ""), reference(base.url)
         if not commit or IS_COMMIT.match(tag):
             continue
-
-        def pin(
-            line: str, url: str = base.url, new: str = base.url.replace(f"ref={tag}", f"ref={commit}"), tag: str = tag
-        ) -> str:
-            found = re.fullmatch(rf"(\s*-\s+)([\"']?){re.escape(url)}\2\s*", line)
-            return f"{found[1]}{found[2]}{new}{found[2]} # {tag}\n" if found else line
-
-        if _rewrite(validation.root, base.file, pin):
+        new = base.url.replace(f"ref={tag}", f"ref={commit}")
+        if not pinned.by_commit(new):
+            yield f"base {base.url}: not written, its reference is no plain ref={tag}; write ?ref={commit} # {tag}"
+            yield f"  {base.file}"
+        elif _rewrite(validation.root, base.file, _with_commit(base.url, new, tag)):
             yield f"base {base.url}: {commit}"
             yield f"  {base.file}: the annotation that accepts {pinned.CHECK} can go"
+        else:
+            yield f"base {base.url}: has no line of its own in {base.file}; write `- {new} # {tag}`"
 
 
-def _plugins(validation: Validation) -> Iterator[str]:
+def _with_commit(url: str, new: str, tag: str) -> Line:
+    """Return a change of the line that names a base; another comment behind it moves to a line above."""
+
+    def pin(line: str) -> str:
+        found = re.fullmatch(rf"(\s*)(-\s+)([\"']?){re.escape(url)}\3(?:\s+#\s*(.*?))?\s*", line)
+        if not found:
+            return line
+        comment = f"{found[1]}# {found[4]}\n" if found[4] and found[4] != tag else ""
+        return f"{comment}{found[1]}{found[2]}{found[3]}{new}{found[3]} # {tag}\n"
+
+    return pin
+
+
+def _plugins(validation: Validation, problems: list[Problem]) -> Iterator[str]:
     for plugin in plugins(validation):
         try:
             found = checksum(plugin.location)
@@ -88,16 +102,20 @@ def _plugins(validation: Validation) -> Iterator[str]:
             continue
         if plugin.sha256 and plugin.sha256 != found:
             rule, fix = f"is not what its address gives now: {found}", "ask its publisher why, and correct it"
-            raise Refused([Problem(plugin.file, 0, "sha256", plugin.sha256, rule, fix, "digest-differs")])
-        if not plugin.sha256 and _rewrite(validation.root, plugin.file, _with_checksum(plugin, found)):
+            problems.append(Problem(plugin.file, 0, "sha256", plugin.sha256, rule, fix, "digest-differs"))
+        elif plugin.sha256:
+            continue
+        elif _rewrite(validation.root, plugin.file, _with_checksum(plugin, found)):
             yield f"plugin {plugin.location}: sha256:{found}"
             yield f"  {plugin.file}"
+        else:
+            yield f"plugin {plugin.location}: has no line of its own in {plugin.file}; write sha256: {found}"
 
 
 def _with_checksum(plugin: Plugin, found: str) -> Line:
     def pin(line: str) -> str:
-        at = re.fullmatch(rf"(\s+)(- )?location: ([\"']?){re.escape(plugin.location)}\3\s*", line)
-        return f"{line}{at[1]}{'  ' if at[2] else ''}sha256: {found}\n" if at else line
+        at = re.fullmatch(rf"(\s+)(- )?location: ([\"']?){re.escape(plugin.location)}\3(?:\s+#.*)?\s*", line)
+        return f"{line.removesuffix(LINE_END)}\n{at[1]}{'  ' if at[2] else ''}sha256: {found}\n" if at else line
 
     return pin
 

@@ -41,23 +41,44 @@ def may_lead(origin: str, target: str) -> bool:
 
 
 def may_give_tokens(registry: str, realm: str) -> bool:
-    """Report whether a registry's tokens may come from an URL: of its own host or organization, or of a known one."""
+    """Report whether a registry's tokens may come from an URL: of its own host or organization, or of a known one.
+
+    A server of tokens in this network is asked for a registry in this network alone.
+    """
     here, there = urlsplit(registry), urlsplit(realm)
     if (here.scheme, here.netloc) == (there.scheme, there.netloc):
         return True
     ours, theirs = here.hostname or "", there.hostname or ""
-    return (TOKENS_OF.get(ours) == theirs or _owner(ours) == _owner(theirs)) and may_lead(registry, realm)
+    if TOKENS_OF.get(ours) != theirs and _owner(ours) != _owner(theirs):
+        return False
+    return may_lead(registry, realm) or (_is_private(registry) and _is_private(realm))
 
 
 def is_public(url: str) -> bool:
     """Report whether an URL is https and leads to no address of this machine or its network."""
-    if urlsplit(url).scheme != "https" or boundary.remote_rule(url, charts=True):
-        return False
+    # Where a proxy resolves names, this machine resolves none and connects to the proxy alone.
+    return _is_https(url) and all(address.is_global for address in _addresses(url))
+
+
+def _is_private(url: str) -> bool:
+    """Report whether an URL is https and leads into this machine's network alone, and not to this machine."""
+    found = _addresses(url) if _is_https(url) else []
+    return bool(found) and not any(
+        one.is_global or one.is_loopback or one.is_link_local or one.is_unspecified or one.is_reserved for one in found
+    )
+
+
+def _is_https(url: str) -> bool:
+    return urlsplit(url).scheme == "https" and not boundary.remote_rule(url, charts=True)
+
+
+def _addresses(url: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Return the addresses of an URL's host, none where its name is not resolved."""
     try:
         found = socket.getaddrinfo(urlsplit(url).hostname, urlsplit(url).port or 443, type=socket.SOCK_STREAM)
     except (OSError, ValueError):
-        return True  # where a proxy resolves names, this machine connects to the proxy alone
-    return all(ipaddress.ip_address(str(one[4][0]).partition("%")[0]).is_global for one in found)
+        return []
+    return [ipaddress.ip_address(str(one[4][0]).partition("%")[0]) for one in found]
 
 
 def _owner(host: str) -> str:

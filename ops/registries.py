@@ -95,10 +95,11 @@ class Registries:
         try:
             answer = self.session.head(url, headers=headers, timeout=TIMEOUT, allow_redirects=True)
             if answer.status_code == UNAUTHORIZED:
-                token = self._token(url, answer.headers.get("WWW-Authenticate", ""), path)
+                # A redirect may have led to another registry: the token is that registry's, and nothing of the first.
+                token = self._token(answer.url, answer.headers.get("WWW-Authenticate", ""), path)
                 if token:
                     headers["Authorization"] = f"Bearer {token}"
-                    answer = self.session.head(url, headers=headers, timeout=TIMEOUT, allow_redirects=True)
+                    answer = self.session.head(answer.url, headers=headers, timeout=TIMEOUT, allow_redirects=True)
         except (requests.RequestException, ValueError) as error:
             return Answer(State.SILENT, _short(error))
         return _judged(answer)
@@ -135,7 +136,7 @@ class Registries:
             if answer.status_code != FOUND:
                 return _judged(answer)
             entries = yaml.load(answer.content, Loader).get("entries")  # noqa: S506 - a safe loader of our own
-        except (requests.RequestException, yaml.YAMLError, AttributeError) as error:
+        except (requests.RequestException, yaml.YAMLError, AttributeError, ValueError) as error:
             return Answer(State.SILENT, _short(error))
         return entries if isinstance(entries, dict) else Answer(State.SILENT, "its index.yaml has no entries")
 

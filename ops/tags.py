@@ -1,4 +1,4 @@
-"""Which commit a tag of a remote base means now: what its host answers to `git ls-remote`.
+"""Which commit a tag of a remote base means now: what its host answers to `git ls-remote`, which follows no redirect.
 
 A base goes in, an `Answer` whose digest is the commit comes out; credentials are the operator's own, and none are asked
 for. `ops.online` compares it with the commit that the tree names, `ops.pinning` writes it.
@@ -45,7 +45,8 @@ def ask(base: WantedBase, env: Mapping[str, str] | None = None) -> Answer:
     quiet = environment(env) | {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": ""}
     names = (f"refs/tags/{tag}", f"refs/tags/{tag}^{{}}")
     try:
-        listed = programs.run("git", "ls-remote", "--", repository, *names, env=quiet, timeout=TIMEOUT).stdout
+        asked = ("-c", "http.followRedirects=false", "ls-remote", "--", repository, *names)
+        listed = programs.run("git", *asked, env=quiet, timeout=TIMEOUT).stdout
     except (ProgramFailed, TookTooLong) as error:
         return Answer(State.SILENT, " ".join(str(error).split())[-120:])
     found = {name: commit for commit, _, name in (line.partition("\t") for line in listed.splitlines())}

@@ -8,6 +8,7 @@ import pytest
 
 from config.pins import reference, versions
 from config.tree import App, chart_versions
+from manifests.contents import PINNED
 from manifests.rules.pinned import by_commit
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +71,12 @@ def test_what_can_be_moved_is_not(url: str) -> None:
 def test_the_comment_behind_an_url_is_its_version() -> None:
     text = f"resources:\n  - {BASE}?ref={COMMIT} # v1.6.1\n  - 'https://example.com/a?ref=x' #2.0.0\n  - a.yaml # 3\n"
     assert versions(text) == {f"{BASE}?ref={COMMIT}": "v1.6.1", "https://example.com/a?ref=x": "2.0.0"}
+
+
+@pytest.mark.parametrize("version", ["v1.10.0", "2.0.0-rc.1", "controller-v1.10.0", "helm/v3.1", "a.b-1+build.2"])
+def test_each_version_that_a_tag_may_have_is_read_out_of_a_comment(version: str) -> None:
+    assert PINNED.match(version)
+    assert versions(f"  - {BASE}?ref={COMMIT} # {version}\n") == {f"{BASE}?ref={COMMIT}": version}
 
 
 def test_what_is_compared_with_other_versions_is_the_comment(tmp_path: Path) -> None:

@@ -7,13 +7,18 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from requests import PreparedRequest, Response
+from requests.adapters import BaseAdapter
 
 from config.load import read_stack, stack_files
 from config.tree import read_tree
+from manifests.contents import WantedBase
 from manifests.sources import Chart
+from ops import tags
 from ops.__main__ import main
 from ops.online import Online, ask
 from ops.registries import Answer, Registries, State, place_of
@@ -22,6 +27,12 @@ from tests.manifests.rules.scenario import prepare
 
 DIGEST = "sha256:" + "1" * 64
 INDEX = {"entries": {"greeter": [{"version": "v1.2.0"}, {"version": "1.1.0"}], "odd": "1.0.0"}}
+
+OTHERWISE = {
+    "tired": (503, {}),
+    "astray": (302, {"Location": "https://[x/"}),
+    "moved": (301, {"Location": "/x.git/info/refs?service=git-upload-pack"}),
+}
 
 
 @dataclass
@@ -64,7 +75,8 @@ class Registry:
                 elif self.path == "/charts/index.yaml":
                     self.answer(200, json.dumps(INDEX).encode())
                 else:
-                    self.answer(503 if self.path.startswith("/tired") else 404)
+                    code, headers = OTHERWISE.get(self.path.split("/")[1], (404, {}))
+                    self.answer(code, headers=headers)
 
             def answer(self, code: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
                 self.send_response(code)
@@ -140,6 +152,61 @@ def test_a_realm_elsewhere_is_not_asked(registry: Registry, registries: Registri
     answer = registries.image(f"{registry.address}/a/b:1.0")
     assert answer.state is State.SILENT
     assert "sends to http://127.0.0.1:1/token for a token, a host that is not its own" in answer.said
+
+
+class Redirecting(BaseAdapter):
+    """Two registries of the world: the first sends everybody to the second, which wants a token of its own."""
+
+    def __init__(self) -> None:
+        """Begin with nothing that was asked."""
+        super().__init__()
+        self.asked: list[tuple[str, str]] = []
+
+    def send(self, request: PreparedRequest, *_: object, **__: object) -> Response:
+        """Answer as the host of the request does."""
+        url, token = str(request.url), request.headers.get("Authorization", "")
+        self.asked.append((url, token))
+        answer = Response()
+        answer.url, answer.request, answer.raw, answer.status_code = url, request, BytesIO(), 200
+        if url.startswith("https://oci.example.com/"):
+            answer.status_code = 307
+            answer.headers["Location"] = url.replace("oci.example.com", "ghcr.io")
+        elif url.startswith("https://ghcr.io/token"):
+            answer.raw = BytesIO(b'{"token": "secret"}')
+        elif not token:
+            answer.status_code = 401
+            answer.headers["WWW-Authenticate"] = 'Bearer realm="https://ghcr.io/token",service="ghcr.io"'
+        return answer
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
+def test_a_token_is_asked_for_and_shown_where_a_redirect_has_led(
+    registries: Registries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("140.82.112.3", 443))])
+    world = Redirecting()
+    registries.session.mount("https://", world)
+    assert registries.image("oci.example.com/a/b:1.0").state is State.THERE
+    assert world.asked == [
+        ("https://oci.example.com/v2/a/b/manifests/1.0", ""),
+        ("https://ghcr.io/v2/a/b/manifests/1.0", ""),
+        ("https://ghcr.io/token?scope=repository%3Aa%2Fb%3Apull&service=ghcr.io", ""),
+        ("https://ghcr.io/v2/a/b/manifests/1.0", "Bearer secret"),
+    ]
+
+
+def test_a_redirect_that_is_no_url_is_an_answer(registry: Registry, registries: Registries) -> None:
+    answer = registries.chart(Chart("greeter", "1.0.0", f"http://{registry.address}/astray"))
+    assert answer.state is State.SILENT
+    assert "ValueError" in answer.said
+
+
+def test_git_follows_no_redirect_of_a_host(registry: Registry) -> None:
+    answer = tags.ask(WantedBase(f"http://{registry.address}/moved/x.git//config?ref=v1.0.0", "", ()))
+    assert answer.state is State.SILENT
+    assert registry.asked == ["GET /moved/x.git/info/refs?service=git-upload-pack"]
 
 
 def test_a_registry_of_this_machine_is_not_asked(registries: Registries) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,6 @@ import pytest
 
 from config.load import read_stack, stack_files
 from config.tree import read_tree
-from errors import Refused
 from manifests.contents import WantedBase
 from ops import digests, pinning, reach, tags
 from ops.__main__ import main
@@ -65,19 +65,18 @@ def test_the_digest_of_an_image_is_written_behind_its_tag_and_nowhere_else(check
     file = checkout / "apps/media/jellyfin/deployment.yaml"
     lay(checkout, {"apps/media/jellyfin/other.yaml": f"# image: {IMAGE}\nimage: {IMAGE}.1\nimages: {IMAGE}\n"})
     before = file.read_text(encoding="utf-8")
-    told = pinning.write(validation(checkout), online("image", IMAGE, DIGEST))
+    told, _ = pinning.write(validation(checkout), online("image", IMAGE, DIGEST))
     assert file.read_text(encoding="utf-8") == before.replace(IMAGE, f"{IMAGE}@{DIGEST}")
     assert told == [f"image {IMAGE}: {DIGEST}", "  apps/media/jellyfin/deployment.yaml"]
     assert DIGEST not in (checkout / "apps/media/jellyfin/other.yaml").read_text(encoding="utf-8")
-    assert pinning.write(validation(checkout), online("image", f"{IMAGE}@{DIGEST}", DIGEST)) == [
-        "everything that has a place for a digest has one"
-    ]
+    told, problems = pinning.write(validation(checkout), online("image", f"{IMAGE}@{DIGEST}", DIGEST))
+    assert (told, problems) == (["everything that has a place for a digest has one"], [])
 
 
 def test_an_image_that_a_charts_values_name_is_reported(checkout: Path) -> None:
-    (told,) = pinning.write(validation(checkout), online("image", "ghcr.io/a/b:1.0.0", DIGEST))
+    (told,), _ = pinning.write(validation(checkout), online("image", "ghcr.io/a/b:1.0.0", DIGEST))
     assert told == "image ghcr.io/a/b:1.0.0: written in no line of its own, by a chart's values"
-    (told,) = pinning.write(validation(checkout), online("image", "ghcr.io/a/b:1.0.0", ""))
+    (told,), _ = pinning.write(validation(checkout), online("image", "ghcr.io/a/b:1.0.0", ""))
     assert told == "image ghcr.io/a/b:1.0.0: no digest"
 
 
@@ -119,10 +118,44 @@ def test_a_tag_becomes_its_commit_and_stays_behind_it(checkout: Path) -> None:
     url, commit = "https://github.com/org/repo/config?timeout=120s&ref=v1.0.0", "a" * 40
     file = checkout / "apps/crds/definitions/kustomization.yaml"
     lay(checkout, {"apps/crds/definitions/kustomization.yaml": f"resources:\n  - '{url}'\n  - gateway.yaml\n"})
-    told = pinning.write(validation(checkout), online("base", url, commit))
+    told, _ = pinning.write(validation(checkout), online("base", url, commit))
     new = f"resources:\n  - '{url.replace('v1.0.0', commit)}' # v1.0.0\n  - gateway.yaml\n"
     assert file.read_text(encoding="utf-8") == new
     assert told[0] == f"base {url}: {commit}"
+
+
+@pytest.mark.parametrize(
+    ("comment", "above"),
+    [(" # v1.0.0", ""), (" # v1.0.0, needs CRDs", "  # v1.0.0, needs CRDs\n"), (" #why", "  # why\n")],
+)
+def test_a_comment_behind_a_tag_is_its_version_or_moves_above(comment: str, above: str, checkout: Path) -> None:
+    url, commit = "https://github.com/org/repo/config?ref=v1.0.0", "a" * 40
+    file = checkout / "apps/crds/definitions/kustomization.yaml"
+    lay(checkout, {"apps/crds/definitions/kustomization.yaml": f"resources:\n  - {url}{comment}\n"})
+    pinning.write(validation(checkout), online("base", url, commit))
+    new = f"resources:\n{above}  - {url.replace('v1.0.0', commit)} # v1.0.0\n"
+    assert file.read_text(encoding="utf-8") == new
+
+
+@pytest.mark.parametrize("query", ["version=v1.0.0", "ref=v1%2E0.0", "ref=v1.0.0&version=v1.0.0"])
+def test_a_base_whose_reference_is_written_otherwise_is_reported_and_not_written(query: str, checkout: Path) -> None:
+    url, commit = f"https://github.com/org/repo/config?{query}", "a" * 40
+    text = f"resources:\n  - {url}\n"
+    file = checkout / "apps/crds/definitions/kustomization.yaml"
+    lay(checkout, {"apps/crds/definitions/kustomization.yaml": text})
+    told, _ = pinning.write(validation(checkout), online("base", url, commit))
+    assert told[0].startswith(f"base {url}: not written")
+    assert file.read_text(encoding="utf-8") == text
+
+
+def test_a_base_in_flow_style_is_reported(checkout: Path) -> None:
+    url, commit = "https://github.com/org/repo/config?ref=v1.0.0", "a" * 40
+    text = f"resources: ['{url}']\n"
+    file = checkout / "apps/crds/definitions/kustomization.yaml"
+    lay(checkout, {"apps/crds/definitions/kustomization.yaml": text})
+    (told,), _ = pinning.write(validation(checkout), online("base", url, commit))
+    assert told.startswith(f"base {url}: has no line of its own in apps/crds/definitions/kustomization.yaml")
+    assert file.read_text(encoding="utf-8") == text
 
 
 VALUES = """\
@@ -141,24 +174,56 @@ def with_plugin(root: Path, values: str) -> Path:
     return root / "apps/media/rollouts/values.yaml"
 
 
-def test_a_plugins_checksum_is_written_and_another_file_is_refused(
+def test_a_plugins_checksum_is_written_and_another_one_is_a_problem(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = hashlib.sha256(b"program").hexdigest()
     monkeypatch.setattr(pinning, "checksum", lambda url: found)
     file = with_plugin(checkout, VALUES)
-    told = pinning.write(validation(checkout), Online((), ()))
+    told, _ = pinning.write(validation(checkout), Online((), ()))
     assert file.read_text(encoding="utf-8") == f"{VALUES}      sha256: {found}\n"
     assert told == [f"plugin https://example.com/plugin: sha256:{found}", "  apps/media/rollouts/values.yaml"]
     assert digests.plugins(validation(checkout))[0].sha256 == found
     monkeypatch.setattr(pinning, "checksum", lambda url: "0" * 64)
-    with pytest.raises(Refused, match=r"is not what its address gives now: 0+; .*digest-differs"):
-        pinning.write(validation(checkout), Online((), ()))
+    told, (problem,) = pinning.write(validation(checkout), online("image", IMAGE, DIGEST))
+    assert re.search(r"is not what its address gives now: 0+; .*digest-differs", str(problem))
+    assert told == [f"image {IMAGE}: {DIGEST}", "  apps/media/jellyfin/deployment.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            "location: 'https://example.com/plugin' # why\n",
+            "location: 'https://example.com/plugin' # why\n      sha256: {}\n",
+        ),
+        ("location: https://example.com/plugin", "location: https://example.com/plugin\n      sha256: {}\n"),
+    ],
+)
+def test_a_plugins_checksum_follows_a_comment_and_a_last_line_without_an_end(
+    before: str, after: str, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pinning, "checksum", lambda url: "0" * 64)
+    head = VALUES.partition("location:")[0]
+    file = with_plugin(checkout, head + before)
+    pinning.write(validation(checkout), Online((), ()))
+    assert file.read_text(encoding="utf-8") == head + after.format("0" * 64)
+
+
+def test_a_plugin_in_flow_style_is_reported(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pinning, "checksum", lambda url: "0" * 64)
+    values = "controller:\n  aPlugins: [{name: a/b, location: https://example.com/plugin}]\n"
+    file = with_plugin(checkout, values)
+    (told,), _ = pinning.write(validation(checkout), Online((), ()))
+    assert told.startswith(
+        "plugin https://example.com/plugin: has no line of its own in apps/media/rollouts/values.yaml"
+    )
+    assert file.read_text(encoding="utf-8") == values
 
 
 def test_a_plugin_is_downloaded_from_no_address_of_this_machine(checkout: Path) -> None:
     file = with_plugin(checkout, VALUES.replace("example.com", "127.0.0.1:1"))
-    (told,) = pinning.write(validation(checkout), Online((), ()))
+    (told,), _ = pinning.write(validation(checkout), Online((), ()))
     assert told.endswith("leads to this machine or its network, or is not https")
     assert "sha256" not in file.read_text(encoding="utf-8")
 
@@ -195,6 +260,27 @@ def test_a_name_that_leads_into_the_own_network_is_not_followed(address: str, mo
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("140.82.112.3", 443))])
     assert reach.may_lead("https://registry.example.com/v2/", "https://outside.example.com/")
     assert not reach.may_lead("https://registry.example.com/v2/", "http://outside.example.com/")
+
+
+@pytest.mark.parametrize(
+    ("registry", "realm", "allowed"),
+    [
+        ("10.0.0.7", "10.0.0.8", True),
+        ("10.0.0.7", "140.82.112.3", True),
+        ("140.82.112.3", "10.0.0.8", False),
+        ("10.0.0.7", "100.64.0.1", True),
+        ("10.0.0.7", "127.0.0.1", False),
+        ("10.0.0.7", "::ffff:127.0.0.1", False),
+        ("10.0.0.7", "169.254.169.254", False),
+    ],
+)
+def test_a_private_server_of_tokens_is_asked_for_a_private_registry_alone(
+    registry: str, realm: str, allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = {"registry.example.com": registry, "auth.example.com": realm}
+    monkeypatch.setattr("socket.getaddrinfo", lambda host, *_, **__: [(0, 0, 0, "", (places[host], 443))])
+    assert reach.may_give_tokens("https://registry.example.com/v2/a", "https://auth.example.com/token") is allowed
+    assert not reach.may_give_tokens("https://registry.example.com/v2/a", "http://auth.example.com/token")
 
 
 @pytest.mark.parametrize("values", ["controller: [", "[1]", "controller: {aPlugins: [null, 1, {location: 1}]}", "\t"])
