@@ -40,6 +40,7 @@ sys.exit(talosctl.main(sys.argv[1:]))
 """
 KUBECTL = """#!/bin/sh
 shift 2 # --kubeconfig FILE
+case "$1" in --request-timeout=*) shift ;; esac
 echo "$*" >>"$SITE/asked"
 case "$*" in
     *jsonpath=*annotations*) cat "$SITE/mark" 2>/dev/null ;;
