@@ -16,7 +16,7 @@ from manifests.rules.why import EVERY
 from ops.offline import VARIABLE
 from ops.show import coloured, elapsed, table
 
-SCRIPTS = tuple(map(str, sorted([*Path("components").glob("*/scripts/*.sh"), *Path("lab/bin").iterdir()])))
+SCRIPTS = tuple(map(str, sorted([*Path("components").rglob("scripts/*.sh"), *Path("lab/bin").iterdir()])))
 HEARTBEAT = 30.0
 STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ruff", ("ruff", "check", ".")),

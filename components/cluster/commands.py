@@ -1,15 +1,15 @@
 """What talosctl does for us where the provider has no resource: the scripts and their environments.
 
-Pure: facts come in, the arguments of `pulumi_command.local.Command` go out. A script travels as text, so that the state
-holds no path of the machine that ran it. `components.cluster.cluster` decides when they run.
+Pure: facts come in, the arguments of `pulumi_command.local.Command` go out. `components.cluster.cluster` decides when
+they run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 
+from components import shell
 from config.derive import Machine
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -17,10 +17,9 @@ REMEMBER_GENERATION = 'echo "generation $GENERATION"'
 NOTHING = ":"  # what a command does that has its moment later
 
 
-@cache
 def script(name: str) -> str:
     """Give a script with what every script begins with."""
-    return "".join((SCRIPTS / f"{part}.sh").read_text(encoding="utf-8") for part in ("talos", name))
+    return shell.script(SCRIPTS / "talos.sh", SCRIPTS / f"{name}.sh")
 
 
 def whole(cluster: str, endpoint: str, machines: Iterable[Machine]) -> dict[str, str]:

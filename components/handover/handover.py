@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from pulumi_command.local import Command
 from pulumi_kubernetes.admissionregistration.v1 import ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding
 from pulumi_kubernetes.apiextensions import CustomResource
 
+from components import shell
 from components.contract import Component
 from components.handover.application_sets import Source, application_set
 from components.handover.guard import guards
@@ -118,7 +118,6 @@ def owned(metadata: Mapping[str, Any]) -> Any:
     return {**metadata, "annotations": {**metadata.get("annotations", {}), "pulumi.com/patchForce": "true"}}
 
 
-@cache
 def script() -> str:
-    """Give the script as text, so that the state holds no path of the machine that ran it."""
-    return SCRIPT.read_text(encoding="utf-8")
+    """Give the script that waits for a layer."""
+    return shell.script(SCRIPT)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pulumi
 from pulumi_command.local import Command
+
+from components import shell
 
 SCRIPTS = Path(__file__).parent / "scripts"
 NOTHING = ":"
@@ -72,7 +73,6 @@ def once(
     )
 
 
-@cache
 def text(script: str) -> str:
-    """Give a script as text, so that the state holds no path of the machine that ran it."""
-    return "".join((SCRIPTS / f"{part}.sh").read_text(encoding="utf-8") for part in ("rendering", script))
+    """Give a script with what the platform's scripts begin with."""
+    return shell.script(SCRIPTS / "rendering.sh", SCRIPTS / f"{script}.sh")

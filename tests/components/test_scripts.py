@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components import shell
 from components.handover import handover
 from components.platform.seed import text
 from ops.toolchain import ensure
@@ -389,7 +390,7 @@ def test_a_folder_that_is_wrong_is_built_once(tmp_path: Path, script: str) -> No
     assert "again" not in done.stderr
 
 
-TALOS = ROOT / "components/cluster/scripts/talos.sh"
+TALOS = shell.script(ROOT / "components/cluster/scripts/talos.sh")
 HANGS = """#!/bin/sh
 case "$*" in gen*) ;; *) exec sleep 600 ;; esac
 """
@@ -400,7 +401,7 @@ def of_a_node(tmp_path: Path, script: str, **more: str) -> subprocess.CompletedP
     given = environment(tmp_path, "exec sleep 600", SECRETS="x", CLUSTER="x", ENDPOINT="https://10.0.0.1:6443", **more)
     (tmp_path / "bin/talosctl").write_text(HANGS, encoding="utf-8")
     (tmp_path / "bin/talosctl").chmod(0o755)
-    return ran(TALOS.read_text(encoding="utf-8") + script, given | {"CONTROL_PLANES": "cp-1=10.0.0.1", "PAUSE": "0.1"})
+    return ran(TALOS + script, given | {"CONTROL_PLANES": "cp-1=10.0.0.1", "PAUSE": "0.1"})
 
 
 def test_a_node_that_never_answers_does_not_outlast_the_limit_of_a_wait(tmp_path: Path) -> None:
@@ -419,7 +420,7 @@ def test_a_machine_without_timeout_ends_a_program_in_go_as_well(tmp_path: Path) 
     for name, does in (("timeout", "exit 1"), ("talosctl", "exit 0")):
         (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{does}\n", encoding="utf-8")
         (tmp_path / "bin" / name).chmod(0o755)
-    done = ran(f"{TALOS.read_text(encoding='utf-8')}\n{asks}\n", given | {"CONTROL_PLANES": "cp-1=10.0.0.1"})
+    done = ran(f"{TALOS}\n{asks}\n", given | {"CONTROL_PLANES": "cp-1=10.0.0.1"})
     assert done.stdout == "code 124\n", done.stderr
 
 
@@ -435,7 +436,7 @@ wait_for 600 "three turns" answers && echo "$turns turns, $waited s"
     assert done.stdout == f"3 turns, {120 if int(jump) > 0 else 0} s\n", done.stderr
 
 
-@pytest.mark.parametrize("script", sorted(ROOT.glob("components/*/scripts/*.sh")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("script", sorted(ROOT.glob("components/**/scripts/*.sh")), ids=lambda path: path.stem)
 def test_a_script_measures_by_no_clock_that_can_be_set(script: Path) -> None:
     lines = [line for line in script.read_text(encoding="utf-8").splitlines() if "date +%s" in line]
     assert all("/proc/uptime" in line for line in lines), "date is for machines without /proc alone"

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components import shell
 from components.cluster.commands import SCRIPTS, script
 from config.values import GIBI
 from lab import talos
@@ -139,7 +140,7 @@ class Site:
 
     def ask(self, function: str, about: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run one function of what every script begins with."""
-        return self.shell(f"{(SCRIPTS / 'talos.sh').read_text(encoding='utf-8')}\n{function}", about, **more)
+        return self.shell(f"{shell.script(SCRIPTS / 'talos.sh')}\n{function}", about, **more)
 
     def shell(self, text: str, about: str, **more: str) -> subprocess.CompletedProcess[str]:
         environment = {

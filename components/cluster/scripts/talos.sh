@@ -1,43 +1,13 @@
-# shellcheck shell=sh
-# What every script here begins with. Comes in by environment: SECRETS (the secrets bundle), CLUSTER, ENDPOINT (the
+# shellcheck shell=sh disable=SC2154
+# What every script here begins with, after components/scripts/begin.sh. Comes in by environment: SECRETS (the secrets bundle), CLUSTER, ENDPOINT (the
 # Kubernetes API), CONTROL_PLANES (name=address, space between), NODE_NAME and NODE of the node in question.
 # The client certificate is made from the bundle each time: one that was kept would expire after a year.
-set -eu
-umask 077
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
 printf '%s' "$SECRETS" >"$work/secrets.yaml"
 talosctl gen config --with-secrets "$work/secrets.yaml" --output-types talosconfig --output "$work/talosconfig" \
     "$CLUSTER" "$ENDPOINT" >/dev/null 2>"$work/said" || { cat "$work/said" >&2; exit 1; }
 rm "$work/secrets.yaml"
 
-say() { echo "$*" | cut -c1-2000 >&2; } # the plugin that runs this blocks for ever at a line of 64 KiB
-
 addresses() { for pair in $1; do printf '%s ' "${pair#*=}"; done; }
-
-# within SECONDS COMMAND...: ends a program that does not answer. macOS has no `timeout`, and Perl.
-if timeout --foreground 1 true 2>/dev/null; then
-    within() { timeout --foreground "$@"; }
-else
-    # Go programs do not end on SIGALRM, so a parent ends them.
-    within() {
-        perl -e '$most = shift; $child = fork // exit 127; $child or exec(@ARGV) or exit 127;
-            $SIG{ALRM} = sub { kill "KILL", $child; exit 124 }; alarm $most; waitpid $child, 0;
-            exit($? & 127 ? 128 + ($? & 127) : $? >> 8)' "$@"
-    }
-fi
-
-# tick: adds to `waited` how long the last turn took, a minute at most: a clock that was set, or a machine that slept, ends
-# no wait.
-read_clock() { if read -r clock _ 2>/dev/null </proc/uptime; then clock=${clock%%.*}; else clock=$(date +%s); fi; }
-tick() {
-    before=$clock
-    read_clock
-    turn=$((clock - before))
-    if [ "$turn" -lt 0 ]; then turn=0; elif [ "$turn" -gt 60 ]; then turn=60; fi
-    waited=$((waited + turn))
-}
 
 # talos ADDRESS ARGUMENT...: asks one node through a control plane. What takes its time has a limit of its own.
 talos() {

@@ -1,16 +1,10 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154
 # Waits for one layer: until its ApplicationSets have generated their Applications and the apps of its foundation that sync
 # by themselves are Synced and Healthy. It fails once nothing has changed for STALL_SECONDS, however long the whole takes.
 # Input by environment: KUBECONFIG_TEXT, LAYER, SETS (names, space between), FOUNDATION (Applications, space between; none
 # where only generation is waited for), STALL_SECONDS.
-set -eu
-umask 077
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
 printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
 kube() { kubectl --kubeconfig "$work/kubeconfig" --namespace argocd --request-timeout=30s "$@"; }
-say() { echo "$*" | cut -c1-2000 >&2; } # the plugin that runs this blocks for ever at a line of 64 KiB
 
 # One request a turn: each kubectl costs the API server more than the answer. Messages come last, as they may hold anything.
 up='{.status.conditions[?(@.type=="ResourcesUpToDate")].status}'
@@ -70,23 +64,17 @@ sync_again() {
 }
 
 # Only a state that was not seen before counts as a change: an app that goes to and fro does not get anywhere.
-# A turn counts a minute at most: a clock that was set, or a machine that slept, ends no wait.
-read_clock() { if read -r clock _ 2>/dev/null </proc/uptime; then clock=${clock%%.*}; else clock=$(date +%s); fi; }
 read_clock
-now=0 told=0 changed=0 synced=0
+waited=0 told=0 changed=0 synced=0
 echo begin >"$work/known"
 while :; do
     look
-    before=$clock
-    read_clock
-    turn=$((clock - before))
-    if [ "$turn" -lt 0 ]; then turn=0; elif [ "$turn" -gt 60 ]; then turn=60; fi
-    now=$((now + turn))
+    tick
     awk -F'|' 'NR == FNR {known[$0]; next} {$0 = $1 "|" $2 "|" $3 "|" $4 "|" $6 "|" $7 "|" $8} !($0 in known)' \
         "$work/known" "$work/seen" >"$work/new"
     if [ -s "$work/new" ]; then
         cat "$work/new" >>"$work/known"
-        changed=$now
+        changed=$waited
     fi
     ungenerated >"$work/left"
     [ -s "$work/left" ] || unfinished >"$work/left"
@@ -95,19 +83,19 @@ while :; do
             "$(echo "$FOUNDATION" | wc -w | tr -d ' ') Synced and Healthy as the foundation"
         exit 0
     fi
-    if [ $((now - changed)) -ge "$STALL_SECONDS" ]; then
-        say "$LAYER: nothing has changed for $((now - changed)) s (delivery.stallTimeout), after $now s in all." \
+    if [ $((waited - changed)) -ge "$STALL_SECONDS" ]; then
+        say "$LAYER: nothing has changed for $((waited - changed)) s (delivery.stallTimeout), after $waited s in all." \
             "Not there yet:"
         head -n 20 "$work/left" | sed 's/^/  /' | cut -c1-2000 >&2
         exit 1
     fi
-    if [ $((now - synced)) -ge "${SYNC_AGAIN-60}" ]; then
-        synced=$now
+    if [ $((waited - synced)) -ge "${SYNC_AGAIN-60}" ]; then
+        synced=$waited
         sync_again
     fi
-    if [ $((now / 15)) -gt "$told" ]; then
-        told=$((now / 15))
-        say "waiting for $LAYER ($now s): $(head -n 5 "$work/left" | paste -sd, - | sed 's/,/, /g' | cut -c1-400)"
+    if [ $((waited / 15)) -gt "$told" ]; then
+        told=$((waited / 15))
+        say "waiting for $LAYER ($waited s): $(head -n 5 "$work/left" | paste -sd, - | sed 's/,/, /g' | cut -c1-400)"
     fi
     sleep "${PAUSE-2}"
 done

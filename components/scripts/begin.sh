@@ -1,0 +1,38 @@
+# shellcheck shell=sh disable=SC2034
+# Begins every script: a folder for credentials that ends with the script, messages, limits and a clock.
+set -eu
+umask 077
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
+# The plugin that runs this blocks for ever at a line of 64 KiB.
+cut_lines() { cut -c1-2000; }
+say() { echo "$*" | cut_lines >&2; }
+
+# A file, for the programs that a script writes and runs.
+cat >"$work/within.sh" <<'WITHIN'
+# within SECONDS COMMAND...: ends a program that does not answer, with code 124. macOS has no `timeout`, and Perl.
+if timeout --foreground 1 true 2>/dev/null; then
+    within() { timeout --foreground "$@"; }
+else
+    # Go programs do not end on SIGALRM, so a parent ends them.
+    within() {
+        perl -e '$most = shift; $child = fork // exit 127; $child or exec(@ARGV) or exit 127;
+            $SIG{ALRM} = sub { kill "KILL", $child; exit 124 }; alarm $most; waitpid $child, 0;
+            exit($? & 127 ? 128 + ($? & 127) : $? >> 8)' "$@"
+    }
+fi
+WITHIN
+# shellcheck source=/dev/null
+. "$work/within.sh"
+
+# tick: adds to `waited` how long the last turn took, a minute at most: a clock that was set, or a machine that slept, ends
+# no wait.
+read_clock() { if read -r clock _ 2>/dev/null </proc/uptime; then clock=${clock%%.*}; else clock=$(date +%s); fi; }
+tick() {
+    before=$clock
+    read_clock
+    turn=$((clock - before))
+    if [ "$turn" -lt 0 ]; then turn=0; elif [ "$turn" -gt 60 ]; then turn=60; fi
+    waited=$((waited + turn))
+}
