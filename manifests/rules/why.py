@@ -14,7 +14,7 @@ from manifests.why import WHY as OF_RENDERS
 WHY: Mapping[str, str] = {
     "api-removed": "The API server has no such kind any more; the sync would fail for ever.",
     "backup-together": "Each copy reads a whole volume: all in the same minute would slow every disk.",
-    "base-by-tag": "A tag can be moved and a release's file replaced: Argo CD would apply what nobody has read.",
+    "base-by-tag": "A tag can be moved and a release's file replaced: Argo CD would apply content without a review.",
     "budget-blocks": "A node whose pod may not leave can be neither upgraded nor repaired.",
     "budget-missing": "Without one a drain may take all replicas at once, and then why have two.",
     "ceph-full": "Every volume binds, whatever there is; at the last percents all writes of all apps stop.",
