@@ -70,7 +70,7 @@ def secrets_set(name: str, settings: Settings) -> None:
     """Refuse to go to real hosts without the secrets that this needs."""
     missing = missing_secrets(settings)
     if missing:
-        raise Declined(f"Pulumi.{name}.yaml: still to set: {how_to_set(name, missing)}; docs/how-to/go-live.md")
+        raise Declined(f"Pulumi.{name}.yaml: still to set: {how_to_set(name, missing)}; docs/start/go-live.md")
 
 
 def owners(settings: Settings) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The files of a new app, as docs/apps.md wants them: `apps/media/jellyfin` with other words.
+"""The files of a new app, as docs/reference/apps.md wants them: `apps/media/jellyfin` with other words.
 
 What `ops.new` has found acceptable comes in, texts by the names of their files go out; nothing is read or written here.
 """

@@ -141,7 +141,10 @@ def exceptions(scene: Scene) -> Iterator[Finding]:
     for piece in scene.pieces:
         for check, reason in piece.accepted.items():
             if check not in WHY:
-                rule, fix = "is no check that could be accepted", nearest(check, list(WHY), "docs/checks.md lists them")
+                rule, fix = (
+                    "is no check that could be accepted",
+                    nearest(check, list(WHY), "docs/reference/checks.md lists them"),
+                )
             elif not str(reason).strip():
                 rule, fix = "is accepted without a reason", "say why beside it"
             else:

@@ -49,7 +49,7 @@ def check(reader: CheckoutReader, stack: Stack, base: App, app: App, contents: C
         try:
             said = stated(stack, mark.says)
         except LookupError as error:
-            yield _problem(mark, str(error), "name a key of docs/settings.md", "mark-unknown")
+            yield _problem(mark, str(error), "name a key of docs/reference/settings.md", "mark-unknown")
             continue
         if said != mark.value:
             yield _problem(mark, f"is {said} in {stack.places.file}", "say the same in both", "mark-differs")

@@ -214,7 +214,7 @@ def test_the_list_names_origin_reader_and_state(
         ["x", "random,", "40", "characters", "media/a", "there"],
         ["y", "given:", "by", "hand", "media/a", "missing"],
     ]
-    assert lines[-1] == "to give by hand: y; docs/secrets.md"
+    assert lines[-1] == "to give by hand: y; docs/understanding/secrets.md"
 
 
 def test_without_a_cluster_the_list_says_that_nothing_was_asked(
