@@ -10,8 +10,8 @@ from typing import Any
 
 from manifests.fields import at, entries, mapping, mappings, number, text
 from manifests.objects import notes
-from manifests.rules.fitting import amount
-from manifests.rules.scene import Finding, Piece, Scene, selects
+from manifests.rules.stack_objects import Finding, Piece, Scene, selects
+from manifests.rules.wiring import amount
 
 BACKUP = "homelab.dev/backup"
 BITWARDEN = "bitwardensecretsmanager"
