@@ -10,8 +10,8 @@ from pathlib import Path
 from config.load import Stack, read_stack, stack_files
 from config.tree import read_tree
 from errors import Declined, ProgramFailed, TookTooLong, TreeRefused
-from manifests.entries import Entry
 from manifests.objects import Object
+from manifests.secret_entries import Entry
 from ops.cluster import Cluster
 from ops.drive import checked, stack_arguments
 from ops.entries import Needed, make, needed, states

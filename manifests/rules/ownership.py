@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from config.explain import nearest
 from manifests.fields import text
 from manifests.objects import hooks, identity
-from manifests.rules.scene import ACCEPT, Finding, Piece, Scene, is_cluster_wide, is_namespaced
+from manifests.rules.stack_objects import ACCEPT, Finding, Piece, Scene, is_cluster_wide, is_namespaced
 
 # What Kubernetes serves no longer, by the minor version that removed it: the deprecated API migration guide.
 REMOVED: Mapping[str, Mapping[str, int]] = {

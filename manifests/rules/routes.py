@@ -16,7 +16,7 @@ from config.tree import App
 from errors import Problem
 from manifests.fields import mappings, text, texts
 from manifests.objects import CRD, notes
-from manifests.rules.scene import Finding, Piece, Scene
+from manifests.rules.stack_objects import Finding, Piece, Scene
 
 PUBLIC = "public"
 PUBLISHED = "external-dns.alpha.kubernetes.io/hostname"

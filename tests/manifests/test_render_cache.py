@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from manifests.kept import Kept
 from manifests.render import Folder, Renderer, render, render_all
+from manifests.render_cache import RenderCache
 from tests.manifests.checkout import KUSTOMIZATION, REPOSITORY, Charts, config_map, counting, lay, names
 
 PATH = "environments/production/media/one"
@@ -131,7 +131,7 @@ def test_a_damaged_entry_is_ignored_and_written_anew(
 
 
 def test_an_entry_that_was_altered_is_not_believed(tmp_path: Path) -> None:
-    kept = Kept(tmp_path)
+    kept = RenderCache(tmp_path)
     kept.write("abcd", [{"kind": "Secret"}])
     assert kept.read("abcd") == [{"kind": "Secret"}]
     file = tmp_path / "ab" / "cd"
@@ -158,12 +158,12 @@ def test_many_at_once_do_not_disturb_one_another(overlay: None, root: Path, rend
 
 def test_a_cache_that_cannot_be_written_costs_time_only(overlay: None, renderer: Renderer, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert render(replace(renderer, kept=Kept(tmp_path / "file" / "renders")), Folder(PATH))
+    assert render(replace(renderer, kept=RenderCache(tmp_path / "file" / "renders")), Folder(PATH))
     assert render(replace(renderer, kept=None), Folder(PATH))
 
 
 def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
-    kept = Kept(tmp_path, most_bytes=1000)
+    kept = RenderCache(tmp_path, most_bytes=1000)
     for number in range(10):
         kept.write(f"{number:04}", [{"text": "x" * 100}])
         os.utime(tmp_path / "00" / f"{number:02}", (number, number))
@@ -175,5 +175,5 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
 
 def test_a_render_is_read_back_as_it_was(tmp_path: Path) -> None:
     items = [{"kind": "ConfigMap", "data": {"a": "ä\n\u2028", "b": 1, "c": 1.5, "d": None, "e": [True, {}]}}]
-    Kept(tmp_path).write("abcd", items)
-    assert Kept(tmp_path).read("abcd") == items
+    RenderCache(tmp_path).write("abcd", items)
+    assert RenderCache(tmp_path).read("abcd") == items

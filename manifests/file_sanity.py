@@ -1,7 +1,7 @@
-"""What a folder's files say before any program reads them: nothing at all, one thing twice, or no YAML.
+"""Files that no program should read: empty ones, duplicate keys, values that are not YAML.
 
-A survey and a folder's contents come in, problems go out. Kustomize takes an empty file for no objects, and the second
-of two equal keys for the only one; `manifests.render` asks here before it runs.
+A reader and a folder's contents come in, problems go out. Kustomize takes an empty file for no objects, and the second
+of two equal keys for the only one; `manifests.render` checks this before it runs a program.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from errors import Problem
+from manifests.checkout import CheckoutReader
 from manifests.contents import Contents
-from manifests.survey import Survey
 
 YAML = (".yaml", ".yml", "Kustomization")
 OF_A_CHART = ("/charts/", "/templates/")
 
 
-def check(survey: Survey, contents: Contents) -> Iterator[Problem]:
+def check(reader: CheckoutReader, contents: Contents) -> Iterator[Problem]:
     """Find listed files that say nothing, keys that stand twice, and values that are no YAML."""
     for file in sorted(file for file in contents.files if not any(part in file for part in OF_A_CHART)):
         if file.endswith(YAML):
-            said = survey.source(file).problems
+            said = reader.source(file).problems
             yield from (one for one in said if one.check == "yaml-duplicate-key" or file in contents.values)
         if file in contents.listed:
-            source = survey.source(file)
+            source = reader.source(file)
             if not source.problems and all(one.value is None for one in source.documents):
                 yield empty(file)
 

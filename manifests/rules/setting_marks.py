@@ -19,8 +19,8 @@ from config.load import Stack
 from config.model import NetworkSettings
 from config.tree import MANIFESTS, App
 from errors import Problem
+from manifests.checkout import CheckoutReader
 from manifests.contents import Contents
-from manifests.survey import Survey
 
 MARK = re.compile(r"^(?P<before>.*\S)\s+# = (?P<mark>\S.*?)\s*$", re.MULTILINE)
 WITHIN = r"(?:[\w-]+\.)*"  # a host below a domain
@@ -38,13 +38,13 @@ class Mark:
     says: str
 
 
-def check(survey: Survey, stack: Stack, base: App, app: App, contents: Contents) -> Iterator[Problem]:
+def check(reader: CheckoutReader, stack: Stack, base: App, app: App, contents: Contents) -> Iterator[Problem]:
     """Compare the marks of an app, as a stack runs it, with the stack's settings."""
     own: list[Mark] = []
     below: list[Mark] = []
-    for file in _used(survey, contents):
+    for file in _used(reader, contents):
         if file.startswith((f"{app.path}/", f"{base.path}/")):
-            (own if file.startswith(f"{app.path}/") else below).extend(marks(survey, file))
+            (own if file.startswith(f"{app.path}/") else below).extend(marks(reader, file))
     for mark in own:
         try:
             said = stated(stack, mark.says)
@@ -65,11 +65,11 @@ def check(survey: Survey, stack: Stack, base: App, app: App, contents: Contents)
             yield Problem(app.path, 0, mark.says, "", rule, fix, "mark-missing")
 
 
-def forgotten(survey: Survey, stack: Stack, domains: Sequence[str], contents: Contents) -> Iterator[Problem]:
+def forgotten(reader: CheckoutReader, stack: Stack, domains: Sequence[str], contents: Contents) -> Iterator[Problem]:
     """Find lines that hold a setting's value without saying so; hosts of routes have rules of their own."""
     known = {f"network.{key}": str(value) for key, value in _telling(stack.require().network) if value is not None}
-    for file in _used(survey, contents):
-        text = (survey.root / file).read_text(encoding="utf-8", errors="replace")
+    for file in _used(reader, contents):
+        text = (reader.root / file).read_text(encoding="utf-8", errors="replace")
         present = {key: value for key, value in known.items() if value in text}
         if "hostnames:" in text or all(domain in text for domain in domains):
             present.pop("network.domain", None)
@@ -101,19 +101,19 @@ def _telling(network: NetworkSettings) -> Iterator[tuple[str, object]]:
     yield from ((f"loadBalancers.{name}", address) for name, address in network.load_balancers)
 
 
-def marks(survey: Survey, file: str) -> Iterator[Mark]:
+def marks(reader: CheckoutReader, file: str) -> Iterator[Mark]:
     """Read the marks of a file."""
-    text = (survey.root / file).read_text(encoding="utf-8", errors="replace")
+    text = (reader.root / file).read_text(encoding="utf-8", errors="replace")
     for found in MARK.finditer(text) if "# = " in text else ():
         line = text.count("\n", 0, found.start()) + 1
         yield Mark(file, line, _value(found["before"]), found["mark"])
 
 
-def _used(survey: Survey, contents: Contents) -> Iterator[str]:
+def _used(reader: CheckoutReader, contents: Contents) -> Iterator[str]:
     """Give the manifests that are in use: a component that nobody takes up says nothing about any stack."""
     for file in contents.files:
         folder = posixpath.dirname(file)
-        while folder and folder not in contents.kustomizations and survey.kustomization(folder) is None:
+        while folder and folder not in contents.kustomizations and reader.kustomization(folder) is None:
             folder = posixpath.dirname(folder)
         if file.endswith(MANIFESTS) and (not folder or folder in contents.kustomizations):
             yield file

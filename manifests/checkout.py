@@ -1,6 +1,6 @@
 """Reading a checkout, each file once.
 
-Paths come in as the repository writes them, with slashes and from its top; what lies there goes out. One survey serves
+Paths come in as the repository writes them, with slashes and from its top; what lies there goes out. One reader serves
 all renders of a call, which share bases, components and values. `manifests.contents` asks here, and nothing is written.
 """
 
@@ -15,13 +15,13 @@ from typing import Any, Literal, TypeAlias
 from config import files, pins
 from config.source import KeyPath, Source, read
 from config.tree import KUSTOMIZATIONS, MANIFESTS
-from manifests import reading
+from manifests import kubernetes_yaml
 from manifests.sources import digest
 
 Shape: TypeAlias = Literal["kustomization", "chart", "manifests"]
 
 
-class Survey:
+class CheckoutReader:
     """What was read of a checkout."""
 
     def __init__(self, root: Path) -> None:
@@ -75,7 +75,7 @@ class Survey:
         """Give what a file's first document says; raises PyYAML's error where it is not YAML."""
         if file not in self._values:
             text = files.content(self.root / file, root=self.root).decode("utf-8", errors="replace")
-            self._values[file] = reading.document(text)
+            self._values[file] = kubernetes_yaml.document(text)
         return self._values[file]
 
     def versions(self, file: str) -> Mapping[str, str]:

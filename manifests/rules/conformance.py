@@ -19,11 +19,11 @@ from typing import Any
 import programs
 from config.source import KeyPath
 from errors import ProgramFailed
-from manifests.kept import Kept
 from manifests.objects import CRD, Object
+from manifests.render_cache import RenderCache
 from manifests.rules.ownership import removed_in
-from manifests.rules.scene import Finding, Piece, Scene
 from manifests.rules.schemas import FORMAT, LOCATION, file_of, of_crd, served
+from manifests.rules.stack_objects import Finding, Piece, Scene
 from manifests.sources import cache, digest
 
 REASON = re.compile(r"- at '(?P<path>[^']*)': (?P<said>.*?)(?=\s+- at '|\Z)", re.DOTALL)
@@ -37,7 +37,7 @@ class Conformer:
 
     schemas: Path
     env: Mapping[str, str]
-    kept: Kept | None = field(default_factory=lambda: Kept(cache() / "verdicts"))
+    kept: RenderCache | None = field(default_factory=lambda: RenderCache(cache() / "verdicts"))
 
     def known(self) -> frozenset[str]:
         """Name the kinds of Kubernetes itself."""

@@ -11,8 +11,8 @@ from typing import Any
 from config.secret_stores import KINDS
 from manifests.fields import at, entries, mapping, mappings, number, text
 from manifests.objects import notes
-from manifests.rules.fitting import amount
-from manifests.rules.scene import Finding, Piece, Scene, selects
+from manifests.rules.stack_objects import Finding, Piece, Scene, selects
+from manifests.rules.wiring import amount
 
 BACKUP = "homelab.dev/backup"
 ONE_LOGIN_PER_ENTRY = [kind.provider for kind in KINDS.values() if kind.logs_in_for_each_entry]

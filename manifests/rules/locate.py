@@ -11,20 +11,20 @@ from collections.abc import Iterator
 from config.source import Document, KeyPath, dotted, read
 from config.tree import MANIFESTS
 from errors import Problem
+from manifests.checkout import CheckoutReader
 from manifests.contents import Contents, contents_of
 from manifests.fields import text
-from manifests.rules.scene import Finding, Piece
-from manifests.survey import Survey
+from manifests.rules.stack_objects import Finding, Piece
 
 NAMESPACE: KeyPath = ("metadata", "namespace")
 
 
-class Places:
+class Locator:
     """What was read to find places; each file once."""
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, reader: CheckoutReader) -> None:
         """Begin with nothing read."""
-        self.survey = survey
+        self.reader = reader
         self._contents: dict[str, Contents] = {}
         self._documents: dict[str, tuple[Document, ...]] = {}
 
@@ -51,7 +51,7 @@ class Places:
     def _moved(self, piece: Piece) -> tuple[str, int] | None:
         """Find the kustomization that put an object into its namespace."""
         for file in self._of(piece.app.path).kustomizations.values():
-            said = self.survey.source(file).first
+            said = self.reader.source(file).first
             if NAMESPACE[1:] in said.lines and said.value["namespace"] == piece.namespace:
                 return file, said.line(NAMESPACE[1:])
         return None
@@ -71,12 +71,12 @@ class Places:
         for file in sorted(self._of(folder).files, key=lambda file: (not file.startswith(f"{folder}/"), file)):
             if file.endswith(MANIFESTS):
                 if file not in self._documents:
-                    self._documents[file] = read(self.survey.root / file, file).documents
+                    self._documents[file] = read(self.reader.root / file, file).documents
                 yield from ((file, document) for document in self._documents[file])
 
     def _of(self, folder: str) -> Contents:
         if folder not in self._contents:
-            self._contents[folder] = contents_of(self.survey, folder)
+            self._contents[folder] = contents_of(self.reader, folder)
         return self._contents[folder]
 
     def _depth(self, document: Document, path: KeyPath) -> int:
@@ -88,5 +88,5 @@ class Places:
         label = text(piece.metadata, "labels", "helm.sh/chart")
         charts = contents.charts if piece.by_chart else []
         for wanted in sorted(charts, key=lambda one: not label.startswith(f"{one.chart.name}-")):
-            return wanted.file, self.survey.line(wanted.file, wanted.key)
+            return wanted.file, self.reader.line(wanted.file, wanted.key)
         return contents.kustomizations.get(piece.app.path, piece.app.path), 0

@@ -13,7 +13,7 @@ from typing import Any
 
 from config.source import KeyPath
 from manifests.fields import at, mapping, mappings, text
-from manifests.rules.scene import Finding, Piece, Pods, Scene, selects
+from manifests.rules.stack_objects import Finding, Piece, Pods, Scene, selects
 
 UNIT = r"(?P<unit>[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d{1,9})?"
 QUANTITY = re.compile(rf"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)){UNIT}\Z", re.ASCII)

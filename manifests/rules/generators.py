@@ -11,27 +11,27 @@ from typing import Any
 
 from config.source import KeyPath, dotted
 from errors import Problem
+from manifests.checkout import CheckoutReader
 from manifests.contents import Contents
 from manifests.fields import at, mappings
-from manifests.survey import Survey
 
 GENERATORS = ("configMapGenerator", "secretGenerator")
 STABLE = "disableNameSuffixHash"
 
 
-def check(survey: Survey, contents: Contents) -> Iterator[Problem]:
+def check(reader: CheckoutReader, contents: Contents) -> Iterator[Problem]:
     """Find generators whose names change."""
-    for file, key, entry, stable in _entries(survey, contents):
+    for file, key, entry, stable in _entries(reader, contents):
         if not stable:
             rule = "changes its name with its content"
             fix = f"write generatorOptions: {{{STABLE}: true}}; the reloader's annotation rolls the pods"
-            yield Problem(file, survey.line(file, key), dotted(key), str(entry.get("name")), rule, fix, "config-hashed")
+            yield Problem(file, reader.line(file, key), dotted(key), str(entry.get("name")), rule, fix, "config-hashed")
 
 
-def _entries(survey: Survey, contents: Contents) -> Iterator[tuple[str, KeyPath, dict[str, Any], bool]]:
+def _entries(reader: CheckoutReader, contents: Contents) -> Iterator[tuple[str, KeyPath, dict[str, Any], bool]]:
     """Give every generator of a folder: where it stands, what it says, whether its name is stable."""
     for file in contents.kustomizations.values():
-        value = survey.value(file)
+        value = reader.value(file)
         general = at(value, "generatorOptions", STABLE)
         for kind in GENERATORS:
             for index, entry in enumerate(mappings(value, kind)):

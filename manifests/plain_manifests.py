@@ -17,7 +17,7 @@ from config import bounds
 from config import files as checkout_files
 from config.source import parse, read
 from errors import Problem
-from manifests import reading, written
+from manifests import file_sanity, kubernetes_yaml
 from manifests.objects import Object, unpacked
 
 SKIP = "+argocd:skip-file-rendering"
@@ -61,7 +61,7 @@ def _read(text: str, file: str, problems: list[Problem]) -> list[Object]:
     if problems[known:]:
         return []
     if all(one is None for one in documents):
-        problems.append(written.empty(file))
+        problems.append(file_sanity.empty(file))
     elif not any(word in text for word in LOOKS_LIKE_ONE) and not file.endswith(".json"):
         rule, fix = "holds no object, and Argo CD passes over it", f"write one, or begin the file with `# {SKIP}`"
         problems.append(Problem(file, 0, "", "", rule, fix, "manifest-malformed"))
@@ -86,7 +86,7 @@ def _json(text: str, file: str, problems: list[Problem]) -> list[Any]:
 
 def _yaml(text: str, file: str, problems: list[Problem]) -> list[Any]:
     try:
-        return reading.documents(text)
+        return kubernetes_yaml.documents(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         found = parse(text.encode(), file).problems
         rule, fix = f"is not YAML: {' '.join(str(error).split())}", "look at it with an editor that knows YAML"

@@ -1,6 +1,6 @@
 """Values that an app gives to a chart: each is one that the chart knows.
 
-helm drops a key that no template asks for without a word. A survey, a folder's contents and a source of charts come in,
+helm drops a key that no template uses without a message. A reader, a folder's contents and a source of charts come in;
 a problem goes out for each key that the chart's own files do not have.
 """
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from config.explain import nearest
 from config.source import dotted
 from errors import Problem
+from manifests.checkout import CheckoutReader
 from manifests.contents import Contents
 from manifests.sources import ChartSource
-from manifests.survey import Survey
 from manifests.values import Known, known_values, unknown_values
 
 
-def check(survey: Survey, contents: Contents, charts: ChartSource) -> Iterator[Problem]:
+def check(reader: CheckoutReader, contents: Contents, charts: ChartSource) -> Iterator[Problem]:
     """Find the values of a folder's only chart that it does not know; who reads which file of several is not known."""
     if len(contents.charts) != 1:
         return
@@ -29,19 +29,19 @@ def check(survey: Survey, contents: Contents, charts: ChartSource) -> Iterator[P
         return
     known: Known = _known(folder)
     if contents.shape == "chart":
-        known = {**dict.fromkeys(_own(survey, contents)), wanted.chart.name: known}
+        known = {**dict.fromkeys(_own(reader, contents)), wanted.chart.name: known}
     for file in contents.values:
-        for path, there in unknown_values(survey.value(file), known):
+        for path, there in unknown_values(reader.value(file), known):
             rule = f"is no value of {wanted.chart.name} {wanted.chart.version}: helm drops it without a word"
             fix = nearest(str(path[-1]), list(there), "take it away, or correct its name or its place")
-            yield Problem(file, survey.line(file, path), dotted(path), "", rule, fix, "value-unknown")
+            yield Problem(file, reader.line(file, path), dotted(path), "", rule, fix, "value-unknown")
 
 
-def _own(survey: Survey, contents: Contents) -> Iterator[str]:
+def _own(reader: CheckoutReader, contents: Contents) -> Iterator[str]:
     """Yield the keys that an umbrella chart may have for itself: all but those of its dependencies."""
     names = {one.chart.name for one in contents.charts}
     for file in contents.values:
-        yield from (str(key) for key in survey.value(file) or {} if key not in names)
+        yield from (str(key) for key in reader.value(file) or {} if key not in names)
 
 
 @cache

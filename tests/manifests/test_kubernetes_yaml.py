@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import programs
-from manifests import reading
+from manifests import kubernetes_yaml
 from tests.manifests.checkout import lay
 
 SCALARS = """
@@ -34,7 +34,7 @@ def test_scalars_mean_what_they_mean_to_argo_cd(tmp_path: Path, env: dict[str, s
     (tmp_path / "scalars.yaml").write_text(text, encoding="utf-8")
     said = programs.run("helm", "template", "x", ".", cwd=tmp_path, env=env).stdout
     expected: dict[str, Any] = json.loads(yaml.safe_load(said)["data"])
-    found = reading.document(text)
+    found = kubernetes_yaml.document(text)
     differing = {
         words[int(key[1:])]: (found[key], value)
         for key, value in expected.items()
@@ -57,9 +57,9 @@ def test_scalars_mean_what_they_mean_to_argo_cd(tmp_path: Path, env: dict[str, s
     ],
 )
 def test_documents_are_told_apart(text: str, values: list[Any]) -> None:
-    assert reading.documents(text) == values
+    assert kubernetes_yaml.documents(text) == values
 
 
 def test_what_is_not_yaml_is_an_error() -> None:
     with pytest.raises(yaml.YAMLError):
-        reading.documents("a: [")
+        kubernetes_yaml.documents("a: [")

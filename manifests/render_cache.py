@@ -21,7 +21,7 @@ MEBI = 1 << 20
 
 
 @dataclass(frozen=True)
-class Kept:
+class RenderCache:
     """A folder of renders that does not grow without end."""
 
     home: Path = field(default_factory=lambda: cache() / "renders")

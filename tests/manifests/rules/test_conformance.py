@@ -9,10 +9,10 @@ import pytest
 
 from config.category import Category
 from config.tree import App, CategoryFolder
-from manifests.kept import Kept
 from manifests.objects import Object
-from manifests.rules.conform import Conformer, check
-from manifests.rules.scene import Piece, Scene
+from manifests.render_cache import RenderCache
+from manifests.rules.conformance import Conformer, check
+from manifests.rules.stack_objects import Piece, Scene
 from ops.toolchain import ensure
 from ops.validation import SCHEMAS
 
@@ -20,7 +20,7 @@ from ops.validation import SCHEMAS
 @pytest.fixture
 def conformer(tmp_path: Path) -> Conformer:
     tools = ensure(("kubeconform", SCHEMAS))
-    return Conformer(tools.manifests(SCHEMAS) / "kubernetes", tools.env(), Kept(tmp_path / "kept"))
+    return Conformer(tools.manifests(SCHEMAS) / "kubernetes", tools.env(), RenderCache(tmp_path / "kept"))
 
 
 def config_map(namespace: str, data: Any) -> Object:
