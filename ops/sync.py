@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from components.handover.rules import LAYERS
+from components.handover.application_defaults import LAYERS
 from config.explain import nearest
 from config.model import Settings
 from config.tree import CategoryFolder
