@@ -6,7 +6,7 @@
 
 A `Renderer` says how, folders say what. `manifests.contents` finds what goes in and `manifests.kept` whether that was
 rendered before; only then kustomize or helm runs, on the checkout if everything lies there, else on a copy that
-`manifests.vendor` lends. Every folder's mistakes come back together. `ops.validation` goes on from here.
+`manifests.vendor` lends. Every folder's mistakes come back together. `ops.checking.validation` goes on from here.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from manifests.kept import Kept
 from manifests.objects import Object
 from manifests.rules.conform import Conformer, check
 from manifests.rules.scene import Piece, Scene
-from ops.toolchain import ensure
-from ops.validation import SCHEMAS
+from ops.checking.validation import SCHEMAS
+from ops.toolchain.lookup import ensure
 
 
 @pytest.fixture

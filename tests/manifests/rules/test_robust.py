@@ -14,7 +14,7 @@ from config.source import KeyPath
 from config.tree import read_tree
 from manifests.rules import conform, register
 from manifests.rules.scene import Piece, Scene
-from ops.validation import SCHEMAS, Validation
+from ops.checking.validation import SCHEMAS, Validation
 from tests.manifests.rules.scenario import prepare
 
 INSTEAD: tuple[Any, ...] = (None, "x", 7, True, [], {}, ["x"], {"x": "y"}, [{}], [None])
