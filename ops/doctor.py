@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import programs
-from manifests import cell
+from manifests import sandbox
 from manifests.sources import cache
 from ops.diagnosis.finding import Finding
 from ops.terminal import coloured, count, elapsed, table
@@ -180,7 +180,7 @@ def ports() -> Finding:
 
 def confinement() -> Finding:
     """Say whether renders run in namespaces, or are protected by the refusals of a text alone."""
-    if cell.available():
+    if sandbox.available():
         return Finding("cell for renders", "ok", "no network, the checkout closed for writing")
     fix = "install util-linux and allow user namespaces; until then the refusals of `check` carry it alone"
     return Finding("cell for renders", "optional", "this machine makes no namespaces", fix)

@@ -21,11 +21,11 @@ from config.load import Stack, read_stack, stack_files
 from config.model import Settings
 from config.tree import CategoryFolder, Tree, namespaces_of, read_tree
 from errors import Declined, TreeRefused
+from manifests.checkout import CheckoutReader
 from manifests.compare import written
 from manifests.fetch import Wants
 from manifests.objects import Object
 from manifests.redact import covered_object
-from manifests.survey import Survey
 from ops import terminal
 from ops.checking.validation import Validation, places_of
 from ops.stack import checked, stack_arguments
@@ -182,4 +182,4 @@ def fetch(root: Path, tree: Tree) -> None:
     folders = {app.path for app in tree.apps} | {
         app.path for found in tree.environments.values() for app in found.values()
     }
-    bring(Wants(Survey(root)), sorted(folders), env, limit=LONG_LIMIT).require(everything=True)
+    bring(Wants(CheckoutReader(root)), sorted(folders), env, limit=LONG_LIMIT).require(everything=True)

@@ -16,11 +16,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from config.model import KubernetesStore, Settings
+from config.model import Settings
+from config.secret_stores import KubernetesStore
 from errors import Declined, ProgramFailed
-from manifests.entries import STORE, Entry, declared, read_by
 from manifests.fields import mappings
 from manifests.objects import Object
+from manifests.secret_entries import STORE, Entry, declared, read_by
 from ops.argocd.client import Cluster
 
 KIND, PUSH = "externalsecrets.external-secrets.io", "pushsecrets.external-secrets.io"

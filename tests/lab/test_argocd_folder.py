@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 import programs
-from manifests.kept import Kept
 from manifests.objects import Object
 from manifests.render import Folder, Renderer, render
+from manifests.render_cache import RenderCache
 from ops.rehearsal.sources import sources
 from ops.toolchain.catalogue import BY_PROGRAM
 from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain, ensure
@@ -48,7 +48,7 @@ def renderer(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Rend
         charts=charts,
         bases=bases,
         env=tools.env(),
-        kept=Kept(place / "renders"),
+        kept=RenderCache(place / "renders"),
     )
 
 

@@ -26,7 +26,9 @@ def test_every_verb_has_a_module_with_arguments_and_run(verb: Verb) -> None:
 
 
 def test_the_contracts_of_the_house_list_every_verb() -> None:
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
     (independent,) = (one["modules"] for one in contracts if one["name"] == "Verbs are independent")
     (floors,) = (one["layers"] for one in contracts if one["name"].startswith("Floors of ops"))
     names = sorted(verb.name for verb in VERBS)
