@@ -1,7 +1,7 @@
 """Every error of the project, as one tree split by what the reader can do about it.
 
     HomelabError
-    ├── Refused                 what was written is not acceptable: a list of problems, each with its place
+    ├── Refused                 files are not acceptable: a list of problems, each with file and line
     │   ├── SettingsRefused     fix the stack file
     │   └── TreeRefused         fix a file under apps/ or environments/
     ├── MachineNotReady         fix this machine: something is missing or too old
@@ -9,19 +9,20 @@
     │   ├── BuildFailed         a pinned tool did not compile
     │   └── DownloadRefused     a release of a pinned tool is not the file that was pinned
     ├── TryAgain                nothing is broken for good: run the same command again
-    │   ├── ProgramFailed       an external program said no
-    │   ├── HardwareRefused     Proxmox or a node said no; in a rehearsal, the rack in their place
+    │   ├── ProgramFailed       an external program failed
+    │   ├── HardwareRefused     Proxmox or a node refused a request; in a rehearsal, the rack did
     │   ├── RunFailed           a run of the engine did not reach its end; the next one goes on from there
-    │   ├── ApiFailed           the Kubernetes API said no, or did not answer
+    │   ├── ApiFailed           the Kubernetes API refused a request, or did not answer
     │   ├── DownloadFailed      a release of a pinned tool did not arrive
-    │   └── TookTooLong         what was waited for did not come
-    ├── Declined                the command protects something and says how to go on
-    ├── OriginalRefused         a chart or remote base that was fetched is not taken: its rule and its fix say why
-    │   └── OriginalChanged     it is not what it was when it was first fetched
+    │   └── TookTooLong         a wait reached its timeout
+    ├── Declined                the command would do harm or cannot run like this; the message has the way on
+    ├── OriginalRefused         a fetched chart or remote base breaks a rule
+    │   └── OriginalChanged     its content differs from that of the first fetch
     └── Bug                     our own mistake: report it
 
-Everything below `HomelabError` reaches the operator as its text alone, without a traceback and with exit code 1; the
-verbs of `ops/` and `__main__.py` are the two places that turn it into that.
+An error reaches the operator as its text alone, without a traceback and with the exit code of its class. `ops.__main__`
+does that for verbs; `__main__.py` for the program that Pulumi runs, which has one code, that of a reported error.
+docs/reference/exit-codes.md has the table.
 """
 
 from __future__ import annotations
@@ -29,10 +30,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from enum import IntEnum
+from typing import Any, ClassVar
 
-# Signs that move a terminal's cursor, or turn the direction of what follows.
+# Characters that move a terminal's cursor, or change the direction of the text behind them.
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+class ExitCode(IntEnum):
+    """Every exit code of the project."""
+
+    DONE = 0
+    NOT_GOOD = 1
+    USAGE = 2
+    REPORTED_TO_PULUMI = 32
+    BUG = 70
+    TRY_AGAIN = 75
+    INTERRUPTED = 130
+    PIPE_CLOSED = 141
 
 
 def printable(text: str) -> str:
@@ -42,7 +57,7 @@ def printable(text: str) -> str:
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One thing that a person wrote and the project does not accept."""
+    """One thing in a file or on the command line that the project does not accept."""
 
     file: str
     line: int
@@ -53,36 +68,38 @@ class Problem:
     check: str
 
     def __str__(self) -> str:
-        """Say it in one line: where, what value, which rule, what to do."""
+        """Return one line: where, which value, which rule, how to mend it."""
         place = f"{self.file}:{self.line}" if self.line else self.file
         subject = " = ".join(part for part in (self.key, self.value) if part)
         return printable(f"{place}: {subject}{': ' if subject else ''}{self.rule}; {self.fix} [{self.check}]")
 
     def as_dict(self) -> dict[str, str | int]:
-        """Give machines the same parts."""
+        """Return the same parts for machines."""
         return asdict(self)
 
 
 class HomelabError(Exception):
-    """Whatever the operator can read and act upon."""
+    """An error that the operator can read and act upon."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.NOT_GOOD
 
     def as_dict(self) -> dict[str, Any]:
-        """Give machines what a person reads."""
+        """Return the message for machines."""
         return {"error": str(self)}
 
 
 class Refused(HomelabError):
-    """What was written is not acceptable; all problems are told at once."""
+    """Files are not acceptable; all problems are reported at once."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        """Keep the problems in the order of their places."""
+        """Store the problems in the order of files and lines."""
         self.problems: Sequence[Problem] = sorted(problems)
         count = len(self.problems)
         listing = "\n".join(str(problem) for problem in self.problems)
         super().__init__(f"{listing}\n{count} {'problem' if count == 1 else 'problems'}")
 
     def as_dict(self) -> dict[str, Any]:
-        """Give machines every problem in its parts, as `check` does."""
+        """Return every problem in its parts, as `check` does."""
         return {"problems": [problem.as_dict() for problem in self.problems]}
 
 
@@ -111,21 +128,23 @@ class DownloadRefused(MachineNotReady):
 
 
 class TryAgain(HomelabError):
-    """Nothing is broken for good."""
+    """Nothing is broken for good: the same command can succeed later."""
+
+    exit_code = ExitCode.TRY_AGAIN
 
 
 class ProgramFailed(TryAgain):
-    """An external program said no."""
+    """An external program failed."""
 
-    def __init__(self, message: str, *, exit_code: int, output: str) -> None:
-        """Keep what the program said for those who look closer."""
-        self.exit_code = exit_code
+    def __init__(self, message: str, *, status: int, output: str) -> None:
+        """Store the program's exit status and its output for callers that read them."""
+        self.status = status
         self.output = output
         super().__init__(message)
 
 
 class HardwareRefused(TryAgain):
-    """Proxmox or a node said no."""
+    """Proxmox or a node refused a request."""
 
 
 class RunFailed(TryAgain):
@@ -133,10 +152,10 @@ class RunFailed(TryAgain):
 
 
 class ApiFailed(TryAgain):
-    """The Kubernetes API said no, or did not answer."""
+    """The Kubernetes API refused a request, or did not answer."""
 
     def __init__(self, message: str, *, code: int) -> None:
-        """Keep the status for those who know what to do about one; 0 where there was no answer."""
+        """Store the HTTP status for callers that handle one; 0 where there was no answer."""
         self.code = code
         super().__init__(message)
 
@@ -146,26 +165,28 @@ class DownloadFailed(TryAgain):
 
 
 class TookTooLong(TryAgain):
-    """What was waited for did not come in time."""
+    """A wait reached its timeout."""
 
 
 class Declined(HomelabError):
-    """The command protects something and says how to go on."""
+    """The command would do harm or cannot run like this; the message has the way on."""
 
 
 class OriginalRefused(HomelabError):
-    """A chart or remote base that was fetched is not taken."""
+    """A fetched chart or remote base breaks a rule."""
 
     def __init__(self, rule: str, fix: str) -> None:
-        """Keep both for a problem that names the place as well."""
+        """Store both for a problem, which adds file and line."""
         self.rule = rule
         self.fix = fix
         super().__init__(f"{rule}; {fix}")
 
 
 class OriginalChanged(OriginalRefused):
-    """A chart or remote base is not what it was when it was first fetched."""
+    """The content of a chart or remote base differs from that of the first fetch."""
 
 
 class Bug(HomelabError):
     """Our own mistake."""
+
+    exit_code = ExitCode.BUG

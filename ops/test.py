@@ -74,7 +74,7 @@ def _step(name: str, command: tuple[str, ...], environment: dict[str, str]) -> t
             command[0], *command[1:], env=environment, log=log, on_line=lambda line: print(line, flush=True)
         )
     except ProgramFailed as failure:
-        return name, elapsed(time.monotonic() - began), f"failed with exit code {failure.exit_code}"
+        return name, elapsed(time.monotonic() - began), f"failed with exit code {failure.status}"
     finally:
         over.set()
     return name, elapsed(time.monotonic() - began), "ok"

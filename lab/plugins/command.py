@@ -112,7 +112,7 @@ def run(
     )
     if said.exit_code != 0:
         what = f"{ended(said.exit_code)}: running {json.dumps(command, ensure_ascii=False)}:\n{said.together}"
-        raise ProgramFailed(what.rstrip("\n"), exit_code=said.exit_code, output=said.together)
+        raise ProgramFailed(what.rstrip("\n"), status=said.exit_code, output=said.together)
     return {"stdout": said.stdout.removesuffix("\n"), "stderr": said.stderr.removesuffix("\n")}
 
 

@@ -142,7 +142,7 @@ def _said(conformer: Conformer, *arguments: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(said.stdout)["resources"] or []
     except (ValueError, KeyError, TypeError):
         raise ProgramFailed(
-            f"kubeconform: {said.together.strip()[:500]}", exit_code=said.exit_code, output=said.together
+            f"kubeconform: {said.together.strip()[:500]}", status=said.exit_code, output=said.together
         ) from None
     return found
 

@@ -70,7 +70,7 @@ class Cluster:
             last = next((line for line in reversed(failure.output.splitlines()) if line.strip()), "it failed")
             named = self.environment.get("KUBECONFIG", "")
             said = f"kubectl, KUBECONFIG = {named}: {last.removeprefix('error: ')}"
-            raise ProgramFailed(said, exit_code=failure.exit_code, output=failure.output) from None
+            raise ProgramFailed(said, status=failure.status, output=failure.output) from None
 
     def answers(self) -> bool:
         """Whether somebody is there."""

@@ -255,7 +255,7 @@ def _why(tool: Tool, error: ProgramFailed | OSError, log: Path) -> str:
     lines = [line for line in error.output.splitlines() if not line.startswith("go: downloading ")]
     telling = [line for line in lines if not _is_package(line)]
     last = "\n".join(f"    {line}" for line in telling[-LAST_LINES:])
-    return f"{tool.name}: not built, go ended with exit code {error.exit_code}\n{last}\n    whole output: {log}"
+    return f"{tool.name}: not built, go ended with exit code {error.status}\n{last}\n    whole output: {log}"
 
 
 @contextmanager

@@ -112,7 +112,7 @@ def test_a_full_disk_under_pip_is_one_short_line(tmp_path: Path, monkeypatch: py
     said = f"shutil.Error: {[(f'a{number}', 'b', '[Errno 28] No space left on device') for number in range(9999)]}"
 
     def run(*_: object, **__: object) -> None:
-        raise ProgramFailed("pip", exit_code=1, output=said)
+        raise ProgramFailed("pip", status=1, output=said)
 
     monkeypatch.setattr("programs.run", run)
 

@@ -182,7 +182,7 @@ def test_before_the_controller_is_there_nothing_is_missing() -> None:
     class Early(Store):
         def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60) -> str:
             raise ProgramFailed(
-                "no", exit_code=1, output=f'the server doesn\'t have a resource type "{store_entries.KIND}"'
+                "no", status=1, output=f'the server doesn\'t have a resource type "{store_entries.KIND}"'
             )
 
     fill(Early(), DEV, Filled())
