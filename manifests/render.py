@@ -28,13 +28,14 @@ import programs
 from config import bounds
 from config.tree import App
 from errors import Problem, ProgramFailed, TookTooLong, TreeRefused
+from local.cache import digest
 from manifests import cell, plain, reading, said, written
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
 from manifests.contents import Contents, closure_of, contents_of
 from manifests.kept import Kept
 from manifests.objects import Object, unpacked
-from manifests.sources import BaseSource, ChartSource, bare_environment, digest
+from manifests.sources import BaseSource, ChartSource, bare_environment
 from manifests.survey import Survey
 from manifests.vendor import mirror, missing_bases, missing_charts
 

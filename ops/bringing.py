@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from errors import BuildFailed, DownloadFailed, HomelabError, MachineNotReady
-from manifests.sources import cache
+from local.cache import cache
 from ops import building, compiler, downloading, releases
 from ops.pinned import STANDARD_LIBRARY, Tool
 from ops.progress import Progress, Step

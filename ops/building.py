@@ -27,8 +27,8 @@ from typing import Any, Protocol
 
 import programs
 from errors import BuildFailed, ProgramFailed
+from local.cache import cache
 from manifests.rules.schemas import FORMAT
-from manifests.sources import cache
 from ops import copying
 from ops.pinned import FOLDER, Shipped, Tool, pinned
 

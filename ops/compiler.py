@@ -17,7 +17,7 @@ from pathlib import Path
 
 import programs
 from errors import MachineNotReady, ProgramFailed, TookTooLong
-from manifests.sources import cache
+from local.cache import cache
 from ops import building, releases
 from ops.pinned import FOLDER, Tool, Version, needed_go
 

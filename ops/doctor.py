@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import programs
+from local.cache import cache
 from manifests import cell
-from manifests.sources import cache
 from ops import bringing, compiler, toolchain
 from ops.pinned import TOOLS, Tool, Version
 from ops.show import coloured, count, elapsed, table

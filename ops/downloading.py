@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from errors import DownloadFailed, DownloadRefused, MachineNotReady
-from manifests.sources import cache
+from local.cache import cache
 from ops import building, lockfile, releases, unpacking
 from ops.pinned import Tool
 from ops.releases import RELEASES, Asset, Platform, assets

@@ -15,7 +15,8 @@ from config.load import read_stack
 from config.model import Settings
 from config.tree import CategoryFolder, read_tree
 from errors import Declined, TryAgain
-from lab import delivery, processes, proxy, web_ui
+from lab.delivery import git_server, web_ui
+from lab.running import proxy, servers
 from ops.applications import (
     NO_SET,
     UNPUSHED,
@@ -125,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
 def refuse_strangers(cluster: Cluster, settings: Settings, stack: str) -> None:
     """Refuse a cluster that follows something else: what this checkout expects would all be missing or retired."""
     own, environment = settings.delivery.repository, settings.delivery.environment
-    expected = (delivery.served_as(own) if cluster.lab else own, environment)
+    expected = (git_server.served_as(own) if cluster.lab else own, environment)
     others = followed(cluster.argocd()["ApplicationSet"]) - {expected}
     for repository, other in sorted(others):
         raise Declined(
@@ -159,7 +160,7 @@ def look(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFold
 def _credentials(cluster: Cluster, settings: Settings) -> dict[str, str]:
     """Say which Secret holds what opens a repository."""
     own = settings.delivery.repository
-    urls = {delivery.served_as(own) if cluster.lab else own: "homelab"}
+    urls = {git_server.served_as(own) if cluster.lab else own: "homelab"}
     urls |= {repository.url: repository.name for repository in settings.platform.repositories}
     return {url: f"argocd/repository-{name}" for url, name in urls.items()}
 
@@ -312,7 +313,7 @@ def _tell_machines(cluster: Cluster) -> None:
     """Say how the rehearsal itself stands."""
     if cluster.lab is None:
         return
-    alive = processes.alive(cluster.lab)
+    alive = servers.alive(cluster.lab)
     memory = sum(one.resident for one in alive) >> 20
     refused = proxy.refused(cluster.lab)
     print(f"rehearsal: {count(len(alive), 'process', 'processes')}, {memory} MiB, hosts and pods simulated")

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from config.model import Settings
 from config.tree import CategoryFolder, read_tree
 from errors import TreeRefused
-from lab.places import keep
+from local.files import keep
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
 from manifests.vendor import vendor

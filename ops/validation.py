@@ -19,9 +19,7 @@ from config.load import Stack
 from config.model import Settings
 from config.tree import App, CategoryFolder, Tree, namespaces_of
 from errors import Problem
-from lab.bases import StandInBases
-from lab.charts import StandInCharts
-from lab.crds import SELF_REGISTERED, Crds
+from local.cache import cache
 from manifests import reading
 from manifests.contents import Contents, contents_of
 from manifests.objects import Object, api_versions
@@ -41,10 +39,12 @@ from manifests.rules import (
 )
 from manifests.rules.scene import Chart, Piece, Scene
 from manifests.rules.why import ALONE
-from manifests.sources import cache
 from manifests.survey import Survey
 from ops.show import count
 from ops.toolchain import CRDS, MANIFESTS, Toolchain, ensure
+from standins.bases import StandInBases
+from standins.charts import StandInCharts
+from standins.crds import SELF_REGISTERED, Crds
 
 SCHEMAS = "schemas"
 REAL, UNKNOWN = "real", "stand-in for an unknown chart"

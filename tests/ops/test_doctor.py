@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from manifests.sources import cache
+from local.cache import cache
 from ops import __main__ as door
 from ops import building, doctor, downloading, pinned, releases
 from ops.pinned import TOOLS

@@ -21,7 +21,7 @@ import pytest
 import requests
 
 from errors import DownloadFailed, DownloadRefused, HomelabError, MachineNotReady
-from lab.certificates import Authority, Subject, split
+from lab.control_plane.certificates import Authority, Subject, split
 from ops import __main__ as door
 from ops import downloading, fetching, lockfile, locking, pinned, releases, toolchain, unpacking
 from ops.pinned import TOOLS
