@@ -3,9 +3,9 @@
     playable(frozenset({"certificates.cert-manager.io", ...}))    the files of `lab/operators`, one per operator
 
 What flows in are the names of the CRDs in the cluster, what flows out are files of Stages, for
-`lab.control_plane.kubernetes.reload_operators`. An operator is played when all kinds that its file acts on are there:
-kwok ends when one is missing. What each file stands for, and what the real operator would do beyond that, is written on
-its top.
+`lab.control_plane.kubernetes.reload_operators`. An operator is played when all kinds that its file acts on
+are there: kwok ends when one is missing. What each file stands for, and what the real operator would do beyond that, is
+written on its top.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 What flows in is an `Authority`, as PEM or base64-encoded as Talos writes it, a subject and names; what flows out is one
 PEM with key and certificate together, so that a file is never half of a pair. Elliptic curves: a hundred of them cost
-less than one RSA key. `lab.control_plane.kubernetes` continues from here, and every server of the lab that speaks TLS.
+less than one RSA key. `lab.control_plane.kubernetes` continues from here, and every server of the lab that
+speaks TLS.
 """
 
 from __future__ import annotations

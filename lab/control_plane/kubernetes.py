@@ -6,8 +6,8 @@
 
 What flows in is a generated machine configuration of a Talos control plane: its authorities, its networks and what it
 asks of the API server are those of the rehearsed cluster. What flows out are five servers and a kubeconfig, see
-`lab.layout`. `lab.control_plane.flags` decides how they are called, `lab.running.servers` runs them; who brings
-operators into the cluster continues with `reload_operators`.
+`lab.layout`. `lab.control_plane.flags` decides how they are called, `lab.running.servers` runs them; who
+brings operators into the cluster continues with `reload_operators`.
 """
 
 from __future__ import annotations

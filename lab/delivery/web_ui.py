@@ -1,9 +1,9 @@
 """Argo CD's web UI in a rehearsal: whether the argocd-server in use embeds one, where it answers, how to log in.
 
 The publisher's release of argocd embeds the UI, a build from the Go module does not: the program itself is searched for
-the page. `lab.delivery.argocd` runs argocd-server only where there is one: nothing else in a rehearsal needs it. The
-password is Argo CD's own initial one: argocd-server generates it, keeps its bcrypt hash in argocd-secret, and the copy
-here is readable by its owner alone. `ops.rehearse` and `ops.status` print the address.
+the page. `lab.delivery.argocd` runs argocd-server only where there is one: nothing else in a rehearsal needs
+it. The password is Argo CD's own initial one: argocd-server generates it, keeps its bcrypt hash in argocd-secret, and
+the copy here is readable by its owner alone. `ops.rehearse` and `ops.status` print the address.
 """
 
 from __future__ import annotations

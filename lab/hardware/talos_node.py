@@ -1,9 +1,9 @@
 """What a Talos node does when it is asked: take a configuration, bootstrap, upgrade, leave.
 
 The `talos` stand-in and the lab's `talosctl` come in here; `lab.hardware.rack` keeps the outcome, `lab.hardware.etcd`
-the membership, `lab.control_plane.kubernetes` is started by the bootstrap, `lab.hardware.kubelets` shows the nodes to
-Kubernetes. Configurations are validated by the real talosctl. A node takes its time: what it begins is scheduled, and
-`advance` lets it happen.
+the membership, `lab.control_plane.kubernetes` is started by the bootstrap, `lab.hardware.kubelets` shows the
+nodes to Kubernetes. Configurations are validated by the real talosctl. A node takes its time: what it begins is
+scheduled, and `advance` lets it happen.
 """
 
 from __future__ import annotations
