@@ -15,19 +15,19 @@ from pathlib import Path
 
 
 def digest(text: str | bytes) -> str:
-    """Give the content's name."""
+    """Return the SHA-256 digest of content, in hexadecimal."""
     return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
 
 
 def cache() -> Path:
-    """Where the user's cache keeps what is ours."""
+    """Return the folder of this project in the user's cache."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "homelab"
 
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Keep others out of a place in the cache; the kernel lets go of a dead process's lock."""
+    """Hold the exclusive lock of a file; the kernel releases the lock of a process that ends."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 
 def private_folder(folder: Path) -> None:
-    """Make a folder that only its owner can look into."""
+    """Make a folder that only its owner can open."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def keep(file: Path, content: str | bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all, and only if it says something new."""
+    """Write a file that only its owner can read, whole or not at all; leave a file of the same content untouched."""
     data = content.encode() if isinstance(content, str) else content
     if file.exists() and file.read_bytes() == data:
         return

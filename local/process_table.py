@@ -1,7 +1,7 @@
-"""What the kernel knows about processes: when one was born, how much memory it holds, and whose mark it carries.
+"""The table of processes: when a process started, how much memory it holds, and which mark it carries.
 
-What flows in is a process id or a folder; what flows out are facts. On Linux they come from /proc, elsewhere from `ps`.
-`lab.running.servers` continues from here.
+A process id or a folder comes in, facts go out. On Linux they come from /proc, elsewhere from `ps`. `lab.running.servers`
+and `ops.leftovers` continue from here.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ GONE = ("Z", "X")
 
 
 def mark(root: Path, name: str) -> str:
-    """Give the value of the variable that says which server of which lab a process is."""
+    """Return the value of the variable that marks a process as a server of a rehearsal."""
     return f"{root}:{name}"
 
 
 def born(pid: int) -> str | None:
-    """Say when a process began, or nothing if it has ended; a pid is used again, a pid with its birth is not."""
+    """Return when a process started, or None if it has ended: a pid is used again, a pid with its start is not."""
     if not _has_proc():
         said = _ps("-o", "stat=", "-o", "lstart=", "-p", str(pid)).strip()
         return None if not said or said.startswith(GONE) else said.partition(" ")[2].strip()
     fields = _fields(pid)
     if not fields or (fields[STATE] in GONE and int(fields[THREADS]) <= 1):
         return None
-    # Ticks since boot: after the next boot the same number is somebody else.
+    # Ticks since boot: after the next boot the same number belongs to another process.
     boot = (PROC / "sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     return f"{fields[BIRTH]}@{boot}"
 
 
 def parent(pid: int) -> int | None:
-    """Return the process that has to reap this one, or nothing if it has ended."""
+    """Return the process that has to reap this one, or None if it has ended."""
     if not _has_proc():
         return int(said) if (said := _ps("-o", "ppid=", "-p", str(pid)).strip()) else None
     fields = _fields(pid)
@@ -48,7 +48,7 @@ def parent(pid: int) -> int | None:
 
 
 def is_ending(pid: int) -> bool:
-    """Whether a process has lost its head while some of its threads still hold ports and files."""
+    """Report whether the main thread has ended while other threads still hold ports and files."""
     if not _has_proc():
         return False
     fields = _fields(pid)
@@ -56,7 +56,7 @@ def is_ending(pid: int) -> bool:
 
 
 def resident(pid: int) -> int:
-    """Give the bytes of memory that a process holds; 0 if it has ended."""
+    """Return the resident memory of a process in bytes; 0 if it has ended."""
     if not _has_proc():
         return int(_ps("-o", "rss=", "-p", str(pid)).strip() or 0) * 1024
     try:
@@ -67,7 +67,7 @@ def resident(pid: int) -> int:
 
 
 def marked(root: Path) -> dict[str, list[int]]:
-    """Find all processes that carry the mark of a lab, by the names of its servers."""
+    """Return the processes that carry the mark of a rehearsal, by the names of its servers."""
     found: dict[str, list[int]] = {}
     wanted = f"{MARK}={root}:"
     for pid, environment in _environments():
@@ -100,7 +100,7 @@ def _environments() -> Iterator[tuple[int, list[str]]]:
             try:
                 environment = (folder / "environ").read_bytes()
             except OSError:
-                continue  # ended meanwhile, or somebody else's
+                continue  # it has ended, or belongs to another user
             yield int(folder.name), environment.decode(errors="replace").split("\0")
 
 

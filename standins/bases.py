@@ -115,7 +115,7 @@ class StandInBases:
 
     @property
     def placed(self) -> tuple[Placed, ...]:
-        """Say what was given until now, each base once."""
+        """Return the bases that were given, each once."""
         return tuple(sorted(self.given.values()))
 
     def _ours(self, url: str, wanted: Wanted) -> Path | None:

@@ -82,7 +82,7 @@ class StandInCharts:
 
     @property
     def placed(self) -> tuple[Placed, ...]:
-        """Say what was given until now, each chart once."""
+        """Return the charts that were given, each once."""
         return tuple(sorted(self.given.values()))
 
     def _made(self, chart: Chart) -> Path:

@@ -62,7 +62,7 @@ class Crds:
         return {f"{crd['metadata']['name']}.yaml": _dumped(crd) for crd in self._permissive(name)}
 
     def origin(self, name: str) -> Origin:
-        """Say whether a project's CRDs are the real ones."""
+        """Report whether a project's CRDs are the real ones."""
         if name in self._noted:
             return Origin(name, real=True, version=self._noted[name]["version"])
         return Origin(name, real=False, version="", why="its Go module cannot be had")
