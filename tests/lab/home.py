@@ -29,10 +29,10 @@ from lab.control_plane import kubernetes
 from lab.delivery import git_server, prepared_tree
 from lab.running import servers
 from manifests.vendor import vendor
-from ops.furnish import sources
-from ops.rehearse import PROGRAMS, look_again
-from ops.status import LOOK_AT_SET
-from ops.toolchain import ensure
+from ops.argocd.report import LOOK_AT_SET
+from ops.rehearsal.entry import PROGRAMS, look_again
+from ops.rehearsal.sources import sources
+from ops.toolchain.lookup import ensure
 from tests.lab.checkout import Checkout
 
 STRATEGIC = "application/strategic-merge-patch+json"

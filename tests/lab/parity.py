@@ -18,7 +18,7 @@ from config.tree import read_tree
 from lab.api import Api, Object
 from lab.delivery import argocd
 from lab.running import servers
-from ops.validation import Validation, places_of
+from ops.checking.validation import Validation, places_of
 from tests.lab.checkout import Checkout
 
 ARGOPROJ = "argoproj.io/v1alpha1"

@@ -14,7 +14,7 @@ from lab.delivery import git_server
 from lab.delivery.git_server import AUTHOR, QUIET
 from lab.running import servers
 from ops.__main__ import main
-from ops.rehearse import look_again
+from ops.rehearsal.entry import look_again
 from tests.lab.checkout import ROOT
 from tests.lab.home import ARGOPROJ, GADGETS, OWN, Home, eventually
 

@@ -11,8 +11,8 @@ import pytest
 
 from lab.delivery import web_ui
 from lab.running import servers
-from ops.pinned import ARGOCD_ROLES
-from ops.toolchain import ensure
+from ops.toolchain.catalogue import ARGOCD_ROLES
+from ops.toolchain.lookup import ensure
 from tests.lab.home import SEEDED, Home
 
 pytestmark = [pytest.mark.nightly, pytest.mark.xdist_group("home of its own")]

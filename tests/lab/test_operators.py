@@ -21,7 +21,7 @@ from lab.api import Api, condition
 from lab.control_plane import kubernetes
 from lab.layout import Lab
 from lab.running import servers
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 from standins.crds import Crds
 
 pytestmark = pytest.mark.xdist_group("stages")

@@ -12,7 +12,7 @@ from config.tree import chart_versions, read_tree
 from errors import Bug, ProgramFailed, TreeRefused
 from manifests.objects import Object
 from manifests.sources import Chart
-from ops.toolchain import CRDS, MANIFESTS, Toolchain, ensure
+from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain, ensure
 from standins.bases import StandInBases
 from standins.charts import StandInCharts, described
 from standins.crds import Crds, permissive

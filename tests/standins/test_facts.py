@@ -12,7 +12,7 @@ from errors import ProgramFailed
 from manifests.objects import CRD
 from manifests.sources import Chart
 from manifests.values import unknown_values
-from ops.toolchain import CRDS, Toolchain, ensure
+from ops.toolchain.lookup import CRDS, Toolchain, ensure
 from standins.charts import StandInCharts, described
 from standins.crds import Crds
 from standins.facts import FACTS, facts_of, inflated, uses

@@ -24,7 +24,7 @@ from lab.control_plane import kubernetes
 from lab.layout import Lab
 from lab.running import servers
 from local import process_table
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 
 pytestmark = pytest.mark.xdist_group("control plane")
 

@@ -15,7 +15,7 @@ from lab.delivery import argocd, web_ui
 from lab.layout import Lab
 from lab.running import servers
 from local.files import keep
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 
 PAGE = '<!DOCTYPE html><html><body><div id="app"></div></body></html>'
 # Takes argocd-server's arguments; without a page it answers as the real one does whose UI is not embedded.

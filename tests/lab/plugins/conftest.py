@@ -14,7 +14,7 @@ from lab.control_plane import kubernetes
 from lab.layout import Lab
 from lab.running import servers
 from local import process_table
-from ops import toolchain
+from ops.toolchain import lookup
 from tests.lab.control_plane.test_kubernetes import generated
 from tests.lab.plugins.calls import Calls
 from tests.lab.plugins.desk import Desk
@@ -33,7 +33,7 @@ def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
 
 @pytest.fixture(scope="session")
 def engine_path() -> str:
-    return toolchain.ensure(("pulumi", "pulumi-language-python")).env()["PATH"]
+    return lookup.ensure(("pulumi", "pulumi-language-python")).env()["PATH"]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def new_desk(engine_path: str, tmp_path_factory: pytest.TempPathFactory) -> Call
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("cluster")
-    env = toolchain.ensure((*kubernetes.PARTS, "talosctl")).env()
+    env = lookup.ensure((*kubernetes.PARTS, "talosctl")).env()
     lab = Lab(folder / "lab")
     try:
         with pytest.MonkeyPatch.context() as environment:

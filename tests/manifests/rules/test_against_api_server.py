@@ -19,8 +19,8 @@ from lab.running import servers
 from manifests.objects import CRD, Object
 from manifests.rules import conformance
 from manifests.rules.stack_objects import Piece, Scene, is_cluster_wide
-from ops.toolchain import ensure
-from ops.validation import SCHEMAS, Validation
+from ops.checking.validation import SCHEMAS, Validation
+from ops.toolchain.lookup import ensure
 from tests.lab.control_plane.test_kubernetes import generated
 from tests.manifests.rules.test_robust import mutants
 
