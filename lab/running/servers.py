@@ -18,7 +18,6 @@ import hashlib
 import json
 import os
 import random
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,13 +27,12 @@ from pathlib import Path
 from typing import TextIO
 
 import programs
-from errors import Bug, MachineNotReady, ProgramMissing, TookTooLong
+from errors import MachineNotReady, ProgramMissing
 from lab.layout import Lab
-from local import process_table
+from local import process_table, termination
 from local.files import keep, private_folder
+from local.termination import GRACE, Process
 
-PATIENCE = 5.0
-POLL = 0.02
 # Below what systems hand out to outgoing connections, so that nobody takes a port by chance while its server restarts.
 PORTS = range(20000, 30000)
 LAST_LINES = 15
@@ -71,7 +69,7 @@ def start(
     env: Mapping[str, str],
     *,
     files: Iterable[Path] = (),
-    patience: float = PATIENCE,
+    patience: float = GRACE,
     before: Callable[[], None] = lambda: None,
 ) -> Record:
     """Have exactly this server run: the same one that runs, or a new one in its place.
@@ -117,26 +115,10 @@ def stop_all(lab: Lab, order: Sequence[str] = ()) -> None:
 def end(lab: Lab, names: Iterable[str]) -> int:
     """End servers whose locks are held, recorded or not, with what they have started; return how many processes."""
     wanted = set(names)
-    asked: dict[tuple[int, str], float] = {}
-    killed: set[tuple[int, str]] = set()
-    began = time.monotonic()
-    # Looked for anew in every round: what is asked to end may just have started something.
-    while found := _found(lab, wanted):
-        waited = time.monotonic() - began
-        for process, patience in found.items():
-            if process not in asked and patience:
-                asked[process] = waited
-                _signal(process[0], signal.SIGTERM)
-            elif process not in killed and waited - asked.get(process, waited) >= patience:
-                killed.add(process)
-                _signal(process[0], signal.SIGKILL)
-        if waited > max(found.values()) + 2 * PATIENCE:
-            left = ", ".join(str(pid) for pid, _ in found)
-            raise TookTooLong(f"{', '.join(sorted(wanted))}: still there after SIGKILL: pid {left}")
-        time.sleep(POLL)
+    ended = termination.end(lambda: _found(lab, wanted), ", ".join(sorted(wanted)))
     for name in wanted:
         _file(lab, name).unlink(missing_ok=True)
-    return len(asked.keys() | killed)
+    return ended
 
 
 def runs(lab: Lab, name: str) -> bool:
@@ -256,25 +238,16 @@ def _running(lab: Lab, name: str) -> Record | None:
     return record if record and record.born and process_table.born(record.pid) == record.born else None
 
 
-def _found(lab: Lab, names: set[str]) -> dict[tuple[int, str], float]:
-    """Give what runs under these names, as pid and time of birth, and how patient one has to be with each."""
+def _found(lab: Lab, names: set[str]) -> dict[Process, float]:
+    """Return the processes of these servers, each with its grace period."""
     marks = process_table.marked(lab.root) if names else {}
-    found: dict[tuple[int, str], float] = {}
+    found: dict[Process, float] = {}
     for name in names:
         record = _running(lab, name)
         pids = {*marks.get(name, []), *([record.pid] if record else [])} - {os.getpid()}
-        patience = record.patience if record else PATIENCE
-        found |= {(pid, born): patience for pid in pids if (born := process_table.born(pid))}
+        patience = record.patience if record else GRACE
+        found |= {Process(pid, born): patience for pid in pids if (born := process_table.born(pid))}
     return found
-
-
-def _signal(pid: int, which: signal.Signals) -> None:
-    try:
-        os.kill(pid, which)
-    except ProcessLookupError:
-        return
-    except PermissionError as error:
-        raise Bug(f"pid {pid}: carries our mark and is not ours") from error
 
 
 def _is_free(candidate: int) -> bool:

@@ -117,7 +117,7 @@ def test_a_full_disk_under_pip_is_one_short_line(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("programs.run", run)
 
     class Quiet:
-        def tell(self, text: str) -> None:
+        def update(self, text: str) -> None:
             """Show nothing."""
 
         def announce(self, text: str) -> None:

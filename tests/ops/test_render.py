@@ -16,7 +16,7 @@ from errors import Declined
 from ops import terminal
 from ops.__main__ import main
 from ops.render import handed_over, without_values, write
-from ops.upstream.originals import LONG_LIMIT, Brought
+from ops.upstream.originals import LONG_LIMIT, Fetched
 from tests.components.mocks import ROOT, run
 from tests.manifests.rules.scenario import prepare
 from tests.ops.checking.test_validation import with_chart
@@ -201,13 +201,13 @@ def test_what_is_fetched_is_told_beside_what_machines_read_and_waited_for_longer
 ) -> None:
     given: dict[str, Any] = {}
 
-    def bring(*arguments: Any, **options: Any) -> Brought:
+    def fetch(*arguments: Any, **options: Any) -> Fetched:
         given.update(options)
         print("greeter 1.0.0: done", file=sys.stderr)
-        return Brought()
+        return Fetched()
 
     monkeypatch.setenv("HOMELAB_OFFLINE", "0")
-    monkeypatch.setattr("ops.render.bring", bring)
+    monkeypatch.setattr("ops.render.fetch", fetch)
     assert main(["render", "--stack", "home", "--root", str(checkout), "--fetch", "--json"]) == 0
     said = capsys.readouterr()
     assert "README.md" in json.loads(said.out)["files"]

@@ -561,7 +561,7 @@ def test_what_is_built_stays_valid_and_a_download_takes_its_place(
 class Silent:
     """A listener that keeps nothing."""
 
-    def tell(self, text: str) -> None:
+    def update(self, text: str) -> None:
         """Hear."""
 
     def announce(self, text: str) -> None:
