@@ -118,7 +118,7 @@ def _problem(details: ErrorDetails, model: type[BaseModel], places: Places) -> P
         return places.problem("choice-unknown", path, value, f"has to be {context['expected']}", "choose one of them")
     if "rule" in context:
         return places.problem(kind, path, context.get("shown", value), str(context["rule"]), str(context["fix"]))
-    return places.problem("wrong-type", path, value, details["msg"].lower(), "see docs/settings.md")
+    return places.problem("wrong-type", path, value, details["msg"].lower(), "see docs/reference/settings.md")
 
 
 def _typed(value: object) -> object:

@@ -2,7 +2,7 @@
 
 A path comes in, bytes go out, or an OSError whose text completes a message. A link that leaves the checkout, a device,
 a pipe and a file of unbounded size are refused here once, for each reader of the tree: `config.source` and
-`manifests.survey` open nothing themselves.
+`manifests.checkout` open nothing themselves.
 """
 
 from __future__ import annotations

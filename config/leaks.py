@@ -55,7 +55,7 @@ COMMENT = re.compile(
     r"^[ \t]{0,200}#[ \t]{0,8}(?:- )?(?P<name>[\w.-]{1,80})[ \t]{0,4}[:=][ \t]{0,4}(?P<value>[^\s]{4,200})[ \t]*$",
     re.MULTILINE,
 )
-# Where the value of each entry comes from; random and given ones have none here (`manifests.entries`).
+# Where the value of each entry comes from; random and given ones have none here (`manifests.secret_entries`).
 DECLARED = "homelab.dev/entries"
 ORIGIN = re.compile(r"random(?: hex)?(?: \d+)?\Z|given(?: or none)?, ")
 NESTED = 4

@@ -165,7 +165,11 @@ def _validate(values: Mapping[str, Any], places: Places) -> tuple[Settings | Non
     missing = [section for section in SECTIONS if not values.get(section) and section != "secrets"]
     problems = [
         places.problem(
-            "section-missing", (section,), None, "is missing", f"add `{PROJECT}:{section}:`; see docs/settings.md"
+            "section-missing",
+            (section,),
+            None,
+            "is missing",
+            f"add `{PROJECT}:{section}:`; see docs/reference/settings.md",
         )
         for section in missing
     ]

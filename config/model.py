@@ -2,7 +2,7 @@
 
 What flows in is the plain data of a stack file; unknown keys are refused and every value is a real type. What two
 values say about each other is the matter of `config.checks`, what follows from them of `config.derive`. The
-descriptions are the reference that docs/settings.md is made from.
+descriptions are the reference that docs/reference/settings.md is made from.
 """
 
 from __future__ import annotations

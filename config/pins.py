@@ -2,7 +2,7 @@
 
 The text of a kustomization comes in, the version behind each URL goes out. A commit cannot be moved and cannot be read;
 `- https://…?ref=<commit> # v1.2.3` has a hash for programs and a version for people, and Renovate raises both.
-`config.tree` and `manifests.contents` read the versions, `manifests.rules.pinned` requires the commits.
+`config.tree` and `manifests.contents` read the versions, `manifests.rules.base_pins` requires the commits.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The reference of settings and checks, made from what is enforced.
 
-Models and rules come in, Markdown goes out; `./homelab test --update` writes docs/settings.md and docs/checks.md and a
-test refuses an old one.
+Models and rules come in, Markdown goes out; `./homelab test --update` writes docs/reference/settings.md and
+docs/reference/checks.md, and a test refuses an old one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WORDS = {
 
 def documents(why: Mapping[str, str] = WHY) -> dict[str, str]:
     """Give every generated document by its path; the register of checks may hold more than those of settings."""
-    return {"docs/settings.md": settings(), "docs/checks.md": checks(why)}
+    return {"docs/reference/settings.md": settings(), "docs/reference/checks.md": checks(why)}
 
 
 def settings() -> str:

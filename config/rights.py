@@ -1,6 +1,6 @@
 """The rights that the API token needs on Proxmox, each with the request that asks for it.
 
-One table for all readers: docs/how-to/go-live.md shows the commands that `commands` writes, `ops.hosts` compares the
+One table for all readers: docs/start/go-live.md shows the commands that `commands` writes, `ops.hosts` compares the
 table with the rights that a real token has, and the rehearsal's token has these rights and no others.
 """
 

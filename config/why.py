@@ -1,4 +1,4 @@
-"""Why each rule exists: the register of check ids, from which docs/checks.md is made.
+"""Why each rule exists: the register of check ids, from which docs/reference/checks.md is made.
 
 A test keeps it complete in both directions: every id here has a scenario that breaks it, and no message carries an id
 that is not here.

@@ -21,7 +21,7 @@ import yaml
 
 import programs
 from lab.crds import STANDINS
-from manifests import reading
+from manifests import kubernetes_yaml
 from manifests.fields import entries, mapping, mappings, text
 from manifests.objects import CRD, Object, unpacked
 from manifests.values import Known, known_values
@@ -64,7 +64,7 @@ def uses(root: Path, chart: str) -> Iterator[Use]:
     for file in sorted(
         (*root.glob("apps/*/*/kustomization.yaml"), *root.glob("environments/*/*/*/kustomization.yaml"))
     ):
-        for entry in mappings(reading.document(file.read_text(encoding="utf-8")), "helmCharts"):
+        for entry in mappings(kubernetes_yaml.document(file.read_text(encoding="utf-8")), "helmCharts"):
             if text(entry, "name") == chart:
                 said = [text(entry, "valuesFile"), *entries(entry, "additionalValuesFiles")]
                 values = tuple(file.parent / one for one in said if one)
@@ -72,7 +72,7 @@ def uses(root: Path, chart: str) -> Iterator[Use]:
                 release = text(entry, "releaseName")
                 yield Use(folder, chart, version, release, text(entry, "namespace"), values)
     for file in sorted(root.glob("apps/*/*/Chart.yaml")):
-        for entry in mappings(reading.document(file.read_text(encoding="utf-8")), "dependencies"):
+        for entry in mappings(kubernetes_yaml.document(file.read_text(encoding="utf-8")), "dependencies"):
             if text(entry, "name") == chart:
                 category, app = file.parent.parts[-2:]
                 folder, values = str(file.parent.relative_to(root)), (file.parent / "values.yaml",)
@@ -81,7 +81,7 @@ def uses(root: Path, chart: str) -> Iterator[Use]:
 
 def inflated(chart: Path, use: Use, env: Mapping[str, str] | None = None) -> list[Object]:
     """Return what a chart makes of a folder's values."""
-    documents = [reading.document(file.read_text(encoding="utf-8")) or {} for file in use.values]
+    documents = [kubernetes_yaml.document(file.read_text(encoding="utf-8")) or {} for file in use.values]
     said = [mapping(one, use.below) if use.below else one for one in documents]
     apis = [part for one in API_VERSIONS for part in ("--api-versions", one)]
     options = ("--namespace", use.namespace, "--include-crds", "--no-hooks", "--kube-version", KUBERNETES, *apis)
@@ -92,7 +92,7 @@ def inflated(chart: Path, use: Use, env: Mapping[str, str] | None = None) -> lis
     made = programs.run(
         "helm", "template", use.release, chart, *arguments, env=env, stdin=yaml.safe_dump(merged), timeout=SLOW
     ).stdout
-    return list(unpacked(reading.documents(made)))
+    return list(unpacked(kubernetes_yaml.documents(made)))
 
 
 def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def described(item: Object, use: Use) -> dict[str, Any]:
 
 def read(root: Path, chart: Path, source: str) -> dict[str, Any]:
     """Return all facts of one real chart."""
-    about = reading.document((chart / "Chart.yaml").read_text(encoding="utf-8"))
+    about = kubernetes_yaml.document((chart / "Chart.yaml").read_text(encoding="utf-8"))
     name = text(about, "name")
     found = {use.folder: inflated(chart, use) for use in uses(root, name)}
     by_use = {use.folder: use for use in uses(root, name)}

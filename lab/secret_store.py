@@ -4,7 +4,7 @@ kwok plays External Secrets (`lab/operators/external-secrets.yaml`) and looks no
 is marked here. All others get the status and the event of the real controller, so that Argo CD finds them Degraded.
 
 A store of kind kubernetes has the Secrets of its namespace, which are real. Any other store lies outside and is
-simulated: it has every entry that an ExternalSecret declares (`manifests.entries`), as if a person had followed
+simulated: it has every entry that an ExternalSecret declares (`manifests.secret_entries`), as if a person had followed
 `./homelab secrets`, without those that `withhold` names. The real controller retries with growing pauses; here an entry
 is found within seconds.
 """
@@ -21,10 +21,10 @@ from pathlib import Path
 from errors import ApiFailed
 from lab.api import Api
 from lab.places import Lab, keep
-from manifests.entries import STORE, Reading, declared, read_by
 from manifests.fields import mapping, mappings, text, texts
 from manifests.objects import Object, notes
-from manifests.rules.scene import selects
+from manifests.rules.stack_objects import selects
+from manifests.secret_entries import STORE, Reading, declared, read_by
 
 VERSION, PUSHED = "external-secrets.io/v1", "external-secrets.io/v1alpha1"
 MARK, FOUND = "rehearsal.homelab.dev/entries", "found"

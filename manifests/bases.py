@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import programs
-from manifests import reading, receipts
+from manifests import kubernetes_yaml, receipts
 from manifests.receipts import Receipt
 from manifests.sources import environment, locked, new_entry, originals, slug
 
@@ -75,6 +75,6 @@ def _localize(url: str, into: Path, env: dict[str, str], timeout: float) -> None
     (asking / "kustomization.yaml").write_text(f"resources: [{json.dumps(url)}]\n", encoding="utf-8")
     programs.run("kustomize", "localize", asking, kept, "--no-verify", env=env, timeout=timeout)
     written = kept / "kustomization.yaml"
-    entry = reading.document(written.read_text(encoding="utf-8"))["resources"][0]
+    entry = kubernetes_yaml.document(written.read_text(encoding="utf-8"))["resources"][0]
     written.unlink()
     (kept / ENTRY).write_text(str(entry), encoding="utf-8")

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 from config.pins import references
 from config.source import KeyPath
+from manifests.checkout import CheckoutReader
 from manifests.sources import NAME
-from manifests.survey import Survey
 
 # What is refused for the sake of the machine that renders, not of the cluster.
 LIMITS = ("chart-name", "reference-outside", "reference-url", "render-executes", "render-key")
@@ -76,11 +76,11 @@ PLUGIN_FIX = "remove it; built-in keys such as patches and replacements do the s
 NAME_FIX = "use letters, digits, dots and hyphens, and begin with a letter or a digit"
 
 
-def findings(survey: Survey, value: Mapping[str, Any], folder: str) -> Iterator[Finding]:
+def findings(reader: CheckoutReader, value: Mapping[str, Any], folder: str) -> Iterator[Finding]:
     """Yield what a kustomization may not ask for."""
     yield from _keys(value, ())
     for path, entry in _paths(value):
-        yield from _path(survey, folder, path, entry)
+        yield from _path(reader, folder, path, entry)
     for key in CHARTS:
         for index, chart in enumerate(_list(value.get(key))):
             yield from chart_findings(chart, (key, index)) if isinstance(chart, Mapping) else ()
@@ -192,7 +192,7 @@ def _fields(entry: Any, names: tuple[str, ...], at: KeyPath) -> Iterator[tuple[K
             yield (*at, name), found
 
 
-def _path(survey: Survey, folder: str, at: KeyPath, entry: str) -> Iterator[Finding]:
+def _path(reader: CheckoutReader, folder: str, at: KeyPath, entry: str) -> Iterator[Finding]:
     """Yield what keeps an entry from being a path inside of the checkout."""
     remote = at[0] in ("resources", "bases", "components")
     if entry.startswith(("/", "~", "\\")) or "\0" in entry:
@@ -204,7 +204,7 @@ def _path(survey: Survey, folder: str, at: KeyPath, entry: str) -> Iterator[Find
             yield at, shown(entry), rule, fix, "reference-url"
     elif remote and (rule := reference_rule(entry)):
         yield at, entry, rule, "name a commit or a tag", "reference-url"
-    elif survey.leaves(posixpath.normpath(posixpath.join(folder, entry))):
+    elif reader.leaves(posixpath.normpath(posixpath.join(folder, entry))):
         yield at, entry, "leads out of the checkout", "refer to folders of this repository", "reference-outside"
 
 

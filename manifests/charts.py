@@ -18,7 +18,7 @@ import yaml
 
 import programs
 from errors import OriginalRefused
-from manifests import archive, reading, receipts
+from manifests import archive, kubernetes_yaml, receipts
 from manifests.fields import text
 from manifests.receipts import Receipt
 from manifests.sources import Chart, digest, environment, is_loopback, locked, new_entry, originals
@@ -105,7 +105,7 @@ def _pulled(chart: Chart, folder: Path) -> Path:
 def _check_name(chart: Chart, folder: Path) -> None:
     """Refuse an archive of another chart: helm and kustomize would look for this one by its name."""
     try:
-        about = reading.document((folder / "Chart.yaml").read_text(encoding="utf-8"))
+        about = kubernetes_yaml.document((folder / "Chart.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         raise OriginalRefused("is an archive without a Chart.yaml that can be read", archive.FIX) from None
     if text(about, "name") != chart.name:
@@ -116,7 +116,7 @@ def _known(repository: str, env: dict[str, str]) -> str | None:
     """Name the operator's own entry for a repository: it may hold a password, which `--repo` would not see."""
     file = Path(programs.run("helm", "env", "HELM_REPOSITORY_CONFIG", env=env).stdout.strip())
     try:
-        kept: Any = reading.document(file.read_text(encoding="utf-8"))
+        kept: Any = kubernetes_yaml.document(file.read_text(encoding="utf-8"))
         entries = kept.get("repositories") or []
         same = [entry for entry in entries if entry["url"].rstrip("/") == repository.rstrip("/")]
         return str(same[0]["name"]) if same else None

@@ -1,8 +1,8 @@
 """What goes into a folder's render: every file by its content, every chart and every remote base it asks for.
 
-A survey and a folder's path come in; `Contents` go out, whether or not the folder would render. Whole folders are
-taken, and whatever they refer to outside of themselves: too much costs a render that was not needed, too little would
-give an old one. `manifests.render` makes a cache key of it, `manifests.vendor` a copy that a program can be run on.
+A reader and a folder's path come in; `Contents` go out, even of a folder that does not render. Whole folders count, and
+each file outside of them that they refer to: too many files cost a render that was not needed, too few would return a
+stale one. `manifests.render` makes a cache key of it, `manifests.vendor` a copy that a program can run on.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from config.source import KeyPath, dotted, read
 from config.tree import MANIFESTS
 from errors import Problem
 from manifests import boundary, umbrella
+from manifests.checkout import CheckoutReader, Shape
 from manifests.fields import entries, text, texts
 from manifests.sources import EXACT, Chart
-from manifests.survey import Shape, Survey
 
 ROOTS = ("resources", "bases", "components")
 OLD_NAMES = {"name": "chartName", "version": "chartVersion", "repo": "chartRepoUrl"}
@@ -73,15 +73,15 @@ class Contents:
         return not (self.charts or self.bases) and self.shape == "kustomization"
 
 
-def contents_of(survey: Survey, folder: str) -> Contents:
+def contents_of(reader: CheckoutReader, folder: str) -> Contents:
     """Say what goes into a folder's render."""
-    shape = survey.shape(folder)
+    shape = reader.shape(folder)
     if shape == "kustomization":
-        return closure_of(survey, folder)
+        return closure_of(reader, folder)
     contents = Contents(shape or "manifests")
-    visit = _Visit(survey, contents)
+    visit = _Visit(reader, contents)
     if shape is None:
-        rule = "holds nothing to render" if survey.is_folder(folder) else "is not a folder"
+        rule = "holds nothing to render" if reader.is_folder(folder) else "is not a folder"
         fix = "add a kustomization.yaml, a Chart.yaml or manifests"
         contents.problems.append(Problem(folder, 0, "", "", rule, fix, "nothing-to-render"))
     elif shape == "manifests":
@@ -89,25 +89,25 @@ def contents_of(survey: Survey, folder: str) -> Contents:
     else:
         contents.inflates = True
         visit.take_folder(folder)
-        if survey.is_file(f"{folder}/values.yaml"):
+        if reader.is_file(f"{folder}/values.yaml"):
             contents.values.append(f"{folder}/values.yaml")
-        for chart, file, key, place in umbrella.dependencies(survey.root, folder, contents.problems):
+        for chart, file, key, place in umbrella.dependencies(reader.root, folder, contents.problems):
             contents.charts.append(WantedChart(chart, file, key, place))
     return contents
 
 
-def closure_of(survey: Survey, folder: str) -> Contents:
+def closure_of(reader: CheckoutReader, folder: str) -> Contents:
     """Say what a kustomization or component needs, also from outside of its folder."""
     contents = Contents("kustomization")
-    _Visit(survey, contents).visit(folder)
+    _Visit(reader, contents).visit(folder)
     return contents
 
 
 class _Visit:
     """One folder's way through the checkout."""
 
-    def __init__(self, survey: Survey, contents: Contents) -> None:
-        self.survey, self.contents = survey, contents
+    def __init__(self, reader: CheckoutReader, contents: Contents) -> None:
+        self.reader, self.contents = reader, contents
         self.taken: set[str] = set()
 
     def visit(self, folder: str) -> None:
@@ -115,12 +115,12 @@ class _Visit:
         if folder in self.contents.kustomizations:
             return
         self.take_folder(folder)
-        file = self.survey.kustomization(folder)
+        file = self.reader.kustomization(folder)
         if file is None:
             return
         self.contents.kustomizations[folder] = file
         value = self._value(file)
-        for at, *said in boundary.findings(self.survey, value, folder):
+        for at, *said in boundary.findings(self.reader, value, folder):
             self._problem(file, at, *said)
         for key in ROOTS:
             for index, entry in enumerate(entries(value, key)):
@@ -134,24 +134,24 @@ class _Visit:
         """Take every file of a folder."""
         if not any(_within(folder, other) for other in self.taken):
             self.taken.add(folder)
-            for file in self.survey.walk(folder):
+            for file in self.reader.walk(folder):
                 self._take(file)
 
     def take_manifests(self, folder: str) -> None:
         """Take the manifests that lie directly in a folder."""
-        for name in self.survey.names(folder):
-            if name.endswith((*MANIFESTS, ".jsonnet")) and self.survey.is_file(f"{folder}/{name}"):
+        for name in self.reader.names(folder):
+            if name.endswith((*MANIFESTS, ".jsonnet")) and self.reader.is_file(f"{folder}/{name}"):
                 self._take(f"{folder}/{name}")
 
     def _take(self, file: str) -> None:
-        if self.survey.leaves(file):
+        if self.reader.leaves(file):
             fix = "copy what it leads to into the repository"
             self.contents.problems.append(
                 Problem(file, 0, "", "", "leads out of the checkout", fix, "reference-outside")
             )
             return
         try:
-            self.contents.files[file] = self.survey.digest(file)
+            self.contents.files[file] = self.reader.digest(file)
         except OSError as error:
             rule = f"cannot be read: {(error.strerror or str(error)).lower()}"
             fix = "make the file readable, or remove it"
@@ -160,9 +160,9 @@ class _Visit:
     def _value(self, file: str) -> dict[str, Any]:
         """Give what a kustomization says; what is wrong with it as YAML is told with its line."""
         try:
-            value = self.survey.value(file)
+            value = self.reader.value(file)
         except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
-            found = read(self.survey.root / file, file).problems
+            found = read(self.reader.root / file, file).problems
             rule, fix = f"is not YAML: {' '.join(str(error).split())}", "look at it with an editor that knows YAML"
             self.contents.problems += found or [Problem(file, 0, "", "", rule, fix, "manifest-malformed")]
             return {}
@@ -170,18 +170,18 @@ class _Visit:
 
     def _follow(self, entry: str, folder: str, file: str, key: KeyPath) -> None:
         path = _joined(folder, entry)
-        if self.survey.leaves(path) or boundary.remote_rule(entry) or boundary.reference_rule(entry):
+        if self.reader.leaves(path) or boundary.remote_rule(entry) or boundary.reference_rule(entry):
             return  # `boundary` has refused it
-        if self.survey.is_folder(path):
+        if self.reader.is_folder(path):
             if not _within(folder, path):  # else a cycle, which kustomize explains well
                 self.visit(path)
-        elif self.survey.is_file(path):
+        elif self.reader.is_file(path):
             self._take(path)
             self.contents.listed.add(path)
         elif REMOTE.match(entry):
             place = entry.partition("?")[0]
             if PINNED.match(reference(entry)) or (place.endswith(MANIFESTS) and PINNED_FILE.search(place)):
-                self.contents.bases.append(WantedBase(entry, file, key, self.survey.versions(file).get(entry, "")))
+                self.contents.bases.append(WantedBase(entry, file, key, self.reader.versions(file).get(entry, "")))
             else:
                 self._problem(file, key, entry, "is not pinned", "add ?ref= with a commit", "base-unpinned")
 
@@ -200,11 +200,11 @@ class _Visit:
         name, version, repository = (str(entry.get(part) or "") for part in ("name", "version", "repo"))
         own = f"{name}-{version}/{name}" if version and repository else name
         path = _joined(folder, f"{home or 'charts'}/{own}")
-        if not name or self.survey.leaves(path) or any(boundary.chart_findings(entry, key)):
+        if not name or self.reader.leaves(path) or any(boundary.chart_findings(entry, key)):
             return  # `boundary` has refused it
         self.contents.inflates = True
         self._values(entry, folder)
-        if self.survey.is_folder(path):
+        if self.reader.is_folder(path):
             self.take_folder(path)
         elif not repository:
             rule = f"has no `repo`, and there is no chart at {path}"
@@ -218,7 +218,7 @@ class _Visit:
     def _values(self, entry: dict[str, Any], folder: str) -> None:
         """Note the files of a chart's values, in the order in which they apply."""
         for one in (text(entry, "valuesFile"), *texts(entry, "additionalValuesFiles")):
-            if one and self.survey.is_file(path := _joined(folder, one)):
+            if one and self.reader.is_file(path := _joined(folder, one)):
                 self.contents.values.append(path)
 
     def _name(self, value: Any, folder: str) -> None:
@@ -233,15 +233,15 @@ class _Visit:
                 path = _joined(folder, entry)
                 if "../" not in f"{entry}/" or _within(path, folder) or _within(folder, path):
                     continue
-                if self.survey.leaves(path):
+                if self.reader.leaves(path):
                     continue
-                if self.survey.is_file(path):
+                if self.reader.is_file(path):
                     self._take(path)
-                elif self.survey.is_folder(path):
+                elif self.reader.is_folder(path):
                     self.take_folder(path)
 
     def _problem(self, file: str, key: KeyPath, value: str, rule: str, fix: str, check: str) -> None:
-        line = self.survey.line(file, key)
+        line = self.reader.line(file, key)
         self.contents.problems.append(Problem(file, line, dotted(key), value, rule, fix, check))
 
 

@@ -14,11 +14,11 @@ from typing import TypeAlias
 
 from config.source import dotted
 from errors import HomelabError, OriginalChanged, OriginalRefused, Problem, ProgramFailed
-from manifests import said
+from manifests import program_errors
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
+from manifests.checkout import CheckoutReader
 from manifests.contents import Contents, WantedBase, WantedChart, closure_of, contents_of
-from manifests.survey import Survey
 
 Wanted: TypeAlias = "WantedChart | WantedBase"
 
@@ -27,19 +27,19 @@ Wanted: TypeAlias = "WantedChart | WantedBase"
 class Wants:
     """What folders of a checkout ask for; nothing is named twice."""
 
-    survey: Survey
+    reader: CheckoutReader
     charts: CachedCharts = field(default_factory=CachedCharts)
     bases: CachedBases = field(default_factory=CachedBases)
     asked: set[str] = field(default_factory=set)
 
     @cached_property
-    def outside(self) -> Survey:
+    def outside(self) -> CheckoutReader:
         """Return what is read of the cache."""
-        return Survey(Path("/"))
+        return CheckoutReader(Path("/"))
 
     def missing(self, folders: Iterable[str]) -> list[Wanted]:
         """Return what these folders ask for and the cache does not have, also by way of bases that it has."""
-        return self._missing([contents_of(self.survey, folder) for folder in folders])
+        return self._missing([contents_of(self.reader, folder) for folder in folders])
 
     def beyond(self, bases: Iterable[Path]) -> list[Wanted]:
         """Return what fetched bases ask for in their turn and the cache does not have."""
@@ -60,7 +60,7 @@ class Wants:
 
     def problem(self, wanted: Wanted, error: HomelabError) -> Problem:
         """Return a failure with the file, the line and the key that ask for what failed."""
-        line, key = self.survey.line(wanted.file, wanted.key), dotted(wanted.key)
+        line, key = self.reader.line(wanted.file, wanted.key), dotted(wanted.key)
         chart = isinstance(wanted, WantedChart)
         value = f"{wanted.chart.name} {wanted.chart.version}" if isinstance(wanted, WantedChart) else wanted.url
         check = "chart-unreachable" if chart else "base-unreachable"
@@ -111,4 +111,4 @@ def url_of(wanted: Wanted) -> str:
 
 def message(error: HomelabError) -> str:
     """Return what a program reported, in one line."""
-    return said.cleaned(error.output if isinstance(error, ProgramFailed) else str(error))
+    return program_errors.cleaned(error.output if isinstance(error, ProgramFailed) else str(error))

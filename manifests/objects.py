@@ -1,7 +1,7 @@
 """Kubernetes objects as plain dicts: what they are called, which documents hold several, which are hooks.
 
-Documents come in as `manifests.reading` reads them, objects go out in their order. A namespace that an object does not
-name is not made up here: Argo CD fills it in when it applies.
+Documents come in as `manifests.kubernetes_yaml` reads them, objects go out in their order. A missing namespace stays
+missing: Argo CD fills it in when it applies.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from config import shapes
-from manifests import reading
+from manifests import kubernetes_yaml
 from manifests.objects import Object
 
 KEY = secrets.token_bytes(16)
@@ -133,7 +133,7 @@ def _nested(text: str) -> Iterator[str]:
     if not ("\n" in inside or inside.startswith(("{", "["))):
         return
     try:
-        documents = reading.documents(text)
+        documents = kubernetes_yaml.documents(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         return
     found: list[str] = []

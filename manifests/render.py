@@ -4,9 +4,9 @@
     renders = render_all(renderer, [Folder("apps/media/jellyfin")])
     renders.require()["apps/media/jellyfin"]    # a tuple of objects
 
-A `Renderer` says how, folders say what. `manifests.contents` finds what goes in and `manifests.kept` whether that was
-rendered before; only then kustomize or helm runs, on the checkout if everything lies there, else on a copy that
-`manifests.vendor` lends. Every folder's mistakes come back together. `ops.validation` goes on from here.
+A `Renderer` holds the options. `manifests.contents` finds a folder's inputs, and `manifests.render_cache` a render of
+the same inputs; otherwise kustomize or helm runs, on the checkout if all inputs lie there, else on a copy that
+`manifests.vendor` makes. The problems of all folders are reported together. `ops.validation` continues.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ import programs
 from config import bounds
 from config.tree import App
 from errors import Problem, ProgramFailed, TookTooLong, TreeRefused
-from manifests import cell, plain, reading, said, written
+from manifests import file_sanity, kubernetes_yaml, plain_manifests, program_errors, sandbox
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
+from manifests.checkout import CheckoutReader
 from manifests.contents import Contents, closure_of, contents_of
-from manifests.kept import Kept
 from manifests.objects import Object, unpacked
+from manifests.render_cache import RenderCache
 from manifests.sources import BaseSource, ChartSource, bare_environment, digest
-from manifests.survey import Survey
 from manifests.vendor import mirror, missing_bases, missing_charts
 
 FORMAT = "2"  # of what is kept: raise it when the same input gives other objects
@@ -77,7 +77,7 @@ class Renderer:
     charts: ChartSource = field(default_factory=CachedCharts)
     bases: BaseSource = field(default_factory=CachedBases)
     env: Mapping[str, str] | None = None
-    kept: Kept | None = field(default_factory=Kept)
+    kept: RenderCache | None = field(default_factory=RenderCache)
 
     @property
     def capabilities(self) -> tuple[str, str]:
@@ -142,17 +142,17 @@ class _Run:
     def __init__(self, renderer: Renderer, home: Path) -> None:
         self.renderer = renderer
         self.root = renderer.root.resolve()
-        self.survey = Survey(self.root)
-        self.outside = Survey(Path("/"))
+        self.reader = CheckoutReader(self.root)
+        self.outside = CheckoutReader(Path("/"))
         self.env = bare_environment(renderer.env, home) | OFFLINE
         self.named: dict[str, str] = {}
         self.wrote = False
 
     def look(self, folder: Folder) -> Outcome | _Job:
         """Give what is known of a folder without running anything."""
-        contents = contents_of(self.survey, folder.path)
-        problems = [*contents.problems, *missing_charts(self.survey, contents, self.renderer.charts)]
-        problems += missing_bases(self.survey, contents, self.renderer.bases)
+        contents = contents_of(self.reader, folder.path)
+        problems = [*contents.problems, *missing_charts(self.reader, contents, self.renderer.charts)]
+        problems += missing_bases(self.reader, contents, self.renderer.bases)
         if problems:
             return problems
         key = self._key(folder, contents)
@@ -161,7 +161,7 @@ class _Run:
 
     def work(self, job: _Job) -> Outcome:
         """Render a folder and keep what came out."""
-        problems = list(written.check(self.survey, job.contents))
+        problems = list(file_sanity.check(self.reader, job.contents))
         objects = [] if problems else self._rendered(job, problems)
         if problems:
             return problems
@@ -173,7 +173,7 @@ class _Run:
     def _rendered(self, job: _Job, problems: list[Problem]) -> list[Object]:
         root, contents, path = self.root, job.contents, job.folder.path
         if contents.shape == "manifests":
-            return plain.objects(root, contents.files, problems)
+            return plain_manifests.objects(root, contents.files, problems)
         if contents.complete:
             return self._run(job, root, problems)
         with mirror(root, path, contents, self.renderer.charts, self.renderer.bases, problems) as copy:
@@ -185,16 +185,16 @@ class _Run:
         try:
             text = (self._helm if job.contents.shape == "chart" else self._kustomize)(job.folder, place)
             # Kustomize writes block style alone: its brackets hold nothing.
-            found = reading.documents(text, bounds.OF_A_RENDER, flow=job.contents.shape == "chart")
+            found = kubernetes_yaml.documents(text, bounds.OF_A_RENDER, flow=job.contents.shape == "chart")
             objects = list(unpacked(found))
         except (ProgramFailed, TookTooLong) as error:
-            problems.append(said.problem(error, path, files, self.root, place, values=job.contents.values))
+            problems.append(program_errors.problem(error, path, files, self.root, place, values=job.contents.values))
             return []
         except (yaml.YAMLError, ValueError) as error:
             rule, fix = f"renders to what is not YAML: {' '.join(str(error).split())}", "correct the chart's values"
             problems.append(Problem(files[0], 0, "", "", rule, fix, "render-failed"))
             return []
-        problems += [problem for item in objects if (problem := plain.malformed(item, files[0]))]
+        problems += [problem for item in objects if (problem := plain_manifests.malformed(item, files[0]))]
         return objects
 
     def _kustomize(self, folder: Folder, place: Path) -> str:
@@ -215,7 +215,7 @@ class _Run:
         return self._confined(("helm", *command), place, place / folder.path, self.env | homes)
 
     def _confined(self, command: Sequence[str], place: Path, cwd: Path, env: Mapping[str, str]) -> str:
-        program, *arguments = cell.confined(command, self.root, place, cwd)
+        program, *arguments = sandbox.confined(command, self.root, place, cwd)
         return programs.run(program, *arguments, cwd=cwd, env=env, timeout=SLOW).stdout
 
     def _capabilities(self) -> list[tuple[str, str]]:

@@ -1,8 +1,8 @@
 """Which values a chart knows: the keys of its values.yaml and its schema, and those that its templates ask for.
 
 A chart's folder comes in; a tree of keys goes out. A key with nothing below it takes any value: it is no map, an empty
-one, or one that a template hands on whole. `lab.facts` keeps the trees of real charts, `manifests.rules.valued` holds
-an app's values against them.
+one, or one that a template hands on whole. `lab.facts` keeps the trees of real charts,
+`manifests.rules.chart_values` checks an app's values against them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from config.source import KeyPath
-from manifests import reading
+from manifests import kubernetes_yaml
 from manifests.fields import mapping, mappings, text
 
 # None is a key that takes anything, a map one that has these keys and no others.
@@ -118,4 +118,4 @@ def _read(file: Path) -> Any:
     if not file.is_file():
         return {}
     content = file.read_text(encoding="utf-8")
-    return json.loads(content) if file.suffix == ".json" else reading.document(content)
+    return json.loads(content) if file.suffix == ".json" else kubernetes_yaml.document(content)

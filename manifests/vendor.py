@@ -20,9 +20,9 @@ import yaml
 
 from config.source import KeyPath, dotted
 from errors import Problem, TreeRefused
+from manifests.checkout import CheckoutReader
 from manifests.contents import Contents, WantedBase, closure_of, contents_of
 from manifests.sources import FETCH, BaseSource, ChartSource, slug
-from manifests.survey import Survey
 
 LOCALIZED = "localized"
 NESTED = 8
@@ -64,23 +64,23 @@ def mirror(
         yield copy
 
 
-def missing_charts(survey: Survey, contents: Contents, charts: ChartSource) -> Iterator[Problem]:
+def missing_charts(reader: CheckoutReader, contents: Contents, charts: ChartSource) -> Iterator[Problem]:
     """Tell of each chart that a source does not have."""
     for wanted in contents.charts:
         if charts.chart(wanted.chart) is None:
             chart, key = wanted.chart, dotted(wanted.key)
             rule = f"is not on this machine, and a render fetches nothing: chart of {chart.repository}"
-            line = survey.line(wanted.file, wanted.key)
+            line = reader.line(wanted.file, wanted.key)
             value = f"{chart.name} {chart.version}"
             yield Problem(wanted.file, line, key, value, rule, f"fetch it: {FETCH}", "chart-missing")
 
 
-def missing_bases(survey: Survey, contents: Contents, bases: BaseSource) -> Iterator[Problem]:
+def missing_bases(reader: CheckoutReader, contents: Contents, bases: BaseSource) -> Iterator[Problem]:
     """Tell of each remote base that a source does not have."""
     for wanted in contents.bases:
         if bases.base(wanted.url, wanted.version) is None:
             rule = "is not on this machine, and a render fetches nothing"
-            line, key = survey.line(wanted.file, wanted.key), dotted(wanted.key)
+            line, key = reader.line(wanted.file, wanted.key), dotted(wanted.key)
             yield Problem(wanted.file, line, key, wanted.url, rule, f"fetch it: {FETCH}", "base-missing")
 
 
@@ -90,13 +90,13 @@ def _place(
     """Lay bases until no URL is left, a base may name others, then all charts."""
     placed: list[Placed] = []
     for _ in range(NESTED):
-        survey = Survey(root)
-        contents = contents_of(survey, folder)
-        found = [*contents.problems, *missing_bases(survey, contents, bases)]
+        reader = CheckoutReader(root)
+        contents = contents_of(reader, folder)
+        found = [*contents.problems, *missing_bases(reader, contents, bases)]
         if found or not contents.bases:
             break
         placed += _place_bases(root, contents.bases, bases)
-    found += missing_charts(survey, contents, charts)
+    found += missing_charts(reader, contents, charts)
     problems += found
     for wanted in () if found else contents.charts:
         source = charts.chart(wanted.chart)
@@ -130,7 +130,7 @@ def _copy_base(source: Path, target: Path) -> str:
         shutil.copyfile(source, target / source.name)
         return source.name
     top = Path(source.anchor)
-    files = [top / file for file in closure_of(Survey(top), str(source.relative_to(top))).files]
+    files = [top / file for file in closure_of(CheckoutReader(top), str(source.relative_to(top))).files]
     common = Path(os.path.commonpath([source, *(file.parent for file in files)]))
     for file in files:
         copied = target / file.relative_to(common)

@@ -104,7 +104,7 @@ def _bring(validation: Validation, forbidden: str) -> str:
     if not validation.wanted:
         return ""
     settings = [stack.settings for stack in validation.stacks if stack.settings]
-    wants, env = Wants(validation.survey), validation.tools.env()
+    wants, env = Wants(validation.reader), validation.tools.env()
     brought = bring(wants, sorted(validation.wanted), env, forbidden=forbidden, private=private_of(*settings))
     validation.not_fetched = brought.problems
     return brought.why

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import programs
-from manifests import objects, reading
+from manifests import kubernetes_yaml, objects
 from manifests.rules.schemas import of_openapi
 from ops.pinned import FOLDER, Generated, Tool
 
@@ -81,7 +81,7 @@ def _copy(source: Path, target: Path, *, whole: bool) -> None:
 
 def _shorten(file: Path) -> None:
     """Leave the descriptions out of CRDs, and write JSON, which no reader of YAML takes for something else."""
-    documents = reading.documents(file.read_text(encoding="utf-8"))
+    documents = kubernetes_yaml.documents(file.read_text(encoding="utf-8"))
     if not any(isinstance(one, dict) and one.get("kind") == objects.CRD for one in documents):
         return
     for document in documents:

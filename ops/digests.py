@@ -79,6 +79,6 @@ def plugins(validation: Validation) -> list[Plugin]:
 def _values(validation: Validation, file: str) -> Any:
     """Return a file of values; what is wrong with it is reported by its render."""
     try:
-        return validation.survey.value(file)
+        return validation.reader.value(file)
     except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return None

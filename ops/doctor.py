@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import programs
-from manifests import cell
+from manifests import sandbox
 from manifests.sources import cache
 from ops import bringing, compiler, toolchain
 from ops.pinned import TOOLS, Tool, Version
@@ -189,7 +189,7 @@ def ports() -> Finding:
 
 def confinement() -> Finding:
     """Say whether renders run in namespaces, or are protected by the refusals of a text alone."""
-    if cell.available():
+    if sandbox.available():
         return Finding("cell for renders", "ok", "no network, the checkout closed for writing")
     fix = "install util-linux and allow user namespaces; until then the refusals of `check` carry it alone"
     return Finding("cell for renders", "optional", "this machine makes no namespaces", fix)

@@ -19,8 +19,8 @@ from config.model import Settings
 from config.tree import Tree, read_tree
 from errors import Declined, Problem
 from manifests.boundary import LIMITS
+from manifests.checkout import CheckoutReader
 from manifests.contents import contents_of
-from manifests.survey import Survey
 from ops.check import check_images
 from ops.engine import Engine, Outcome, refuse_failures
 from ops.show import count, elapsed
@@ -51,10 +51,10 @@ def checked(root: Path, name: str) -> tuple[Stack, Settings]:
 
 def _beyond_limits(root: Path, tree: Tree) -> Iterator[Problem]:
     """Yield what an app would run or read on this machine: the seeds render folders that no check has rendered."""
-    survey = Survey(root.resolve())
+    reader = CheckoutReader(root.resolve())
     overlays = (app for apps in tree.environments.values() for app in apps.values())
     for app in (*tree.apps, *overlays):
-        yield from (one for one in contents_of(survey, app.path).problems if one.check in LIMITS)
+        yield from (one for one in contents_of(reader, app.path).problems if one.check in LIMITS)
 
 
 def file_of(root: Path, name: str) -> Path:
@@ -70,7 +70,7 @@ def secrets_set(name: str, settings: Settings) -> None:
     """Refuse to go to real hosts without the secrets that this needs."""
     missing = missing_secrets(settings)
     if missing:
-        raise Declined(f"Pulumi.{name}.yaml: still to set: {how_to_set(name, missing)}; docs/how-to/go-live.md")
+        raise Declined(f"Pulumi.{name}.yaml: still to set: {how_to_set(name, missing)}; docs/start/go-live.md")
 
 
 def owners(settings: Settings) -> dict[str, str]:

@@ -367,7 +367,7 @@ def reason(output: str) -> str:
 def _explained(said: str) -> str:
     """Add what a person can do about what Pulumi says before it begins."""
     advice = next((advice for sign, advice in ADVICE.items() if sign in said), "")
-    return f"{said}; {advice}: docs/how-to/go-live.md" if advice else said
+    return f"{said}; {advice}: docs/start/go-live.md" if advice else said
 
 
 def refuse_failures(outcome: Outcome, owners: Mapping[str, str]) -> None:

@@ -18,9 +18,9 @@ from typing import Any
 
 from config.model import KubernetesStore, Settings
 from errors import Declined, ProgramFailed
-from manifests.entries import STORE, Entry, declared, read_by
 from manifests.fields import mappings
 from manifests.objects import Object
+from manifests.secret_entries import STORE, Entry, declared, read_by
 from ops.cluster import Cluster
 
 KIND, PUSH = "externalsecrets.external-secrets.io", "pushsecrets.external-secrets.io"

@@ -98,9 +98,7 @@ def run(options: argparse.Namespace) -> int:
     if problems:
         raise Refused(replace(problem, file=f"{problem.file}, not written", line=0) for problem in problems)
     path.write_text(text, encoding="utf-8")
-    print(
-        f"wrote {path.name}; its settings pass. The apps still name the examples' hosts: docs/how-to/make-it-yours.md"
-    )
+    print(f"wrote {path.name}; its settings pass. The apps still name the examples' hosts: docs/start/make-it-yours.md")
     if replaces:
         print(f"it replaces what was there; git restore {path.name} brings that back")
     for other in others:
@@ -171,7 +169,7 @@ def stack_file(stack: str, answers: dict[str, str]) -> str:
     alone = "    workloadsOnControlPlanes: allowed\n" if workers == 0 else ""
     tried = compatible()["tried"]
     worker_size = "      worker: {cpu: 4, memory: 8GiB, disk: 60GiB}\n" if workers else ""
-    return f"""# Written by ./homelab init; docs/settings.md explains every key.
+    return f"""# Written by ./homelab init; docs/reference/settings.md explains every key.
 config:
   homelab:network:
     domain: {answers["domain"]}

@@ -20,7 +20,7 @@ from config.startpage import PAGE
 from config.tree import APPS, ENVIRONMENTS, LONGEST_NAME, Tree, read_tree
 from config.values import LABEL
 from errors import Bug, Problem, Refused, TreeRefused
-from manifests import reading
+from manifests import kubernetes_yaml
 from manifests.rules.workloads import refused
 from ops.scaffold import MEMORY_LIMIT, NewApp, Volume, backup_time, files, listed
 
@@ -170,8 +170,8 @@ def _named(said: str, ground: Ground) -> Iterator[Problem]:
             "APP", name, "is not a DNS label that begins with a letter (RFC 1123)", _label(name), "name-malformed"
         )
         return
-    if reading.document(name) != name:
-        rule = f"is {json.dumps(reading.document(name))} to YAML, and no text"
+    if kubernetes_yaml.document(name) != name:
+        rule = f"is {json.dumps(kubernetes_yaml.document(name))} to YAML, and no text"
         yield _refused("APP", name, rule, f"choose another name, such as {name}-app", "name-malformed")
     if len(f"{category}-{name}") > LONGEST_NAME:
         rule = f"makes an Application's name of more than {LONGEST_NAME} characters"

@@ -14,8 +14,8 @@ from config.load import Stack
 from config.source import dotted
 from errors import Problem
 from manifests.contents import WantedBase, WantedChart
-from manifests.rules.places import Places
-from manifests.rules.scene import Finding, Scene
+from manifests.rules.locate import Locator
+from manifests.rules.stack_objects import Finding, Scene
 from ops import tags
 from ops.registries import Answer, Registries, State
 from ops.show import table
@@ -150,7 +150,7 @@ def _problems(
     charts: Mapping[str, Sequence[WantedChart]],
     bases: Mapping[str, Sequence[WantedBase]],
 ) -> Iterator[Problem]:
-    places = Places(validation.survey)
+    places = Locator(validation.reader)
     for row in rows:
         if row.answer.state is State.THERE:
             continue
@@ -160,8 +160,8 @@ def _problems(
         for found in images.get(row.name, ()) if row.kind == "image" else ():
             yield places.problem(Finding(check, found.piece, found.path, found.value, rule, fix))
         for one in charts.get(row.name, ()) if row.kind == "chart" else ():
-            line, value = validation.survey.line(one.file, one.key), f"{one.chart.name} {one.chart.version}"
+            line, value = validation.reader.line(one.file, one.key), f"{one.chart.name} {one.chart.version}"
             yield Problem(one.file, line, dotted(one.key), value, rule, fix, check)
         for base in bases.get(row.name, ()) if row.kind == "base" else ():
-            line = validation.survey.line(base.file, base.key)
+            line = validation.reader.line(base.file, base.key)
             yield Problem(base.file, line, dotted(base.key), base.url, rule, fix, check)

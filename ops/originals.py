@@ -19,9 +19,9 @@ from config.derive import platform_apps
 from config.model import Settings
 from config.tree import Tree, read_tree
 from errors import HomelabError, OriginalRefused, Problem, ProgramFailed, TookTooLong, TreeRefused, TryAgain
+from manifests.checkout import CheckoutReader
 from manifests.contents import WantedChart
 from manifests.fetch import Wanted, Wants, message, name_of, url_of
-from manifests.survey import Survey
 from ops import network
 from ops.progress import Progress
 from ops.registries import Registries, State
@@ -95,7 +95,7 @@ def bring_for(
 ) -> Brought:
     """Fetch what one stack renders, of some layers or of all."""
     folders, private = folders_of(settings, read_tree(root), layers), private_of(settings)
-    return bring(Wants(Survey(root)), folders, env, forbidden=forbidden, private=private)
+    return bring(Wants(CheckoutReader(root)), folders, env, forbidden=forbidden, private=private)
 
 
 def folders_of(settings: Settings, tree: Tree, layers: Collection[str] = ()) -> list[str]:

@@ -18,7 +18,7 @@ from config import files
 from config.pins import IS_COMMIT, reference
 from config.tree import MANIFESTS
 from errors import Problem
-from manifests.rules import pinned
+from manifests.rules import base_pins
 from ops.digests import Plugin, has_digest, plugins
 from ops.online import Online
 from ops.reach import TIMEOUT, GuardedSession, is_public
@@ -70,12 +70,12 @@ def _bases(validation: Validation, online: Online) -> Iterator[str]:
         if not commit or IS_COMMIT.match(tag):
             continue
         new = base.url.replace(f"ref={tag}", f"ref={commit}")
-        if not pinned.by_commit(new):
+        if not base_pins.by_commit(new):
             yield f"base {base.url}: not written, its reference is no plain ref={tag}; write ?ref={commit} # {tag}"
             yield f"  {base.file}"
         elif _rewrite(validation.root, base.file, _with_commit(base.url, new, tag)):
             yield f"base {base.url}: {commit}"
-            yield f"  {base.file}: the annotation that accepts {pinned.CHECK} can go"
+            yield f"  {base.file}: the annotation that accepts {base_pins.CHECK} can go"
         else:
             yield f"base {base.url}: has no line of its own in {base.file}; write `- {new} # {tag}`"
 

@@ -20,7 +20,7 @@ import yaml
 
 from manifests import boundary
 from manifests.fields import mappings, text
-from manifests.reading import Loader
+from manifests.kubernetes_yaml import Loader
 from manifests.rules.workloads import IMAGE
 from manifests.sources import Chart
 from ops.reach import TIMEOUT, GuardedSession, may_give_tokens

@@ -21,11 +21,11 @@ from config.load import Stack, read_stack, stack_files
 from config.model import Settings
 from config.tree import CategoryFolder, Tree, namespaces_of, read_tree
 from errors import Declined, TreeRefused
+from manifests.checkout import CheckoutReader
 from manifests.compare import written
 from manifests.fetch import Wants
 from manifests.objects import Object
 from manifests.redact import covered_object
-from manifests.survey import Survey
 from ops import called, offline
 from ops.drive import checked, stack_arguments
 from ops.originals import LONG_LIMIT, bring
@@ -179,4 +179,4 @@ def fetch(root: Path, tree: Tree) -> None:
     folders = {app.path for app in tree.apps} | {
         app.path for found in tree.environments.values() for app in found.values()
     }
-    bring(Wants(Survey(root)), sorted(folders), env, limit=LONG_LIMIT).require(everything=True)
+    bring(Wants(CheckoutReader(root)), sorted(folders), env, limit=LONG_LIMIT).require(everything=True)

@@ -1,4 +1,4 @@
-"""The files of a new app, as docs/apps.md wants them: `apps/media/jellyfin` with other words.
+"""The files of a new app, as docs/reference/apps.md wants them: `apps/media/jellyfin` with other words.
 
 What `ops.new` has found acceptable comes in, texts by the names of their files go out; nothing is read or written here.
 """
@@ -12,10 +12,10 @@ from zlib import crc32
 
 import yaml
 
-from manifests import reading
-from manifests.entries import ENTRIES
-from manifests.rules.data import BACKUP
-from manifests.rules.scene import ACCEPT
+from manifests import kubernetes_yaml
+from manifests.rules.stack_objects import ACCEPT
+from manifests.rules.storage import BACKUP
+from manifests.secret_entries import ENTRIES
 
 NEVER_BY_A_SYNC = "Prune=false,Delete=false"
 ENTRY = re.compile(r"""( *- )["']?(?P<name>[\w.-]+)["']?:""")
@@ -235,7 +235,7 @@ def _remote(app: NewApp, secret: str) -> str:
 
 def _quoted(name: str) -> str:
     """Quote what YAML would not read as text: a variable may well be called Y."""
-    return name if reading.document(name) == name else f'"{name}"'
+    return name if kubernetes_yaml.document(name) == name else f'"{name}"'
 
 
 def _lines(*lines: str) -> str:

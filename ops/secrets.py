@@ -10,8 +10,8 @@ from pathlib import Path
 from config.load import Stack, read_stack, stack_files
 from config.tree import read_tree
 from errors import Declined, ProgramFailed, TookTooLong, TreeRefused
-from manifests.entries import Entry
 from manifests.objects import Object
+from manifests.secret_entries import Entry
 from ops.cluster import Cluster
 from ops.drive import checked, stack_arguments
 from ops.entries import Needed, make, needed, states
@@ -99,5 +99,5 @@ def _summary(missing: list[Needed], why: str, stack: str) -> str:
     made = [one.entry.name for one in missing if one.is_made]
     given = [one.entry.name for one in missing if not one.is_made]
     lines = [f"to make: {', '.join(made)}: ./homelab secrets --stack {stack} --create"] if made else []
-    lines += [f"to give by hand: {', '.join(given)}; docs/secrets.md"] if given else []
+    lines += [f"to give by hand: {', '.join(given)}; docs/understanding/secrets.md"] if given else []
     return "\n".join(lines) or "none is missing"

@@ -22,27 +22,27 @@ from errors import Problem
 from lab.bases import StandInBases
 from lab.charts import StandInCharts
 from lab.crds import SELF_REGISTERED, Crds
-from manifests import reading
+from manifests import kubernetes_yaml
+from manifests.checkout import CheckoutReader
 from manifests.contents import Contents, contents_of
 from manifests.objects import Object, api_versions
 from manifests.render import Folder, Renderer, render_all
 from manifests.rules import (
-    authors,
-    conform,
-    elsewhere,
-    generated,
-    listed,
-    marks,
-    pinned,
-    places,
+    base_pins,
+    chart_objects,
+    chart_values,
+    conformance,
+    generators,
+    locate,
+    orphans,
     register,
+    render_paths,
     routes,
-    valued,
+    setting_marks,
 )
-from manifests.rules.scene import Chart, Piece, Scene
+from manifests.rules.stack_objects import Chart, Piece, Scene
 from manifests.rules.why import ALONE
 from manifests.sources import cache
-from manifests.survey import Survey
 from ops.show import count
 from ops.toolchain import CRDS, MANIFESTS, Toolchain, ensure
 
@@ -91,22 +91,22 @@ class Validation:
     not_fetched: Sequence[Problem] = ()
 
     @cached_property
-    def survey(self) -> Survey:
+    def reader(self) -> CheckoutReader:
         """What is read of the checkout, once."""
-        return Survey(self.root.resolve())
+        return CheckoutReader(self.root.resolve())
 
     @cached_property
     def contents(self) -> Mapping[str, Contents]:
         """What goes into each folder that some stack runs."""
         paths = {place.app.path for stack in self.stacks for place in places_of(stack, self.tree)}
-        return {path: contents_of(self.survey, path) for path in sorted(paths)}
+        return {path: contents_of(self.reader, path) for path in sorted(paths)}
 
     @cached_property
     def _everywhere(self) -> Mapping[str, Contents]:
         """What goes into each folder of the tree, also into those that no stack runs."""
         overlays = (app for apps in self.tree.environments.values() for app in apps.values())
         paths = {app.path for app in (*self.tree.apps, *overlays)} - self.contents.keys()
-        return {**self.contents, **{path: contents_of(self.survey, path) for path in sorted(paths)}}
+        return {**self.contents, **{path: contents_of(self.reader, path) for path in sorted(paths)}}
 
     @cached_property
     def wanted(self) -> frozenset[str]:
@@ -221,7 +221,7 @@ class Validation:
         for place in self._places(stack):
             chart, contents = self._chart(place.app.path), self.contents[place.app.path]
             objects, released = self.objects_of(stack, place.app.path), contents.shape == "chart"
-            inflated = authors.of_charts(self.survey, contents, objects)
+            inflated = chart_objects.of_charts(self.reader, contents, objects)
             for index, item in enumerate(objects):
                 own = (item.get("metadata") or {}).get("namespace")
                 where = str(own or place.namespace)
@@ -241,32 +241,32 @@ class Validation:
         names = {one.chart.name for path in paths for one in self.contents[path].charts}
         for name in sorted(names & SELF_REGISTERED.keys()):
             for text in self.crds.registered_by(name).values():
-                yield from (one for one in reading.documents(text) if one)
+                yield from (one for one in kubernetes_yaml.documents(text) if one)
 
     def judge(self) -> None:
         """Hold every scene against every rule."""
-        judge = conform.Conformer(self.tools.manifests(SCHEMAS) / "kubernetes", self.tools.env())
-        where = places.Places(self.survey)
-        refused, scenes = conform.check(judge, [self.scene(stack) for stack in self.stacks])
+        judge = conformance.Conformer(self.tools.manifests(SCHEMAS) / "kubernetes", self.tools.env())
+        where = locate.Locator(self.reader)
+        refused, scenes = conformance.check(judge, [self.scene(stack) for stack in self.stacks])
         self.problems += [where.problem(found) for found in register.asked(refused)]
         self.problems += register.check(where, scenes)
         for path in sorted(self.wanted):
             if not self.contents[path].problems:
-                self.problems += generated.check(self.survey, self.contents[path])
-                self.problems += pinned.check(self.survey, self.contents[path])
+                self.problems += generators.check(self.reader, self.contents[path])
+                self.problems += base_pins.check(self.reader, self.contents[path])
                 if self.contents[path].charts and self._chart(path) == "real":  # a stand-in's schema refuses the same
-                    self.problems += valued.check(self.survey, self.contents[path], self.charts)
+                    self.problems += chart_values.check(self.reader, self.contents[path], self.charts)
         rendered = {path for _, path in self.rendered}
-        self.problems += listed.check(self.survey, self._everywhere, rendered)
+        self.problems += orphans.check(self.reader, self._everywhere, rendered)
         domains, page = self._domains, startpage.entries(self.root)
         for scene in scenes:
             self.problems += routes.links(page, scene)
         for stack in self.stacks:
             for place in self._places(stack):
                 found = self.contents[place.app.path]
-                self.problems += elsewhere.check(place.base, place.app, found)
-                self.problems += marks.check(self.survey, stack, place.base, place.app, found)
-                self.problems += marks.forgotten(self.survey, stack, domains, found)
+                self.problems += render_paths.check(place.base, place.app, found)
+                self.problems += setting_marks.check(self.reader, stack, place.base, place.app, found)
+                self.problems += setting_marks.forgotten(self.reader, stack, domains, found)
 
 
 def validate(validation: Validation) -> list[Problem]:

@@ -146,7 +146,7 @@ def generate_paths(category: str, app: str, top: str = "") -> str:
     """Return the places in Git that an Application is rendered from; a commit elsewhere renders nothing.
 
     Its own folder, the base that an overlay builds on, the shared folders of its category and those of all categories:
-    `manifests.rules.elsewhere` refuses a folder that reads from any other place.
+    `manifests.rules.render_paths` refuses a folder that reads from any other place.
     """
     apps = f"/{top}/{APPS}" if top else f"/{APPS}"
     return f".;{apps}/{category}/{app};{apps}/{category}/{HIDDEN}/*;{apps}/{SHARED}"

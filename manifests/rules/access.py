@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from manifests.fields import mapping, mappings, text, texts
-from manifests.rules.scene import Finding, Piece, Scene
+from manifests.rules.stack_objects import Finding, Piece, Scene
 
 RBAC = "rbac.authorization.k8s.io"
 FURTHER = {"bind", "escalate", "impersonate"}

@@ -1,7 +1,7 @@
 """Entries of the secret store: each is declared beside its reader, in one way, and the foundation needs no account.
 
-An application reads and writes its own entries alone. A scene comes in, findings go out; `manifests.entries` reads the
-objects.
+An application reads and writes its own entries alone. A scene comes in, findings go out;
+`manifests.secret_entries` reads the objects.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 from config.source import KeyPath
 from config.tree import App
-from manifests.entries import ENTRIES, HOW, STORE, Entry, declarations, entry, read_by
 from manifests.fields import at, entries, mapping, mappings, text
 from manifests.objects import notes
-from manifests.rules.scene import Finding, Piece, Scene
+from manifests.rules.stack_objects import Finding, Piece, Scene
+from manifests.secret_entries import ENTRIES, HOW, STORE, Entry, declarations, entry, read_by
 
 EVERY = "*"
 ANNOTATION = ("metadata", "annotations", ENTRIES)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from manifests.fields import entries, mapping, mappings, text
-from manifests.rules.data import inward
 from manifests.rules.routes import PUBLIC, ROUTES
-from manifests.rules.scene import Finding, Piece, Pods, Scene, selects
+from manifests.rules.stack_objects import Finding, Piece, Pods, Scene, selects
+from manifests.rules.storage import inward
 
 # Programs of infrastructure that ask nobody who they are, by the name that their Services select.
 WITHOUT_A_LOGIN = ("alertmanager", "loki", "prometheus")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from config.explain import nearest
 from manifests.fields import text
 from manifests.objects import hooks, identity
-from manifests.rules.scene import ACCEPT, Finding, Piece, Scene, is_cluster_wide, is_namespaced
+from manifests.rules.stack_objects import ACCEPT, Finding, Piece, Scene, is_cluster_wide, is_namespaced
 
 # What Kubernetes serves no longer, by the minor version that removed it: the deprecated API migration guide.
 REMOVED: Mapping[str, Mapping[str, int]] = {
@@ -141,7 +141,10 @@ def exceptions(scene: Scene) -> Iterator[Finding]:
     for piece in scene.pieces:
         for check, reason in piece.accepted.items():
             if check not in WHY:
-                rule, fix = "is no check that could be accepted", nearest(check, list(WHY), "docs/checks.md lists them")
+                rule, fix = (
+                    "is no check that could be accepted",
+                    nearest(check, list(WHY), "docs/reference/checks.md lists them"),
+                )
             elif not str(reason).strip():
                 rule, fix = "is accepted without a reason", "say why beside it"
             else:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 from config.source import KeyPath
 from manifests.fields import entries, mapping, mappings, text
 from manifests.objects import CRD, notes
-from manifests.rules.scene import Finding, Piece, Pods, Scene
+from manifests.rules.stack_objects import Finding, Piece, Pods, Scene
 
 # The keys of a Secret or ConfigMap, the ports of a Service; nothing where they are not known here.
 Parts: TypeAlias = "frozenset[str] | None"

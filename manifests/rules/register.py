@@ -9,9 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from errors import Problem
-from manifests.rules import access, data, entries, fitting, network, ownership, references, routes, security, workloads
-from manifests.rules.places import Places
-from manifests.rules.scene import Finding, Rule, Scene
+from manifests.rules import (
+    access,
+    entries,
+    network,
+    ownership,
+    references,
+    routes,
+    security,
+    storage,
+    wiring,
+    workloads,
+)
+from manifests.rules.locate import Locator
+from manifests.rules.stack_objects import Finding, Rule, Scene
 
 RULES: tuple[Rule, ...] = (
     ownership.namespaces,
@@ -35,18 +46,18 @@ RULES: tuple[Rule, ...] = (
     workloads.budgets,
     workloads.autoscaled,
     workloads.reloaded,
-    fitting.quantities,
-    fitting.mounts,
-    fitting.ports,
-    fitting.selectors,
+    wiring.quantities,
+    wiring.mounts,
+    wiring.ports,
+    wiring.selectors,
     security.levels,
     security.movers,
     security.unexplained,
-    data.kept,
-    data.spread,
-    data.joined,
-    data.room,
-    data.asked,
+    storage.kept,
+    storage.spread,
+    storage.joined,
+    storage.room,
+    storage.asked,
     routes.hosts,
     routes.foreign,
     routes.published,
@@ -60,7 +71,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def check(places: Places, scenes: Iterable[Scene]) -> list[Problem]:
+def check(places: Locator, scenes: Iterable[Scene]) -> list[Problem]:
     """Run every rule on every scene; what two stacks share is told once."""
     return sorted({places.problem(found) for scene in scenes for found in findings(scene)})
 

@@ -16,7 +16,7 @@ from config.tree import App
 from errors import Problem
 from manifests.fields import mappings, text, texts
 from manifests.objects import CRD, notes
-from manifests.rules.scene import Finding, Piece, Scene
+from manifests.rules.stack_objects import Finding, Piece, Scene
 
 PUBLIC = "public"
 PUBLISHED = "external-dns.alpha.kubernetes.io/hostname"
@@ -140,7 +140,8 @@ def logins(scene: Scene) -> Iterator[Finding]:
         issuer = ISSUER.search(said)
         if piece.name == "argocd-cm" and issuer and issuer[1] in served and "rootCA:" not in said:
             rule = f"has a certificate of the issuer {scene.untrusted}, which Argo CD does not trust: every login fails"
-            fix = "add rootCA, with the issuer's root certificate, to oidc.config in the overlay (docs/argocd.md)"
+            fix = "add rootCA, with the issuer's root certificate, to oidc.config in the overlay"
+            fix += " (docs/understanding/argocd.md)"
             yield Finding("sso-untrusted", piece, ("data", "oidc.config"), issuer[1], rule, fix)
 
 

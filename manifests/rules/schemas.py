@@ -1,8 +1,8 @@
 """Schemas that kubeconform reads, as strict as a server-side apply: fields that nobody declares are refused.
 
 An OpenAPI document of Kubernetes or a CustomResourceDefinition comes in; JSON schemas by the names of their files go
-out. Pure. `ops.copying` makes those of the pinned Kubernetes once, `manifests.rules.conform` those of CRDs. What only
-an API server judges stays unjudged: rules in CEL, formats, and what admission adds.
+out. Pure. `ops.copying` makes those of the pinned Kubernetes once, `manifests.rules.conformance` those of CRDs.
+An API server alone checks rules in CEL, formats and the changes of admission.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from config.source import KeyPath
 from manifests.fields import at, entries, mapping, mappings, text, texts
-from manifests.rules.scene import Finding, Piece, Pods, Scene
+from manifests.rules.stack_objects import Finding, Piece, Pods, Scene
 
 Refusal: TypeAlias = "tuple[KeyPath, str]"
 BASELINE_CAPABILITIES = {

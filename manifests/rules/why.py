@@ -1,7 +1,7 @@
 """Why each rule for rendered objects exists, by its id: what `config.why` is for settings.
 
 A test keeps it complete in both directions: every id here has a scenario that breaks it, and no message carries an id
-that is not here. docs/checks.md is made from all registers.
+that is not here. docs/reference/checks.md is made from all registers.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ from typing import Any
 
 from manifests.fields import mapping, mappings, number, text, texts
 from manifests.objects import notes
-from manifests.rules.data import inward
-from manifests.rules.fitting import SHARE
 from manifests.rules.references import Reference, makes, refers
-from manifests.rules.scene import Finding, Piece, Pods, Scene, selects
+from manifests.rules.stack_objects import Finding, Piece, Pods, Scene, selects
+from manifests.rules.storage import inward
+from manifests.rules.wiring import SHARE
 
 # As a container runtime reads it: a registry has a dot or a port, all that comes after it is written in small letters.
 REGISTRY = r"(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|localhost|[A-Za-z0-9-]+(?=:))(?::\d+)?/"

@@ -9,7 +9,7 @@ import pytest
 from config.pins import reference, versions
 from config.tree import App, chart_versions
 from manifests.contents import PINNED
-from manifests.rules.pinned import by_commit
+from manifests.rules.base_pins import by_commit
 
 ROOT = Path(__file__).parents[2]
 COMMIT = "8bb74df00e56ec8f944d48c25e6c1c9c2f6848e3"

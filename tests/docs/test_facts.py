@@ -20,7 +20,7 @@ from tests.docs.pages import PAGES, ROOT
 
 GENERATED = {"settings.md", "checks.md"}
 WRITTEN = [page for page in PAGES if page.name not in GENERATED]
-DECISIONS = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
+DECISIONS = sorted((ROOT / "docs" / "understanding" / "decisions").glob("0*.md"))
 SECTIONS = ("network", "proxmox", "cluster", "platform", "delivery", "secrets")
 
 
@@ -68,7 +68,7 @@ def test_every_folder_of_an_environment_that_is_named_exists() -> None:
 
 
 def test_every_check_that_is_named_exists() -> None:
-    known = set(re.findall(r"^\| ([a-z0-9-]+) \|", documents(EVERY)["docs/checks.md"], re.MULTILINE))
+    known = set(re.findall(r"^\| ([a-z0-9-]+) \|", documents(EVERY)["docs/reference/checks.md"], re.MULTILINE))
     shown = {
         name for page in WRITTEN for name in re.findall(r"\[([a-z]+(?:-[a-z]+)+)\]$", page.read_text(), re.MULTILINE)
     }
@@ -105,7 +105,7 @@ def test_decisions_are_numbered_without_a_gap() -> None:
 
 
 def test_every_deviation_from_the_sync_policy_is_listed() -> None:
-    page = (ROOT / "docs/sync.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/understanding/sync.md").read_text(encoding="utf-8")
     table = page.split("## What the categories of this tree say")[1].split("\n## ")[0]
     listed = set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE))
     assert listed == {category.name for category in read_tree(ROOT).categories if category.settings.sync.reason}
@@ -113,18 +113,18 @@ def test_every_deviation_from_the_sync_policy_is_listed() -> None:
 
 def test_what_is_deleted_with_its_folder_is_named() -> None:
     deleted = {category.name for category in read_tree(ROOT).categories if category.settings.removal == "delete"}
-    page = (ROOT / "docs/handover.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/understanding/handover.md").read_text(encoding="utf-8")
     assert deleted == set(re.findall(r"`([a-z-]+)` has it", page))
 
 
 def test_the_retries_are_as_long_as_the_documents_say() -> None:
-    page = (ROOT / "docs/sync.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/understanding/sync.md").read_text(encoding="utf-8")
     assert RETRY == {"limit": 125, "refresh": True, "backoff": {"duration": "15s", "factor": 2, "maxDuration": "1m"}}
     assert "125 retries, a minute apart at most" in page
 
 
 def test_the_rights_that_the_documents_give_the_token_are_those_of_the_rehearsal() -> None:
-    page = (ROOT / "docs/how-to/go-live.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/start/go-live.md").read_text(encoding="utf-8")
     assert tuple(re.findall(r"^ +(pveum .*)$", page, re.MULTILINE)) == rights.commands()
     renamed = re.search(r"On Proxmox VE 8 write `([A-Za-z.]+)` in the place of `([A-Za-z.]+)`", page)
     assert renamed
@@ -133,7 +133,7 @@ def test_the_rights_that_the_documents_give_the_token_are_those_of_the_rehearsal
 
 
 def test_every_refusal_of_the_rehearsal_has_a_test() -> None:
-    page = (ROOT / "docs/rehearsal.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/understanding/rehearsal.md").read_text(encoding="utf-8")
     table = page.split("## What the rehearsal refuses as the real thing does")[1].split("\n## ")[0]
     named = re.findall(r"`(tests/[a-z_/]+\.py)::(test_\w+)`", table)
     assert named

@@ -1,4 +1,4 @@
-"""The first hour as a person types it: what `how-to/make-it-yours.md` says, in a copy of the checkout."""
+"""The first hour as a person types it: what `start/make-it-yours.md` says, in a copy of the checkout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from config.load import stack_files
 from ops.__main__ import main
 from tests.docs.pages import ROOT, words
 
-PAGE = ROOT / "docs/how-to/make-it-yours.md"
+PAGE = ROOT / "docs/start/make-it-yours.md"
 
 
 @pytest.fixture

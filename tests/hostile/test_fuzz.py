@@ -20,10 +20,10 @@ from config.leaks import leaks
 from config.load import read_stack
 from config.source import parse
 from config.tree import read_tree
-from manifests import boundary, reading
+from manifests import boundary, kubernetes_yaml
+from manifests.checkout import CheckoutReader
 from manifests.contents import contents_of
 from manifests.redact import redacted
-from manifests.survey import Survey
 
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
 EXAMPLES = int(os.environ.get("HOMELAB_FUZZ", "500"))
@@ -49,7 +49,7 @@ def read_all(raw: bytes) -> None:
     text = raw.decode("utf-8", errors="replace")
     shapes.hide(text, lambda value: "(covered)")
     try:
-        documents = reading.documents(text)
+        documents = kubernetes_yaml.documents(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         documents = []
     for document in documents:
@@ -63,10 +63,10 @@ def read_all(raw: bytes) -> None:
             (root / file).write_bytes(raw)
         assert read_stack(root / "Pulumi.dev.yaml").name == "dev"
         read_tree(root)
-        contents_of(Survey(root), "apps/media/x")
+        contents_of(CheckoutReader(root), "apps/media/x")
         (app / "kustomization.yaml").rename(app / "Chart.yaml")
         (app / "Chart.lock").write_bytes(raw)
-        contents_of(Survey(root), "apps/media/x")
+        contents_of(CheckoutReader(root), "apps/media/x")
 
 
 @FUZZ

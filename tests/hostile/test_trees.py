@@ -23,7 +23,7 @@ import yaml
 
 import programs
 from errors import ProgramFailed
-from manifests import cell
+from manifests import sandbox
 from manifests.boundary import LIMITS
 from ops.__main__ import main
 from ops.toolchain import ensure
@@ -157,8 +157,8 @@ def test_the_repo_server_runs_no_program_of_a_tree_either(attack: Attack) -> Non
 
 @WITH_TEETH
 def test_in_a_cell_even_a_program_of_the_tree_cannot_run(attack: Attack) -> None:
-    if not cell.available():
+    if not sandbox.available():
         pytest.skip("this machine makes no namespaces")
     env = ensure(("kustomize", "helm")).env()
-    _build(attack.root, env, cell.confined((), attack.root, attack.root, attack.root))
+    _build(attack.root, env, sandbox.confined((), attack.root, attack.root, attack.root))
     assert not attack.witness.exists()

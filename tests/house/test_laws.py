@@ -147,7 +147,7 @@ def test_names_in_the_documents_exist() -> None:
 
 
 def test_the_architecture_walks_the_rooms_in_the_order_of_the_layers() -> None:
-    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "understanding" / "architecture.md").read_text(encoding="utf-8")
     walked = re.findall(r"^## `([a-z]+)[/.]", page, re.MULTILINE)
     layers = re.search(
         r"^layers = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL

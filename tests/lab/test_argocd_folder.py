@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 import programs
-from manifests.kept import Kept
 from manifests.objects import Object
 from manifests.render import Folder, Renderer, render
+from manifests.render_cache import RenderCache
 from ops.furnish import sources
 from ops.pinned import BY_PROGRAM
 from ops.toolchain import CRDS, MANIFESTS, Toolchain, ensure
@@ -48,7 +48,7 @@ def renderer(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Rend
         charts=charts,
         bases=bases,
         env=tools.env(),
-        kept=Kept(place / "renders"),
+        kept=RenderCache(place / "renders"),
     )
 
 

@@ -108,7 +108,7 @@ class TestFolders:
         assert "retired: the folder left Git, the objects stay:\n  media-lamp" in home.settled()
 
     def test_a_person_ends_what_is_retired_as_the_documents_say(self, home: Home) -> None:
-        page = (ROOT / "docs/handover.md").read_text(encoding="utf-8")
+        page = (ROOT / "docs/understanding/handover.md").read_text(encoding="utf-8")
         for command in re.findall(r"^    kubectl (delete .*)$", page, re.MULTILINE):
             home.kubectl(*command.replace("jellyfin", "lamp").split())
         eventually("gone", lambda: left_of_the_lamp(home) == [])

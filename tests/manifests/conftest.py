@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from manifests.kept import Kept
 from manifests.render import Renderer
+from manifests.render_cache import RenderCache
 from ops.toolchain import ensure
 from tests.manifests.checkout import Bases, Charts
 
@@ -31,5 +31,5 @@ def charts(tmp_path: Path) -> Charts:
 
 @pytest.fixture
 def renderer(root: Path, tmp_path: Path, env: dict[str, str], charts: Charts) -> Renderer:
-    kept = Kept(tmp_path / "renders")
+    kept = RenderCache(tmp_path / "renders")
     return Renderer(root, kubernetes="1.36.3", charts=charts, bases=Bases(), env=env, kept=kept)

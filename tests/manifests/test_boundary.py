@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from manifests.checkout import CheckoutReader
 from manifests.contents import contents_of
-from manifests.survey import Survey
 from tests.manifests.checkout import config_map, lay
 
 GENERATOR = "apiVersion: builtin\nkind: HelmChartInflationGenerator\nmetadata: {name: x}\nname: foo\nrepo: evil://x\n"
@@ -88,7 +88,7 @@ NAMES = (
 
 def checks(root: Path, text: str) -> set[str]:
     lay(root, {"apps/media/one/kustomization.yaml": text})
-    contents = contents_of(Survey(root), "apps/media/one")
+    contents = contents_of(CheckoutReader(root), "apps/media/one")
     assert not contents.charts
     assert not contents.bases
     return {problem.check for problem in contents.problems} - {"chart-missing"}
@@ -124,7 +124,7 @@ def test_a_link_that_leads_out_of_the_checkout_is_refused(root: Path, target: st
     lay(root.parent, {"secret.yaml": config_map("secret")})
     lay(root, {"apps/media/one/kustomization.yaml": "resources: []\n"})
     (root / "apps/media/one/linked").symlink_to(target)
-    (problem,) = contents_of(Survey(root), "apps/media/one").problems
+    (problem,) = contents_of(CheckoutReader(root), "apps/media/one").problems
     assert str(problem) == (
         "apps/media/one/linked: leads out of the checkout; copy what it leads to into the repository "
         "[reference-outside]"
@@ -141,13 +141,13 @@ def test_a_link_in_the_middle_of_a_path_leads_out_as_well(root: Path) -> None:
 def test_a_link_that_leads_to_itself_ends(root: Path) -> None:
     lay(root, {"apps/media/one/kustomization.yaml": "resources: [loop]\n"})
     (root / "apps/media/one/loop").symlink_to("loop")
-    assert {one.check for one in contents_of(Survey(root), "apps/media/one").problems} == {"manifest-malformed"}
+    assert {one.check for one in contents_of(CheckoutReader(root), "apps/media/one").problems} == {"manifest-malformed"}
 
 
 def test_a_pipe_in_a_folder_is_told_and_nothing_waits_for_it(root: Path) -> None:
     lay(root, {"apps/media/one/kustomization.yaml": "resources: []\n"})
     os.mkfifo(root / "apps/media/one/pipe.yaml")
-    (problem,) = contents_of(Survey(root), "apps/media/one").problems
+    (problem,) = contents_of(CheckoutReader(root), "apps/media/one").problems
     assert problem.rule == "cannot be read: is no regular file"
 
 
@@ -170,7 +170,7 @@ def test_what_a_kustomization_of_good_will_says_is_accepted(root: Path) -> None:
                 """,
         },
     )
-    contents = contents_of(Survey(root), "apps/media/one")
+    contents = contents_of(CheckoutReader(root), "apps/media/one")
     assert contents.problems == []
     assert len(contents.charts) == 1
     assert len(contents.bases) == 2

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests.compare import Change, Comparison, compare, written
+from manifests.kubernetes_yaml import documents
 from manifests.objects import Identity, Object
-from manifests.reading import documents
 from manifests.redact import redacted
 from tests.config.test_leaks import PW, SECRETS, coded
 

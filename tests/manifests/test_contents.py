@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from manifests.checkout import CheckoutReader
 from manifests.contents import contents_of
 from manifests.sources import Chart
-from manifests.survey import Survey
 from tests.manifests.checkout import REPOSITORY, config_map, lay
 
 FILES = (
@@ -16,7 +16,7 @@ FILES = (
 
 
 def files(root: Path, folder: str) -> list[str]:
-    return sorted(contents_of(Survey(root), folder).files)
+    return sorted(contents_of(CheckoutReader(root), folder).files)
 
 
 def test_every_kind_of_reference_is_followed(root: Path) -> None:
@@ -55,7 +55,7 @@ def test_every_kind_of_reference_is_followed(root: Path) -> None:
     assert {path for path in map(str, root.rglob("*")) if Path(path).is_file()} - {
         str(root / path) for path in counted
     } == {str(root / path) for path in ("env/other/a.yaml", "single/other.yaml", "f/unrelated.yaml")}
-    contents = contents_of(Survey(root), "env/app")
+    contents = contents_of(CheckoutReader(root), "env/app")
     assert contents.complete
     assert contents.problems == []
 
@@ -70,7 +70,7 @@ def test_old_words_for_charts_are_understood(root: Path) -> None:
                 """
         },
     )
-    (wanted,) = contents_of(Survey(root), "a").charts
+    (wanted,) = contents_of(CheckoutReader(root), "a").charts
     assert (wanted.chart, wanted.place) == (Chart("c", "1.0.0", REPOSITORY), "a/elsewhere/c-1.0.0/c")
 
 
@@ -89,7 +89,7 @@ def test_links_are_followed_once(root: Path) -> None:
 def test_a_link_to_nowhere_is_told(root: Path) -> None:
     lay(root, {"a/kustomization.yaml": "resources: []\n"})
     (root / "a" / "gone.yaml").symlink_to("nowhere.yaml")
-    (problem,) = contents_of(Survey(root), "a").problems
+    (problem,) = contents_of(CheckoutReader(root), "a").problems
     assert str(problem) == (
         "a/gone.yaml: cannot be read: no such file or directory; make the file readable, or remove it "
         "[manifest-malformed]"
@@ -98,8 +98,8 @@ def test_a_link_to_nowhere_is_told(root: Path) -> None:
 
 def test_a_folder_is_what_its_files_say_and_a_kustomization_comes_first(root: Path) -> None:
     lay(root, {"a/Chart.yaml": "", "a/kustomization.yml": "", "b/Chart.yaml": "", "c/x.yml": "", "d/x.txt": ""})
-    survey = Survey(root)
-    assert [survey.shape(name) for name in "abcde"] == ["kustomization", "chart", "manifests", None, None]
+    reader = CheckoutReader(root)
+    assert [reader.shape(name) for name in "abcde"] == ["kustomization", "chart", "manifests", None, None]
 
 
 def test_what_should_be_a_list_and_is_none_is_left_to_kustomize(root: Path) -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from manifests import fields
-from manifests.rules.fitting import MOST, amount
+from manifests.rules.wiring import MOST, amount
 
 ITEM = {"name": 7, "on": True, "nothing": None, "list": ["a", 1, {"b": 2}], "map": {"inner": {"deep": "x"}}}
 

@@ -18,10 +18,10 @@ from errors import HomelabError, OriginalChanged, OriginalRefused, ProgramFailed
 from manifests import receipts
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
+from manifests.checkout import CheckoutReader
 from manifests.fetch import Wants, name_of
 from manifests.render import Folder, Renderer, render
 from manifests.sources import Chart, cache, digest, slug
-from manifests.survey import Survey
 from tests.manifests.checkout import config_map, lay, make_chart, names
 from tests.manifests.servers import Server, serving
 
@@ -124,7 +124,7 @@ def test_all_that_folders_ask_for_is_fetched_and_all_that_cannot_be_had_is_told(
     for name, tag, version in (("good", "v1", "1.0.0"), ("bad", "v2", "9.9.9")):
         text = f"resources: ['{repository}?ref={tag}']\nhelmCharts: [{{{chart}: {version}}}]\n"
         lay(root, {f"apps/media/{name}/kustomization.yaml": text})
-    wants, problems = Wants(Survey(root), charts, bases), []
+    wants, problems = Wants(CheckoutReader(root), charts, bases), []
     missing = wants.missing(["apps/media/good", "apps/media/bad"])
     assert len(missing) == 4
     fetched = []
@@ -142,7 +142,7 @@ def test_all_that_folders_ask_for_is_fetched_and_all_that_cannot_be_had_is_told(
     assert "9.9.9" in max(problems).rule
     with_caches = replace(renderer, charts=charts, bases=bases)
     assert len(render(with_caches, Folder("apps/media/good"))) == 3
-    assert Wants(Survey(root), charts, bases).missing(["apps/media/good"]) == []
+    assert Wants(CheckoutReader(root), charts, bases).missing(["apps/media/good"]) == []
 
 
 def test_a_chart_of_a_registry_is_fetched_with_the_digest_that_the_registry_gives(
@@ -175,7 +175,7 @@ def test_a_chart_that_was_published_anew_under_its_version_is_refused(
     assert CachedCharts(tmp_path / "cache").chart(chart) is None
     text = f"helmCharts: [{{name: greeter, version: 1.0.0, repo: '{server.url}/charts'}}]\n"
     lay(root, {"apps/media/one/kustomization.yaml": text})
-    wants = Wants(Survey(root), charts)
+    wants = Wants(CheckoutReader(root), charts)
     (wanted,) = wants.missing(["apps/media/one"])
     assert str(wants.problem(wanted, refused.value)).startswith(
         "apps/media/one/kustomization.yaml:1: helmCharts[0] = greeter 1.0.0: has changed under the same version: sha"
@@ -210,7 +210,7 @@ def test_a_tag_that_was_moved_is_refused(repository: str, env: dict[str, str], t
     with pytest.raises(OriginalChanged) as refused:
         CachedBases(tmp_path / "cache").fetch(url, env)
     lay(root, {"apps/media/one/kustomization.yaml": f"resources: ['{url}']\n"})
-    wants = Wants(Survey(root), bases=CachedBases(tmp_path / "cache"))
+    wants = Wants(CheckoutReader(root), bases=CachedBases(tmp_path / "cache"))
     (wanted,) = wants.missing(["apps/media/one"])
     assert wants.problem(wanted, refused.value).check == "base-changed"
 

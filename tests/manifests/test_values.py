@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from manifests.checkout import CheckoutReader
 from manifests.contents import contents_of
-from manifests.rules import authors, valued
+from manifests.rules import chart_objects, chart_values
 from manifests.sources import Chart
-from manifests.survey import Survey
 from manifests.values import known_values, unknown_values
 from tests.manifests.checkout import Charts
 
@@ -90,16 +90,16 @@ def app(tmp_path: Path, chart: Path) -> Path:
 
 
 def test_a_value_that_a_real_chart_does_not_know_has_its_line(app: Path, tmp_path: Path) -> None:
-    survey = Survey(app)
-    found = valued.check(survey, contents_of(survey, "apps/media/thing"), Charts(tmp_path / "home"))
+    reader = CheckoutReader(app)
+    found = chart_values.check(reader, contents_of(reader, "apps/media/thing"), Charts(tmp_path / "home"))
     (problem,) = map(str, found)
     assert problem.startswith("apps/media/thing/values.yaml:3: nested.here.enable: is no value of thing 1.2.3: ")
     assert problem.endswith("did you mean enabled? [value-unknown]")
 
 
 def test_what_no_file_of_the_folder_holds_came_out_of_the_chart(app: Path) -> None:
-    survey = Survey(app)
+    reader = CheckoutReader(app)
     made = ("HTTPRoute thing", "NetworkPolicy thing", "ConfigMap made", "ConfigMap thing-config", "Deployment thing")
     objects = [{"kind": kind, "metadata": {"name": name}} for kind, name in map(str.split, made)]
-    found = authors.of_charts(survey, contents_of(survey, "apps/media/thing"), objects)
+    found = chart_objects.of_charts(reader, contents_of(reader, "apps/media/thing"), objects)
     assert [made[index] for index in sorted(found)] == ["ConfigMap thing-config", "Deployment thing"]

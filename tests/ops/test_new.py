@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from config.tree import read_tree
-from manifests import reading
+from manifests import kubernetes_yaml
 from manifests.objects import Object, identity
 from manifests.render import Folder, Renderer, render
 from ops.__main__ import main
@@ -74,7 +74,7 @@ def test_an_app_with_everything_is_written_as_the_others_are(checkout: Path) -> 
 def test_a_secret_may_have_a_name_that_yaml_takes_for_something_else(checkout: Path) -> None:
     assert new(checkout, "media/jellyseerr", *WHAT, "--secret", "Y", "--secret", "API_KEY") == 0
     file = checkout / "apps/media/jellyseerr/external-secret.yaml"
-    (said,) = reading.documents(file.read_text(encoding="utf-8"))
+    (said,) = kubernetes_yaml.documents(file.read_text(encoding="utf-8"))
     assert [one["secretKey"] for one in said["spec"]["data"]] == ["Y", "API_KEY"]
 
 

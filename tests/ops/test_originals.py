@@ -15,9 +15,9 @@ import pytest
 from errors import Problem, TreeRefused, TryAgain
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
+from manifests.checkout import CheckoutReader
 from manifests.fetch import Wants
 from manifests.sources import Chart
-from manifests.survey import Survey
 from ops.originals import UNREACHED, Brought, bring
 from ops.toolchain import ensure
 from tests.manifests.checkout import config_map, lay
@@ -48,14 +48,14 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 def wants(tmp_path: Path) -> Wants:
     root = tmp_path / "checkout"
     root.mkdir()
-    return Wants(Survey(root), CachedCharts(tmp_path / "charts"), CachedBases(tmp_path / "bases"))
+    return Wants(CheckoutReader(root), CachedCharts(tmp_path / "charts"), CachedBases(tmp_path / "bases"))
 
 
 def ask_for(wants: Wants, *charts: Chart, bases: tuple[str, ...] = ()) -> None:
     """Have a folder ask for charts and bases."""
     entries = [f"{{name: {one.name}, version: {one.version}, repo: '{one.repository}'}}" for one in charts]
     text = f"resources: [{', '.join(repr(one) for one in bases)}]\nhelmCharts: [{', '.join(entries)}]\n"
-    lay(wants.survey.root, {f"{FOLDER}/kustomization.yaml": text})
+    lay(wants.reader.root, {f"{FOLDER}/kustomization.yaml": text})
 
 
 def told(brought: Brought) -> list[tuple[str, str]]:
@@ -85,7 +85,7 @@ def test_charts_and_bases_come_with_progress_and_the_time_they_took(
     assert "chart greeter 1.0.0: begins, about 4.0 s\n" in said
     assert re.search(r"^chart waver 2\.0\.0: done after \d\.\d s; \d of 3", said, re.MULTILINE)
     asked = len(server.asked)
-    again = bring(Wants(Survey(wants.survey.root), wants.charts, wants.bases), [FOLDER], {"PATH": ""})
+    again = bring(Wants(CheckoutReader(wants.reader.root), wants.charts, wants.bases), [FOLDER], {"PATH": ""})
     assert again == Brought()
     assert len(server.asked) == asked
     assert capsys.readouterr().err == ""
@@ -233,7 +233,7 @@ def test_a_damaged_copy_is_named_and_fetched_again(
     chart = Chart("greeter", "1.0.0", server.publish(env, "charts", "greeter"))
     ask_for(wants, chart)
     (wants.charts.fetch(chart, env) / "values.yaml").unlink()
-    again = Wants(wants.survey, CachedCharts(wants.charts.home), wants.bases)
+    again = Wants(wants.reader, CachedCharts(wants.charts.home), wants.bases)
     assert bring(again, [FOLDER], env).fetched == ["chart greeter 1.0.0"]
     assert "chart greeter 1.0.0: its copy in the cache was damaged: fetching it again\n" in capsys.readouterr().err
     assert again.charts.chart(chart)
@@ -244,12 +244,12 @@ def test_ctrl_c_ends_what_is_fetched(server: Server, env: dict[str, str], wants:
     server.stalled = "index.yaml"
     code = (
         "import os, sys; from pathlib import Path; from manifests import boundary; from manifests.fetch import Wants; "
-        "from manifests.survey import Survey; from ops.originals import bring; "
+        "from manifests.checkout import CheckoutReader; from ops.originals import bring; "
         "boundary.remote_rule = lambda url, *, charts=False: ''; "
-        "bring(Wants(Survey(Path(sys.argv[1]))), [sys.argv[2]], os.environ)"
+        "bring(Wants(CheckoutReader(Path(sys.argv[1]))), [sys.argv[2]], os.environ)"
     )
     more = {"PYTHONPATH": str(CHECKOUT), "HOMELAB_ORIGINALS": str(tmp_path / "cache"), "NO_PROXY": "127.0.0.1"}
-    command = [sys.executable, "-c", code, str(wants.survey.root), FOLDER]
+    command = [sys.executable, "-c", code, str(wants.reader.root), FOLDER]
     run = subprocess.Popen(command, env=env | more, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 30
     while not any("index.yaml" in path for path in server.asked):

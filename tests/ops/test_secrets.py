@@ -14,7 +14,7 @@ import pytest
 from config.load import read_stack
 from errors import Declined, ProgramFailed
 from lab.places import Lab
-from manifests.entries import Entry, declared, entry, read_by
+from manifests.secret_entries import Entry, declared, entry, read_by
 from ops import entries, secrets
 from ops.cluster import Cluster
 from ops.entries import Filled, fill, make, needed, states, value
@@ -214,7 +214,7 @@ def test_the_list_names_origin_reader_and_state(
         ["x", "random,", "40", "characters", "media/a", "there"],
         ["y", "given:", "by", "hand", "media/a", "missing"],
     ]
-    assert lines[-1] == "to give by hand: y; docs/secrets.md"
+    assert lines[-1] == "to give by hand: y; docs/understanding/secrets.md"
 
 
 def test_without_a_cluster_the_list_says_that_nothing_was_asked(

@@ -190,7 +190,7 @@ def test_a_file_that_is_gone_or_new_counts_as_a_change(checkout: Path) -> None:
     assert look(checkout, "HEAD").told == {"apps/media/jellyfin", "apps/networking/gateways"}
 
 
-@pytest.mark.parametrize("file", ["Pulumi.home.yaml", "apps/media/category.yaml", "manifests/rules/data.py"])
+@pytest.mark.parametrize("file", ["Pulumi.home.yaml", "apps/media/category.yaml", "manifests/rules/storage.py"])
 def test_settings_categories_and_rules_reach_everything(checkout: Path, file: str) -> None:
     (checkout / file).parent.mkdir(parents=True, exist_ok=True)
     with (checkout / file).open("a", encoding="utf-8") as opened:

@@ -16,8 +16,8 @@ from lab import control_plane, processes
 from lab.api import Answer, Api
 from lab.places import Lab
 from manifests.objects import CRD, Object
-from manifests.rules import conform
-from manifests.rules.scene import Piece, Scene, is_cluster_wide
+from manifests.rules import conformance
+from manifests.rules.stack_objects import Piece, Scene, is_cluster_wide
 from ops.toolchain import ensure
 from ops.validation import SCHEMAS, Validation
 from tests.lab.test_control_plane import generated
@@ -109,8 +109,8 @@ def test_the_schemas_refuse_nothing_that_an_api_server_takes(api: Api, looked_at
     one_each = tuple(next(scene.of(kind)) for kind in KINDS)
     crds = tuple(scene.of(CRD))
     some = tuple(mutants(replace(scene, pieces=one_each)))[::SHARE]
-    judge = conform.Conformer(seen.tools.manifests(SCHEMAS) / "kubernetes", seen.tools.env(), kept=None)
-    found, _ = conform.check(judge, [replace(scene, pieces=(*crds, *some))])
+    judge = conformance.Conformer(seen.tools.manifests(SCHEMAS) / "kubernetes", seen.tools.env(), kept=None)
+    found, _ = conformance.check(judge, [replace(scene, pieces=(*crds, *some))])
     refused = {id(one.piece): one for one in found}
     taken = [piece for piece, answer in zip(some, asked(api, scene, some), strict=True) if answer.ok]
     assert len(taken) > ENOUGH

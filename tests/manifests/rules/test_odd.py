@@ -22,7 +22,7 @@ from config.source import KeyPath
 from config.tree import App, CategoryFolder
 from manifests.objects import Object, api_versions
 from manifests.rules import register, routes
-from manifests.rules.scene import Piece, Scene
+from manifests.rules.stack_objects import Piece, Scene
 from manifests.rules.why import ALONE
 from ops.online import wanted_images
 from tests.manifests.rules.test_robust import below

@@ -12,8 +12,8 @@ import pytest
 from config.load import read_stack, stack_files
 from config.source import KeyPath
 from config.tree import read_tree
-from manifests.rules import conform, register
-from manifests.rules.scene import Piece, Scene
+from manifests.rules import conformance, register
+from manifests.rules.stack_objects import Piece, Scene
 from ops.validation import SCHEMAS, Validation
 from tests.manifests.rules.scenario import prepare
 
@@ -61,9 +61,9 @@ def test_no_malformed_object_makes_a_rule_fail(validation: Validation) -> None:
     scene = validation.scene(validation.stacks[0])
     every = tuple(mutants(scene))
     assert len(every) > 2000
-    judge = conform.Conformer(validation.tools.manifests(SCHEMAS) / "kubernetes", validation.tools.env(), kept=None)
+    judge = conformance.Conformer(validation.tools.manifests(SCHEMAS) / "kubernetes", validation.tools.env(), kept=None)
     crds = tuple(piece for piece in scene.pieces if piece.kind == "CustomResourceDefinition")
-    refused, (sound,) = conform.check(judge, [replace(scene, pieces=(*crds, *every))])
+    refused, (sound,) = conformance.check(judge, [replace(scene, pieces=(*crds, *every))])
     assert refused
     assert list(register.findings(sound))
 
@@ -77,7 +77,7 @@ def test_a_malformed_definition_defines_nothing(validation: Validation, value: A
         else piece
         for piece in scene.pieces
     ]
-    judge = conform.Conformer(validation.tools.manifests(SCHEMAS) / "kubernetes", validation.tools.env(), kept=None)
-    refused, (sound,) = conform.check(judge, [replace(scene, pieces=tuple(pieces))])
+    judge = conformance.Conformer(validation.tools.manifests(SCHEMAS) / "kubernetes", validation.tools.env(), kept=None)
+    refused, (sound,) = conformance.check(judge, [replace(scene, pieces=tuple(pieces))])
     assert {one.check for one in refused} == {"kind-unknown", "schema-refused"}
     list(register.findings(sound))

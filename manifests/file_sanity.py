@@ -1,0 +1,34 @@
+"""Files that no program should read: empty ones, duplicate keys, values that are not YAML.
+
+A reader and a folder's contents come in, problems go out. Kustomize takes an empty file for no objects, and the second
+of two equal keys for the only one; `manifests.render` checks this before it runs a program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from errors import Problem
+from manifests.checkout import CheckoutReader
+from manifests.contents import Contents
+
+YAML = (".yaml", ".yml", "Kustomization")
+OF_A_CHART = ("/charts/", "/templates/")
+
+
+def check(reader: CheckoutReader, contents: Contents) -> Iterator[Problem]:
+    """Find listed files that say nothing, keys that stand twice, and values that are no YAML."""
+    for file in sorted(file for file in contents.files if not any(part in file for part in OF_A_CHART)):
+        if file.endswith(YAML):
+            said = reader.source(file).problems
+            yield from (one for one in said if one.check == "yaml-duplicate-key" or file in contents.values)
+        if file in contents.listed:
+            source = reader.source(file)
+            if not source.problems and all(one.value is None for one in source.documents):
+                yield empty(file)
+
+
+def empty(file: str) -> Problem:
+    """Refuse a file that says nothing: its objects would leave the cluster with the next sync."""
+    fix = "write its object, or remove the file and the line that lists it"
+    return Problem(file, 0, "", "", "is empty", fix, "file-empty")

@@ -1,0 +1,74 @@
+"""Renders that were made before, in the user's cache.
+
+A key over everything that went in comes in, objects go out; an entry that is cut off or altered counts as none and is
+written anew. Entries appear whole or not at all, whoever else writes the same one. `manifests.render` asks here first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from manifests.objects import Object
+from manifests.sources import cache, digest
+
+MEBI = 1 << 20
+
+
+@dataclass(frozen=True)
+class RenderCache:
+    """A folder of renders that does not grow without end."""
+
+    home: Path = field(default_factory=lambda: cache() / "renders")
+    most_bytes: int = 256 * MEBI
+
+    def read(self, key: str) -> list[Object] | None:
+        """Give what was rendered, nothing where there is none or it is not whole."""
+        file = self._file(key)
+        try:
+            seal, _, text = file.read_bytes().partition(b"\n")
+            if digest(text) != seal.decode(errors="replace"):
+                return None
+            objects: list[Object] = json.loads(text)
+            os.utime(file)
+        except (OSError, ValueError):
+            return None
+        return objects
+
+    def write(self, key: str, objects: Sequence[Object]) -> None:
+        """Keep a render; a cache that cannot be written costs time only."""
+        text = json.dumps(list(objects), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        file = self._file(key)
+        with contextlib.suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            number, name = tempfile.mkstemp(prefix=".writing-", dir=file.parent)
+            try:
+                with open(number, "wb") as fresh:  # noqa: PTH123 - mkstemp gives a number
+                    fresh.write(digest(text).encode() + b"\n" + text)
+                Path(name).replace(file)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+
+    def prune(self) -> None:
+        """Remove what was not used for longest, where there is too much."""
+        files = []
+        for file in self.home.glob("*/*"):
+            with contextlib.suppress(OSError):
+                about = file.stat()
+                files.append((about.st_mtime, about.st_size, file))
+        size = sum(one for _, one, _ in files)
+        for _, one, file in sorted(files) if size > self.most_bytes else ():
+            file.unlink(missing_ok=True)
+            size -= one
+            # Some room, so that not every run has to clear up.
+            if size <= self.most_bytes * 3 // 4:
+                return
+
+    def _file(self, key: str) -> Path:
+        return self.home / key[:2] / key[2:]

@@ -1,0 +1,172 @@
+"""Objects against the schemas of their kinds, by kubeconform: Kubernetes' own and those of the CRDs around them.
+
+Scenes come in; findings go out, and the scenes as far as the other rules can read them. Schemas of Kubernetes lie in
+the folder that the pinned tool `schemas` gives, of the version that a rehearsal runs, whatever the stack's; a kind that
+neither they nor a CRD of the scene defines is refused here. What was judged before, by the same program with the same
+schemas, is not judged again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import programs
+from config.source import KeyPath
+from errors import ProgramFailed
+from manifests.objects import CRD, Object
+from manifests.render_cache import RenderCache
+from manifests.rules.ownership import removed_in
+from manifests.rules.schemas import FORMAT, LOCATION, file_of, of_crd, served
+from manifests.rules.stack_objects import Finding, Piece, Scene
+from manifests.sources import cache, digest
+
+REASON = re.compile(r"- at '(?P<path>[^']*)': (?P<said>.*?)(?=\s+- at '|\Z)", re.DOTALL)
+SLOW = 300.0  # seconds for all objects of a checkout
+VAGUE = re.compile(r"validation failed|'(?:allOf|anyOf)' failed|got \w+, want null\Z")
+
+
+@dataclass(frozen=True)
+class Conformer:
+    """What judges: Kubernetes' schemas, the environment in which kubeconform is found, and earlier verdicts."""
+
+    schemas: Path
+    env: Mapping[str, str]
+    kept: RenderCache | None = field(default_factory=lambda: RenderCache(cache() / "verdicts"))
+
+    def known(self) -> frozenset[str]:
+        """Name the kinds of Kubernetes itself."""
+        return frozenset(str(file.relative_to(self.schemas)) for file in self.schemas.rglob("*_*.json"))
+
+
+def check(conformer: Conformer, scenes: Iterable[Scene]) -> tuple[list[Finding], list[Scene]]:
+    """Judge every object of every scene; give the scenes without what is in the objects that were refused."""
+    known, found, sound = conformer.known(), list[Finding](), list[Scene]()
+    for scene in scenes:
+        own = [piece for piece in scene.of(CRD) if _served(piece.item)]
+        # A definition comes before what it defines: one that is refused defines nothing.
+        refused = list(_judged(conformer, _by_app(own), []))
+        wrong = {id(one.piece) for one in refused}
+        crds = [*scene.registered, *(piece.item for piece in own if id(piece) not in wrong)]
+        defined = known | {name for crd in crds for name in _served(crd)}
+        for piece in scene.pieces:
+            if piece.kind == CRD or not scene.whole or _file(piece) in defined or removed_in(scene, piece):
+                continue
+            said = f"{piece.item['apiVersion']} {piece.kind}"
+            rule = f"is a kind that neither Kubernetes {scene.kubernetes} nor a CRD of {scene.environment} defines"
+            fix = "add the app that brings its CRD, or correct apiVersion and kind"
+            refused.append(Finding("kind-unknown", piece, ("kind",), said, rule, fix))
+        ours = {id(piece) for piece in own} | {id(one.piece) for one in refused}
+        refused += _judged(conformer, _by_app(piece for piece in scene.pieces if id(piece) not in ours), crds)
+        found += refused
+        wrong = {id(one.piece) for one in refused}
+        pieces = tuple(one.bare if id(one) in wrong else one for one in scene.pieces)
+        sound.append(replace(scene, pieces=pieces, unread=frozenset(one.piece.namespace for one in refused)))
+    return found, sound
+
+
+def _by_app(pieces: Iterable[Piece]) -> dict[str, list[Piece]]:
+    apps: dict[str, list[Piece]] = {}
+    for piece in pieces:
+        apps.setdefault(piece.app.path, []).append(piece)
+    return apps
+
+
+def _file(piece: Piece) -> str:
+    return file_of(str(piece.item["apiVersion"]), piece.kind)
+
+
+def _served(crd: Object) -> list[str]:
+    """Name the kinds that a definition serves; nothing where it is not one, which its schema says better."""
+    try:
+        return [name for name, _ in served(crd)]
+    except (AttributeError, KeyError, TypeError):
+        return []
+
+
+def _judged(conformer: Conformer, apps: Mapping[str, Sequence[Piece]], crds: Sequence[Object]) -> Iterator[Finding]:
+    """Look up what is known of each app, and run the program for the others."""
+    program = programs.fingerprint("kubeconform", conformer.env)
+    judge = digest(json.dumps([FORMAT, str(conformer.schemas), program, crds]))
+    keys = {path: digest(json.dumps([judge, [piece.item for piece in pieces]])) for path, pieces in apps.items()}
+    verdicts = {path: conformer.kept.read(key) if conformer.kept else None for path, key in keys.items()}
+    new = [path for path, verdict in verdicts.items() if verdict is None]
+    if new:
+        verdicts |= _run(conformer, {path: apps[path] for path in new}, crds)
+        for path in new:
+            if conformer.kept:
+                conformer.kept.write(keys[path], verdicts[path] or [])
+        if conformer.kept:
+            conformer.kept.prune()
+    for path, pieces in apps.items():
+        for said in verdicts[path] or ():
+            piece = pieces[said["piece"]]
+            rule, fix = f"is refused by the schema of its kind: {said['said']}", "kubectl explain tells the fields"
+            yield Finding("schema-refused", piece, _path(piece.item, said["path"]), "", rule, fix)
+
+
+def _run(conformer: Conformer, apps: Mapping[str, Sequence[Piece]], crds: Sequence[Object]) -> dict[str, list[Object]]:
+    """Run kubeconform once on all these apps."""
+    verdicts: dict[str, list[Object]] = {path: [] for path in apps}
+    with tempfile.TemporaryDirectory(prefix="homelab-conform-") as temporary:
+        place = Path(temporary)
+        for name, schema in (one for crd in crds for one in of_crd(crd)):
+            file = place / "schemas" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(schema), encoding="utf-8")
+        (place / "objects").mkdir()
+        files: dict[str, tuple[str, int]] = {}  # one a piece: kubeconform says kind and name, and two may share both
+        for path, pieces in apps.items():
+            for number, piece in enumerate(pieces):
+                file = place / "objects" / f"{len(files)}.json"
+                file.write_text(json.dumps(piece.item), encoding="utf-8")
+                files[str(file)] = path, number
+        places = (f"{folder}/{LOCATION}" for folder in (conformer.schemas, place / "schemas"))
+        options = [part for one in places for part in ("-schema-location", one)]
+        said = _said(conformer, *options, "-ignore-missing-schemas", str(place / "objects"))
+        for one in sorted(said, key=lambda one: files[one["filename"]]):
+            path, number = files[one["filename"]]
+            verdicts[path] += _parts(one, number)
+    return verdicts
+
+
+def _said(conformer: Conformer, *arguments: str) -> list[dict[str, Any]]:
+    """Give what kubeconform has against objects; it ends with 1 where it has something."""
+    said = programs.converse(["kubeconform", "-output", "json", *arguments], env=conformer.env, timeout=SLOW)
+    try:
+        found: list[dict[str, Any]] = json.loads(said.stdout)["resources"] or []
+    except (ValueError, KeyError, TypeError):
+        raise ProgramFailed(
+            f"kubeconform: {said.together.strip()[:500]}", exit_code=said.exit_code, output=said.together
+        ) from None
+    return found
+
+
+def _parts(one: Mapping[str, Any], number: int) -> list[Object]:
+    """Take the innermost reasons out of a message that begins with the outermost."""
+    reasons = [
+        (found["path"], found["said"]) for found in REASON.finditer(one["msg"]) if not VAGUE.match(found["said"])
+    ]
+    return [
+        {"piece": number, "path": path, "said": said.replace("null or ", "")}
+        for path, said in dict.fromkeys(reasons or [("", one["msg"])])
+    ]
+
+
+def _path(item: Object, pointer: str) -> KeyPath:
+    """Turn kubeconform's way of naming a field into ours, as far as the field exists."""
+    path: list[str | int] = []
+    value: Any = item
+    for part in (one.replace("~1", "/").replace("~0", "~") for one in pointer.strip("/").split("/") if one):
+        if isinstance(value, list):
+            path.append(int(part))
+            value = value[int(part)]
+        else:
+            path.append(part)
+            value = value.get(part) if isinstance(value, dict) else None
+    return tuple(path)

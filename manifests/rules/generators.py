@@ -1,0 +1,39 @@
+"""ConfigMaps and Secrets that kustomizations make from files: their names are stable.
+
+A folder's contents come in; a problem goes out for each name that would change with its content.
+`manifests.rules.workloads` asks whether their readers notice a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from config.source import KeyPath, dotted
+from errors import Problem
+from manifests.checkout import CheckoutReader
+from manifests.contents import Contents
+from manifests.fields import at, mappings
+
+GENERATORS = ("configMapGenerator", "secretGenerator")
+STABLE = "disableNameSuffixHash"
+
+
+def check(reader: CheckoutReader, contents: Contents) -> Iterator[Problem]:
+    """Find generators whose names change."""
+    for file, key, entry, stable in _entries(reader, contents):
+        if not stable:
+            rule = "changes its name with its content"
+            fix = f"write generatorOptions: {{{STABLE}: true}}; the reloader's annotation rolls the pods"
+            yield Problem(file, reader.line(file, key), dotted(key), str(entry.get("name")), rule, fix, "config-hashed")
+
+
+def _entries(reader: CheckoutReader, contents: Contents) -> Iterator[tuple[str, KeyPath, dict[str, Any], bool]]:
+    """Give every generator of a folder: where it stands, what it says, whether its name is stable."""
+    for file in contents.kustomizations.values():
+        value = reader.value(file)
+        general = at(value, "generatorOptions", STABLE)
+        for kind in GENERATORS:
+            for index, entry in enumerate(mappings(value, kind)):
+                own = at(entry, "options", STABLE)
+                yield file, (kind, index), entry, bool(general if own is None else own)

@@ -1,0 +1,92 @@
+"""Where an object was written: the file and the line of a field, as well as they can be found.
+
+Rendered objects remember no file. The files that go into their folder are searched for a document of the same kind and
+name, the one that says most of the field wins; what a chart made leads to the line that asks for the chart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from config.source import Document, KeyPath, dotted, read
+from config.tree import MANIFESTS
+from errors import Problem
+from manifests.checkout import CheckoutReader
+from manifests.contents import Contents, contents_of
+from manifests.fields import text
+from manifests.rules.stack_objects import Finding, Piece
+
+NAMESPACE: KeyPath = ("metadata", "namespace")
+
+
+class Locator:
+    """What was read to find places; each file once."""
+
+    def __init__(self, reader: CheckoutReader) -> None:
+        """Begin with nothing read."""
+        self.reader = reader
+        self._contents: dict[str, Contents] = {}
+        self._documents: dict[str, tuple[Document, ...]] = {}
+
+    def problem(self, found: Finding) -> Problem:
+        """Make a problem of a finding."""
+        file, line = self.place(found.piece, found.path)
+        key = f"{found.piece} {dotted(found.path)}".strip()
+        value = "" if str(found.value) == str(found.piece) else str(found.value)
+        return Problem(file, line, key, value, found.rule, found.fix, found.check)
+
+    def place(self, piece: Piece, path: KeyPath) -> tuple[str, int]:
+        """Find the file and line of a field of an object, or of what is nearest to it."""
+        found = [
+            (self._depth(document, path), -index, file, document)
+            for index, (file, document) in enumerate(self._written(piece))
+        ]
+        if found:
+            depth, _, file, document = max(found, key=lambda one: one[:2])
+            if path == NAMESPACE and depth < len(path):
+                return self._moved(piece) or (file, document.line(path))
+            return file, document.line(path)
+        return self._asked(piece)
+
+    def _moved(self, piece: Piece) -> tuple[str, int] | None:
+        """Find the kustomization that put an object into its namespace."""
+        for file in self._of(piece.app.path).kustomizations.values():
+            said = self.reader.source(file).first
+            if NAMESPACE[1:] in said.lines and said.value["namespace"] == piece.namespace:
+                return file, said.line(NAMESPACE[1:])
+        return None
+
+    def _written(self, piece: Piece) -> list[tuple[str, Document]]:
+        """Give the documents that may be this object: of its name, else the only one of its kind."""
+        alike = [
+            (file, document)
+            for file, document in self._all(piece.app.path)
+            if isinstance(document.value, dict) and document.value.get("kind") == piece.kind
+        ]
+        named = [one for one in alike if text(one[1].value, "metadata", "name") == piece.name]
+        return named or (alike if len(alike) == 1 and not piece.by_chart else [])
+
+    def _all(self, folder: str) -> Iterator[tuple[str, Document]]:
+        """Give every document that goes into a folder's render, its own files first."""
+        for file in sorted(self._of(folder).files, key=lambda file: (not file.startswith(f"{folder}/"), file)):
+            if file.endswith(MANIFESTS):
+                if file not in self._documents:
+                    self._documents[file] = read(self.reader.root / file, file).documents
+                yield from ((file, document) for document in self._documents[file])
+
+    def _of(self, folder: str) -> Contents:
+        if folder not in self._contents:
+            self._contents[folder] = contents_of(self.reader, folder)
+        return self._contents[folder]
+
+    def _depth(self, document: Document, path: KeyPath) -> int:
+        return max((size for size in range(len(path) + 1) if path[:size] in document.lines), default=0)
+
+    def _asked(self, piece: Piece) -> tuple[str, int]:
+        """Name the line that asks for the object's chart, else the folder's own file."""
+        contents = self._of(piece.app.path)
+        label = text(piece.metadata, "labels", "helm.sh/chart")
+        charts = contents.charts if piece.by_chart else []
+        for wanted in sorted(charts, key=lambda one: not label.startswith(f"{one.chart.name}-")):
+            return wanted.file, self.reader.line(wanted.file, wanted.key)
+        return contents.kustomizations.get(piece.app.path, piece.app.path), 0

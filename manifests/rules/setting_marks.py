@@ -1,0 +1,149 @@
+"""What the stack settings say too: never two truths.
+
+A line of `apps/` or `environments/` that ends with `# = network.loadBalancerRange` holds the value of that setting, or
+with `# = tunnel.{network.domain}` a text around it. Files and a stack's settings come in, every line that differs goes
+out; so does a line of the base that an overlay builds on and leaves as another environment has it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from config.load import Stack
+from config.model import NetworkSettings
+from config.tree import MANIFESTS, App
+from errors import Problem
+from manifests.checkout import CheckoutReader
+from manifests.contents import Contents
+
+MARK = re.compile(r"^(?P<before>.*\S)\s+# = (?P<mark>\S.*?)\s*$", re.MULTILINE)
+WITHIN = r"(?:[\w-]+\.)*"  # a host below a domain
+KEY = re.compile(r"""^(?:"[^"]*"|'[^']*'|[^\s:]+):\s+""")
+SETTING = re.compile(r"\{([\w.]+)\}")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One marked line."""
+
+    file: str
+    line: int
+    value: str
+    says: str
+
+
+def check(reader: CheckoutReader, stack: Stack, base: App, app: App, contents: Contents) -> Iterator[Problem]:
+    """Compare the marks of an app, as a stack runs it, with the stack's settings."""
+    own: list[Mark] = []
+    below: list[Mark] = []
+    for file in _used(reader, contents):
+        if file.startswith((f"{app.path}/", f"{base.path}/")):
+            (own if file.startswith(f"{app.path}/") else below).extend(marks(reader, file))
+    for mark in own:
+        try:
+            said = stated(stack, mark.says)
+        except LookupError as error:
+            yield _problem(mark, str(error), "name a key of docs/reference/settings.md", "mark-unknown")
+            continue
+        if said != mark.value:
+            yield _problem(mark, f"is {said} in {stack.places.file}", "say the same in both", "mark-differs")
+    again = {mark.says for mark in own}
+    for mark in below:
+        try:
+            said = stated(stack, mark.says)
+        except LookupError:
+            continue  # another environment's matter: the base is compared where it runs
+        if mark.says not in again and said != mark.value:
+            rule = f"stays {mark.value} of {mark.file}:{mark.line}, and {stack.places.file} says {said}"
+            fix = "patch it here, with the same mark beside it"
+            yield Problem(app.path, 0, mark.says, "", rule, fix, "mark-missing")
+
+
+def forgotten(reader: CheckoutReader, stack: Stack, domains: Sequence[str], contents: Contents) -> Iterator[Problem]:
+    """Find lines that hold a setting's value without saying so; hosts of routes have rules of their own."""
+    known = {f"network.{key}": str(value) for key, value in _telling(stack.require().network) if value is not None}
+    for file in _used(reader, contents):
+        text = (reader.root / file).read_text(encoding="utf-8", errors="replace")
+        present = {key: value for key, value in known.items() if value in text}
+        if "hostnames:" in text or all(domain in text for domain in domains):
+            present.pop("network.domain", None)
+        for number, line in enumerate(text.splitlines() if present else (), 1):
+            for key, value in present.items():
+                if _holds(line, key, value):
+                    whole = _value(line.partition(" #")[0])
+                    says = key if whole == value else whole.replace(value, f"{{{key}}}")
+                    rule, fix = f"is {key} of {stack.places.file}, and nothing compares the two", f"add: # = {says}"
+                    yield Problem(file, number, key, value, rule, fix, "mark-forgotten")
+
+
+def _holds(line: str, key: str, value: str) -> bool:
+    """Whether a line that is no comment and has no mark holds a value as a whole, or a host below a domain."""
+    if MARK.match(line) or line.lstrip().startswith("#"):
+        return False
+    within = WITHIN if key == "network.domain" else ""
+    return bool(re.search(rf"(?<![\w.-]){within}{re.escape(value)}(?![\w.-])", line.partition(" #")[0]))
+
+
+def _telling(network: NetworkSettings) -> Iterator[tuple[str, object]]:
+    """Give the settings that no line holds by accident."""
+    yield "domain", network.domain
+    yield "loadBalancerRange", network.load_balancer_range
+    yield "subnet", network.subnet
+    yield "podCidr", network.pod_cidr
+    yield "serviceCidr", network.service_cidr
+    yield "vip", network.vip
+    yield from ((f"loadBalancers.{name}", address) for name, address in network.load_balancers)
+
+
+def marks(reader: CheckoutReader, file: str) -> Iterator[Mark]:
+    """Read the marks of a file."""
+    text = (reader.root / file).read_text(encoding="utf-8", errors="replace")
+    for found in MARK.finditer(text) if "# = " in text else ():
+        line = text.count("\n", 0, found.start()) + 1
+        yield Mark(file, line, _value(found["before"]), found["mark"])
+
+
+def _used(reader: CheckoutReader, contents: Contents) -> Iterator[str]:
+    """Give the manifests that are in use: a component that nobody takes up says nothing about any stack."""
+    for file in contents.files:
+        folder = posixpath.dirname(file)
+        while folder and folder not in contents.kustomizations and reader.kustomization(folder) is None:
+            folder = posixpath.dirname(folder)
+        if file.endswith(MANIFESTS) and (not folder or folder in contents.kustomizations):
+            yield file
+
+
+def _value(text: str) -> str:
+    """Take the scalar out of a line: after dashes and a key, without quotes."""
+    text = KEY.sub("", re.sub(r"^\s*(?:-\s+)*", "", text)).strip()
+    return text[1:-1] if text[:1] in "\"'" and text[-1:] == text[:1] else text
+
+
+def stated(stack: Stack, says: str) -> str:
+    """Give what a mark stands for in a stack's settings."""
+    if "{" not in says:
+        return _setting(stack, says)
+    return SETTING.sub(lambda found: _setting(stack, found[1]), says)
+
+
+def _setting(stack: Stack, path: str) -> str:
+    value: Any = stack.settings
+    for part in path.split("."):
+        fields = type(value).model_fields if isinstance(value, BaseModel) else {}
+        name = next((name for name, field in fields.items() if part in (field.alias, name)), None)
+        value = getattr(value, name) if name else None
+        if value is None:
+            raise LookupError(f"is no setting of {stack.places.file}, or not set there")
+    if isinstance(value, (BaseModel, tuple, dict)):
+        raise LookupError(f"is more than one value in {stack.places.file}")  # noqa: TRY004 - the key is wrong, not a type
+    return str(value)
+
+
+def _problem(mark: Mark, rule: str, fix: str, check: str) -> Problem:
+    return Problem(mark.file, mark.line, mark.says, mark.value, rule, fix, check)

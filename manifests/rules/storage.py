@@ -1,0 +1,140 @@
+"""What cannot be made again: volumes that no sync may delete, with room and backups, databases that can be kept twice.
+
+A scene comes in, findings go out. Argo CD keeps such an object when it leaves Git and when its Application goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from manifests.fields import at, entries, mapping, mappings, number, text
+from manifests.objects import notes
+from manifests.rules.stack_objects import Finding, Piece, Scene, selects
+from manifests.rules.wiring import amount
+
+BACKUP = "homelab.dev/backup"
+BITWARDEN = "bitwardensecretsmanager"
+OPTIONS = "argocd.argoproj.io/sync-options"
+NEEDED = ("Prune=false", "Delete=false")
+DATA: Mapping[str, tuple[str, ...]] = {
+    "": ("PersistentVolume", "PersistentVolumeClaim"),
+    "ceph.rook.io": ("CephBlockPool", "CephCluster", "CephFilesystem", "CephObjectStore"),
+    "objectbucket.io": ("ObjectBucketClaim",),
+    "postgresql.cnpg.io": ("Cluster", "Database"),
+}
+CEPH = (".rbd.csi.ceph.com", ".cephfs.csi.ceph.com")
+NEARLY_FULL = 0.85  # of its disks: here Ceph begins to warn, and a little later every write stops
+DEFAULT = "storageclass.kubernetes.io/is-default-class"
+
+
+def asked(scene: Scene) -> Iterator[Finding]:
+    """A store that logs in for each request is asked for each entry once: who else needs it takes it from a Secret."""
+    stores = {one.name for one in scene.of("ClusterSecretStore") if at(one.spec, "provider", BITWARDEN)}
+    first: dict[str, Piece] = {}
+    for piece in scene.of("ExternalSecret") if stores else ():
+        if text(piece.spec, "secretStoreRef", "name") in stores:
+            for index, one in enumerate(mappings(piece.spec, "data")):
+                entry = text(one, "remoteRef", "key")
+                if owner := first.get(entry):
+                    rule = f"is asked for by {owner} of {owner.app.path} already"
+                    fix = "ask the store once, and hand the Secret on as apps/security/secret-stores/backup does"
+                    yield Finding("entry-twice", piece, ("spec", "data", index), entry, rule, fix)
+                first.setdefault(entry, piece)
+
+
+def kept(scene: Scene) -> Iterator[Finding]:
+    """Volumes and databases are marked so that no sync deletes them."""
+    for group, kinds in DATA.items():
+        for piece in scene.of(*kinds):
+            said = [one.strip() for one in notes(piece.item).get(OPTIONS, "").split(",")]
+            missing = [option for option in NEEDED if option not in said]
+            if piece.group == group and missing:
+                rule = f"holds data, and a sync may delete it: {' and '.join(missing)} missing"
+                fix = f"annotate it with {OPTIONS}: {','.join(NEEDED)}"
+                yield Finding("data-unprotected", piece, ("metadata", "annotations"), str(piece), rule, fix)
+
+
+def spread(scene: Scene) -> Iterator[Finding]:
+    """No two backups of volumes begin in the same minute."""
+    first: dict[str, Piece] = {}
+    for piece in scene.of("ReplicationSource"):
+        time = text(piece.spec, "trigger", "schedule")
+        owner = first.setdefault(time, piece)
+        if time and owner is not piece:
+            rule = f"is the time of {owner} of {owner.app.path} too"
+            fix = f"give the volume a time of its own: the annotation {BACKUP} where apps/_shared/backup reads it"
+            yield Finding("backup-together", piece, ("spec", "trigger", "schedule"), time, rule, fix)
+
+
+def joined(scene: Scene) -> Iterator[Finding]:
+    """A database's instances reach one another: policies that stand before them let them in, however many there are."""
+    for piece in scene.of("Cluster"):
+        labels = {"cnpg.io/cluster": piece.name}
+        policies = [one for one in scene.of("NetworkPolicy") if one.namespace == piece.namespace]
+        ours = [one for one in policies if selects(one.spec.get("podSelector"), labels) and inward(one)]
+        if piece.group == "postgresql.cnpg.io" and ours and not any(_admits(one, labels) for one in ours):
+            rule = f"keeps the instances of {piece} from one another: a second one could never join"
+            fix = f"add to from: podSelector: {{matchLabels: {{cnpg.io/cluster: {piece.name}}}}}"
+            yield Finding("database-alone", ours[0], ("spec", "ingress"), "", rule, fix)
+
+
+def inward(policy: Piece) -> bool:
+    """Whether a NetworkPolicy is one for what comes in, as one that names no direction is."""
+    return "Ingress" in (entries(policy.spec, "policyTypes") or ["Ingress"])
+
+
+def _admits(policy: Piece, labels: Mapping[str, str]) -> bool:
+    """Whether pods of the policy's own namespace that have these labels may come in."""
+    return any(
+        not rule.get("from")
+        or any(
+            selects(one.get("podSelector"), labels) and one.get("namespaceSelector") is None
+            for one in mappings(rule, "from")
+        )
+        for rule in mappings(policy.spec, "ingress")
+    )
+
+
+def room(scene: Scene) -> Iterator[Finding]:
+    """Ceph's disks hold what all claims on it may grow to: it promises more than it has, and is full one day."""
+    classes = [one for one in scene.of("StorageClass") if str(one.item.get("provisioner")).endswith(CEPH)]
+    default = {one.name for one in classes if notes(one.item).get(DEFAULT) == "true"}
+    names = {one.name for one in classes} | ({None} if default else set())
+    asked = sum(size for name, size in _claims(scene) if name in names)
+    pools = [one.spec for one in scene.of("CephBlockPool")]
+    pools += [pool for one in scene.of("CephFilesystem") for pool in mappings(one.spec, "dataPools")]
+    copies = max((number(pool, "replicated", "size", otherwise=1) for pool in pools), default=1)
+    for piece in scene.of("CephCluster") if scene.whole and scene.disks else ():
+        if asked * copies > scene.disks * NEARLY_FULL:
+            whole = f"{asked >> 30}Gi, {copies} times" if copies > 1 else f"{asked >> 30}Gi"
+            rule = f"is what volumes may grow to, and {scene.stack} has dataDisks of {scene.disks >> 30}GiB"
+            fix = f"let claims ask for less, or make disks larger: at {NEARLY_FULL:.0%} Ceph begins to warn"
+            yield Finding("ceph-full", piece, ("spec", "storage"), whole, rule, fix)
+
+
+def _claims(scene: Scene) -> Iterator[tuple[str | None, int]]:
+    """Give the class and the size of every claim, also of those that operators make."""
+    for piece in scene.of("PersistentVolumeClaim"):
+        yield _claim(piece.spec)
+    for piece in scene.of("StatefulSet", "Prometheus", "Alertmanager"):
+        alone = mapping(piece.spec, "storage", "volumeClaimTemplate")
+        for one in (*mappings(piece.spec, "volumeClaimTemplates"), alone):
+            yield _claim(mapping(one, "spec"), number(piece.spec, "replicas", otherwise=1))
+    for piece in scene.of("Cluster"):
+        for one in (mapping(piece.spec, "storage"), mapping(piece.spec, "walStorage")):
+            size = _bytes(one.get("size")) * number(piece.spec, "instances", otherwise=1)
+            yield _class(one.get("storageClass")), size
+
+
+def _claim(said: Mapping[str, Any], count: int = 1) -> tuple[str | None, int]:
+    size = _bytes(at(said, "resources", "requests", "storage"))
+    return _class(said.get("storageClassName")), size * count
+
+
+def _class(said: object) -> str | None:
+    return said if isinstance(said, str) else None
+
+
+def _bytes(quantity: object) -> int:
+    return int(amount(str(quantity)) or 0)

@@ -1,0 +1,60 @@
+"""What kubeconform says is kept as long as the program is the same, and goes to the object that it was said of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.category import Category
+from config.tree import App, CategoryFolder
+from manifests.objects import Object
+from manifests.render_cache import RenderCache
+from manifests.rules.conformance import Conformer, check
+from manifests.rules.stack_objects import Piece, Scene
+from ops.toolchain import ensure
+from ops.validation import SCHEMAS
+
+
+@pytest.fixture
+def conformer(tmp_path: Path) -> Conformer:
+    tools = ensure(("kubeconform", SCHEMAS))
+    return Conformer(tools.manifests(SCHEMAS) / "kubernetes", tools.env(), RenderCache(tmp_path / "kept"))
+
+
+def config_map(namespace: str, data: Any) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "same", "namespace": namespace},
+        "data": data,
+    }
+
+
+def judged(conformer: Conformer, *items: Object) -> list[Object]:
+    folder = CategoryFolder("media", "apps/media", Category.model_validate({"layer": "applications"}), ())
+    app = App("media", "a", "apps/media/a", "manifests")
+    pieces = tuple(Piece(item, app, folder, "media") for item in items)
+    refused, _ = check(conformer, [Scene("home", "production", "1.36.3", "home.test", ("home.test",), pieces)])
+    return [found.piece.item for found in refused]
+
+
+def test_of_two_objects_of_one_name_the_one_that_is_wrong_is_told(conformer: Conformer) -> None:
+    wrong, right = config_map("media", {"a": 1}), config_map("other", {"a": "1"})
+    for _ in range(2):  # the second time out of what is kept
+        assert judged(conformer, wrong, right) == [wrong]
+        assert judged(conformer, right, wrong) == [wrong]
+
+
+def test_another_build_of_the_program_is_asked_anew(conformer: Conformer, tmp_path: Path) -> None:
+    program = tmp_path / "bin/kubeconform"
+    program.parent.mkdir()
+    own = Conformer(conformer.schemas, {"PATH": f"{program.parent}:/usr/bin:/bin"}, conformer.kept)
+    for said, refused in (("", 0), ("a word of another length", 1)):
+        resource = (
+            '{"filename": "\'$(echo $*/*.json | tr " " "\\\\n" | tail -1)\'", "msg": "' + said + '"}' if said else ""
+        )
+        program.write_text(f"#!/bin/sh\necho '{{\"resources\": [{resource}]}}'\n", encoding="utf-8")
+        program.chmod(0o755)
+        assert len(judged(own, config_map("media", {}))) == refused
