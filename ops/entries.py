@@ -16,7 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from config.model import KubernetesStore, Settings
+from config.model import Settings
+from config.secret_stores import KubernetesStore
 from errors import Declined, ProgramFailed
 from manifests.fields import mappings
 from manifests.objects import Object

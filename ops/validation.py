@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 from components.handover.rules import namespace_of
-from config import derive, startpage
+from config import derive, secret_stores, startpage
 from config.load import Stack
 from config.model import Settings
 from config.tree import App, CategoryFolder, Tree, namespaces_of
@@ -55,7 +55,6 @@ BY_PULUMI = (
     ("argocd", "repository-homelab"),
     ("cert-manager", "internal-ca"),
 )
-WITH_A_TOKEN, WITH_BITWARDEN = ("security", "secret-zero"), ("security", "bitwarden-tls-certs")
 
 
 @dataclass(frozen=True)
@@ -300,13 +299,9 @@ def places_of(stack: Stack, tree: Tree) -> Iterator[Place]:
 
 def secrets_of(settings: Settings) -> frozenset[tuple[str, str]]:
     """Name the Secrets that Pulumi makes for a stack: namespace and name."""
-    kind = settings.platform.secret_store.kind
-    found = {*BY_PULUMI, *(("argocd", f"repository-{one.name}") for one in settings.platform.repositories)}
-    if kind != "kubernetes":
-        found.add(WITH_A_TOKEN)
-    if kind == "bitwarden":
-        found.add(WITH_BITWARDEN)
-    return frozenset(found)
+    repositories = (("argocd", f"repository-{one.name}") for one in settings.platform.repositories)
+    of_the_store = ((secret_stores.NAMESPACE, name) for name in derive.store_kind(settings).secrets)
+    return frozenset((*BY_PULUMI, *repositories, *of_the_store))
 
 
 def _kubernetes(stack: Stack) -> str:
