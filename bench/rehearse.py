@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import programs
 from lab import processes
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 from tests.lab.checkout import Checkout
 
 EMPTY = "name: empty\nruntime: python\n"

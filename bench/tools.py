@@ -24,10 +24,10 @@ sys.path.insert(0, str(ROOT))
 # The packed programs are those that were built here.
 os.environ["HOMELAB_TOOLS"] = "build"
 
-from ops import building, lockfile, releases  # noqa: E402 - found after sys.path knows the checkout
-from ops.pinned import TOOLS  # noqa: E402
-from ops.show import elapsed, table  # noqa: E402
-from tests.ops.release_server import ReleaseServer, lead, publish  # noqa: E402
+from ops.terminal import elapsed, table  # noqa: E402
+from ops.toolchain import builds, lockfile, releases  # noqa: E402 - found after sys.path knows the checkout
+from ops.toolchain.catalogue import TOOLS  # noqa: E402
+from tests.ops.toolchain.release_server import ReleaseServer, lead, publish  # noqa: E402
 
 MEGABITS = 100
 TARGET = 150.0
@@ -35,7 +35,7 @@ TARGET = 150.0
 
 def main() -> int:
     """Measure and print."""
-    missing = [tool.name for tool in TOOLS if not building.built_folder(tool).exists()]
+    missing = [tool.name for tool in TOOLS if not builds.built_folder(tool).exists()]
     if missing:
         print(f"not built in the cache: {', '.join(missing)}; HOMELAB_TOOLS=build ./homelab tools builds them")
         return 1
@@ -54,7 +54,7 @@ def _publish(server: ReleaseServer, lock: Path) -> None:
     lead(server.address, lock)
     entries: lockfile.Entries = {}
     for tool in TOOLS:
-        programs = {file.name: file for file in (building.built_folder(tool) / building.BIN).iterdir()}
+        programs = {file.name: file for file in (builds.built_folder(tool) / builds.BIN).iterdir()}
         entries |= publish(server.root, tool, releases.here(), programs)
     lockfile.write({key: entry for key, entry in entries.items() if key in known})
 
@@ -65,7 +65,7 @@ def _run(server: ReleaseServer, folder: Path) -> tuple[list[dict[str, object]], 
     env = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
     del env["HOMELAB_TOOLS"]
     tools = ["tools", "--json", *sys.argv[1:]]
-    command = [sys.executable, "-m", "tests.ops.release_server", server.address, str(lockfile.FILE), *tools]
+    command = [sys.executable, "-m", "tests.ops.toolchain.release_server", server.address, str(lockfile.FILE), *tools]
     began = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True)
     seconds, used = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -26,12 +26,13 @@ from manifests.compare import written
 from manifests.fetch import Wants
 from manifests.objects import Object
 from manifests.redact import covered_object
-from ops import called, offline
-from ops.drive import checked, stack_arguments
-from ops.originals import LONG_LIMIT, bring
-from ops.show import coloured, count
-from ops.toolchain import ensure
-from ops.validation import Validation, places_of
+from ops import terminal
+from ops.checking.validation import Validation, places_of
+from ops.stack import checked, stack_arguments
+from ops.terminal import coloured, count
+from ops.toolchain.lookup import ensure
+from ops.upstream import offline
+from ops.upstream.originals import LONG_LIMIT, bring
 
 ENTRY = "application-set.yaml"
 OUTPUT = "rendered"
@@ -54,7 +55,9 @@ Whoever goes on with `./homelab up` afterwards finds the same objects: they are 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take the stack, where to write, and whether what apps render to is wanted too."""
     stack_arguments(parser)
-    parser.add_argument("--output", type=called.path, metavar="DIR", help=f"where to write (default: {OUTPUT}/<stack>)")
+    parser.add_argument(
+        "--output", type=terminal.path, metavar="DIR", help=f"where to write (default: {OUTPUT}/<stack>)"
+    )
     parser.add_argument(
         "--manifests", action="store_true", help="every app's objects too, Secrets without their values"
     )

@@ -13,8 +13,8 @@ import programs
 from config.reference import documents
 from errors import ProgramFailed
 from manifests.rules.why import EVERY
-from ops.offline import VARIABLE
-from ops.show import coloured, elapsed, table
+from ops.terminal import coloured, elapsed, table
+from ops.upstream.offline import VARIABLE
 
 SCRIPTS = tuple(map(str, sorted([*Path("components").rglob("scripts/*.sh"), *Path("lab/bin").iterdir()])))
 HEARTBEAT = 30.0

@@ -1,7 +1,7 @@
 """Remote bases are pinned by commits: a tag is its owner's to move, and a file of a release to replace.
 
 A checkout's reader and a folder's contents come in; a problem goes out for each base that is pinned by less, unless the
-kustomization accepts it with a reason. `ops.validation` continues.
+kustomization accepts it with a reason. `ops.checking.validation` continues.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """All rules, and running them on scenes: findings become problems with a file and a line.
 
 Scenes and the checkout come in, problems go out. A new rule is one generator here, one reason in `manifests.rules.why`
-and one scenario in `tests/manifests/rules`. `ops.validation` continues.
+and one scenario in `tests/manifests/rules`. `ops.checking.validation` continues.
 """
 
 from __future__ import annotations

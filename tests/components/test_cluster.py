@@ -20,7 +20,7 @@ from components.machines.images import image_of, installer
 from config import derive
 from config.load import read_stack
 from config.model import Settings
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 from stacks.homelab import surroundings
 from tests.components.mocks import ROOT, Program, run
 from tests.config.test_leaks import PW, SECRETS

@@ -10,7 +10,7 @@ import yaml
 
 from config.category import REACHING
 from config.source import parse
-from ops.toolchain import CRDS, ensure
+from ops.toolchain.lookup import CRDS, ensure
 from tests.components.mocks import ROOT
 
 # Kinds that reach nothing beyond their namespace, or that their controllers read in their own namespace alone.

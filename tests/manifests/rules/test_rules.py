@@ -19,9 +19,9 @@ INVALID = sorted((HERE / "invalid").glob("*.yaml"))
 VALID = sorted((HERE / "valid").glob("*.yaml"))
 TOLD_ELSEWHERE = {
     "value-unknown": "tests/manifests/test_values.py: it takes a real chart",
-    "digest-differs": "tests/ops/test_pinning.py: only publishers know",
-    "registry-silent": "tests/ops/test_online.py: only registries know",
-    "version-missing": "tests/ops/test_online.py: only registries know",
+    "digest-differs": "tests/ops/checking/test_digest_writer.py: only publishers know",
+    "registry-silent": "tests/ops/checking/test_online.py: only registries know",
+    "version-missing": "tests/ops/checking/test_online.py: only registries know",
 }
 
 
