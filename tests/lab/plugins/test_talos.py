@@ -21,7 +21,7 @@ from errors import HomelabError
 from lab import talos
 from lab.plugins.properties import UNKNOWN, Plain, plain_map
 from lab.plugins.talos import CLIENT, KUBERNETES_CLIENT, Kubeconfig, Secrets, Talos, a_month_after, duration
-from ops import toolchain
+from ops.toolchain import lookup
 from tests.lab.plugins.desk import Desk
 from tests.lab.plugins.test_base import diff, run, urn, wrapped
 from tests.lab.site import Site
@@ -44,7 +44,7 @@ PROGRAM = """
 @pytest.fixture(scope="module")
 def configuration(tmp_path_factory: pytest.TempPathFactory) -> str:
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PATH", toolchain.ensure(("talosctl",)).env()["PATH"])
+        environment.setenv("PATH", lookup.ensure(("talosctl",)).env()["PATH"])
         return yaml.safe_dump(generated(tmp_path_factory.mktemp("generated"), "home"))
 
 
@@ -52,7 +52,7 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> str:
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configuration: str) -> Site:
     """Make a rack whose only control plane has a configuration; no API server runs."""
     site = Site.make(tmp_path, monkeypatch)
-    (tmp_path / "talosctl-real").symlink_to(toolchain.ensure(("talosctl",)).places["talosctl"].file)
+    (tmp_path / "talosctl-real").symlink_to(lookup.ensure(("talosctl",)).places["talosctl"].file)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     for name, value in site.lab.environment.items():
         monkeypatch.setenv(name, value)
