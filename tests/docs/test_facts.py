@@ -106,7 +106,7 @@ def test_decisions_are_numbered_without_a_gap() -> None:
 
 def test_every_deviation_from_the_sync_policy_is_listed() -> None:
     page = (ROOT / "docs/understanding/sync.md").read_text(encoding="utf-8")
-    table = page.split("## What the categories of this tree say")[1].split("\n## ")[0]
+    table = page.split("## Deviations in this tree")[1].split("\n## ")[0]
     listed = set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE))
     assert listed == {category.name for category in read_tree(ROOT).categories if category.settings.sync.reason}
 
