@@ -134,7 +134,7 @@ def test_the_rights_that_the_documents_give_the_token_are_those_of_the_rehearsal
 
 def test_every_refusal_of_the_rehearsal_has_a_test() -> None:
     page = (ROOT / "docs/understanding/rehearsal.md").read_text(encoding="utf-8")
-    table = page.split("## What the rehearsal refuses as the real thing does")[1].split("\n## ")[0]
+    table = page.split("## Simulated refusals and failures")[1].split("\n## ")[0]
     named = re.findall(r"`(tests/[a-z_/]+\.py)::(test_\w+)`", table)
     assert named
     assert [test for file, test in named if f"def {test}(" not in (ROOT / file).read_text(encoding="utf-8")] == []
