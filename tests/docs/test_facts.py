@@ -90,13 +90,13 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
 
 
 @pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem)
-def test_a_decision_says_what_the_other_choice_would_cost(page: Any) -> None:
+def test_a_decision_has_the_cost_of_the_alternative(page: Any) -> None:
     text = page.read_text(encoding="utf-8")
     assert text.startswith(f"# {int(page.name[:4])}. ")
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
         "Why",
-        "What the other choice would cost",
-        "When to think again",
+        "Cost of the alternative",
+        "Reconsider when",
     ]
 
 
