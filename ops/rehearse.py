@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from config.gap import Gap, gaps, looked_up
+from config.outdated_releases import Outdated, looked_up, outdated
 from config.tree import read_tree
 from lab import caretaker, processes, proxy, stages, web_ui
 from lab.api import Api
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
     refused = proxy.refused(lab)
     simulated = sorted(simulations(outcome) & {one.name for one in plugins if one.kind == STAND_IN})
     more = {"replaced": [vars(one) for one in replaced], "refused": refused, "simulated": simulated}
-    behind = gaps(root, folders, settings, {name: str(tools.places[name].version) for name in COMPARED})
+    behind = outdated(root, folders, settings, {name: str(tools.places[name].version) for name in COMPARED})
     more |= {
         "originals": brought.as_dict(),
         "plugins": [one.as_dict() for one in plugins],
@@ -145,7 +145,7 @@ def _tell(
     refused: list[str],
     plugins: Sequence[Plugin],
     furnished: Furnished,
-    behind: list[Gap],
+    behind: list[Outdated],
     why: str,
 ) -> None:
     print("\n" + table(("replaced in the settings", "was", "is"), [(r.what, r.before, r.now) for r in replaced]))

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.handover.application_defaults import LAYERS
 from components.handover.application_sets import Source, application_set
 from components.handover.guard import guards
 from components.handover.projects import project
-from components.handover.rules import LAYERS
-from components.platform.spaces import space
+from components.platform.namespace_manifest import namespace_manifest
 from config.load import Stack, read_stack, stack_files
 from config.model import Settings
 from config.tree import CategoryFolder, Tree, namespaces_of, read_tree
@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
 def handed_over(settings: Settings, tree: Tree, stack: str) -> dict[str, str]:
     """Give the files of the handover by their names."""
     source, chosen = Source.of(settings), tree.chosen(settings.delivery.categories, settings.delivery.exclude)
-    spaces = [space(name, *of) for name, of in namespaces_of(tree).items()]
+    spaces = [namespace_manifest(name, *of) for name, of in namespaces_of(tree).items()]
     files = {name: text(items, name) for name, items in (("namespaces.yaml", spaces), ("guard.yaml", guards()))}
     steps = ""
     for layer in LAYERS:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from components.handover.application_defaults import CATEGORY, DIGEST, LAYER, LAYERS
 from components.handover.application_sets import digest
-from components.handover.rules import CATEGORY, DIGEST, LAYER, LAYERS
 from config.tree import ENVIRONMENTS, CategoryFolder
 
 Object = Mapping[str, Any]

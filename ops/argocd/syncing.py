@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from components.handover.rules import LAYERS
+from components.handover.application_defaults import LAYERS
 from config.model import Settings
 from config.tree import CategoryFolder
 from errors import TookTooLong

@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
-from components.handover.rules import namespace_of
+from components.handover.application_defaults import namespace_of
 from config import derive, secret_stores, startpage
 from config.load import Stack
 from config.model import Settings

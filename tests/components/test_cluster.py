@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import programs
 from components.cluster.bundle import bundle
-from components.cluster.commands import NOTHING, REMEMBER_GENERATION, in_order_of_upgrade, script
+from components.cluster.configuration_diff import COVERED, difference, readable
 from components.cluster.patches import EXCLUDED, patches
-from components.cluster.readable import COVERED, difference, readable
+from components.cluster.script_inputs import NOTHING, REMEMBER_GENERATION, in_order_of_upgrade, script
 from components.machines.images import image_of, installer
 from config import derive
 from config.load import read_stack

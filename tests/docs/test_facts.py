@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from components.handover.rules import RETRY
+from components.handover.application_defaults import RETRY
 from config import rights
 from config.model import Settings
 from config.reference import documents

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from components.handover.rules import ALLOW_DELETION
+from components.handover.application_defaults import ALLOW_DELETION
 from lab.api import Api
 from ops.toolchain import lookup
 from tests.lab.plugins.desk import CHECKOUT, Desk

@@ -20,7 +20,7 @@ HOSTED = 3  # https://github.com/OWNER/NAME/FOLDER: what a repository holds is c
 
 
 @dataclass(frozen=True)
-class Gap:
+class Outdated:
     """Something that a newer release is known of."""
 
     name: str
@@ -33,15 +33,15 @@ def looked_up() -> str:
     return str(compatible()["newest"]["asOf"])
 
 
-def gaps(root: Path, tree: Tree, settings: Settings, programs: Mapping[str, str]) -> list[Gap]:
+def outdated(root: Path, tree: Tree, settings: Settings, programs: Mapping[str, str]) -> list[Outdated]:
     """Compare everything that a stack pins with the newest known."""
     newest: Mapping[str, Any] = compatible()["newest"]["releases"]
     pinned = {"talos": str(settings.cluster.talos_version), "kubernetes": str(settings.cluster.kubernetes_version)}
     pinned |= programs
     for app in tree.apps_in(settings.delivery.environment):
         pinned |= {_name(source): version for source, version in chart_versions(root, app).items()}
-    found = (Gap(name, pinned[name].removeprefix("v"), newest[name]) for name in newest if name in pinned)
-    return [gap for gap in found if _is_older(gap.here, gap.newest)]
+    found = (Outdated(name, pinned[name].removeprefix("v"), newest[name]) for name in newest if name in pinned)
+    return [one for one in found if _is_older(one.here, one.newest)]
 
 
 def _name(source: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 LEVELS = ("enforce", "audit", "warn")
 
 
-def space(name: str, category: str, level: str) -> dict[str, Any]:
+def namespace_manifest(name: str, category: str, level: str) -> dict[str, Any]:
     """Write a namespace; its labels say to the API server's admission which pods may live here."""
     labels = {"homelab.dev/category": category, **{f"pod-security.kubernetes.io/{mode}": level for mode in LEVELS}}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}

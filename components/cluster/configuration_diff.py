@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from config import shapes
+from config import secret_patterns
 from manifests.redact import covered
 
 COVERED = "(covered)"
@@ -94,5 +94,5 @@ def _variable(name: str, value: Any) -> Any:
     """Cover a variable by its name, by its shape, and where it looks random."""
     if not isinstance(value, str):
         return value
-    secret = shapes.is_secret(name, value, in_doubt=True) or shapes.RANDOM.match(value)
+    secret = secret_patterns.is_secret(name, value, in_doubt=True) or secret_patterns.RANDOM.match(value)
     return COVERED if secret else covered(value, _cover)

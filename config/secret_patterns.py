@@ -1,8 +1,8 @@
 """Names and shapes of secrets: the one list that the search in Git and every redaction share.
 
 A name and a value, or a text, come in; whether the value is secret, or where in the text secrets stand, goes out.
-`config.leaks` refuses them in Git, `manifests.redact` and `components.cluster.readable` cover them in outputs: what one
-of the three knows, all know.
+`config.leaks` refuses them in Git, `manifests.redact` and `components.cluster.configuration_diff` cover them in
+outputs: a pattern that is added here serves all three.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from config import gap
-from config.gap import Gap, gaps
+from config import outdated_releases
 from config.load import read_stack
+from config.outdated_releases import Outdated, outdated
 from config.tree import chart_versions, read_tree
 from config.values import Version
 from ops.rehearse import COMPARED
@@ -20,7 +20,7 @@ STACK = read_stack(ROOT / "Pulumi.dev.yaml").require()
 
 
 def known(monkeypatch: pytest.MonkeyPatch, **releases: str) -> None:
-    monkeypatch.setattr(gap, "compatible", lambda: {"newest": {"asOf": "2026-01", "releases": releases}})
+    monkeypatch.setattr(outdated_releases, "compatible", lambda: {"newest": {"asOf": "2026-01", "releases": releases}})
 
 
 @pytest.mark.parametrize(
@@ -38,18 +38,18 @@ def test_a_program_that_is_older_is_behind(
     monkeypatch: pytest.MonkeyPatch, here: str, newest: str, *, is_behind: bool
 ) -> None:
     known(monkeypatch, helm=newest)
-    expected = [Gap("helm", here.removeprefix("v"), newest)] if is_behind else []
-    assert gaps(ROOT, TREE, STACK, {"helm": here}) == expected
+    expected = [Outdated("helm", here.removeprefix("v"), newest)] if is_behind else []
+    assert outdated(ROOT, TREE, STACK, {"helm": here}) == expected
 
 
 def test_what_the_settings_pin_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     known(monkeypatch, talos="99.0.0", kubernetes="0.1.0")
-    assert gaps(ROOT, TREE, STACK, {}) == [Gap("talos", str(STACK.cluster.talos_version), "99.0.0")]
+    assert outdated(ROOT, TREE, STACK, {}) == [Outdated("talos", str(STACK.cluster.talos_version), "99.0.0")]
 
 
 def test_what_the_tree_pins_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     known(monkeypatch, **{"cilium": "99.0.0", "gateway-api": "99.0.0"})
-    assert [found.name for found in gaps(ROOT, TREE, STACK, {})] == ["cilium", "gateway-api"]
+    assert [found.name for found in outdated(ROOT, TREE, STACK, {})] == ["cilium", "gateway-api"]
 
 
 def test_every_release_that_is_known_is_of_something_that_is_pinned() -> None:
