@@ -1,7 +1,7 @@
 """The user's cache: its folder, the names of its entries, and the lock that keeps two runs from making the same one.
 
 Content or the path of a lock comes in, a digest or a locked place goes out. `manifests.sources` keeps charts and bases
-in the cache, `ops.toolchain` the pinned programs.
+in the cache, `ops.toolchain.builds` the pinned programs.
 """
 
 from __future__ import annotations

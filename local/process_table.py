@@ -1,7 +1,7 @@
 """The table of processes: when a process started, how much memory it holds, and which mark it carries.
 
 A process id or a folder comes in, facts go out. On Linux they come from /proc, elsewhere from `ps`.
-`lab.running.servers` and `ops.leftovers` continue from here.
+`lab.running.servers` and `ops.engine.containment` continue from here.
 """
 
 from __future__ import annotations

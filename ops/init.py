@@ -117,9 +117,9 @@ def _refuse_to_lose(root: Path, going: Sequence[Path]) -> None:
         if "secure:" in text or "encryptionsalt:" in text:
             raise Declined(f"{path.name}: has secrets that would be lost; move it away, or delete it first")
         try:
-            is_committed = not programs.run(
-                "git", "status", "--porcelain", "--ignored", "--", path.name, cwd=root
-            ).stdout
+            # git and not GitPython, which starts the same command without a timeout.
+            status = ("status", "--porcelain", "--ignored", "--", path.name)
+            is_committed = not programs.run("git", *programs.on_checkout(root), *status).stdout
         except ProgramFailed:
             is_committed = False
         if not is_committed:

@@ -135,15 +135,16 @@ class ArgoCDClient:
 
     def holds(self, settings: Settings, commit: str, folders: Sequence[str]) -> set[str]:
         """Return the folders that Git has at a commit; all of them where the commit is not known here."""
-        return folders_at(commit, folders)
+        return folders_at(commit, folders, programs.on_checkout(Path.cwd()))
 
 
-def folders_at(commit: str, folders: Sequence[str], options: Sequence[str | Path] = (), above: str = "") -> set[str]:
+def folders_at(commit: str, folders: Sequence[str], options: Sequence[str | Path], above: str = "") -> set[str]:
     """Return the folders that a Git repository has at a commit; all of them where it does not know the commit."""
     paths = {str(PurePosixPath(above, folder)): folder for folder in folders}
     if not paths or not commit:
         return set(folders)
     try:
+        # git and not GitPython, whose import takes longer than this command.
         listed = programs.run("git", *options, "ls-tree", "--name-only", "-z", commit, "--", *paths).stdout
     except ProgramFailed:
         return set(folders)
@@ -182,6 +183,7 @@ def _head(repository: str, revision: str) -> str:
     names = ("HEAD",) if revision == "HEAD" else (f"refs/heads/{revision}", *_tags(f"refs/tags/{revision}"))
     names = _tags(revision) if revision.startswith("refs/") else names
     try:
+        # git and not GitPython, which starts the same command without a timeout.
         listed = programs.run("git", "ls-remote", "--", repository, *names, timeout=20).stdout
     except (ProgramFailed, TookTooLong):
         return ""
