@@ -168,7 +168,7 @@ def _notes(
     for stack in stacks:
         missing = missing_secrets(stack.settings) if stack.settings else ()
         if missing:
-            yield f"{stack.places.file}: to set before `up`: {how_to_set(stack.name, missing)}"
+            yield f"{stack.places.file}: still to set before `up`: {how_to_set(stack.name, missing)}"
     unused = environments_aside(stacks, tree) if tree else ()
     yield from (f"{ENVIRONMENTS}/{name}: no stack has this environment" for name, intended in unused if not intended)
     if validation and not validation.rendered and (validation.changed is None or validation.wanted):

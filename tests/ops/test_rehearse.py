@@ -86,5 +86,5 @@ def test_the_report_says_why_stand_ins_took_a_place(tmp_path: Path, monkeypatch:
     fetched = Fetched(reasons=["no network: host a did not answer (x)"])
     prepared = rehearse.Prepared(Lab.of(tmp_path, "dev"), read_tree(tmp_path), fetched, [], [], served, [])
     said = "\n".join(rehearse._lines("dev", prepared, []))
-    assert "chart greeter         1.0.0    stand-in\n" in said
+    assert "chart greeter  1.0.0    stand-in\n" in said
     assert "because the real ones are not in the cache: no network: host a did not answer (x)\n" in said

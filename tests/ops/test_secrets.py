@@ -148,7 +148,7 @@ def test_any_other_store_gets_new_entries_through_external_secrets_and_nothing_i
 
 def test_a_store_that_takes_no_entries_is_reported_and_nothing_is_left_behind() -> None:
     cluster = Store(held={}, found=[], pushed="False")
-    with pytest.raises(Declined, match=r"does not take new entries: set secret failed: 403; give the credential"):
+    with pytest.raises(Declined, match=r"does not take new entries: set secret failed: 403; grant the credential"):
         make(cluster, HOME, needed([("media/a", external("a", "{x: random}", "x"))]))
     assert "delete" in cluster.calls[-1]
 

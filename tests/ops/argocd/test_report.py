@@ -162,7 +162,7 @@ def test_an_application_that_is_not_there_is_named_with_the_reason_and_not_good(
         "  ApplicationSet ai",
         "  Application media-radarr: its ApplicationSet has not made it",
         "  Application media-lamp: apps/media/lamp is not pushed: Git does not have it",
-        "  1 Application of what is missing above",
+        "  1 Application of the ApplicationSets above",
         "",
         "1 of 4 applications Synced and Healthy at aaaaaaaa",
     ]
@@ -183,7 +183,7 @@ def test_an_empty_cluster_is_said_in_few_lines() -> None:
     said = as_text(report(missing=missing(here, [], []), absent=gone))
     assert said == (
         "missing:\n  all 2 ApplicationSets: run ./homelab up\n  all 2 AppProjects: run ./homelab up\n"
-        "  1 Application of what is missing above\n\n"
+        "  1 Application of the ApplicationSets above\n\n"
         "0 of 1 application Synced and Healthy at aaaaaaaa"
     )
 
@@ -322,7 +322,7 @@ def test_sync_refuses_what_is_not_there_with_the_nearest_name() -> None:
 
 @pytest.mark.parametrize(("names", "every"), [([], False), (["media-sonarr"], True)])
 def test_sync_asks_nobody_before_it_knows_what_is_wanted(names: list[str], every: bool) -> None:
-    with pytest.raises(Declined, match="name the applications to sync, or say --all"):
+    with pytest.raises(Declined, match="name the applications to sync, or pass --all"):
         verb.run(argparse.Namespace(applications=names, all=every, stack="dev", json=False))
 
 

@@ -122,11 +122,11 @@ def test_a_lock_is_dead_only_where_its_process_numbers_are_ours(
     ("environment", "said"),
     [
         ({}, "export PULUMI_BACKEND_URL=file://FOLDER, or pulumi login: docs/start/go-live.md"),
-        ({"PULUMI_BACKEND_URL": "file://{}/nope"}, "make the folder that PULUMI_BACKEND_URL names"),
+        ({"PULUMI_BACKEND_URL": "file://{}/nope"}, "make the folder of PULUMI_BACKEND_URL"),
         ({"PULUMI_BACKEND_URL": "file://{}"}, "export PULUMI_CONFIG_PASSPHRASE_FILE=FILE: docs/start/go-live.md"),
         (
             {"PULUMI_BACKEND_URL": "file://{}", "PULUMI_CONFIG_PASSPHRASE_FILE": "{}/nope"},
-            "make the file that PULUMI_CONFIG_PASSPHRASE_FILE names",
+            "make the file of PULUMI_CONFIG_PASSPHRASE_FILE",
         ),
     ],
 )

@@ -165,7 +165,7 @@ def test_where_a_network_stalls_one_limit_is_waited_for_and_not_one_for_each(
     began = time.monotonic()
     fetched = fetch(wants, [FOLDER], env, limit=2)
     assert time.monotonic() - began < 12  # one limit, and what ending programs takes
-    assert fetched.why == f"{server.url.removeprefix('http://')} was too slow: no end after 2 s"
+    assert fetched.why == f"{server.url.removeprefix('http://')} was too slow: not complete after 2 s"
     assert len(fetched.absent) == 12
     assert (fetched.problems, fetched.fetched) == ([], [])
 
