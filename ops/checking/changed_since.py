@@ -16,7 +16,18 @@ from config.tree import APPS, ENVIRONMENTS
 from errors import Problem, ProgramFailed, Refused
 from manifests.contents import Contents
 
-ELSEWHERE = ("README.md", "docs/", "tests/", "bench/", ".ci/", ".github/", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")
+ELSEWHERE = (
+    "README.md",
+    "docs/",
+    "tests/",
+    "bench/",
+    ".ci/",
+    ".github/",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "zensical.toml",
+)
 
 
 @dataclass(frozen=True)
