@@ -153,8 +153,8 @@ def house() -> str:
     for one, other in arrows:
         # The longest curve leaves highest and arrives lowest, so that curves of one room do not cross.
         distance = rooms.index(other) - rooms.index(one)
-        leave = middle[one] + 14 - 4 * distance
-        arrive = middle[other] - 14 + 4 * distance
+        leave = middle[one] + 14 - round(30 / len(rooms) * distance)
+        arrive = middle[other] - 14 + round(30 / len(rooms) * distance)
         reach = right + 20 + 32 * distance
         parts.append(arrow(f"M{right} {leave}C{reach} {leave} {reach} {arrive} {right + 2} {arrive}"))
     up = [pair for pair in arrows if rooms.index(pair[1]) < rooms.index(pair[0])]
