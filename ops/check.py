@@ -17,6 +17,7 @@ from components.machines.images import without_checksum
 from config.checks import check_stack
 from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, stack_files
+from config.rules import rule
 from config.source import read
 from config.stacks import check_environments, check_step, check_together, environments_aside
 from config.startpage import check as check_start_page
@@ -176,6 +177,7 @@ def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str
     return [*own, *taken, *elsewhere]
 
 
+@rule("image-checksum-missing", scope="program", why="Without a checksum another image could take its place.")
 def check_images(stack: Stack) -> list[Problem]:
     """Find images that no checksum is listed for although others are compared."""
     if stack.settings is None:
@@ -208,6 +210,7 @@ def committed(root: Path, stack: Stack, revision: str) -> Stack | None:
         return None
 
 
+@rule("stack-missing", scope="program", why="Without a stack file there is nothing to check.")
 def _chosen(root: Path, names: list[str] | None) -> list[Path]:
     files = stack_files(root)
     if not files:
