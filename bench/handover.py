@@ -3,7 +3,7 @@
     .venv/bin/python bench/handover.py [--stack NAME] [--apps 100,300,1000]
 
 This tree first. Then a small tree and a category of generated apps, each two objects and two pods: more and more of
-them, each time the whole `./homelab rehearse` that commits them and ends when Argo CD says that all is Synced and
+them, each time the whole `./homelab rehearse` that commits them and ends when Argo CD reports that all is Synced and
 Healthy, with processor time, memory, objects per second, and how the time grows with the number of apps.
 """
 
@@ -104,7 +104,7 @@ def generated(checkout: Checkout, steps: list[int]) -> None:
 
 
 def enlarge(checkout: Checkout) -> None:
-    """Give a small home a category more, and room for what it will hold."""
+    """Add a category to a small home, and memory for its apps."""
     checkout.edit("media, ai]", f"media, ai, {CATEGORY}]")
     checkout.patience = 3600
     checkout.edit("memory: 16GiB", "memory: 4GiB")
@@ -132,7 +132,7 @@ def generate(checkout: Checkout, apps: int) -> None:
 
 
 def memory(checkout: Checkout) -> int:
-    """Add up what the servers hold, in MiB."""
+    """Return the memory of the servers, in MiB."""
     return sum(server.resident for server in processes.alive(checkout.lab)) >> 20
 
 

@@ -1,4 +1,4 @@
-"""How long a rehearsal takes with all tools built, and what it holds in memory.
+"""How long a rehearsal takes with all tools built, and how much memory it uses.
 
     .venv/bin/python bench/rehearse.py [STACK]
 
@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import programs
 from lab import processes
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 from tests.lab.checkout import Checkout
 
 EMPTY = "name: empty\nruntime: python\n"
@@ -50,7 +50,7 @@ def measure(checkout: Checkout) -> None:
     checkout.rehearse()
     line("whole command, no change", time.perf_counter() - began, "10 s")
     held = sum(server.resident for server in processes.alive(checkout.lab))
-    print(f"{'memory of what is left running':<44}{held >> 20:>7} MiB   target: 1024 MiB")
+    print(f"{'memory of the running servers':<44}{held >> 20:>7} MiB   target: 1024 MiB")
 
 
 def empty_program(folder: Path) -> float:
@@ -70,9 +70,9 @@ def empty_program(folder: Path) -> float:
     return programs.run("pulumi", "up", *flags, cwd=folder, env=environment).seconds
 
 
-def line(what: str, seconds: float, target: str) -> None:
+def line(label: str, seconds: float, target: str) -> None:
     """Print a measurement with its target."""
-    print(f"{what:<44}{seconds:>9.1f} s" + (f"   target: {target}" if target else ""), flush=True)
+    print(f"{label:<44}{seconds:>9.1f} s" + (f"   target: {target}" if target else ""), flush=True)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def main() -> None:
 
 
 def _environment() -> dict[str, str]:
-    from ops.toolchain import ensure  # noqa: PLC0415 - found after sys.path knows the checkout
+    from ops.toolchain.lookup import ensure  # noqa: PLC0415 - found after sys.path knows the checkout
 
     return ensure(("kustomize",)).env(os.environ | {"PYTHONPATH": str(ROOT)})
 

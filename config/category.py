@@ -10,8 +10,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, PlainValidator
 
-from config.model import Section
 from config.rules import rule
+from config.section import Section
 from config.values import Name, Text, choice, refuse
 
 Layer = Annotated[Literal["crds", "infrastructure", "applications"], choice("crds", "infrastructure", "applications")]

@@ -1,7 +1,7 @@
 """Which versions go together: the table in compatibility.yaml, and what the pinned talosctl can upgrade.
 
-Pure: `config.checks` makes findings of it, `config.gap` reports what is behind, and a rehearsal refuses the same pairs
-as the real talosctl.
+Pure: `config.checks` makes findings of it, `config.outdated_releases` compares pins with the newest releases, and a
+rehearsal refuses the same pairs as the real talosctl.
 """
 
 from __future__ import annotations

@@ -11,7 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from pydantic import SecretStr
+
 from config.model import Cluster, DataDisk, Node, NodeSize, Role, Secrets, Settings
+from config.secret_stores import KINDS, Kind
 from config.values import Size
 
 API_PORT = 6443
@@ -187,12 +190,23 @@ def untrusted_issuer(settings: Settings) -> str:
     return "" if issuer == "letsencrypt" else issuer
 
 
+def store_kind(settings: Settings) -> Kind:
+    """Return the kind of the stack's secret store."""
+    return KINDS[settings.platform.secret_store.kind]
+
+
+def store_token(settings: Settings) -> SecretStr | None:
+    """Return the credential that opens the secret store, if its kind has one and it is set."""
+    field = store_kind(settings).token_field
+    token: SecretStr | None = getattr(settings.secrets, field) if field else None
+    return token
+
+
 def needed_secrets(settings: Settings) -> tuple[str, ...]:
     """Name the secrets that these settings cannot do without, as they are written in the stack file."""
     needed = ["proxmoxToken"]
-    store = {"bitwarden": "bitwardenToken", "vault": "vaultToken", "onepassword": "onepasswordToken"}
-    if settings.platform.secret_store.kind in store:
-        needed.append(store[settings.platform.secret_store.kind])
+    if token := store_kind(settings).token:
+        needed.append(token)
     if settings.platform.argocd.sso:
         needed.append("oidcClientSecret")
     if not settings.delivery.repository.startswith("https://"):

@@ -2,7 +2,8 @@
 
 A checkout comes in, findings with lines go out: of each text file that can be committed, stack files and patches
 included. YAML and JSON are read by their structure, also where they stand in a string of another document; all else
-line by line. `config.shapes` knows names and shapes, `config.tree` asks here. A secret that has reached Git is lost.
+line by line. `config.secret_patterns` knows names and shapes of secrets, `config.tree` reports the findings. A secret
+that has reached Git is lost.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from config import bounds, files, shapes, tokens
+from config import bounds, files, secret_patterns, tokens
 from config.rules import rule
 from config.source import Document, KeyPath, dotted, parse
 from errors import Problem
@@ -144,7 +145,7 @@ def _read(raw: bytes, text: str, name: str) -> Iterator[Problem]:
     values = [one for one in documents if isinstance(one.value, (Mapping, list))]
     if values:
         for found in COMMENT.finditer(text):
-            if shapes.is_secret(found["name"], found["value"]) and re.search(r"[0-9]", found["value"]):
+            if secret_patterns.is_secret(found["name"], found["value"]) and re.search(r"[0-9]", found["value"]):
                 yield _token(text, found.start("name"), name, "holds a secret in a comment")
     for document in values:
         reader = _Reader(document, name)
@@ -152,7 +153,7 @@ def _read(raw: bytes, text: str, name: str) -> Iterator[Problem]:
     if not values:
         yield from (
             _token(text, start, name, "holds a secret in plain text")
-            for start, _ in shapes.spans(text, of_tokens=False)
+            for start, _ in secret_patterns.spans(text, of_tokens=False)
         )
 
 
@@ -186,8 +187,8 @@ class _Reader:
         if isinstance(value, list):
             if self._in_command(value):
                 yield self._problem(path, "is a command with a secret in plain text")
-            for index, (item, argument) in enumerate(zip(value, shapes.after_argument(value), strict=True)):
-                if argument and shapes.is_secret("password", item):
+            for index, (item, argument) in enumerate(zip(value, secret_patterns.after_argument(value), strict=True)):
+                if argument and secret_patterns.is_secret("password", item):
                     yield self._problem((*path, index), "is a secret in plain text")
                 else:
                     yield from self.found(item, (*path, index))
@@ -220,7 +221,11 @@ class _Reader:
                     yield self._problem((*inside, index), "makes a Secret of plain text")
         elif self._is_secret(key, value, path):
             yield self._problem(inside, "is a secret in plain text")
-        elif isinstance(value, list) and shapes.strength(key) == "secret" and any(_literal(key, one) for one in value):
+        elif (
+            isinstance(value, list)
+            and secret_patterns.strength(key) == "secret"
+            and any(_literal(key, one) for one in value)
+        ):
             yield self._problem(inside, "holds secrets in plain text")
         else:
             yield from self.found(value, inside)
@@ -246,30 +251,35 @@ class _Reader:
 
     def _is_secret(self, key: str, value: Any, path: KeyPath) -> bool:
         if key == "auth" and "auths" in path and isinstance(value, str):
-            return not shapes.HARMLESS.match(value)
+            return not secret_patterns.HARMLESS.match(value)
         of = f"{path[-1]}_{key}" if path and key == "secret" else key
-        return shapes.is_secret(of, value) or (bool(shapes.HEADER.match(key)) and _literal("password", value))
+        return secret_patterns.is_secret(of, value) or (
+            bool(secret_patterns.HEADER.match(key)) and _literal("password", value)
+        )
 
     def _pairs(self, value: Mapping[str, Any], path: KeyPath) -> Iterator[Problem]:
         """Yield a value beside its name: a variable, a header, an option, an operation of a JSON patch."""
-        said = value.get("value", value.get("values"))
+        setting = value.get("value", value.get("values"))
         named = next((str(value[key]) for key in KEY if isinstance(value.get(key), str)), "")
         if not named and isinstance(value.get("path"), str) and "op" in value:
             named = value["path"].rpartition("/")[2].replace("~1", "/")
-            if value["path"].startswith("/stringData/") and said:
+            if value["path"].startswith("/stringData/") and setting:
                 named = "password"
-        if named and (shapes.is_secret(named, said) or (shapes.HEADER.match(named) and _literal("password", said))):
+        if named and (
+            secret_patterns.is_secret(named, setting)
+            or (secret_patterns.HEADER.match(named) and _literal("password", setting))
+        ):
             yield self._problem((*path, "value"), f"is the plain value of {named}")
 
     def _in_command(self, items: list[Any]) -> bool:
         words = [str(item) for item in items if isinstance(item, (str, int))]
-        return len(words) > 1 and bool(shapes.in_command(" ".join(words)))
+        return len(words) > 1 and bool(secret_patterns.in_command(" ".join(words)))
 
     def _in_text(self, text: str) -> bool:
-        if shapes.spans(text, of_tokens=False):  # tokens were looked for in the whole file
+        if secret_patterns.spans(text, of_tokens=False):  # tokens were looked for in the whole file
             return True
-        hidden = shapes.decoded(text) if len(text) < files.LARGEST_TEXT else ""
-        return bool(hidden) and bool(shapes.spans(hidden))
+        hidden = secret_patterns.decoded(text) if len(text) < files.LARGEST_TEXT else ""
+        return bool(hidden) and bool(secret_patterns.spans(hidden))
 
     def _nested(self, text: str, path: KeyPath) -> Iterator[Problem]:
         """Yield what is secret in a document that is the value of a key, such as a settings file in a ConfigMap."""
@@ -287,4 +297,4 @@ class _Reader:
 
 
 def _literal(name: str, value: Any) -> bool:
-    return shapes.is_secret(name, value)
+    return secret_patterns.is_secret(name, value)

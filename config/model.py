@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, ValidationInfo, field_validator
 
 from config.rules import rule
+from config.secret_stores import SecretStore
+from config.section import Section
 from config.values import (
     Address,
     AppPath,
@@ -48,12 +49,6 @@ Role = Annotated[Literal["control-plane", "worker"], choice("control-plane", "wo
 Vlan = Annotated[Number, Field(ge=1, le=4094)]
 Mtu = Annotated[Number, Field(ge=1, le=65520)]
 Architecture = Annotated[Literal["amd64", "arm64"], choice("amd64", "arm64")]
-
-
-class Section(BaseModel):
-    """What every section shares: camelCase keys as Pulumi writes them, nothing unknown, nothing changed later."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, hide_input_in_errors=True)
 
 
 class LoadBalancers(Section):
@@ -291,40 +286,6 @@ class Certificates(Section):
     dns: Annotated[Literal["cloudflare"], choice("cloudflare")] = Field(
         default="cloudflare", description="who proves the domain (DNS-01)"
     )
-
-
-class BitwardenStore(Section):
-    """Bitwarden Secrets Manager."""
-
-    kind: Literal["bitwarden"]
-    organization: Text = Field(description="the organization's id")
-    project: Text = Field(description="the project's id")
-
-
-class VaultStore(Section):
-    """HashiCorp Vault or OpenBao with its KV engine."""
-
-    kind: Literal["vault"]
-    server: Https = Field(description="where Vault answers")
-    path: Text = Field(default="secret", description="the mount of the KV engine (version 2)")
-
-
-class OnePasswordStore(Section):
-    """1Password through a Connect server."""
-
-    kind: Literal["onepassword"]
-    server: Https = Field(description="where the Connect server answers")
-    vaults: tuple[Name, ...] = Field(min_length=1, description="the vaults to read, in order")
-
-
-class KubernetesStore(Section):
-    """Secrets of a namespace of this cluster: for trying things out and for stacks without a secret manager."""
-
-    kind: Literal["kubernetes"]
-    namespace: Name = Field(default="secret-source", description="the namespace that holds the source Secrets")
-
-
-SecretStore = Annotated[BitwardenStore | VaultStore | OnePasswordStore | KubernetesStore, Field(discriminator="kind")]
 
 
 class SingleSignOn(Section):

@@ -1,7 +1,7 @@
 """The rights that the API token needs on Proxmox, each with the request that asks for it.
 
-One table for all readers: docs/start/go-live.md shows the commands that `commands` writes, `ops.hosts` compares the
-table with the rights that a real token has, and the rehearsal's token has these rights and no others.
+One table for all readers: docs/start/go-live.md shows the commands that `commands` writes, `ops.diagnosis.proxmox`
+compares the table with the rights that a real token has, and the rehearsal's token has these rights and no others.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Text comes in, the places of tokens go out. The rules are data (`config/gitleaks/`), read once when the first text holds
 one of their words. Go's patterns become Python's: what those rules leave unbounded, which only Go's engine answers in
-linear time, is bounded here or left out. `config.shapes` and `config.leaks` continue.
+linear time, is bounded here or left out. `config.secret_patterns` and `config.leaks` continue.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 RULES = Path(__file__).parent / "gitleaks" / "gitleaks.toml"
-# These judge names and whole documents, as `config.shapes` and `config.leaks` do with more knowledge of Kubernetes.
+# These judge names and whole documents. `config.secret_patterns` and `config.leaks` do that knowing Kubernetes.
 LEFT_OUT = ("generic-api-key", "kubernetes-secret-yaml", "curl-auth-header", "curl-auth-user", "private-key")
 PADDING = re.compile(r"\[\\w\.-\]\{0,50\}\?")  # in front of a name it decides nothing and costs a square
 UNBOUNDED = re.compile(r"(?<!\\)\.[*+]|\{\d+,\}\??\.\*")

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 import programs
+from config import bounds
 from lab.crds import STANDINS
 from manifests import kubernetes_yaml
 from manifests.fields import entries, mapping, mappings, text
@@ -92,7 +93,7 @@ def inflated(chart: Path, use: Use, env: Mapping[str, str] | None = None) -> lis
     made = programs.run(
         "helm", "template", use.release, chart, *arguments, env=env, stdin=yaml.safe_dump(merged), timeout=SLOW
     ).stdout
-    return list(unpacked(kubernetes_yaml.documents(made)))
+    return list(unpacked(kubernetes_yaml.documents(made, bounds.OF_A_RENDER)))
 
 
 def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What folders ask for and the cache does not have, and the step that reaches networks to bring it.
 
 Folders come in; what is missing goes out, one thing at a time is fetched, and a failure becomes a problem that names
-the place which asked for it. `ops.originals` decides when and whom to ask; no render does.
+the place which asked for it. `ops.upstream.originals` decides when and whom to ask; no render does.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 An object comes in, a copy goes out in which each such value is replaced by a digest: a change can be seen, the value
 cannot. The digest is keyed, so that a short password cannot be found by trying; the key is made anew for each process
-unless one is given. Names and shapes are those of `config.shapes`. `manifests.compare`, `ops.render` and
-`components.cluster.readable` show nothing else.
+unless one is given. Names and shapes are those of `config.secret_patterns`. `manifests.compare`, `ops.render` and
+`components.cluster.configuration_diff` show nothing else.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from config import shapes
+from config import secret_patterns
 from manifests import kubernetes_yaml
 from manifests.objects import Object
 
@@ -64,7 +64,7 @@ def covered(value: Any, hide: Hide, depth: int = 0) -> Any:
             return covered_object(value, hide)
         return {name: _under(name, inner, value, hide, depth) for name, inner in value.items()}
     if isinstance(value, list):
-        after = shapes.after_argument(value)
+        after = secret_patterns.after_argument(value)
         return [
             hide(str(one)) if argument and not _is_harmless(one) else covered(one, hide, depth + 1)
             for one, argument in zip(value, after, strict=True)
@@ -80,9 +80,11 @@ def _under(name: Any, inner: Any, around: dict[str, Any], hide: Hide, depth: int
         path = str(around.get("path", "")) if "op" in around else ""
         names += ["password"] if path.startswith("/stringData/") else [path.rpartition("/")[2]]
     for one in names:
-        if shapes.is_secret(one, inner, in_doubt=True) or (shapes.HEADER.match(one) and not _is_harmless(inner)):
+        if secret_patterns.is_secret(one, inner, in_doubt=True) or (
+            secret_patterns.HEADER.match(one) and not _is_harmless(inner)
+        ):
             return _hidden(inner, hide)
-        if shapes.strength(one) == "secret" and isinstance(inner, (dict, list)) and not _is_reference(inner):
+        if secret_patterns.strength(one) == "secret" and isinstance(inner, (dict, list)) and not _is_reference(inner):
             return _hidden(inner, hide)
     if name in WHOLE and isinstance(inner, (dict, list)):
         return _hidden(inner, hide)
@@ -97,7 +99,7 @@ def _is_reference(value: Any) -> bool:
 
 def _is_harmless(value: Any) -> bool:
     return not isinstance(value, (str, int, float, dict, list)) or bool(
-        isinstance(value, str) and shapes.HARMLESS.match(value)
+        isinstance(value, str) and secret_patterns.HARMLESS.match(value)
     )
 
 
@@ -112,10 +114,10 @@ def _hidden(value: Any, hide: Hide) -> Any:
 
 def _text(text: str, hide: Hide, depth: int) -> str:
     """Hide the parts of a text that look like credentials; all of it where they cannot be told apart."""
-    inside = shapes.decoded(text) if len(text) >= CODED else ""
+    inside = secret_patterns.decoded(text) if len(text) >= CODED else ""
     if inside and _has_secret(inside):
         return hide(text)
-    shown = shapes.hide(text, hide)
+    shown = secret_patterns.hide(text, hide)
     for secret in _nested(text) if depth < NESTED else ():
         if secret not in text:
             return hide(text)
@@ -124,7 +126,7 @@ def _text(text: str, hide: Hide, depth: int) -> str:
 
 
 def _has_secret(text: str) -> bool:
-    return bool(shapes.spans(text, in_doubt=True)) or any(_nested(text))
+    return bool(secret_patterns.spans(text, in_doubt=True)) or any(_nested(text))
 
 
 def _nested(text: str) -> Iterator[str]:

@@ -6,7 +6,7 @@
 
 A `Renderer` holds the options. `manifests.contents` finds a folder's inputs, and `manifests.render_cache` a render of
 the same inputs; otherwise kustomize or helm runs, on the checkout if all inputs lie there, else on a copy that
-`manifests.vendor` makes. The problems of all folders are reported together. `ops.validation` continues.
+`manifests.vendor` makes. The problems of all folders are reported together. `ops.checking.validation` continues.
 """
 
 from __future__ import annotations

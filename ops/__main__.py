@@ -18,7 +18,7 @@ from pathlib import Path
 
 from errors import HomelabError
 from manifests.sources import cache
-from ops import offline
+from ops.upstream import offline
 from ops.verbs import BY_NAME, VERBS
 
 # A full disk, a folder that is closed for writing: facts about the machine, which a traceback would hide.

@@ -8,30 +8,26 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import programs
-from components.machines.images import without_checksum
-from config.checks import check_stack
 from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, stack_files
 from config.rules import rule
-from config.source import read
-from config.stacks import check_environments, check_step, check_together, environments_aside
-from config.startpage import check as check_start_page
+from config.stacks import environments_aside
 from config.tree import ENVIRONMENTS, Tree, read_tree
-from errors import Declined, Problem, ProgramFailed, ProgramMissing, Refused
-from ops import called, offline
-from ops.changed import Changed, commit
-from ops.show import coloured, count
+from errors import Declined, Problem, Refused
+from ops import terminal
+from ops.checking.changed_since import Changed, commit
+from ops.checking.settings import are_all, committed, problems_of
+from ops.terminal import coloured, count
+from ops.upstream import offline
 
 if TYPE_CHECKING:
-    from ops.online import Online
-    from ops.validation import Validation
+    from ops.checking.online import Online
+    from ops.checking.validation import Validation
 
-PROJECT_FILE = "Pulumi.yaml"
 UNASKED = "no registry was asked: what is wrong with the settings or the shape of the tree comes first"
 
 
@@ -52,7 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     offline.offline_argument(parser)
     parser.add_argument("--json", action="store_true", help="print for machines")
-    parser.add_argument("--root", type=called.path, default=Path.cwd(), help="the checkout to look at")
+    parser.add_argument("--root", type=terminal.path, default=Path.cwd(), help="the checkout to look at")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -89,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
         sorted(set(problems)),
         _summary(stacks, tree, validation),
         [
-            *_notes(stacks, tree if _all(root, stacks) else None, validation, why, in_full=options.json),
+            *_notes(stacks, tree if are_all(root, stacks) else None, validation, why, in_full=options.json),
             *([UNASKED] if options.online and not online else []),
             *written,
         ],
@@ -100,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
 def _bring(validation: Validation, forbidden: str) -> str:
     """Fetch the charts and bases that the cache lacks, and return why some are not there."""
     from manifests.fetch import Wants  # noqa: PLC0415 - as below
-    from ops.originals import bring, private_of  # noqa: PLC0415 - as below
+    from ops.upstream.originals import bring, private_of  # noqa: PLC0415 - as below
 
     if not validation.wanted:
         return ""
@@ -112,19 +108,19 @@ def _bring(validation: Validation, forbidden: str) -> str:
 
 
 def _online(validation: Validation) -> Online:
-    from ops.online import ask  # noqa: PLC0415 - what asks over HTTP takes as long to import as all the rest
+    from ops.checking.online import ask  # noqa: PLC0415 - what asks over HTTP takes as long to import as all the rest
 
     return ask(validation)
 
 
 def _written(validation: Validation, online: Online) -> tuple[list[str], list[Problem]]:
-    from ops.pinning import write  # noqa: PLC0415 - as above
+    from ops.checking.digest_writer import write  # noqa: PLC0415 - as above
 
     return write(validation, online)
 
 
 def _validation(root: Path, stacks: list[Stack], tree: Tree, since: str | None) -> Validation:
-    from ops.validation import Validation  # noqa: PLC0415 - what renders and judges takes a third of `--shape` to import
+    from ops.checking.validation import Validation  # noqa: PLC0415 - what renders and judges takes a third of `--shape` to import
 
     every = [read_stack(path) for path in stack_files(root).values()]
     changed = Changed(root, since).takes if since else None
@@ -132,7 +128,7 @@ def _validation(root: Path, stacks: list[Stack], tree: Tree, since: str | None) 
 
 
 def _validated(validation: Validation) -> list[Problem]:
-    from ops.validation import validate  # noqa: PLC0415 - as above
+    from ops.checking.validation import validate  # noqa: PLC0415 - as above
 
     return validate(validation)
 
@@ -162,52 +158,6 @@ def _summary(stacks: list[Stack], tree: Tree, validation: Validation | None) -> 
         count(len(tree.apps), "app"),
     )
     return f"{', '.join(parts)}{f'; {validation.summary}' if validation and validation.rendered else ''}"
-
-
-def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str, Stack | None]) -> list[Problem]:
-    """Gather what is wrong with stacks, with the tree, between them, and with the step from what they were before."""
-    own = [problem for stack in stacks for problem in (*stack.problems, *check_stack(root, stack, tree))]
-    own += [problem for stack in stacks for problem in check_images(stack)]
-    steps = [(before.get(stack.name), stack) for stack in stacks]
-    taken = [problem for was, stack in steps if was for problem in check_step(was, stack)]
-    strange = check_environments(stacks, tree) if _all(root, stacks) else []
-    found = (*check_together(stacks), *strange, *_project(root), *tree.problems, *check_start_page(root, tree))
-    told = {(problem.file, problem.line) for problem in own}
-    elsewhere = [one for one in found if one.check != "secret-in-git" or (one.file, one.line) not in told]
-    return [*own, *taken, *elsewhere]
-
-
-@rule("image-checksum-missing", scope="program", why="Without a checksum another image could take its place.")
-def check_images(stack: Stack) -> list[Problem]:
-    """Find images that no checksum is listed for although others are compared."""
-    if stack.settings is None:
-        return []
-    where, rule = ("cluster", "imageChecksums"), "has no checksum for an image that is downloaded"
-    fix = f"add the sum of: curl -fsSL https://{stack.settings.cluster.image_factory}/image/{{}} | sha256sum"
-    found = without_checksum(stack.settings)
-    return [stack.places.problem("image-checksum-missing", where, None, rule, fix.format(one)) for one in found]
-
-
-def _all(root: Path, stacks: list[Stack]) -> bool:
-    return len(stacks) == len(stack_files(root))
-
-
-def _project(root: Path) -> Iterator[Problem]:
-    """Find what is wrong with the project's own file, and stack files of names that Pulumi does not look for."""
-    if (root / PROJECT_FILE).exists():
-        yield from read(root / PROJECT_FILE, PROJECT_FILE).problems
-    for path in sorted(root.glob("Pulumi.*.yml")):
-        rule, fix = "lies where nobody reads it", f"call it {path.stem}.yaml"
-        yield Problem(path.name, 0, "", "", rule, fix, "file-stray")
-
-
-def committed(root: Path, stack: Stack, revision: str) -> Stack | None:
-    """Read a stack as it is in a commit; nothing where there is no such commit, or no such file in it."""
-    path = root / stack.places.file
-    try:
-        return read_stack(path, programs.pipe("git", "-C", root, "show", f"{revision}:./{path.name}"))
-    except (ProgramFailed, ProgramMissing):
-        return None
 
 
 @rule("stack-missing", scope="program", why="Without a stack file there is nothing to check.")
@@ -244,6 +194,6 @@ def _notes(
         names = f": {', '.join(stand_ins)}" if in_full else "; --json names them"
         yield f"{said}{f' ({why})' if why else ''}{names}"
     if validation and validation.rendered and validation.changed is None:
-        from ops.digests import line  # noqa: PLC0415 - as above
+        from ops.checking.digests import line  # noqa: PLC0415 - as above
 
         yield from filter(None, [line(validation)])

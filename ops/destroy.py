@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 
 from errors import Declined
-from ops import rehearse
-from ops.drive import checked, drive, report, stack_arguments
-from ops.engine import Engine, Outcome
-from ops.timeline import Timeline
+from ops.engine.engine import Engine, Outcome
+from ops.engine.run import drive, report
+from ops.engine.timeline import Timeline
+from ops.rehearsal import entry
+from ops.stack import checked, stack_arguments
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     """Refuse, ask, destroy, report."""
     root, began = Path.cwd(), time.monotonic()
     _, settings = checked(root, options.stack)
-    folder = rehearse.place(root, options, settings)
+    folder = entry.place(root, options, settings)
     guarded = Engine(folder, options.stack, purpose="read")
     protected = guarded.protected()
     if protected and not options.unprotect:

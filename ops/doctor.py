@@ -1,6 +1,6 @@
 """Report for each thing that the project needs whether it is there, and what to do where it is not.
 
-Without `--stack` the machine is examined, with it the Proxmox hosts of a stack (`ops.hosts`).
+Without `--stack` the machine is examined, with it the Proxmox hosts of a stack (`ops.diagnosis.proxmox`).
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import programs
 from manifests import sandbox
 from manifests.sources import cache
-from ops import bringing, compiler, toolchain
-from ops.pinned import TOOLS, Tool, Version
-from ops.show import coloured, count, elapsed, table
+from ops.diagnosis.finding import Finding
+from ops.terminal import coloured, count, elapsed, table
+from ops.toolchain import compiler, installation, lookup
+from ops.toolchain.catalogue import TOOLS, Tool, Version
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PYTHON = (3, 11)
@@ -34,16 +35,6 @@ GIGABYTES_OF_MEMORY = 6.0
 MEMORY, AVAILABLE = Path("/proc/meminfo"), re.compile(r"^MemAvailable:\s+(\d+) kB$", re.MULTILINE)
 PLUGINS = ("command", "kubernetes", "proxmoxve", "random", "talos", "tls")
 COLOUR = {"ok": "green", "missing": "red", "to be built": "yellow", "to be downloaded": "yellow", "optional": "grey"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that the project needs, or can use."""
-
-    thing: str
-    state: str
-    found: str
-    todo: str = ""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,15 +58,15 @@ def run(options: argparse.Namespace) -> int:
 
 def of_stack(stack: str) -> Iterator[Finding]:
     """Ask the hosts of a stack."""
-    from ops import hosts  # noqa: PLC0415 - this machine is examined without it
+    from ops.diagnosis import proxmox  # noqa: PLC0415 - this machine is examined without it
 
-    yield from hosts.examine(Path.cwd(), stack)
+    yield from proxmox.examine(Path.cwd(), stack)
 
 
 def examine() -> Iterator[Finding]:
     """Look at one thing after another; nothing is changed and nothing is asked of the network."""
-    here, missing = toolchain.locate(name for tool in TOOLS for name in tool.names)
-    ways = bringing.ways(missing)
+    here, missing = lookup.locate(name for tool in TOOLS for name in tool.names)
+    ways = installation.ways(missing)
     yield python()
     yield venv()
     yield git()
@@ -118,7 +109,7 @@ def git() -> Finding:
     return Finding("git", "ok", str(version))
 
 
-def go(ways: Sequence[bringing.Way]) -> Finding:
+def go(ways: Sequence[installation.Way]) -> Finding:
     """Judge Go, which is needed only where something has to be built, and comes by itself where it is missing."""
     to_build = [way.tool for way in ways if not (way.downloaded or way.refused)]
     if to_build and (version := compiler.on_path(to_build)):
@@ -131,23 +122,23 @@ def go(ways: Sequence[bringing.Way]) -> Finding:
     return Finding("go", "to be downloaded", str(compiler.wheel()), todo)
 
 
-def pinned_tool(tool: Tool, here: toolchain.Toolchain, ways: Sequence[bringing.Way]) -> Finding:
+def pinned_tool(tool: Tool, here: lookup.Toolchain, ways: Sequence[installation.Way]) -> Finding:
     """Say where a tool is, or how it will come here and how long that will take."""
     way = next((one for one in ways if one.tool is tool), None)
     if way and way.refused:
         return Finding(tool.name, "missing", str(tool.version), str(way))
     if way:
-        took = elapsed(bringing.estimates([way])[tool.name])
+        took = elapsed(installation.estimates([way])[tool.name])
         state = "to be downloaded" if way.downloaded else "to be built"
         return Finding(tool.name, state, str(tool.version), f"./homelab tools --only {tool.name}: about {took}")
     place = here.places[tool.names[0]]
-    if place.origin is toolchain.Origin.PATH:
+    if place.origin is lookup.Origin.PATH:
         return Finding(tool.name, "ok", f"{place.version}, on the PATH: {place.file}")
-    came = "built" if place.known == toolchain.GO_SUM else f"downloaded, known by the {place.known}"
+    came = "built" if place.known == lookup.GO_SUM else f"downloaded, known by the {place.known}"
     return Finding(tool.name, "ok", f"{place.version}, {came}")
 
 
-def gigabytes(ways: Sequence[bringing.Way]) -> float:
+def gigabytes(ways: Sequence[installation.Way]) -> float:
     """Return the room that downloads and builds take until they are done."""
     share = sum(way.tool.seconds for way in ways if not (way.downloaded or way.refused)) / sum(
         tool.seconds for tool in TOOLS
@@ -223,13 +214,13 @@ def verdict(findings: Sequence[Finding]) -> str:
     if missing:
         return coloured(f"not ready: {', '.join(missing)}", "red")
     states = {finding.thing: finding.state for finding in findings}
-    ways = bringing.ways(tool for tool in TOOLS if states.get(tool.name, "").startswith("to be "))
+    ways = installation.ways(tool for tool in TOOLS if states.get(tool.name, "").startswith("to be "))
     parts = [
         f"{count(number, 'tool')} to be {how}"
         for how, lane in (("downloaded", True), ("built", False))
         if (number := sum(way.downloaded is lane for way in ways))
     ]
     if parts:
-        when = f"{' and '.join(parts)} when first needed, about {elapsed(bringing.duration(ways))}"
+        when = f"{' and '.join(parts)} when first needed, about {elapsed(installation.duration(ways))}"
         return coloured(f"ready; {when}", "green")
     return coloured("ready", "green")

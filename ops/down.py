@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lab import processes
 from lab.places import Lab
-from ops.drive import DEFAULT_STACK
-from ops.show import count
+from ops.stack import DEFAULT_STACK
+from ops.terminal import count
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

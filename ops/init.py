@@ -17,6 +17,7 @@ import programs
 from config.checks import check_stack
 from config.compatibility import compatible
 from config.load import read_stack, stack_files
+from config.secret_stores import KINDS, Kind
 from config.tree import read_tree
 from config.values import LABEL
 from errors import Declined, Problem, ProgramFailed, Refused
@@ -24,12 +25,6 @@ from errors import Declined, Problem, ProgramFailed, Refused
 CONTROL_PLANES_AT, WORKERS_AT, RANGE_AT, VIP_AT = 11, 20, (50, 99), 5
 MOST = 1000  # of one kind; more is a slip of the finger
 FEWEST = 4  # a network's own address, the broadcast address, a router and a node
-STORES = {
-    "bitwarden": "{kind: bitwarden, organization: YOUR-ORGANIZATION-ID, project: YOUR-PROJECT-ID}",
-    "vault": "{kind: vault, server: https://vault.example.com:8200}",
-    "onepassword": "{kind: onepassword, server: https://connect.example.com, vaults: [homelab]}",
-    "kubernetes": "{kind: kubernetes}",
-}
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,7 @@ QUESTIONS = (
     Question("control-planes", "how many control planes (1, 3 or 5)", lambda answers: "1"),
     Question("workers", "how many workers", lambda answers: "1"),
     Question("range", "load balancers' addresses", lambda a: f"{_at(a, RANGE_AT[0])}-{_at(a, RANGE_AT[1])}"),
-    Question("store", f"where secrets are kept ({', '.join(STORES)})", lambda answers: "kubernetes"),
+    Question("store", f"where secrets are kept ({', '.join(KINDS)})", lambda answers: "kubernetes"),
     Question("issuer", "who signs certificates (letsencrypt-staging, letsencrypt, internal)", lambda a: "internal"),
     Question("email", "where Let's Encrypt writes to", lambda a: "" if a["issuer"] == "internal" else None),
     Question("categories", "which categories of apps (all, or a list)", lambda answers: "all"),
@@ -126,8 +121,13 @@ def _refuse_to_lose(root: Path, going: Sequence[Path]) -> None:
 
 
 def _environment(store: str) -> str:
-    """Propose the folder whose secret store it is: base and dev read the Secrets of this cluster."""
-    return "dev" if store == "kubernetes" else "production"
+    """Return the environment whose secret store is of this kind."""
+    return KINDS[store].environment if store in KINDS else Kind.environment
+
+
+def _secret_store(kind: str) -> str:
+    """Return the value of `platform.secretStore`; `check` reports an unknown kind."""
+    return KINDS[kind].example if kind in KINDS else f"{{kind: {kind}}}"
 
 
 def _answers(options: argparse.Namespace) -> dict[str, str]:
@@ -195,7 +195,7 @@ config:
 {_nodes("worker", "worker", workers, WORKERS_AT, answers, names)}
   homelab:platform:
     certificates: {{issuer: {answers["issuer"]}{email}}}
-    secretStore: {STORES.get(answers["store"], f"{{kind: {answers['store']}}}")}
+    secretStore: {_secret_store(answers["store"])}
 
   homelab:delivery:
     repository: {answers["repository"]}

@@ -7,13 +7,13 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from ops import rehearse
-from ops.cluster import Cluster
-from ops.drive import checked, drive, report, secrets_set, stack_arguments
-from ops.engine import Engine, Outcome
-from ops.status import EDITS, chosen, look
-from ops.timeline import Timeline
-from ops.up import cluster_of
+from ops.argocd.client import Cluster, cluster_of
+from ops.argocd.report import EDITS, chosen, look
+from ops.engine.engine import Engine, Outcome
+from ops.engine.run import drive, report
+from ops.engine.timeline import Timeline
+from ops.rehearsal import entry
+from ops.stack import checked, secrets_set, stack_arguments
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     _, settings = checked(root, options.stack)
     if not options.rehearsal:
         secrets_set(options.stack, settings)
-    folder = rehearse.place(root, options, settings)
+    folder = entry.place(root, options, settings)
 
     def where(engine: Engine) -> AbstractContextManager[Cluster]:
         return nullcontext(Cluster.of(root, options.stack)) if options.rehearsal else cluster_of(engine)

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.handover.application_defaults import LAYERS
 from components.handover.application_sets import Source, application_set
 from components.handover.guard import guards
 from components.handover.projects import project
-from components.handover.rules import LAYERS
-from components.platform.spaces import space
+from components.platform.namespace_manifest import namespace_manifest
 from config.load import Stack, read_stack, stack_files
 from config.model import Settings
 from config.tree import CategoryFolder, Tree, namespaces_of, read_tree
@@ -26,12 +26,13 @@ from manifests.compare import written
 from manifests.fetch import Wants
 from manifests.objects import Object
 from manifests.redact import covered_object
-from ops import called, offline
-from ops.drive import checked, stack_arguments
-from ops.originals import LONG_LIMIT, bring
-from ops.show import coloured, count
-from ops.toolchain import ensure
-from ops.validation import Validation, places_of
+from ops import terminal
+from ops.checking.validation import Validation, places_of
+from ops.stack import checked, stack_arguments
+from ops.terminal import coloured, count
+from ops.toolchain.lookup import ensure
+from ops.upstream import offline
+from ops.upstream.originals import LONG_LIMIT, bring
 
 ENTRY = "application-set.yaml"
 OUTPUT = "rendered"
@@ -54,7 +55,9 @@ Whoever goes on with `./homelab up` afterwards finds the same objects: they are 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take the stack, where to write, and whether what apps render to is wanted too."""
     stack_arguments(parser)
-    parser.add_argument("--output", type=called.path, metavar="DIR", help=f"where to write (default: {OUTPUT}/<stack>)")
+    parser.add_argument(
+        "--output", type=terminal.path, metavar="DIR", help=f"where to write (default: {OUTPUT}/<stack>)"
+    )
     parser.add_argument(
         "--manifests", action="store_true", help="every app's objects too, Secrets without their values"
     )
@@ -93,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
 def handed_over(settings: Settings, tree: Tree, stack: str) -> dict[str, str]:
     """Give the files of the handover by their names."""
     source, chosen = Source.of(settings), tree.chosen(settings.delivery.categories, settings.delivery.exclude)
-    spaces = [space(name, *of) for name, of in namespaces_of(tree).items()]
+    spaces = [namespace_manifest(name, *of) for name, of in namespaces_of(tree).items()]
     files = {name: text(items, name) for name, items in (("namespaces.yaml", spaces), ("guard.yaml", guards()))}
     steps = ""
     for layer in LAYERS:

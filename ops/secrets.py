@@ -12,12 +12,12 @@ from config.tree import read_tree
 from errors import Declined, ProgramFailed, TookTooLong, TreeRefused
 from manifests.objects import Object
 from manifests.secret_entries import Entry
-from ops.cluster import Cluster
-from ops.drive import checked, stack_arguments
-from ops.entries import Needed, make, needed, states
-from ops.show import count, table
-from ops.status import refuse_strangers
-from ops.validation import Validation, places_of
+from ops.argocd.client import Cluster
+from ops.argocd.report import refuse_strangers
+from ops.checking.validation import Validation, places_of
+from ops.stack import checked, stack_arguments
+from ops.store_entries import Needed, make, needed, states
+from ops.terminal import count, table
 
 UNKNOWN = "not asked"
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from config.model import Settings
 from config.tree import CategoryFolder
-from ops.applications import operation
-from ops.cluster import Cluster
-from ops.entries import Filled, fill
-from ops.status import Report
+from ops.argocd.applications import operation
+from ops.argocd.client import Cluster
+from ops.argocd.report import Report
+from ops.store_entries import Filled, fill
 
 AGAIN = 60.0
 

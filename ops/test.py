@@ -12,9 +12,9 @@ from pathlib import Path
 import programs
 from config.reference import documents
 from errors import ProgramFailed
-from ops.offline import VARIABLE
-from ops.register import every_check
-from ops.show import coloured, elapsed, table
+from ops.checking.register import every_check
+from ops.terminal import coloured, elapsed, table
+from ops.upstream.offline import VARIABLE
 
 SCRIPTS = tuple(map(str, sorted([*Path("components").rglob("scripts/*.sh"), *Path("lab/bin").iterdir()])))
 HEARTBEAT = 30.0

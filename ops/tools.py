@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from ops import bringing, building, downloading, toolchain
-from ops.pinned import BY_PROGRAM, TOOLS, Tool
-from ops.show import elapsed, table
+from ops.terminal import elapsed, table
+from ops.toolchain import builds, downloads, installation, lookup
+from ops.toolchain.catalogue import BY_PROGRAM, TOOLS, Tool
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ def run(options: argparse.Namespace) -> int:
         return _lock(chosen, as_json=options.json)
     wanted = [name for tool in chosen for name in tool.names]
     if not options.dry_run:
-        _, missing = toolchain.locate(wanted)
-        toolchain.ensure(wanted)
+        _, missing = lookup.locate(wanted)
+        lookup.ensure(wanted)
         if not missing and not options.only:
             # Every tool is there: what an interrupted build left serves nobody any more.
-            building.tidy(lambda text: print(text, file=sys.stderr))
+            builds.tidy(lambda text: print(text, file=sys.stderr))
     rows = [row(tool) for tool in chosen]
     print(json.dumps([asdict(each) for each in rows], indent=2) if options.json else as_table(rows, chosen))
     return 0
@@ -71,21 +71,21 @@ def choose(names: Sequence[str]) -> tuple[list[Tool], list[str]]:
 
 def row(tool: Tool) -> Row:
     """Report where a tool is now, or how it would come here."""
-    here, missing = toolchain.locate(tool.names)
+    here, missing = lookup.locate(tool.names)
     if missing:
-        (way,) = bringing.ways([tool])
-        known = downloading.known_by(tool) if way.downloaded else toolchain.GO_SUM
+        (way,) = installation.ways([tool])
+        known = downloads.known_by(tool) if way.downloaded else lookup.GO_SUM
         return Row(tool.name, tool.names, str(tool.version), str(way), known, "", None)
     place = next(iter(here.places.values()))
-    folder = place.file.parent if place.file.parent.name != building.BIN else place.file.parent.parent
-    took = building.noted(folder).get("seconds") if place.origin is toolchain.Origin.CACHE else None
+    folder = place.file.parent if place.file.parent.name != builds.BIN else place.file.parent.parent
+    took = builds.noted(folder).get("seconds") if place.origin is lookup.Origin.CACHE else None
     return Row(tool.name, tool.names, str(place.version), place.origin.value, place.known, str(place.file.parent), took)
 
 
 def as_table(rows: Sequence[Row], tools: Sequence[Tool]) -> str:
     """Write the rows for people."""
     absent = {each.tool for each in rows if not each.folder}
-    expected = bringing.estimates(bringing.ways(tool for tool in tools if tool.name in absent))
+    expected = installation.estimates(installation.ways(tool for tool in tools if tool.name in absent))
     cells = []
     for each in rows:
         if each.folder:
@@ -98,9 +98,9 @@ def as_table(rows: Sequence[Row], tools: Sequence[Tool]) -> str:
 
 
 def _lock(tools: Sequence[Tool], *, as_json: bool) -> int:
-    from ops import locking  # noqa: PLC0415 - HTTP takes as long to import as all the rest
+    from ops.toolchain import lockfile_writer  # noqa: PLC0415 - HTTP takes as long to import as all the rest
 
-    rows = locking.lock(tools, lambda text: print(text, file=sys.stderr))
+    rows = lockfile_writer.lock(tools, lambda text: print(text, file=sys.stderr))
     if as_json:
         print(json.dumps([asdict(each) for each in rows], indent=2))
     else:

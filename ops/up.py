@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,22 +14,20 @@ from tempfile import TemporaryDirectory
 from config.model import Settings
 from config.tree import CategoryFolder, read_tree
 from errors import TreeRefused
-from lab.places import keep
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
 from manifests.vendor import vendor
-from ops.cluster import Cluster
-from ops.drive import checked, drive, report, secrets_set, stack_arguments
-from ops.engine import Engine
-from ops.offline import forbidden, offline_argument
-from ops.originals import bring_for, folders_of
+from ops.argocd.client import Cluster, cluster_of
+from ops.argocd.report import Report, chosen, look, wait, written
+from ops.engine.path import prepare_path
+from ops.engine.run import drive, report
+from ops.engine.timeline import Timeline
 from ops.settling import Settling
-from ops.status import Report, chosen, look, wait, written
-from ops.timeline import Timeline
-from ops.toolchain import ensure
+from ops.stack import checked, secrets_set, stack_arguments
+from ops.upstream.offline import forbidden, offline_argument
+from ops.upstream.originals import bring_for, folders_of
 
 UNREACHED = "the API cannot be reached from here, so that nothing is said of applications: ./homelab status, from there"
-PROGRAMS = ("pulumi", "pulumi-language-python", "talosctl", "kubectl", "kustomize", "helm")
 SEEDED = ("crds", "infrastructure")  # the layers that the seeds render
 TREE = ("apps", "environments")
 SEEDS = "HOMELAB_SEEDS"  # where components/platform/scripts look for the tree before they look into the checkout
@@ -91,18 +88,3 @@ def seeds_from_the_cache(root: Path, settings: Settings) -> Iterator[None]:
             yield
         finally:
             del os.environ[SEEDS]
-
-
-@contextmanager
-def cluster_of(engine: Engine) -> Iterator[Cluster]:
-    """Lend a way to the stack's cluster with the kubeconfig that the engine keeps."""
-    with TemporaryDirectory(prefix="homelab-") as folder:
-        kubeconfig = Path(folder) / "kubeconfig"
-        keep(kubeconfig, str(engine.outputs().get("kubeconfig", "")))
-        yield Cluster(dict(os.environ, KUBECONFIG=str(kubeconfig)), None)
-
-
-def prepare_path() -> None:
-    """Put the project's Python and the pinned programs first on the PATH."""
-    os.environ.update(ensure(PROGRAMS).env())
-    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))

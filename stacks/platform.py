@@ -21,7 +21,7 @@ from components.platform.namespaces import Namespaces, NamespacesArgs
 from components.platform.repositories import Repository
 from components.platform.secrets import Secrets, SecretsArgs
 from components.platform.seed import Ground
-from config.derive import platform_apps
+from config.derive import platform_apps, store_kind, store_token
 from config.load import reveal
 from config.model import Settings
 from config.tree import Tree, namespaces_of
@@ -89,17 +89,12 @@ def secrets_args(
     after: Sequence[pulumi.Resource],
 ) -> SecretsArgs:
     """Take out of the settings which store it is and what opens it."""
-    kind = settings.platform.secret_store.kind
-    tokens = {
-        "bitwarden": settings.secrets.bitwarden_token,
-        "vault": settings.secrets.vault_token,
-        "onepassword": settings.secrets.onepassword_token,
-    }
     return SecretsArgs(
         controller=folders["security/external-secrets"],
         stores=folders["security/secret-stores"],
-        kind=kind,
-        token=secret(tokens.get(kind)),
+        kind=settings.platform.secret_store.kind,
+        token=secret(store_token(settings)),
+        has_sdk_server=store_kind(settings).has_sdk_server,
         ground=ground,
         namespace=namespace,
         after=after,

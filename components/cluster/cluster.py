@@ -18,7 +18,9 @@ from pulumiverse_talos import client, machine
 from pulumiverse_talos import cluster as talos_cluster
 
 from components.cluster.bundle import bundle
-from components.cluster.commands import (
+from components.cluster.configuration_diff import difference, readable
+from components.cluster.patches import Surroundings, patches
+from components.cluster.script_inputs import (
     NOTHING,
     REMEMBER_GENERATION,
     draining,
@@ -28,8 +30,6 @@ from components.cluster.commands import (
     single,
     whole,
 )
-from components.cluster.patches import Surroundings, patches
-from components.cluster.readable import difference, readable
 from components.contract import Component
 from config.derive import Machine
 

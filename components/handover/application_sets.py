@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from components.handover.rules import (
+from components.handover.application_defaults import (
     CATEGORY,
     DIGEST,
     GENERATE_PATHS,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.handover.rules import ALLOW_DELETION
+from components.handover.application_defaults import ALLOW_DELETION
 
 NAME = "homelab-guard"
 ALLOWED = (

@@ -18,10 +18,10 @@ from pulumi_kubernetes.apiextensions import CustomResource
 
 from components import shell
 from components.contract import Component
+from components.handover.application_defaults import LAYERS
 from components.handover.application_sets import Source, application_set
 from components.handover.guard import guards
 from components.handover.projects import project
-from components.handover.rules import LAYERS
 from config.tree import CategoryFolder
 from config.values import Duration
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.handover.rules import CATEGORY, IN_CLUSTER, LAYER, NAMESPACE
+from components.handover.application_defaults import CATEGORY, IN_CLUSTER, LAYER, NAMESPACE
 from config.tree import CategoryFolder
 
 OWNER = "owner"

@@ -12,7 +12,7 @@ import pulumi
 from pulumi_kubernetes.core.v1 import Namespace
 
 from components.contract import Component
-from components.platform.spaces import space
+from components.platform.namespace_manifest import namespace_manifest
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Namespaces(Component):
         self.made = {
             namespace: Namespace(
                 self.child(namespace),
-                metadata=space(namespace, category, level)["metadata"],
+                metadata=namespace_manifest(namespace, category, level)["metadata"],
                 opts=self.options(retain_on_delete=True, deleted_with=args.gone_with),
             )
             for namespace, (category, level) in args.namespaces.items()

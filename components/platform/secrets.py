@@ -17,11 +17,9 @@ from pulumi_tls import PrivateKey, SelfSignedCert
 
 from components.contract import Component
 from components.platform.seed import Ground, Seed
+from config.secret_stores import NAMESPACE, SDK_CERTIFICATE, SECRET_ZERO
 
-NAMESPACE = "security"
-SECRET_ZERO = "secret-zero"  # noqa: S105 - the name of a Secret
 SDK_SERVER = "bitwarden-sdk-server"
-SDK_CERTIFICATE = "bitwarden-tls-certs"
 TEN_YEARS, ONE_YEAR = 10 * 365 * 24, 365 * 24  # in hours
 
 
@@ -33,6 +31,7 @@ class SecretsArgs:
     stores: str
     kind: str
     token: pulumi.Output[str] | None
+    has_sdk_server: bool
     ground: Ground
     namespace: pulumi.Resource
     after: Sequence[pulumi.Resource]
@@ -50,10 +49,10 @@ class Secrets(Component):
         before: list[pulumi.Resource] = [args.namespace]
         if args.token is not None:
             before.append(self._secret(SECRET_ZERO, {"token": args.token}))
-        if args.kind == "bitwarden":
+        if args.has_sdk_server:
             before.append(self._sdk_certificate())
         waits = [f"{NAMESPACE}/deployment/external-secrets", f"{NAMESPACE}/deployment/external-secrets-webhook"]
-        waits += [f"{NAMESPACE}/deployment/{SDK_SERVER}"] if args.kind == "bitwarden" else []
+        waits += [f"{NAMESPACE}/deployment/{SDK_SERVER}"] if args.has_sdk_server else []
         controller = Seed(args.controller, NAMESPACE, tuple(waits)).sow(
             self.child("external-secrets"), args.ground, self, [*args.after, *before]
         )

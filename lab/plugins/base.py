@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
@@ -109,6 +109,10 @@ class Kind:
 
     def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002
         """Take it away; what is gone already is no mistake."""
+
+    def renewed(self, outputs: Plain, inputs: Plain) -> Plain:
+        """Return the outputs that only an update knows, as time goes by, with `UNKNOWN` for each value."""
+        return {}
 
     def outlived(self, outputs: Plain) -> Iterable[str]:
         """Name outputs that only a new resource can have right, as time goes by."""
@@ -208,14 +212,18 @@ class StandIn(sdk.Provider):
         members, _ = self.members(request.type)
         kind.given = plain_map(request.new_inputs)
         found = [*changes(plain_map(old_inputs.get()), kind.given)]
-        outlived = set(kind.outlived(plain_map(request.old_state)))
+        state = plain_map(request.old_state)
+        outlived = set(kind.outlived(state))
         found += [(name, Change.UPDATE) for name in sorted(outlived)]
+        renewed = kind.renewed(state, kind.given)
+        found += changes({name: state[name] for name in renewed}, renewed)
 
         def replaces(path: str) -> bool:
             always = type(kind).update is Kind.update or path in outlived
             return always or kind.replaces(path) or self.schema.replaces(members, top(path))
 
-        return difference(found, replaces, delete_first=kind.delete_before_replace)
+        outputs = {*outlived, *renewed}
+        return difference(found, replaces, delete_first=kind.delete_before_replace, outputs=outputs)
 
     async def create(self, request: sdk.CreateRequest) -> sdk.CreateResponse:
         """Make a resource, or foresee one."""
@@ -240,7 +248,8 @@ class StandIn(sdk.Provider):
             changed = await asyncio.to_thread(kind.update, request.resource_id, dict(before), given, request.preview)
         _, computed = self._made(changed if isinstance(changed, Unfinished) else (request.resource_id, changed))
         if request.preview:
-            computed = {**dict.fromkeys(set(kind.unknown_on_update) - request.news.keys(), UNKNOWN), **computed}
+            unknown = dict.fromkeys(set(kind.unknown_on_update) - request.news.keys(), UNKNOWN)
+            computed = {**unknown, **kind.renewed(before, plain_map(request.news)), **computed}
         kept = {name: value for name, value in before.items() if name not in {*old_inputs.get(), *request.news}}
         return sdk.UpdateResponse(self._outputs(kind, request.type, request.news, {**kept, **computed}))
 
@@ -312,13 +321,17 @@ class StandIn(sdk.Provider):
 
 
 def difference(
-    found: Iterable[tuple[str, Change]], replaces: Callable[[str], bool], *, delete_first: bool = False
+    found: Iterable[tuple[str, Change]],
+    replaces: Callable[[str], bool],
+    *,
+    delete_first: bool = False,
+    outputs: Collection[str] = (),
 ) -> sdk.DiffResponse:
-    """Tell the engine what changed, and what of it makes the resource anew."""
+    """Report to the engine what changed, what of it makes the resource anew, and what is no input."""
     detailed, names, anew = {}, [], []
     for path, change in found:
         again = replaces(path)
-        detailed[path] = sdk.PropertyDiff(KINDS_OF_CHANGE[change][again], input_diff=True)
+        detailed[path] = sdk.PropertyDiff(KINDS_OF_CHANGE[change][again], input_diff=top(path) not in outputs)
         names.append(top(path))
         if again:
             anew.append(top(path))

@@ -6,21 +6,29 @@ needs no node. `lab.talos` plays the nodes.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import yaml
 
+from errors import HomelabError
 from lab import talos
 from lab.places import Lab
 from lab.plugins.base import Kind, StandIn
-from lab.plugins.properties import Plain
+from lab.plugins.properties import UNKNOWN, Plain
 from lab.plugins.server import serve
 from lab.rack import Rack
 
 CLIENT = {"caCertificate": "ca", "clientCertificate": "crt", "clientKey": "key"}
+KUBERNETES_CLIENT = ("host", "caCertificate", "clientCertificate", "clientKey")
+RENEWAL = "720h"
+UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+DURATION = re.compile(rf"([0-9]+\.?[0-9]*|\.[0-9]+)({'|'.join(sorted(UNITS, key=len, reverse=True))})")
 
 
 class Secrets(Kind):
@@ -36,14 +44,21 @@ class Secrets(Kind):
             flags = ("--talos-version", version) if version else ()
             talos.real_talosctl("gen", "secrets", "--output-file", file, *flags)
             bundle = yaml.safe_load(file.read_text(encoding="utf-8"))
-            config = yaml.safe_load(_generate(file, "talosconfig", "talos", "https://127.0.0.1:6443"))
-        context = config["contexts"][config["context"]]
-        client = {name: context[key] for name, key in CLIENT.items()}
-        return "machine_secrets", {"machineSecrets": _as_outputs(bundle), "clientConfiguration": client}
+        return "machine_secrets", {"machineSecrets": _as_outputs(bundle), "clientConfiguration": _client(bundle)}
+
+    def renewed(self, outputs: Plain, inputs: Plain) -> Plain:
+        """Return the client's certificate in its last month; a preview knows no output of another version."""
+        if inputs.get("talosVersion") != outputs.get("talosVersion"):
+            return dict.fromkeys(self.unknown_in_preview, UNKNOWN)
+        return {"clientConfiguration": dict.fromkeys(CLIENT, UNKNOWN)} if self._is_due(outputs) else {}
 
     def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002 - the engine's word
-        """Keep them when the version rises."""
-        return {}
+        """Keep them, also when the version rises; only the client's certificate is signed anew, in its last month."""
+        bundle = _as_bundle(old_outputs["machineSecrets"])
+        return {"clientConfiguration": _client(bundle)} if self._is_due(old_outputs) else {}
+
+    def _is_due(self, outputs: Plain) -> bool:
+        return _ends_before(outputs["clientConfiguration"], a_month_after(datetime.now(UTC)))
 
 
 class ConfigurationApply(Kind):
@@ -77,14 +92,29 @@ class Kubeconfig(Kind):
     unknown_in_preview = ("kubeconfigRaw", "kubernetesClientConfiguration")
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Ask a control plane for one."""
-        return "kubeconfig", self._ask(inputs)
+        """Request one from a control plane."""
+        return "kubeconfig", {**self._defaults(inputs), **self._request(inputs)}
+
+    def renewed(self, outputs: Plain, inputs: Plain) -> Plain:
+        """Return all of it when the rest of its certificate's life is within the renewal duration."""
+        # Like the official one it does not look where the node is not known yet.
+        if UNKNOWN in (inputs["node"], inputs.get("endpoint")) or not self._is_due(outputs, inputs):
+            return {}
+        return {"kubeconfigRaw": UNKNOWN, "kubernetesClientConfiguration": dict.fromkeys(KUBERNETES_CLIENT, UNKNOWN)}
 
     def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002
-        """Ask again."""
-        return self._ask(inputs)
+        """Keep it, whatever changed, unless its certificate is to be renewed."""
+        due = self._is_due(old_outputs, inputs)
+        return {**self._defaults(inputs), **(self._request(inputs) if due else {})}
 
-    def _ask(self, inputs: Plain) -> Plain:
+    def _defaults(self, inputs: Plain) -> Plain:
+        return {"endpoint": inputs["node"], "certificateRenewalDuration": RENEWAL, **inputs}
+
+    def _is_due(self, outputs: Plain, inputs: Plain) -> bool:
+        within = duration(inputs.get("certificateRenewalDuration", RENEWAL))
+        return _ends_before(outputs["kubernetesClientConfiguration"], datetime.now(UTC) + within)
+
+    def _request(self, inputs: Plain) -> Plain:
         lab = Lab.from_environment()
         node = Rack(lab.rack).node_at(inputs["node"])
         from lab.control_plane import admin_kubeconfig  # noqa: PLC0415 - most runs do without it
@@ -92,12 +122,13 @@ class Kubeconfig(Kind):
         raw = admin_kubeconfig(lab, talos.documents(node.configuration)[0])
         config = yaml.safe_load(raw)
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        client = {
-            "host": cluster["server"],
-            "caCertificate": cluster["certificate-authority-data"],
-            "clientCertificate": user["client-certificate-data"],
-            "clientKey": user["client-key-data"],
-        }
+        found = (
+            cluster["server"],
+            cluster["certificate-authority-data"],
+            user["client-certificate-data"],
+            user["client-key-data"],
+        )
+        client = dict(zip(KUBERNETES_CLIENT, found, strict=True))
         return {"kubeconfigRaw": raw, "kubernetesClientConfiguration": client}
 
 
@@ -107,6 +138,20 @@ class Schematic(Kind):
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
         """Register it."""
         return hashlib.sha256(inputs["schematic"].encode()).hexdigest(), {}
+
+
+def a_month_after(moment: datetime) -> datetime:
+    """Add a month as Go does: January 31 and a month is March 2 or 3."""
+    following = (moment.replace(day=1) + timedelta(days=32)).replace(day=1)
+    return following + timedelta(days=moment.day - 1)
+
+
+def duration(text: str) -> timedelta:
+    """Read a duration as Go writes it."""
+    parts = DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise HomelabError(f'failed to parse certificate renewal duration: time: invalid duration "{text}"')
+    return timedelta(seconds=sum(float(number) * UNITS[unit] for number, unit in parts))
 
 
 def get_configuration(provider: StandIn, arguments: Plain) -> Plain:
@@ -139,6 +184,24 @@ def get_client_configuration(provider: StandIn, arguments: Plain) -> Plain:
     name = arguments["clusterName"]
     text = yaml.safe_dump({"context": name, "contexts": {name: context}}, sort_keys=False)
     return {**arguments, "id": name, "talosConfig": text}
+
+
+def _client(bundle: dict[str, Any]) -> Plain:
+    """Return an administrator's certificate for Talos, signed now by the authority of a secrets bundle."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "secrets.yaml"
+        file.write_text(yaml.safe_dump(bundle), encoding="utf-8")
+        config = yaml.safe_load(_generate(file, "talosconfig", "talos", "https://127.0.0.1:6443"))
+    context = config["contexts"][config["context"]]
+    return {name: context[key] for name, key in CLIENT.items()}
+
+
+def _ends_before(client: Plain, moment: datetime) -> bool:
+    """Check when a client's certificate ends."""
+    from cryptography import x509  # noqa: PLC0415 - costs every start otherwise
+
+    certificate = x509.load_pem_x509_certificate(base64.b64decode(client["clientCertificate"]))
+    return certificate.not_valid_after_utc < moment
 
 
 def _generate(secrets: Path, kind: str, cluster: str, endpoint: str, *flags: str) -> str:

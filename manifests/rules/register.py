@@ -1,7 +1,7 @@
 """All rules of rendered objects: findings become problems with a file and a line.
 
 A stack's objects come in, problems go out. A rule is one generator with `@rule` in a module of this package, and one
-scenario in `tests/manifests/rules`; importing this module registers them all. `ops.validation` continues.
+scenario in `tests/manifests/rules`; importing this module registers them all. `ops.checking.validation` continues.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Schemas that kubeconform reads, as strict as a server-side apply: fields that nobody declares are refused.
 
 An OpenAPI document of Kubernetes or a CustomResourceDefinition comes in; JSON schemas by the names of their files go
-out. Pure. `ops.copying` makes those of the pinned Kubernetes once, `manifests.rules.conformance` those of CRDs.
-An API server alone checks rules in CEL, formats and the changes of admission.
+out. Pure. `ops.toolchain.extraction` makes those of the pinned Kubernetes once, `manifests.rules.conformance` those of
+CRDs. An API server alone checks rules in CEL, formats and the changes of admission.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """All objects of one stack, each with the app it comes from: what every rule looks at.
 
-`ops.validation` renders and makes scenes; the rules beside this module read them. Nothing is looked up anywhere else,
-so that a rule is a function of its scene.
+`ops.checking.validation` renders and makes scenes; the rules beside this module read them. Nothing is looked up
+anywhere else, so that a rule is a function of its scene.
 """
 
 from __future__ import annotations

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from config.rules import rule
+from config.secret_stores import KINDS
 from manifests.fields import at, entries, mapping, mappings, number, text
 from manifests.objects import notes
 from manifests.rules.stack_objects import Finding, Piece, Scene, selects
 from manifests.rules.wiring import amount
 
 BACKUP = "homelab.dev/backup"
-BITWARDEN = "bitwardensecretsmanager"
+ONE_LOGIN_PER_ENTRY = [kind.provider for kind in KINDS.values() if kind.logs_in_for_each_entry]
 OPTIONS = "argocd.argoproj.io/sync-options"
 NEEDED = ("Prune=false", "Delete=false")
 DATA: Mapping[str, tuple[str, ...]] = {
@@ -36,7 +37,11 @@ DEFAULT = "storageclass.kubernetes.io/is-default-class"
 )
 def asked(scene: Scene) -> Iterator[Finding]:
     """A store that logs in for each request is asked for each entry once: who else needs it takes it from a Secret."""
-    stores = {one.name for one in scene.of("ClusterSecretStore") if at(one.spec, "provider", BITWARDEN)}
+    stores = {
+        one.name
+        for one in scene.of("ClusterSecretStore")
+        if any(at(one.spec, "provider", provider) for provider in ONE_LOGIN_PER_ENTRY)
+    }
     first: dict[str, Piece] = {}
     for piece in scene.of("ExternalSecret") if stores else ():
         if text(piece.spec, "secretStoreRef", "name") in stores:

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 import programs
 from components.cluster.bundle import bundle
-from components.cluster.commands import NOTHING, REMEMBER_GENERATION, in_order_of_upgrade, script
+from components.cluster.configuration_diff import COVERED, difference, readable
 from components.cluster.patches import EXCLUDED, patches
-from components.cluster.readable import COVERED, difference, readable
+from components.cluster.script_inputs import NOTHING, REMEMBER_GENERATION, in_order_of_upgrade, script
 from components.machines.images import image_of, installer
 from config import derive
 from config.load import read_stack
 from config.model import Settings
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 from stacks.homelab import surroundings
 from tests.components.mocks import ROOT, Program, run
 from tests.config.test_leaks import PW, SECRETS

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from components.handover.application_defaults import LAYERS, RETRY, namespace_of, namespace_template
 from components.handover.application_sets import Source, application_set, digest, sync_policy
 from components.handover.guard import PREFIXES, guard, labels
 from components.handover.projects import project
-from components.handover.rules import LAYERS, RETRY, namespace_of, namespace_template
-from components.platform.spaces import space
+from components.platform.namespace_manifest import namespace_manifest
 from config.category import Category, Sync
 from config.load import read_stack
 from config.tree import CategoryFolder, read_tree
@@ -242,7 +242,9 @@ def test_only_administrators_change_the_labels_that_open_a_namespace() -> None:
     assert condition["expression"] == "!('system:masters' in request.userInfo.?groups.orValue([]))"
     (validation,) = policy["spec"]["validations"]
     assert all(repr(prefix) in validation["expression"] for prefix in PREFIXES)
-    assert all(label.startswith(PREFIXES) for label in space("media", "media", "restricted")["metadata"]["labels"])
+    assert all(
+        label.startswith(PREFIXES) for label in namespace_manifest("media", "media", "restricted")["metadata"]["labels"]
+    )
     assert "category.yaml: change them there" in validation["message"]
     assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from components.platform.namespace_manifest import namespace_manifest
 from components.platform.repositories import Repository, repository_data
 from components.platform.seed import text
-from components.platform.spaces import space
 from config.tree import read_tree
 from tests.components.mocks import ROOT, SECRETS, Program, Registered, run
 
@@ -106,7 +106,7 @@ def test_the_internal_authority_is_a_kubernetes_tls_secret() -> None:
 def test_every_namespace_of_the_tree_is_made_with_its_level_and_stays(stack: str) -> None:
     made = run(stack).of("Namespace")
     for name, level in {"media": "restricted", "kube-system": "privileged"}.items():
-        assert made[f"namespaces-{name}"].inputs["metadata"] == space(name, name, level)["metadata"]
+        assert made[f"namespaces-{name}"].inputs["metadata"] == namespace_manifest(name, name, level)["metadata"]
     assert all(one.options.retainOnDelete for one in made.values())
 
 

@@ -15,7 +15,7 @@ import yaml
 from components import shell
 from components.handover import handover
 from components.platform.seed import text
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 
 ROOT = Path(__file__).parents[2]
 WAIT = handover.script()

@@ -15,7 +15,7 @@ import yaml
 from config.load import Stack, read_stack, stack_files
 from config.tree import read_tree
 from errors import Problem
-from ops.check import problems_of
+from ops.checking.settings import problems_of
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE / "checkout"

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from config.load import read_stack, stack_files
-from ops.register import every_check
+from ops.checking.register import every_check
 from tests.config.scenario import HERE, load, prepare, problems
 
 INVALID = sorted((HERE / "invalid").glob("*.yaml"))
 VALID = sorted((HERE / "valid").glob("*.yaml"))
 TOLD_ELSEWHERE = {
-    "commit-unknown": "tests/ops/test_validation.py: only Git knows",
+    "commit-unknown": "tests/ops/checking/test_validation.py: only Git knows",
     "flag-twice": "tests/ops/test_new.py: no file says it",
     "secret-missing": "tests/config/test_load.py: only a run of Pulumi needs the secrets",
     "stack-missing": "tests/ops/test_check.py: the verb says it",

@@ -11,7 +11,7 @@ from functools import cache
 import pytest
 
 import programs
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 from ops.verbs import BY_NAME
 from tests.docs.pages import ROOT, Command, commands
 

@@ -10,12 +10,12 @@ from typing import Any, Union, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from components.handover.rules import RETRY
+from components.handover.application_defaults import RETRY
 from config import rights
 from config.model import Settings
 from config.reference import documents
 from config.tree import ENVIRONMENTS, read_tree
-from ops.register import every_check
+from ops.checking.register import every_check
 from tests.docs.pages import PAGES, ROOT
 
 GENERATED = {"settings.md", "checks.md"}

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import programs
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 from tests.docs.pages import ROOT
 
 PAGE = ROOT / "docs/how-to/patches.md"

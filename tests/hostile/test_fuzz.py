@@ -15,7 +15,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from config import shapes
+from config import secret_patterns
 from config.leaks import leaks
 from config.load import read_stack
 from config.source import parse
@@ -47,7 +47,7 @@ def read_all(raw: bytes) -> None:
     for name in ("apps/media/x/a.yaml", "apps/media/x/.env", "Pulumi.dev.yaml"):
         leaks(raw, name)
     text = raw.decode("utf-8", errors="replace")
-    shapes.hide(text, lambda value: "(covered)")
+    secret_patterns.hide(text, lambda value: "(covered)")
     try:
         documents = kubernetes_yaml.documents(text)
     except (yaml.YAMLError, ValueError, RecursionError):

@@ -26,7 +26,7 @@ from errors import ProgramFailed
 from manifests import sandbox
 from manifests.boundary import LIMITS
 from ops.__main__ import main
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 from tests.manifests.rules.scenario import prepare
 
 ROOT, HERE = Path(__file__).parents[2], Path(__file__).parent
@@ -124,7 +124,7 @@ def test_an_attack_is_refused_in_time_and_reaches_nothing(
 def test_an_attack_is_not_written_out(
     attack: Attack, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ops.drive.check_stack", lambda root, stack, tree: [])  # no platform in a checkout this small
+    monkeypatch.setattr("ops.stack.check_stack", lambda root, stack, tree: [])  # no platform in a checkout this small
     monkeypatch.setenv("CANARY", CANARY)
     output = tmp_path / "rendered"
     assert main(["render", "--stack", "home", "--manifests", "--root", str(attack.root), "--output", str(output)]) == 1

@@ -14,7 +14,7 @@ import pytest
 
 import errors
 from config.reference import documents
-from ops.register import every_check
+from ops.checking.register import every_check
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("config", "manifests", "stacks", "components", "lab", "ops")

@@ -26,10 +26,10 @@ from config.tree import read_tree
 from lab import caretaker, control_plane, delivery, processes, tree
 from lab.api import MERGE, Object, condition
 from manifests.vendor import vendor
-from ops.furnish import sources
-from ops.rehearse import PROGRAMS, look_again
-from ops.status import LOOK_AT_SET
-from ops.toolchain import ensure
+from ops.argocd.report import LOOK_AT_SET
+from ops.rehearsal.entry import PROGRAMS, look_again
+from ops.rehearsal.sources import sources
+from ops.toolchain.lookup import ensure
 from tests.lab.checkout import Checkout
 
 STRATEGIC = "application/strategic-merge-patch+json"

@@ -17,7 +17,7 @@ from config.load import read_stack
 from config.tree import read_tree
 from lab import argocd, processes
 from lab.api import Api, Object
-from ops.validation import Validation, places_of
+from ops.checking.validation import Validation, places_of
 from tests.lab.checkout import Checkout
 
 ARGOPROJ = "argoproj.io/v1alpha1"

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from components import shell
-from components.cluster.commands import SCRIPTS, script
+from components.cluster.script_inputs import SCRIPTS, script
 from config.values import GIBI
 from lab import talos
 from lab.places import Lab

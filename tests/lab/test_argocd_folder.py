@@ -15,9 +15,9 @@ import programs
 from manifests.objects import Object
 from manifests.render import Folder, Renderer, render
 from manifests.render_cache import RenderCache
-from ops.furnish import sources
-from ops.pinned import BY_PROGRAM
-from ops.toolchain import CRDS, MANIFESTS, Toolchain, ensure
+from ops.rehearsal.sources import sources
+from ops.toolchain.catalogue import BY_PROGRAM
+from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain, ensure
 
 pytestmark = pytest.mark.xdist_group("argocd folder")
 

@@ -15,7 +15,7 @@ from lab.charts import StandInCharts, described
 from lab.crds import Crds, permissive
 from manifests.objects import Object
 from manifests.sources import Chart
-from ops.toolchain import CRDS, MANIFESTS, Toolchain, ensure
+from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain, ensure
 from tests.manifests.checkout import Charts, make_chart
 
 RELOADER = Chart("reloader", "2.2.10", "oci://ghcr.io/stakater/charts")

@@ -22,7 +22,7 @@ from errors import ApiFailed, ProgramFailed, TookTooLong
 from lab import control_plane, kernel, processes
 from lab.api import Api, condition
 from lab.places import Lab
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 
 pytestmark = pytest.mark.xdist_group("control plane")
 

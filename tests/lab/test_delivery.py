@@ -13,7 +13,7 @@ import programs
 from lab import delivery, processes
 from lab.delivery import AUTHOR, QUIET
 from ops.__main__ import main
-from ops.rehearse import look_again
+from ops.rehearsal.entry import look_again
 from tests.lab.checkout import ROOT
 from tests.lab.home import ARGOPROJ, GADGETS, OWN, Home, eventually
 

@@ -16,7 +16,7 @@ from lab.facts import described as kept
 from manifests.objects import CRD
 from manifests.sources import Chart
 from manifests.values import unknown_values
-from ops.toolchain import CRDS, Toolchain, ensure
+from ops.toolchain.lookup import CRDS, Toolchain, ensure
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 READ = sorted(file.stem for file in FACTS.glob("*.yaml"))

@@ -11,7 +11,7 @@ import pytest
 
 from errors import ApiFailed, ProgramFailed
 from lab.api import Object
-from ops.status import EDITS
+from ops.argocd.report import EDITS
 from tests.lab.home import ARGOPROJ, Home, eventually
 
 pytestmark = pytest.mark.xdist_group("home")

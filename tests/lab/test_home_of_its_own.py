@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lab import processes, web_ui
-from ops.pinned import ARGOCD_ROLES
-from ops.toolchain import ensure
+from ops.toolchain.catalogue import ARGOCD_ROLES
+from ops.toolchain.lookup import ensure
 from tests.lab.home import SEEDED, Home
 
 pytestmark = [pytest.mark.nightly, pytest.mark.xdist_group("home of its own")]

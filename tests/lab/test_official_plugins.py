@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 import pytest
 
-from ops.plugins import INTERCHANGEABLE, program_of
+from ops.rehearsal.plugins import INTERCHANGEABLE, program_of
 from tests.lab.checkout import SHORT, Checkout
 
 INSTALLED = {"command", "tls"}

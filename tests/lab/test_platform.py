@@ -15,7 +15,7 @@ from components.platform.seed import text
 from errors import ProgramFailed
 from lab import delivery
 from lab.api import Object
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 from tests.lab.home import GADGETS, NOTES_FILE, SEEDED, Home, eventually, laid
 from tests.lab.parity import differences
 

@@ -19,7 +19,7 @@ import programs
 from config.load import read_stack
 from config.tree import read_tree
 from lab import processes
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 from tests.lab.checkout import Checkout, kill_group
 from tests.lab.parity import differences
 

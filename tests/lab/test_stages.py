@@ -20,7 +20,7 @@ from lab import control_plane, processes, secret_store, stages
 from lab.api import Api, condition
 from lab.crds import Crds
 from lab.places import Lab
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 
 pytestmark = pytest.mark.xdist_group("stages")
 

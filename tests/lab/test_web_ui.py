@@ -13,7 +13,7 @@ import pytest
 from lab import argocd, processes, web_ui
 from lab.api import Object
 from lab.places import Lab, keep
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 
 PAGE = '<!DOCTYPE html><html><body><div id="app"></div></body></html>'
 # Takes argocd-server's arguments; without a page it answers as the real one does whose UI is not embedded.

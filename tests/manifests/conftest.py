@@ -8,7 +8,7 @@ import pytest
 
 from manifests.render import Renderer
 from manifests.render_cache import RenderCache
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 from tests.manifests.checkout import Bases, Charts
 
 

@@ -11,7 +11,7 @@ import pytest
 import manifests
 from config import rules
 from config.rules import REGISTER, SCOPES, rule, rules_of
-from ops.register import every_check
+from ops.checking.register import every_check
 
 HERE = Path(__file__).parent
 ROOM = Path(manifests.__file__ or "").parent

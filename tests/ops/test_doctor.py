@@ -13,8 +13,10 @@ import pytest
 
 from manifests.sources import cache
 from ops import __main__ as door
-from ops import building, doctor, downloading, pinned, releases
-from ops.pinned import TOOLS
+from ops import doctor
+from ops.diagnosis.finding import Finding
+from ops.toolchain import builds, catalogue, downloads, releases
+from ops.toolchain.catalogue import TOOLS
 
 
 @pytest.fixture
@@ -48,12 +50,12 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-def examined(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, doctor.Finding]]:
+def examined(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Finding]]:
     """Run the verb and read what it tells machines."""
     code = door.main(["doctor", "--json"])
     told = json.loads(capsys.readouterr().out)
     assert told["ready"] is (code == 0)
-    return code, {each["thing"]: doctor.Finding(**each) for each in told["findings"]}
+    return code, {each["thing"]: Finding(**each) for each in told["findings"]}
 
 
 def test_a_machine_with_python_git_and_go_can_run_the_project(
@@ -76,7 +78,7 @@ def test_the_last_line_says_how_long_the_builds_will_take(machine: Path, capsys:
 
 def test_a_tool_on_the_path_and_one_in_the_cache_are_there(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program(machine, "helm", "v4.99.0")
-    building.built_folder(pinned.BY_PROGRAM["kwok"]).mkdir(parents=True)
+    builds.built_folder(catalogue.BY_PROGRAM["kwok"]).mkdir(parents=True)
     _, found = examined(capsys)
     assert (found["helm"].state, found["helm"].found) == ("ok", f"4.99.0, on the PATH: {machine / 'helm'}")
     assert (found["kwok"].state, found["kwok"].found) == ("ok", "0.8.0, built")
@@ -94,7 +96,7 @@ def test_what_can_be_downloaded_is_told_apart_from_what_has_to_be_built(
 ) -> None:
     monkeypatch.delenv("HOMELAB_TOOLS")
     monkeypatch.setattr(releases, "here", lambda: releases.PLATFORMS[0])
-    downloading.folder(pinned.BY_PROGRAM["helm"]).mkdir(parents=True)
+    downloads.folder(catalogue.BY_PROGRAM["helm"]).mkdir(parents=True)
     _, found = examined(capsys)
     assert found["helm"].found.endswith(", downloaded, known by the lock")
     assert (found["argocd"].state, found["crds"].state) == ("to be downloaded", "to be built")
@@ -121,7 +123,7 @@ def test_what_homelab_tools_refuses_is_missing(
 def test_go_is_not_needed_where_every_tool_is_there(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (machine / "go").unlink()
     for tool in TOOLS:
-        building.built_folder(tool).mkdir(parents=True)
+        builds.built_folder(tool).mkdir(parents=True)
     code, found = examined(capsys)
     assert (code, found["go"].state) == (0, "optional")
 

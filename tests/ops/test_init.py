@@ -9,8 +9,8 @@ import pytest
 
 import programs
 from config.load import read_stack
+from config.secret_stores import KINDS
 from ops.__main__ import main
-from ops.init import STORES
 from tests.config.scenario import prepare
 
 PERSON = ("-c", "user.name=a", "-c", "user.email=a@example.com")
@@ -29,7 +29,7 @@ def nobody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: False)
 
 
-@pytest.mark.parametrize(("planes", "workers", "store"), list(itertools.product("13", "02", STORES)))
+@pytest.mark.parametrize(("planes", "workers", "store"), list(itertools.product("13", "02", KINDS)))
 def test_what_init_writes_passes_the_check(planes: str, workers: str, store: str, tmp_path: Path) -> None:
     prepare({}, tmp_path)
     hosts = ("--hosts", "a=10.0.0.2,b=10.0.0.3")

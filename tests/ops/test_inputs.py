@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from errors import MachineNotReady, ProgramFailed
-from ops import compiler
 from ops.__main__ import main
-from ops.pinned import TOOLS
+from ops.toolchain import compiler
+from ops.toolchain.catalogue import TOOLS
 from tests.manifests.rules.scenario import prepare
 
 ROOT = Path(__file__).parents[2]
@@ -85,8 +85,8 @@ def test_a_checkout_or_a_disk_that_takes_nothing_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("ops.check.check_stack", lambda root, stack, tree: [])
-    for module in ("init", "drive"):
+    monkeypatch.setattr("ops.checking.settings.check_stack", lambda root, stack, tree: [])
+    for module in ("init", "stack"):
         monkeypatch.setattr(f"ops.{module}.check_stack", lambda root, stack, tree: [])
     monkeypatch.setenv("XDG_CACHE_HOME", str(checkout / "cache"))
     for way in ("write_text", "mkdir", "write_bytes"):

@@ -17,7 +17,7 @@ from manifests.objects import Object, identity
 from manifests.render import Folder, Renderer, render
 from ops.__main__ import main
 from ops.scaffold import NewApp, backup_time, listed
-from ops.toolchain import ensure
+from ops.toolchain.lookup import ensure
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "docker.io/fallenbagel/jellyseerr:2.7.3"

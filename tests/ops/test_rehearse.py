@@ -12,8 +12,8 @@ from lab.api import Api
 from lab.places import Lab
 from ops import rehearse
 from ops.__main__ import main
-from ops.furnish import Furnished
-from ops.originals import Brought
+from ops.rehearsal.sources import Furnished
+from ops.upstream.originals import Brought
 from tests.lab.checkout import Checkout
 
 MISSING = Problem(

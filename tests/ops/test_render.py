@@ -13,13 +13,13 @@ import yaml
 from config.load import read_stack
 from config.tree import read_tree
 from errors import Declined
-from ops import called
+from ops import terminal
 from ops.__main__ import main
-from ops.originals import LONG_LIMIT, Brought
 from ops.render import handed_over, without_values, write
+from ops.upstream.originals import LONG_LIMIT, Brought
 from tests.components.mocks import ROOT, run
 from tests.manifests.rules.scenario import prepare
-from tests.ops.test_validation import with_chart
+from tests.ops.checking.test_validation import with_chart
 
 MADE = ("kubernetes:argoproj.io/", "kubernetes:admissionregistration.k8s.io/", "kubernetes:core/v1:Namespace")
 
@@ -90,7 +90,7 @@ def test_the_page_applies_namespaces_guard_crds_and_then_the_rest(files: tuple[s
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     prepare({}, tmp_path)
-    monkeypatch.setattr("ops.drive.check_stack", lambda root, stack, tree: [])  # no platform in a checkout this small
+    monkeypatch.setattr("ops.stack.check_stack", lambda root, stack, tree: [])  # no platform in a checkout this small
     return tmp_path
 
 
@@ -217,10 +217,10 @@ def test_what_is_fetched_is_told_beside_what_machines_read_and_waited_for_longer
 
 def test_a_path_is_meant_from_where_the_launcher_was_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOMELAB_CALLED_FROM", str(tmp_path))
-    assert called.path("here") == tmp_path / "here"
-    assert called.path("/there") == Path("/there")
+    assert terminal.path("here") == tmp_path / "here"
+    assert terminal.path("/there") == Path("/there")
     monkeypatch.delenv("HOMELAB_CALLED_FROM")
-    assert called.path("here") == Path("here")
+    assert terminal.path("here") == Path("here")
 
 
 def test_a_link_in_the_output_is_never_written_through(tmp_path: Path) -> None:

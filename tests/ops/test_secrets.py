@@ -15,9 +15,9 @@ from config.load import read_stack
 from errors import Declined, ProgramFailed
 from lab.places import Lab
 from manifests.secret_entries import Entry, declared, entry, read_by
-from ops import entries, secrets
-from ops.cluster import Cluster
-from ops.entries import Filled, fill, make, needed, states, value
+from ops import secrets, store_entries
+from ops.argocd.client import Cluster
+from ops.store_entries import Filled, fill, make, needed, states, value
 
 ROOT = Path(__file__).parents[2]
 DEV, HOME = (read_stack(ROOT / f"Pulumi.{name}.yaml").require() for name in ("dev", "homelab"))
@@ -58,9 +58,9 @@ class Store(Cluster):
                 self.held[made["metadata"]["name"]] = "value"
         if "secrets" in arguments:
             return "".join(f"{name} {keys}\n" for name, keys in self.held.items())
-        if entries.KIND in arguments:
+        if store_entries.KIND in arguments:
             return json.dumps({"items": self.found})
-        if entries.PUSH in arguments:
+        if store_entries.PUSH in arguments:
             ready = {"type": "Ready", "status": self.pushed, "message": "set secret failed: 403"}
             return json.dumps({"status": {"conditions": [ready]}})
         return ""
@@ -125,7 +125,7 @@ def test_what_a_kubernetes_store_has_is_never_overwritten_and_the_rest_is_made()
     (made,) = cluster.created
     assert made["metadata"]["namespace"] == "secret-source"
     assert re.fullmatch(r"[0-9a-f]{8}", made["stringData"]["value"])
-    asked_again = ("--namespace", "media", "annotate", "--overwrite", f"{entries.KIND}/a")
+    asked_again = ("--namespace", "media", "annotate", "--overwrite", f"{store_entries.KIND}/a")
     assert cluster.calls[-1][:5] == asked_again
 
 
@@ -139,7 +139,7 @@ def test_any_other_store_gets_new_entries_through_external_secrets_and_nothing_i
     assert (spec["updatePolicy"], spec["deletionPolicy"]) == ("IfNotExists", "None")
     assert spec["data"] == [{"match": {"secretKey": "x", "remoteRef": {"remoteKey": "x", "property": "value"}}}]
     deletions = [call for call in cluster.calls if "delete" in call]
-    assert deletions[-1][3:5] == (f"{entries.PUSH}/homelab-entries", "secret/homelab-entries")
+    assert deletions[-1][3:5] == (f"{store_entries.PUSH}/homelab-entries", "secret/homelab-entries")
 
 
 def test_a_store_that_takes_no_entries_is_reported_and_nothing_is_left_behind() -> None:
@@ -181,7 +181,9 @@ def test_up_makes_nothing_in_a_store_outside() -> None:
 def test_before_the_controller_is_there_nothing_is_missing() -> None:
     class Early(Store):
         def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60) -> str:
-            raise ProgramFailed("no", exit_code=1, output=f'the server doesn\'t have a resource type "{entries.KIND}"')
+            raise ProgramFailed(
+                "no", exit_code=1, output=f'the server doesn\'t have a resource type "{store_entries.KIND}"'
+            )
 
     fill(Early(), DEV, Filled())
 

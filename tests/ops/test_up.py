@@ -13,8 +13,8 @@ from errors import TreeRefused
 from manifests.sources import Chart
 from ops import up
 from ops.__main__ import main
-from ops.originals import Brought
 from ops.up import SEEDS, seeds_from_the_cache
+from ops.upstream.originals import Brought
 from tests.manifests.checkout import make_chart
 
 CHECKOUT = Path(__file__).parents[2]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from errors import Declined
 from ops.__main__ import main
-from ops.drive import file_of
+from ops.stack import file_of
 from ops.verbs import VERBS, Verb
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
@@ -20,6 +23,17 @@ def test_every_verb_has_a_module_with_arguments_and_run(verb: Verb) -> None:
     module = importlib.import_module(f"ops.{verb.name}")
     module.arguments(argparse.ArgumentParser())
     assert callable(module.run)
+
+
+def test_the_contracts_of_the_house_list_every_verb() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (independent,) = (one["modules"] for one in contracts if one["name"] == "Verbs are independent")
+    (floors,) = (one["layers"] for one in contracts if one["name"].startswith("Floors of ops"))
+    names = sorted(verb.name for verb in VERBS)
+    assert independent == [f"ops.{name}" for name in names]
+    assert floors[0].split(" | ") == names
 
 
 def test_help_lists_every_verb_once_in_its_group(capsys: pytest.CaptureFixture[str]) -> None:

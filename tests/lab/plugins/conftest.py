@@ -12,7 +12,7 @@ import pytest
 from lab import control_plane, kernel, processes
 from lab.api import Api
 from lab.places import Lab
-from ops import toolchain
+from ops.toolchain import lookup
 from tests.lab.plugins.calls import Calls
 from tests.lab.plugins.desk import Desk
 from tests.lab.plugins.things import definition
@@ -31,7 +31,7 @@ def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
 
 @pytest.fixture(scope="session")
 def engine_path() -> str:
-    return toolchain.ensure(("pulumi", "pulumi-language-python")).env()["PATH"]
+    return lookup.ensure(("pulumi", "pulumi-language-python")).env()["PATH"]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def new_desk(engine_path: str, tmp_path_factory: pytest.TempPathFactory) -> Call
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("cluster")
-    env = toolchain.ensure((*control_plane.PARTS, "talosctl")).env()
+    env = lookup.ensure((*control_plane.PARTS, "talosctl")).env()
     lab = Lab(folder / "lab")
     try:
         with pytest.MonkeyPatch.context() as environment:

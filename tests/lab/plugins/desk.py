@@ -71,7 +71,15 @@ class Desk:
 
     def raw_state(self) -> str:
         """Give the state file as it lies on the disk."""
-        return (self.folder / "state" / ".pulumi" / "stacks" / self.project / "dev.json").read_text()
+        return self._state.read_text()
+
+    def write_state(self, text: str) -> None:
+        """Put another state file in its place."""
+        self._state.write_text(text)
+
+    @property
+    def _state(self) -> Path:
+        return self.folder / "state" / ".pulumi" / "stacks" / self.project / "dev.json"
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """Give what the state knows, by logical name."""

@@ -12,9 +12,9 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from components.handover.rules import ALLOW_DELETION
+from components.handover.application_defaults import ALLOW_DELETION
 from lab.api import Api
-from ops import toolchain
+from ops.toolchain import lookup
 from tests.lab.plugins.desk import CHECKOUT, Desk
 from tests.lab.plugins.story import Story
 
@@ -79,7 +79,7 @@ ARGOCD = "argoproj.io/v1alpha1"
 @pytest.fixture(scope="module")
 def life(new_desk: Callable[[str], Desk], kubeconfig: str) -> Story:
     api, life = Api(kubeconfig), Story(new_desk("life"))
-    folder = toolchain.ensure(("argocd-manifests",)).manifests("argocd-manifests") / "argo-cd" / "crds"
+    folder = lookup.ensure(("argocd-manifests",)).manifests("argocd-manifests") / "argo-cd" / "crds"
     for file in sorted(folder.glob("*-crd.yaml")):
         api.apply(yaml.safe_load(file.read_text()), field_manager="argocd-controller")
     desk = life.desk

@@ -11,7 +11,7 @@ from config.load import read_stack
 from config.rights import HIGH_AVAILABILITY
 from lab.places import Lab
 from lab.rack import Rack
-from ops.rehearse import furnish_rack
+from ops.rehearsal.entry import furnish_rack
 from tests.lab.plugins.desk import CHECKOUT, Desk, Run
 
 pytestmark = pytest.mark.xdist_group("engine")

@@ -20,6 +20,7 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 from lab.kernel import born
 from tests.lab.plugins.desk import PLUGINS
 
+NAMESPACE = "urn:pulumi:dev::desk::kubernetes:core/v1:Namespace::it"
 COMMAND = "urn:pulumi:dev::desk::command:local:Command::it"
 OURS = ("command", "random", "tls")
 
@@ -132,3 +133,19 @@ def test_what_the_protocol_has_and_we_have_not_is_said_to_be_so(tmp_path: Path) 
     with plugin("random", tmp_path) as (_, stub), pytest.raises(grpc.RpcError) as refused:
         stub.Construct(provider_pb2.ConstructRequest())
     assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_an_api_server_that_is_skipped_leaves_a_resource_the_inputs_that_it_had_and_a_new_one_none(
+    tmp_path: Path,
+) -> None:
+    news, olds, settings = struct_pb2.Struct(), struct_pb2.Struct(), struct_pb2.Struct()
+    news.update({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new"}})
+    olds.update({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "old"}})
+    settings.update({"skipUpdateUnreachable": "true"})
+    with plugin("kubernetes", tmp_path) as (_, stub):
+        stub.Configure(provider_pb2.ConfigureRequest(args=settings))
+        new = stub.Check(provider_pb2.CheckRequest(urn=NAMESPACE, news=news))
+        assert not new.HasField("inputs")
+        empty = stub.Check(provider_pb2.CheckRequest(urn=NAMESPACE, news=news, olds=struct_pb2.Struct()))
+        assert (empty.HasField("inputs"), len(empty.inputs.fields)) == (True, 0)
+        assert stub.Check(provider_pb2.CheckRequest(urn=NAMESPACE, news=news, olds=olds)).inputs == olds

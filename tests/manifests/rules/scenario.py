@@ -8,7 +8,7 @@ from typing import Any
 from config.load import read_stack, stack_files
 from config.tree import read_tree
 from errors import Problem
-from ops.validation import Validation, validate
+from ops.checking.validation import Validation, validate
 from tests.config import scenario
 
 HERE = Path(__file__).parent

@@ -18,8 +18,8 @@ from lab.places import Lab
 from manifests.objects import CRD, Object
 from manifests.rules import conformance
 from manifests.rules.stack_objects import Piece, Scene, is_cluster_wide
-from ops.toolchain import ensure
-from ops.validation import SCHEMAS, Validation
+from ops.checking.validation import SCHEMAS, Validation
+from ops.toolchain.lookup import ensure
 from tests.lab.test_control_plane import generated
 from tests.manifests.rules.test_robust import mutants
 

@@ -13,8 +13,8 @@ from manifests.objects import Object
 from manifests.render_cache import RenderCache
 from manifests.rules.conformance import Conformer, check
 from manifests.rules.stack_objects import Piece, Scene
-from ops.toolchain import ensure
-from ops.validation import SCHEMAS
+from ops.checking.validation import SCHEMAS
+from ops.toolchain.lookup import ensure
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from config.tree import App, CategoryFolder
 from manifests.objects import Object, api_versions
 from manifests.rules import register
 from manifests.rules.stack_objects import Piece, Scene
-from ops.online import wanted_images
+from ops.checking.online import wanted_images
 from tests.manifests.rules.test_robust import below
 
 OBJECTS = Path(__file__).with_name("odd.yaml")

@@ -14,7 +14,7 @@ from config.source import KeyPath
 from config.tree import read_tree
 from manifests.rules import conformance, register
 from manifests.rules.stack_objects import Piece, Scene
-from ops.validation import SCHEMAS, Validation
+from ops.checking.validation import SCHEMAS, Validation
 from tests.manifests.rules.scenario import prepare
 
 INSTEAD: tuple[Any, ...] = (None, "x", 7, True, [], {}, ["x"], {"x": "y"}, [{}], [None])

@@ -1,0 +1,1 @@
+"""Programs that measure the project; each has its own command."""

@@ -1,0 +1,85 @@
+"""What of a tree is pinned by a name alone: images, charts, Talos images and programs without a digest.
+
+A validation comes in, counts go out; nothing is asked of a network. Charts have no place for a digest in Git: one that
+was fetched has it in the user's cache. `ops.check` prints one line, `ops.checking.digest_writer` fills in what can be
+filled in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from components.machines.images import images_of, path
+from manifests.charts import CachedCharts
+from manifests.fields import mapping, mappings, text
+from manifests.rules.workloads import IMAGE
+from ops.checking.online import wanted_images
+from ops.checking.validation import Validation
+from ops.terminal import count
+
+COMMAND = "./homelab check --online --write-digests"
+
+
+@dataclass(frozen=True, order=True)
+class Plugin:
+    """A program that a chart's values have a controller download."""
+
+    file: str
+    location: str
+    sha256: str
+
+
+def line(validation: Validation) -> str:
+    """Return one line about all that has no digest, nothing where all have one."""
+    counted = [one for one in _counts(validation) if one[1]]
+    told = ", ".join(f"{without} of {count(of, kind)}" for kind, without, of in counted)
+    return f"without a digest: {told}; {COMMAND} writes those of images and programs" if told else ""
+
+
+def _counts(validation: Validation) -> Iterator[tuple[str, int, int]]:
+    images = wanted_images([validation.scene(stack) for stack in validation.stacks])
+    yield "image", sum(not has_digest(one) for one in images), len(images)
+    charts = {one.chart for found in validation.contents.values() for one in found.charts}
+    cached = CachedCharts()
+    yield "chart", sum(not cached.receipt(one).is_file() for one in charts if one.is_named), len(charts)
+    talos = {
+        (image := path(one, one.schematic_id, str(stack.settings.cluster.talos_version))): image
+        in stack.settings.cluster.image_checksums
+        for stack in validation.stacks
+        if stack.settings
+        for one in images_of(stack.settings)
+    }
+    yield "Talos image", sum(not listed for listed in talos.values()), len(talos)
+    found = plugins(validation)
+    yield "plugin", sum(not one.sha256 for one in found), len(found)
+
+
+def has_digest(image: str) -> bool:
+    """Report whether an image is named by its digest, beside its tag or alone."""
+    found = IMAGE.fullmatch(image)
+    return bool(found and found["digest"])
+
+
+def plugins(validation: Validation) -> list[Plugin]:
+    """Return the plugins of Argo Rollouts that files of values name."""
+    files = {file for found in validation.contents.values() for file in found.values}
+    return sorted(
+        Plugin(file, text(one, "location"), text(one, "sha256"))
+        for file in files
+        for key, listed in mapping(_values(validation, file), "controller").items()
+        if key.endswith("Plugins") and isinstance(listed, list)
+        for one in mappings({"listed": listed}, "listed")
+        if text(one, "location").startswith("https://")
+    )
+
+
+def _values(validation: Validation, file: str) -> Any:
+    """Return a file of values; what is wrong with it is reported by its render."""
+    try:
+        return validation.reader.value(file)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return None

@@ -1,0 +1,176 @@
+"""`./homelab check --online`: whether each image, chart version and tag of a base that the tree names exists.
+
+What was rendered comes in; one row for each image, chart and base goes out, and a problem for each that is not there.
+Images that a stand-in chart names are left out: they are not the real chart's. `ops.checking.digest_writer` writes what
+was answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from config.load import Stack
+from config.rules import rule
+from config.source import dotted
+from errors import Problem
+from manifests.contents import WantedBase, WantedChart
+from manifests.rules.locate import Locator
+from manifests.rules.stack_objects import Finding, Scene
+from ops.checking.validation import Validation
+from ops.terminal import table
+from ops.upstream import git_tags
+from ops.upstream.registries import Answer, Registries, State
+
+AT_ONCE = 8
+CHECKS = {
+    State.MISSING: "version-missing",
+    State.REFUSED: "version-missing",
+    State.DIFFERENT: "digest-differs",
+    State.SILENT: "registry-silent",
+}
+FIXES = {
+    State.SILENT: "run it again later",
+    State.DIFFERENT: "ask its publisher why, and name the commit that you have read",
+}
+RULES = {
+    State.MISSING: "does not exist",
+    State.REFUSED: "is refused",
+    State.DIFFERENT: "is another commit than its version",
+    State.SILENT: "could not be asked for",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that was asked for, and by how many."""
+
+    kind: str
+    name: str
+    answer: Answer
+    asked_by: int
+
+    def as_dict(self) -> dict[str, str | int]:
+        """Give machines the same parts."""
+        state, said = self.answer.state.value, self.answer.said
+        return {"kind": self.kind, "name": self.name, "state": state, "said": said, "askedBy": self.asked_by}
+
+
+@dataclass(frozen=True)
+class Online:
+    """Everything that was asked for, and what of it is wrong."""
+
+    rows: tuple[Row, ...]
+    problems: tuple[Problem, ...]
+
+    def __str__(self) -> str:
+        """Write a table for people, what is not there first."""
+        if not self.rows:
+            return "no image and no chart to ask for"
+        ordered = sorted(self.rows, key=lambda row: (row.answer.state is State.THERE, row.kind, row.name))
+        lines = [(row.answer.state.value, row.kind, row.name, str(row.asked_by), row.answer.said) for row in ordered]
+        return table(("state", "kind", "what", "places", ""), lines)
+
+    @property
+    def as_dicts(self) -> list[dict[str, str | int]]:
+        """Give machines the same rows."""
+        return [row.as_dict() for row in self.rows]
+
+
+@rule(
+    "digest-differs",
+    scope="program",
+    why="A commit or program that differs from its version was replaced, here or at its publisher.",
+)
+@rule("registry-silent", scope="program", why="Without an answer it is unknown whether the version exists.")
+@rule("version-missing", scope="program", why="Nodes could not pull it when they need it.")
+def ask(validation: Validation, registries: Registries | None = None) -> Online:
+    """Ask for everything at once, some at a time."""
+    asked = registries or Registries()
+    images, charts, bases = wanted_images(list(_told(validation))), wanted_charts(validation), wanted_bases(validation)
+    env = validation.tools.env()
+    jobs: list[tuple[str, str, Callable[[], Answer]]] = [
+        *(("image", name, lambda name=name: asked.image(name)) for name in sorted(images)),
+        *(("chart", name, lambda one=found[0]: asked.chart(one.chart)) for name, found in sorted(charts.items())),
+        *(("base", name, lambda one=found[0]: git_tags.ask(one, env)) for name, found in sorted(bases.items())),
+    ]
+    with asked.session, ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = list(pool.map(lambda job: job[2](), jobs))
+    count = {**{("image", name): len(found) for name, found in images.items()}}
+    count |= {("chart", name): len(found) for name, found in charts.items()}
+    count |= {("base", name): len(found) for name, found in bases.items()}
+    rows = [Row(kind, name, answer, count[kind, name]) for (kind, name, _), answer in zip(jobs, answers, strict=True)]
+    return Online(tuple(rows), tuple(sorted(set(_problems(validation, rows, images, charts, bases)))))
+
+
+def _told(validation: Validation) -> Iterator[Scene]:
+    """Give every scene with the objects of those folders whose problems are told."""
+    for scene in map(validation.scene, validation.stacks):
+        yield replace(scene, pieces=tuple(one for one in scene.pieces if one.app.path in validation.told))
+
+
+def wanted_images(scenes: Sequence[Scene]) -> dict[str, list[Finding]]:
+    """Give every image with the places that name it."""
+    found: dict[str, list[Finding]] = {}
+    for scene in scenes:
+        for pods in scene.pods:
+            if pods.piece.by_chart and pods.piece.chart != "real":
+                continue
+            for path, container in pods.containers():
+                image = str(container.get("image", ""))
+                found.setdefault(image, []).append(Finding("", pods.piece, (*path, "image"), image, "", ""))
+        for piece in scene.of("Cluster"):
+            if named := piece.spec.get("imageName"):
+                found.setdefault(str(named), []).append(Finding("", piece, ("spec", "imageName"), named, "", ""))
+    return found
+
+
+def wanted_charts(validation: Validation) -> dict[str, list[WantedChart]]:
+    """Give every chart with the files that ask for it, but for those of repositories that need credentials."""
+    private = {url for stack in validation.stacks for url in _private(stack)}
+    found: dict[str, list[WantedChart]] = {}
+    for path in sorted(validation.told):
+        for one in validation.contents[path].charts:
+            if not one.chart.repository.rstrip("/").startswith(tuple(private)):
+                found.setdefault(str(one.chart), []).append(one)
+    return found
+
+
+def wanted_bases(validation: Validation) -> dict[str, list[WantedBase]]:
+    """Return every remote base that has a tag, by itself or behind its commit, with the files that name it."""
+    found: dict[str, list[WantedBase]] = {}
+    for path in sorted(validation.told):
+        for one in validation.contents[path].bases:
+            if git_tags.repository_of(one.url) and git_tags.tag_of(one):
+                found.setdefault(one.url, []).append(one)
+    return found
+
+
+def _private(stack: Stack) -> Iterator[str]:
+    for repository in stack.settings.platform.repositories if stack.settings else ():
+        yield repository.url.rstrip("/")
+
+
+def _problems(
+    validation: Validation,
+    rows: Sequence[Row],
+    images: Mapping[str, Sequence[Finding]],
+    charts: Mapping[str, Sequence[WantedChart]],
+    bases: Mapping[str, Sequence[WantedBase]],
+) -> Iterator[Problem]:
+    places = Locator(validation.reader)
+    for row in rows:
+        if row.answer.state is State.THERE:
+            continue
+        state, check = row.answer.state, CHECKS[row.answer.state]
+        rule = f"{RULES[state]}{f': {row.answer.said}' if row.answer.said else ''}"
+        fix = FIXES.get(state, "name a version that its registry lists")
+        for found in images.get(row.name, ()) if row.kind == "image" else ():
+            yield places.problem(Finding(check, found.piece, found.path, found.value, rule, fix))
+        for one in charts.get(row.name, ()) if row.kind == "chart" else ():
+            line, value = validation.reader.line(one.file, one.key), f"{one.chart.name} {one.chart.version}"
+            yield Problem(one.file, line, dotted(one.key), value, rule, fix, check)
+        for base in bases.get(row.name, ()) if row.kind == "base" else ():
+            line = validation.reader.line(base.file, base.key)
+            yield Problem(base.file, line, dotted(base.key), base.url, rule, fix, check)

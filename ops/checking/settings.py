@@ -1,0 +1,69 @@
+"""What is wrong with the settings of all stacks and with the shape of the tree, without a render.
+
+Stacks that were read and the tree come in, problems go out. `ops.check` prints them; `ops.stack` refuses by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import programs
+from components.machines.images import without_checksum
+from config.checks import check_stack
+from config.load import Stack, read_stack, stack_files
+from config.rules import rule
+from config.source import read
+from config.stacks import check_environments, check_step, check_together
+from config.startpage import check as check_start_page
+from config.tree import Tree
+from errors import Problem, ProgramFailed, ProgramMissing
+
+PROJECT_FILE = "Pulumi.yaml"
+
+
+def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str, Stack | None]) -> list[Problem]:
+    """Gather what is wrong with stacks, with the tree, between them, and with the step from what they were before."""
+    own = [problem for stack in stacks for problem in (*stack.problems, *check_stack(root, stack, tree))]
+    own += [problem for stack in stacks for problem in check_images(stack)]
+    steps = [(before.get(stack.name), stack) for stack in stacks]
+    taken = [problem for was, stack in steps if was for problem in check_step(was, stack)]
+    strange = check_environments(stacks, tree) if are_all(root, stacks) else []
+    found = (*check_together(stacks), *strange, *_project(root), *tree.problems, *check_start_page(root, tree))
+    told = {(problem.file, problem.line) for problem in own}
+    elsewhere = [one for one in found if one.check != "secret-in-git" or (one.file, one.line) not in told]
+    return [*own, *taken, *elsewhere]
+
+
+@rule("image-checksum-missing", scope="program", why="Without a checksum another image could take its place.")
+def check_images(stack: Stack) -> list[Problem]:
+    """Find images that no checksum is listed for although others are compared."""
+    if stack.settings is None:
+        return []
+    where, rule = ("cluster", "imageChecksums"), "has no checksum for an image that is downloaded"
+    fix = f"add the sum of: curl -fsSL https://{stack.settings.cluster.image_factory}/image/{{}} | sha256sum"
+    found = without_checksum(stack.settings)
+    return [stack.places.problem("image-checksum-missing", where, None, rule, fix.format(one)) for one in found]
+
+
+def are_all(root: Path, stacks: list[Stack]) -> bool:
+    """Return whether these are all stacks of a checkout."""
+    return len(stacks) == len(stack_files(root))
+
+
+def _project(root: Path) -> Iterator[Problem]:
+    """Find what is wrong with the project's own file, and stack files of names that Pulumi does not look for."""
+    if (root / PROJECT_FILE).exists():
+        yield from read(root / PROJECT_FILE, PROJECT_FILE).problems
+    for path in sorted(root.glob("Pulumi.*.yml")):
+        rule, fix = "lies where nobody reads it", f"call it {path.stem}.yaml"
+        yield Problem(path.name, 0, "", "", rule, fix, "file-stray")
+
+
+def committed(root: Path, stack: Stack, revision: str) -> Stack | None:
+    """Read a stack as it is in a commit; nothing where there is no such commit, or no such file in it."""
+    path = root / stack.places.file
+    try:
+        return read_stack(path, programs.pipe("git", "-C", root, "show", f"{revision}:./{path.name}"))
+    except (ProgramFailed, ProgramMissing):
+        return None

@@ -1,0 +1,296 @@
+"""Every app as every stack would run it, rendered and held against the rules: the slow half of `./homelab check`.
+
+A checkout, its stacks and its tree come in; problems go out, with what was rendered and which charts were not the real
+ones. Programs are built when a folder first needs them, what was rendered or judged before is not done again, and no
+API server is asked. `ops.check` prints it, `ops.render` writes what comes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+
+from components.handover.application_defaults import namespace_of
+from config import derive, secret_stores, startpage
+from config.load import Stack
+from config.model import Settings
+from config.rules import REGISTER
+from config.tree import App, CategoryFolder, Tree, namespaces_of
+from errors import Problem
+from lab.bases import StandInBases
+from lab.charts import StandInCharts
+from lab.crds import SELF_REGISTERED, Crds
+from manifests import kubernetes_yaml
+from manifests.checkout import CheckoutReader
+from manifests.contents import Contents, contents_of
+from manifests.objects import Object, api_versions
+from manifests.render import Folder, Renderer, render_all
+from manifests.rules import chart_objects, conformance, locate, register
+from manifests.rules.stack_objects import AppFolder, Chart, Piece, Scene
+from manifests.sources import cache
+from ops.terminal import count
+from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain, ensure
+
+SCHEMAS = "schemas"
+REAL, UNKNOWN = "real", "stand-in for an unknown chart"
+# The Secrets that components make; tests/ops/checking/test_validation.py compares them. By stack, see `secrets_of`.
+BY_PULUMI = (
+    ("argocd", "argocd-redis"),
+    ("argocd", "argocd-secret"),
+    ("argocd", "repository-homelab"),
+    ("cert-manager", "internal-ca"),
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """An app of the base, as one stack runs it."""
+
+    base: App
+    app: App
+    category: CategoryFolder
+
+    @property
+    def folder(self) -> Folder:
+        """What is rendered for it."""
+        return Folder.of(self.app, self.namespace)
+
+    @property
+    def namespace(self) -> str:
+        """Where it lives that does not say so itself."""
+        return namespace_of(self.app.name, self.category.namespaces)
+
+
+@dataclass
+class Validation:
+    """One look at a checkout: what goes into which folder, what came out, what is wrong."""
+
+    root: Path
+    stacks: Sequence[Stack]
+    tree: Tree
+    every_stack: Sequence[Stack] = ()
+    changed: Callable[[Contents], bool] | None = None
+    problems: list[Problem] = field(default_factory=list)
+    rendered: dict[tuple[str, str], tuple[Object, ...]] = field(default_factory=dict)
+    not_fetched: Sequence[Problem] = ()
+
+    @cached_property
+    def reader(self) -> CheckoutReader:
+        """What is read of the checkout, once."""
+        return CheckoutReader(self.root.resolve())
+
+    @cached_property
+    def contents(self) -> Mapping[str, Contents]:
+        """What goes into each folder that some stack runs."""
+        paths = {place.app.path for stack in self.stacks for place in places_of(stack, self.tree)}
+        return {path: contents_of(self.reader, path) for path in sorted(paths)}
+
+    @cached_property
+    def _everywhere(self) -> Mapping[str, Contents]:
+        """What goes into each folder of the tree, also into those that no stack runs."""
+        overlays = (app for apps in self.tree.environments.values() for app in apps.values())
+        paths = {app.path for app in (*self.tree.apps, *overlays)} - self.contents.keys()
+        return {**self.contents, **{path: contents_of(self.reader, path) for path in sorted(paths)}}
+
+    @cached_property
+    def wanted(self) -> frozenset[str]:
+        """The folders to render: all, since any may refer to what changed; none where nothing did."""
+        return frozenset(self.contents) if self.told or self.changed is None else frozenset()
+
+    @cached_property
+    def told(self) -> frozenset[str]:
+        """The folders whose problems are told."""
+        changed = self.changed
+        told = {path for path, one in self.contents.items() if changed is None or changed(one)}
+        places = [place for stack in self.stacks for place in places_of(stack, self.tree)]
+        if told & {place.app.path for place in places if place.category.settings.layer == "crds"}:
+            told |= {path for path, one in self.contents.items() if one.inflates}  # see `render`: APIs reach charts
+        return frozenset(told)
+
+    @cached_property
+    def tools(self) -> Toolchain:
+        """The programs that these folders need, built where they are missing."""
+        needed = ["kubeconform", SCHEMAS]
+        wanted = [one for path, one in self.contents.items() if path in self.wanted]
+        if any(one.shape == "kustomization" for one in wanted):
+            needed.append("kustomize")
+        if any(one.inflates for one in wanted):
+            needed.append("helm")
+        if any(one.charts or one.bases for one in wanted):
+            needed += [CRDS, MANIFESTS]
+        return ensure(needed)
+
+    @cached_property
+    def charts(self) -> StandInCharts:
+        """The user's charts, and stand-ins for those that are not here."""
+        return StandInCharts(cache() / "stand-ins", self.crds)
+
+    @cached_property
+    def crds(self) -> Crds:
+        """CRDs of the projects that the tree uses."""
+        return Crds(self.tools.manifests(CRDS))
+
+    @cached_property
+    def bases(self) -> StandInBases:
+        """The user's remote bases, and those that lie in what is built anyway."""
+        return StandInBases((self.tools.manifests(CRDS), self.tools.manifests(MANIFESTS)))
+
+    @property
+    def stand_ins(self) -> tuple[str, ...]:
+        """Name the charts and bases that are not what their authors made."""
+        if CRDS not in self.tools.places:
+            return ()
+        charts = [f"chart {one.name} {one.version}" for one in self.charts.placed if one.kind != REAL]
+        return (*charts, *(f"base {one}" for one in self.bases.placed if one.kind != REAL))
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words how much was looked at."""
+        objects, told = sum(map(len, self.rendered.values())), len(self.told)
+        others = len(self.contents) - told
+        more = f", {told} changed: of {others} others is told what changes elsewhere can break" if others else ""
+        return f"{count(objects, 'object')} of {count(len(self.rendered), 'folder')}{more}"
+
+    def render(self) -> None:
+        """Render every wanted folder, for every version of Kubernetes that a stack runs it on; CRDs first."""
+        for version, stacks in groupby(sorted(self.stacks, key=_kubernetes), _kubernetes):
+            wanted = [place for one in stacks for place in self._places(one)]
+            first = {place.app.path: place.folder for place in wanted if place.category.settings.layer == "crds"}
+            then = {place.app.path: place.folder for place in wanted if place.app.path not in first}
+            renderer = Renderer(self.root, version, env=self.tools.env())
+            if CRDS in self.tools.places:
+                renderer = replace(renderer, charts=self.charts, bases=self.bases)
+            defined = self._rendered(renderer, first.values())
+            # Argo CD tells charts which APIs the cluster has: some write a ServiceMonitor or a GatewayClass only then.
+            self._rendered(replace(renderer, api_versions=api_versions(defined)), then.values())
+
+    def _rendered(self, renderer: Renderer, folders: Iterable[Folder]) -> list[Object]:
+        made = render_all(renderer, folders)
+        self.problems += made.problems
+        self.rendered |= {(renderer.kubernetes, path): objects for path, objects in made.objects.items()}
+        return [item for objects in made.objects.values() for item in objects]
+
+    def objects_of(self, stack: Stack, path: str) -> tuple[Object, ...]:
+        """Give what a folder rendered to, as a stack runs it."""
+        return self.rendered.get((_kubernetes(stack), path), ())
+
+    def scene(self, stack: Stack) -> Scene:
+        """Put together what one stack runs."""
+        settings, paths = stack.require(), [place.app.path for place in self._places(stack)]
+        return Scene(
+            stack=stack.name,
+            environment=settings.delivery.environment,
+            kubernetes=_kubernetes(stack),
+            domain=settings.network.domain,
+            domains=self._domains,
+            pieces=tuple(self._pieces(stack)),
+            security={name: level for name, (_, level) in namespaces_of(self.tree).items()},  # type: ignore[misc]
+            secrets=secrets_of(settings),
+            registered=tuple(self._registered(paths)),
+            disks=sum(disk.size.bytes for node in settings.cluster.nodes for disk in node.data_disks),
+            repository=derive.repository_host(settings),
+            untrusted=derive.untrusted_issuer(settings),
+            whole=not self.problems,
+            guessed=any(self._chart(path) == "unknown" for path in paths),
+            folders=tuple(self._folders(stack)),
+            tree=self._everywhere,
+            page=self._page,
+        )
+
+    def _folders(self, stack: Stack) -> Iterator[AppFolder]:
+        rendered = {path for _, path in self.rendered}
+        for place in self._places(stack):
+            path, contents = place.app.path, self.contents[place.app.path]
+            real = (
+                contents.charts and self._chart(path) == "real"
+            )  # the schema of a stand-in refuses unknown values too
+            charts = self.charts if real else None
+            yield AppFolder(self.reader, stack, place.base, place.app, contents, path in rendered, charts)
+
+    @cached_property
+    def _page(self) -> tuple[startpage.Entry, ...]:
+        return startpage.entries(self.root)
+
+    @cached_property
+    def _domains(self) -> tuple[str, ...]:
+        return tuple(one.settings.network.domain for one in self.every_stack or self.stacks if one.settings)
+
+    def _places(self, stack: Stack) -> list[Place]:
+        return [place for place in places_of(stack, self.tree) if place.app.path in self.wanted]
+
+    def _pieces(self, stack: Stack) -> Iterator[Piece]:
+        for place in self._places(stack):
+            chart, contents = self._chart(place.app.path), self.contents[place.app.path]
+            objects, released = self.objects_of(stack, place.app.path), contents.shape == "chart"
+            inflated = chart_objects.of_charts(self.reader, contents, objects)
+            for index, item in enumerate(objects):
+                own = (item.get("metadata") or {}).get("namespace")
+                where = str(own or place.namespace)
+                piece = Piece(item, place.app, place.category, where, chart, released, index in inflated)
+                # What stands in for any chart is made up altogether: nothing would be proven by judging it.
+                if not (piece.by_chart and chart == "unknown"):
+                    yield piece
+
+    def _chart(self, path: str) -> Chart:
+        """Say what the charts of a folder are, by the least real of them."""
+        kinds = [self.charts.given[one.chart].kind for one in self.contents[path].charts]
+        if not kinds:
+            return "real" if self.contents[path].inflates else "none"
+        return "unknown" if UNKNOWN in kinds else "real" if set(kinds) == {REAL} else "described"
+
+    def _registered(self, paths: Iterable[str]) -> Iterator[Object]:
+        names = {one.chart.name for path in paths for one in self.contents[path].charts}
+        for name in sorted(names & SELF_REGISTERED.keys()):
+            for text in self.crds.registered_by(name).values():
+                yield from (one for one in kubernetes_yaml.documents(text) if one)
+
+    def judge(self) -> None:
+        """Hold every scene against every rule."""
+        judge = conformance.Conformer(self.tools.manifests(SCHEMAS) / "kubernetes", self.tools.env())
+        locator = locate.Locator(self.reader)
+        refused, scenes = conformance.check(judge, [self.scene(stack) for stack in self.stacks])
+        self.problems += register.problems(locator, refused)
+        self.problems += register.check(locator, scenes)
+
+
+def validate(validation: Validation) -> list[Problem]:
+    """Render and judge; give what is wrong, each once."""
+    if not validation.wanted:
+        return []
+    validation.render()
+    validation.judge()
+    found = sorted({*validation.problems, *validation.not_fetched})
+    return found if validation.changed is None else list(_of_the_changed(validation, found))
+
+
+def _of_the_changed(validation: Validation, problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Leave out what is wrong with other folders, unless what changed may have made it wrong."""
+    files = {file for path in validation.told for file in validation.contents[path].files}
+    for problem in problems:
+        if problem.file in files or problem.file in validation.told or not REGISTER[problem.check].is_local:
+            yield problem
+
+
+def places_of(stack: Stack, tree: Tree) -> Iterator[Place]:
+    """Give every app that a stack runs."""
+    if stack.settings is None:
+        return
+    delivery = stack.settings.delivery
+    overlays = tree.environments.get(delivery.environment, {})
+    for category in tree.chosen(delivery.categories, delivery.exclude):
+        for base in category.apps:
+            yield Place(base, overlays.get(f"{base.category}/{base.name}", base), category)
+
+
+def secrets_of(settings: Settings) -> frozenset[tuple[str, str]]:
+    """Name the Secrets that Pulumi makes for a stack: namespace and name."""
+    repositories = (("argocd", f"repository-{one.name}") for one in settings.platform.repositories)
+    of_the_store = ((secret_stores.NAMESPACE, name) for name in derive.store_kind(settings).secrets)
+    return frozenset((*BY_PULUMI, *repositories, *of_the_store))
+
+
+def _kubernetes(stack: Stack) -> str:
+    return str(stack.require().cluster.kubernetes_version)

@@ -1,0 +1,15 @@
+"""One row of the table that `ops.doctor` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the project needs, or can use."""
+
+    thing: str
+    state: str
+    found: str
+    todo: str = ""

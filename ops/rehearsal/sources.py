@@ -1,0 +1,59 @@
+"""What a rehearsal needs beyond the checkout: charts, remote bases, and Git to read them from.
+
+Settings and the prepared tree come in; the tree then builds without a network and is served under the repository's own
+URL. What is not the real thing is named, for the report. `ops.rehearse` calls it before the engine runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.model import Settings
+from config.tree import Tree
+from lab import delivery
+from lab.bases import StandInBases
+from lab.charts import StandInCharts
+from lab.crds import Crds
+from lab.places import Lab, private_folder
+from manifests.charts import CachedCharts
+from manifests.vendor import vendor
+from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain
+from ops.upstream.originals import folders_of
+
+
+@dataclass(frozen=True)
+class Furnished:
+    """What was laid into the tree, and where Git is now."""
+
+    commit: str
+    is_new: bool
+    stand_ins: tuple[tuple[str, str, str], ...]
+
+
+def furnish(lab: Lab, settings: Settings, tree: Tree, tools: Toolchain) -> Furnished:
+    """Lay charts and bases into the tree, commit it, and have it served."""
+    charts, bases = sources(lab.root / "charts", tools)
+    vendor(lab.tree, folders_of(settings, tree), charts, bases)
+    repository, revision = delivery.served_as(settings.delivery.repository), settings.delivery.revision
+    before = delivery.head_of(lab, repository, revision)
+    commit = delivery.publish(lab, repository, revision, settings.delivery.path)
+    delivery.serve(lab, repository)
+    return Furnished(commit, commit != before, stand_ins(charts, bases))
+
+
+def sources(home: Path, tools: Toolchain) -> tuple[StandInCharts, StandInBases]:
+    """Give charts and bases as a rehearsal has them: the user's own copies first, then what was built or described."""
+    private_folder(home)
+    crds, manifests = tools.manifests(CRDS), tools.manifests(MANIFESTS)
+    return StandInCharts(home, Crds(crds), CachedCharts()), StandInBases((crds, manifests))
+
+
+def stand_ins(charts: StandInCharts, bases: StandInBases) -> tuple[tuple[str, str, str], ...]:
+    """Name what was given and is not what its author made: what, its version, what was given instead."""
+    made = [one for one in charts.placed if one.kind != "real"]
+    placed = [(f"chart {one.name}", one.version, one.kind) for one in made]
+    placed += [(f"base {one.url}", "", f"{one.kind} {one.version}") for one in bases.placed if one.kind != "real"]
+    origins = [charts.crds.origin(name) for name in charts.crds.names if name in {one.name for one in made}]
+    placed += [(f"CRDs of {one.name}", "", f"take any object: {one.why}") for one in origins if not one.real]
+    return tuple(placed)

@@ -1,0 +1,67 @@
+"""The stack that a verb works on: its options, its file and its checked settings.
+
+Options come in, a stack file that was read and checked goes out. Every verb that needs a stack begins here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from config.checks import check_stack
+from config.derive import how_to_set, missing_secrets
+from config.load import Stack, read_stack, stack_files
+from config.model import Settings
+from config.tree import Tree, read_tree
+from errors import Declined, Problem
+from manifests.boundary import LIMITS
+from manifests.checkout import CheckoutReader
+from manifests.contents import contents_of
+from ops.checking.settings import check_images
+
+DEFAULT_STACK = "homelab"
+
+
+def stack_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take which stack, and how to print."""
+    parser.add_argument("--stack", default=DEFAULT_STACK, metavar="NAME", help=f"the stack (default: {DEFAULT_STACK})")
+    parser.add_argument("--json", action="store_true", help="print the result for machines")
+
+
+def checked(root: Path, name: str) -> tuple[Stack, Settings]:
+    """Read a stack and refuse it with everything that is wrong, before anything is touched."""
+    stack = read_stack(file_of(root, name))
+    tree = read_tree(root)
+    return stack, stack.require(
+        lambda stack: [
+            *check_stack(root, stack, tree),
+            *check_images(stack),
+            *tree.problems,
+            *_beyond_limits(root, tree),
+        ]
+    )
+
+
+def _beyond_limits(root: Path, tree: Tree) -> Iterator[Problem]:
+    """Yield what an app would run or read on this machine: the seeds render folders that no check has rendered."""
+    reader = CheckoutReader(root.resolve())
+    overlays = (app for apps in tree.environments.values() for app in apps.values())
+    for app in (*tree.apps, *overlays):
+        yield from (one for one in contents_of(reader, app.path).problems if one.check in LIMITS)
+
+
+def file_of(root: Path, name: str) -> Path:
+    """Find a stack's file."""
+    files = stack_files(root)
+    if name not in files:
+        known = f"the stacks are {', '.join(files)}" if files else "there is none yet: ./homelab init writes one"
+        raise Declined(f"there is no stack {name!r}; {known}")
+    return files[name]
+
+
+def secrets_set(name: str, settings: Settings) -> None:
+    """Refuse to go to real hosts without the secrets that this needs."""
+    missing = missing_secrets(settings)
+    if missing:
+        raise Declined(f"Pulumi.{name}.yaml: still to set: {how_to_set(name, missing)}; docs/start/go-live.md")

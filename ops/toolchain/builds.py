@@ -1,0 +1,282 @@
+"""Building pinned tools: one `go build` each, in a folder of its own that appears complete or not at all.
+
+What flows in is a tool of `ops.toolchain.catalogue`; what flows out is a folder in the user's cache, named by the
+content of its go.mod and go.sum and by the flags, so that every checkout with the same pins uses the same build.
+`ops.toolchain.lookup` decides what has to be built; `ops.toolchain.progress` shows what is told on the way.
+
+Nothing that a dead process leaves does harm: locks are the kernel's, what is unfinished lies in a `.building-` sibling
+until it is renamed, and Go's own caches are made for being interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import programs
+from errors import BuildFailed, ProgramFailed
+from manifests.rules.schemas import FORMAT
+from manifests.sources import cache
+from ops.toolchain import extraction
+from ops.toolchain.catalogue import FOLDER, Shipped, Tool, pinned
+
+# Debug tables make a tenth of the compiler's work and a fifth of its cache, and nobody debugs these programs.
+FLAGS = ("-v", "-gcflags=all=-dwarf=false")
+ENVIRONMENT = {
+    "GOTOOLCHAIN": "local",
+    "GOFLAGS": "-mod=readonly -modcacherw -trimpath -buildvcs=false",
+    "GOWORK": "off",
+    "CGO_ENABLED": "0",
+}
+# What is built is for this machine, whatever else the person builds.
+FOREIGN = ("GOOS", "GOARCH", "GOBIN", "GOEXPERIMENT")
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+DIGITS = 16
+MANIFESTS = "manifests"
+NOTE = "built.json"
+BIN = "bin"
+SIZES = "sizes"
+LAST_LINES = 15
+# Other checkouts and branches may have other pins: what a build replaces goes only when nobody used it for this long.
+SECONDS_TO_KEEP = 60 * 24 * 3600
+
+Tell = Callable[[str], None]
+
+
+class Listener(Protocol):
+    """Who hears how a build goes on."""
+
+    def tell(self, text: str) -> None:
+        """Hear what is going on."""
+
+    def announce(self, text: str) -> None:
+        """Hear what a person has to know at once."""
+
+
+def build(tool: Tool, go: Path, env: Mapping[str, str], listener: Listener) -> Path:
+    """Return the folder of a tool's programs, built by us or by another run that was quicker."""
+    return place(
+        tool.name, built_folder(tool), lambda fresh: _fill(tool, fresh, _environment(go, env), listener.tell), listener
+    )
+
+
+def place(name: str, made: Path, fill: Callable[[Path], None], listener: Listener) -> Path:
+    """Return a folder of the cache, filled by us or by another run that was quicker: complete or not there at all."""
+    with _lock(made.parent / f".lock-{name}", listener):
+        if is_damaged(made):
+            listener.tell("its copy in the cache is damaged: making it again")
+            _remove([made])
+        if not made.exists():
+            _remove(made.parent.glob(f".building-{name}-[0-9]*"))
+            fresh = made.parent / f".building-{name}-{os.getpid()}"
+            (fresh / BIN).mkdir(parents=True)
+            try:
+                fill(fresh)
+                note(fresh, {**noted(fresh), SIZES: _sizes(fresh)})
+                os.sync()  # a power cut would else leave the folder's name and files without content
+                fresh.rename(made)
+            finally:
+                _remove([fresh])
+            _remove(_unused(name, made.parent))
+    return made
+
+
+def use(folder: Path) -> Path | None:
+    """Return a folder of the cache that is there and whole, and note that it is in use."""
+    if is_damaged(folder):
+        return None
+    try:
+        os.utime(folder)
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        return folder
+    return folder
+
+
+def is_damaged(folder: Path) -> bool:
+    """Report whether a program of a folder is empty or was cut off."""
+    if not folder.exists():
+        return False
+    known, found = noted(folder).get(SIZES), _sizes(folder)
+    return 0 in found.values() or (isinstance(known, dict) and known != found)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    programs_of = (folder / BIN).iterdir() if (folder / BIN).is_dir() else ()
+    return {one.name: one.stat().st_size if one.exists() else 0 for one in programs_of}
+
+
+def built_folder(tool: Tool) -> Path:
+    """Where a tool's build lies, whether it exists or not."""
+    machine = platform.machine().lower()
+    recipe = [f"{sys.platform}/{ARCHITECTURES.get(machine, machine)}", *FLAGS, tool.stamped(), *ENVIRONMENT.values()]
+    recipe += [f"{program.name}={program.package}={program.links}" for program in tool.programs]
+    if tool.shipped:
+        recipe += [f"{tool.shipped.file}@{pinned(FOLDER / tool.shipped.folder, tool.shipped.module)}"]
+    recipe += [f"{one.name}={one.folder}={'whole' if one.whole else 'short'}" for one in tool.files]
+    recipe += [f"{one.name}={one.packages}={extraction.OPTIONS}={extraction.KUSTOMIZATION}" for one in tool.generated]
+    recipe += [f"{one.name}={one.file}={FORMAT}" for one in tool.schemas]
+    digest = hashlib.sha256("\n".join(recipe).encode())
+    for folder in tool.by_folder:
+        for file in sorted([folder / "go.mod", folder / "go.sum", *folder.glob("*.go")]):
+            digest.update(file.read_bytes())
+    return cache() / "tools" / f"{tool.name}-{digest.hexdigest()[:DIGITS]}"
+
+
+def note(folder: Path, kept: Mapping[str, Any]) -> None:
+    """Write down what a folder of the cache holds and how long it took to make."""
+    (folder / NOTE).write_text(json.dumps(kept) + "\n", encoding="utf-8")
+
+
+def noted(folder: Path) -> dict[str, Any]:
+    """Return what was written down about a folder of the cache."""
+    try:
+        kept: dict[str, Any] = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return kept
+
+
+@contextmanager
+def go_cache(tell: Tell) -> Iterator[Path]:
+    """Lend Go's caches, and remove them when the last borrower has built everything.
+
+    They grow to several gigabytes and serve nothing afterwards. After an interruption or a failure they stay, so that
+    the next run goes on where this one stopped.
+    """
+    folder = cache() / "go"
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / ".lock-go").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        (folder / "tmp").mkdir(parents=True, exist_ok=True)
+        yield folder
+    # Given back first and then asked for anew: two that end together would else keep each other from removing.
+    tidy(tell)
+
+
+def tidy(tell: Tell) -> None:
+    """Remove Go's caches unless somebody builds with them.
+
+    Half a million files take a minute or two: they go out of the way at once and are removed while we go on. What a
+    removal leaves that is itself interrupted, the next one takes along.
+    """
+    folder = cache() / "go"
+    if folder.exists():
+        with (cache() / ".lock-go").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            # Who ended together with us and was quicker has taken it away already.
+            with contextlib.suppress(FileNotFoundError):
+                folder.rename(cache() / f".removed-go-{os.getpid()}")
+    if removed := list(cache().glob(".removed-go-*")):
+        tell("removing Go's caches in the background")
+        programs.start("nice", "-n", "19", "rm", "-rf", *removed, log=Path(os.devnull))
+
+
+def _fill(tool: Tool, folder: Path, env: Mapping[str, str], tell: Tell) -> None:
+    began = time.monotonic()
+    log = cache() / "logs" / f"{tool.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = ["build", *FLAGS, f"-ldflags={tool.stamped()}", "-o", f"{folder / 'bin'}{os.sep}"]
+    try:
+        for pins, built in tool.by_folder.items():
+            packages = [program.package for program in built]
+            if not packages:
+                continue
+            programs.follow("go", *command, *packages, cwd=pins, env=env, log=log, on_line=_Reader(tell))
+        for program in tool.programs:
+            (folder / BIN / program.built_as).rename(folder / BIN / program.name)
+            for link in program.links:
+                (folder / BIN / link).symlink_to(program.name)
+        if tool.shipped:
+            _copy(tool.shipped, folder / BIN, env)
+        if tool.files or tool.schemas:
+            extraction.fill(tool, folder / MANIFESTS, env, tell)
+    except (ProgramFailed, OSError) as error:
+        raise BuildFailed(_why(tool, error, log)) from error
+    seconds = round(time.monotonic() - began, 1)
+    note(folder, {"tool": tool.name, "version": str(tool.version), "seconds": seconds})
+
+
+def _environment(go: Path, env: Mapping[str, str]) -> Mapping[str, str]:
+    places = {"GOPATH": go, "GOCACHE": go / "build", "GOMODCACHE": go / "mod", "GOTMPDIR": go / "tmp"}
+    kept = {name: value for name, value in env.items() if name not in FOREIGN}
+    return kept | ENVIRONMENT | {name: str(place) for name, place in places.items()}
+
+
+class _Reader:
+    """Turns what `go build -v` says into what a person wants to know."""
+
+    def __init__(self, tell: Tell) -> None:
+        """Begin with nothing done."""
+        self.tell = tell
+        self.downloaded = 0
+        self.compiled = 0
+
+    def __call__(self, line: str) -> None:
+        """Read one line."""
+        if line.startswith("go: downloading "):
+            self.downloaded += 1
+            self.tell(f"downloading modules ({self.downloaded})")
+        elif _is_package(line):
+            self.compiled += 1
+            self.tell(f"compiling ({self.compiled} packages)")
+
+
+def _is_package(line: str) -> bool:
+    return re.fullmatch(r"[\w.~/+-]+", line) is not None
+
+
+def _copy(shipped: Shipped, into: Path, env: Mapping[str, str]) -> None:
+    (module,) = extraction.downloaded(FOLDER / shipped.folder, [shipped.module], env).values()
+    copied = into / Path(shipped.file).name
+    shutil.copy(Path(module["Dir"]) / shipped.file, copied)
+    copied.chmod(0o755)
+
+
+def _why(tool: Tool, error: ProgramFailed | OSError, log: Path) -> str:
+    if isinstance(error, OSError):
+        return f"{tool.name}: not built: {error}"
+    lines = [line for line in error.output.splitlines() if not line.startswith("go: downloading ")]
+    telling = [line for line in lines if not _is_package(line)]
+    last = "\n".join(f"    {line}" for line in telling[-LAST_LINES:])
+    return f"{tool.name}: not built, go ended with exit code {error.exit_code}\n{last}\n    whole output: {log}"
+
+
+@contextmanager
+def _lock(file: Path, listener: Listener) -> Iterator[None]:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            listener.announce("another run is bringing it: waiting")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _unused(name: str, tools: Path) -> list[Path]:
+    digest = "[0-9a-f]" * DIGITS
+    others = tools.glob(f"{name}-{digest}")
+    return [folder for folder in others if folder.stat().st_mtime < time.time() - SECONDS_TO_KEEP]
+
+
+def _remove(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        # A process that lost its parent may still write: what cannot be removed now goes with the next build.
+        shutil.rmtree(folder, ignore_errors=True)

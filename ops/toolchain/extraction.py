@@ -1,0 +1,120 @@
+"""Tools that are no programs: manifests taken out of Go modules, CRDs and schemas made from what a module holds.
+
+What flows in is a tool of `ops.toolchain.catalogue`, what flows out is a folder with one subfolder for each part and a
+note of the versions, `modules.json`. go.sum says what each module holds, as for programs. `ops.toolchain.builds` gives
+the folder its place in the cache; `lab.crds` and `lab.bases` read it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import programs
+from manifests import kubernetes_yaml, objects
+from manifests.rules.schemas import of_openapi
+from ops.toolchain.catalogue import FOLDER, Generated, Tool
+
+NOTE = "modules.json"
+SLOW = 600.0
+# Descriptions make nine tenths of these CRDs, and nobody reads them in a rehearsal.
+OPTIONS = "crd:maxDescLen=0"
+KUSTOMIZATION = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n"
+
+
+def fill(tool: Tool, into: Path, env: Mapping[str, str], tell: Callable[[str], None]) -> None:
+    """Fill a folder with all that a tool's modules give, and note which versions these are."""
+    into.mkdir(parents=True)
+    noted = {}
+    tell("downloading modules")
+    names = [*(one.module for one in tool.files), *(one.module for one in tool.schemas)]
+    modules = downloaded(tool.folder, names, env)
+    for files in tool.files:
+        module = modules[files.module]
+        tell(f"copying {files.name}")
+        _copy(Path(module["Dir"]) / files.folder, into / files.name, whole=files.whole)
+        noted[files.name] = {"module": files.module, "version": module["Version"], "made": "copied"}
+    for schemas in tool.schemas:
+        module = modules[schemas.module]
+        tell(f"making schemas of {schemas.name}")
+        _make_schemas(Path(module["Dir"]) / schemas.file, into / schemas.name)
+        noted[schemas.name] = {"module": schemas.module, "version": module["Version"], "made": "converted"}
+    for generated in tool.generated:
+        tell(f"generating {generated.name}")
+        pins = FOLDER / generated.pins
+        (module,) = downloaded(pins, [generated.module], env).values()
+        _generate(generated, pins, into / generated.name, env)
+        noted[generated.name] = {"module": generated.module, "version": module["Version"], "made": "generated"}
+    (into / NOTE).write_text(json.dumps(noted, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def downloaded(pins: Path, modules: Iterable[str], env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Download modules in the versions that a go.mod pins, and say where each lies."""
+    names = dict.fromkeys(modules)
+    said = programs.run("go", "mod", "download", "-json", *names, cwd=pins, env=env, timeout=SLOW) if names else None
+    return dict(zip(names, _documents(said.stdout if said else ""), strict=True))
+
+
+def _documents(text: str) -> Iterator[dict[str, Any]]:
+    """Read JSON documents that follow one another."""
+    reader, place = json.JSONDecoder(), 0
+    while place < len(text.rstrip()):
+        document, place = reader.raw_decode(text, place)
+        place += len(text[place:]) - len(text[place:].lstrip())
+        yield document
+
+
+def _copy(source: Path, target: Path, *, whole: bool) -> None:
+    """Copy the manifests of a folder and no code; what lies in a module may not be written, the copy may."""
+    for file in sorted(source.rglob("*.yaml")):
+        copied = target / file.relative_to(source)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copied)
+        if not whole:
+            _shorten(copied)
+    if not target.exists():
+        raise FileNotFoundError(f"{source} holds no manifests")
+
+
+def _shorten(file: Path) -> None:
+    """Leave the descriptions out of CRDs, and write JSON, which no reader of YAML takes for something else."""
+    documents = kubernetes_yaml.documents(file.read_text(encoding="utf-8"))
+    if not any(isinstance(one, dict) and one.get("kind") == objects.CRD for one in documents):
+        return
+    for document in documents:
+        for version in (document or {}).get("spec", {}).get("versions", ()):
+            _without_descriptions(version.get("schema", {}).get("openAPIV3Schema", {}))
+    texts = [json.dumps(document, indent=1, ensure_ascii=False) for document in documents if document]
+    file.write_text("\n---\n".join(texts) + "\n", encoding="utf-8")
+
+
+def _without_descriptions(schema: dict[str, Any]) -> None:
+    """Drop the descriptions of a schema and of all below, and no property that has this name."""
+    schema.pop("description", None)
+    below = [schema.get(key) for key in ("items", "additionalProperties", "not")]
+    below += [one for key in ("allOf", "anyOf", "oneOf") for one in schema.get(key) or ()]
+    below += (schema.get("properties") or {}).values()
+    for inner in below:
+        if isinstance(inner, dict):
+            _without_descriptions(inner)
+
+
+def _make_schemas(document: Path, target: Path) -> None:
+    for name, schema in of_openapi(json.loads(document.read_text(encoding="utf-8"))):
+        file = target / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(schema) + "\n", encoding="utf-8")
+
+
+def _generate(generated: Generated, pins: Path, target: Path, env: Mapping[str, str]) -> None:
+    paths = [f"paths={generated.module}/{package}" for package in generated.packages]
+    programs.run(
+        "go", "tool", "controller-gen", OPTIONS, *paths, f"output:crd:dir={target}", cwd=pins, env=env, timeout=SLOW
+    )
+    names = sorted(file.name for file in target.iterdir())
+    (target / "kustomization.yaml").write_text(
+        "".join([KUSTOMIZATION, *(f"  - {name}\n" for name in names)]), encoding="utf-8"
+    )

@@ -1,0 +1,204 @@
+"""Progress of long work: one line per step, redrawn on a terminal, plain lines with a heartbeat anywhere else.
+
+What flows in is the list of steps with the seconds each is expected to take, and what the work tells about itself;
+everything goes to stderr, so that `--json` on stdout stays clean. Estimates learn from what is done: if the first steps
+took twice as long as expected, so will the rest. `ops.toolchain.lookup` shows builds with it; any verb with long steps
+can.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self, TextIO
+
+from ops.terminal import COLOURS, elapsed
+
+REDRAW = 0.25
+HEARTBEAT = 15.0
+# What is left of a step that takes longer than expected: nobody knows, and the sum should not grow.
+OVERDUE = 1.0
+MARKS = {"waiting": ("·", "grey"), "running": ("▸", "yellow"), "done": ("✓", "green"), "failed": ("✗", "red")}
+
+
+class Step:
+    """One piece of the work, as it is seen."""
+
+    def __init__(self, name: str, expected: float, announced: Callable[[str], None], lane: str = "") -> None:
+        """Begin as waiting."""
+        self.name = name
+        self.lane = lane
+        self.expected = expected
+        self.state = "waiting"
+        self.text = ""
+        self.began = 0.0
+        self.took = 0.0
+        self._announced = announced
+
+    def tell(self, text: str) -> None:
+        """Say what is going on in it."""
+        self.text = text
+
+    def announce(self, text: str) -> None:
+        """Say what a person has to know at once, also where nobody sees the display."""
+        self.text = text
+        self._announced(f"{self.name}: {text}")
+
+    def fail(self, text: str) -> None:
+        """Say that it will not be done."""
+        self.state = "failed"
+        self.text = text
+
+    @property
+    def so_far(self) -> float:
+        """Seconds since it began, or in all when it is over."""
+        return self.took or (time.monotonic() - self.began if self.began else 0.0)
+
+
+class Progress:
+    """The display of several steps: `with Progress(...) as progress, progress.step(name) as step:`."""
+
+    def __init__(
+        self,
+        expected: Mapping[str, float],
+        stream: TextIO | None = None,
+        lanes: Mapping[str, str] | None = None,
+        at_once: int = 1,
+    ) -> None:
+        """Take the steps in their order with the seconds that each is expected to take.
+
+        Steps of different lanes run beside each other and learn nothing from each other's pace. `at_once` steps of one
+        lane run beside each other.
+        """
+        named = lanes or {}
+        self.steps = {name: Step(name, seconds, self._line, named.get(name, "")) for name, seconds in expected.items()}
+        self.stream = stream if stream is not None else sys.stderr
+        self.live = self.stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self.at_once = at_once
+        self.noted = ""
+        self.remarks: list[str] = []
+        self._drawn = 0
+        self._over = threading.Event()
+        self._writing = threading.Lock()
+        self._ticker = threading.Thread(target=self._tick, daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        self._ticker.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Show the end state once more and stop."""
+        self._over.set()
+        self._ticker.join()
+        self.noted = ""
+        if self.live:
+            self._draw()
+            self.stream.write("".join(f"{text}\n" for text in self.remarks))
+
+    @contextmanager
+    def step(self, name: str, expected: float | None = None) -> Iterator[Step]:
+        """Mark a step as running for as long as its work lasts; with a time of its own it is new, or begins anew."""
+        if expected is not None:
+            self.steps = {**self.steps, name: Step(name, expected, self._line)}
+        step = self.steps[name]
+        step.state, step.began = "running", time.monotonic()
+        self._line(f"{name}: begins, about {elapsed(self.remaining(step))}")
+        try:
+            yield step
+        except BaseException:
+            step.fail("interrupted")
+            raise
+        finally:
+            step.took = max(time.monotonic() - step.began, 0.001)
+            if step.state == "running":
+                step.state, step.text = "done", ""
+            self._line(f"{name}: {step.text or step.state} after {elapsed(step.took)}; {self.outlook()}")
+
+    def note(self, text: str) -> None:
+        """Say something that belongs to no step."""
+        self.noted = text
+        self._line(text)
+
+    def remark(self, text: str) -> None:
+        """Report something that is still to be read when the display is over."""
+        self.remarks.append(text)
+        self._line(text)
+
+    def remaining(self, step: Step) -> float:
+        """Seconds that a step still needs, as far as one can know."""
+        if step.state in ("done", "failed"):
+            return 0.0
+        done = [other for other in self.steps.values() if other.state == "done" and other.lane == step.lane]
+        expected = sum(other.expected for other in done)
+        pace = sum(other.took for other in done) / expected if expected else 1.0
+        return max(step.expected * pace - step.so_far, OVERDUE)
+
+    def outlook(self) -> str:
+        """Say in a few words how far the whole is."""
+        steps = self.steps.values()
+        over = sum(step.state in ("done", "failed") for step in steps)
+        lanes = {step.lane for step in steps}
+        waits = (sum(self.remaining(step) for step in steps if step.lane == lane) for lane in lanes)
+        left = max(waits, default=0.0) / self.at_once
+        return f"{over} of {len(self.steps)}" + (f", about {elapsed(left)} left" if left else "")
+
+    def _line(self, text: str) -> None:
+        if not self.live:
+            with self._writing:
+                self.stream.write(f"{text}\n")
+                self.stream.flush()
+
+    def _tick(self) -> None:
+        while not self._over.wait(REDRAW if self.live else HEARTBEAT):
+            if self.live:
+                self._draw()
+                continue
+            for step in self.steps.values():
+                if step.state == "running":
+                    self._line(f"{self._said(step)}; {self.outlook()}")
+
+    def _said(self, step: Step) -> str:
+        doing = f"{step.text}, " if step.text else ""
+        return f"{step.name}: {doing}{elapsed(step.so_far)} so far, {self._left(step)}"
+
+    def _left(self, step: Step) -> str:
+        left = self.remaining(step)
+        return f"about {elapsed(left)} left" if left > OVERDUE else "longer than expected"
+
+    def _draw(self) -> None:
+        columns, height = shutil.get_terminal_size()
+        # Lines that have left the top of a terminal cannot be drawn again: of many steps the waiting ones are left out.
+        steps = [
+            one for one in self.steps.values() if len(self.steps) < height - 1 or one.state in ("running", "failed")
+        ]
+        width = max((len(step.name) for step in steps), default=0)
+        lines = [self._row(step, width, columns) for step in steps]
+        lines.append((self.noted or self.outlook())[: columns - 1])
+        up = f"\033[{self._drawn}F" if self._drawn else ""
+        gone = "\033[J" if len(lines) < self._drawn else ""
+        with self._writing:
+            self.stream.write(up + "".join(f"\033[K{line}\n" for line in lines) + gone)
+            self.stream.flush()
+        self._drawn = len(lines)
+
+    def _row(self, step: Step, width: int, columns: int) -> str:
+        mark, colour = MARKS[step.state]
+        rest = f"{step.name:<{width}}  {self._columns(step)}"[: columns - 3]
+        painted = f"\033[{COLOURS[colour]}m{mark}\033[0m" if "NO_COLOR" not in os.environ else mark
+        return f"{painted} {rest}"
+
+    def _columns(self, step: Step) -> str:
+        if step.state == "waiting":
+            return f"{'':<13}  about {elapsed(self.remaining(step))}"
+        if step.state == "running":
+            return f"{elapsed(step.so_far):<13}  {self._left(step)}  {step.text}"
+        return f"{elapsed(step.took):<13}  {step.text or step.state}"

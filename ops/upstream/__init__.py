@@ -1,0 +1,1 @@
+"""Other hosts: the charts, remote bases, registries and tags that a tree names."""

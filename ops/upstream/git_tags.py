@@ -1,0 +1,59 @@
+"""Which commit a tag of a remote base means now: what its host answers to `git ls-remote`, which follows no redirect.
+
+A base goes in, an `Answer` whose digest is the commit comes out; credentials are the operator's own, and none are asked
+for. `ops.checking.online` compares it with the commit that the tree names, `ops.checking.digest_writer` writes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import programs
+from config.pins import IS_COMMIT, reference
+from errors import ProgramFailed, TookTooLong
+from manifests import boundary
+from manifests.contents import WantedBase
+from manifests.sources import environment
+from ops.upstream.registries import Answer, State
+
+TIMEOUT = 30.0
+GITHUB = re.compile(r"(?P<repository>(?:https?://|ssh://(?:git@)?)?github\.com/[^/?]+/[^/?]+)")
+MARKED = re.compile(r"(?P<repository>\w+://[^?]+?(?:\.git(?=/|\Z)|(?=//)))")
+
+
+def repository_of(url: str) -> str:
+    """Return the repository of a base as kustomize finds it, nothing where only a clone could tell."""
+    place = url.removeprefix("git::").partition("?")[0]
+    found = GITHUB.match(place) or MARKED.match(place)
+    if not found:
+        return ""
+    return found["repository"] if "://" in found["repository"] else f"https://{found['repository']}"
+
+
+def tag_of(base: WantedBase) -> str:
+    """Return the tag that a base has: the version behind its commit, or its reference."""
+    named = reference(base.url)
+    return base.version if IS_COMMIT.match(named) else named
+
+
+def ask(base: WantedBase, env: Mapping[str, str] | None = None) -> Answer:
+    """Ask a base's host for the commit of its tag, and compare it with the one that the base names."""
+    repository, tag = repository_of(base.url), tag_of(base)
+    if boundary.remote_rule(repository) or not boundary.HARMLESS_REFERENCE.match(tag):
+        return Answer(State.SILENT, "has a repository or a tag that is not asked for")
+    quiet = environment(env) | {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": ""}
+    names = (f"refs/tags/{tag}", f"refs/tags/{tag}^{{}}")
+    try:
+        asked = ("-c", "http.followRedirects=false", "ls-remote", "--", repository, *names)
+        listed = programs.run("git", *asked, env=quiet, timeout=TIMEOUT).stdout
+    except (ProgramFailed, TookTooLong) as error:
+        return Answer(State.SILENT, " ".join(str(error).split())[-120:])
+    found = {name: commit for commit, _, name in (line.partition("\t") for line in listed.splitlines())}
+    commit = found.get(names[1]) or found.get(names[0], "")
+    if not IS_COMMIT.match(commit):
+        return Answer(State.MISSING, f"no tag {tag}")
+    named = reference(base.url)
+    if IS_COMMIT.match(named) and named != commit:
+        return Answer(State.DIFFERENT, f"the tag {tag} is {commit}", commit)
+    return Answer(State.THERE, "", commit)

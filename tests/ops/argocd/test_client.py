@@ -1,0 +1,190 @@
+"""How a cluster is found, and which commit Git is at."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+import programs
+from config.load import read_stack
+from errors import Declined, ProgramFailed, TookTooLong
+from lab import delivery
+from lab.places import Lab
+from ops.argocd.client import Cluster
+from ops.toolchain.lookup import ensure
+
+ROOT = Path(__file__).parents[3]
+SETTINGS = read_stack(ROOT / "Pulumi.dev.yaml").require()
+
+
+def git(folder: Path, *arguments: str) -> str:
+    person = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+    return programs.run("git", *person, *arguments, cwd=folder).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("repository")
+    git(folder, "init", "--quiet", "--initial-branch", "feature/main")
+    for branch in ("feature/main", "main"):
+        git(folder, "switch", "--quiet", "--force-create", branch)
+        git(folder, "commit", "--quiet", "--allow-empty", "--message", branch)
+    git(folder, "tag", "--annotate", "v1.0.0", "--message", "the first")
+    git(folder, "tag", "light", "feature/main")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("revision", "commit"),
+    [
+        ("main", "main"),
+        ("feature/main", "feature/main"),
+        ("refs/heads/main", "main"),
+        ("v1.0.0", "main"),
+        ("refs/tags/v1.0.0", "main"),
+        ("light", "feature/main"),
+        ("HEAD", "main"),
+        ("--upload-pack=touch", ""),
+        ("nope", ""),
+        ("a" * 40, "a" * 40),
+    ],
+)
+def test_the_expected_commit_is_the_very_branch_or_tag_or_the_commit_itself(
+    repository: Path, revision: str, commit: str
+) -> None:
+    delivery = SETTINGS.delivery.model_copy(update={"repository": str(repository), "revision": revision})
+    settings = SETTINGS.model_copy(update={"delivery": delivery})
+    wanted = git(repository, "rev-parse", commit) if commit in ("main", "feature/main") else commit
+    assert Cluster({}, None).head(settings) == wanted
+
+
+def test_which_folders_git_has_is_asked_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed(tmp_path, "home/apps/media/sonarr")
+    monkeypatch.chdir(tmp_path / "home")
+    cluster, commit, folders = (
+        Cluster({}, None),
+        git(tmp_path, "rev-parse", "main"),
+        ("apps/media/sonarr", "apps/ai/toy"),
+    )
+    assert cluster.holds(SETTINGS, commit, folders) == {"apps/media/sonarr"}
+    assert cluster.holds(SETTINGS, "a" * 40, folders) == set(folders)
+    assert cluster.holds(SETTINGS, "", folders) == set(folders)
+    assert cluster.holds(SETTINGS, commit, ()) == set()
+
+
+def test_which_folders_a_rehearsal_serves_is_asked_of_its_own_repository(tmp_path: Path) -> None:
+    lab, settings = (
+        Lab.of(tmp_path, "dev"),
+        SETTINGS.model_copy(update={"delivery": SETTINGS.delivery.model_copy(update={"path": "./home"})}),
+    )
+    committed(tmp_path / "work", "home/apps/media/sonarr")
+    bare = delivery.bare_repository(lab, delivery.served_as(settings.delivery.repository))
+    git(tmp_path, "clone", "--quiet", "--bare", "work", str(bare))
+    commit = git(tmp_path / "work", "rev-parse", "main")
+    folders = ("apps/media/sonarr", "apps/ai/toy")
+    assert Cluster({}, lab).holds(settings, commit, folders) == {"apps/media/sonarr"}
+
+
+def committed(repository: Path, folder: str) -> None:
+    (repository / folder).mkdir(parents=True)
+    (repository / folder / "app.yaml").write_text("kind: ConfigMap\n", encoding="utf-8")
+    git(repository, "init", "--quiet", "--initial-branch", "main")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "--message", "apps")
+
+
+@pytest.mark.parametrize(
+    ("named", "text", "said"),
+    [
+        ("", None, "there is no rehearsal of dev to ask, and KUBECONFIG names no cluster"),
+        ("nope", None, "KUBECONFIG = nope: is not there; pulumi stack output kubeconfig --stack dev --show-secrets > "),
+        ("kubeconfig", "", "KUBECONFIG = kubeconfig: is an empty file; "),
+    ],
+)
+def test_a_kubeconfig_that_is_not_there_is_said_before_anything_is_asked(
+    named: str, text: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KUBECONFIG", named)
+    if text is not None:
+        (tmp_path / named).write_text(text, encoding="utf-8")
+    with pytest.raises(Declined) as refused:
+        Cluster.of(tmp_path, "dev")
+    assert str(refused.value).startswith(said)
+
+
+def test_an_empty_kubeconfig_variable_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "")
+    lab = Lab.of(tmp_path, "dev")
+    lab.kubeconfig.parent.mkdir(parents=True)
+    lab.kubeconfig.write_text("{}", encoding="utf-8")
+    found = Cluster.of(tmp_path, "dev")
+    assert found.lab == lab
+    assert found.environment["KUBECONFIG"] == str(lab.kubeconfig)
+
+
+def test_of_what_kubectl_says_the_last_line_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text("clusters: nonsense\n", encoding="utf-8")
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    with pytest.raises(ProgramFailed) as refused:
+        Cluster.of(tmp_path, "dev").argocd()
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith(f"kubectl, KUBECONFIG = {file}: error loading config file")
+
+
+def test_a_cluster_whose_packets_are_lost_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*arguments: object, **options: object) -> None:
+        raise TookTooLong("kubectl took longer than 15 s")
+
+    monkeypatch.setattr(programs, "run", lost)
+    assert not Cluster({}, None).answers()
+
+
+def test_git_is_not_asked_at_every_look(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    delivery = SETTINGS.delivery.model_copy(update={"repository": str(repository), "revision": "main"})
+    settings = SETTINGS.model_copy(update={"delivery": delivery})
+    cluster = Cluster({}, None)
+    commit = cluster.head(settings)
+    monkeypatch.setattr(programs, "run", lambda *arguments, **options: pytest.fail("asked again"))
+    assert cluster.head(settings) == commit
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Accept connections, and never answer."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield f"https://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def asking(server: str, tmp_path: Path) -> Cluster:
+    file = tmp_path / "kubeconfig"
+    config = {
+        "clusters": [{"name": "c", "cluster": {"server": server, "insecure-skip-tls-verify": True}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "current-context": "c",
+    }
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return Cluster(ensure(("kubectl",)).env() | {"KUBECONFIG": str(file)}, None)
+
+
+def test_an_api_that_never_answers_is_refused_in_seconds(
+    silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.argocd.client.SECONDS_TO_ANSWER", 2)
+    began = time.monotonic()
+    with pytest.raises(TookTooLong, match=rf"the Kubernetes API at {silent} does not answer within 2 s: .*again"):
+        asking(silent, tmp_path).refuse_silence()
+    assert time.monotonic() - began < 10
+
+
+def test_an_api_that_refuses_at_once_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    asking("https://127.0.0.1:1", tmp_path).refuse_silence()

@@ -1,0 +1,486 @@
+"""What `status` and `sync` say of an Application, from objects as Argo CD writes them; nothing is asked here."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from components.handover.application_sets import Source, application_set
+from components.handover.projects import project
+from config.category import Category
+from config.load import read_stack
+from config.model import Settings
+from config.tree import App, CategoryFolder
+from errors import Declined
+from lab.places import Lab
+from ops import sync as verb
+from ops.argocd.applications import (
+    NO_SET,
+    absent,
+    age,
+    applications,
+    closed,
+    edits,
+    expected_applications,
+    followed,
+    missing,
+    operation,
+    waiting_for_up,
+)
+from ops.argocd.client import Cluster
+from ops.argocd.report import EDITS, Report, _ask_to_look, look, refuse_strangers, written
+from ops.argocd.syncing import _is_there, sync
+from ops.sync import _wanted
+
+SETTINGS = read_stack(Path(__file__).parents[3] / "Pulumi.dev.yaml").require()
+NOW, BEFORE = "a" * 40, "b" * 40
+SOURCE = Source("https://git.example.com/homelab.git", "main", ".", "dev")
+
+
+def category(name: str, layer: str = "applications", *apps: str, **more: Any) -> CategoryFolder:
+    made = tuple(App(name, app, f"apps/{name}/{app}", "kustomization") for app in apps)
+    return CategoryFolder(name, f"apps/{name}", Category.model_validate({"layer": layer, **more}), made)
+
+
+def found(name: str, layer: str = "applications", **status: Any) -> dict[str, Any]:
+    labels = {"homelab.dev/category": name.partition("-")[0], "homelab.dev/layer": layer}
+    spec: dict[str, Any] = {"syncPolicy": {"automated": {}}}
+    good = {"sync": {"status": "Synced", "revision": NOW}, "health": {"status": "Healthy"}}
+    return {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": {**good, **status}}
+
+
+def report(*objects: dict[str, Any], expected: str = NOW, names: set[str] | None = None, **more: Any) -> Report:
+    known = {one["metadata"]["name"] for one in objects} if names is None else names
+    return Report(expected, applications(objects, known), **more)
+
+
+def test_all_good_is_good_and_grouped_by_layer() -> None:
+    said = report(found("media-sonarr"), found("crds-gateway-api", "crds"), found("system-argocd", "infrastructure"))
+    assert said.is_good
+    assert [one.layer for one in said.applications] == ["crds", "infrastructure", "applications"]
+    lines = written(said).splitlines()
+    assert [line for line in lines if line in ("crds", "infrastructure", "applications")] == [
+        "crds",
+        "infrastructure",
+        "applications",
+    ]
+    assert lines[-1] == "3 of 3 applications Synced and Healthy at aaaaaaaa"
+
+
+def test_nothing_at_all_is_not_good() -> None:
+    assert not report().is_good
+
+
+def test_an_old_revision_is_behind_and_not_good() -> None:
+    said = report(found("media-sonarr", sync={"status": "Synced", "revision": BEFORE}))
+    assert not said.is_good
+    assert "bbbbbbbb (behind)" in written(said)
+
+
+def test_without_an_answer_of_git_nothing_is_good_and_it_is_said() -> None:
+    said = report(found("media-sonarr", sync={"status": "Synced", "revision": BEFORE}), expected="")
+    assert not said.is_good
+    assert said.waits_for_a_person
+    assert "Git could not be asked for the expected revision" in written(said)
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ({"sync": {"status": "OutOfSync", "revision": NOW}}, "OutOfSync"),
+        ({"health": {"status": "Degraded"}}, "Degraded"),
+        ({"operationState": {"phase": "Running"}}, "syncing"),
+        ({}, "Healthy"),
+    ],
+)
+def test_one_word_says_what_keeps_an_application(status: dict[str, Any], state: str) -> None:
+    assert report(found("media-sonarr", **status)).applications[0].state(NOW) == state
+
+
+def lost(name: str) -> dict[str, Any]:
+    message = f"Failed to load target state: apps/media/{name}: app path does not exist"
+    conditions = [{"type": "ComparisonError", "message": message}]
+    return found(name, sync={"status": "Unknown"}, health={"status": "Missing"}, conditions=conditions)
+
+
+def test_what_left_git_is_retired_and_waits_for_a_person_and_not_for_argo_cd() -> None:
+    said = report(found("media-radarr"), lost("media-sonarr"), names={"media-radarr"})
+    assert said.is_good
+    text = written(said)
+    assert "retired: the folder left Git, the objects stay:\n  media-sonarr" in text
+    assert text.endswith("1 of 1 application Synced and Healthy at aaaaaaaa")
+
+
+def test_what_git_has_and_this_checkout_has_not_is_counted_and_told() -> None:
+    sick = found("media-new", sync={"status": "OutOfSync", "revision": NOW}, health={"status": "Degraded"})
+    said = report(found("media-radarr"), sick, names={"media-radarr"})
+    assert not said.is_good
+    assert [one.retired for one in said.applications] == [False, False]
+    assert (
+        "not of this checkout (pull?) or of this stack (delivery.categories, delivery.exclude?):\n  media-new"
+        in written(said)
+    )
+    assert wanted(said, "media-new") == ["media-new"]
+
+
+def test_what_was_not_looked_at_since_its_sync_is_still_at_work() -> None:
+    times: dict[str, Any] = {"operationState": {"phase": "Succeeded", "finishedAt": "2026-01-02T03:04:05Z"}}
+    assert report(found("media-sonarr", reconciledAt="2026-01-02T03:04:04Z", **times)).applications[0].running
+    assert not report(found("media-sonarr", reconciledAt="2026-01-02T03:04:05Z", **times)).applications[0].running
+
+
+def test_an_application_of_a_person_is_counted_and_never_retired() -> None:
+    own = found("mine", sync={"status": "OutOfSync"})
+    own["metadata"]["labels"] = {}
+    said = report(own, names=set())
+    assert [one.retired for one in said.applications] == [False]
+    assert not said.is_good
+
+
+def test_what_is_missing_is_named_and_not_good() -> None:
+    said = report(found("media-sonarr"), missing=["ApplicationSet media"])
+    assert not said.is_good
+    assert "missing:\n  ApplicationSet media" in written(said)
+
+
+def test_an_application_that_is_not_there_is_named_with_the_reason_and_not_good() -> None:
+    here = [category("media", "applications", "sonarr", "radarr", "lamp"), category("ai", "applications", "ollama")]
+    failing = application_set(here[0], SOURCE)
+    folders = {f"apps/media/{app}" for app in ("sonarr", "radarr")}
+    gone = absent(here, {"media-sonarr"}, [failing], folders)
+    said = report(found("media-sonarr"), missing=["ApplicationSet ai"], absent=gone)
+    assert not said.is_good
+    assert not said.waits_for_a_person
+    assert written(said).splitlines()[-7:] == [
+        "missing:",
+        "  ApplicationSet ai",
+        "  Application media-radarr: its ApplicationSet has not made it",
+        "  Application media-lamp: apps/media/lamp is not pushed: Git does not have it",
+        "  1 Application of what is missing above",
+        "",
+        "1 of 4 applications Synced and Healthy at aaaaaaaa",
+    ]
+    condition = {"type": "ErrorOccurred", "status": "True", "message": "no such branch"}
+    failing["status"] = {"conditions": [condition]}
+    assert absent(here[:1], {"media-sonarr", "media-lamp"}, [failing], folders) == {"media-radarr": "no such branch"}
+
+
+def test_a_folder_that_is_not_pushed_waits_for_a_person() -> None:
+    here = [category("media", "applications", "sonarr", "lamp")]
+    gone = absent(here, {"media-sonarr"}, [application_set(here[0], SOURCE)], ())
+    assert report(found("media-sonarr"), absent=gone).waits_for_a_person
+
+
+def test_an_empty_cluster_is_said_in_few_lines() -> None:
+    here = [category("media", "applications", "sonarr"), category("system")]
+    gone = absent(here, (), [], ())
+    said = written(report(missing=missing(here, [], []), absent=gone))
+    assert said == (
+        "missing:\n  all 2 ApplicationSets: run ./homelab up\n  all 2 AppProjects: run ./homelab up\n"
+        "  1 Application of what is missing above\n\n"
+        "0 of 1 application Synced and Healthy at aaaaaaaa"
+    )
+
+
+def test_projects_and_sets_that_are_not_there_are_named() -> None:
+    media, system = category("media"), category("system", "infrastructure")
+    sets, projects = [application_set(media, SOURCE)], [project(system, SOURCE.repository)]
+    assert missing([media, system], sets, projects) == ["ApplicationSet system", "AppProject media"]
+
+
+def test_a_category_that_says_something_else_than_what_was_handed_over_waits_for_up() -> None:
+    sets = [application_set(category("media"), SOURCE), application_set(category("ai"), SOURCE)]
+    assert waiting_for_up([category("media", removal="delete"), category("ai"), category("new")], sets) == ["media"]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        ({"conditions": [{"type": "ComparisonError", "message": "failed to list refs:\n  denied"}]}, "failed to list"),
+        (
+            {
+                "conditions": [
+                    {
+                        "type": "ComparisonError",
+                        "message": "Failed to load target state: failed to generate manifest for source 1 of 1: "
+                        "rpc error: code = Unknown desc = failed to list refs: EOF",
+                    }
+                ]
+            },
+            "failed to list refs: EOF",
+        ),
+        ({"conditions": [{"type": "OrphanedResourceWarning", "message": "stray"}]}, ""),
+        ({"operationState": {"phase": "Failed", "message": "one or more objects failed"}}, "one or more objects"),
+        ({"operationState": {"phase": "Running", "retryCount": 2, "message": "no matches for kind"}}, "no matches"),
+        ({"operationState": {"phase": "Running", "message": "waiting for healthy state"}}, ""),
+        (
+            {"resources": [{"kind": "Pod", "name": "a", "health": {"status": "Degraded", "message": "CrashLoop"}}]},
+            "Pod/a: CrashLoop",
+        ),
+    ],
+)
+def test_the_first_error_is_shown_in_one_line(status: dict[str, Any], error: str) -> None:
+    said = report(found("media-sonarr", **status)).applications[0].error
+    assert said.startswith(error) if error else not said
+    assert "\n" not in said
+
+
+def test_what_an_application_waits_for_is_shown_and_is_no_error() -> None:
+    health = {"status": "Progressing", "message": "0 of 1 updated replicas are available"}
+    said = report(
+        found(
+            "media-sonarr",
+            health={"status": "Progressing"},
+            resources=[{"kind": "Deployment", "name": "sonarr", "health": health}],
+        )
+    )
+    assert not said.applications[0].error
+    assert "Deployment/sonarr: 0 of 1 updated replicas are available" in written(said)
+
+
+def drifted(revision: str) -> dict[str, Any]:
+    resources = [
+        {"group": "apps", "kind": "Deployment", "namespace": "media", "name": "sonarr", "status": "OutOfSync"},
+        {"kind": "Service", "namespace": "media", "name": "old", "status": "OutOfSync", "requiresPruning": True},
+        {"kind": "Service", "namespace": "media", "name": "sonarr", "status": "Synced"},
+    ]
+    operation = {"phase": "Succeeded", "syncResult": {"revision": revision}}
+    sync = {"status": "OutOfSync", "revision": NOW}
+    return found("media-sonarr", sync=sync, operationState=operation, resources=resources)
+
+
+@pytest.mark.parametrize("revision", [NOW, BEFORE])
+def test_what_differs_from_git_may_have_been_changed_by_hand_wherever_git_is(revision: str) -> None:
+    assert report(drifted(revision)).applications[0].drifted == (("apps", "Deployment", "media", "sonarr"),)
+
+
+@pytest.mark.parametrize(("revision", "is_deleted"), [(NOW, True), (BEFORE, False)])
+def test_what_a_sync_of_this_revision_made_and_is_gone_was_deleted_by_hand(revision: str, *, is_deleted: bool) -> None:
+    one = drifted(revision)
+    one["status"]["resources"][0]["health"] = {"status": "Missing"}
+    assert report(one).applications[0].deleted == ((("apps", "Deployment", "media", "sonarr"),) if is_deleted else ())
+
+
+def test_an_edit_names_field_hand_and_time_and_leaves_controllers_out() -> None:
+    container: dict[str, Any] = {'k:{"name":"app"}': {".": {}, "f:resources": {"f:limits": {"f:memory": {}}}}}
+    fields = {
+        "f:spec": {"f:template": {"f:spec": {"f:containers": container}}},
+        "f:metadata": {"f:labels": {"f:a": {}}},
+    }
+    by = {"manager": "kubectl-edit", "operation": "Update", "time": "2026-01-02T03:04:05Z", "fieldsV1": fields}
+    others = [
+        {**by, "manager": "argocd-controller"},
+        {**by, "manager": "kube-controller-manager"},
+        {**by, "subresource": "status"},
+    ]
+    said = list(edits({"metadata": {"managedFields": [*others, by]}}))
+    path = "spec.template.spec.containers[app].resources.limits.memory"
+    assert said == [(path, "kubectl-edit", "2026-01-02T03:04:05Z")]
+
+
+def test_live_edits_stand_above_the_summary() -> None:
+    said = report(drifted(NOW), edits=["Deployment media/sonarr: spec.replicas (by kubectl-edit, 3m ago)"])
+    assert f"{EDITS}:\n  Deployment media/sonarr: spec.replicas" in written(said)
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0, "0s"), (59, "59s"), (61, "1m"), (7300, "2h"), (200_000, "2d")])
+def test_an_age_has_one_unit(seconds: int, said: str) -> None:
+    assert age((datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()) == said
+    assert not age("")
+
+
+def test_every_folder_of_the_tree_is_expected_under_its_name() -> None:
+    assert expected_applications([category("media", "applications", "sonarr", "radarr")]) == {
+        "media-sonarr",
+        "media-radarr",
+    }
+
+
+def wanted(said: Report, *names: str, every: bool = False) -> list[str]:
+    return _wanted(argparse.Namespace(applications=list(names), all=every), said)
+
+
+def test_sync_takes_names_or_everything_that_is_not_synced() -> None:
+    said = report(found("media-sonarr"), found("media-radarr", sync={"status": "OutOfSync"}))
+    assert wanted(said, "media-sonarr") == ["media-sonarr"]
+    assert wanted(said, every=True) == ["media-radarr"]
+
+
+def test_sync_refuses_what_is_not_there_with_the_nearest_name() -> None:
+    said = report(found("media-sonarr"))
+    with pytest.raises(Declined, match=r"there is no such application: media-sonar: .*media-sonarr"):
+        wanted(said, "media-sonar")
+
+
+@pytest.mark.parametrize(("names", "every"), [([], False), (["media-sonarr"], True)])
+def test_sync_asks_nobody_before_it_knows_what_is_wanted(names: list[str], every: bool) -> None:
+    with pytest.raises(Declined, match="name the applications to sync, or say --all"):
+        verb.run(argparse.Namespace(applications=names, all=every, stack="dev", json=False))
+
+
+def test_a_sync_by_hand_prunes_as_the_category_says_and_takes_options_and_retry_of_the_application() -> None:
+    made = application_set(category("banking", sync={"mode": "manual", "reason": "money"}), SOURCE)
+    one = found("banking-firefly-iii")
+    one["spec"]["syncPolicy"] = policy = made["spec"]["template"]["spec"]["syncPolicy"]
+    wish = operation(one, [category("banking", sync={"mode": "manual", "reason": "money"})], "dev")
+    assert wish["sync"] == {"prune": True, "syncOptions": policy["syncOptions"]}
+    assert wish["retry"] == policy["retry"]
+    keeping = category("banking", sync={"environments": {"dev": {"prune": "disabled"}}, "reason": "data"})
+    assert operation(one, [keeping], "dev")["sync"]["prune"] is False
+    assert operation(one, [keeping], "production")["sync"]["prune"] is True
+
+
+def test_a_sync_of_an_application_of_a_person_prunes_only_where_its_own_policy_does() -> None:
+    own = found("mine")
+    assert operation(own, [], "dev")["sync"] == {"prune": False}
+    own["spec"]["syncPolicy"]["automated"]["prune"] = True
+    assert operation(own, [], "dev")["sync"] == {"prune": True}
+
+
+def test_what_is_not_pruned_ends_a_sync_and_stays_to_be_seen() -> None:
+    left = {"kind": "Service", "namespace": "media", "name": "old", "status": "OutOfSync", "requiresPruning": True}
+    sync = {"status": "OutOfSync", "revision": NOW}
+    (one,) = report(found("media-sonarr", sync=sync, resources=[left])).applications
+    assert _is_there(one, kept=True)
+    assert not _is_there(one, kept=False)
+    assert not _is_there(report(drifted(NOW)).applications[0], kept=True)
+
+
+def test_sync_leaves_retired_ones_alone() -> None:
+    assert wanted(report(lost("media-sonarr"), names=set()), every=True) == []
+
+
+def test_a_manual_one_that_differs_waits_for_a_person() -> None:
+    one = found("banking-actual-budget", sync={"status": "OutOfSync"})
+    one["spec"]["syncPolicy"] = {"retry": {}}
+    said = report(one)
+    assert [row.name for row in said.waiting_for_sync] == ["banking-actual-budget"]
+    assert "OutOfSync manual" in written(said)
+
+
+def test_a_repository_that_does_not_open_is_named_once_with_the_secret_that_should_open_it() -> None:
+    credentials = {SOURCE.repository: "argocd/repository-homelab", "https://charts.example.com": "argocd/repository-it"}
+    message = "rpc error: code = Unknown desc = failed to list refs: authentication required: "
+    failed: list[dict[str, Any]] = [
+        application_set(category("media"), SOURCE) | {"status": {"conditions": [{"message": message}]}},
+        found("media-sonarr", conditions=[{"type": "ComparisonError", "message": message}]),
+        found(
+            "own", conditions=[{"type": "ComparisonError", "message": "https://charts.example.com: 401 Unauthorized"}]
+        ),
+    ]
+    failed[1]["spec"]["source"] = {"repoURL": SOURCE.repository}
+    said = closed([*failed, found("media-radarr")], credentials, lambda secret: secret.endswith("homelab"))
+    assert said == [
+        f"{SOURCE.repository}: authentication required; Secret argocd/repository-homelab holds its credentials",
+        "https://charts.example.com: Unauthorized; Secret argocd/repository-it is missing: ./homelab up --refresh",
+    ]
+    assert f"repositories that do not open:\n  {said[0]}" in written(report(closed=said))
+
+
+class Played(Cluster):
+    """A cluster whose Argo CD has one set and the Applications that a test puts there; a sync ends at once."""
+
+    found: ClassVar[list[dict[str, Any]]] = []
+    patched: ClassVar[list[tuple[str, dict[str, Any]]]] = []
+
+    def argocd(self) -> dict[str, list[dict[str, Any]]]:
+        mine: dict[str, Any] = {"metadata": {"name": "mine"}, "spec": {"generators": [{"list": {}}]}}
+        sets = [application_set(category("media"), SOURCE), mine]
+        return {"Application": self.found, "ApplicationSet": sets, "AppProject": [project(category("media"), "")]}
+
+    def head(self, settings: Settings) -> str:
+        return NOW
+
+    def holds(self, settings: Settings, commit: str, folders: Sequence[str]) -> set[str]:
+        return {"apps/media/radarr"} & set(folders)
+
+    def things(self, wanted: Sequence[tuple[str, str, str, str]]) -> list[dict[str, Any]]:
+        return []
+
+    def patch(self, name: str, change: dict[str, Any], kind: str = "application") -> None:
+        self.patched.append((name, change))
+        for one in self.found:
+            if (one["metadata"]["name"], kind) == (name, "application"):
+                one["status"]["sync"]["status"] = "Synced"
+
+
+def test_a_look_finds_what_is_there_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Played, "found", [found("media-sonarr"), lost("media-old")])
+    here = [category("media", "applications", "sonarr", "radarr", "lamp")]
+    said = look(Played({}, None), SETTINGS, here)
+    assert [(one.name, one.retired) for one in said.applications] == [("media-old", True), ("media-sonarr", False)]
+    assert said.absent == {
+        "media-radarr": "its ApplicationSet has not made it",
+        "media-lamp": "apps/media/lamp is not pushed: Git does not have it",
+    }
+    assert not said.is_good
+
+
+def test_a_sync_by_hand_asks_for_no_more_than_the_policy_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = found("media-sonarr", sync={"status": "OutOfSync", "revision": NOW})
+    waiting["spec"]["syncPolicy"] = {"syncOptions": ["ServerSideApply=true"], "retry": {"limit": 20}}
+    monkeypatch.setattr(Played, "found", [waiting])
+    monkeypatch.setattr(Played, "patched", [])
+    here = [category("media", "applications", "sonarr", sync={"prune": "disabled", "reason": "data"})]
+    (done,) = sync(Played({}, None), SETTINGS, here, ["media-sonarr"])
+    assert (done.sync, done.health) == ("Synced", "Healthy")
+    ((name, change),) = Played.patched
+    assert name == "media-sonarr"
+    assert change["operation"]["sync"] == {"prune": False, "syncOptions": ["ServerSideApply=true"]}
+    assert change["operation"]["retry"] == {"limit": 20}
+
+
+def test_a_sync_by_hand_ends_with_the_layer_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sick = found("system-argocd", "infrastructure", health={"status": "Degraded"})
+    monkeypatch.setattr(Played, "found", [sick, found("media-sonarr")])
+    monkeypatch.setattr(Played, "patched", [])
+    done = sync(Played({}, None), SETTINGS, [category("media")], ["system-argocd", "media-sonarr"])
+    assert [(one.name, one.health) for one in done] == [("system-argocd", "Degraded")]
+    assert [name for name, _ in Played.patched] == ["system-argocd"]
+    assert "not synced, as infrastructure is not there: media-sonarr" in capsys.readouterr().err
+
+
+def test_an_application_of_a_person_is_synced_after_all_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = found("mine", "")
+    own["metadata"]["labels"] = {}
+    monkeypatch.setattr(Played, "found", [own, found("media-sonarr")])
+    monkeypatch.setattr(Played, "patched", [])
+    sync(Played({}, None), SETTINGS, [category("media", "applications", "sonarr")], ["mine", "media-sonarr"])
+    assert [name for name, _ in Played.patched] == ["media-sonarr", "mine"]
+
+
+def test_a_rehearsed_set_is_asked_again_for_what_it_has_not_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("ops.argocd.report.PAUSE", 0.0)
+    monkeypatch.setattr(Played, "found", [])
+    monkeypatch.setattr(Played, "patched", [])
+    here = [category("media", "applications", "radarr"), category("ai", "applications", "toy")]
+    cluster = Played({}, Lab.of(tmp_path, "dev"))
+    report = look(cluster, SETTINGS, here)
+    assert report.absent == {"media-radarr": "its ApplicationSet has not made it", "ai-toy": NO_SET}
+    _ask_to_look(cluster, report, here)
+    wishes = [(name, list(change["metadata"]["annotations"].values())) for name, change in Played.patched]
+    assert wishes == [("media", [None]), ("media", ["true"])]
+
+
+def test_what_a_cluster_follows_is_read_from_our_sets() -> None:
+    deep = replace(SOURCE, path="./home/lab", environment="production")
+    sets = [application_set(category("media"), source) for source in (SOURCE, deep)]
+    assert followed(sets) == {(SOURCE.repository, "dev"), (SOURCE.repository, "production")}
+
+
+def test_a_cluster_of_another_stack_is_refused_and_the_stacks_own_is_not() -> None:
+    cluster = Played({}, None)
+    with pytest.raises(Declined, match=r"follows dev of https://git\.example\.com/homelab\.git, and stack dev is"):
+        refuse_strangers(cluster, SETTINGS, "dev")
+    mine = SETTINGS.delivery.model_copy(update={"repository": SOURCE.repository})
+    refuse_strangers(cluster, SETTINGS.model_copy(update={"delivery": mine}), "dev")

@@ -1,0 +1,127 @@
+"""The table of pinned programs, against their go.mod files and against versions of others."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import pytest
+
+from config import compatibility
+from ops.toolchain import catalogue, compiler, lockfile, releases
+from ops.toolchain.catalogue import TOOLS, Accept, Version, compatible
+from ops.toolchain.releases import PLATFORMS
+
+
+@pytest.mark.parametrize(
+    ("says", "version"),
+    [
+        ("Client Version: v1.32.4-dispatcher\nKustomize Version: v5.5.0", Version(1, 32, 4)),
+        ("kwok version v0.8.0 go1.26.8 (linux/amd64)", Version(0, 8, 0)),
+        ("etcd Version: 3.7.3\nGit SHA: x", Version(3, 7, 3)),
+        ("v3.22.0+g1a2b3c", Version(3, 22, 0)),
+        ("argocd: v3.2.11", Version(3, 2, 11)),
+        ("Kubernetes v1.37.0-beta.1", Version(1, 37, 0, unfinished=True)),
+        ("development", None),
+    ],
+)
+def test_a_version_is_read_from_what_a_program_says(says: str, version: Version | None) -> None:
+    assert Version.read(says) == version
+
+
+@pytest.mark.parametrize(
+    ("accept", "theirs", "good"),
+    [
+        (Accept.SAME_MINOR, "3.22.9", True),
+        (Accept.SAME_MINOR, "3.23.0", False),
+        (Accept.SAME_MINOR, "3.21.4", False),
+        (Accept.ONE_MINOR_AWAY, "3.21.0", True),
+        (Accept.ONE_MINOR_AWAY, "3.23.7", True),
+        (Accept.ONE_MINOR_AWAY, "3.24.0", False),
+        (Accept.NEWER_IN_MAJOR, "3.22.4", True),
+        (Accept.NEWER_IN_MAJOR, "3.30.0", True),
+        (Accept.NEWER_IN_MAJOR, "3.22.3", False),
+        (Accept.NEWER_IN_MAJOR, "4.0.0", False),
+        (Accept.NEWER_IN_MAJOR, "3.30.0-rc.1", False),
+        (Accept.NOTHING, "3.22.4", False),
+    ],
+)
+def test_another_version_is_judged_by_what_its_project_promises(accept: Accept, theirs: str, good: bool) -> None:
+    version = Version.read(theirs)
+    assert version is not None
+    assert compatible(accept, Version(3, 22, 4), version) is good
+
+
+def test_every_program_is_required_as_a_tool_by_its_go_mod() -> None:
+    for tool in TOOLS:
+        for folder, built in tool.by_folder.items():
+            required = (folder / "go.mod").read_text(encoding="utf-8")
+            for program in built:
+                named = re.search(rf"^(tool )?\s*{re.escape(program.package)}$", required, re.MULTILINE)
+                assert named or (folder / "main.go").exists(), program.name
+        assert tool.version.major >= 0
+
+
+def test_every_folder_of_pins_is_built_by_some_tool() -> None:
+    assert {folder for tool in TOOLS for folder in tool.by_folder} == {
+        file.parent for file in catalogue.FOLDER.glob("*/go.mod")
+    }
+
+
+PINNED = [(tool, asset) for tool in TOOLS for asset in releases.RELEASES.get(tool.name, ())]
+
+
+def test_mise_toml_names_the_versions_of_the_go_mods_and_nothing_else() -> None:
+    tools = tomllib.loads(lockfile.FILE.with_name("mise.toml").read_text(encoding="utf-8"))["tools"]
+    versions = {name: entry if isinstance(entry, str) else entry["version"] for name, entry in tools.items()}
+    assert versions == {asset.pin: str(tool.version) for tool, asset in PINNED}
+    options = {name: entry for name, entry in tools.items() if isinstance(entry, dict)}
+    for tool, asset in PINNED:
+        about = options.get(asset.pin, {})
+        assert about.get("os", ["linux", "macos"]) == [releases.SYSTEMS[name] for name in asset.systems], tool.name
+        assert dict(asset.options).items() <= about.items()
+
+
+def test_mise_lock_is_as_we_write_it_with_every_asset_of_every_platform() -> None:
+    entries = lockfile.read()
+    assert lockfile.FILE.read_text(encoding="utf-8") == lockfile.as_text(entries), "./homelab tools --lock writes it"
+    assert {key: (entry["version"], entry["url"]) for key, entry in entries.items()} == {
+        (asset.pin, place.name): (str(tool.version), asset.url(tool, place))
+        for tool, asset in PINNED
+        for place in PLATFORMS
+        if place.os in asset.systems
+    }
+
+
+def test_every_checksum_of_the_lock_is_a_sha256_that_is_read_back() -> None:
+    entries = lockfile.read()
+    written = [key for key, entry in entries.items() if "checksum" in entry]
+    read = [
+        (asset.pin, place.name)
+        for tool, asset in PINNED
+        for place in PLATFORMS
+        if lockfile.checksum(tool, asset, place)
+    ]
+    assert sorted(read) == sorted(written)
+    assert {pin for pin, _ in read} >= {"helm", "kustomize", "kubectl", "kubeconform"}
+
+
+def test_what_mise_noted_beside_a_checksum_stays_when_we_write_the_lock() -> None:
+    entries = {key: dict(entry) for key, entry in lockfile.read().items()}
+    entries["helm", "linux-x64"] |= {"size": 19, "provenance": {"slsa": {"url": "https://example.com/a b"}}}
+    tools = tomllib.loads(lockfile.as_text(entries))["tools"]
+    assert tools["helm"][0]["platforms.linux-x64"] == {
+        name: value for name, value in entries["helm", "linux-x64"].items() if name != "version"
+    }
+    assert tools["github:kubernetes-sigs/kwok"][0]["options"] == {"matching_regex": "^kwok-"}
+
+
+def test_the_pinned_wheel_is_a_go_that_builds_every_tool() -> None:
+    wheel = compiler.wheel()
+    assert (wheel.major, wheel.minor, wheel.patch) >= compiler.needed(TOOLS)
+    assert compiler.REQUIREMENTS.read_text(encoding="utf-8").count("--hash=sha256:") >= len(PLATFORMS)
+
+
+def test_the_table_of_upgrades_is_that_of_the_pinned_talosctl() -> None:
+    version = catalogue.BY_PROGRAM["talosctl"].version
+    assert compatibility.compatible()["talosctl"]["version"] == f"{version.major}.{version.minor}"
