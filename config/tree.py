@@ -306,7 +306,7 @@ def _named(name: str, path: str, problems: list[Problem]) -> None:
 
 
 @rule(
-    "app-name-twice", scope="tree", why="Applications are named <category>-<app>; the second would replace the first."
+    "app-name-twice", scope="tree", why="Applications are named `<category>-<app>`; the second would replace the first."
 )
 @rule(
     "namespace-reserved",

@@ -54,7 +54,9 @@ def prepare(lab: Lab, checkout: Path, stack: str) -> list[Replaced]:
 
 def _copy(checkout: Path, tree: Path) -> None:
     """Bring the tree to the checkout's state, file by file, without touching what is equal."""
-    listed = programs.run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", cwd=checkout).stdout
+    # git and not GitPython, which starts the same command without a timeout.
+    files = ("ls-files", "--cached", "--others", "--exclude-standard", "-z")
+    listed = programs.run("git", *programs.on_checkout(checkout), *files).stdout
     wanted = {name for name in listed.split("\0") if name and (checkout / name).is_file()}
     for name in wanted:
         source, target = checkout / name, tree / name

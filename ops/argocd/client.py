@@ -147,7 +147,7 @@ class Cluster:
 
     def holds(self, settings: Settings, commit: str, folders: Sequence[str]) -> set[str]:
         """Name the folders that Git has at a commit; all of them where the commit is not known here."""
-        where: tuple[str | Path, ...] = ()
+        where = programs.on_checkout(Path.cwd())
         above = PurePosixPath()
         if self.lab is not None:
             own = delivery.served_as(settings.delivery.repository)
@@ -156,6 +156,7 @@ class Cluster:
         if not paths or not commit:
             return set(folders)
         try:
+            # git and not GitPython, whose import takes longer than this command.
             listed = programs.run("git", *where, "ls-tree", "--name-only", "-z", commit, "--", *paths).stdout
         except ProgramFailed:
             return set(folders)
@@ -176,6 +177,7 @@ def _head(repository: str, revision: str) -> str:
     names = ("HEAD",) if revision == "HEAD" else (f"refs/heads/{revision}", *_tags(f"refs/tags/{revision}"))
     names = _tags(revision) if revision.startswith("refs/") else names
     try:
+        # git and not GitPython, which starts the same command without a timeout.
         listed = programs.run("git", "ls-remote", "--", repository, *names, timeout=20).stdout
     except (ProgramFailed, TookTooLong):
         return ""
