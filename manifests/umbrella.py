@@ -17,9 +17,10 @@ from config import files
 from config.rules import rule
 from config.source import KeyPath, Source, dotted, read
 from errors import Problem
+from local.cache import digest
 from manifests import boundary
 from manifests.fields import entries, mapping, text
-from manifests.sources import EXACT, Chart, digest
+from manifests.sources import EXACT, Chart
 
 FIELDS = ("name", "version", "repository", "condition", "tags", "enabled", "import-values", "alias")
 ALWAYS = ("name", "repository")

@@ -19,8 +19,9 @@ from typing import Any
 import programs
 from config.model import Settings
 from errors import Declined, ProgramFailed, TookTooLong
-from lab import delivery
-from lab.places import Lab, keep
+from lab.delivery import git_server
+from lab.layout import Lab
+from local.files import keep
 from ops.engine.engine import Engine
 from ops.toolchain.lookup import ensure
 
@@ -136,7 +137,7 @@ class Cluster:
         """Give the commit that Git is at; nothing where it cannot be asked."""
         repository, revision = settings.delivery.repository, settings.delivery.revision
         if self.lab is not None:
-            return delivery.head_of(self.lab, delivery.served_as(repository), revision)
+            return git_server.head_of(self.lab, git_server.served_as(repository), revision)
         if COMMIT.match(revision):
             return revision
         when, said = self.asked.get(revision, (-ASK_AGAIN, ""))
@@ -150,8 +151,11 @@ class Cluster:
         where = programs.on_checkout(Path.cwd())
         above = PurePosixPath()
         if self.lab is not None:
-            own = delivery.served_as(settings.delivery.repository)
-            where, above = ("--git-dir", delivery.bare_repository(self.lab, own)), PurePosixPath(settings.delivery.path)
+            own = git_server.served_as(settings.delivery.repository)
+            where, above = (
+                ("--git-dir", git_server.bare_repository(self.lab, own)),
+                PurePosixPath(settings.delivery.path),
+            )
         paths = {str(above / folder): folder for folder in folders}
         if not paths or not commit:
             return set(folders)

@@ -20,9 +20,7 @@ from config.model import Settings
 from config.rules import REGISTER
 from config.tree import App, CategoryFolder, Tree, namespaces_of
 from errors import Problem
-from lab.bases import StandInBases
-from lab.charts import StandInCharts
-from lab.crds import SELF_REGISTERED, Crds
+from local.cache import cache
 from manifests import kubernetes_yaml
 from manifests.checkout import CheckoutReader
 from manifests.contents import Contents, contents_of
@@ -30,9 +28,11 @@ from manifests.objects import Object, api_versions
 from manifests.render import Folder, Renderer, render_all
 from manifests.rules import chart_objects, conformance, locate, register
 from manifests.rules.stack_objects import AppFolder, Chart, Piece, Scene
-from manifests.sources import cache
 from ops.terminal import count
 from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain, ensure
+from standins.bases import StandInBases
+from standins.charts import StandInCharts
+from standins.crds import SELF_REGISTERED, Crds
 
 SCHEMAS = "schemas"
 REAL, UNKNOWN = "real", "stand-in for an unknown chart"
