@@ -90,13 +90,13 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
 
 
 @pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem)
-def test_a_decision_says_what_the_other_choice_would_cost(page: Any) -> None:
+def test_a_decision_has_the_cost_of_the_alternative(page: Any) -> None:
     text = page.read_text(encoding="utf-8")
     assert text.startswith(f"# {int(page.name[:4])}. ")
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
         "Why",
-        "What the other choice would cost",
-        "When to think again",
+        "Cost of the alternative",
+        "Reconsider when",
     ]
 
 
@@ -106,7 +106,7 @@ def test_decisions_are_numbered_without_a_gap() -> None:
 
 def test_every_deviation_from_the_sync_policy_is_listed() -> None:
     page = (ROOT / "docs/understanding/sync.md").read_text(encoding="utf-8")
-    table = page.split("## What the categories of this tree say")[1].split("\n## ")[0]
+    table = page.split("## Deviations in this tree")[1].split("\n## ")[0]
     listed = set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE))
     assert listed == {category.name for category in read_tree(ROOT).categories if category.settings.sync.reason}
 
@@ -134,7 +134,7 @@ def test_the_rights_that_the_documents_give_the_token_are_those_of_the_rehearsal
 
 def test_every_refusal_of_the_rehearsal_has_a_test() -> None:
     page = (ROOT / "docs/understanding/rehearsal.md").read_text(encoding="utf-8")
-    table = page.split("## What the rehearsal refuses as the real thing does")[1].split("\n## ")[0]
+    table = page.split("## Simulated refusals and failures")[1].split("\n## ")[0]
     named = re.findall(r"`(tests/[a-z_/]+\.py)::(test_\w+)`", table)
     assert named
     assert [test for file, test in named if f"def {test}(" not in (ROOT / file).read_text(encoding="utf-8")] == []
