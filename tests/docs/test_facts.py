@@ -97,7 +97,9 @@ def test_every_page_that_a_file_names_exists() -> None:
         (file, page)
         for file in read
         if (ROOT / file).is_file()
-        for page in re.findall(r"(?<![\w/.-])docs/[\w/-]+\.md\b", (ROOT / file).read_text(encoding="utf-8", errors="replace"))
+        for page in re.findall(
+            r"(?<![\w/.-])docs/[\w/-]+\.md\b", (ROOT / file).read_text(encoding="utf-8", errors="replace")
+        )
     }
     assert len(named) > 20
     assert [f"{file}: {page}" for file, page in sorted(named) if not (ROOT / page).is_file()] == []
