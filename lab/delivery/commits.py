@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import stat
 import time
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
@@ -20,9 +21,10 @@ AUTHOR = Actor("rehearsal", "rehearsal@lab.invalid")
 MESSAGE = "The tree as it is rehearsed"
 
 
-def commit(bare: Path, revision: str, tree: str, path: str) -> str:
+def commit(bare: Path, environment: Mapping[str, str], revision: str, tree: str, path: str) -> str:
     """Commit a staged tree below a path of the repository, unless the branch has it already; return the commit's id."""
     with Repo(bare) as repository:
+        repository.git.update_environment(**environment)
         # The user's own configuration must not change a commit.
         repository.config_level = ("repository",)  # type: ignore[assignment] # declared as all four levels
         whole = repository.tree(_below(repository, bytes.fromhex(tree), path).hex())

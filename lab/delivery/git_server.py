@@ -45,7 +45,7 @@ def publish(lab: Lab, repository: str, revision: str, path: str) -> str:
     _git(bare, "add", "--all", ".", ":(exclude)Pulumi.*.yaml", work_tree=lab.tree)
     from lab.delivery.commits import commit  # noqa: PLC0415 - importing GitPython takes longer than `head_of`
 
-    return commit(bare, revision, _git(bare, "write-tree"), path)
+    return commit(bare, QUIET, revision, _git(bare, "write-tree"), path)
 
 
 def served_as(repository: str) -> str:
