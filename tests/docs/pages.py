@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = tuple(sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]))
-PROGRAMS = ("./homelab", "git", "helm", "kubectl", "pulumi", "talosctl")
+PROGRAMS = ("./homelab", "argocd", "git", "helm", "kubectl", "pulumi", "talosctl")
 BLOCK = re.compile(r"^ {4,}(?P<text>\S.*)$")
 INLINE = re.compile(r"`([^`]+)`")
 BEFORE = re.compile(r"^(\w+=\S+ )+")

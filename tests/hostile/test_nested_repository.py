@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lab.places import Lab
-from lab.tree import prepare
 
 import programs
 from config.load import read_stack
 from errors import Declined
+from lab.delivery.prepared_tree import prepare
+from lab.layout import Lab
 from ops.checking.changed_since import Changed, commit
 from ops.checking.settings import committed
 from tests.config.scenario import prepare as lay_out
