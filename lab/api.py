@@ -60,7 +60,7 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether the request succeeded."""
+        """Report whether the request succeeded."""
         return self.code < HTTPStatus.BAD_REQUEST
 
     @property
