@@ -56,7 +56,7 @@ def test_named_file_runs_or_imports_the_development_requirement(line: str) -> No
 
 def test_every_use_of_git_has_a_reason() -> None:
     missing = []
-    for room in ("config", "components", "lab", "manifests", "ops", "stacks", "standins"):
+    for room in ("config", "components", "lab", "local", "manifests", "ops", "stacks", "standins"):
         for path in sorted((ROOT / room).rglob("*.py")):
             text = path.read_text(encoding="utf-8").splitlines()
             for number, _ in enumerate(text):
