@@ -19,7 +19,6 @@ HIGHEST = {
 """The highest rates per 1,000 words of httpx, kopf, kr8s, hatch and click."""
 TIMES = 3
 ABOVE: dict[tuple[str, str], dict[str, float]] = {
-    ("docs", "all"): {"what": 12, "who": 3, "say": 7},
     ("generated docs", "all"): {"what": 13, "who": 8, "say": 4},
     ("docstrings", "components"): {"what": 18, "who": 5, "say": 8},
     ("docstrings", "config"): {"what": 16, "who": 1, "say": 6},
