@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from errors import ProgramFailed, ProgramMissing, TookTooLong
+from errors import Declined, ProgramFailed, ProgramMissing, TookTooLong
 
 LAST_LINES = 15
 POLL = 0.2
@@ -98,6 +98,22 @@ def run(
     if process.returncode != 0:
         raise _failure(command, cwd, process.returncode, stderr.strip() or stdout.strip())
     return Finished(stdout, stderr, time.monotonic() - began)
+
+
+def on_checkout(checkout: Path) -> tuple[str | Path, ...]:
+    """Return the options for git on a checkout that may hold a stranger's branch.
+
+    Git looks for its repository in the folder where it runs and in those above. A folder with the files of a bare
+    repository counts as one, and a branch can contain such files: their configuration would run a command as
+    `core.fsmonitor`. So such a folder is refused, and fsmonitor and hooks are off. Filters stay on: only the
+    operator's own configuration can define one, and without it an encrypted file looks changed.
+    """
+    for folder in (checkout.resolve(), *checkout.resolve().parents):
+        if (folder / ".git").exists():
+            break
+        if all((folder / name).exists() for name in ("HEAD", "objects", "refs")):
+            raise Declined(f"{folder}: is a bare Git repository, and git would obey its configuration; delete its HEAD")
+    return ("-C", checkout, "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
 
 
 def end_running() -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from lab import processes
+from lab.running import servers
 from tests.lab.checkout import Checkout
 from tests.lab.home import Home
 
@@ -133,13 +133,13 @@ def generate(checkout: Checkout, apps: int) -> None:
 
 def memory(checkout: Checkout) -> int:
     """Return the memory of the servers, in MiB."""
-    return sum(server.resident for server in processes.alive(checkout.lab)) >> 20
+    return sum(server.resident for server in servers.alive(checkout.lab)) >> 20
 
 
 def processor(checkout: Checkout) -> float:
     """Add up the seconds that the servers have worked."""
     ticks = 0
-    for server in processes.alive(checkout.lab):
+    for server in servers.alive(checkout.lab):
         fields = Path(f"/proc/{server.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / TICKS

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import programs
-from lab import processes
+from lab.running import servers
 from ops.toolchain.lookup import ensure
 from tests.lab.checkout import Checkout
 
@@ -49,7 +49,7 @@ def measure(checkout: Checkout) -> None:
     began = time.perf_counter()
     checkout.rehearse()
     line("whole command, no change", time.perf_counter() - began, "10 s")
-    held = sum(server.resident for server in processes.alive(checkout.lab))
+    held = sum(server.resident for server in servers.alive(checkout.lab))
     print(f"{'memory of the running servers':<44}{held >> 20:>7} MiB   target: 1024 MiB")
 
 

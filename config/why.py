@@ -17,7 +17,7 @@ WHY: Mapping[str, str] = {
     "address-twice": "Two owners of one address take turns in answering.",
     "app-ambiguous": "Argo CD would choose one of two meanings for the folder, and a person the other.",
     "app-malformed": "An app has one name in settings and tree: its folder below apps/.",
-    "app-name-twice": "Applications are named <category>-<app>; the second would replace the first.",
+    "app-name-twice": "Applications are named `<category>-<app>`; the second would replace the first.",
     "app-shapeless": "Argo CD would make an Application that can never sync.",
     "app-needed": "The program applies it once; left out, Git would never take it over and nothing would update it.",
     "app-unknown": "A misspelt name excludes nothing, and the app would run.",

@@ -28,7 +28,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from errors import ApiFailed, TookTooLong
-from lab.places import Lab
+from lab.layout import Lab
 
 Object = dict[str, Any]
 

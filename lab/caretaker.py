@@ -2,7 +2,7 @@
 
 Looks at the API server again and again and lets what was applied have its consequences: operators whose CRDs are there
 are played by kwok, Argo CD's programs run as their workloads say, and nodes become Ready when there is a CNI. Killed
-and started again, it goes on. `lab.processes` keeps it.
+and started again, it goes on. `lab.running.servers` keeps it.
 
     python -m lab.caretaker FOLDER_OF_CRDS
 """
@@ -17,11 +17,15 @@ from pathlib import Path
 import yaml
 
 from errors import HomelabError
-from lab import argocd, control_plane, kubelets, processes, secret_store, stages
+from lab import operators, secret_store
 from lab.api import Api
-from lab.crds import Crds
-from lab.places import Lab
-from lab.rack import Rack
+from lab.control_plane import kubernetes
+from lab.delivery import argocd
+from lab.hardware import kubelets
+from lab.hardware.rack import Rack
+from lab.layout import Lab
+from lab.running import servers
+from standins.crds import Crds
 
 NAME = "caretaker"
 PAUSE, ENTRIES_PAUSE = 0.5, 2.0
@@ -50,7 +54,7 @@ class Seen:
 
 def start(lab: Lab, environment: dict[str, str], crds: Path) -> None:
     """Have it run."""
-    processes.start(lab, NAME, sys.executable, ["-m", "lab.caretaker", str(crds)], environment)
+    servers.start(lab, NAME, sys.executable, ["-m", "lab.caretaker", str(crds)], environment)
 
 
 def tend(lab: Lab, api: Api, seen: Seen, crds: Crds) -> None:
@@ -63,12 +67,12 @@ def tend(lab: Lab, api: Api, seen: Seen, crds: Crds) -> None:
     definitions = api.count(*CRD)
     if definitions != seen.definitions:
         kinds = frozenset(crd["name"] for crd in api.metadata(*CRD))
-        control_plane.reload_operators(lab, stages.playable(kinds))
+        kubernetes.reload_operators(lab, operators.playable(kinds))
         seen.definitions = definitions
     if time.monotonic() - seen.judged > ENTRIES_PAUSE:
         seen.entries, seen.judged = secret_store.tend(lab, api, seen.entries), time.monotonic()
     versions = _versions(api)
-    if versions != seen.argocd or (versions and not all(processes.runs(lab, name) for name in argocd.names())):
+    if versions != seen.argocd or (versions and not all(servers.runs(lab, name) for name in argocd.names())):
         argocd.play(lab, api)
         seen.argocd = versions
     networked = kubelets.has_network(api)
@@ -92,13 +96,13 @@ def main() -> None:
     told, read = "", ""
     while True:
         try:
-            if lab.kubeconfig.exists() and processes.runs(lab, "kube-apiserver"):
+            if lab.kubeconfig.exists() and servers.runs(lab, "kube-apiserver"):
                 # One identity, one connection: to shake hands anew at every turn costs more than all that is asked.
                 if read != (kubeconfig := lab.kubeconfig.read_text(encoding="utf-8")):
                     api, read = Api(kubeconfig), kubeconfig
                 tend(lab, api, seen, crds)
             elif seen != Seen():
-                processes.stop(lab, *argocd.names())
+                servers.stop(lab, *argocd.names())
                 seen = Seen()
             told = ""
         except (HomelabError, OSError) as error:

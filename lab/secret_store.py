@@ -20,7 +20,8 @@ from pathlib import Path
 
 from errors import ApiFailed
 from lab.api import Api
-from lab.places import Lab, keep
+from lab.layout import Lab
+from local.files import keep
 from manifests.fields import mapping, mappings, text, texts
 from manifests.objects import Object, notes
 from manifests.rules.stack_objects import selects

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import programs
+from local.cache import locked
 from manifests import kubernetes_yaml, receipts
 from manifests.receipts import Receipt
-from manifests.sources import environment, locked, new_entry, originals, slug
+from manifests.sources import environment, new_entry, originals, slug
 
 SLOW = 300.0
 ENTRY = "entry"

@@ -18,10 +18,11 @@ import yaml
 
 import programs
 from errors import OriginalRefused
+from local.cache import digest, locked
 from manifests import archive, kubernetes_yaml, receipts
 from manifests.fields import text
 from manifests.receipts import Receipt
-from manifests.sources import Chart, digest, environment, is_loopback, locked, new_entry, originals
+from manifests.sources import Chart, environment, is_loopback, new_entry, originals
 
 SLOW = 300.0
 OF_A_REGISTRY = re.compile(r"^Digest: (sha256:[0-9a-f]{64})$", re.MULTILINE)

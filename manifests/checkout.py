@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeAlias
 from config import files, pins
 from config.source import KeyPath, Source, read
 from config.tree import KUSTOMIZATIONS, MANIFESTS
+from local.cache import digest
 from manifests import kubernetes_yaml
-from manifests.sources import digest
 
 Shape: TypeAlias = Literal["kustomization", "chart", "manifests"]
 

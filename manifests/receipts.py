@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from errors import OriginalChanged
-from manifests.sources import digest
+from local.cache import digest
 
 
 @dataclass(frozen=True)

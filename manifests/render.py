@@ -28,6 +28,7 @@ import programs
 from config import bounds
 from config.tree import App
 from errors import Problem, ProgramFailed, TookTooLong, TreeRefused
+from local.cache import digest
 from manifests import file_sanity, kubernetes_yaml, plain_manifests, program_errors, sandbox
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
@@ -35,7 +36,7 @@ from manifests.checkout import CheckoutReader
 from manifests.contents import Contents, closure_of, contents_of
 from manifests.objects import Object, unpacked
 from manifests.render_cache import RenderCache
-from manifests.sources import BaseSource, ChartSource, bare_environment, digest
+from manifests.sources import BaseSource, ChartSource, bare_environment
 from manifests.vendor import mirror, missing_bases, missing_charts
 
 FORMAT = "2"  # of what is kept: raise it when the same input gives other objects

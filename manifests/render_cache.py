@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from local.cache import cache, digest
 from manifests.objects import Object
-from manifests.sources import cache, digest
 
 MEBI = 1 << 20
 

@@ -7,8 +7,6 @@ its own.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
 import re
 import shutil
@@ -21,6 +19,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from errors import Bug
+from local.cache import cache, digest
 
 FETCH = "./homelab render --fetch"
 DIGITS = 12
@@ -81,30 +80,10 @@ def slug(url: str) -> str:
     return f"{readable[-80:].lstrip('-.')}-{digest(url)[:DIGITS]}"
 
 
-def digest(text: str | bytes) -> str:
-    """Give the content's name."""
-    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
-
-
-def cache() -> Path:
-    """Where the user's cache keeps what is ours."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "homelab"
-
-
 def originals() -> Path:
     """Where real charts and remote bases are kept: the user's cache, unless HOMELAB_ORIGINALS names another folder."""
     named = os.environ.get("HOMELAB_ORIGINALS", "")
     return Path(named) if Path(named).is_absolute() else cache()
-
-
-@contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Keep others out of a place in the cache; the kernel lets go of a dead process's lock."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

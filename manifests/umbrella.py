@@ -16,9 +16,10 @@ from typing import Any
 from config import files
 from config.source import KeyPath, Source, dotted, read
 from errors import Problem
+from local.cache import digest
 from manifests import boundary
 from manifests.fields import entries, mapping, text
-from manifests.sources import EXACT, Chart, digest
+from manifests.sources import EXACT, Chart
 
 FIELDS = ("name", "version", "repository", "condition", "tags", "enabled", "import-values", "alias")
 ALWAYS = ("name", "repository")

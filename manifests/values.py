@@ -1,7 +1,7 @@
 """Which values a chart knows: the keys of its values.yaml and its schema, and those that its templates ask for.
 
 A chart's folder comes in; a tree of keys goes out. A key with nothing below it takes any value: it is no map, an empty
-one, or one that a template hands on whole. `lab.facts` keeps the trees of real charts,
+one, or one that a template hands on whole. `standins.facts` keeps the trees of real charts,
 `manifests.rules.chart_values` checks an app's values against them.
 """
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from errors import HomelabError
-from manifests.sources import cache
+from local.cache import cache
 from ops.upstream import offline
 from ops.verbs import BY_NAME, VERBS
 

@@ -17,8 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import programs
+from local.cache import cache
 from manifests import sandbox
-from manifests.sources import cache
 from ops.diagnosis.finding import Finding
 from ops.terminal import coloured, count, elapsed, table
 from ops.toolchain import compiler, installation, lookup

@@ -6,8 +6,8 @@ import argparse
 import shutil
 from pathlib import Path
 
-from lab import processes
-from lab.places import Lab
+from lab.layout import Lab
+from lab.running import servers
 from ops.stack import DEFAULT_STACK
 from ops.terminal import count
 
@@ -35,8 +35,8 @@ def run(options: argparse.Namespace) -> int:
         if not lab.root.exists():
             print(f"{name}: there is no rehearsal")
             continue
-        running = processes.alive(lab)
-        processes.stop_all(lab)
+        running = servers.alive(lab)
+        servers.stop_all(lab)
         # The marker goes last: a removal that is interrupted can be run again.
         for path in sorted(lab.root.iterdir(), key=lambda path: path == lab.marker):
             if options.keep_logs and path in (lab.logs, lab.marker):

@@ -113,7 +113,9 @@ def _refuse_to_lose(root: Path, going: Sequence[Path]) -> None:
         if "secure:" in text or "encryptionsalt:" in text:
             raise Declined(f"{path.name}: holds secrets and would go; move it away, or remove it yourself")
         try:
-            is_kept = not programs.run("git", "status", "--porcelain", "--ignored", "--", path.name, cwd=root).stdout
+            # git and not GitPython, which starts the same command without a timeout.
+            status = ("status", "--porcelain", "--ignored", "--", path.name)
+            is_kept = not programs.run("git", *programs.on_checkout(root), *status).stdout
         except ProgramFailed:
             is_kept = False
         if not is_kept:

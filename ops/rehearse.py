@@ -10,10 +10,12 @@ from pathlib import Path
 
 from config.outdated_releases import Outdated, looked_up, outdated
 from config.tree import read_tree
-from lab import caretaker, processes, proxy, stages, web_ui
+from lab import caretaker, operators
 from lab.api import Api
-from lab.places import Lab
-from lab.tree import Replaced
+from lab.delivery import web_ui
+from lab.delivery.prepared_tree import Replaced
+from lab.layout import Lab
+from lab.running import proxy, servers
 from ops.argocd.client import Cluster
 from ops.argocd.report import Report, wait, written
 from ops.argocd.syncing import sync
@@ -57,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     _, settings = checked(root, options.stack)
     lab = Lab.of(root, options.stack)
     with Timeline() as timeline, alone(lab):
-        processes.stop(lab, ENGINE)
+        servers.stop(lab, ENGINE)
         for said in containment.clear(lab.root):
             timeline.say(said)
         tools = ensure(PROGRAMS)
@@ -152,7 +154,7 @@ def _tell(
     print("\nsimulated: hosts, VMs, Talos nodes and kubelets\n")
     print(table(("plugin", "version", "is", "why"), [tuple(one.as_dict().values()) for one in plugins]) + "\n")
     kinds = frozenset(one["name"] for one in Api.of(lab).metadata(*caretaker.CRD))
-    print(f"operators played by kwok: {', '.join(file.stem for file in stages.playable(kinds)) or 'none'}")
+    print(f"operators played by kwok: {', '.join(file.stem for file in operators.playable(kinds)) or 'none'}")
     if furnished.stand_ins:
         print("\n" + table(("not its author's own", "version", "but"), furnished.stand_ins))
         print(f"because the real ones are not in the cache{f': {why}' if why else ''}")

@@ -13,7 +13,8 @@ from config.load import read_stack
 from config.model import Settings
 from config.tree import CategoryFolder
 from errors import TryAgain
-from lab import processes, proxy, web_ui
+from lab.delivery import web_ui
+from lab.running import proxy, servers
 from ops.argocd.client import Cluster
 from ops.argocd.report import PAUSE, as_dict, chosen, look, refuse_strangers, wait, written
 from ops.stack import file_of, stack_arguments
@@ -64,7 +65,7 @@ def _tell_machines(cluster: Cluster) -> None:
     """Say how the rehearsal itself stands."""
     if cluster.lab is None:
         return
-    alive = processes.alive(cluster.lab)
+    alive = servers.alive(cluster.lab)
     memory = sum(one.resident for one in alive) >> 20
     refused = proxy.refused(cluster.lab)
     print(f"rehearsal: {count(len(alive), 'process', 'processes')}, {memory} MiB, hosts and pods simulated")

@@ -1,19 +1,19 @@
 """Stand-in for `pulumi-resource-proxmoxve`: what it makes, it makes on the rack.
 
 It takes what the official plugin takes, refuses what Proxmox refuses, and gives the ids and outputs that Proxmox would.
-`lab.rack` holds the VMs, `lab.talos` lets what ran on them go when they are deleted.
+`lab.hardware.rack` holds the VMs, `lab.hardware.talos_node` lets what ran on them go when they are deleted.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from lab import permissions, talos
-from lab.places import Lab
+from lab.hardware import permissions, talos_node
+from lab.hardware.rack import Rack, vm_of
+from lab.layout import Lab
 from lab.plugins.base import Kind, StandIn
 from lab.plugins.properties import Plain, top
 from lab.plugins.server import serve
-from lab.rack import Rack, vm_of
 
 # Inside these arguments the official provider replaces a VM as well; firmware and machine type change in place.
 ANEW = ("efiDisk.type", "tpmState.version")
@@ -61,7 +61,7 @@ class VmLegacy(OnTheRack):
         """Delete it, and let go what ran on it."""
         rack = self.rack()
         rack.delete_vm(int(id))
-        talos.settle(Lab.from_environment(), rack)
+        talos_node.settle(Lab.from_environment(), rack)
 
 
 class File(OnTheRack):

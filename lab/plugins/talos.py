@@ -1,7 +1,7 @@
 """Stand-in for `pulumi-resource-talos`: secrets and configurations from the real talosctl, nodes on the rack.
 
 It takes what the official plugin takes, and asks talosctl, which shares the official plugin's code, for everything that
-needs no node. `lab.talos` plays the nodes.
+needs no node. `lab.hardware.talos_node` plays the nodes.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any, ClassVar
 import yaml
 
 from errors import HomelabError
-from lab import talos
-from lab.places import Lab
+from lab.hardware import talos_node
+from lab.hardware.rack import Rack
+from lab.layout import Lab
 from lab.plugins.base import Kind, StandIn
 from lab.plugins.properties import UNKNOWN, Plain
 from lab.plugins.server import serve
-from lab.rack import Rack
 
 CLIENT = {"caCertificate": "ca", "clientCertificate": "crt", "clientKey": "key"}
 KUBERNETES_CLIENT = ("host", "caCertificate", "clientCertificate", "clientKey")
@@ -42,7 +42,7 @@ class Secrets(Kind):
         with TemporaryDirectory() as folder:
             file = Path(folder) / "secrets.yaml"
             flags = ("--talos-version", version) if version else ()
-            talos.real_talosctl("gen", "secrets", "--output-file", file, *flags)
+            talos_node.real_talosctl("gen", "secrets", "--output-file", file, *flags)
             bundle = yaml.safe_load(file.read_text(encoding="utf-8"))
         return "machine_secrets", {"machineSecrets": _as_outputs(bundle), "clientConfiguration": _client(bundle)}
 
@@ -78,7 +78,7 @@ class ConfigurationApply(Kind):
         lab = Lab.from_environment()
         configuration = inputs["machineConfigurationInput"]
         mode = inputs.get("applyMode", "auto")
-        resolved = talos.apply(lab, Rack(lab.rack), inputs["node"], configuration, mode)
+        resolved = talos_node.apply(lab, Rack(lab.rack), inputs["node"], configuration, mode)
         return {
             "machineConfiguration": configuration,
             "machineConfigurationHash": hashlib.sha256(configuration.encode()).hexdigest(),
@@ -117,9 +117,9 @@ class Kubeconfig(Kind):
     def _request(self, inputs: Plain) -> Plain:
         lab = Lab.from_environment()
         node = Rack(lab.rack).node_at(inputs["node"])
-        from lab.control_plane import admin_kubeconfig  # noqa: PLC0415 - most runs do without it
+        from lab.control_plane.kubernetes import admin_kubeconfig  # noqa: PLC0415 - most runs do without it
 
-        raw = admin_kubeconfig(lab, talos.documents(node.configuration)[0])
+        raw = admin_kubeconfig(lab, talos_node.documents(node.configuration)[0])
         config = yaml.safe_load(raw)
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         found = (
@@ -207,7 +207,7 @@ def _ends_before(client: Plain, moment: datetime) -> bool:
 def _generate(secrets: Path, kind: str, cluster: str, endpoint: str, *flags: str) -> str:
     output = secrets.parent / "out"
     where = ("--with-secrets", secrets, "--output-types", kind, "--output", output, "--force")
-    talos.real_talosctl("gen", "config", *where, *flags, cluster, endpoint)
+    talos_node.real_talosctl("gen", "config", *where, *flags, cluster, endpoint)
     return output.read_text(encoding="utf-8")
 
 

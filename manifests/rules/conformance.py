@@ -19,12 +19,12 @@ from typing import Any
 import programs
 from config.source import KeyPath
 from errors import ProgramFailed
+from local.cache import cache, digest
 from manifests.objects import CRD, Object
 from manifests.render_cache import RenderCache
 from manifests.rules.ownership import removed_in
 from manifests.rules.schemas import FORMAT, LOCATION, file_of, of_crd, served
 from manifests.rules.stack_objects import Finding, Piece, Scene
-from manifests.sources import cache, digest
 
 REASON = re.compile(r"- at '(?P<path>[^']*)': (?P<said>.*?)(?=\s+- at '|\Z)", re.DOTALL)
 SLOW = 300.0  # seconds for all objects of a checkout

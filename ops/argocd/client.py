@@ -19,8 +19,9 @@ from typing import Any
 import programs
 from config.model import Settings
 from errors import Declined, ProgramFailed, TookTooLong
-from lab import delivery
-from lab.places import Lab, keep
+from lab.delivery import git_server
+from lab.layout import Lab
+from local.files import keep
 from ops.engine.engine import Engine
 from ops.toolchain.lookup import ensure
 
@@ -136,7 +137,7 @@ class Cluster:
         """Give the commit that Git is at; nothing where it cannot be asked."""
         repository, revision = settings.delivery.repository, settings.delivery.revision
         if self.lab is not None:
-            return delivery.head_of(self.lab, delivery.served_as(repository), revision)
+            return git_server.head_of(self.lab, git_server.served_as(repository), revision)
         if COMMIT.match(revision):
             return revision
         when, said = self.asked.get(revision, (-ASK_AGAIN, ""))
@@ -147,15 +148,19 @@ class Cluster:
 
     def holds(self, settings: Settings, commit: str, folders: Sequence[str]) -> set[str]:
         """Name the folders that Git has at a commit; all of them where the commit is not known here."""
-        where: tuple[str | Path, ...] = ()
+        where = programs.on_checkout(Path.cwd())
         above = PurePosixPath()
         if self.lab is not None:
-            own = delivery.served_as(settings.delivery.repository)
-            where, above = ("--git-dir", delivery.bare_repository(self.lab, own)), PurePosixPath(settings.delivery.path)
+            own = git_server.served_as(settings.delivery.repository)
+            where, above = (
+                ("--git-dir", git_server.bare_repository(self.lab, own)),
+                PurePosixPath(settings.delivery.path),
+            )
         paths = {str(above / folder): folder for folder in folders}
         if not paths or not commit:
             return set(folders)
         try:
+            # git and not GitPython, whose import takes longer than this command.
             listed = programs.run("git", *where, "ls-tree", "--name-only", "-z", commit, "--", *paths).stdout
         except ProgramFailed:
             return set(folders)
@@ -176,6 +181,7 @@ def _head(repository: str, revision: str) -> str:
     names = ("HEAD",) if revision == "HEAD" else (f"refs/heads/{revision}", *_tags(f"refs/tags/{revision}"))
     names = _tags(revision) if revision.startswith("refs/") else names
     try:
+        # git and not GitPython, which starts the same command without a timeout.
         listed = programs.run("git", "ls-remote", "--", repository, *names, timeout=20).stdout
     except (ProgramFailed, TookTooLong):
         return ""

@@ -16,7 +16,7 @@ from typing import Any
 from config.model import Settings
 from config.tree import CategoryFolder, read_tree
 from errors import Declined, TryAgain
-from lab import delivery
+from lab.delivery import git_server
 from ops.argocd.applications import (
     NO_SET,
     UNPUSHED,
@@ -99,7 +99,7 @@ class Report:
 def refuse_strangers(cluster: Cluster, settings: Settings, stack: str) -> None:
     """Refuse a cluster that follows something else: what this checkout expects would all be missing or retired."""
     own, environment = settings.delivery.repository, settings.delivery.environment
-    expected = (delivery.served_as(own) if cluster.lab else own, environment)
+    expected = (git_server.served_as(own) if cluster.lab else own, environment)
     others = followed(cluster.argocd()["ApplicationSet"]) - {expected}
     for repository, other in sorted(others):
         raise Declined(
@@ -133,7 +133,7 @@ def look(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFold
 def _credentials(cluster: Cluster, settings: Settings) -> dict[str, str]:
     """Say which Secret holds what opens a repository."""
     own = settings.delivery.repository
-    urls = {delivery.served_as(own) if cluster.lab else own: "homelab"}
+    urls = {git_server.served_as(own) if cluster.lab else own: "homelab"}
     urls |= {repository.url: repository.name for repository in settings.platform.repositories}
     return {url: f"argocd/repository-{name}" for url, name in urls.items()}
 

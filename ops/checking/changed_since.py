@@ -16,7 +16,18 @@ from config.tree import APPS, ENVIRONMENTS
 from errors import Problem, ProgramFailed, Refused
 from manifests.contents import Contents
 
-ELSEWHERE = ("README.md", "docs/", "tests/", "bench/", ".ci/", ".github/", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")
+ELSEWHERE = (
+    "README.md",
+    "docs/",
+    "tests/",
+    "bench/",
+    ".ci/",
+    ".github/",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "zensical.toml",
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +44,8 @@ class Changed:
             ("diff", "--name-only", "--no-renames", "-z", "--relative", self.since, "--"),
             ("ls-files", "--others", "--exclude-standard", "-z"),
         )
-        said = [programs.run("git", "-C", self.root, *one).stdout for one in asked]
+        # git and not GitPython, which starts the same commands without a timeout.
+        said = [programs.run("git", *programs.on_checkout(self.root), *one).stdout for one in asked]
         return frozenset(name for text in said for name in text.split("\0") if name)
 
     @cached_property
@@ -58,7 +70,8 @@ def commit(root: Path, option: str, said: str) -> str:
     """Give the full name of a commit, or refuse what is none; git never sees it as an option of its own."""
     try:
         asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{said}^{{commit}}")
-        return programs.pipe("git", "-C", root, *asked).decode().strip()
+        # git and not GitPython, whose own parser of revisions knows neither @{upstream} nor dates.
+        return programs.run("git", *programs.on_checkout(root), *asked).stdout.strip()
     except ProgramFailed:
         fix = "git fetch, or name a branch, a tag or a commit that git log shows"
         raise Refused(

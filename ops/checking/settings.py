@@ -62,6 +62,8 @@ def committed(root: Path, stack: Stack, revision: str) -> Stack | None:
     """Read a stack as it is in a commit; nothing where there is no such commit, or no such file in it."""
     path = root / stack.places.file
     try:
-        return read_stack(path, programs.pipe("git", "-C", root, "show", f"{revision}:./{path.name}"))
+        # git and not GitPython, whose import takes longer than this command.
+        content = programs.pipe("git", *programs.on_checkout(root), "cat-file", "blob", f"{revision}:./{path.name}")
+        return read_stack(path, content)
     except (ProgramFailed, ProgramMissing):
         return None

@@ -19,9 +19,7 @@ from config.load import Stack
 from config.model import Settings
 from config.tree import App, CategoryFolder, Tree, namespaces_of
 from errors import Problem
-from lab.bases import StandInBases
-from lab.charts import StandInCharts
-from lab.crds import SELF_REGISTERED, Crds
+from local.cache import cache
 from manifests import kubernetes_yaml
 from manifests.checkout import CheckoutReader
 from manifests.contents import Contents, contents_of
@@ -42,9 +40,11 @@ from manifests.rules import (
 )
 from manifests.rules.stack_objects import Chart, Piece, Scene
 from manifests.rules.why import ALONE
-from manifests.sources import cache
 from ops.terminal import count
 from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain, ensure
+from standins.bases import StandInBases
+from standins.charts import StandInCharts
+from standins.crds import SELF_REGISTERED, Crds
 
 SCHEMAS = "schemas"
 REAL, UNKNOWN = "real", "stand-in for an unknown chart"

@@ -6,8 +6,8 @@ Official plugins leave both. The plugin `kubernetes` writes the administrator's 
 and a cancelled plugin `command` kills only the shell of a script: no trap runs, and the programs of the script live on.
 So a run has a TMPDIR of its own, and everything that it starts carries a mark in its environment. When the run ends, or
 when the next one begins after a `kill -9`, the marked processes are ended and the folder is removed. The kernel's lock
-on the folder says whether its run lives. `ops.engine.engine` runs inside; `lab.kernel` finds marks, `lab.processes`
-ends them.
+on the folder says whether its run lives. `ops.engine.engine` runs inside; `local.process_table` finds marks,
+`lab.running.servers` ends them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from lab import kernel, processes
-from lab.places import VARIABLE, Lab, private_folder
-from manifests.sources import cache
+from lab.layout import VARIABLE, Lab
+from lab.running import servers
+from local import process_table
+from local.cache import cache
+from local.files import private_folder
 
 PREFIX = "engine-"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -53,8 +55,8 @@ def clear(place: Path) -> list[str]:
     with _locked(place):
         folders = {folder.name: folder for folder in place.glob(f"{PREFIX}*") if _is_dead(folder)}
         living = {folder.name for folder in place.glob(f"{PREFIX}*")} - folders.keys()
-        marked = {name for name in kernel.marked(place) if name.startswith(PREFIX)}
-        ended = processes.end(Lab(place), marked - living)
+        marked = {name for name in process_table.marked(place) if name.startswith(PREFIX)}
+        ended = servers.end(Lab(place), marked - living)
         for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
     said = [f"ended {ended} processes that an interrupted run had left"] if ended else []
@@ -71,9 +73,9 @@ def contained(place: Path, say: Say) -> Iterator[dict[str, str]]:
         fcntl.flock(living, fcntl.LOCK_EX)
     try:
         with _stoppable(place, folder.name, say):
-            yield {"TMPDIR": str(folder), kernel.MARK: kernel.mark(place, folder.name)}
+            yield {"TMPDIR": str(folder), process_table.MARK: process_table.mark(place, folder.name)}
     finally:
-        processes.end(Lab(place), [folder.name])
+        servers.end(Lab(place), [folder.name])
         shutil.rmtree(folder, ignore_errors=True)
         os.close(living)
 
@@ -86,11 +88,13 @@ def _stoppable(place: Path, name: str, say: Say) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         heard.append(number)
         if len(heard) > 1:
-            _kill(kernel.marked(place).get(name, []))
+            _kill(process_table.marked(place).get(name, []))
             return
         threading.Thread(target=_end_orphans, args=(place, name, over, say), daemon=True).start()
         if number != signal.SIGINT or not _at_a_terminal():  # which has sent it to the engine as well
-            ours = [pid for pid in kernel.marked(place).get(name, []) if kernel.parent(pid) == os.getpid()]
+            ours = [
+                pid for pid in process_table.marked(place).get(name, []) if process_table.parent(pid) == os.getpid()
+            ]
             _kill(ours, signal.SIGINT)
 
     here = threading.current_thread() is threading.main_thread()
@@ -113,9 +117,9 @@ def _end_orphans(place: Path, name: str, over: threading.Event, say: Say) -> Non
         say(STOPPING)
     asked: dict[tuple[int, str | None], int] = {}
     while not over.wait(SECONDS_BETWEEN_LOOKS):
-        pids = set(kernel.marked(place).get(name, []))
-        for pid in (pid for pid in pids if kernel.parent(pid) not in {*pids, os.getpid(), None}):
-            process = (pid, kernel.born(pid))
+        pids = set(process_table.marked(place).get(name, []))
+        for pid in (pid for pid in pids if process_table.parent(pid) not in {*pids, os.getpid(), None}):
+            process = (pid, process_table.born(pid))
             asked[process] = asked.get(process, 0) + 1
             _kill([pid], signal.SIGTERM if asked[process] * SECONDS_BETWEEN_LOOKS < SECONDS_TO_END else signal.SIGKILL)
 

@@ -30,8 +30,8 @@ from pulumi.automation.events import EngineEvent, OpType
 
 import programs
 from errors import Declined, RunFailed
-from lab.kernel import born
-from lab.places import keep
+from local.files import keep
+from local.process_table import born
 from ops.engine import containment
 
 LOCKED = re.compile(r"created by \S+@(?P<host>\S+) \(pid (?P<pid>\d+)\)")

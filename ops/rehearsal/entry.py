@@ -19,11 +19,15 @@ from config.model import Settings
 from config.rights import HIGH_AVAILABILITY
 from config.values import GIBI, TEBI
 from errors import ApiFailed, Declined
-from lab import control_plane, delivery, kernel, processes, talos, tree
 from lab.api import Api
-from lab.places import Lab
-from lab.rack import Rack
-from lab.tree import Replaced
+from lab.control_plane import kubernetes
+from lab.delivery import git_server, prepared_tree
+from lab.delivery.prepared_tree import Replaced
+from lab.hardware import talos_node
+from lab.hardware.rack import Rack
+from lab.layout import Lab
+from lab.running import servers
+from local import process_table
 from ops.argocd.report import LOOK, LOOK_AT_SET
 from ops.engine.engine import Engine
 from ops.engine.path import prepare_path
@@ -65,14 +69,14 @@ def revive(lab: Lab, timeline: Timeline) -> None:
     rack = Rack(lab.rack)
     planes = [node.configuration for node in rack.nodes() if node.name in rack.members()]
     rack.close()
-    if planes and (dead := control_plane.dead(lab)):
+    if planes and (dead := kubernetes.dead(lab)):
         timeline.say(f"starting again: {', '.join(dead)}")
-        control_plane.start(lab, talos.documents(planes[0])[0])
+        kubernetes.start(lab, talos_node.documents(planes[0])[0])
 
 
 def look_again(lab: Lab) -> None:
     """Have Argo CD, where it runs, look at Git now and not at its next turn."""
-    if not processes.runs(lab, "kube-apiserver"):
+    if not servers.runs(lab, "kube-apiserver"):
         return
     api = Api.of(lab)
     try:
@@ -107,14 +111,14 @@ def enter(
     lab = Lab.of(root, stack)
     lab.make()
     _lay_out(lab.bin, root, tools.env()["PATH"], plugins)
-    environment = tree.environment(lab, tools.env(), Path(sys.executable), root)
+    environment = prepared_tree.environment(lab, tools.env(), Path(sys.executable), root)
     os.environ.clear()
     # Whatever the engine starts carries a mark: what a killed run leaves behind is ended before the next begins.
-    os.environ.update({**environment, kernel.MARK: kernel.mark(lab.root, ENGINE)})
-    replaced = tree.prepare(lab, root, stack)
-    port = processes.port(lab, "proxy")
+    os.environ.update({**environment, process_table.MARK: process_table.mark(lab.root, ENGINE)})
+    replaced = prepared_tree.prepare(lab, root, stack)
+    port = servers.port(lab, "proxy")
     few = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", *lab.environment)}
-    processes.start(lab, "proxy", sys.executable, ["-m", "lab.proxy", str(port)], few)
+    servers.start(lab, "proxy", sys.executable, ["-m", "lab.running.proxy", str(port)], few)
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"):
         os.environ[name] = f"http://127.0.0.1:{port}"
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
@@ -157,12 +161,12 @@ def _lay_out(folder: Path, root: Path, path: str, plugins: Sequence[Plugin]) -> 
 
 def encrypt(lab: Lab, engine: Engine, settings: Settings) -> None:
     """Give every secret setting a value, once."""
-    missing = tree.missing_secrets(lab, settings)
+    missing = prepared_tree.missing_secrets(lab, settings)
     if missing:
         if GIT_TOKEN in missing:
-            delivery.expect(lab, missing[GIT_TOKEN])
+            git_server.expect(lab, missing[GIT_TOKEN])
         engine.set_secrets(missing)
-        tree.keep_secrets(lab, engine.name)
+        prepared_tree.keep_secrets(lab, engine.name)
 
 
 @contextmanager

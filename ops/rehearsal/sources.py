@@ -11,15 +11,16 @@ from pathlib import Path
 
 from config.model import Settings
 from config.tree import Tree
-from lab import delivery
-from lab.bases import StandInBases
-from lab.charts import StandInCharts
-from lab.crds import Crds
-from lab.places import Lab, private_folder
+from lab.delivery import git_server
+from lab.layout import Lab
+from local.files import private_folder
 from manifests.charts import CachedCharts
 from manifests.vendor import vendor
 from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain
 from ops.upstream.originals import folders_of
+from standins.bases import StandInBases
+from standins.charts import StandInCharts
+from standins.crds import Crds
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,10 @@ def furnish(lab: Lab, settings: Settings, tree: Tree, tools: Toolchain) -> Furni
     """Lay charts and bases into the tree, commit it, and have it served."""
     charts, bases = sources(lab.root / "charts", tools)
     vendor(lab.tree, folders_of(settings, tree), charts, bases)
-    repository, revision = delivery.served_as(settings.delivery.repository), settings.delivery.revision
-    before = delivery.head_of(lab, repository, revision)
-    commit = delivery.publish(lab, repository, revision, settings.delivery.path)
-    delivery.serve(lab, repository)
+    repository, revision = git_server.served_as(settings.delivery.repository), settings.delivery.revision
+    before = git_server.head_of(lab, repository, revision)
+    commit = git_server.publish(lab, repository, revision, settings.delivery.path)
+    git_server.serve(lab, repository)
     return Furnished(commit, commit != before, stand_ins(charts, bases))
 
 

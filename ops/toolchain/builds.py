@@ -27,8 +27,8 @@ from typing import Any, Protocol
 
 import programs
 from errors import BuildFailed, ProgramFailed
+from local.cache import cache
 from manifests.rules.schemas import FORMAT
-from manifests.sources import cache
 from ops.toolchain import extraction
 from ops.toolchain.catalogue import FOLDER, Shipped, Tool, pinned
 

@@ -224,7 +224,7 @@ ARGOCD_ROLES = (
     "argocd-applicationset-controller",
 )
 
-# CustomResourceDefinitions as their projects keep them, each by the name that `lab.crds` knows it by.
+# CustomResourceDefinitions as their projects keep them, each by the name that `standins.crds` knows it by.
 CRDS = (
     Files("argo-rollouts", "github.com/argoproj/argo-rollouts", "manifests/crds"),
     Files("cert-manager", "github.com/cert-manager/cert-manager", "deploy/crds"),

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import programs
 from errors import MachineNotReady, ProgramFailed, TookTooLong
-from manifests.sources import cache
+from local.cache import cache
 from ops.toolchain import builds, releases
 from ops.toolchain.catalogue import FOLDER, Tool, Version, needed_go
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from errors import DownloadFailed, DownloadRefused, MachineNotReady
-from manifests.sources import cache
+from local.cache import cache
 from ops.toolchain import archives, builds, lockfile, releases
 from ops.toolchain.catalogue import Tool
 from ops.toolchain.releases import RELEASES, Asset, Platform, assets

@@ -2,7 +2,7 @@
 
 What flows in is a tool of `ops.toolchain.catalogue`, what flows out is a folder with one subfolder for each part and a
 note of the versions, `modules.json`. go.sum says what each module holds, as for programs. `ops.toolchain.builds` gives
-the folder its place in the cache; `lab.crds` and `lab.bases` read it.
+the folder its place in the cache; `standins.crds` and `standins.bases` read it.
 """
 
 from __future__ import annotations

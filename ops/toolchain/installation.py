@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from errors import BuildFailed, DownloadFailed, HomelabError, MachineNotReady
-from manifests.sources import cache
+from local.cache import cache
 from ops.toolchain import builds, compiler, downloads, releases
 from ops.toolchain.catalogue import STANDARD_LIBRARY, Tool
 from ops.toolchain.progress import Progress, Step

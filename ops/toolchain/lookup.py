@@ -21,7 +21,7 @@ from pathlib import Path
 
 import programs
 from errors import Bug, HomelabError
-from manifests.sources import cache
+from local.cache import cache
 from ops.toolchain import builds, downloads, installation
 from ops.toolchain.catalogue import BY_PROGRAM, TOOLS, Program, Tool, Version
 

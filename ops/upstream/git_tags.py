@@ -46,6 +46,7 @@ def ask(base: WantedBase, env: Mapping[str, str] | None = None) -> Answer:
     names = (f"refs/tags/{tag}", f"refs/tags/{tag}^{{}}")
     try:
         asked = ("-c", "http.followRedirects=false", "ls-remote", "--", repository, *names)
+        # git and not GitPython, which starts the same command without a timeout.
         listed = programs.run("git", *asked, env=quiet, timeout=TIMEOUT).stdout
     except (ProgramFailed, TookTooLong) as error:
         return Answer(State.SILENT, " ".join(str(error).split())[-120:])

@@ -17,7 +17,7 @@ from config.reference import documents
 from manifests.rules.why import EVERY
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("config", "manifests", "stacks", "components", "lab", "ops")
+ROOMS = ("local", "config", "manifests", "stacks", "components", "standins", "lab", "ops")
 BESIDE = ("tests", "docs", "bench", "apps", "tools")
 PRODUCT = ("__main__.py", "errors.py", "programs.py")
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab import processes
 from lab.api import Api
-from lab.places import Lab
-from lab.rack import Rack
+from lab.hardware.rack import Rack
+from lab.layout import Lab
+from lab.running import servers
 
 ROOT = Path(__file__).parents[2]
 SHORT = ("--until", "cluster")
@@ -179,7 +179,7 @@ class Checkout:
     def end(self) -> None:
         """Stop everything and leave no file."""
         self.run("down")
-        processes.stop_all(self.lab)
+        servers.stop_all(self.lab)
 
 
 def kill_group(process: subprocess.Popen[str]) -> None:

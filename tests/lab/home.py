@@ -23,8 +23,11 @@ import programs
 from config.load import read_stack
 from config.model import Settings
 from config.tree import read_tree
-from lab import caretaker, control_plane, delivery, processes, tree
+from lab import caretaker
 from lab.api import MERGE, Object, condition
+from lab.control_plane import kubernetes
+from lab.delivery import git_server, prepared_tree
+from lab.running import servers
 from manifests.vendor import vendor
 from ops.argocd.report import LOOK_AT_SET
 from ops.rehearsal.entry import PROGRAMS, look_again
@@ -157,10 +160,10 @@ class Home(Checkout):
     def push(self, *, look: bool = True) -> str:
         """Commit the checkout, furnished as for a rehearsal, to the branch that the stack follows; give the commit."""
         where, tools = self.settings.delivery, ensure(PROGRAMS)
-        tree.prepare(self.lab, self.root, self.stack)
+        prepared_tree.prepare(self.lab, self.root, self.stack)
         apps = [app.path for app in read_tree(self.lab.tree).apps_in(where.environment)]
         vendor(self.lab.tree, apps, *sources(self.lab.root / "charts", tools))
-        commit = delivery.publish(self.lab, delivery.served_as(where.repository), where.revision, where.path)
+        commit = git_server.publish(self.lab, git_server.served_as(where.repository), where.revision, where.path)
         if look:
             look_again(self.lab)
         return commit
@@ -240,29 +243,29 @@ class Home(Checkout):
         """Have nobody answer for the cluster for a while."""
         monkeypatch.setenv("PATH", ensure(PROGRAMS).env()["PATH"])
         configuration = next(node.configuration for node in self.rack.nodes() if node.role == "control-plane")
-        processes.stop(self.lab, "kube-apiserver")
+        servers.stop(self.lab, "kube-apiserver")
         try:
             yield
         finally:
-            control_plane.start(self.lab, next(yaml.safe_load_all(configuration)))
+            kubernetes.start(self.lab, next(yaml.safe_load_all(configuration)))
 
     @contextmanager
     def without_git(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         """Have nobody serve the repository for a while."""
-        processes.stop(self.lab, delivery.NAME)
+        servers.stop(self.lab, git_server.NAME)
         try:
             yield
         finally:
             for name, value in {"PYTHONPATH": str(self.root), **self.lab.environment}.items():
                 monkeypatch.setenv(name, value)
-            delivery.serve(self.lab, self.settings.delivery.repository)
-            port = processes.port(self.lab, delivery.NAME)
-            eventually("listening", lambda: processes.listens(port))
+            git_server.serve(self.lab, self.settings.delivery.repository)
+            port = servers.port(self.lab, git_server.NAME)
+            eventually("listening", lambda: servers.listens(port))
 
     @contextmanager
     def without_repo_server(self) -> Iterator[None]:
         """Have nobody read Git for a while: whoever would start the repo-server again is held, and it is killed."""
-        pids = {one.name: one.pid for one in processes.alive(self.lab)}
+        pids = {one.name: one.pid for one in servers.alive(self.lab)}
         os.kill(pids[caretaker.NAME], signal.SIGSTOP)
         try:
             os.kill(pids["argocd-repo-server"], signal.SIGKILL)
@@ -279,7 +282,7 @@ class Home(Checkout):
 
     def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Pulumi in the rehearsal as a person would, who has its programs on the PATH."""
-        environment = tree.environment(self.lab, ensure(PROGRAMS).env(), Path(sys.executable), self.root)
+        environment = prepared_tree.environment(self.lab, ensure(PROGRAMS).env(), Path(sys.executable), self.root)
         command = ["pulumi", *arguments, "--stack", self.stack, "--non-interactive"]
         return subprocess.run(
             command, cwd=self.lab.tree, env=environment, capture_output=True, text=True, check=False, timeout=300

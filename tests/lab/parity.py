@@ -15,8 +15,9 @@ from typing import Any
 
 from config.load import read_stack
 from config.tree import read_tree
-from lab import argocd, processes
 from lab.api import Api, Object
+from lab.delivery import argocd
+from lab.running import servers
 from ops.checking.validation import Validation, places_of
 from tests.lab.checkout import Checkout
 
@@ -71,7 +72,7 @@ def _untracked(item: Object) -> Object:
 
 def _rendered_by_argo_cd(checkout: Checkout) -> dict[str, list[Object]]:
     """Return the objects of every Application as the repo-server renders them now."""
-    api, port = checkout.api, processes.port(checkout.lab, argocd.REDIS)
+    api, port = checkout.api, servers.port(checkout.lab, argocd.REDIS)
     names = {one["name"] for one in api.metadata(ARGOPROJ, "Application", argocd.NAMESPACE)}
     _ask(port, "FLUSHALL")
     for name in names:

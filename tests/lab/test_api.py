@@ -15,7 +15,7 @@ import yaml
 
 from errors import ApiFailed
 from lab.api import Api
-from lab.certificates import Authority, Subject, split
+from lab.control_plane.certificates import Authority, Subject, split
 
 
 class Server(ThreadingHTTPServer):

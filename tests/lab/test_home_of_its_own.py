@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import processes, web_ui
+from lab.delivery import web_ui
+from lab.running import servers
 from ops.toolchain.catalogue import ARGOCD_ROLES
 from ops.toolchain.lookup import ensure
 from tests.lab.home import SEEDED, Home
@@ -42,8 +43,8 @@ def with_page(folder: Path) -> Path:
 
 
 def test_argocd_server_runs_and_argo_cds_own_login_opens_it(own_home: Home) -> None:
-    assert processes.runs(own_home.lab, "argocd-server"), processes.last_lines(own_home.lab, "argocd-server")
-    address = f"http://127.0.0.1:{processes.port(own_home.lab, 'argocd-server')}"
+    assert servers.runs(own_home.lab, "argocd-server"), servers.last_lines(own_home.lab, "argocd-server")
+    address = f"http://127.0.0.1:{servers.port(own_home.lab, 'argocd-server')}"
     assert web_ui.login(own_home.lab).startswith("user admin, password in ")
     password = (own_home.lab.root / "argocd/admin-password").read_text(encoding="utf-8")
     body = json.dumps({"username": "admin", "password": password}).encode()

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab import kernel, processes
-from lab.rack import Rack
+from lab.hardware.rack import Rack
+from lab.running import servers
+from local import process_table
 from tests.lab.checkout import SHORT, Checkout, kill_children, kill_group
 
 MOMENTS = {
@@ -88,7 +89,7 @@ def converges(checkout: Checkout) -> None:
 
 def nothing_is_left(checkout: Checkout) -> bool:
     """Whether no process and no temporary file of a run of the engine is there."""
-    marked = [name for name in kernel.marked(checkout.lab.root) if name.startswith("engine")]
+    marked = [name for name in process_table.marked(checkout.lab.root) if name.startswith("engine")]
     return not marked and not list(checkout.lab.root.glob("engine-*"))
 
 
@@ -122,7 +123,7 @@ def test_a_run_that_is_interrupted_ends_soon_leaves_nothing_and_goes_on_with_the
 @pytest.mark.nightly  # minutes
 def test_an_api_server_that_died_alone_is_started_again(checkout: Checkout) -> None:
     checkout.rehearse()
-    (pid,) = (one.pid for one in processes.alive(checkout.lab) if one.name == "kube-apiserver")
+    (pid,) = (one.pid for one in servers.alive(checkout.lab) if one.name == "kube-apiserver")
     os.kill(pid, signal.SIGKILL)
     ran = checkout.run("rehearse", *SHORT)
     assert ran.code == 0, ran.err

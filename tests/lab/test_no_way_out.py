@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import processes, proxy
-from lab.places import Lab
+from lab.layout import Lab
+from lab.running import proxy, servers
 from tests import ears
 from tests.lab.checkout import ROOT, Checkout
 
@@ -33,17 +33,17 @@ def test_a_stack_is_rehearsed_with_loopback_only_and_calls_nobody(tmp_path: Path
 def lab(tmp_path: Path) -> Iterator[Lab]:
     made = Lab(tmp_path / "lab")
     made.make()
-    port = processes.port(made, "proxy")
+    port = servers.port(made, "proxy")
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **made.environment}
-    processes.start(made, "proxy", sys.executable, ["-m", "lab.proxy", str(port)], env)
-    while not processes.listens(port):
+    servers.start(made, "proxy", sys.executable, ["-m", "lab.running.proxy", str(port)], env)
+    while not servers.listens(port):
         pass
     yield made
-    processes.stop_all(made)
+    servers.stop_all(made)
 
 
 def ask(lab: Lab, request: str) -> str:
-    with socket.create_connection(("127.0.0.1", processes.port(lab, "proxy")), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", servers.port(lab, "proxy")), timeout=5) as client:
         client.sendall(request.encode())
         return client.recv(4096).decode()
 
@@ -59,7 +59,7 @@ def test_the_proxy_refuses_and_reports_every_other_host(lab: Lab) -> None:
 def test_the_proxy_joins_what_the_lab_serves(lab: Lab) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         proxy.serve_host(lab, "git.example.com:443", server.getsockname()[1])
-        with socket.create_connection(("127.0.0.1", processes.port(lab, "proxy")), timeout=5) as client:
+        with socket.create_connection(("127.0.0.1", servers.port(lab, "proxy")), timeout=5) as client:
             client.sendall(b"CONNECT git.example.com:443 HTTP/1.1\r\n\r\n")
             assert client.recv(4096).startswith(b"HTTP/1.1 200")
             inside, _ = server.accept()

@@ -13,8 +13,8 @@ import yaml
 import programs
 from components.platform.seed import text
 from errors import ProgramFailed
-from lab import delivery
 from lab.api import Object
+from lab.delivery import git_server
 from ops.toolchain.lookup import ensure
 from tests.lab.home import GADGETS, NOTES_FILE, SEEDED, Home, eventually, laid
 from tests.lab.parity import differences
@@ -84,9 +84,9 @@ class TestPeace:
     @pytest.mark.nightly  # every time, the previews below see nothing to do
     def test_a_run_that_looks_at_everything_changes_nothing(self, home: Home) -> None:
         where = home.settings.delivery
-        before = delivery.head_of(home.lab, where.repository, where.revision)
+        before = git_server.head_of(home.lab, where.repository, where.revision)
         assert set(home.whole("--refresh")["changes"]) == {"same"}
-        assert delivery.head_of(home.lab, where.repository, where.revision) == before, "a commit for nothing"
+        assert git_server.head_of(home.lab, where.repository, where.revision) == before, "a commit for nothing"
 
     def test_a_preview_needs_no_cluster(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         with home.cut_off(monkeypatch):
@@ -230,7 +230,7 @@ class TestSecrets:
         assert len(canaries) > 20
         assert set(canaries) >= WELL_KNOWN
         places = dict(home.places())
-        bare = delivery.bare_repository(home.lab, home.settings.delivery.repository)
+        bare = git_server.bare_repository(home.lab, home.settings.delivery.repository)
         places["what Git remembers"] = programs.run("git", "--git-dir", bare, "log", "-p", "--all").stdout
         leaks = [(place, name) for place, text in places.items() for name, value in canaries.items() if value in text]
         assert leaks == []

@@ -10,8 +10,8 @@ import pytest
 
 from config.values import GIBI
 from errors import HardwareRefused
-from lab import talos
-from lab.rack import Rack
+from lab.hardware import talos_node
+from lab.hardware.rack import Rack
 from tests.lab.checkout import SHORT, Checkout
 
 
@@ -114,4 +114,4 @@ class TestRefusals:
 
     def test_a_second_bootstrap_is_refused_in_words(self, dev: Checkout) -> None:
         with pytest.raises(HardwareRefused, match=r"etcd data directory is not empty \(cp-1 at 10.0.20.11\)"):
-            talos.bootstrap(dev.lab, dev.rack, "10.0.20.11")
+            talos_node.bootstrap(dev.lab, dev.rack, "10.0.20.11")

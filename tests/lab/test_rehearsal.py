@@ -18,7 +18,7 @@ import pytest
 import programs
 from config.load import read_stack
 from config.tree import read_tree
-from lab import processes
+from lab.running import servers
 from ops.toolchain.lookup import ensure
 from tests.lab.checkout import Checkout, kill_group
 from tests.lab.parity import differences
@@ -104,12 +104,12 @@ class TestProduction:
         acted = {event for event, _, _ in production.rack.journal()[mark:]}
         assert acted == {"delete vm", "remove file", "leave etcd", "control plane gone"}
         assert production.rack.vms() == []
-        assert not processes.runs(production.lab, "etcd")
+        assert not servers.runs(production.lab, "etcd")
 
     def test_down_leaves_no_process_no_port_and_no_file(self, production: Checkout) -> None:
         assert production.run("down").code == 0
         assert not production.lab.root.exists()
-        assert processes.alive(production.lab) == []
+        assert servers.alive(production.lab) == []
 
 
 @pytest.mark.nightly

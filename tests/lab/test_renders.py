@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import processes
+from lab.running import servers
 from tests.lab.home import Home, eventually
 
 pytestmark = pytest.mark.xdist_group("home")
@@ -66,7 +66,7 @@ class Renders:
 def renders(home: Home) -> Iterator[Renders]:
     """Count renders from a commit that rendered nothing: a kind that comes or goes renders every app once more."""
     for number in range(6):
-        counted = Renders(processes.log_of(home.lab, "argocd-repo-server"))
+        counted = Renders(servers.log_of(home.lab, "argocd-repo-server"))
         home.write("unread/config.yaml", config("nobody", str(number)))
         commit = home.push()
         for app in home.apps():

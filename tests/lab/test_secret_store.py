@@ -9,7 +9,7 @@ import pytest
 
 from lab import secret_store
 from lab.api import Api
-from lab.places import Lab
+from lab.layout import Lab
 from lab.secret_store import MARK, tend, withhold
 
 INSIDE = {"spec": {"provider": {"kubernetes": {"remoteNamespace": "secret-source"}}}}

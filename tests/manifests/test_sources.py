@@ -15,13 +15,14 @@ import pytest
 
 import programs
 from errors import HomelabError, OriginalChanged, OriginalRefused, ProgramFailed
+from local.cache import cache, digest
 from manifests import receipts
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
 from manifests.checkout import CheckoutReader
 from manifests.fetch import Wants, name_of
 from manifests.render import Folder, Renderer, render
-from manifests.sources import Chart, cache, digest, slug
+from manifests.sources import Chart, slug
 from tests.manifests.checkout import config_map, lay, make_chart, names
 from tests.manifests.servers import Server, serving
 

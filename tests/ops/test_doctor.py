@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from manifests.sources import cache
+from local.cache import cache
 from ops import __main__ as door
 from ops import doctor
 from ops.diagnosis.finding import Finding

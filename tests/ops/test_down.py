@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from errors import Declined
-from lab.places import Lab
+from lab.layout import Lab
 from ops import down
 
 

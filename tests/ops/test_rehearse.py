@@ -9,7 +9,7 @@ import pytest
 
 from errors import Declined, Problem
 from lab.api import Api
-from lab.places import Lab
+from lab.layout import Lab
 from ops import rehearse
 from ops.__main__ import main
 from ops.rehearsal.sources import Furnished

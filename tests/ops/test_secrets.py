@@ -13,7 +13,7 @@ import pytest
 
 from config.load import read_stack
 from errors import Declined, ProgramFailed
-from lab.places import Lab
+from lab.layout import Lab
 from manifests.secret_entries import Entry, declared, entry, read_by
 from ops import secrets, store_entries
 from ops.argocd.client import Cluster

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from lab import control_plane, kernel, processes
 from lab.api import Api
-from lab.places import Lab
+from lab.control_plane import kubernetes
+from lab.layout import Lab
+from lab.running import servers
+from local import process_table
 from ops.toolchain import lookup
+from tests.lab.control_plane.test_kubernetes import generated
 from tests.lab.plugins.calls import Calls
 from tests.lab.plugins.desk import Desk
 from tests.lab.plugins.things import definition
-from tests.lab.test_control_plane import generated
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -46,17 +48,17 @@ def new_desk(engine_path: str, tmp_path_factory: pytest.TempPathFactory) -> Call
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("cluster")
-    env = lookup.ensure((*control_plane.PARTS, "talosctl")).env()
+    env = lookup.ensure((*kubernetes.PARTS, "talosctl")).env()
     lab = Lab(folder / "lab")
     try:
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("PATH", env["PATH"])
-            control_plane.start(lab, generated(folder, "homelab"))
+            kubernetes.start(lab, generated(folder, "homelab"))
         Api.of(lab).create(definition("Widget"))
         yield lab
     finally:
-        processes.stop_all(lab)
-    assert kernel.marked(lab.root) == {}
+        servers.stop_all(lab)
+    assert process_table.marked(lab.root) == {}
 
 
 @pytest.fixture

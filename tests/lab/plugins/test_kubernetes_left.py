@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab.certificates import Authority, Subject, split
+from lab.control_plane.certificates import Authority, Subject, split
 from lab.plugins import kubernetes
 from tests.lab.plugins.calls import Calls
 from tests.lab.plugins.things import config_map, widget

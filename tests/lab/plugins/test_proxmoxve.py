@@ -11,11 +11,11 @@ import pytest
 from pulumi.provider.experimental import provider as sdk
 
 from config.values import GIBI
-from lab.places import VARIABLE, Lab
+from lab.hardware.rack import Rack
+from lab.layout import VARIABLE, Lab
 from lab.plugins import base
 from lab.plugins.properties import engine_value
 from lab.plugins.proxmoxve import File, Proxmox, VmLegacy
-from lab.rack import Rack
 
 TOKEN = "proxmoxve:index/vmLegacy:VmLegacy"
 URN = f"urn:pulumi:s::p::{TOKEN}::worker-1"

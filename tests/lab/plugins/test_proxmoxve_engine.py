@@ -9,8 +9,8 @@ import pytest
 
 from config.load import read_stack
 from config.rights import HIGH_AVAILABILITY
-from lab.places import Lab
-from lab.rack import Rack
+from lab.hardware.rack import Rack
+from lab.layout import Lab
 from ops.rehearsal.entry import furnish_rack
 from tests.lab.plugins.desk import CHECKOUT, Desk, Run
 

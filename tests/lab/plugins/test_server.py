@@ -17,7 +17,7 @@ import pytest
 from google.protobuf import empty_pb2, struct_pb2  # type: ignore[import-untyped] # likewise
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
-from lab.kernel import born
+from local.process_table import born
 from tests.lab.plugins.desk import PLUGINS
 
 NAMESPACE = "urn:pulumi:dev::desk::kubernetes:core/v1:Namespace::it"

@@ -18,14 +18,14 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from pulumi.provider.experimental import provider as sdk
 
 from errors import HomelabError
-from lab import talos
+from lab.hardware import talos_node
 from lab.plugins.properties import UNKNOWN, Plain, plain_map
 from lab.plugins.talos import CLIENT, KUBERNETES_CLIENT, Kubeconfig, Secrets, Talos, a_month_after, duration
 from ops.toolchain import lookup
+from tests.lab.control_plane.test_kubernetes import generated
+from tests.lab.hardware.site import Site
 from tests.lab.plugins.desk import Desk
 from tests.lab.plugins.test_base import diff, run, urn, wrapped
-from tests.lab.site import Site
-from tests.lab.test_control_plane import generated
 
 SECRETS, KUBECONFIG = urn("talos:machine/secrets:Secrets"), urn("talos:cluster/kubeconfig:Kubeconfig")
 VERSION = {"talosVersion": "v1.13"}
@@ -57,7 +57,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configuration: str) ->
     for name, value in site.lab.environment.items():
         monkeypatch.setenv(name, value)
     site.boot("cp-1")
-    talos.apply(site.lab, site.rack, site.address("cp-1"), configuration, "auto")
+    talos_node.apply(site.lab, site.rack, site.address("cp-1"), configuration, "auto")
     return site
 
 

@@ -12,15 +12,16 @@ import pytest
 
 from config.load import read_stack, stack_files
 from config.tree import namespaces_of, read_tree
-from lab import control_plane, processes
 from lab.api import Answer, Api
-from lab.places import Lab
+from lab.control_plane import kubernetes
+from lab.layout import Lab
+from lab.running import servers
 from manifests.objects import CRD, Object
 from manifests.rules import conformance
 from manifests.rules.stack_objects import Piece, Scene, is_cluster_wide
 from ops.checking.validation import SCHEMAS, Validation
 from ops.toolchain.lookup import ensure
-from tests.lab.test_control_plane import generated
+from tests.lab.control_plane.test_kubernetes import generated
 from tests.manifests.rules.test_robust import mutants
 
 pytestmark = pytest.mark.nightly
@@ -37,15 +38,15 @@ SHARE, ENOUGH = 5, 100
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("cluster")
-    env = ensure((*control_plane.PARTS, "talosctl")).env()
+    env = ensure((*kubernetes.PARTS, "talosctl")).env()
     lab = Lab(folder / "lab")
     try:
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("PATH", env["PATH"])
-            control_plane.start(lab, generated(folder, "homelab"))
+            kubernetes.start(lab, generated(folder, "homelab"))
         yield Api.of(lab)
     finally:
-        processes.stop_all(lab)
+        servers.stop_all(lab)
 
 
 @pytest.fixture(scope="module")

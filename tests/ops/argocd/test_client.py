@@ -13,8 +13,8 @@ import yaml
 import programs
 from config.load import read_stack
 from errors import Declined, ProgramFailed, TookTooLong
-from lab import delivery
-from lab.places import Lab
+from lab.delivery import git_server
+from lab.layout import Lab
 from ops.argocd.client import Cluster
 from ops.toolchain.lookup import ensure
 
@@ -57,8 +57,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_expected_commit_is_the_very_branch_or_tag_or_the_commit_itself(
     repository: Path, revision: str, commit: str
 ) -> None:
-    delivery = SETTINGS.delivery.model_copy(update={"repository": str(repository), "revision": revision})
-    settings = SETTINGS.model_copy(update={"delivery": delivery})
+    followed = SETTINGS.delivery.model_copy(update={"repository": str(repository), "revision": revision})
+    settings = SETTINGS.model_copy(update={"delivery": followed})
     wanted = git(repository, "rev-parse", commit) if commit in ("main", "feature/main") else commit
     assert Cluster({}, None).head(settings) == wanted
 
@@ -83,7 +83,7 @@ def test_which_folders_a_rehearsal_serves_is_asked_of_its_own_repository(tmp_pat
         SETTINGS.model_copy(update={"delivery": SETTINGS.delivery.model_copy(update={"path": "./home"})}),
     )
     committed(tmp_path / "work", "home/apps/media/sonarr")
-    bare = delivery.bare_repository(lab, delivery.served_as(settings.delivery.repository))
+    bare = git_server.bare_repository(lab, git_server.served_as(settings.delivery.repository))
     git(tmp_path, "clone", "--quiet", "--bare", "work", str(bare))
     commit = git(tmp_path / "work", "rev-parse", "main")
     folders = ("apps/media/sonarr", "apps/ai/toy")
@@ -147,8 +147,8 @@ def test_a_cluster_whose_packets_are_lost_does_not_answer(monkeypatch: pytest.Mo
 
 
 def test_git_is_not_asked_at_every_look(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    delivery = SETTINGS.delivery.model_copy(update={"repository": str(repository), "revision": "main"})
-    settings = SETTINGS.model_copy(update={"delivery": delivery})
+    followed = SETTINGS.delivery.model_copy(update={"repository": str(repository), "revision": "main"})
+    settings = SETTINGS.model_copy(update={"delivery": followed})
     cluster = Cluster({}, None)
     commit = cluster.head(settings)
     monkeypatch.setattr(programs, "run", lambda *arguments, **options: pytest.fail("asked again"))

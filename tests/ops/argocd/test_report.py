@@ -18,7 +18,7 @@ from config.load import read_stack
 from config.model import Settings
 from config.tree import App, CategoryFolder
 from errors import Declined
-from lab.places import Lab
+from lab.layout import Lab
 from ops import sync as verb
 from ops.argocd.applications import (
     NO_SET,

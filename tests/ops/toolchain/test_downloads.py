@@ -21,7 +21,7 @@ import pytest
 import requests
 
 from errors import DownloadFailed, DownloadRefused, HomelabError, MachineNotReady
-from lab.certificates import Authority, Subject, split
+from lab.control_plane.certificates import Authority, Subject, split
 from ops import __main__ as door
 from ops.toolchain import archives, catalogue, downloads, lockfile, lockfile_writer, lookup, releases, transfers
 from ops.toolchain.catalogue import TOOLS

@@ -1,0 +1,193 @@
+"""Git for the rehearsal: the prepared tree, served over TLS under the repository's own URL, credentials checked.
+
+`publish` commits the tree to a bare repository under `.lab/<stack>/git`; the server is reached through
+`lab.running.proxy`, which joins the repository's host with it, so that Argo CD and everybody else use the unchanged
+https URL and trust the lab's authority for that host alone. `lab.running.servers` keeps it.
+
+    python -m lab.delivery.git_server PORT
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import os
+import re
+import ssl
+import sys
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import programs
+from errors import ProgramFailed
+from lab.control_plane.certificates import Authority, Subject
+from lab.layout import Lab
+from lab.running import proxy, servers
+from local.files import keep
+
+NAME, HTTPS = "delivery", 443
+CREDENTIAL = "git-credential"
+AUTHOR = {
+    "GIT_AUTHOR_NAME": "rehearsal",
+    "GIT_AUTHOR_EMAIL": "rehearsal@lab.invalid",
+    "GIT_COMMITTER_NAME": "rehearsal",
+    "GIT_COMMITTER_EMAIL": "rehearsal@lab.invalid",
+}
+QUIET = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
+
+
+def publish(lab: Lab, repository: str, revision: str, path: str) -> str:
+    """Commit the tree to the branch that the stack follows, if it says something new; give the commit's id."""
+    bare = bare_repository(lab, repository)
+    if not (bare / "HEAD").exists():
+        _git(bare, "init", "--quiet", "--bare", "--initial-branch", revision)
+        _git(bare, "config", "http.receivepack", "false")
+    (bare / "info" / "exclude").write_text(".venv\n__pycache__/\n", encoding="utf-8")
+    _git(bare, "add", "--all", "--force", "apps", "environments", work_tree=lab.tree)
+    # A rehearsal encrypts its own secrets into the stack file: nothing that Argo CD reads, and a commit at every run.
+    _git(bare, "add", "--all", ".", ":(exclude)Pulumi.*.yaml", work_tree=lab.tree)
+    tree = _git(bare, "write-tree")
+    if path.strip("./"):
+        _git(bare, "read-tree", "--empty")
+        _git(bare, "read-tree", f"--prefix={path.strip('/')}/", tree)
+        tree = _git(bare, "write-tree")
+        _git(bare, "read-tree", "--empty")
+    head = head_of(lab, repository, revision)
+    if head and _git(bare, "rev-parse", f"{head}^{{tree}}") == tree:
+        return head
+    commit = _git(bare, "commit-tree", tree, "-m", "The tree as it is rehearsed", *(("-p", head) if head else ()))
+    _git(bare, "update-ref", f"refs/heads/{revision}", commit)
+    return commit
+
+
+def served_as(repository: str) -> str:
+    """Give the URL under which the lab serves a repository: over https, whatever it is in the settings."""
+    found = re.fullmatch(r"(?:ssh://)?[^@/]+@([^:/]+)(?::\d+/|[:/])(.+)", repository)
+    return f"https://{found[1]}/{found[2]}" if found else repository
+
+
+def head_of(lab: Lab, repository: str, revision: str) -> str:
+    """Give the commit that a branch is at, or nothing."""
+    try:
+        return _git(bare_repository(lab, repository), "rev-parse", "--verify", "--quiet", f"refs/heads/{revision}")
+    except ProgramFailed:
+        return ""
+
+
+def serve(lab: Lab, repository: str) -> None:
+    """Have the server run, and let the repository's host lead to it."""
+    host = urlsplit(repository).hostname or ""
+    authority = own_authority(lab)
+    certificate = authority.keep_signed(lab.pki / "delivery.pem", Subject(host), [host, "127.0.0.1"])
+    port = servers.port(lab, NAME)
+    few = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", *lab.environment)}
+    servers.start(lab, NAME, sys.executable, ["-m", "lab.delivery.git_server", str(port)], few, files=[certificate])
+    proxy.serve_host(lab, f"{host}:{HTTPS}", port)
+
+
+def own_authority(lab: Lab) -> Authority:
+    """Give the lab's own authority, made once."""
+    certificate, key = lab.pki / "lab-ca.crt", lab.pki / "lab-ca.key"
+    if not key.exists():
+        made = Authority.self_signed("rehearsal")
+        keep(certificate, made.pem)
+        keep(key, made.key_pem)
+    return Authority.from_pem(certificate.read_bytes(), key.read_bytes())
+
+
+def expect(lab: Lab, password: str) -> None:
+    """Let in whoever knows this password; only its digest is kept."""
+    keep(lab.root / CREDENTIAL, hashlib.sha256(password.encode()).hexdigest())
+
+
+def bare_repository(lab: Lab, repository: str) -> Path:
+    """Give the place of a repository by the path of its URL."""
+    return lab.root / "git" / urlsplit(repository).path.strip("/").removesuffix(".git")
+
+
+def _git(bare: Path, *arguments: str, work_tree: Path | None = None) -> str:
+    bare.mkdir(parents=True, exist_ok=True)
+    place = ["--git-dir", str(bare), *(["--work-tree", str(work_tree)] if work_tree else [])]
+    environment = {**os.environ, **QUIET, **AUTHOR}
+    return programs.run("git", *place, *arguments, env=environment, cwd=work_tree or bare).stdout.strip()
+
+
+class Requests(BaseHTTPRequestHandler):
+    """One client of the Git server."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Tell the refs."""
+        self._answer(b"")
+
+    def do_POST(self) -> None:
+        """Send what is asked for."""
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self._answer(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class' word
+        """Say which path was asked for, never with which credentials."""
+        sys.stderr.write(f"{self.command} {self.path.split('?')[0]} {arguments[1] if len(arguments) > 1 else ''}\n")
+
+    def _answer(self, body: bytes) -> None:
+        lab = Lab.from_environment()
+        if not self._may_read(lab):
+            self.send_response(HTTPStatus.UNAUTHORIZED)
+            self.send_header("WWW-Authenticate", 'Basic realm="rehearsal"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        url = urlsplit(self.path)
+        environment = {
+            **QUIET,
+            "PATH": os.environ["PATH"],
+            "GIT_PROJECT_ROOT": str(lab.root / "git"),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "REQUEST_METHOD": self.command,
+            "PATH_INFO": url.path.replace(".git/", "/", 1),
+            "QUERY_STRING": url.query,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(body)),
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+            "REMOTE_USER": "reader",
+        }
+        try:
+            said = programs.pipe("git", "http-backend", env=environment, stdin=body)
+        except ProgramFailed as failure:
+            said = f"Status: 500 Internal Server Error\r\n\r\n{failure}\n".encode()
+        head, _, content = said.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
+        self.send_response(int(headers.pop("Status", "200").split()[0]))
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _may_read(self, lab: Lab) -> bool:
+        expected = lab.root / CREDENTIAL
+        if not expected.exists():
+            return True
+        kind, _, given = self.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "basic":
+            return False
+        password = base64.b64decode(given).decode(errors="replace").partition(":")[2]
+        return hashlib.sha256(password.encode()).hexdigest() == expected.read_text(encoding="utf-8")
+
+
+def main(port: int) -> None:
+    """Serve until told to end."""
+    lab = Lab.from_environment()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(lab.pki / "delivery.pem")
+    server = ThreadingHTTPServer(("127.0.0.1", port), Requests)
+    server.daemon_threads = True
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

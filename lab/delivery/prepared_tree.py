@@ -1,0 +1,200 @@
+"""The prepared tree: the checkout as it is, made safe to run on this machine.
+
+A checkout and a stack's name come in; `.lab/<stack>/tree` and a list of what was replaced go out. The stack file keeps
+every line but those that name hardware, credentials or the salt that encrypts them. `ops.rehearse` prints the list and
+runs Pulumi from the tree.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+import programs
+from config.load import read_stack
+from config.model import Secrets, Settings
+from config.source import parse
+from lab.delivery.git_server import served_as
+from lab.layout import Lab
+from local.files import keep
+
+RACK_ENDPOINT = "https://rack.lab.invalid:8006"
+SECRETS_KEY = "homelab:secrets"
+KEPT = "secrets.yaml"
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """One thing that is not as it lies in the checkout."""
+
+    what: str
+    before: str
+    now: str
+
+
+def prepare(lab: Lab, checkout: Path, stack: str) -> list[Replaced]:
+    """Lay the tree out and say what was replaced in it."""
+    _copy(checkout, lab.tree)
+    file = lab.tree / f"Pulumi.{stack}.yaml"
+    settings = read_stack(checkout / file.name).require()
+    text, replaced = _without_hardware((checkout / file.name).read_text(encoding="utf-8"), settings)
+    keep(file, _with_secrets(_without_secrets(text), kept_secrets(lab)))
+    names = secret_names(settings)
+    replaced.append(Replaced("homelab:secrets", "", f"{len(names)} generated values"))
+    return replaced
+
+
+def _copy(checkout: Path, tree: Path) -> None:
+    """Bring the tree to the checkout's state, file by file, without touching what is equal."""
+    # git and not GitPython, which starts the same command without a timeout.
+    files = ("ls-files", "--cached", "--others", "--exclude-standard", "-z")
+    listed = programs.run("git", *programs.on_checkout(checkout), *files).stdout
+    wanted = {name for name in listed.split("\0") if name and (checkout / name).is_file()}
+    for name in wanted:
+        source, target = checkout / name, tree / name
+        if _same(source, target):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target, follow_symlinks=True)
+    for path in [path for path in tree.rglob("*") if path.is_file() and not path.is_symlink()]:
+        if str(path.relative_to(tree)) not in wanted and "__pycache__" not in path.parts:
+            path.unlink()
+    for folder in sorted((path for path in tree.rglob("*") if path.is_dir()), reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    link = tree / ".venv"
+    if not link.is_symlink() and (checkout / ".venv").exists():
+        link.symlink_to(checkout / ".venv")
+
+
+def _same(source: Path, target: Path) -> bool:
+    try:
+        one, other = source.stat(), target.stat()
+    except FileNotFoundError:
+        return False
+    return (one.st_mtime_ns, one.st_size) == (other.st_mtime_ns, other.st_size)
+
+
+def _without_hardware(text: str, settings: Settings) -> tuple[str, list[Replaced]]:
+    replaced = []
+    endpoint = settings.proxmox.endpoint
+    if endpoint in text:
+        text = text.replace(endpoint, RACK_ENDPOINT)
+        replaced.append(Replaced("proxmox.endpoint", endpoint, RACK_ENDPOINT))
+    repository = settings.delivery.repository
+    https = served_as(repository)
+    if https != repository:
+        text = text.replace(repository, https)
+        replaced.append(Replaced("delivery.repository", repository, https))
+    return text, replaced
+
+
+def _without_secrets(text: str) -> str:
+    """Drop the salt, which a foreign passphrase does not fit, and everything that it encrypted."""
+    lines = text.splitlines(keepends=True)
+    dropped = set(_secret_lines(lines))
+    return "".join(line for number, line in enumerate(lines) if number not in dropped)
+
+
+def _with_secrets(text: str, kept: str) -> str:
+    """Put the kept section first under `config:` and the salt at the end."""
+    section = "".join(line for line in kept.splitlines(keepends=True) if not line.startswith("encryptionsalt:"))
+    salt = kept.removeprefix(section)
+    return re.sub(r"^config:[^\n]*\n", lambda found: found[0] + section, text, count=1, flags=re.MULTILINE) + salt
+
+
+def _secret_lines(lines: list[str]) -> Iterator[int]:
+    inside = -1
+    for number, line in enumerate(lines):
+        indent = len(line) - len(line.lstrip())
+        if inside >= 0 and (not line.strip() or indent > inside):
+            yield number
+            continue
+        inside = -1
+        if line.startswith(("encryptionsalt:", "encryptedkey:", "secretsprovider:")):
+            yield number
+        elif line.lstrip().startswith(f"{SECRETS_KEY}:"):
+            inside = indent
+            yield number
+
+
+def kept_secrets(lab: Lab) -> str:
+    """Give the encrypted secrets of the last run, as lines of a stack file; nothing before the first."""
+    kept = lab.root / KEPT
+    return kept.read_text(encoding="utf-8") if kept.exists() else ""
+
+
+def missing_secrets(lab: Lab, settings: Settings) -> dict[str, str]:
+    """Generate the values that the last run did not have."""
+    section = [line for line in kept_secrets(lab).splitlines() if not line.startswith("encryptionsalt:")]
+    kept = parse("\n".join(["config:", *section]).encode(), KEPT).first.value
+    there = (kept.get("config") or {}).get(SECRETS_KEY) or {}
+    known = {*there, *(f"repositories.{name}" for name in there.get("repositories", {}))}
+    return {name: value for name, value in secret_values(settings).items() if name not in known}
+
+
+def keep_secrets(lab: Lab, stack: str) -> None:
+    """Remember what Pulumi has encrypted into the tree's stack file."""
+    lines = (lab.tree / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
+    secret = [lines[number] for number in _secret_lines(lines)]
+    salt = [line for line in secret if line.startswith("encryptionsalt:")]
+    section = [line for line in secret if not line.startswith("encryptionsalt:") and line.strip()]
+    keep(lab.root / KEPT, "".join([*section, *salt]))
+
+
+def secret_names(settings: Settings) -> tuple[str, ...]:
+    """Name every setting whose type is secret, set or not."""
+    names = [str(field.alias) for name, field in Secrets.model_fields.items() if name != "repositories"]
+    return (*names, *(f"repositories.{repository.name}" for repository in settings.platform.repositories))
+
+
+def secret_values(settings: Settings) -> dict[str, str]:
+    """Generate a value for every secret, in the format that the model declares."""
+    formats = {str(field.alias): _format(field.json_schema_extra) for field in Secrets.model_fields.values()}
+    return {name: _generate(formats[name.partition(".")[0]]) for name in secret_names(settings)}
+
+
+def _format(extra: object) -> str:
+    return str(extra["format"]) if isinstance(extra, dict) else "token"
+
+
+def _generate(kind: str) -> str:
+    if kind == "proxmox-token":
+        return f"rehearsal@pve!lab={uuid.uuid4()}"
+    if kind == "ssh-key":
+        key = Ed25519PrivateKey.generate()
+        return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    if kind == "https":
+        return f"https://notify.lab.invalid/{secrets.token_hex(16)}"
+    return secrets.token_hex(24)
+
+
+def environment(lab: Lab, base: dict[str, str], python: Path, checkout: Path) -> dict[str, str]:
+    """Give what every child of the rehearsal sees: our programs first, its own state, no way out."""
+    passphrase = lab.root / "passphrase"
+    if not passphrase.exists():
+        keep(passphrase, secrets.token_hex(24))
+    return {
+        **{name: value for name, value in base.items() if not name.startswith(("PULUMI_", "TALOS", "KUBE"))},
+        **lab.environment,
+        "PATH": os.pathsep.join((str(lab.bin), str(python.parent), base["PATH"])),
+        "PYTHONPATH": str(checkout),
+        "HOMELAB_PYTHON": str(python),
+        # The official plugin of Kubernetes falls back to the user's kubeconfig where it is given none.
+        "KUBECONFIG": str(lab.kubeconfig),
+        "PULUMI_BACKEND_URL": f"file://{lab.state}",
+        "PULUMI_HOME": str(lab.pulumi_home),
+        "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
+        "PULUMI_SKIP_UPDATE_CHECK": "1",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK": "true",
+    }

@@ -1,0 +1,95 @@
+"""Argo CD's web UI in a rehearsal: whether the argocd-server in use embeds one, where it answers, how to log in.
+
+The publisher's release of argocd embeds the UI, a build from the Go module does not: the program itself is searched for
+the page. `lab.delivery.argocd` runs argocd-server only where there is one: nothing else in a rehearsal needs
+it. The password is Argo CD's own initial one: argocd-server generates it, keeps its bcrypt hash in argocd-secret, and
+the copy here is readable by its owner alone. `ops.rehearse` and `ops.status` print the address.
+"""
+
+from __future__ import annotations
+
+import base64
+import mmap
+import time
+from functools import cache
+from pathlib import Path
+
+import requests
+
+import programs
+from errors import ApiFailed
+from lab.api import Api
+from lab.layout import Lab
+from lab.running import servers
+from local.files import keep
+
+SERVER = "argocd-server"
+USER = "admin"
+INDEX = b'<div id="app">'  # of the page that every path of the UI answers with; no code of Argo CD has it
+INITIAL_PASSWORD = "argocd-initial-admin-secret"  # noqa: S105 - the name of a Secret
+NAMESPACE = "argocd"
+SECONDS_TO_ANSWER = 3
+POLL = 0.5
+ABSENT = (
+    "Argo CD's web UI: none; the argocd in use embeds no UI, as every one that is built from source. "
+    "The publisher's release has it: HOMELAB_TOOLS=download ./homelab tools"
+)
+
+
+def is_embedded() -> bool:
+    """Return whether the argocd-server on the PATH has its web UI."""
+    program = programs.find(SERVER)
+    return program is not None and _has_page(program.resolve(), program.stat().st_mtime_ns)
+
+
+def address(lab: Lab, seconds: float = 0) -> str:
+    """Return where the rehearsal's web UI answers with its page, waiting for it if asked to; nothing if none does."""
+    deadline = time.monotonic() + seconds
+    while servers.runs(lab, SERVER):
+        found = f"http://127.0.0.1:{servers.port(lab, SERVER)}"
+        if _answers(found):
+            return found
+        if time.monotonic() > deadline:
+            break
+        time.sleep(POLL)
+    return ""
+
+
+def login(lab: Lab) -> str:
+    """Report how to log in: the user, and the private file that keeps the password."""
+    file = lab.root / "argocd" / "admin-password"
+    try:
+        secret = Api.of(lab).get("v1", "Secret", INITIAL_PASSWORD, NAMESPACE)
+    except (ApiFailed, OSError):
+        secret = None
+    if secret is not None:
+        keep(file, base64.b64decode(secret["data"]["password"]))
+    if not file.exists():
+        return "no login: admin.enabled of argocd-cm is false, and the rehearsal reaches no OpenID provider"
+    return f"user {USER}, password in {file}"
+
+
+def report(lab: Lab, seconds: float = 0) -> str:
+    """Report in one line where the UI is and how to log in, or why there is none."""
+    if not is_embedded():
+        return ABSENT
+    found = address(lab, seconds)
+    if not found:
+        return f"Argo CD's web UI: argocd-server does not answer; its output: {servers.log_of(lab, SERVER)}"
+    return f"Argo CD's web UI: {found}, {login(lab)}"
+
+
+@cache
+def _has_page(program: Path, _changed: int) -> bool:
+    with program.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(INDEX) >= 0
+
+
+def _answers(place: str) -> bool:
+    with requests.Session() as session:
+        session.trust_env = False  # the rehearsal's proxy is for programs that must not get out
+        try:
+            answer = session.get(place, headers={"Accept": "text/html"}, timeout=SECONDS_TO_ANSWER)
+        except requests.RequestException:
+            return False
+        return answer.ok and INDEX in answer.content

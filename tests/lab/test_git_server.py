@@ -1,0 +1,214 @@
+"""Git decides: what a push brings, what a removed folder takes, and what no accident of Git may cost."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import programs
+from lab.delivery import git_server
+from lab.delivery.git_server import AUTHOR, QUIET
+from lab.running import servers
+from ops.__main__ import main
+from ops.rehearsal.entry import look_again
+from tests.lab.checkout import ROOT
+from tests.lab.home import ARGOPROJ, GADGETS, OWN, Home, eventually
+
+pytestmark = pytest.mark.xdist_group("home")
+
+LAMP = ("media/lamp", "--image", "example.com/lamp:1.0.0", "--port", "8080", "--host", "lamp.dev.example.com")
+GADGET = """\
+apiVersion: example.com/v1
+kind: Gadget
+metadata: {name: late}
+"""
+
+
+def uids(home: Home, category: str) -> dict[str, str]:
+    """Tell the very objects of an app from others that are made in their place."""
+    kinds = (("apps/v1", "Deployment"), ("v1", "PersistentVolumeClaim"), ("v1", "ConfigMap"))
+    found = {kind: home.api.get(version, kind, OWN[category], category) for version, kind in kinds}
+    return {kind: one["metadata"]["uid"] for kind, one in found.items() if one}
+
+
+def everything(home: Home) -> dict[str, dict[str, str]]:
+    """Tell every Application and the objects of both categories from others that are made in their place."""
+    found = {one["metadata"]["name"]: one["metadata"]["uid"] for one in home.apps()}
+    return {"Applications": found, **{category: uids(home, category) for category in OWN}}
+
+
+def outlived(home: Home, complaint: str, seconds: float) -> str:
+    """Have all sets and Applications look while nobody reads Git; demand that nothing goes, and give what is said."""
+    before = everything(home)
+    sets = {one["name"] for one in home.api.metadata(ARGOPROJ, "ApplicationSet", "argocd")}
+    home.look_at_sets()
+    home.look(*before["Applications"])
+    home.says("media-shelf", complaint)
+    home.says("ai-toy", complaint)
+    eventually("met by every set", lambda: home.failing_sets() == sets)
+    said = home.run("status")
+    assert said.code == 1
+    assert "Unknown" in said.out
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        home.look_at_sets()
+        time.sleep(10)
+        assert everything(home) == before
+    assert home.failing_sets() == sets
+    return said.out
+
+
+def recovered(home: Home) -> None:
+    """Have all sets and Applications look once Git is read again."""
+    home.look_at_sets()
+    eventually("recovered", lambda: not home.failing_sets())
+    home.look(*(one["metadata"]["name"] for one in home.apps()))
+    for name in ("media-shelf", "ai-toy"):
+        home.good(name)
+
+
+def left_of_the_lamp(home: Home) -> list[str]:
+    """Name the kinds of what is there of the new app."""
+    every = "all,configmap,secret,persistentvolumeclaim,networkpolicy,httproute"
+    said = home.kubectl(
+        "get", every, "--namespace", "media", "--selector", "app.kubernetes.io/name=lamp", "--output", "name"
+    )
+    return [line.partition("/")[0].partition(".")[0] for line in said.splitlines()]
+
+
+@pytest.fixture
+def workloads(home: Home) -> Iterator[None]:
+    """Demand that everything of the kept category is the same object afterwards."""
+    before = uids(home, "media")
+    assert len(before) == 3
+    yield
+    assert uids(home, "media") == before
+
+
+@pytest.mark.usefixtures("workloads")
+class TestFolders:
+    """Folders that come and go."""
+
+    def test_a_new_app_that_is_pushed_is_an_application_without_up(self, home: Home) -> None:
+        assert main(["new", *LAMP, "--root", str(home.root)]) == 0
+        home.good("media-lamp", home.push())
+        route = home.api.get("gateway.networking.k8s.io/v1", "HTTPRoute", "lamp", "media")
+        assert route
+        assert "lamp.dev.example.com" in route["spec"]["hostnames"]
+
+    def test_a_folder_that_left_is_retired_and_its_objects_stay(self, home: Home) -> None:
+        home.remove("apps/media/lamp")
+        commit = home.push()
+        home.good("media-shelf", commit)
+        home.waited("media-lamp", lambda one: "app path does not exist" in str(one), "without its folder")
+        assert {"deployment", "httproute", "networkpolicy", "service"} <= set(left_of_the_lamp(home))
+        assert "retired: the folder left Git, the objects stay:\n  media-lamp" in home.settled()
+
+    def test_a_person_ends_what_is_retired_as_the_documents_say(self, home: Home) -> None:
+        page = (ROOT / "docs/understanding/handover.md").read_text(encoding="utf-8")
+        for command in re.findall(r"^    kubectl (delete .*)$", page, re.MULTILINE):
+            home.kubectl(*command.replace("jellyfin", "lamp").split())
+        eventually("gone", lambda: left_of_the_lamp(home) == [])
+        assert "retired" not in home.settled()
+
+    def test_where_removal_is_delete_all_goes_but_what_holds_data(self, home: Home) -> None:
+        before, text = uids(home, "ai"), home.read("apps/ai/toy/app.yaml")
+        home.remove("apps/ai/toy")
+        home.push()
+        eventually("deleted", lambda: home.app("ai-toy") is None)
+        eventually("pruned", lambda: set(uids(home, "ai")) == {"PersistentVolumeClaim"})
+        home.write("apps/ai/toy/app.yaml", text)
+        home.good("ai-toy", home.push())
+        after = uids(home, "ai")
+        assert after["PersistentVolumeClaim"] == before["PersistentVolumeClaim"]
+        assert after["Deployment"] != before["Deployment"]
+
+    @pytest.mark.nightly  # a minute and three
+    @pytest.mark.parametrize("seconds", [5, 120])
+    def test_an_app_whose_definition_comes_late_recovers_by_itself(self, home: Home, seconds: int) -> None:
+        home.write("apps/media/gadget/gadget.yaml", GADGET)
+        home.push()
+        home.says("media-gadget", "example.com")
+        time.sleep(seconds)
+        home.write("apps/crds/gadgets/definition.yaml", GADGETS)
+        home.push(look=False)
+        look = {"argocd.argoproj.io/application-set-refresh": "true"}
+        home.api.annotate(ARGOPROJ, "ApplicationSet", "crds", look, "argocd")
+        eventually("defined", lambda: home.api.knows("example.com/v1", "Gadget"))
+        home.good("media-gadget", seconds=120, ask=False)
+        home.remove("apps/media/gadget")
+        home.remove("apps/crds/gadgets")
+        home.push()
+        home.end_application("media-gadget")
+        home.end_application("crds-gadgets")
+        assert home.api.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", "gadgets.example.com")
+
+
+@pytest.mark.nightly  # minutes of waiting for what is cut off to come back
+@pytest.mark.usefixtures("workloads")
+class TestAccidents:
+    """What happens to Git and to who reads it, and costs nothing under `keep`."""
+
+    def test_git_that_does_not_answer_is_said_and_costs_nothing(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = everything(home)
+        with home.without_git(monkeypatch):
+            assert "failed to list refs" in outlived(home, "failed to list refs", 120)
+        recovered(home)
+        assert everything(home) == before
+
+    def test_a_killed_repo_server_costs_nothing_and_the_next_push_after_it_is_back_arrives(self, home: Home) -> None:
+        before = everything(home)
+        with home.without_repo_server():
+            outlived(home, "connection refused", 30)
+        eventually("back", lambda: servers.runs(home.lab, "argocd-repo-server"))
+        home.paint("blue")
+        shelf = home.api.get("v1", "ConfigMap", "shelf", "media")
+        assert shelf
+        assert shelf["data"] == {"colour": "blue"}
+        home.paint("red")
+        recovered(home)
+        assert everything(home) == before
+
+    def test_an_empty_revision_prunes_nothing(self, home: Home) -> None:
+        where = home.settings.delivery
+        bare = git_server.bare_repository(home.lab, where.repository)
+        environment = {**os.environ, **QUIET, **AUTHOR}
+
+        def git(*arguments: str) -> str:
+            return programs.run("git", "--git-dir", bare, *arguments, env=environment, stdin="").stdout.strip()
+
+        head = git("rev-parse", where.revision)
+        empty = git("commit-tree", git("hash-object", "-t", "tree", "-w", "--stdin"), "-m", "oops", "-p", head)
+        git("update-ref", f"refs/heads/{where.revision}", empty)
+        look_again(home.lab)
+        home.waited("media-shelf", lambda one: "app path does not exist" in str(one), "without its folder")
+        assert "app path does not exist" in home.status()
+        # What `delete` means, as the documents say: no folder, no workload; what holds data stays even so.
+        eventually("deleted", lambda: home.app("ai-toy") is None)
+        eventually("pruned", lambda: set(uids(home, "ai")) == {"PersistentVolumeClaim"})
+        deployments = {one["metadata"]["name"] for one in home.api.list("apps/v1", "Deployment", "argocd")}
+        assert {"argocd-repo-server", "argocd-server"} <= deployments
+        git("update-ref", f"refs/heads/{where.revision}", head)
+        look_again(home.lab)
+        home.good("media-shelf", head)
+        home.good("ai-toy", head)
+
+    def test_a_renamed_category_retires_its_applications_and_keeps_their_objects(self, home: Home) -> None:
+        files = {file: home.read(f"apps/media/{file}") for file in ("category.yaml", "shelf/app.yaml")}
+        home.remove("apps/media")
+        for file, text in files.items():
+            home.write(f"apps/films/{file}", text.replace("media:", "films:"))
+        home.push()
+        home.waited("media-shelf", lambda one: "app path does not exist" in str(one), "without its folder")
+        said = home.status()
+        home.remove("apps/films")
+        for file, text in files.items():
+            home.write(f"apps/media/{file}", text)
+        home.good("media-shelf", home.push())
+        assert "retired: the folder left Git, the objects stay:\n  media-shelf" in said

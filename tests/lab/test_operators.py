@@ -1,0 +1,306 @@
+"""Every operator that kwok plays, on a real API server with the real CRDs; Argo CD itself says what is healthy."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography import x509
+
+import programs
+from lab import operators, secret_store
+from lab.api import Api, condition
+from lab.control_plane import kubernetes
+from lab.layout import Lab
+from lab.running import servers
+from ops.toolchain.lookup import ensure
+from standins.crds import Crds
+
+pytestmark = pytest.mark.xdist_group("stages")
+
+CRDS = "crds"
+PROGRAMS = (*kubernetes.PARTS, "talosctl", "argocd", CRDS)
+NAME = re.compile(r"""^  "?name"?: "?([a-z0-9.-]+)"?,?$""", re.MULTILINE)
+OBJECTS = list(yaml.safe_load_all((Path(__file__).parent / "operated.yaml").read_text()))
+# Argo CD asks nothing of these and takes them for healthy as soon as they are there.
+UNJUDGED = {
+    *("Alertmanager", "Backup", "Bundle", "CephBlockPool", "CephCluster", "CephFilesystem", "CephObjectStore"),
+    *("ClusterPolicy", "Database", "GatewayClass", "IPAddressPool", "ReplicationDestination", "ReplicationSource"),
+    *("StorageClass", "TLSRoute"),
+}
+ARGOCD = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "argocd-cm", "namespace": "argocd", "labels": {"app.kubernetes.io/part-of": "argocd"}},
+}
+HASH = "rollouts-pod-template-hash"
+POD = {"containers": [{"name": "main", "image": "none.example/none:1"}]}
+
+
+@dataclass(frozen=True)
+class Played:
+    """A cluster whose operators kwok plays."""
+
+    api: Api
+    env: dict[str, str]
+    folder: Path
+
+    def get(self, thing: dict[str, Any]) -> dict[str, Any]:
+        """Look at an object that has to be there."""
+        meta = thing["metadata"]
+        found = self.api.get(thing["apiVersion"], thing["kind"], meta["name"], meta.get("namespace", ""))
+        assert found
+        return found
+
+    def seen(self, kind: str, name: str, version: str = "v1") -> dict[str, Any]:
+        return self.get({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": "default"}})
+
+    def secret(self, name: str) -> dict[str, str]:
+        """Read a Secret, once there is one."""
+        until(lambda: self.api.get("v1", "Secret", name, "default") is not None)
+        data = self.seen("Secret", name)["data"]
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+    def health(self, thing: dict[str, Any]) -> str:
+        """Ask Argo CD how an object is, as it stands now."""
+        file, settings = self.folder / "object.json", self.folder / "argocd-cm.json"
+        file.write_text(json.dumps(self.get(thing)))
+        settings.write_text(json.dumps(ARGOCD))
+        asked = ["admin", "settings", "resource-overrides", "health", str(file), f"--argocd-cm-path={settings}"]
+        said = programs.run("argocd", *asked, env=self.env).stdout
+        return said.partition("\n")[0].removeprefix("STATUS: ")
+
+
+def until(done: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+    folder = tmp_path_factory.mktemp("stages")
+    tools = ensure(PROGRAMS)
+    env = tools.env()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PATH", env["PATH"])
+        lab = Lab(folder / "lab")
+        programs.run("talosctl", "gen", "secrets", "-o", folder / "secrets.yaml")
+        asked = ["--with-secrets", str(folder / "secrets.yaml"), "--output-types", "controlplane", "-o", "-"]
+        said = programs.run("talosctl", "gen", "config", *asked, "homelab", "https://10.0.0.5:6443").stdout
+        try:
+            kubernetes.start(lab, next(yaml.safe_load_all(said)))
+            api = Api.of(lab)
+            _crds(Crds(tools.manifests(CRDS)), api)
+            kinds = api.metadata("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+            kubernetes.reload_operators(lab, operators.playable({crd["name"] for crd in kinds}))
+            api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker-1"}})
+            for thing in OBJECTS:
+                api.apply(thing, field_manager="test")
+            secret_store.tend(lab, api, "")
+            yield Played(api, env, folder)
+        finally:
+            servers.stop_all(lab)
+
+
+def _crds(crds: Crds, api: Api) -> None:
+    """Bring the CRDs that operators act on; the others would take their time."""
+    acted_on = {crd for needed in operators._operators().values() for crd in needed}
+    for text in (text for name in crds.names for text in crds.files(name).values()):
+        if (found := NAME.search(text)) and found[1] in acted_on:
+            api.create(yaml.load(text, Loader=yaml.CSafeLoader))
+
+
+def test_an_operator_is_played_when_all_its_kinds_are_there() -> None:
+    kinds = {f"{kind}.cert-manager.io" for kind in ("issuers", "clusterissuers", "certificates")}
+    without = ["aggregated-apis.yaml", "volumes.yaml"]
+    assert [file.name for file in operators.playable(kinds)] == sorted([*without, "cert-manager.yaml"])
+    assert [file.name for file in operators.playable(kinds - {"issuers.cert-manager.io"})] == without
+
+
+@pytest.mark.parametrize(
+    ("group", "kind", "name"),
+    [
+        ("gateway.networking.k8s.io", "Gateway", "gateways"),
+        ("gateway.networking.k8s.io", "GatewayClass", "gatewayclasses"),
+        ("kyverno.io", "ClusterPolicy", "clusterpolicies"),
+        ("monitoring.coreos.com", "Prometheus", "prometheuses"),
+    ],
+)
+def test_a_kind_has_the_plural_that_its_crd_has(group: str, kind: str, name: str) -> None:
+    assert operators.crd(group, kind) == f"{name}.{group}"
+
+
+@pytest.mark.parametrize("file", sorted(kubernetes.OPERATORS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_an_operator_says_on_top_what_it_is_and_what_it_does_not_do(file: Path) -> None:
+    if file in kubernetes.BASE:
+        return
+    top = re.sub(r"\n# ?", " ", file.read_text().partition("\napiVersion")[0])
+    assert "Not done:" in top
+
+
+def test_every_kind_that_is_acted_on_is_tried() -> None:
+    acted_on = set()
+    for file in set(kubernetes.OPERATORS.glob("*.yaml")) - set(kubernetes.BASE):
+        for stage in yaml.safe_load_all(file.read_text()):
+            acted_on.add((stage["spec"]["resourceRef"]["apiGroup"], stage["spec"]["resourceRef"]["kind"]))
+    tried = {(thing["apiVersion"], thing["kind"]) for thing in OBJECTS}
+    assert acted_on - tried == {("v1", "PersistentVolume")}, "a volume is made by a claim"
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [thing for thing in OBJECTS if thing["kind"] not in UNJUDGED],
+    ids=lambda thing: f"{thing['kind']}-{thing['metadata']['name']}",
+)
+def test_argo_cd_finds_it_healthy(played: Played, thing: dict[str, Any]) -> None:
+    until(lambda: played.health(thing) == "Healthy")
+
+
+def test_what_argo_cd_does_not_judge_is_ready_too(played: Played) -> None:
+    by_kind = {thing["kind"]: thing for thing in OBJECTS}
+    until(lambda: condition(played.get(by_kind["Alertmanager"]), "Available"))
+    until(lambda: condition(played.get(by_kind["Bundle"]), "Synced"))
+    until(lambda: condition(played.get(by_kind["CephCluster"]), "Ready"))
+    until(lambda: condition(played.get(by_kind["ClusterPolicy"]), "Ready"))
+    until(lambda: condition(played.get(by_kind["GatewayClass"]), "Accepted"))
+    for kind in ("CephBlockPool", "CephFilesystem", "CephObjectStore"):
+        assert played.get(by_kind[kind])["status"]["phase"] == "Ready"
+    assert played.get(by_kind["Backup"])["status"]["phase"] == "completed"
+    assert played.get(by_kind["Database"])["status"]["applied"] is True
+    assert all(
+        condition({"status": parent}, "Accepted") for parent in played.get(by_kind["TLSRoute"])["status"]["parents"]
+    )
+
+
+def test_a_certificate_gives_a_key_pair_for_its_names(played: Played) -> None:
+    pair = played.secret("wildcard-tls")
+    made = x509.load_pem_x509_certificate(pair["tls.crt"].encode())
+    names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["*.home.example.com", "home.example.com"]
+    assert made.subject.rfc4514_string() == "CN=rehearsed"
+    assert "PRIVATE KEY" in pair["tls.key"]
+    secret = played.seen("Secret", "wildcard-tls")
+    assert (secret["type"], secret["metadata"]["labels"]["copied"]) == ("kubernetes.io/tls", "everywhere")
+
+
+def test_an_external_secret_gives_every_key_and_a_changed_one_the_new_keys(played: Played) -> None:
+    assert played.secret("forgejo-admin") == {
+        "username": "rehearsed: forgejo-admin-user value",
+        "password": "rehearsed: forgejo-admin-password value",
+    }
+    assert list(played.secret("restic")) == ["RESTIC_REPOSITORY"]
+    assert played.seen("Secret", "restic")["metadata"]["annotations"] == {"note": "none"}
+    asked = next(thing for thing in OBJECTS if thing["metadata"]["name"] == "forgejo-admin")
+    data = [{"secretKey": "token", "remoteRef": {"key": "forgejo-token"}}]
+    played.api.apply({**asked, "spec": {**asked["spec"], "data": data}}, field_manager="test")
+    until(lambda: played.secret("forgejo-admin").get("token") == "rehearsed: forgejo-token")
+
+
+def test_a_gateway_has_the_address_that_its_service_has_got(played: Played) -> None:
+    version = "gateway.networking.k8s.io/v1"
+    until(lambda: condition(played.seen("Gateway", "internal", version), "Programmed"))
+    status = played.seen("Gateway", "internal", version)["status"]
+    assert status["addresses"] == [{"type": "IPAddress", "value": "10.0.0.50"}]
+    assert [listener["supportedKinds"][0]["kind"] for listener in status["listeners"]] == [
+        "HTTPRoute",
+        "HTTPRoute",
+        "TLSRoute",
+    ]
+    service = played.seen("Service", "cilium-gateway-internal")
+    assert sorted(port["port"] for port in service["spec"]["ports"]) == [80, 443]
+
+
+def test_a_service_that_asks_for_no_address_gets_one_that_nobody_routes_and_a_pool_is_counted(played: Played) -> None:
+    until(lambda: bool(played.seen("Service", "mosquitto")["status"]["loadBalancer"]))
+    assert played.seen("Service", "mosquitto")["status"]["loadBalancer"]["ingress"][0]["ip"].startswith("198.18.")
+    pool = played.seen("IPAddressPool", "homelab", "metallb.io/v1beta1")
+    assert pool["status"]["availableIPv4"] == 12 + 16
+
+
+def test_a_claim_waits_for_its_pod_where_its_class_says_so_and_its_volume_goes_with_it(played: Played) -> None:
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    for name in ("wanted", "unwanted"):
+        meta = {"name": name, "namespace": "default"}
+        played.api.create({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": claim})
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "wanted"}}]
+    pod = {"name": "wants", "namespace": "default"}
+    played.api.create({"apiVersion": "v1", "kind": "Pod", "metadata": pod, "spec": {**POD, "volumes": volumes}})
+    until(lambda: played.seen("Pod", "wants")["status"]["phase"] == "Running")
+    bound = played.seen("PersistentVolumeClaim", "wanted")
+    assert bound["status"]["phase"] == "Bound"
+    assert played.seen("PersistentVolumeClaim", "unwanted")["status"]["phase"] == "Pending"
+    played.api.delete("v1", "Pod", "wants", "default")
+    played.api.delete("v1", "PersistentVolumeClaim", "wanted", "default")
+    until(lambda: played.api.get("v1", "PersistentVolume", bound["spec"]["volumeName"]) is None)
+
+
+def test_a_database_has_its_services_and_its_owners_secret_unless_that_is_given(played: Played) -> None:
+    secret = played.secret("forgejo-app")
+    assert secret["uri"] == "postgresql://git:rehearsed@forgejo-rw.default:5432/forgejo"
+    assert (secret["username"], secret["dbname"], secret["pgpass"][-1]) == ("git", "forgejo", "\n")
+    for name in ("forgejo-rw", "forgejo-ro", "forgejo-r", "given-rw"):
+        assert played.seen("Service", name)["spec"]["ports"][0]["port"] == 5432
+    assert played.api.get("v1", "Secret", "given-app", "default") is None
+
+
+def test_a_rollout_runs_as_many_pods_as_it_says(played: Played) -> None:
+    version = "argoproj.io/v1alpha1"
+    until(lambda: running(played, "bluegreen") == 2)
+    assert played.seen("Rollout", "canary", version)["status"]["currentStepIndex"] == 2
+    played.api.request("PATCH", played.api.path(version, "Rollout", "default", "canary"), **scaled(3))
+    until(lambda: running(played, "canary") == 3)
+    until(lambda: played.seen("Rollout", "canary", version)["status"]["availableReplicas"] == 3)
+
+
+@pytest.mark.parametrize("name", ["active", "preview", "stable", "next"])
+def test_a_service_of_a_rollout_has_its_hash_and_gets_it_again_after_a_sync(played: Played, name: str) -> None:
+    asked = next(one for one in OBJECTS if (one["kind"], one["metadata"]["name"]) == ("Service", name))
+    until(lambda: running(played, asked["spec"]["selector"]["app"]) > 0)
+    for _ in range(2):
+        until(lambda: HASH in played.seen("Service", name)["spec"]["selector"])
+        turned = ",".join(f"{key}={value}" for key, value in played.seen("Service", name)["spec"]["selector"].items())
+        assert turned.startswith(f"app={asked['spec']['selector']['app']},")
+        assert played.api.list("v1", "Pod", "default", turned)
+        assert HASH not in played.api.apply(asked, field_manager="test", force=True)["spec"]["selector"]
+
+
+def running(played: Played, app: str) -> int:
+    pods = played.api.list("v1", "Pod", "default", f"app={app}")
+    return sum(pod["status"].get("phase") == "Running" for pod in pods)
+
+
+def scaled(replicas: int) -> dict[str, Any]:
+    return {"content": "application/merge-patch+json", "body": {"spec": {"replicas": replicas}}}
+
+
+def test_what_volsync_does_by_schedule_waits_and_what_is_asked_by_hand_is_done(played: Played) -> None:
+    version = "volsync.backube/v1alpha1"
+    until(lambda: "conditions" in played.seen("ReplicationSource", "nightly", version).get("status", {}))
+    assert "lastSyncTime" not in played.seen("ReplicationSource", "nightly", version)["status"]
+    until(lambda: "lastManualSync" in played.seen("ReplicationDestination", "restored", version).get("status", {}))
+    assert played.seen("ReplicationDestination", "restored", version)["status"]["lastManualSync"] == "first"
+
+
+def test_an_aggregated_api_stays_available_against_what_the_api_server_finds(played: Played) -> None:
+    found = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService"}
+    thing = {**found, "metadata": {"name": "v1beta1.metrics.k8s.io"}}
+    until(lambda: condition(played.get(thing), "Available"))
+    time.sleep(3)
+    (available,) = played.get(thing)["status"]["conditions"]
+    assert (available["status"], available["reason"]) == ("True", "Rehearsed")
+    assert played.health(thing) == "Healthy"
+
+
+def test_a_sealed_secret_gives_its_keys(played: Played) -> None:
+    assert played.secret("sealed") == {"token": "rehearsed: token"}
+    assert played.seen("Secret", "sealed")["metadata"]["labels"] == {"sealed": "once"}
