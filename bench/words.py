@@ -82,7 +82,7 @@ def prose(text: str) -> str:
 
 
 def marked(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield each line of a page, with true for those of a code block: fenced, or four spaces inside of its list or note."""
+    """Yield each line of a page, with true for a code block: fenced, or four spaces deeper than its list or note."""
     fenced, inside = False, 0
     for line in text.splitlines():
         fence, indent = line.lstrip().startswith(("```", "~~~")), len(line) - len(line.lstrip())

@@ -10,8 +10,8 @@ import pytest
 import programs
 from config.load import read_stack
 from errors import Declined
-from lab.places import Lab
-from lab.tree import prepare
+from lab.delivery.prepared_tree import prepare
+from lab.layout import Lab
 from ops.checking.changed_since import Changed, commit
 from ops.checking.settings import committed
 from tests.config.scenario import prepare as lay_out
