@@ -15,6 +15,7 @@ from pathlib import Path
 
 from config.explain import nearest
 from config.load import read_stack, stack_files
+from config.rules import rule
 from config.source import read
 from config.startpage import PAGE
 from config.tree import APPS, ENVIRONMENTS, LONGEST_NAME, Tree, read_tree
@@ -131,6 +132,7 @@ class Ground:
     domains: tuple[str, ...]
 
 
+@rule("flag-twice", scope="program", why="Of two contradicting values one would be ignored without a message.")
 def refusals(options: argparse.Namespace, ground: Ground) -> Iterator[Problem]:
     """Find everything that speaks against the app."""
     yield from _named(options.app, ground)
@@ -193,8 +195,8 @@ def _label(name: str) -> str:
 
 
 def _image(said: str) -> Iterator[Problem]:
-    for check, rule, fix in refused(said):
-        yield _refused("--image", said, rule, fix, check)
+    for check, broken, fix in refused(said):
+        yield _refused("--image", said, broken, fix, check)
 
 
 def _port(said: str) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 import programs
+from config.rules import rule
 from config.tree import APPS, ENVIRONMENTS
 from errors import Problem, ProgramFailed, Refused
 from manifests.contents import Contents
@@ -66,6 +67,7 @@ class Changed:
         return any(above in folders for name in self.files for above in _above(name))
 
 
+@rule("commit-unknown", scope="program", why="Changes since a commit that is not here are unknown.")
 def commit(root: Path, option: str, said: str) -> str:
     """Give the full name of a commit, or refuse what is none; git never sees it as an option of its own."""
     try:

@@ -15,7 +15,7 @@ from bench.words import marked
 
 ROOT = Path(__file__).parents[2]
 PAGES = tuple(sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]))
-PROGRAMS = ("./homelab", "git", "helm", "kubectl", "pulumi", "talosctl")
+PROGRAMS = ("./homelab", "argocd", "git", "helm", "kubectl", "pulumi", "talosctl")
 INLINE = re.compile(r"`([^`]+)`")
 BEFORE = re.compile(r"^(\w+=\S+ )+")
 PIPES = ("|", ">", ">>", "&&", ";", "#")

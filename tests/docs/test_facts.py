@@ -15,7 +15,7 @@ from config import rights
 from config.model import Settings
 from config.reference import documents
 from config.tree import ENVIRONMENTS, read_tree
-from manifests.rules.why import EVERY
+from ops.checking.register import every_check
 from tests.docs.pages import PAGES, ROOT
 
 GENERATED = {"settings.md", "checks.md"}
@@ -68,7 +68,7 @@ def test_every_folder_of_an_environment_that_is_named_exists() -> None:
 
 
 def test_every_check_that_is_named_exists() -> None:
-    known = set(re.findall(r"^\| ([a-z0-9-]+) \|", documents(EVERY)["docs/reference/checks.md"], re.MULTILINE))
+    known = set(re.findall(r"^\| ([a-z0-9-]+) \|", documents(every_check())["docs/reference/checks.md"], re.MULTILINE))
     shown = {
         name for page in WRITTEN for name in re.findall(r"\[([a-z]+(?:-[a-z]+)+)\]$", page.read_text(), re.MULTILINE)
     }
