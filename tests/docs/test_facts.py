@@ -10,6 +10,7 @@ from typing import Any, Union, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
+import programs
 from components.handover.application_defaults import RETRY
 from config import rights
 from config.model import Settings
@@ -87,6 +88,21 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
         links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text(encoding="utf-8"))
         ahead += [(page.parent / link).resolve() for link in links]
     assert [str(page.relative_to(ROOT)) for page in PAGES if page not in seen] == []
+
+
+def test_every_page_that_a_file_names_exists() -> None:
+    listed = programs.run("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT).stdout.splitlines()
+    read = [file for file in listed if file.endswith((".py", ".yaml", ".json", ".toml", ".sh", ".md", ".in"))]
+    named = {
+        (file, page)
+        for file in read
+        if (ROOT / file).is_file()
+        for page in re.findall(
+            r"(?<![\w/.-])docs/[\w/-]+\.md\b", (ROOT / file).read_text(encoding="utf-8", errors="replace")
+        )
+    }
+    assert len(named) > 20
+    assert [f"{file}: {page}" for file, page in sorted(named) if not (ROOT / page).is_file()] == []
 
 
 @pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem)
