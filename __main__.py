@@ -1,4 +1,4 @@
-"""The program that Pulumi runs: load the settings, build the stack, export what it gives."""
+"""Run as Pulumi's program: load the settings, build the stack, export its outputs."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, PlainValidator
 
+from config.rules import rule
 from config.section import Section
 from config.values import Name, Text, choice, refuse
 
@@ -63,6 +64,7 @@ GROUP_KIND = re.compile(r"[A-Z][A-Za-z0-9]*(\.[a-z0-9-]+)+\Z")
 WITHOUT_A_GROUP = ("Node", "PersistentVolume")
 
 
+@rule("kind-malformed", scope="file", why="A project allows kinds by group; a kind without its group is ambiguous.")
 def _group_kind(value: object) -> str:
     if value == "Namespace":
         refuse("kind-malformed", "is a kind that no app makes", "name it under `namespaces`, from which they are made")

@@ -1,25 +1,26 @@
-"""What two values say about each other: the cross rules of the settings, each with an id.
+"""Rules of two values against each other: the cross rules of the settings, each with an id.
 
-Typed settings and the tree come in, findings go out; every rule is a pure generator in `RULES`, so a new rule is one
-function and one fixture. `ops.check` runs them for all stacks, `__main__.py` for the one that the engine runs.
+`Facts` come in, findings go out; every rule is a pure generator with the scope `settings`, so a new rule is one
+decorated function and one fixture. `ops.check` runs them for all stacks, `__main__.py` for the stack that the engine
+runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from config import derive
+from config import derive, tree_rules  # noqa: F401 - the import registers the rules of config.tree_rules
 from config.compatibility import compatible, is_newer
-from config.excluded import excluded
 from config.explain import nearest
+from config.facts import Facts, Finding
 from config.load import Stack
-from config.model import Node, Settings
+from config.model import Node
+from config.rules import rule, rules_of
 from config.source import KeyPath, read
-from config.tree import Tree, chart_versions, taken_up
+from config.tree import Tree, chart_versions
 from config.values import GIBI, Size, Version
 from errors import Problem
 
@@ -31,46 +32,12 @@ SECURE_SINCE = (1, 14)
 POINT_TO_POINT = 2  # addresses of a network in which none is the network's or the broadcast address
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One broken rule, before its place is looked up."""
-
-    check: str
-    path: KeyPath
-    value: object
-    rule: str
-    fix: str
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a rule may look at."""
-
-    root: Path
-    stack: Stack
-    settings: Settings
-    tree: Tree
-
-    def stated(self, path: KeyPath) -> bool:
-        """Whether the stack file says it, or it was derived."""
-        return self.stack.places.stated(path)
-
-    def at(self, *path: str | int) -> str:
-        """Name another owner with its line."""
-        line = self.stack.places.line(path)
-        key = self.stack.places.problem("", path, None, "", "").key
-        return f"{key} (line {line})" if line else key
-
-
-Rule = Callable[[Facts], Iterator[Finding]]
-
-
 def check_stack(root: Path, stack: Stack, tree: Tree) -> list[Problem]:
     """Run every rule on one stack."""
     if stack.settings is None:
         return []
     facts = Facts(root, stack, stack.settings, tree)
-    findings = (finding for rule in RULES for finding in rule(facts))
+    findings = (finding for run in rules_of("settings") for finding in run(facts))
     return [
         stack.places.problem(found.check, found.path, found.value, found.rule, found.fix)
         for found in dict.fromkeys(findings)
@@ -123,6 +90,12 @@ def _balancers(facts: Facts) -> list[tuple[KeyPath, Any]]:
     return [(("network", "loadBalancers", name), address) for name, address in facts.settings.network.load_balancers]
 
 
+@rule("node-name-twice", scope="settings", why="Kubernetes knows two machines of one name as one Node.")
+@rule("address-twice", scope="settings", why="Two owners of one address answer in turn.")
+@rule("mac-twice", scope="settings", why="A switch delivers to one of two equal MACs.")
+@rule("vm-id-twice", scope="settings", why="Proxmox assigns a VM id once.")
+@rule("host-name-twice", scope="settings", why="One Proxmox host has one entry.")
+@rule("repository-name-twice", scope="settings", why="The name is that of one credential Secret.")
 def duplicates(facts: Facts) -> Iterator[Finding]:
     """A name, an address, a MAC and a VM id have one owner."""
     yield from _twice(facts, "node-name-twice", "name", _node_values(facts, "name"), "give each node its own name")
@@ -141,6 +114,31 @@ def duplicates(facts: Facts) -> Iterator[Finding]:
     yield from _twice(facts, "repository-name-twice", "name", named, "give each repository its own name")
 
 
+@rule(
+    "address-in-range",
+    scope="settings",
+    why="Two owners of one address answer in turn: a load balancer would shadow the node.",
+)
+@rule(
+    "address-outside-subnet",
+    scope="settings",
+    why="The node would have no route to its gateway and could not be reached.",
+)
+@rule(
+    "address-reserved",
+    scope="settings",
+    why="The first and the last address of a network belong to the network itself.",
+)
+@rule(
+    "range-outside-subnet",
+    scope="settings",
+    why="No client on the network would send ARP requests for these addresses.",
+)
+@rule(
+    "address-outside-range",
+    scope="settings",
+    why="The pool assigns its own addresses only: the load balancer would wait for ever.",
+)
 def addresses(facts: Facts) -> Iterator[Finding]:
     """Addresses lie in the subnet and outside the load balancers' range."""
     network = facts.settings.network
@@ -172,6 +170,7 @@ def _span(facts: Facts) -> str:
     return f"{subnet[first]} and {subnet[last]}"
 
 
+@rule("cidr-overlap", scope="settings", why="An address in two networks is routed to one of them only.")
 def cidrs(facts: Facts) -> Iterator[Finding]:
     """Pods, services and nodes have networks of their own."""
     network = facts.settings.network
@@ -182,6 +181,13 @@ def cidrs(facts: Facts) -> Iterator[Finding]:
             yield Finding("cidr-overlap", ("network", second), other, rule, "choose a network of its own")
 
 
+@rule("control-planes-none", scope="settings", why="A cluster needs a node that runs the Kubernetes API.")
+@rule(
+    "control-planes-even",
+    scope="settings",
+    why="etcd needs a majority: a fourth member adds a way to fail and tolerates no further loss.",
+)
+@rule("vip-missing", scope="settings", why="Clients would know one control plane only, and lose the API with it.")
 def quorum(facts: Facts) -> Iterator[Finding]:
     """Control planes are an odd number, and more than one share an address or a name."""
     planes, vip = derive.control_planes(facts.settings), facts.settings.network.vip
@@ -197,6 +203,20 @@ def quorum(facts: Facts) -> Iterator[Finding]:
         yield Finding("vip-missing", ("network", "vip"), None, rule, "add a free address of the subnet")
 
 
+@rule("host-unknown", scope="settings", why="The VM would have nowhere to run.")
+@rule("host-takes-no-nodes", scope="settings", why="The entry of the host reserves it for other services.")
+@rule("host-memory-exceeded", scope="settings", why="Proxmox starts VMs beyond its memory, and kills one later.")
+@rule(
+    "architecture-mixed",
+    scope="settings",
+    why="Proxmox runs VMs of the host's own processor; only root may emulate another.",
+)
+@rule("images-not-shared", scope="settings", why="An image is downloaded once, and the other hosts would not find it.")
+@rule(
+    "control-planes-together",
+    scope="settings",
+    why="Three control planes on one host do not survive the loss of that host.",
+)
 def hosts(facts: Facts) -> Iterator[Finding]:
     """Nodes run on hosts that exist, take nodes and have room; control planes do not all share one."""
     known = {host.name: host for host in facts.settings.proxmox.hosts}
@@ -236,6 +256,7 @@ def _processors(facts: Facts) -> Iterator[Finding]:
             yield Finding("architecture-mixed", path, node.architecture, rule, "choose a host with that processor")
 
 
+@rule("secure-boot-too-early", scope="settings", why="The firmware would boot any image without a warning.")
 def secure_boot(facts: Facts) -> Iterator[Finding]:
     """Secure boot is enforced: the image brings the keys that the firmware then asks for."""
     cluster = facts.settings.cluster
@@ -259,6 +280,10 @@ def _shared_images(facts: Facts) -> Iterator[Finding]:
             yield Finding("images-not-shared", path, host.images, rule, "name one storage that all hosts share")
 
 
+@rule("size-missing", scope="settings", why="The node has no size.")
+@rule("memory-below-floor", scope="settings", why="Talos does not boot with less.")
+@rule("disk-below-floor", scope="settings", why="Talos refuses to install on less.")
+@rule("cpu-below-floor", scope="settings", why="Below two processors etcd loses its heartbeats under load.")
 def sizes(facts: Facts) -> Iterator[Finding]:
     """Every node has a size, and Talos can live in it."""
     cluster = facts.settings.cluster
@@ -285,6 +310,14 @@ def sizes(facts: Facts) -> Iterator[Finding]:
             yield Finding("cpu-below-floor", path("cpu"), size.cpu, rule, "give it two or more")
 
 
+@rule(
+    "contract-newer",
+    scope="settings",
+    why="The contract is the version that created the cluster; a later one is impossible.",
+)
+@rule("kubernetes-incompatible", scope="settings", why="Talos refuses to run it, halfway through an upgrade.")
+@rule("talos-unknown", scope="settings", why="Its supported Kubernetes versions are not known here.")
+@rule("talosctl-too-old", scope="settings", why="A cluster of such a version starts, but cannot be upgraded later.")
 def versions(facts: Facts) -> Iterator[Finding]:
     """Talos, Kubernetes, Cilium and the Gateway API go together."""
     cluster = facts.settings.cluster
@@ -314,6 +347,16 @@ def versions(facts: Facts) -> Iterator[Finding]:
             yield Finding("talosctl-too-old", ("cluster", key), version, rule, fix)
 
 
+@rule(
+    "cilium-unknown",
+    scope="settings",
+    why="Gateways work with tested pairs of Cilium and Gateway API only; this pair is untested.",
+)
+@rule(
+    "gateway-api-incompatible",
+    scope="settings",
+    why="With other CRDs than it supports, Cilium leaves Gateways without an address or an error.",
+)
 def gateway_api(facts: Facts) -> Iterator[Finding]:
     """Cilium understands the Gateway API's CRDs that this environment installs."""
     delivery = facts.settings.delivery
@@ -338,6 +381,10 @@ def gateway_api(facts: Facts) -> Iterator[Finding]:
         yield Finding("gateway-api-incompatible", ("platform", "cni"), f"cilium {chart}", rule, fix)
 
 
+@rule("email-missing", scope="settings", why="Let's Encrypt sends its warnings about expiring certificates there.")
+@rule("ha-needs-workers", scope="settings", why="Three replicas on fewer nodes stay Pending for ever.")
+@rule("no-place-for-workloads", scope="settings", why="Every pod would stay Pending for ever.")
+@rule("repository-unknown", scope="settings", why="A credential without a repository is never used.")
 def platform(facts: Facts) -> Iterator[Finding]:
     """What one part of the platform needs of another is there."""
     settings = facts.settings
@@ -363,52 +410,8 @@ def platform(facts: Facts) -> Iterator[Finding]:
             )
 
 
-def platform_apps(facts: Facts) -> Iterator[Finding]:
-    """The folders that the program begins with are there, and so are their namespaces."""
-    if not facts.tree.categories:
-        return
-    categories = {category.name: category for category in facts.tree.categories}
-    for app, namespace in derive.platform_apps(facts.settings).items():
-        name, _, folder = app.partition("/")
-        category = categories.get(name)
-        if name in facts.tree.refused:
-            continue
-        if category is None or folder not in [one.name for one in category.apps]:
-            rule = f"begins with apps/{app}, which does not exist"
-            yield Finding("platform-app-missing", ("platform",), None, rule, f"bring apps/{app} back")
-        elif namespace not in category.namespaces:
-            rule = f"begins with apps/{app}, whose category has no namespace {namespace}"
-            fix = f"write {namespace} under `namespaces` of apps/{name}/category.yaml"
-            yield Finding("platform-namespace-missing", ("platform",), None, rule, fix)
-    chosen = facts.settings.delivery.categories or tuple(categories)
-    needed = {app.partition("/")[0] for app in derive.platform_apps(facts.settings)}
-    needed |= {category.name for category in facts.tree.categories if category.settings.layer == "crds"}
-    for name in sorted(needed & set(categories) - set(chosen)):
-        rule = f"leave out {name}, whose apps the program begins with"
-        yield Finding("category-needed", ("delivery", "categories"), None, rule, f"add {name}")
-
-
-def choices(facts: Facts) -> Iterator[Finding]:
-    """What the settings choose for Argo CD is what its folder takes up."""
-    argocd = facts.settings.platform.argocd
-    apps = {app.full_name: app for app in facts.tree.apps_in(facts.settings.delivery.environment)}
-    app = apps.get("system-argocd")
-    if app is None or app.shape != "kustomization":
-        return
-    takes = taken_up(facts.root, app)
-    overlay = f"environments/{facts.settings.delivery.environment}/system/argocd"
-    sso = argocd.sso.issuer if argocd.sso else None
-    for part, key, said, is_chosen, otherwise in (
-        ("ha", "replicas", argocd.replicas, argocd.replicas == "ha", "write ha, or build on the base"),
-        ("sso", "sso", sso, sso is not None, "say who logs people in, or leave it out there"),
-    ):
-        if is_chosen != (f"apps/system/argocd/{part}" in takes):
-            rule = f"{'does not take' if is_chosen else 'takes'} apps/system/argocd/{part}"
-            fix = f"let {overlay} take apps/system/argocd/{part}" if is_chosen else otherwise
-            where = ("platform", "argocd", key)
-            yield Finding(f"{part}-elsewhere", where, said, f"does not fit {app.path}, which {rule}", fix)
-
-
+@rule("patch-missing", scope="settings", why="`up` would fail halfway without the patch.")
+@rule("patch-malformed", scope="settings", why="Talos would reject the patch in the middle of `up`.")
 def files(facts: Facts) -> Iterator[Finding]:
     """Patch files exist and are YAML."""
     patches = facts.settings.cluster.patches
@@ -425,40 +428,3 @@ def files(facts: Facts) -> Iterator[Finding]:
         if source.problems or not all(isinstance(document.value, dict) for document in source.documents):
             rule = str(source.problems[0]) if source.problems else "is not a machine-config patch"
             yield Finding("patch-malformed", path, file, rule, "write a map such as `machine: {sysctls: {...}}`")
-
-
-def delivery(facts: Facts) -> Iterator[Finding]:
-    """The environment and the categories that are named exist in the tree."""
-    settings = facts.settings.delivery
-    if not facts.tree.categories:
-        return  # without a tree there is nothing to compare with
-    environments = list(facts.tree.environments)
-    if settings.environment not in environments:
-        fix = nearest(settings.environment, environments, f"make the folder environments/{settings.environment}")
-        named = ("delivery", "environment")
-        yield Finding("environment-unknown", named, settings.environment, "has no folder in environments/", fix)
-    known = [*(category.name for category in facts.tree.categories), *facts.tree.refused]
-    for index, name in enumerate(settings.categories or ()):
-        if name not in known:
-            fix = nearest(name, known, f"the categories are {', '.join(known)}")
-            yield Finding("category-unknown", ("delivery", "categories", index), name, "has no folder in apps/", fix)
-    for index, name, check, rule, fix in excluded(settings.exclude, derive.platform_apps(facts.settings), facts.tree):
-        yield Finding(check, ("delivery", "exclude", index), name, rule, fix)
-
-
-RULES: tuple[Rule, ...] = (
-    duplicates,
-    addresses,
-    cidrs,
-    quorum,
-    hosts,
-    secure_boot,
-    sizes,
-    versions,
-    gateway_api,
-    platform,
-    platform_apps,
-    choices,
-    files,
-    delivery,
-)

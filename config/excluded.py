@@ -8,9 +8,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from config.explain import nearest
+from config.rules import rule
 from config.tree import Tree
 
 
+@rule(
+    "app-needed",
+    scope="tree",
+    why="The program applies it once; without it in Git, nothing would update it afterwards.",
+)
+@rule("app-unknown", scope="tree", why="A misspelt name excludes nothing, and the app would run.")
 def excluded(names: Sequence[str], begun: Collection[str], tree: Tree) -> Iterator[tuple[int, str, str, str, str]]:
     """Yield place, name, check, rule and fix of each name that cannot be left out."""
     apps = [f"{app.category}/{app.name}" for app in tree.apps]

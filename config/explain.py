@@ -16,6 +16,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from config.rules import rule
 from config.source import Document, KeyPath, dotted
 from errors import Problem
 
@@ -91,6 +92,10 @@ def nearest(word: str, known: Sequence[str], otherwise: str) -> str:
     return f"did you mean {near[0]}?" if near else otherwise
 
 
+@rule("key-missing", scope="file", why="No default would be right for every home.")
+@rule("wrong-type", scope="file", why="YAML reads the value as another type than the setting has.")
+@rule("out-of-range", scope="file", why="The number has a meaning only within these bounds.")
+@rule("list-empty", scope="file", why="The setting needs at least one entry.")
 def _problem(details: ErrorDetails, model: type[BaseModel], places: Places) -> Problem:
     path, section = _resolve(details["loc"], model)
     kind, value, context = details["type"], details.get("input"), details.get("ctx", {})
@@ -130,6 +135,8 @@ def _typed(value: object) -> object:
     return "(a list)" if isinstance(value, list | tuple) else "(nothing)" if value is None else value
 
 
+@rule("key-derived", scope="file", why="The value follows from other settings; a second one could contradict them.")
+@rule("key-unknown", scope="file", why="A misspelt key would mean the default without a warning.")
 def _unknown(path: KeyPath, section: type[BaseModel] | None, places: Places) -> Problem:
     name = str(path[-1])
     if name in DERIVED:

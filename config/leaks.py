@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from config import bounds, files, secret_patterns, tokens
+from config.rules import rule
 from config.source import Document, KeyPath, dotted, parse
 from errors import Problem
 
@@ -64,6 +65,12 @@ BINARY = 8192
 STACK = re.compile(r"Pulumi\.[^/]+\.ya?ml\Z")
 
 
+@rule("secret-in-git", scope="file", why="A secret in Git is public to every reader, for ever.")
+@rule(
+    "link-outside",
+    scope="file",
+    why="Argo CD rejects a repository with such a link, and programs here would leave the checkout.",
+)
 def repository_leaks(root: Path) -> Iterator[Problem]:
     """Yield the secrets of a checkout, and what keeps a file from being looked at."""
     for path in _committed(root):

@@ -17,6 +17,7 @@ from pydantic import SecretStr, ValidationError
 from config.derive import missing_secrets
 from config.explain import Places, explain, nearest
 from config.model import Settings
+from config.rules import rule
 from config.source import Document, KeyPath, alone, dotted, parse, read
 from errors import Problem, SettingsRefused
 
@@ -66,6 +67,7 @@ def read_stack(path: Path, raw: bytes | None = None) -> Stack:
     return Stack(name, places, settings, (*source.problems, *problems, *refused))
 
 
+@rule("secret-missing", scope="file", why="Without it `up` would stop halfway.")
 def from_pulumi(root: Path) -> Stack:
     """Read what the engine hands to the program; secrets are their values here."""
     import pulumi  # noqa: PLC0415 - `check` reads stack files without paying for the engine's SDK
@@ -122,6 +124,7 @@ def _sections(document: Document, places: Places) -> tuple[dict[str, Any] | None
     return values, problems
 
 
+@rule("secret-plain", scope="file", why="The stack file is in Git.")
 def _encrypted(value: Any, path: KeyPath, places: Places, problems: list[Problem]) -> Any:
     """Replace ciphertext by a mark, and refuse what lies there in plain text without showing it."""
     if isinstance(value, Mapping) and set(value) == {"secure"} and len(path) > 1:
@@ -137,6 +140,11 @@ def _encrypted(value: Any, path: KeyPath, places: Places, problems: list[Problem
     return "(plain)" if len(path) > 1 else {}
 
 
+@rule(
+    "secret-misplaced",
+    scope="file",
+    why="All secrets have one section, so that they can be listed, escrowed and replaced.",
+)
 def _misplaced(value: Any, path: KeyPath, places: Places) -> list[Problem]:
     """Find ciphertext outside the one key that holds it."""
     if isinstance(value, Mapping) and set(value) == {"secure"}:
@@ -161,6 +169,7 @@ def _unknown_section(key: str, places: Places) -> Problem:
     return Problem(places.file, line, key, "", "is not a known section", fix, "key-unknown")
 
 
+@rule("section-missing", scope="file", why="Every stack has these sections.")
 def _validate(values: Mapping[str, Any], places: Places) -> tuple[Settings | None, list[Problem]]:
     missing = [section for section in SECTIONS if not values.get(section) and section != "secrets"]
     problems = [

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from config.rules import rule
 from config.secret_stores import SecretStore
 from config.section import Section
 from config.values import (
@@ -205,6 +206,11 @@ class Node(Section):
 
     @field_validator("labels")
     @classmethod
+    @rule(
+        "label-restricted",
+        scope="file",
+        why="The node may not set it: Kubernetes rejects all labels of the node without a report.",
+    )
     def _a_workers_own(cls, labels: dict[str, str], info: ValidationInfo) -> dict[str, str]:
         for key in labels if info.data.get("role") == "worker" else ():
             if not is_a_kubelets(key):

@@ -17,7 +17,7 @@ from pydantic_core import PydanticUndefined
 from config.category import Category
 from config.explain import kinds
 from config.model import Settings
-from config.why import WHY
+from config.rules import LOCAL, SCOPES, Check
 
 WORDS = {
     "IPv4Address": "address",
@@ -33,9 +33,9 @@ WORDS = {
 }
 
 
-def documents(why: Mapping[str, str] = WHY) -> dict[str, str]:
-    """Give every generated document by its path; the register of checks may hold more than those of settings."""
-    return {"docs/reference/settings.md": settings(), "docs/reference/checks.md": checks(why)}
+def documents(register: Mapping[str, Check]) -> dict[str, str]:
+    """Return every generated document by its path."""
+    return {"docs/reference/settings.md": settings(), "docs/reference/checks.md": checks(register)}
 
 
 def settings() -> str:
@@ -55,19 +55,28 @@ def settings() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def checks(why: Mapping[str, str]) -> str:
-    """Write every check with its reason."""
+def checks(register: Mapping[str, Check]) -> str:
+    """Return the page of every check with its scopes and its reason."""
     lines = [
         "# Checks",
         "",
-        "Made from `config/why.py`, `manifests/why.py` and `manifests/rules/why.py` by `./homelab test --update`.",
-        "Every refusal ends with one of these ids. Where an object cannot do without what an id of the third file",
-        "refuses, it says so itself: the annotation `homelab.dev/accept-<id>` with the reason as its value.",
+        "Made from the register of `config/rules.py` by `./homelab test --update`. Every refusal ends with one of",
+        "these ids. An object that needs what a check refuses can accept it: with the annotation",
+        "`homelab.dev/accept-<id>`, whose value is the reason. The last column shows which checks can be accepted.",
         "",
-        "| id | why |",
-        "| --- | --- |",
-        *(f"| {name} | {reason} |" for name, reason in sorted(why.items())),
+        "The scope of a check is the input that decides it:",
+        "",
+        *(f"* **{scope}**: {meaning}" for scope, meaning in SCOPES.items()),
+        "",
+        f"`check --changed-since` reports {' and '.join(f'`{scope}`' for scope in LOCAL)} for changed apps only. It",
+        "reports the others for every app, since a change elsewhere can cause them.",
+        "",
+        "| id | scope | why | accepted by annotation |",
+        "| --- | --- | --- | --- |",
     ]
+    for name, check in sorted(register.items()):
+        accepted = "yes" if check.is_of("manifests.rules") else ""
+        lines.append(f"| {name} | {', '.join(check.scopes)} | {check.why} | {accepted} |")
     return "\n".join(lines) + "\n"
 
 

@@ -3,7 +3,7 @@
 Every other module reads the row: `config.model` the section, `config.derive` the token, `stacks.platform` and
 `components.platform.secrets` the Secrets to make, `ops.init` the example, `manifests.rules` the provider. A kind also
 needs its token as a field of `config.model.Secrets`, a folder below apps/security/secret-stores and a row in
-docs/secrets.md; tests/config/test_secret_stores.py compares all of them.
+docs/understanding/secrets.md; tests/config/test_secret_stores.py compares all of them.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from config import bounds, files
+from config.rules import rule
 from errors import Problem
 
 try:
@@ -72,6 +73,7 @@ class Source:
         return self.documents[0] if self.documents else Document(None)
 
 
+@rule("document-second", scope="file", why="Only the first of several documents is read.")
 def alone(source: Source) -> list[Problem]:
     """Refuse all documents but the first of a file that holds settings."""
     lines = [one.line(()) for one in source.documents[1:] if one.value is not None]
@@ -79,6 +81,7 @@ def alone(source: Source) -> list[Problem]:
     return [Problem(source.file, lines[0], "", "", rule, fix, "document-second")] if lines else []
 
 
+@rule("file-unreadable", scope="file", why="A file that cannot be read cannot be checked.")
 def read(path: Path, name: str) -> Source:
     """Read a file of the checkout that `name` is relative to; what cannot be read comes back as problems."""
     root = str(path).removesuffix(f"/{name}")
@@ -90,6 +93,12 @@ def read(path: Path, name: str) -> Source:
     return parse(raw, name)
 
 
+@rule("yaml-encoding", scope="file", why="YAML is UTF-8.")
+@rule(
+    "yaml-too-large",
+    scope="file",
+    why="A few hundred bytes of brackets or aliases can crash a parser or fill its memory.",
+)
 def parse(raw: bytes, name: str) -> Source:
     """Turn bytes into documents with places."""
     try:
@@ -118,6 +127,7 @@ def parse(raw: bytes, name: str) -> Source:
     return Source(name, tuple(documents), tuple(problems))
 
 
+@rule("yaml-duplicate-key", scope="file", why="YAML keeps one of the two, and parsers differ in which.")
 def _build(
     loader: Any,
     node: Any,
@@ -172,6 +182,8 @@ def _scalar(loader: Any, node: Any) -> Any:
     return text
 
 
+@rule("yaml-syntax", scope="file", why="The file is not YAML.")
+@rule("yaml-tab", scope="file", why="YAML forbids tabs, and editors hide them.")
 def _syntax(error: Exception, text: str, name: str) -> Problem:
     """Say what libyaml saw in words that lead to the mistake."""
     if isinstance(error, RecursionError):

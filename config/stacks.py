@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from config import derive
 from config.load import Stack
 from config.model import Settings
+from config.rules import rule
 from config.source import KeyPath
 from config.tree import ENVIRONMENTS, Tree
 from errors import Problem
@@ -18,6 +19,22 @@ from errors import Problem
 MISSPELT = 0.8
 
 
+@rule(
+    "version-skipped",
+    scope="stacks",
+    why="Talos and Kubernetes upgrade from one minor version to the next, and test no other path.",
+)
+@rule("version-lowered", scope="stacks", why="Talos and Kubernetes write data that older minor versions cannot read.")
+@rule(
+    "upgrade-and-members",
+    scope="stacks",
+    why="Nodes are upgraded before others change or leave, and an upgrade needs a complete etcd.",
+)
+@rule(
+    "fact-changed",
+    scope="stacks",
+    why="It is part of the cluster's identity: certificates, MACs and secrets are derived from it.",
+)
 def check_step(before: Stack, after: Stack) -> list[Problem]:
     """Find what cannot become of a stack in one step: versions that skip or go back, facts that stay for ever."""
     if before.settings is None or after.settings is None:
@@ -56,6 +73,7 @@ def _changes_nodes(old: Settings, new: Settings) -> bool:
     return old.cluster.generation != new.cluster.generation or planes[0] != planes[1] or anew
 
 
+@rule("environment-unknown", scope="stacks")
 def check_environments(stacks: Sequence[Stack], tree: Tree) -> list[Problem]:
     """Find folders of environments that all stacks together leave aside, where one of theirs was probably meant."""
     return [
@@ -77,6 +95,14 @@ def environments_aside(stacks: Sequence[Stack], tree: Tree) -> Iterator[tuple[st
         yield name, of_stack or (f"did you mean {near[0]}?" if near else "")
 
 
+@rule(
+    "stack-name-twice",
+    scope="stacks",
+    why="The cluster's name is in its certificates, its MACs and its kubeconfig context.",
+)
+@rule("stack-address-twice", scope="stacks", why="Two stacks on one network share its addresses.")
+@rule("stack-vm-id-twice", scope="stacks", why="Proxmox assigns a VM id once.")
+@rule("stack-mac-twice", scope="stacks", why="Two stacks on one network share its MACs.")
 def check_together(stacks: Sequence[Stack]) -> list[Problem]:
     """Find what two stacks cannot both have: a cluster's name, a VM id of one Proxmox, an address of one network."""
     owners: dict[tuple[object, ...], Stack] = {}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from config.explain import nearest
+from config.rules import rule
 from config.source import read
 from config.tree import APPS, Tree
 from errors import Problem
@@ -44,6 +45,10 @@ def _entries(root: Path) -> Iterator[Entry]:
                     yield Entry(str(category), str(app), str(_map(about).get("href") or ""), line)
 
 
+@rule(
+    "start-page-missing", scope="tree", why="The page promises a complete list; an app that is not on it is forgotten."
+)
+@rule("start-page-unknown", scope="tree", why="The line is about an app that does not exist.")
 def check(root: Path, tree: Tree) -> Iterator[Problem]:
     """Compare the page with a sound tree; a group that is no category is a person's own."""
     if tree.problems or not (root / PAGE).is_file():

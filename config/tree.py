@@ -23,6 +23,7 @@ from config.category import Category, CategoryNamespace, Layer
 from config.explain import Places, explain, nearest
 from config.leaks import repository_leaks
 from config.pins import IS_COMMIT, versions
+from config.rules import rule
 from config.source import alone, read
 from config.values import LABEL
 from errors import Problem
@@ -107,6 +108,7 @@ class Tree:
         return tuple(overlays.get(f"{app.category}/{app.name}", app) for app in self.apps)
 
 
+@rule("tree-missing", scope="tree", why="Without it there are no apps to hand over.")
 def read_tree(root: Path) -> Tree:
     """Read the shape of a checkout."""
     problems: list[Problem] = []
@@ -142,6 +144,17 @@ def _categories(
             refused.append(name)
 
 
+@rule(
+    "category-file-missing",
+    scope="tree",
+    why="Its layer, its namespaces and the kinds that its apps may create are set in category.yaml.",
+)
+@rule(
+    "removal-without-reason",
+    scope="tree",
+    why="A renamed folder would delete the app, and the reason would be unknown.",
+)
+@rule("sync-without-reason", scope="tree", why="Half a year later the reason for the deviation would be unknown.")
 def _category(path: Path, file: str, environments: list[str], problems: list[Problem]) -> Category | None:
     if not path.exists() and not path.is_symlink():
         rule, fix = "the category has no category.yaml", "add one that says at least `layer: applications`"
@@ -175,6 +188,8 @@ def _category(path: Path, file: str, environments: list[str], problems: list[Pro
     return category
 
 
+@rule("foundation-elsewhere", scope="tree", why="The setting has an effect in other categories only.")
+@rule("foundation-unknown", scope="tree", why="`up` would wait for an Application that never comes.")
 def _foundation(root: Path, file: str, settings: Category, known: list[str]) -> Iterator[Problem]:
     """Find apps of a foundation that are not there, and a foundation that no layer comes after."""
     places = Places(file, read(root / file, file).first)
@@ -202,6 +217,12 @@ def _apps(root: Path, path: str, category: str, problems: list[Problem], beside:
             yield App(category, name, app_path, shape)
 
 
+@rule(
+    "app-ambiguous",
+    scope="tree",
+    why="The folder has two meanings: Argo CD takes one of them, a reader may take the other.",
+)
+@rule("app-shapeless", scope="tree", why="Argo CD would create an Application that can never sync.")
 def _shape(path: Path, name: str, problems: list[Problem]) -> Shape | None:
     """Decide what a folder is by the names of its files, as Argo CD does."""
     files = {entry.name for entry in os.scandir(path) if os.path.isfile(entry)}  # noqa: PTH113 - raises on no loop of links
@@ -224,6 +245,7 @@ def _shape(path: Path, name: str, problems: list[Problem]) -> Shape | None:
     return None
 
 
+@rule("overlay-unknown", scope="tree", why="An environment's change to an app that does not exist has no effect.")
 def _environments(
     root: Path, categories: tuple[CategoryFolder, ...], problems: list[Problem]
 ) -> dict[str, dict[str, App]]:
@@ -251,6 +273,7 @@ def _environments(
     return found
 
 
+@rule("file-stray", scope="tree", why="A manifest beside the apps' folders is never applied.")
 def _folders(root: Path, path: str, problems: list[Problem], beside: tuple[str, ...] = ()) -> list[str]:
     """List the folders that count; a file that lies where nobody reads it is a mistake."""
     folders = []
@@ -266,6 +289,11 @@ def _folders(root: Path, path: str, problems: list[Problem], beside: tuple[str, 
     return folders
 
 
+@rule(
+    "folder-linked",
+    scope="tree",
+    why="Argo CD's directory generator follows no links: the app would be checked but never deployed.",
+)
 def _linked(path: str) -> Problem:
     rule, fix = "is a link, and Argo CD follows none to an app's folder", "put the folder itself there"
     return Problem(path, 0, "", "", rule, fix, "folder-linked")
@@ -277,6 +305,15 @@ def _named(name: str, path: str, problems: list[Problem]) -> None:
         problems.append(Problem(path, 0, "", name, "is not a DNS label", fix, "name-malformed"))
 
 
+@rule(
+    "app-name-twice", scope="tree", why="Applications are named `<category>-<app>`; the second would replace the first."
+)
+@rule(
+    "namespace-reserved",
+    scope="tree",
+    why="Objects without a namespace land in `default`: a category there would own them all.",
+)
+@rule("namespace-twice", scope="tree", why="A namespace is created once, with one set of labels.")
 def _clashes(categories: tuple[CategoryFolder, ...]) -> Iterator[Problem]:
     """Find two folders that would make one Application, and two categories that claim one namespace."""
     owners: dict[str, App] = {}

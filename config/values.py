@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, PlainSerializer, PlainValidator, SecretStr, Strict
 from pydantic_core import PydanticCustomError
 
+from config.rules import rule
+
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 APP_PATH = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?\Z")
@@ -71,6 +73,12 @@ class Version:
     suffix: str = ""
 
     @classmethod
+    @rule(
+        "version-floating",
+        scope="file",
+        why="A name means one version today and another tomorrow; no build could be repeated.",
+    )
+    @rule("version-malformed", scope="file", why="Upgrades go by minor versions; a version has all its parts.")
     def parse(cls, value: Any) -> Version:
         """Read 1.13.0 or v1.13.0; a floating name or a missing part is refused."""
         if isinstance(value, Version):
@@ -100,6 +108,8 @@ class AddressRange:
     last: IPv4Address
 
     @classmethod
+    @rule("range-malformed", scope="file", why="Load balancers take a range, from the first to the last address.")
+    @rule("range-reversed", scope="file", why="The range is empty.")
     def parse(cls, value: Any) -> AddressRange:
         """Read 10.0.0.50-10.0.0.99."""
         if isinstance(value, AddressRange):
@@ -134,6 +144,7 @@ class Size:
     bytes: int
 
     @classmethod
+    @rule("size-malformed", scope="file", why="A size without a binary unit has two meanings.")
     def parse(cls, value: Any) -> Size:
         """Read 8GiB, 512MiB, 1TiB."""
         if isinstance(value, Size):
@@ -171,6 +182,7 @@ class Duration:
     seconds: int
 
     @classmethod
+    @rule("duration-malformed", scope="file", why="A duration without a unit can mean seconds or minutes.")
     def parse(cls, value: Any) -> Duration:
         """Read 90s, 10m, 2h, 7d."""
         if isinstance(value, Duration):
@@ -185,6 +197,7 @@ class Duration:
         return f"{self.seconds // 60}m" if self.seconds and self.seconds % 60 == 0 else f"{self.seconds}s"
 
 
+@rule("address-malformed", scope="file", why="An address is four numbers; its network is set once, in network.subnet.")
 def _address(value: Any) -> IPv4Address:
     if isinstance(value, IPv4Address):
         return value
@@ -195,6 +208,10 @@ def _address(value: Any) -> IPv4Address:
         refuse("address-malformed", "is not an IPv4 address", fix)
 
 
+@rule("cidr-malformed", scope="file", why="A network is an address and a prefix length.")
+@rule(
+    "cidr-host-bits", scope="file", why="A network with host bits has two meanings: the network, or one address in it."
+)
 def _network(value: Any) -> IPv4Network:
     if isinstance(value, IPv4Network):
         return value
@@ -210,6 +227,7 @@ def _network(value: Any) -> IPv4Network:
     return loose
 
 
+@rule("mac-malformed", scope="file", why="Proxmox rejects the network card.")
 def _mac(value: Any) -> str:
     text = _text(value, "mac-malformed", "a MAC address", '"bc:24:11:00:00:01"')
     if not MAC.match(text):
@@ -219,6 +237,22 @@ def _mac(value: Any) -> str:
     return text.lower()
 
 
+@rule(
+    "name-malformed",
+    scope="file",
+    why="The name becomes a host name, an object's name or both, and those are DNS labels.",
+)
+@rule("app-malformed", scope="file", why="An app has one name in settings and tree: its folder below apps/.")
+@rule("domain-malformed", scope="file", why="Certificates and routes need a full domain.")
+@rule("email-malformed", scope="file", why="Let's Encrypt rejects the registration of such an account.")
+@rule("extension-malformed", scope="file", why="The image factory names extensions as vendor/name.")
+@rule(
+    "kernel-argument-malformed",
+    scope="file",
+    why="The image factory computes the image's id from the exact text of the argument.",
+)
+@rule("path-malformed", scope="file", why="The stack must work from every checkout: paths stay inside the repository.")
+@rule("checksum-malformed", scope="file", why="Proxmox compares it with that of the whole file, digit by digit.")
 def _matching(pattern: re.Pattern[str], check: str, what: str, example: str) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         text = _text(value, check, what, example)
@@ -229,6 +263,8 @@ def _matching(pattern: re.Pattern[str], check: str, what: str, example: str) -> 
     return parse
 
 
+@rule("repository-malformed", scope="file", why="Argo CD reads Git over https or ssh.")
+@rule("repository-credential", scope="file", why="Every report shows the URL; a credential in it is published.")
 def _repository(value: Any) -> str:
     text = _text(value, "repository-malformed", "a repository URL", "https://github.com/you/homelab.git")
     try:
@@ -247,6 +283,11 @@ def _repository(value: Any) -> str:
     refuse("repository-malformed", "is neither an https nor an ssh repository", fix)
 
 
+@rule(
+    "url-credential",
+    scope="file",
+    why="A stack file is in Git in plain text, and its URLs are printed and stored on each node.",
+)
 def _without_credential(text: str) -> None:
     """Refuse a user and a password in an URL: it is printed, and lies in Git in plain text."""
     found = CREDENTIAL.match(text)
@@ -256,6 +297,7 @@ def _without_credential(text: str) -> None:
         refuse("url-credential", "carries a credential in the URL", fix, shown=shown)
 
 
+@rule("url-malformed", scope="file", why="The endpoint is reached over https.")
 def _url(value: Any) -> str:
     text = _text(value, "url-malformed", "a URL", "https://charts.example.com")
     _without_credential(text)
@@ -275,6 +317,7 @@ def _https(value: Any) -> str:
     return text.rstrip("/")
 
 
+@rule("taint-malformed", scope="file", why="Kubernetes rejects the taint, and with it the node.")
 def _taint(value: Any) -> str:
     text = _text(value, "taint-malformed", "a taint", "gpu=true:NoSchedule")
     found = TAINT.match(text)
@@ -283,6 +326,7 @@ def _taint(value: Any) -> str:
     return text
 
 
+@rule("label-malformed", scope="file", why="Kubernetes rejects the label, and with it the whole node.")
 def _labels(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         refuse("label-malformed", "is not a map of labels", "write one `key: value` a line")
@@ -302,6 +346,7 @@ def is_a_kubelets(label: str) -> bool:
     return label in WELL_KNOWN_LABELS or f".{namespace}".endswith((".node.kubernetes.io", ".kubelet.kubernetes.io"))
 
 
+@rule("choice-unknown", scope="file", why="Behaviours are chosen by named values, and this is none of them.")
 def _choice(known: tuple[str, ...], value: Any) -> str:
     if value in known and isinstance(value, str):
         return value

@@ -1,12 +1,12 @@
-"""The rehearsed Kubernetes API, in the words of kubectl: get, list, apply, create, delete, patch a status, wait.
+"""A client of the rehearsed Kubernetes API, in the words of kubectl: get, list, apply, create, delete, wait.
 
     api = Api.of(lab)
     api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "media"}}, field_manager="me")
     api.wait("v1", "Node", "one", until=lambda node: condition(node, "Ready"), what="Ready", seconds=20)
 
-What flows in is a kubeconfig with its authority, certificate and key inside, and objects as plain dictionaries; what
-flows out are objects, nothing where there is nothing, or `ApiFailed` with what the API server said. Whoever acts on the
-rehearsed cluster continues from here.
+A kubeconfig with its authority, certificate and key inside comes in, and objects as plain dictionaries. Objects go out,
+None for a missing one, or `ApiFailed` with the message of the API server. All modules that act on the rehearsed cluster
+continue from here.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ Object = dict[str, Any]
 
 POLL = 0.1
 CONNECT, ANSWER = 5, 30
-# As many as the threads of a plugin; a connection beyond the pool would be thrown away after every answer.
+# As many as the threads of a plugin; a connection beyond the pool would be closed after every answer.
 CONNECTIONS = 64
-# "storage is (re)initializing": a server that is ready may still have to read what it keeps of a kind.
+# "storage is (re)initializing": a server that is ready may still have to read its objects of a kind.
 AGAIN = Retry(
     10,
     connect=0,
@@ -53,32 +53,32 @@ METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the API server said to a request, yes or no."""
+    """The API server's answer to a request."""
 
     code: int
     body: Object
 
     @property
     def ok(self) -> bool:
-        """Whether it said yes."""
+        """Report whether the request succeeded."""
         return self.code < HTTPStatus.BAD_REQUEST
 
     @property
     def reason(self) -> str:
-        """Why not, in one word of Kubernetes, such as AlreadyExists or Conflict."""
+        """The reason of a refusal in one word of Kubernetes, such as AlreadyExists or Conflict."""
         return str(self.body.get("reason", ""))
 
     @property
     def message(self) -> str:
-        """Why not, in its own words."""
+        """The server's message about a refusal."""
         return str(self.body.get("message", self.code))
 
 
 class Api:
-    """One API server and one identity."""
+    """A client of one API server, with one identity."""
 
     def __init__(self, kubeconfig: str) -> None:
-        """Read where the server is and who we are."""
+        """Read the server and the identity from a kubeconfig."""
         config = yaml.safe_load(kubeconfig)
         context = _named(config["contexts"], config["current-context"])["context"]
         cluster = _named(config["clusters"], context["cluster"])["cluster"]
@@ -92,19 +92,19 @@ class Api:
 
     @classmethod
     def of(cls, lab: Lab) -> Api:
-        """Talk to the control plane of a lab as its administrator."""
+        """Return a client of a lab's control plane, as its administrator."""
         return cls(lab.kubeconfig.read_text(encoding="utf-8"))
 
     def ask(self, path: str) -> str:
-        """Give what the server answers to a path, such as /readyz."""
+        """Return the server's answer to a path, such as /readyz."""
         return self._call("GET", path).text
 
     def knows(self, api_version: str, kind: str) -> bool:
-        """Whether the server serves a kind and publishes its schema, which comes a moment later."""
+        """Report whether the server serves a kind and publishes its schema, which comes a moment later."""
         try:
             root = _root(api_version)
             self._resource(root, api_version, kind)
-            # Nothing at all is published of a group that has just gone.
+            # The server publishes an empty document for a group that was just removed.
             published = json.loads(self.ask(f"/openapi/v3{root}") or "{}")
         except ApiFailed as error:
             if error.code == HTTPStatus.NOT_FOUND:
@@ -114,7 +114,7 @@ class Api:
         return any(one["kind"] == kind for schema in schemas for one in schema.get(KINDS, []))
 
     def namespaced(self, api_version: str, kind: str) -> bool | None:
-        """Whether objects of a kind lie in namespaces; nothing where the server does not know the kind."""
+        """Report whether a kind is namespaced; None if the server does not serve it."""
         try:
             return self._resource(_root(api_version), api_version, kind)[1]
         except ApiFailed as error:
@@ -131,7 +131,7 @@ class Api:
         content: str = "application/json",
         body: Any = None,
     ) -> Answer:
-        """Ask for anything, where a refusal is the caller's to judge; `path` gives where objects are."""
+        """Send any request, where the caller decides about a refusal; `path` has the paths of objects."""
         sent = "" if body is None else json.dumps(body)
         answer = self._reach(method, path, query=query, content=content, body=sent)
         try:
@@ -141,7 +141,7 @@ class Api:
         return Answer(answer.status_code, said if isinstance(said, dict) else {"message": str(said)})
 
     def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
-        """Give an object, or nothing where there is none."""
+        """Return an object, or None if it does not exist."""
         try:
             found: Object = self._call("GET", self.path(api_version, kind, namespace, name)).json()
         except ApiFailed as error:
@@ -151,13 +151,13 @@ class Api:
         return found
 
     def list(self, api_version: str, kind: str, namespace: str = "", labels: str = "") -> list[Object]:
-        """Give all objects of a kind, in one namespace or in all, by a label selector if there is one."""
+        """Return all objects of a kind, in one namespace or in all, by a label selector if there is one."""
         query = {"labelSelector": labels} if labels else {}
         found = self._call("GET", self.path(api_version, kind, namespace), query=query).json()
         return [{"apiVersion": api_version, "kind": kind, **item} for item in found["items"]]
 
     def metadata(self, api_version: str, kind: str, namespace: str = "") -> Sequence[Object]:
-        """Give the metadata of all objects of a kind: for who looks often at things that are large."""
+        """Return the metadata of all objects of a kind: for frequent reads of large objects."""
         try:
             path = f"{self.server}{self.path(api_version, kind, namespace)}"
             answer = self._session.get(path, headers={"Accept": METADATA}, timeout=(CONNECT, ANSWER))
@@ -168,21 +168,21 @@ class Api:
         return [item["metadata"] for item in answer.json()["items"] or ()]
 
     def count(self, api_version: str, kind: str) -> int:
-        """Say how many there are without reading them."""
+        """Return the number of objects without reading them."""
         found = self._call("GET", self.path(api_version, kind), query={"limit": "1"}).json()
         return len(found["items"]) + int(found["metadata"].get("remainingItemCount") or 0)
 
     def apply(self, thing: Mapping[str, Any], *, field_manager: str, force: bool = False) -> Object:
-        """Apply an object on the server's side, in the name of a field manager."""
+        """Apply an object on the server's side, as a field manager."""
         query = {"fieldManager": field_manager, "force": str(force).lower()}
         return self._send("PATCH", self._path_of(thing), thing, content=APPLY, query=query)
 
     def create(self, thing: Mapping[str, Any]) -> Object:
-        """Create an object; one that exists is refused by the server."""
+        """Create an object; the server refuses an existing one."""
         return self._send("POST", self._path_of(thing, named=False), thing)
 
     def delete(self, api_version: str, kind: str, name: str, namespace: str = "") -> bool:
-        """Delete an object and, as kubectl does, in the background what it owns; say whether there was one."""
+        """Delete an object and, in the background as kubectl does, its dependents; report whether it existed."""
         try:
             path = self.path(api_version, kind, namespace, name)
             self._call("DELETE", path, query={"propagationPolicy": "Background"})
@@ -199,7 +199,7 @@ class Api:
     def annotate(
         self, api_version: str, kind: str, name: str, annotations: Mapping[str, str | None], namespace: str = ""
     ) -> Object:
-        """Add annotations to an object; one of nothing is taken away."""
+        """Add annotations to an object; None removes one."""
         path = self.path(api_version, kind, namespace, name)
         return self._send("PATCH", path, {"metadata": {"annotations": annotations}}, content=MERGE)
 
@@ -221,7 +221,7 @@ class Api:
         what: str,
         seconds: float,
     ) -> Object | None:
-        """Look at an object until it is as wanted, and give it; nothing if its absence was wanted."""
+        """Poll an object until a condition is met, and return it; None if its absence is required."""
         deadline = time.monotonic() + seconds
         while not until(found := self.get(api_version, kind, name, namespace)):
             if time.monotonic() > deadline:
@@ -237,14 +237,14 @@ class Api:
         return self.path(thing["apiVersion"], thing["kind"], metadata.get("namespace", ""), name)
 
     def path(self, api_version: str, kind: str, namespace: str = "", name: str = "") -> str:
-        """Give where an object, or all of a kind, are found."""
+        """Return the path of an object, or of all objects of a kind."""
         root = _root(api_version)
         plural, namespaced = self._resource(root, api_version, kind)
         folder = f"/namespaces/{namespace}" if namespaced and namespace else ""
         return f"{root}{folder}/{plural}{'/' if name else ''}{name}"
 
     def _resource(self, root: str, api_version: str, kind: str) -> tuple[str, bool]:
-        """Ask the server for the plural of a kind and whether it lies in namespaces; new kinds may come at any time."""
+        """Return the plural of a kind and whether it is namespaced; the server may get new kinds at any time."""
         if kind not in self._resources.get(root, {}):
             listed = self._call("GET", root).json()["resources"]
             whole = [resource for resource in listed if "/" not in resource["name"]]
@@ -293,13 +293,13 @@ class Api:
 
 
 def condition(thing: Mapping[str, Any] | None, kind: str) -> bool:
-    """Whether an object is there and a condition of it, such as Ready or Available, is true."""
+    """Report whether an object exists and one of its conditions, such as Ready or Available, is true."""
     conditions = (thing or {}).get("status", {}).get("conditions") or []
     return any(one["type"] == kind and one["status"] == "True" for one in conditions)
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """Give what went wrong first; the library tells it with all of its own layers."""
+    """Return the first error; the library wraps it in all of its own layers."""
     while error.__context__ is not None:
         error = error.__context__
     return error
@@ -310,26 +310,26 @@ def _root(api_version: str) -> str:
 
 
 class _Identified(HTTPAdapter):
-    """Connections that trust one authority only and show who we are."""
+    """Connections that trust one authority only and present a client certificate."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
-        """Keep the identity before the pools are made."""
+        """Store the context before the pools are made."""
         self._context = context
         super().__init__(pool_maxsize=CONNECTIONS, max_retries=AGAIN)
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """Let every pool use it."""
+        """Use the context in every pool."""
         super().init_poolmanager(*arguments, **options, ssl_context=self._context)
 
     def cert_verify(self, *arguments: Any) -> None:
-        """Add nothing: requests would trust the world's public authorities as well."""
+        """Add nothing: requests would trust all public authorities as well."""
 
 
 def _ssl(cluster: Mapping[str, str], user: Mapping[str, str]) -> ssl.SSLContext:
     authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
     context = ssl.create_default_context(cadata=authority)
     pair = [base64.b64decode(user[f"client-{part}-data"]) for part in ("certificate", "key")]
-    # Python takes a certificate from a file only.
+    # Python reads a certificate from a file only.
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pair.pem"
         file.touch(mode=0o600)
@@ -343,7 +343,7 @@ def _named(entries: list[dict[str, Any]], name: str) -> dict[str, Any]:
 
 
 def _said(answer: requests.Response) -> str:
-    """Give the message of a Status object, or the text that came instead."""
+    """Return the message of a Status object, or the text that came instead."""
     try:
         return str(answer.json()["message"])
     except (ValueError, KeyError, TypeError):

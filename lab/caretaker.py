@@ -1,8 +1,8 @@
-"""What a cluster's machines would do by themselves, while a rehearsal goes on.
+"""The behaviour of a cluster's machines, while a rehearsal runs.
 
-Looks at the API server again and again and lets what was applied have its consequences: operators whose CRDs are there
-are played by kwok, Argo CD's programs run as their workloads say, and nodes become Ready when there is a CNI. Killed
-and started again, it goes on. `lab.running.servers` keeps it.
+The caretaker polls the API server and starts the consequences of applied objects: kwok plays the operators whose CRDs
+exist, Argo CD's programs run as their workloads require, and nodes become Ready when there is a CNI. It can be killed
+and started again at any time. `lab.running.servers` runs it.
 
     python -m lab.caretaker FOLDER_OF_CRDS
 """
@@ -29,7 +29,7 @@ from standins.crds import Crds
 
 NAME = "caretaker"
 PAUSE, ENTRIES_PAUSE = 0.5, 2.0
-# Operators that write their CRDs into the API when they start.
+# Operators that create their CRDs when they start.
 OPERATORS = {"cilium": ("kube-system", "cilium-operator")}
 CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 WATCHED = (
@@ -42,7 +42,7 @@ WATCHED = (
 
 @dataclass
 class Seen:
-    """What was there when it was looked at last."""
+    """The state at the last poll."""
 
     definitions: int = 0
     argocd: dict[str, str] = field(default_factory=dict)
@@ -53,12 +53,12 @@ class Seen:
 
 
 def start(lab: Lab, environment: dict[str, str], crds: Path) -> None:
-    """Have it run."""
+    """Start the caretaker."""
     servers.start(lab, NAME, sys.executable, ["-m", "lab.caretaker", str(crds)], environment)
 
 
 def tend(lab: Lab, api: Api, seen: Seen, crds: Crds) -> None:
-    """Look once, and do what follows."""
+    """Poll once, and start the consequences."""
     for name, (namespace, operator) in OPERATORS.items():
         if name not in seen.registered and api.get("apps/v1", "Deployment", operator, namespace):
             for text in crds.registered_by(name).values():
@@ -82,7 +82,7 @@ def tend(lab: Lab, api: Api, seen: Seen, crds: Crds) -> None:
 
 
 def _versions(api: Api) -> dict[str, str]:
-    """Give the versions of everything that Argo CD's programs are started from."""
+    """Return the versions of all objects that configure Argo CD's programs."""
     found = {}
     for version, kind in WATCHED:
         for thing in api.metadata(version, kind, argocd.NAMESPACE):
@@ -91,13 +91,13 @@ def _versions(api: Api) -> dict[str, str]:
 
 
 def main() -> None:
-    """Tend until told to end; what does not answer now may answer later."""
+    """Poll until the process ends; a server that does not answer now may answer later."""
     lab, crds, seen = Lab.from_environment(), Crds(Path(sys.argv[1])), Seen()
     told, read = "", ""
     while True:
         try:
             if lab.kubeconfig.exists() and servers.runs(lab, "kube-apiserver"):
-                # One identity, one connection: to shake hands anew at every turn costs more than all that is asked.
+                # One identity, one connection: a new TLS handshake at every poll costs more than all requests.
                 if read != (kubeconfig := lab.kubeconfig.read_text(encoding="utf-8")):
                     api, read = Api(kubeconfig), kubeconfig
                 tend(lab, api, seen, crds)

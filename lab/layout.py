@@ -1,8 +1,8 @@
-"""Where a rehearsal keeps its things: one folder a stack, `.lab/<stack>/`, and a name for everything in it.
+"""The files of a rehearsal: one folder a stack, `.lab/<stack>/`, and a name for everything in it.
 
-What flows in is the folder, from a verb or from the environment that a verb gave to its children; what flows out are
-paths. Everything in `lab` continues from here, so that nothing else spells a path and whatever `down` removes is whole.
-Machine secrets lie in clear under this folder: it is readable by its owner alone.
+The folder comes in, from a verb or from the environment that a verb gave to its children; paths go out. All of `lab`
+continues from here, so that no other module spells a path and `down` removes everything. Machine secrets are stored in
+clear in this folder: only its owner can read it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from local.files import private_folder
 
 VARIABLE = "HOMELAB_LAB"
 MARKER = ".made-by-rehearse"
-# What Pulumi takes for a stack's name, and never a way out of `.lab`.
+# A stack's name as Pulumi accepts it, without a way out of `.lab`.
 STACK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
@@ -29,27 +29,27 @@ class Lab:
     root: Path
 
     def __post_init__(self) -> None:
-        """Refuse what would mean another place in another process."""
+        """Refuse a path that another process would resolve to another folder."""
         if not self.root.is_absolute():
             raise Bug(f"{self.root}: the folder of a rehearsal has to be absolute")
 
     @classmethod
     def of(cls, checkout: Path, stack: str) -> Lab:
-        """Give the place of a stack's rehearsal in a checkout."""
+        """Return the folder of a stack's rehearsal in a checkout."""
         if not STACK.match(stack):
             raise Declined(f"--stack {stack!r}: is no stack's name; Pulumi.NAME.yaml is the file of stack NAME")
         return cls(checkout.resolve() / ".lab" / stack)
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] | None = None) -> Lab:
-        """Give the place that whoever started us works in."""
+        """Return the folder that the parent process passed on."""
         place = (os.environ if env is None else env).get(VARIABLE, "")
         if not place:
             raise MachineNotReady(f"{VARIABLE}: not set; this stand-in works in a rehearsal only: ./homelab rehearse")
         return cls(Path(place))
 
     def require_no_link(self) -> None:
-        """Refuse a folder that is a link: what lies there is another owner's."""
+        """Refuse a folder that is a link: its content has another owner."""
         for folder in (self.root.parent, self.root):
             if folder.is_symlink():
                 rule = "is a link, and a rehearsal writes and removes its own folder alone"
@@ -57,7 +57,7 @@ class Lab:
 
     @property
     def is_ours(self) -> bool:
-        """Whether a rehearsal made the folder; one of before the marker is known by its folders."""
+        """Report whether a rehearsal made the folder; one older than the marker is recognized by its folders."""
         return self.marker.is_file() or all(folder.is_dir() for folder in (self.run, self.state, self.logs))
 
     def require_ours(self) -> None:
@@ -67,7 +67,7 @@ class Lab:
             raise Declined(f"{self.root}: holds no {MARKER}, so that no rehearsal has made it; move it away")
 
     def make(self) -> None:
-        """Make the folders that others write into."""
+        """Make the folders that others write to."""
         self.require_no_link()
         self.root.parent.mkdir(parents=True, exist_ok=True)
         private_folder(self.root)
@@ -78,12 +78,12 @@ class Lab:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What children need in order to find this place."""
+        """The variables with which children find this folder."""
         return {VARIABLE: str(self.root)}
 
     @property
     def marker(self) -> Path:
-        """The file that says that a rehearsal made this folder."""
+        """The file that marks the folder as one of a rehearsal."""
         return self.root / MARKER
 
     @property
@@ -113,7 +113,7 @@ class Lab:
 
     @property
     def logs(self) -> Path:
-        """What the servers say."""
+        """The output of the servers."""
         return self.root / "logs"
 
     @property
@@ -123,7 +123,7 @@ class Lab:
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's way into the rehearsed cluster."""
+        """The administrator's kubeconfig of the rehearsed cluster."""
         return self.root / "kubeconfig"
 
     @property
@@ -138,5 +138,5 @@ class Lab:
 
     @property
     def ports(self) -> Path:
-        """The ports that the servers keep over restarts."""
+        """The ports that the servers retain over restarts."""
         return self.root / "ports.json"

@@ -1,11 +1,10 @@
-"""Which operators kwok can play: those whose kinds the cluster has.
+"""The operators that kwok can play: those whose kinds the cluster has.
 
     playable(frozenset({"certificates.cert-manager.io", ...}))    the files of `lab/operators`, one per operator
 
-What flows in are the names of the CRDs in the cluster, what flows out are files of Stages, for
-`lab.control_plane.kubernetes.reload_operators`. An operator is played when all kinds that its file acts on
-are there: kwok ends when one is missing. What each file stands for, and what the real operator would do beyond that, is
-written on its top.
+The names of the CRDs in the cluster come in, files of Stages go out, for
+`lab.control_plane.kubernetes.reload_operators`. An operator is played when all kinds of its file exist, because kwok
+ends if one is missing. The head of each file describes the operator, and its behaviour that the file does not simulate.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ import yaml
 
 from lab.control_plane.kubernetes import BASE, OPERATORS
 
-# Groups of Kubernetes' own that stages act on and that have a dot like those of CRDs.
+# Built-in groups of Kubernetes that have a dot like those of CRDs, and that stages act on.
 BUILT_IN = {"apiregistration.k8s.io"}
 
 
 def playable(kinds: AbstractSet[str]) -> list[Path]:
-    """Give the files of the operators whose CRDs are all among these."""
+    """Return the files of the operators whose CRDs all exist."""
     return [file for file, needed in _operators().items() if needed <= kinds]
 
 
 @cache
 def _operators() -> dict[Path, frozenset[str]]:
-    """Give all operators and the CRDs that each one needs."""
+    """Return all operators with their required CRDs."""
     return {file: _needed(file) for file in sorted(OPERATORS.glob("*.yaml")) if file not in BASE}
 
 
@@ -42,7 +41,7 @@ def _needed(file: Path) -> frozenset[str]:
 
 
 def crd(group: str, kind: str) -> str:
-    """Name the CRD of a kind, by the English of its plural."""
+    """Return the name of a kind's CRD, with the English plural."""
     singular = kind.lower()
     plural = re.sub(r"([^aeiou])y$", r"\1ie", singular) if singular[-1] != "s" else f"{singular}e"
     return f"{plural}s.{group}"

@@ -1,12 +1,13 @@
-"""The entries that the secret store of a rehearsal has, and the failure of an ExternalSecret that asks for another one.
+"""The entries in the secret store of a rehearsal, and the failure of an ExternalSecret that requires another one.
 
-kwok plays External Secrets (`lab/operators/external-secrets.yaml`) and looks nothing up: it gives a Secret to what
-is marked here. All others get the status and the event of the real controller, so that Argo CD finds them Degraded.
+kwok simulates External Secrets (`lab/operators/external-secrets.yaml`) without a lookup: it creates the Secret of each
+marked ExternalSecret. All others get the status and the event of the real controller, so that Argo CD reports them as
+Degraded.
 
-A store of kind kubernetes has the Secrets of its namespace, which are real. Any other store lies outside and is
-simulated: it has every entry that an ExternalSecret declares (`manifests.secret_entries`), as if a person had followed
-`./homelab secrets`, without those that `withhold` names. The real controller retries with growing pauses; here an entry
-is found within seconds.
+A store of kind kubernetes has the Secrets of its namespace, which are real. Any other store is external and simulated:
+it has every entry that an ExternalSecret declares (`manifests.secret_entries`), as if a user had followed `./homelab
+secrets`, without those of `withhold`. The real controller retries with growing intervals; here an entry is found within
+seconds.
 """
 
 from __future__ import annotations
@@ -36,18 +37,18 @@ REFUSED = 'using cluster store "{store}" is not allowed from namespace "{namespa
 
 
 def withhold(lab: Lab, names: Iterable[str]) -> None:
-    """Write which entries a store outside does not have."""
+    """Write the entries that an external store does not have."""
     keep(_file(lab), json.dumps(sorted(names)))
 
 
 def withheld(lab: Lab) -> set[str]:
-    """Read which entries a store outside does not have."""
+    """Read the entries that an external store does not have."""
     file = _file(lab)
     return set(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else set()
 
 
 def tend(lab: Lab, api: Api, before: str) -> str:
-    """Mark what finds its entries, fail what does not; return the state that was judged, to compare the next with."""
+    """Mark items that find their entries, fail the others; return the state, to compare the next one with."""
     try:
         asked = api.metadata(VERSION, "ExternalSecret")
         store = api.get(VERSION, "ClusterSecretStore", STORE)
@@ -72,7 +73,7 @@ def tend(lab: Lab, api: Api, before: str) -> str:
 
 
 def _open_to(api: Api, store: Object | None) -> set[str] | None:
-    """Return the namespaces that the conditions of a store let in, nothing where all may use it."""
+    """Return the namespaces that the conditions of a store admit, None if all may use it."""
     conditions = mappings(store, "spec", "conditions")
     if not conditions:
         return None
@@ -87,7 +88,7 @@ def _lets_in(condition: Object, name: str, labels: dict[str, str]) -> bool:
 
 
 def _missing(item: Object, has: dict[str, set[str]] | dict[str, None], open_to: set[str] | None) -> str:
-    """Return the controller's error for the first entry that the store does not give, nothing where it gives all."""
+    """Return the controller's error for the first missing entry, or nothing."""
     namespace = item["metadata"]["namespace"]
     for reading in read_by(item):
         if open_to is not None and namespace not in open_to:
@@ -122,7 +123,7 @@ def _judge(api: Api, item: Object, error: str) -> None:
 
 
 def _event(item: Object, message: str, now: str) -> Object:
-    """Write the event in which the real controller names the entry: the status does not."""
+    """Return the event in which the real controller names the entry: the status does not."""
     metadata = item["metadata"]
     owner = {"apiVersion": VERSION, "kind": "ExternalSecret", "uid": metadata["uid"]}
     return {
@@ -141,7 +142,7 @@ def _event(item: Object, message: str, now: str) -> Object:
 
 
 def _push(lab: Lab, api: Api) -> None:
-    """Let a store outside have what a PushSecret pushes into it."""
+    """Add the entries of a PushSecret to an external store."""
     before = withheld(lab)
     if before:
         pushes = [one for item in api.list(PUSHED, "PushSecret") for one in mappings(item, "spec", "data")]

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from config.pins import references
+from config.rules import rule
 from config.source import KeyPath
 from manifests.checkout import CheckoutReader
 from manifests.sources import NAME
@@ -86,6 +87,16 @@ def findings(reader: CheckoutReader, value: Mapping[str, Any], folder: str) -> I
             yield from chart_findings(chart, (key, index)) if isinstance(chart, Mapping) else ()
 
 
+@rule(
+    "chart-name",
+    scope="file",
+    why="A name with slashes or a leading hyphen is a path to another folder, or an option of helm.",
+)
+@rule(
+    "reference-url",
+    scope="file",
+    why="The machine that renders reads the URL: its own loopback services would answer, or Argo CD's.",
+)
 def chart_findings(entry: Mapping[str, Any], at: KeyPath) -> Iterator[Finding]:
     """Yield what is no name, no version or no repository in an entry for a chart."""
     for key in ("name", "chartName", "alias", "releaseName", "namespace", "releaseNamespace"):
@@ -148,6 +159,16 @@ def _is_local(host: str) -> bool:
     return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
+@rule(
+    "render-executes",
+    scope="file",
+    why="A plugin runs with the rights of the reviewer's account, and in Argo CD with the repo-server's.",
+)
+@rule(
+    "render-key",
+    scope="file",
+    why="Kustomize ignores the case of keys: a reviewer and each check would see another key.",
+)
 def _keys(value: Any, path: KeyPath) -> Iterator[Finding]:
     """Yield keys that run something, and keys that kustomize reads although they are written otherwise."""
     if isinstance(value, list):
@@ -192,6 +213,7 @@ def _fields(entry: Any, names: tuple[str, ...], at: KeyPath) -> Iterator[tuple[K
             yield (*at, name), found
 
 
+@rule("reference-outside", scope="file", why="Argo CD has this repository and no file around it.")
 def _path(reader: CheckoutReader, folder: str, at: KeyPath, entry: str) -> Iterator[Finding]:
     """Yield what keeps an entry from being a path inside of the checkout."""
     remote = at[0] in ("resources", "bases", "components")

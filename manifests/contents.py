@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from config.pins import COMMIT, PREFIX, reference
+from config.rules import rule
 from config.source import KeyPath, dotted, read
 from config.tree import MANIFESTS
 from errors import Problem
@@ -73,6 +74,11 @@ class Contents:
         return not (self.charts or self.bases) and self.shape == "kustomization"
 
 
+@rule(
+    "nothing-to-render",
+    scope="file",
+    why="Argo CD would create an Application without objects and report it as Synced.",
+)
 def contents_of(reader: CheckoutReader, folder: str) -> Contents:
     """Say what goes into a folder's render."""
     shape = reader.shape(folder)
@@ -143,6 +149,11 @@ class _Visit:
             if name.endswith((*MANIFESTS, ".jsonnet")) and self.reader.is_file(f"{folder}/{name}"):
                 self._take(f"{folder}/{name}")
 
+    @rule(
+        "manifest-malformed",
+        scope="file",
+        why="Argo CD would show an error instead of the app, or ignore the file without a message.",
+    )
     def _take(self, file: str) -> None:
         if self.reader.leaves(file):
             fix = "copy what it leads to into the repository"
@@ -168,6 +179,7 @@ class _Visit:
             return {}
         return value if isinstance(value, dict) else {}
 
+    @rule("base-unpinned", scope="file", why="A branch changes without a commit here.")
     def _follow(self, entry: str, folder: str, file: str, key: KeyPath) -> None:
         path = _joined(folder, entry)
         if self.reader.leaves(path) or boundary.remote_rule(entry) or boundary.reference_rule(entry):
@@ -195,6 +207,7 @@ class _Visit:
             renamed = {new: entry.get(name) for new, name in OLD_NAMES.items()}
             self._chart(renamed, home, folder, file, ("helmChartInflationGenerator", index))
 
+    @rule("chart-unpinned", scope="file", why="A range means one version today and another tomorrow.")
     def _chart(self, entry: dict[str, Any], home: Any, folder: str, file: str, key: KeyPath) -> None:
         """Look for a chart where kustomize does: in a folder of its own if both version and repository are given."""
         name, version, repository = (str(entry.get(part) or "") for part in ("name", "version", "repo"))

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
+from config.rules import rule
 from config.source import dotted
 from errors import HomelabError, OriginalChanged, OriginalRefused, Problem, ProgramFailed
 from manifests import program_errors
@@ -58,6 +59,14 @@ class Wants:
             return self.charts.is_damaged(wanted.chart)
         return self.bases.is_damaged(wanted.url)
 
+    @rule("base-changed", scope="file", why="A moved tag brings content without a review, and Argo CD would apply it.")
+    @rule("base-unreachable", scope="file", why="Without the base the folder cannot be rendered.")
+    @rule(
+        "chart-changed",
+        scope="file",
+        why="A republished version brings content without a review, and Argo CD would apply it.",
+    )
+    @rule("chart-unreachable", scope="file", why="Without the chart the folder cannot be rendered.")
     def problem(self, wanted: Wanted, error: HomelabError) -> Problem:
         """Return a failure with the file, the line and the key that ask for what failed."""
         line, key = self.reader.line(wanted.file, wanted.key), dotted(wanted.key)

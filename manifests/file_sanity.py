@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from config.rules import rule
 from errors import Problem
 from manifests.checkout import CheckoutReader
 from manifests.contents import Contents
@@ -28,6 +29,7 @@ def check(reader: CheckoutReader, contents: Contents) -> Iterator[Problem]:
                 yield empty(file)
 
 
+@rule("file-empty", scope="file", why="An empty file is usually a truncated one.")
 def empty(file: str) -> Problem:
     """Refuse a file that says nothing: its objects would leave the cluster with the next sync."""
     fix = "write its object, or remove the file and the line that lists it"

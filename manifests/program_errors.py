@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from config.rules import rule
 from config.source import read
 from errors import HomelabError, Problem, ProgramFailed
 
@@ -59,6 +60,7 @@ def cleaned(output: str, *roots: Path) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
+@rule("render-failed", scope="program", why="A folder that fails to render here fails in Argo CD.")
 def problem(
     error: HomelabError, folder: str, files: Iterable[str], checkout: Path, *roots: Path, values: Sequence[str] = ()
 ) -> Problem:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from config import files
+from config.rules import rule
 from config.source import KeyPath, Source, dotted, read
 from errors import Problem
 from local.cache import digest
@@ -27,6 +28,12 @@ ARCHIVE = re.compile(r"(.+)-(v?\d+\.\d+\.\d+.*)\.tgz\Z")
 UPDATE = "run `helm dependency update` there and commit Chart.lock"
 
 
+@rule("chart-lock-missing", scope="file", why="Without a lock Argo CD takes the newest version of that day.")
+@rule(
+    "chart-lock-old",
+    scope="file",
+    why="Argo CD rejects a lock of another Chart.yaml, and takes a stale copy in charts/ without a message.",
+)
 def dependencies(root: Path, folder: str, problems: list[Problem]) -> list[tuple[Chart, str, KeyPath, str]]:
     """Give each chart that has to be laid into charts/: which, who asks for it, and where it goes."""
     file = f"{folder}/Chart.yaml"
@@ -64,11 +71,11 @@ def _refused(root: Path, folder: str, source: Source, numbered: list[tuple[int, 
     """Yield what is no name, no version and no repository, in Chart.yaml and in its lock."""
     for index, entry in numbered:
         at: KeyPath = ("dependencies", index)
-        for key, value, rule, fix, check in boundary.chart_findings(_named(entry), at):
-            yield Problem(source.file, source.first.line(key), dotted(key), value, rule, fix, check)
-        if rule := _local_rule(root, folder, str(entry.get("repository") or "")):
+        for key, value, broken, fix, check in boundary.chart_findings(_named(entry), at):
+            yield Problem(source.file, source.first.line(key), dotted(key), value, broken, fix, check)
+        if outside := _local_rule(root, folder, str(entry.get("repository") or "")):
             key, fix = (*at, "repository"), "name a folder of this repository: file://../NAME"
-            yield Problem(source.file, source.first.line(key), dotted(key), "", rule, fix, "reference-outside")
+            yield Problem(source.file, source.first.line(key), dotted(key), "", outside, fix, "reference-outside")
 
 
 def _named(entry: dict[str, Any]) -> dict[str, Any]:

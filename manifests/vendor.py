@@ -18,6 +18,7 @@ from pathlib import Path
 
 import yaml
 
+from config.rules import rule
 from config.source import KeyPath, dotted
 from errors import Problem, TreeRefused
 from manifests.checkout import CheckoutReader
@@ -64,6 +65,9 @@ def mirror(
         yield copy
 
 
+@rule(
+    "chart-missing", scope="file", why="A render that fetched would change from day to day, and fail without a network."
+)
 def missing_charts(reader: CheckoutReader, contents: Contents, charts: ChartSource) -> Iterator[Problem]:
     """Tell of each chart that a source does not have."""
     for wanted in contents.charts:
@@ -75,6 +79,9 @@ def missing_charts(reader: CheckoutReader, contents: Contents, charts: ChartSour
             yield Problem(wanted.file, line, key, value, rule, f"fetch it: {FETCH}", "chart-missing")
 
 
+@rule(
+    "base-missing", scope="file", why="A render that fetched would change from day to day, and fail without a network."
+)
 def missing_bases(reader: CheckoutReader, contents: Contents, bases: BaseSource) -> Iterator[Problem]:
     """Tell of each remote base that a source does not have."""
     for wanted in contents.bases:

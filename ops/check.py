@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, stack_files
+from config.rules import rule
 from config.stacks import environments_aside
 from config.tree import ENVIRONMENTS, Tree, read_tree
 from errors import Declined, Problem, Refused
@@ -147,6 +148,7 @@ def _summary(stacks: list[Stack], tree: Tree, validation: Validation | None) -> 
     return f"{', '.join(parts)}{f'; {validation.summary}' if validation and validation.rendered else ''}"
 
 
+@rule("stack-missing", scope="program", why="Without a stack file there is nothing to check.")
 def _chosen(root: Path, names: list[str] | None) -> list[Path]:
     files = stack_files(root)
     if not files:

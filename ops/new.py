@@ -16,6 +16,7 @@ from typing import Any
 
 from config.explain import nearest
 from config.load import read_stack, stack_files
+from config.rules import rule
 from config.source import read
 from config.startpage import PAGE
 from config.tree import APPS, ENVIRONMENTS, LONGEST_NAME, Tree, read_tree
@@ -157,6 +158,7 @@ class Checkout:
     domains: tuple[str, ...]
 
 
+@rule("flag-twice", scope="program", why="Of two contradicting values one would be ignored without a message.")
 def refusals(options: argparse.Namespace, checkout: Checkout) -> Iterator[Problem]:
     """Yield every problem of the options."""
     yield from _named(options.app, checkout)
@@ -218,8 +220,8 @@ def _label(name: str) -> str:
 
 
 def _image(value: str) -> Iterator[Problem]:
-    for check, rule, fix in refused(value):
-        yield _refused("--image", value, rule, fix, check)
+    for check, broken, fix in refused(value):
+        yield _refused("--image", value, broken, fix, check)
 
 
 def _port(value: str) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import programs
 from config.reference import documents
 from errors import ProgramFailed
-from manifests.rules.why import EVERY
+from ops.checking.register import every_check
 from ops.result import Result
 from ops.terminal import coloured, elapsed, table
 from ops.upstream.offline import VARIABLE
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> Result:
     environment |= {"HOMELAB_TOOLS": "build", VARIABLE: "1"}
     if options.update:
         environment["HOMELAB_UPDATE"] = "1"
-        for path, text in documents(EVERY).items():
+        for path, text in documents(every_check()).items():
             Path(path).write_text(text, encoding="utf-8")
     steps = [(name, command) for name, command in STEPS if options.only in (None, name)]
     if options.pytest:

@@ -1,8 +1,8 @@
-"""Remote bases of a rehearsal: the user's cached copy, else what lies in the Go modules that are built anyway.
+"""Stand-ins for remote bases: the user's cached copy, else a folder of the Go modules that are pinned anyway.
 
-An URL goes in, a folder on this machine comes out, or nothing where nobody has it: the caller says so. Argo CD's own
-manifests are those of the very version that runs here, another one is refused; CRDs of the same major version are
-given and `StandInBases.placed` says which version they are of. `manifests.vendor` lays them into the tree.
+A URL comes in, a folder on this machine goes out, or None without a copy: the caller reports that. Argo CD's own
+manifests have the version that runs here, and another one is refused; CRDs can have another minor version, which
+`StandInBases.placed` reports. `manifests.vendor` copies them into the tree.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FETCHED = "fetch it: ./homelab render --fetch"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What an URL asks for."""
+    """The content that a URL refers to."""
 
     repository: str
     path: str
@@ -45,7 +45,7 @@ class Wanted:
 
     @classmethod
     def of(cls, url: str, version: str = "") -> Wanted | None:
-        """Read an URL as kustomize does; nothing where it is of another kind, or a commit without a version."""
+        """Read a URL as kustomize does; None for one of another kind, or a commit without a version."""
         if found := RELEASE.match(url):
             return cls(found["repository"], ASSETS.get(found["path"], found["path"]), found["ref"])
         found = RAW.match(url) or GITHUB.match(url)
@@ -57,9 +57,9 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Known:
-    """A folder of a repository that we have: which part of which tool, and whether every other version is refused.
+    """A folder of a repository that a tool provides, and whether every other version is refused.
 
-    `files_only` says that the folder has no kustomization.yaml behind the URL: only its files can be named.
+    `files_only` means that the folder has no kustomization.yaml behind the URL: only its files can be referenced.
     """
 
     repository: str
@@ -83,14 +83,14 @@ STAND_INS = {
 
 @dataclass(frozen=True, order=True)
 class Placed:
-    """One base that was given, and what it really is."""
+    """One base that was given, with its kind and version."""
 
     url: str
     kind: str
     version: str
 
     def __str__(self) -> str:
-        """Write it as a report does."""
+        """Return it as reports print it."""
         return f"{self.url}: {self.kind} {self.version}".rstrip()
 
 
@@ -103,9 +103,9 @@ class StandInBases:
     given: dict[str, Placed] = field(default_factory=dict, compare=False)
 
     def base(self, url: str, version: str = "") -> Path | None:
-        """Return the folder or file behind an URL if it can be had; refuse another Argo CD than the one that runs.
+        """Return the folder or file behind a URL, if a tool provides it; refuse another Argo CD than the one that runs.
 
-        A commit has the version that its comment gives: what is built here is known by versions.
+        A commit has the version that its comment gives: tools provide versions.
         """
         if self.real and (found := self.real.base(url)):
             self.given[url] = Placed(url, "real", "")

@@ -1,10 +1,10 @@
-"""Charts of a rehearsal: the real one where the user's cache has it, else a stand-in of the same name and version.
+"""Stand-ins for charts: the real one if the user's cache has it, else a stand-in of the same name and version.
 
-A chart goes in, a folder that helm takes for it comes out. What a stand-in makes is described in
-`standins/data/charts`, one file a chart, beside the templates that all share; it refuses values that its chart does not
-know, with helm's own words. A chart without a description gets one Deployment and takes every value.
-`StandInCharts.placed` says afterwards what stood in for what. `manifests.vendor` lays the folders where kustomize and
-helm look for them.
+A chart comes in, a folder that helm accepts as that chart goes out. `standins/data/charts` describes the objects of
+each stand-in, one file a chart, and all share the templates in `standins/data/library`. A stand-in rejects values that
+its chart does not have, with helm's own message. A chart without a description gets one Deployment and accepts every
+value. `StandInCharts.placed` reports the replaced charts. `manifests.vendor` copies the folders to the places where
+kustomize and helm look for them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SHORT = {
     "$namespace": '{{ include "standin.namespace" $ }}',
     "$release": "{{ $.Release.Name }}",
 }
-# What a stand-in can make of its name and what the facts say of it.
+# Kinds that a stand-in can make from their name and the facts alone.
 BARE = (
     *("ClusterRole", "ClusterRoleBinding", "ConfigMap", "PrometheusRule", "Role", "RoleBinding", "Secret", "Service"),
     *("ServiceAccount", "ServiceMonitor"),
@@ -51,7 +51,7 @@ KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: 
 
 @dataclass(frozen=True, order=True)
 class Placed:
-    """One chart that was given: the real one, a stand-in made for it, or one that fits any chart."""
+    """One chart that was given: the real one, its stand-in, or the one that fits any chart."""
 
     name: str
     version: str
@@ -59,13 +59,13 @@ class Placed:
     kind: str
 
     def __str__(self) -> str:
-        """Write it as a report does."""
+        """Return it as reports print it."""
         return f"{self.name} {self.version}: {self.kind}"
 
 
 @dataclass(frozen=True)
 class StandInCharts:
-    """Charts for a rehearsal, made in a folder of its own; without `real`, never the user's."""
+    """Charts for a rehearsal, written to a folder of its own; without `real`, never those of the user."""
 
     home: Path
     crds: Crds
@@ -74,7 +74,7 @@ class StandInCharts:
     made: dict[Chart, Path] = field(default_factory=dict, compare=False)
 
     def chart(self, chart: Chart) -> Path | None:
-        """Give the real chart's folder, else one that is made here; there is always one."""
+        """Return the real chart's folder, else that of a stand-in; one always exists."""
         found = self.real.chart(chart) if self.real else None
         kind = "real" if found else "stand-in" if chart.name in described() else "stand-in for an unknown chart"
         self.given[chart] = Placed(chart.name, chart.version, chart.repository, kind)
@@ -86,7 +86,7 @@ class StandInCharts:
         return tuple(sorted(self.given.values()))
 
     def _made(self, chart: Chart) -> Path:
-        """Make a stand-in unless the same one is there, whole or not at all."""
+        """Write a stand-in completely or not at all, unless the same one exists."""
         if chart in self.made:
             return self.made[chart]
         chart.require_name()
@@ -115,7 +115,7 @@ class StandInCharts:
                 shutil.rmtree(other, ignore_errors=True)
 
     def _files(self, chart: Chart) -> dict[str, str]:
-        """Give every file of a stand-in by its name."""
+        """Return every file of a stand-in by its name."""
         description = described().get(chart.name, described()[UNKNOWN])
         known = chart.name in described()
         values = description.get("values") or {}
@@ -159,12 +159,12 @@ def _is_whole(folder: Path, files: Mapping[str, str]) -> bool:
 
 
 def described() -> dict[str, dict[str, Any]]:
-    """Give every description by its chart's name; the one for charts that have none too."""
+    """Return every description by its chart's name, with that for charts that have none."""
     return {file.stem: _read(file) for file in sorted((DATA / "charts").glob("*.yaml"))}
 
 
 def values_schema(values: dict[str, Any], knows: list[str], closed: list[str]) -> dict[str, Any]:
-    """Make the schema of a chart's values: the types of what it has, nothing at the top that it does not know."""
+    """Return the schema of a chart's values: the types of its values, and no unknown key at the top."""
     schema = _schema(values, (), frozenset(closed))
     properties = {name: True for name in (*knows, *ALWAYS) if name not in values}
     return {
@@ -176,7 +176,7 @@ def values_schema(values: dict[str, Any], knows: list[str], closed: list[str]) -
 
 
 def closed_by(schema: dict[str, Any], known: Known) -> dict[str, Any]:
-    """Close a schema to the keys that the real chart knows: at each map, in helm's own words."""
+    """Return a schema that accepts only the keys of the real chart, at each level, with helm's own message."""
     if known is None:
         return schema
     said = schema.get("properties", {})
@@ -189,7 +189,7 @@ def _object(schema: Any) -> dict[str, Any]:
 
 
 def _both(known: Known, values: Any) -> Known:
-    """Add the keys of a description to those of a chart that was read in another version than the tree asks for."""
+    """Add the keys of a description to those of a chart that was read in another version than the tree uses."""
     if known is None or not isinstance(values, dict):
         return known
     own: dict[str, Known] = {
@@ -199,7 +199,7 @@ def _both(known: Known, values: Any) -> Known:
 
 
 def completed(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a stand-in takes of the real chart: objects that hold nothing, and the labels of pods."""
+    """Return the parts that a stand-in copies from the real chart: objects without content, and labels of pods."""
     if not facts:
         return {}
     release = facts["release"]
@@ -215,7 +215,7 @@ def completed(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _released(fact: dict[str, Any], release: str) -> dict[str, Any]:
-    """Name an object of the facts after the release that a stand-in is installed as."""
+    """Return an object of the facts, named after the release of the stand-in."""
     named = {"name": _renamed(fact["name"], release)}
     if "role" in fact:
         kind, _, name = fact["role"].partition("/")
@@ -230,7 +230,7 @@ def _renamed(name: str, release: str) -> str:
 
 
 def _schema(value: Any, path: tuple[str, ...], closed: frozenset[str]) -> dict[str, Any]:
-    """Give the type of a value, for a map also of what is in it; nothing is said of what is null."""
+    """Return the type of a value, for a map also those of its values; null has none."""
     if value is None:
         return {}
     kind = KINDS[type(value)]
@@ -245,7 +245,7 @@ _descriptions: dict[tuple[Path, int], dict[str, Any]] = {}
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """Read a description once for as long as its file stays the same."""
+    """Read a description once, as long as its file stays the same."""
     key = (file, file.stat().st_mtime_ns)
     if key not in _descriptions:
         _descriptions[key] = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -253,7 +253,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _expanded(value: Any) -> Any:
-    """Write the short words of a description as helm understands them."""
+    """Return a description with its short words expanded to templates."""
     if isinstance(value, str):
         for word, meaning in SHORT.items():
             value = value.replace(word, meaning)

@@ -1,9 +1,8 @@
 """CustomResourceDefinitions for a rehearsal: the real ones of the APIs' own projects, permissive ones for the others.
 
-The folder that the pinned tool `crds` gives comes in, files go out: what a chart ships, or what an operator would
-register when it starts (`SELF_REGISTERED`). A permissive one takes any object of its kind, so that a mistake in one is
-found nowhere before the real cluster: `Crds.origin` says which they are. `standins.charts` and `standins.bases`
-continue.
+The folder of the pinned tool `crds` comes in, files go out: the CRDs of a chart, or those that an operator registers
+when it starts (`SELF_REGISTERED`). A permissive one accepts any object of its kind, so that only the real cluster finds
+a mistake in it: `Crds.origin` reports them. `standins.charts` and `standins.bases` continue.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ DATA = Path(__file__).resolve().parent / "data"
 TABLE = DATA / "crds.yaml"
 NOTE = "modules.json"
 IS_CRD = re.compile(r"""^[\s"]*kind"?: "?CustomResourceDefinition"?,?$""", re.MULTILINE)
-# Their operators write these into the API when they start; no manifest of theirs holds them.
+# Their operators create these when they start; no manifest of theirs contains them.
 SELF_REGISTERED = {"cilium": "cilium"}
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where some CRDs come from: a version of a module, or nowhere."""
+    """The source of some CRDs: a version of a module, or none."""
 
     name: str
     real: bool
@@ -38,23 +37,23 @@ class Origin:
     why: str = ""
 
     def __str__(self) -> str:
-        """Write it as a report does."""
+        """Return it as reports print it."""
         return f"{self.name} {self.version}".strip() + ("" if self.real else f": permissive, {self.why}")
 
 
 @dataclass(frozen=True)
 class Crds:
-    """All CRDs that a rehearsal knows, by the name of their project."""
+    """All known CRDs, by the name of their project."""
 
     folder: Path
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Name every project whose CRDs are known."""
+        """Return every project whose CRDs are known."""
         return tuple(sorted({*self._noted, *self._table}))
 
     def files(self, name: str) -> dict[str, str]:
-        """Give a project's CRDs as texts by the names of their files."""
+        """Return a project's CRDs as texts by the names of their files."""
         if name in self._noted:
             found = sorted((self.folder / _part(name)).rglob("*.yaml"))
             texts = {file.name: file.read_text(encoding="utf-8") for file in found if _is_crd(file)}
@@ -68,7 +67,7 @@ class Crds:
         return Origin(name, real=False, version="", why="its Go module cannot be had")
 
     def registered_by(self, chart: str) -> dict[str, str]:
-        """Give the CRDs that a chart's operator registers by itself, which somebody has to apply in its place."""
+        """Return the CRDs that a chart's operator registers by itself, and that must be applied in its place."""
         return self.files(SELF_REGISTERED[chart]) if chart in SELF_REGISTERED else {}
 
     @cached_property
@@ -89,10 +88,10 @@ class Crds:
 
 
 def permissive(group: str, kind: str, plural: str, scope: str, versions: str) -> dict[str, Any]:
-    """Make a CRD that takes every object of its kind; the last of its versions, joined by commas, is stored."""
+    """Return a CRD that accepts every object of its kind; the last of its versions, joined by commas, is stored."""
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     names = versions.split(",")
-    # The API server lets nobody define a kind in Kubernetes' own groups without a word about who approved it.
+    # The API server refuses a kind in Kubernetes' own groups without this annotation.
     approved = {"annotations": {"api-approved.kubernetes.io": "unapproved, a stand-in"}}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -120,7 +119,7 @@ def permissive(group: str, kind: str, plural: str, scope: str, versions: str) ->
 
 
 def _part(name: str) -> str:
-    """Give the folder of a project's CRDs; of the two channels of the Gateway API the standard one."""
+    """Return the folder of a project's CRDs; of the two channels of the Gateway API the standard one."""
     return "gateway-api/standard" if name == "gateway-api" else name
 
 
@@ -133,8 +132,8 @@ def _dumped(document: dict[str, Any]) -> str:
 
 
 class _Plain(yaml.SafeDumper):
-    """A dumper that writes the same map twice instead of referring to it."""
+    """A dumper that writes the same map twice instead of an alias."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Never refer."""
+        """Write no aliases."""
         return True

@@ -1,11 +1,11 @@
-"""Facts of real charts: which values they know, and which objects the tree's own values make of them.
+"""Facts of real charts: the values that they accept, and the objects that the tree's own values produce.
 
     python -m standins.facts CHART_FOLDER SOURCE
 
 is a developer's command: the folder of a real chart comes in, with its dependencies in `charts/`, and the place where
-it was read; a file in `standins/data/facts` goes out. Facts are kept, the chart's text is not. `standins.charts` makes
-each stand-in refuse what its chart does not know and add what its chart makes; `tests/standins/test_facts.py` compares
-the two.
+it was read; a file in `standins/data/facts` goes out. Only facts are stored, never the chart's text. `standins.charts`
+makes each stand-in reject values that its chart does not have, and adds the objects of the chart;
+`tests/standins/test_facts.py` compares the two.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from standins.crds import DATA
 
 FACTS = DATA / "facts"
 WORKLOADS = ("DaemonSet", "Deployment", "StatefulSet")
-# What the layer `crds` defines, and Argo CD tells a chart: some write a ServiceMonitor or a GatewayClass only then.
+# The API versions that Argo CD passes to charts, as the layer `crds` defines them: some create a ServiceMonitor or a
+# GatewayClass only with them.
 API_VERSIONS = (
     *("monitoring.coreos.com/v1", "gateway.networking.k8s.io/v1", "snapshot.storage.k8s.io/v1"),
     *(f"monitoring.coreos.com/v1/{kind}" for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule")),
@@ -42,7 +43,7 @@ SLOW = 120.0
 
 @dataclass(frozen=True)
 class Use:
-    """One folder of the tree that inflates a chart, and with which values."""
+    """One folder of the tree that inflates a chart, with its values."""
 
     folder: str
     chart: str
@@ -55,14 +56,14 @@ class Use:
 
 @cache
 def facts_of(chart: str) -> Mapping[str, Any]:
-    """Return what is known of a real chart, nothing where nobody read it."""
+    """Return the facts of a real chart, nothing if it was never read."""
     file = FACTS / f"{chart}.yaml"
     found: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return found
 
 
 def uses(root: Path, chart: str) -> Iterator[Use]:
-    """Yield every folder of the tree that asks for a chart."""
+    """Yield every folder of the tree that uses a chart."""
     for file in sorted(
         (*root.glob("apps/*/*/kustomization.yaml"), *root.glob("environments/*/*/*/kustomization.yaml"))
     ):
@@ -82,7 +83,7 @@ def uses(root: Path, chart: str) -> Iterator[Use]:
 
 
 def inflated(chart: Path, use: Use, env: Mapping[str, str] | None = None) -> list[Object]:
-    """Return what a chart makes of a folder's values."""
+    """Return the objects that a chart makes from a folder's values."""
     documents = [kubernetes_yaml.document(file.read_text(encoding="utf-8")) or {} for file in use.values]
     said = [mapping(one, use.below) if use.below else one for one in documents]
     apis = [part for one in API_VERSIONS for part in ("--api-versions", one)]
@@ -98,7 +99,7 @@ def inflated(chart: Path, use: Use, env: Mapping[str, str] | None = None) -> lis
 
 
 def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Lay one file of values over another, as helm does."""
+    """Merge one file of values over another, as helm does."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
@@ -107,7 +108,7 @@ def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def described(item: Object, use: Use) -> dict[str, Any]:
-    """Return what is kept of an object: who it is, and what others find it by."""
+    """Return the stored part of an object: its identity, and the fields by which others select it."""
     name, space = text(item, "metadata", "name"), text(item, "metadata", "namespace")
     found: dict[str, Any] = {"apiVersion": str(item["apiVersion"]), "kind": str(item["kind"]), "name": name}
     if space and not str(item["kind"]).startswith("Cluster"):
@@ -159,7 +160,7 @@ def read(root: Path, chart: Path, source: str) -> dict[str, Any]:
 
 
 def _sorted(known: Known) -> Known:
-    """Return a tree of keys in the order of the alphabet, so that the same chart gives the same file."""
+    """Return a tree of keys in alphabetical order, so that the same chart gives the same file."""
     return None if known is None else {key: _sorted(known[key]) for key in sorted(known)}
 
 

@@ -1,9 +1,8 @@
-"""Certificates for servers and clients, signed by an authority that a machine configuration brings or that we make.
+"""Certificates for servers and clients, signed by the authority of a machine configuration or by one of our own.
 
-What flows in is an `Authority`, as PEM or base64-encoded as Talos writes it, a subject and names; what flows out is one
-PEM with key and certificate together, so that a file is never half of a pair. Elliptic curves: a hundred of them cost
-less than one RSA key. `lab.control_plane.kubernetes` continues from here, and every server of the lab that
-speaks TLS.
+An `Authority` comes in, as PEM or base64-encoded as in Talos, with a subject and names; one PEM with key and
+certificate together goes out, so that a file never holds half of a pair. Elliptic curves: a hundred of them cost less
+than one RSA key. `lab.control_plane.kubernetes` continues from here, and every TLS server of the lab.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ BACKDATED = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Subject:
-    """Whom a certificate names: Kubernetes takes the common name as user and the organizations as groups."""
+    """The subject of a certificate: Kubernetes takes the common name as user and the organizations as groups."""
 
     name: str
     groups: tuple[str, ...] = ()
 
     @property
     def distinguished(self) -> x509.Name:
-        """Give the name as certificates write it."""
+        """Return the name in the form of certificates."""
         groups = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in self.groups]
         return x509.Name([*groups, x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
 
@@ -62,7 +61,7 @@ class Authority:
 
     @classmethod
     def from_talos(cls, pair: Mapping[str, str]) -> Authority:
-        """Read an authority as it stands in a machine configuration: `crt` and `key`, PEM in base64."""
+        """Read an authority from a machine configuration: `crt` and `key`, PEM in base64."""
         return cls.from_pem(base64.b64decode(pair["crt"]), base64.b64decode(pair["key"]))
 
     @classmethod
@@ -92,16 +91,16 @@ class Authority:
 
     @property
     def pem(self) -> bytes:
-        """The certificate, for those who have to trust it."""
+        """The certificate, for clients that trust the authority."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
     @property
     def key_pem(self) -> bytes:
-        """The key, for those who sign."""
+        """The key that signs."""
         return _key_pem(self.key)
 
     def sign(self, subject: Subject, names: Iterable[str] = ()) -> bytes:
-        """Give a new key and a certificate for a server with these names and addresses, or for a client."""
+        """Return a new key and a certificate for a server with these names and addresses, or for a client."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
             _begun(subject.distinguished, self.certificate.subject, key.public_key())
@@ -115,7 +114,7 @@ class Authority:
         return _key_pem(key) + certificate.public_bytes(serialization.Encoding.PEM)
 
     def keep_signed(self, file: Path, subject: Subject, names: Iterable[str] = ()) -> Path:
-        """Have a key and a certificate in a file: those that are there while they still say what is wanted."""
+        """Write a key and a certificate to a file, unless those in it are still valid for the same names."""
         names = list(names)
         if not self._is_good(file, subject, names):
             keep(file, self.sign(subject, names))
@@ -123,7 +122,7 @@ class Authority:
 
     @property
     def _identifier(self) -> x509.AuthorityKeyIdentifier:
-        """How our certificates name the key that signed them: as its own certificate does, or OpenSSL refuses them."""
+        """Return the identifier of the signing key: that of its own certificate, or OpenSSL refuses the certificate."""
         try:
             written = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         except x509.ExtensionNotFound:
@@ -147,7 +146,7 @@ class Authority:
 
 
 def split(pem: bytes) -> tuple[bytes, bytes]:
-    """Take a PEM apart into certificate and key, for those who want them apart."""
+    """Split a PEM into certificate and key."""
     certificate = x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.PEM)
     key = serialization.load_pem_private_key(pem, password=None)
     return certificate, key.private_bytes(
@@ -169,7 +168,7 @@ def _begun(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
 
 
 def _alternatives(names: Iterable[str]) -> list[x509.GeneralName]:
-    """Turn names into what certificates hold, each once, addresses as addresses."""
+    """Convert names to the form of certificates, each once, addresses as addresses."""
     found: list[x509.GeneralName] = []
     for name in dict.fromkeys(names):
         try:

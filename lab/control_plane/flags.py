@@ -1,8 +1,8 @@
 """From a generated machine configuration to the flags and files of the control plane's programs, as pure decisions.
 
-What flows in is the `cluster` section that Talos would act upon, the lab's folder and the ports; what flows out are
-arguments and documents: Talos' own flags and merge rules, then what the operator added, then what being a rehearsal
-demands. What the operator asked for and a rehearsal cannot give is named, with the reason, by `not_honoured`.
+The `cluster` section of the machine configuration comes in, with the lab's folder and the ports. Arguments and
+documents go out: Talos' own flags and merge rules, then the operator's additions, then the requirements of a rehearsal.
+`not_honoured` reports each setting of the operator that a rehearsal cannot honour, with the reason.
 `lab.control_plane.kubernetes` continues from here.
 """
 
@@ -87,14 +87,14 @@ NOT_HONOURED: Mapping[str, Mapping[str, str]] = {
         "leader-elect-": ALONE,
     },
 }
-# Where the machine configuration keeps a program's arguments.
+# The section of the machine configuration with a program's arguments.
 SECTIONS = {
     "etcd": "etcd",
     "kube-apiserver": "apiServer",
     "kube-controller-manager": "controllerManager",
     "kube-scheduler": "scheduler",
 }
-# Flags that an operator's value is added to, as Talos does; others are replaced.
+# Flags to which an operator's value is added, as Talos does; others are replaced.
 ADDITIVE = (
     "controllers",
     "disable-admission-plugins",
@@ -107,7 +107,7 @@ ADDITIVE = (
 
 @dataclass(frozen=True)
 class Ports:
-    """Where each part listens on 127.0.0.1."""
+    """The port of each part on 127.0.0.1."""
 
     etcd: int
     etcd_peers: int
@@ -118,7 +118,7 @@ class Ports:
 
 
 def api_server_names(cluster: Mapping[str, Any]) -> list[str]:
-    """Under which names and addresses the API server may be asked: Talos' own, the operator's, and ours."""
+    """Return the names and addresses in the API server's certificate: Talos' own, the operator's, and ours."""
     network = cluster["network"]
     first = [str(ipaddress.ip_network(subnet)[1]) for subnet in network["serviceSubnets"]]
     service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
@@ -129,7 +129,7 @@ def api_server_names(cluster: Mapping[str, Any]) -> list[str]:
 
 
 def etcd(cluster: Mapping[str, Any], lab: Lab, ports: Ports, data: Path) -> list[str]:
-    """Give etcd's arguments: one member, TLS by the cluster's own etcd authority, nothing forced to disk."""
+    """Return etcd's arguments: one member, TLS by the cluster's own etcd authority, no write forced to disk."""
     clients, peers = f"https://127.0.0.1:{ports.etcd}", f"https://127.0.0.1:{ports.etcd_peers}"
     pair, authority = str(lab.pki / "etcd.pem"), str(lab.pki / "etcd-ca.crt")
     flags = {
@@ -148,7 +148,7 @@ def etcd(cluster: Mapping[str, Any], lab: Lab, ports: Ports, data: Path) -> list
         "peer-cert-file": [pair],
         "peer-key-file": [pair],
         "peer-trusted-ca-file": [authority],
-        # Survives the end of the process, not of the machine: nobody wants the data then.
+        # The data survives the end of the process, not of the machine: it is useless then.
         "unsafe-no-fsync": ["true"],
         "log-level": ["warn"],
     }
@@ -156,7 +156,7 @@ def etcd(cluster: Mapping[str, Any], lab: Lab, ports: Ports, data: Path) -> list
 
 
 def api_server(cluster: Mapping[str, Any], lab: Lab, ports: Ports) -> list[str]:
-    """Give kube-apiserver's arguments: those of Talos 1.13, on loopback."""
+    """Return kube-apiserver's arguments: those of Talos 1.13, on loopback."""
     pki, settings = lab.pki, lab.control_plane
     endpoint = cluster["controlPlane"]["endpoint"]
     flags = {
@@ -167,11 +167,11 @@ def api_server(cluster: Mapping[str, Any], lab: Lab, ports: Ports) -> list[str]:
         "advertise-address": ["127.0.0.1"],
         "bind-address": ["127.0.0.1"],
         "secure-port": [str(ports.api_server)],
-        # Nobody in the rehearsal comes by the service's address.
+        # No client of the rehearsal uses the address of the service.
         "endpoint-reconciler-type": ["none"],
         "client-ca-file": [f"{pki}/ca.crt"],
         "enable-admission-plugins": ["NodeRestriction"],
-        # Who answers webhooks are operators, and those are simulated: with nobody there, every object would be refused.
+        # Operators answer webhooks, and those are simulated: without an answer, every object would be refused.
         "disable-admission-plugins": ["MutatingAdmissionWebhook,ValidatingAdmissionWebhook"],
         "egress-selector-config-file": [f"{settings}/egress.yaml"],
         "requestheader-client-ca-file": [f"{pki}/aggregator-ca.crt"],
@@ -188,7 +188,7 @@ def api_server(cluster: Mapping[str, Any], lab: Lab, ports: Ports) -> list[str]:
         "audit-log-path": [f"{lab.logs}/audit.log"],
         "audit-log-maxbackup": ["1"],
         "audit-log-maxsize": ["10"],
-        # Talos writes each event before it answers; here nobody relies on the log.
+        # Talos writes each event before it answers; here no program relies on the log.
         "audit-log-mode": ["batch"],
         "profiling": ["false"],
         "etcd-cafile": [f"{pki}/etcd-ca.crt"],
@@ -210,11 +210,12 @@ def api_server(cluster: Mapping[str, Any], lab: Lab, ports: Ports) -> list[str]:
 
 
 def controller_manager(cluster: Mapping[str, Any], lab: Lab, ports: Ports) -> list[str]:
-    """Give kube-controller-manager's arguments: those of Talos 1.13, alone and on loopback."""
+    """Return kube-controller-manager's arguments: those of Talos 1.13, alone and on loopback."""
     pki, kubeconfig = lab.pki, f"{lab.control_plane}/kube-controller-manager.kubeconfig"
     flags = {
         "use-service-account-credentials": ["true"],
-        # Forty controllers ask for their identities before the first one works: 5 s at the usual 20 requests a second.
+        # Forty controllers request their identities before the first one works: 5 s at the default of 20 requests a
+        # second.
         "kube-api-qps": ["300"],
         "kube-api-burst": ["600"],
         "allocate-node-cidrs": ["true"],
@@ -239,7 +240,7 @@ def controller_manager(cluster: Mapping[str, Any], lab: Lab, ports: Ports) -> li
 
 
 def scheduler(cluster: Mapping[str, Any], lab: Lab, ports: Ports) -> list[str]:
-    """Give kube-scheduler's arguments: those of Talos 1.13, alone and on loopback."""
+    """Return kube-scheduler's arguments: those of Talos 1.13, alone and on loopback."""
     kubeconfig = f"{lab.control_plane}/kube-scheduler.kubeconfig"
     flags = {
         "config": [f"{lab.control_plane}/scheduler.yaml"],
@@ -256,9 +257,9 @@ def scheduler(cluster: Mapping[str, Any], lab: Lab, ports: Ports) -> list[str]:
 
 
 def kwok(lab: Lab, ports: Ports, stages: list[Path]) -> list[str]:
-    """Give kwok's arguments: it plays the kubelet of every node, and operators, by these files.
+    """Return kwok's arguments: it simulates the kubelet of every node, and operators, by these files.
 
-    Pods get addresses from their node's own range, nodes bring their addresses: kwok is given neither.
+    Pods get addresses from the range of their node, and nodes have their own: kwok is given neither.
     """
     return [
         f"--kubeconfig={lab.control_plane}/kwok.kubeconfig",
@@ -272,7 +273,7 @@ def kwok(lab: Lab, ports: Ports, stages: list[Path]) -> list[str]:
 
 
 def documents(cluster: Mapping[str, Any], lab: Lab) -> dict[Path, dict[str, Any]]:
-    """Give the files that the flags name and that hold no keys but the one for secrets at rest."""
+    """Return the files that the flags refer to; the only key in them is the one for secrets at rest."""
     server = cluster.get("apiServer", {})
     plugins = [
         {"name": plugin["name"], "configuration": plugin["configuration"]}
@@ -290,8 +291,8 @@ def documents(cluster: Mapping[str, Any], lab: Lab) -> dict[Path, dict[str, Any]
         settings / "egress.yaml": {
             "apiVersion": "apiserver.k8s.io/v1beta1",
             "kind": "EgressSelectorConfiguration",
-            # Nodes carry the real machines' addresses: what the API server would ask of a kubelet, a service or a pod
-            # goes to a socket that nobody has made.
+            # Nodes have the addresses of the real machines: requests of the API server to a kubelet, a service or a pod
+            # go to a socket that does not exist.
             "egressSelections": [
                 {
                     "name": "cluster",
@@ -318,7 +319,7 @@ def documents(cluster: Mapping[str, Any], lab: Lab) -> dict[Path, dict[str, Any]
 
 
 def not_honoured(cluster: Mapping[str, Any]) -> list[str]:
-    """Name every argument of the operator that the rehearsed control plane does without, and why."""
+    """Return every argument of the operator that the rehearsed control plane does not honour, with the reason."""
     found = [
         f"{program} --{flag}: {reason}"
         for program in SECTIONS
@@ -331,7 +332,7 @@ def not_honoured(cluster: Mapping[str, Any]) -> list[str]:
 
 
 def _providers(cluster: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give the ways to encrypt secrets in Talos' order and with its names for the keys."""
+    """Yield the providers that encrypt secrets, in Talos' order and with its names for the keys."""
     if key := cluster.get("secretboxEncryptionSecret"):
         yield {"secretbox": {"keys": [{"name": "key2", "secret": key}]}}
     if key := cluster.get("aescbcEncryptionSecret"):

@@ -1,13 +1,13 @@
 """The rehearsed control plane: etcd, API server, controller manager, scheduler and kwok as processes on loopback.
 
-    start(lab, machine_configuration)    whatever is missing or differs; nothing, if nothing does
-    stop(lab)                            the data stays
-    erase(lab)                           the data goes too
+    start(lab, machine_configuration)    starts every part that does not run or differs
+    stop(lab)                            retains the data
+    erase(lab)                           deletes the data too
 
-What flows in is a generated machine configuration of a Talos control plane: its authorities, its networks and what it
-asks of the API server are those of the rehearsed cluster. What flows out are five servers and a kubeconfig, see
-`lab.layout`. `lab.control_plane.flags` decides how they are called, `lab.running.servers` runs them; who
-brings operators into the cluster continues with `reload_operators`.
+A generated machine configuration of a Talos control plane comes in: the rehearsed cluster has its authorities, its
+networks and its settings of the API server. Five servers and a kubeconfig go out, see `lab.layout`.
+`lab.control_plane.flags` makes their arguments, `lab.running.servers` runs them; `lab.caretaker` continues with
+`reload_operators`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ POLL = 0.05
 
 @dataclass(frozen=True)
 class Part:
-    """One of the five: its arguments, the files it reads when it starts, and what it still lacks."""
+    """One of the five: its arguments, the files that it reads when it starts, and a check of its readiness."""
 
     name: str
     arguments: list[str]
@@ -53,7 +53,7 @@ class Part:
 
 
 def start(lab: Lab, machine_configuration: Mapping[str, Any], seconds: float = 60) -> None:
-    """Have the control plane run that this machine configuration describes, and wait until all of it works."""
+    """Run the control plane of this machine configuration, and wait until all of it works."""
     cluster = machine_configuration["cluster"]
     if missing := [name for name in PARTS if not programs.find(name)]:
         raise ProgramMissing(f"{', '.join(missing)}: not on the PATH; build them: ./homelab tools")
@@ -65,24 +65,24 @@ def start(lab: Lab, machine_configuration: Mapping[str, Any], seconds: float = 6
         deadline = time.monotonic() + seconds
         _have(lab, [_etcd(lab, cluster, ports, data), _api_server(lab, cluster, ports)], deadline)
         others = [_controller_manager(lab, cluster, ports), _scheduler(lab, cluster, ports)]
-        # A kind may have gone meanwhile, and kwok would not start at all.
+        # A kind may have been removed meanwhile, and kwok would not start at all.
         operators = [file for file in _operators(data) if not _unknown_kinds(Api.of(lab), [file])]
         _have(lab, [*others, _kwok(lab, ports, operators)], deadline)
 
 
 def dead(lab: Lab) -> list[str]:
-    """Name the parts that do not run of a control plane that has begun."""
+    """Return the parts that do not run, of a control plane that was started."""
     begun = any(lab.control_plane.glob("cluster-*"))
     return [name for name in PARTS if begun and not servers.runs(lab, name)]
 
 
 def stop(lab: Lab) -> None:
-    """End all parts at once: an API server that outlives its etcd would wait for it."""
+    """Stop all parts at once: an API server that outlives its etcd would wait for it."""
     servers.stop(lab, *PARTS)
 
 
 def erase(lab: Lab) -> None:
-    """End all parts and forget everything they knew."""
+    """Stop all parts and delete all of their data."""
     with servers.lock(lab, "control-plane"):
         stop(lab)
         for folder in lab.control_plane.glob("cluster-*"):
@@ -91,13 +91,13 @@ def erase(lab: Lab) -> None:
 
 
 def reload_operators(lab: Lab, files: Iterable[Path], seconds: float = 60) -> None:
-    """Let kwok play these operators, and no others, beside nodes and pods, once the kinds they act on are known."""
+    """Play these operators, and no others, with kwok beside nodes and pods, once the server serves their kinds."""
     with servers.lock(lab, "control-plane"):
         data = next(lab.control_plane.glob("cluster-*"), None)
         if data is None or not servers.runs(lab, "kube-apiserver"):
             raise Bug("operators were asked for before the control plane ran")
         api, wanted = Api.of(lab), sorted({file.resolve() for file in files})
-        # Those that are played already need no look: a rehearsal asks again for every CRD that comes.
+        # Files that are played already need no check: each new CRD of a rehearsal leads here.
         new = [file for file in wanted if file not in _operators(data)]
         deadline = time.monotonic() + seconds
         while unknown := _unknown_kinds(api, new):
@@ -109,7 +109,7 @@ def reload_operators(lab: Lab, files: Iterable[Path], seconds: float = 60) -> No
 
 
 def admin_kubeconfig(lab: Lab, machine_configuration: Mapping[str, Any]) -> str:
-    """Give the administrator's kubeconfig, as Talos names its parts, for the rehearsed API server."""
+    """Return the administrator's kubeconfig of the rehearsed API server, with the names that Talos uses."""
     return _kubeconfig(lab, machine_configuration["cluster"], ADMINISTRATOR, _ports(lab))
 
 
@@ -122,7 +122,7 @@ def _have(lab: Lab, parts: list[Part], deadline: float) -> None:
         while lacking := part.lacks():
             ended = not servers.runs(lab, part.name)
             if ended and record.began < began:
-                record = _begin(lab, part)  # somebody had killed it, and it was still there when we looked
+                record = _begin(lab, part)  # it was killed, and was still ending when we started it
             elif ended or time.monotonic() > deadline:
                 why = "ended by itself" if ended else lacking
                 raise TookTooLong(f"{part.name}: {why}\n{servers.last_lines(lab, part.name)}")
@@ -130,9 +130,9 @@ def _have(lab: Lab, parts: list[Part], deadline: float) -> None:
 
 
 def _begin(lab: Lab, part: Part) -> servers.Record:
-    # A quarter of the API server's time was spent on collecting garbage; it may hold more before it does.
+    # The API server spent a quarter of its time on garbage collection; it may use more memory before one.
     env = {"HOME": str(lab.control_plane), "GOGC": "200"}
-    # Nobody wants the data after the rehearsal, and what is written survives a killed process: no patience.
+    # The data is useless after the rehearsal, and survives a killed process: no grace period.
     return servers.start(
         lab, part.name, part.name, part.arguments, env, files=part.files, patience=0, before=part.before
     )
@@ -199,7 +199,7 @@ def _ports(lab: Lab) -> Ports:
 
 
 def _data_of(lab: Lab, cluster: Mapping[str, Any]) -> Path:
-    """Give the folder for what this cluster knows, and forget what another one with other authorities knew."""
+    """Return the folder for the data of this cluster, and delete that of a cluster with other authorities."""
     identity = hashlib.sha256(f"{cluster.get('id')} {cluster['ca']['crt']} {cluster['etcd']['ca']['crt']}".encode())
     data = lab.control_plane / f"cluster-{identity.hexdigest()[:12]}"
     if others := [folder for folder in lab.control_plane.glob("cluster-*") if folder != data]:
@@ -211,14 +211,14 @@ def _data_of(lab: Lab, cluster: Mapping[str, Any]) -> Path:
 
 
 def _operators(data: Path) -> list[Path]:
-    """Give the operators that kwok was last asked to play."""
+    """Return the operators that kwok played last."""
     file = data / "operators.json"
     names: list[str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
     return [Path(name) for name in names if Path(name).exists()]
 
 
 def _unknown_kinds(api: Api, operators: list[Path]) -> list[str]:
-    """Name the kinds that operators act on and that the API server does not know yet, or no longer: kwok would end."""
+    """Return the kinds of operators that the API server does not serve: kwok would end."""
     documents = [document for file in operators for document in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
     stages = [document["spec"]["resourceRef"] for document in documents if document and document["kind"] == "Stage"]
     kinds = {(stage["apiGroup"], stage["kind"]) for stage in stages}
@@ -252,7 +252,7 @@ def _write(lab: Lab, cluster: Mapping[str, Any], ports: Ports) -> None:
 
 
 def _kubeconfig(lab: Lab, cluster: Mapping[str, Any], subject: Subject, ports: Ports) -> str:
-    """Write down who somebody is and where the API server is, in one file that needs no other."""
+    """Return a kubeconfig with the identity and the API server inside, which refers to no other file."""
     authority = Authority.from_talos(cluster["ca"])
     file = authority.keep_signed(lab.pki / f"{subject.name.removeprefix('system:')}.pem", subject)
     certificate, key = split(file.read_bytes())

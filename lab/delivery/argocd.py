@@ -1,9 +1,9 @@
-"""Argo CD's own programs as processes, as the objects in the cluster say that they run.
+"""Argo CD's own programs as processes, configured by the objects in the cluster.
 
-The workloads and ConfigMaps that the program has applied are read from the API server; arguments and environment of
-each container are taken from them as the kubelet would, and only what a process on this machine needs otherwise
-(addresses, folders, Redis) is said anew. Each program acts as its own service account, by impersonation, so that the
-applied roles decide what it may do. `lab.caretaker` calls `play` whenever something has changed.
+The workloads and ConfigMaps that the program has applied are read from the API server. Each container's arguments and
+environment are resolved as the kubelet does; only addresses, folders and Redis are replaced, because they differ for a
+process on this machine. Each program acts as its own service account, by impersonation, so that the applied roles limit
+it. `lab.caretaker` calls `run` after each change.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Part:
     program: str
     kind: str
     controls: bool
-    """Whether it talks to the API server."""
+    """Whether it connects to the API server."""
 
 
 PARTS = (
@@ -46,7 +46,7 @@ SERVER = Part(web_ui.SERVER, "Deployment", controls=True)
 
 
 def play(lab: Lab, api: Api) -> None:
-    """Have every program run whose workload is there, and none whose workload is not."""
+    """Run every program whose workload exists, and stop the others."""
     workloads = {part: api.get("apps/v1", part.kind, part.program, NAMESPACE) for part in parts()}
     wanted = {
         part: workload for part, workload in workloads.items() if workload and workload["spec"].get("replicas", 1)
@@ -70,12 +70,12 @@ def play(lab: Lab, api: Api) -> None:
 
 
 def parts() -> tuple[Part, ...]:
-    """Return the programs that a rehearsal runs: argocd-server only where it has a web UI to serve."""
+    """Return the programs that a rehearsal runs: argocd-server only if it embeds a web UI."""
     return (*PARTS, SERVER) if web_ui.is_embedded() else PARTS
 
 
 def names() -> tuple[str, ...]:
-    """Name the processes."""
+    """Return the names of the processes."""
     return (REDIS, *(part.program for part in parts()))
 
 
@@ -87,14 +87,14 @@ class _Texts:
         self._maps: dict[str, Mapping[str, str]] = {}
 
     def map(self, name: str) -> Mapping[str, str]:
-        """Give the data of a ConfigMap."""
+        """Return the data of a ConfigMap."""
         if name not in self._maps:
             self._maps[name] = (self._api.get("v1", "ConfigMap", name, NAMESPACE) or {}).get("data") or {}
         return self._maps[name]
 
 
 def _environment(lab: Lab, texts: _Texts, container: Object) -> dict[str, str]:
-    """Resolve a container's variables; Redis' password is not asked of a Redis that has none."""
+    """Resolve a container's variables, without the password of Redis: the one here has none."""
     found: dict[str, str] = {}
     for variable in container.get("env") or []:
         source = variable.get("valueFrom") or {}
@@ -120,7 +120,7 @@ def _own_environment(lab: Lab, part: Part) -> dict[str, str]:
         "GOGC": "200",
         "TMPDIR": str(home / "tmp"),
         "XDG_CONFIG_HOME": str(home),
-        # One part of the ApplicationSet controller does not hear of its --kubeconfig.
+        # One part of the ApplicationSet controller ignores --kubeconfig.
         "KUBECONFIG": str(_kubeconfig(lab, part)),
         "ARGOCD_FAKE_IN_CLUSTER": "true",
         "ARGOCD_GPG_ENABLED": "false",
@@ -152,7 +152,7 @@ def _own_arguments(lab: Lab, part: Part) -> list[str]:
     kubeconfig = f"--kubeconfig={_kubeconfig(lab, part)}"
     if part.program == "argocd-application-controller":
         repository = [f"--repo-server={repo_server}", "--repo-server-plaintext"]
-        # Its metrics listen on every address: there is no flag for that.
+        # Its metrics listen on every address: no flag limits them.
         return [
             kubeconfig,
             f"--namespace={NAMESPACE}",
@@ -185,7 +185,7 @@ def _own_arguments(lab: Lab, part: Part) -> list[str]:
 
 
 def _lay_out(lab: Lab, texts: _Texts) -> None:
-    """Write what is mounted into the containers; the lab's authority is trusted for the lab's own hosts alone."""
+    """Write the files that containers mount; the lab's authority is trusted for the lab's own hosts alone."""
     place = _folder(lab)
     for folder, name in (("tls", "argocd-tls-certs-cm"), ("ssh", "argocd-ssh-known-hosts-cm")):
         for file, text in texts.map(name).items():

@@ -1,8 +1,8 @@
-"""Git for the rehearsal: the prepared tree, served over TLS under the repository's own URL, credentials checked.
+"""Git for the rehearsal: the prepared tree, served over TLS under the URL of the repository, with credentials verified.
 
-`publish` commits the tree to a bare repository under `.lab/<stack>/git`; the server is reached through
-`lab.running.proxy`, which joins the repository's host with it, so that Argo CD and everybody else use the unchanged
-https URL and trust the lab's authority for that host alone. `lab.running.servers` keeps it.
+`publish` commits the tree to a bare repository under `.lab/<stack>/git`. Clients reach the server through
+`lab.running.proxy`, which connects the host of the repository with it, so that Argo CD and all others use the unchanged
+https URL and trust the lab's authority for that host alone. `lab.running.servers` runs it.
 
     python -m lab.delivery.git_server PORT
 """
@@ -30,55 +30,42 @@ from local.files import keep
 
 NAME, HTTPS = "delivery", 443
 CREDENTIAL = "git-credential"
-AUTHOR = {
-    "GIT_AUTHOR_NAME": "rehearsal",
-    "GIT_AUTHOR_EMAIL": "rehearsal@lab.invalid",
-    "GIT_COMMITTER_NAME": "rehearsal",
-    "GIT_COMMITTER_EMAIL": "rehearsal@lab.invalid",
-}
 QUIET = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
 
 
 def publish(lab: Lab, repository: str, revision: str, path: str) -> str:
-    """Commit the tree to the branch that the stack follows, if it says something new; give the commit's id."""
+    """Commit the tree to the branch that the stack follows, if it changed; return the commit's id."""
     bare = bare_repository(lab, repository)
     if not (bare / "HEAD").exists():
         _git(bare, "init", "--quiet", "--bare", "--initial-branch", revision)
         _git(bare, "config", "http.receivepack", "false")
     (bare / "info" / "exclude").write_text(".venv\n__pycache__/\n", encoding="utf-8")
     _git(bare, "add", "--all", "--force", "apps", "environments", work_tree=lab.tree)
-    # A rehearsal encrypts its own secrets into the stack file: nothing that Argo CD reads, and a commit at every run.
+    # A rehearsal encrypts its own secrets into the stack file: Argo CD does not read it, and it would change every
+    # time.
     _git(bare, "add", "--all", ".", ":(exclude)Pulumi.*.yaml", work_tree=lab.tree)
-    tree = _git(bare, "write-tree")
-    if path.strip("./"):
-        _git(bare, "read-tree", "--empty")
-        _git(bare, "read-tree", f"--prefix={path.strip('/')}/", tree)
-        tree = _git(bare, "write-tree")
-        _git(bare, "read-tree", "--empty")
-    head = head_of(lab, repository, revision)
-    if head and _git(bare, "rev-parse", f"{head}^{{tree}}") == tree:
-        return head
-    commit = _git(bare, "commit-tree", tree, "-m", "The tree as it is rehearsed", *(("-p", head) if head else ()))
-    _git(bare, "update-ref", f"refs/heads/{revision}", commit)
-    return commit
+    from lab.delivery.commits import commit  # noqa: PLC0415 - importing GitPython takes longer than `head_of`
+
+    return commit(bare, QUIET, revision, _git(bare, "write-tree"), path)
 
 
 def served_as(repository: str) -> str:
-    """Give the URL under which the lab serves a repository: over https, whatever it is in the settings."""
+    """Return the URL under which the lab serves a repository: https, also if the settings use ssh."""
     found = re.fullmatch(r"(?:ssh://)?[^@/]+@([^:/]+)(?::\d+/|[:/])(.+)", repository)
     return f"https://{found[1]}/{found[2]}" if found else repository
 
 
 def head_of(lab: Lab, repository: str, revision: str) -> str:
-    """Give the commit that a branch is at, or nothing."""
+    """Return the commit of a branch, or nothing."""
     try:
+        # git and not GitPython, whose import takes longer than this command.
         return _git(bare_repository(lab, repository), "rev-parse", "--verify", "--quiet", f"refs/heads/{revision}")
     except ProgramFailed:
         return ""
 
 
 def serve(lab: Lab, repository: str) -> None:
-    """Have the server run, and let the repository's host lead to it."""
+    """Run the server, and route the repository's host to it."""
     host = urlsplit(repository).hostname or ""
     authority = own_authority(lab)
     certificate = authority.keep_signed(lab.pki / "delivery.pem", Subject(host), [host, "127.0.0.1"])
@@ -89,7 +76,7 @@ def serve(lab: Lab, repository: str) -> None:
 
 
 def own_authority(lab: Lab) -> Authority:
-    """Give the lab's own authority, made once."""
+    """Return the lab's own authority, generated once."""
     certificate, key = lab.pki / "lab-ca.crt", lab.pki / "lab-ca.key"
     if not key.exists():
         made = Authority.self_signed("rehearsal")
@@ -99,19 +86,20 @@ def own_authority(lab: Lab) -> Authority:
 
 
 def expect(lab: Lab, password: str) -> None:
-    """Let in whoever knows this password; only its digest is kept."""
+    """Accept this password; only its digest is stored."""
     keep(lab.root / CREDENTIAL, hashlib.sha256(password.encode()).hexdigest())
 
 
 def bare_repository(lab: Lab, repository: str) -> Path:
-    """Give the place of a repository by the path of its URL."""
+    """Return the folder of a repository, by the path of its URL."""
     return lab.root / "git" / urlsplit(repository).path.strip("/").removesuffix(".git")
 
 
 def _git(bare: Path, *arguments: str, work_tree: Path | None = None) -> str:
     bare.mkdir(parents=True, exist_ok=True)
     place = ["--git-dir", str(bare), *(["--work-tree", str(work_tree)] if work_tree else [])]
-    environment = {**os.environ, **QUIET, **AUTHOR}
+    environment = {**os.environ, **QUIET}
+    # git and not GitPython, whose staging obeys neither .gitattributes nor .gitignore.
     return programs.run("git", *place, *arguments, env=environment, cwd=work_tree or bare).stdout.strip()
 
 
@@ -121,16 +109,16 @@ class Requests(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Tell the refs."""
+        """Return the refs."""
         self._answer(b"")
 
     def do_POST(self) -> None:
-        """Send what is asked for."""
+        """Return the requested objects."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self._answer(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class' word
-        """Say which path was asked for, never with which credentials."""
+        """Log the path of a request, never its credentials."""
         sys.stderr.write(f"{self.command} {self.path.split('?')[0]} {arguments[1] if len(arguments) > 1 else ''}\n")
 
     def _answer(self, body: bytes) -> None:
@@ -156,6 +144,7 @@ class Requests(BaseHTTPRequestHandler):
             "REMOTE_USER": "reader",
         }
         try:
+            # git and not GitPython, which serves nothing.
             said = programs.pipe("git", "http-backend", env=environment, stdin=body)
         except ProgramFailed as failure:
             said = f"Status: 500 Internal Server Error\r\n\r\n{failure}\n".encode()
@@ -179,7 +168,7 @@ class Requests(BaseHTTPRequestHandler):
 
 
 def main(port: int) -> None:
-    """Serve until told to end."""
+    """Serve until the process ends."""
     lab = Lab.from_environment()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(lab.pki / "delivery.pem")

@@ -1,8 +1,8 @@
 """The prepared tree: the checkout as it is, made safe to run on this machine.
 
-A checkout and a stack's name come in; `.lab/<stack>/tree` and a list of what was replaced go out. The stack file keeps
-every line but those that name hardware, credentials or the salt that encrypts them. `ops.rehearse` prints the list and
-runs Pulumi from the tree.
+A checkout and a stack's name come in; `.lab/<stack>/tree` and a list of replacements go out. The stack file keeps every
+line but those with hardware, credentials or the salt that encrypts them. `ops.rehearse` prints the list and runs Pulumi
+from the tree.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ KEPT = "secrets.yaml"
 
 @dataclass(frozen=True)
 class Replaced:
-    """One thing that is not as it lies in the checkout."""
+    """One setting that differs from the checkout."""
 
     what: str
     before: str
@@ -42,7 +42,7 @@ class Replaced:
 
 
 def prepare(lab: Lab, checkout: Path, stack: str) -> list[Replaced]:
-    """Lay the tree out and say what was replaced in it."""
+    """Lay the tree out and return the replaced settings."""
     _copy(checkout, lab.tree)
     file = lab.tree / f"Pulumi.{stack}.yaml"
     settings = read_stack(checkout / file.name).require()
@@ -54,7 +54,7 @@ def prepare(lab: Lab, checkout: Path, stack: str) -> list[Replaced]:
 
 
 def _copy(checkout: Path, tree: Path) -> None:
-    """Bring the tree to the checkout's state, file by file, without touching what is equal."""
+    """Copy the checkout to the tree, file by file, without touching equal files."""
     # git and not GitPython, which starts the same command without a timeout.
     files = ("ls-files", "--cached", "--others", "--exclude-standard", "-z")
     listed = programs.run("git", *programs.on_checkout(checkout), *files).stdout
@@ -99,14 +99,14 @@ def _without_hardware(text: str, settings: Settings) -> tuple[str, list[Replaced
 
 
 def _without_secrets(text: str) -> str:
-    """Drop the salt, which a foreign passphrase does not fit, and everything that it encrypted."""
+    """Remove the salt, which does not fit another passphrase, and every encrypted value."""
     lines = text.splitlines(keepends=True)
     dropped = set(_secret_lines(lines))
     return "".join(line for number, line in enumerate(lines) if number not in dropped)
 
 
 def _with_secrets(text: str, kept: str) -> str:
-    """Put the kept section first under `config:` and the salt at the end."""
+    """Put the stored section first under `config:` and the salt at the end."""
     section = "".join(line for line in kept.splitlines(keepends=True) if not line.startswith("encryptionsalt:"))
     salt = kept.removeprefix(section)
     return re.sub(r"^config:[^\n]*\n", lambda found: found[0] + section, text, count=1, flags=re.MULTILINE) + salt
@@ -128,7 +128,7 @@ def _secret_lines(lines: list[str]) -> Iterator[int]:
 
 
 def kept_secrets(lab: Lab) -> str:
-    """Give the encrypted secrets of the last run, as lines of a stack file; nothing before the first."""
+    """Return the encrypted secrets of the last run, as lines of a stack file; nothing before the first run."""
     kept = lab.root / KEPT
     return kept.read_text(encoding="utf-8") if kept.exists() else ""
 
@@ -143,7 +143,7 @@ def missing_secrets(lab: Lab, settings: Settings) -> dict[str, str]:
 
 
 def keep_secrets(lab: Lab, stack: str) -> None:
-    """Remember what Pulumi has encrypted into the tree's stack file."""
+    """Store the secrets that Pulumi has encrypted into the tree's stack file."""
     lines = (lab.tree / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
     secret = [lines[number] for number in _secret_lines(lines)]
     salt = [line for line in secret if line.startswith("encryptionsalt:")]
@@ -152,7 +152,7 @@ def keep_secrets(lab: Lab, stack: str) -> None:
 
 
 def secret_names(settings: Settings) -> tuple[str, ...]:
-    """Name every setting whose type is secret, set or not."""
+    """Return the name of every setting whose type is secret, set or not."""
     names = [str(field.alias) for name, field in Secrets.model_fields.items() if name != "repositories"]
     return (*names, *(f"repositories.{repository.name}" for repository in settings.platform.repositories))
 
@@ -179,7 +179,7 @@ def _generate(kind: str) -> str:
 
 
 def environment(lab: Lab, base: dict[str, str], python: Path, checkout: Path) -> dict[str, str]:
-    """Give what every child of the rehearsal sees: our programs first, its own state, no way out."""
+    """Return the environment of all children of the rehearsal: its programs first, its own state, no way out."""
     passphrase = lab.root / "passphrase"
     if not passphrase.exists():
         keep(passphrase, secrets.token_hex(24))
@@ -189,7 +189,7 @@ def environment(lab: Lab, base: dict[str, str], python: Path, checkout: Path) ->
         "PATH": os.pathsep.join((str(lab.bin), str(python.parent), base["PATH"])),
         "PYTHONPATH": str(checkout),
         "HOMELAB_PYTHON": str(python),
-        # The official plugin of Kubernetes falls back to the user's kubeconfig where it is given none.
+        # The official plugin of Kubernetes falls back to the user's kubeconfig if it gets none.
         "KUBECONFIG": str(lab.kubeconfig),
         "PULUMI_BACKEND_URL": f"file://{lab.state}",
         "PULUMI_HOME": str(lab.pulumi_home),

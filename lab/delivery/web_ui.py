@@ -1,9 +1,9 @@
-"""Argo CD's web UI in a rehearsal: whether the argocd-server in use embeds one, where it answers, how to log in.
+"""Argo CD's web UI in a rehearsal: whether argocd-server embeds one, its address, and the login.
 
 The publisher's release of argocd embeds the UI, a build from the Go module does not: the program itself is searched for
-the page. `lab.delivery.argocd` runs argocd-server only where there is one: nothing else in a rehearsal needs
-it. The password is Argo CD's own initial one: argocd-server generates it, keeps its bcrypt hash in argocd-secret, and
-the copy here is readable by its owner alone. `ops.rehearse` and `ops.status` print the address.
+the page. `lab.delivery.argocd` runs argocd-server only with a UI: no other part of a rehearsal needs it. The password
+is Argo CD's own initial one: argocd-server generates it and stores its bcrypt hash in argocd-secret, and only the owner
+can read the copy here. `ops.rehearse` and `ops.status` print the address.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from local.files import keep
 
 SERVER = "argocd-server"
 USER = "admin"
-INDEX = b'<div id="app">'  # of the page that every path of the UI answers with; no code of Argo CD has it
+INDEX = b'<div id="app">'  # of the page that every path of the UI returns; no code of Argo CD contains it
 INITIAL_PASSWORD = "argocd-initial-admin-secret"  # noqa: S105 - the name of a Secret
 NAMESPACE = "argocd"
 SECONDS_TO_ANSWER = 3
@@ -37,13 +37,13 @@ ABSENT = (
 
 
 def is_embedded() -> bool:
-    """Return whether the argocd-server on the PATH has its web UI."""
+    """Report whether the argocd-server on the PATH embeds its web UI."""
     program = programs.find(SERVER)
     return program is not None and _has_page(program.resolve(), program.stat().st_mtime_ns)
 
 
 def address(lab: Lab, seconds: float = 0) -> str:
-    """Return where the rehearsal's web UI answers with its page, waiting for it if asked to; nothing if none does."""
+    """Return the address at which the rehearsal's web UI serves its page, or nothing; wait for it if required."""
     deadline = time.monotonic() + seconds
     while servers.runs(lab, SERVER):
         found = f"http://127.0.0.1:{servers.port(lab, SERVER)}"
@@ -56,7 +56,7 @@ def address(lab: Lab, seconds: float = 0) -> str:
 
 
 def login(lab: Lab) -> str:
-    """Report how to log in: the user, and the private file that keeps the password."""
+    """Return the login: the user, and the private file with the password."""
     file = lab.root / "argocd" / "admin-password"
     try:
         secret = Api.of(lab).get("v1", "Secret", INITIAL_PASSWORD, NAMESPACE)
@@ -70,7 +70,7 @@ def login(lab: Lab) -> str:
 
 
 def report(lab: Lab, seconds: float = 0) -> str:
-    """Report in one line where the UI is and how to log in, or why there is none."""
+    """Return one line with the address and the login of the UI, or the reason why there is none."""
     if not is_embedded():
         return ABSENT
     found = address(lab, seconds)

@@ -1,8 +1,8 @@
 """The membership of the rehearsed etcd: joining as a learner, promotion, leaving, and the quorum that each needs.
 
-One real etcd serves the rehearsed cluster, so this is a model of who its members would be. `lab.hardware.talos_node`
-decides when a node joins or leaves; `lab.hardware.rack` keeps the members. It refuses what etcd refuses, in the words
-of etcd.
+One real etcd serves the rehearsed cluster, so this is a model of its members. `lab.hardware.talos_node` decides when a
+node joins or leaves; `lab.hardware.rack` stores the members. It refuses the same requests as etcd, with the messages of
+etcd.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def learners(rack: Rack) -> set[str]:
 
 
 def runs(rack: Rack, node: Node) -> bool:
-    """Return whether etcd runs on a node: its disk holds the data of a member, and not that of an earlier VM."""
+    """Report whether etcd runs on a node: its disk holds the data of a member, and not that of an earlier VM."""
     return node.name in rack.members() and node.vm.vm_id not in rack.scheduled(JOIN) and bool(node.configuration)
 
 
 def require_leader(rack: Rack) -> None:
-    """Refuse what needs a leader where most voters are gone."""
+    """Refuse a request that needs a leader if most voters are gone."""
     all_voters = voters(rack)
     alive = {node.name for node in rack.nodes() if runs(rack, node) and not rack.is_broken("answer", node.vm.name)}
     if len(all_voters & alive) * 2 <= len(all_voters):
@@ -45,9 +45,9 @@ def begin(rack: Rack, node: Node) -> None:
 
 
 def join(rack: Rack, node: Node) -> None:
-    """Let a node join as a learner, or try again later: etcd takes one learner at a time, and only with a quorum.
+    """Join a node as a learner, or retry later: etcd accepts one learner at a time, and only with a quorum.
 
-    A member of the same name is the node's former self, which Talos removes first.
+    A member of the same name is an earlier VM of the node, which Talos removes first.
     """
     if not rack.members():
         return  # etcd waits to join; `bootstrap` schedules it again
@@ -66,7 +66,7 @@ def join(rack: Rack, node: Node) -> None:
 
 
 def leave(rack: Rack, node: Node) -> None:
-    """Let a node leave: etcd removes the member, the node stops etcd and deletes its data."""
+    """Remove the member of a node that leaves: the node stops etcd and deletes its data."""
     require_leader(rack)
     rack.remove_member(node.name)
 

@@ -1,7 +1,7 @@
-"""The Proxmox hosts of the rack: their storages with images, what else is set up on them, the token's rights, faults.
+"""The Proxmox hosts of the rack: their storages with images, their pools and mappings, the token's rights, faults.
 
-`lab.hardware.rack` adds the VMs and the nodes on them. All lies in one SQLite file, which several processes share; a
-refusal is worded as Proxmox and its provider word it.
+`lab.hardware.rack` adds the VMs and the nodes on them. One SQLite file stores everything, and several processes share
+it. A refusal has the message of Proxmox or of its provider.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ ON_ALL_HOSTS = "(shared)"
 
 
 class Hosts:
-    """The hosts, behind one file."""
+    """The hosts, stored in one file."""
 
     tables = TABLES
 
     def __init__(self, path: Path) -> None:
-        """Open the file, and make it where there is none."""
+        """Open the file, and create it if it is missing."""
         path.touch(mode=0o600, exist_ok=True)
         self._database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         self._database.row_factory = sqlite3.Row
         self._database.execute("PRAGMA foreign_keys = ON")
-        self._database.execute("PRAGMA synchronous = OFF")  # a killed process loses nothing, a power cut may
+        self._database.execute("PRAGMA synchronous = OFF")  # a killed process loses no data, a power cut may
         self._database.executescript(self.tables)
 
     @contextmanager
     def change(self) -> Iterator[None]:
-        """Make one change wholly or not at all."""
+        """Make one change completely or not at all."""
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -57,17 +57,17 @@ class Hosts:
         self._database.execute("COMMIT")
 
     def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
-        """Ask the database."""
+        """Run a query and return its rows."""
         return self._database.execute(query, values).fetchall()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._database.close()
 
-    # What is set up
+    # Setup
 
     def set_hosts(self, hosts: Mapping[str, tuple[int, int]]) -> None:
-        """Set the hosts, with their bytes of memory and disk and the storages of a new host; what runs there stays."""
+        """Set the hosts with their bytes of memory and disk, and the storages of each; VMs stay."""
         with self.change():
             self._database.execute("DELETE FROM hosts")
             self._database.execute("DELETE FROM storages")
@@ -77,7 +77,7 @@ class Hosts:
                     self._database.execute("INSERT INTO storages VALUES (?, ?, ?)", (name, storage, content))
 
     def add_storage(self, host: str, name: str, content: str, *, shared: bool = False) -> None:
-        """Set up a storage on a host; what lies on a shared one is seen by all hosts."""
+        """Set up a storage on a host; all hosts see the files of a shared one."""
         self._database.execute("INSERT OR IGNORE INTO storages VALUES (?, ?, ?)", (host, name, content))
         if shared:
             self.add_things("shared storage", [name])
@@ -88,56 +88,56 @@ class Hosts:
             self._database.execute("INSERT OR IGNORE INTO things VALUES (?, ?)", (kind, name))
 
     def remove_thing(self, kind: str, name: str) -> None:
-        """Take a thing away."""
+        """Remove a pool, a mapping or a right."""
         self._database.execute("DELETE FROM things WHERE kind = ? AND name = ?", (kind, name))
 
     def has(self, kind: str, name: str) -> bool:
-        """Return whether a thing is set up."""
+        """Report whether a pool, a mapping or a right is set up."""
         return bool(self.rows("SELECT 1 FROM things WHERE kind = ? AND name = ?", kind, name))
 
     # Faults, and the journal
 
     def break_(self, kind: str, subject: str = "") -> None:
-        """Let something go wrong from now on.
+        """Add a fault.
 
-        `rights` (a privilege that the token lacks); `host` (unknown), `disk` (full), `memory` (full), `download`
-        (refused), `content` (other than the factory's) of a host; `boot` and `answer` of a machine.
+        Its kind is `rights` (a privilege that the token lacks); `host` (unknown), `disk` (full), `memory` (full),
+        `download` (refused) or `content` (another checksum than the factory's) of a host; `boot` or `answer` of a VM.
         """
         self._database.execute("INSERT OR IGNORE INTO faults VALUES (?, ?)", (kind, subject))
 
     def mend(self, kind: str, subject: str = "") -> None:
-        """Let it go right again."""
+        """Remove a fault."""
         self._database.execute("DELETE FROM faults WHERE kind = ? AND subject = ?", (kind, subject))
 
     def is_broken(self, kind: str, subject: str = "") -> bool:
-        """Whether it goes wrong at the moment."""
+        """Report whether a fault is present."""
         return bool(self.rows("SELECT 1 FROM faults WHERE kind = ? AND subject IN (?, '')", kind, subject))
 
     def note(self, event: str, subject: str, detail: str = "") -> None:
-        """Write a line into the journal."""
+        """Write a line to the journal."""
         self._database.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (time.time(), event, subject, detail))
 
     def journal(self, *events: str) -> list[tuple[str, str, str]]:
-        """Read the journal, whole or these events only, in order."""
+        """Return the journal in order, all of it or these events only."""
         found = self.rows("SELECT event, subject, detail FROM journal ORDER BY rowid")
         return [(row["event"], row["subject"], row["detail"]) for row in found if not events or row["event"] in events]
 
-    # What is refused
+    # Refusals
 
     def granted(self) -> frozenset[str]:
-        """Return the rights of the token: those of the table, but for what a fault takes away."""
+        """Return the rights of the token: those of the table, without those that a fault removes."""
         extra = (row["name"] for row in self.rows("SELECT name FROM things WHERE kind = 'right'"))
         return frozenset(name for name in (*PRIVILEGES, *extra) if not self.is_broken("rights", name))
 
     def allow(self, demands: Iterable[Demand], what: str) -> None:
-        """Refuse a request that the token has no right to."""
+        """Refuse a request for which the token lacks a right."""
         granted = self.granted()
         for demand in demands:
             if refusal := demand.refusal(granted):
                 raise HardwareRefused(f"{what}: received an HTTP 403 response - Reason: {refusal}")
 
     def host(self, name: str) -> sqlite3.Row:
-        """Return a host, or refuse as Proxmox does where it has to reach an unknown one."""
+        """Return a host, or refuse as Proxmox does when it cannot reach an unknown one."""
         found = self.rows("SELECT * FROM hosts WHERE name = ?", name)
         if not found or self.is_broken("host", name):
             known = ", ".join(row["name"] for row in self.rows("SELECT name FROM hosts ORDER BY name"))
@@ -148,7 +148,7 @@ class Hosts:
         return found[0]
 
     def storage(self, host: str, name: str, content: str) -> None:
-        """Refuse a storage that is not there, or does not take a kind of content."""
+        """Refuse a storage that does not exist, or does not accept a kind of content."""
         contents = {
             row["content"] for row in self.rows("SELECT content FROM storages WHERE host = ? AND name = ?", host, name)
         }
@@ -166,7 +166,7 @@ class Hosts:
             )
 
     def room(self, host: str, need: int, what: str) -> None:
-        """Refuse what does not fit on a host's disks."""
+        """Refuse a disk or image that does not fit on a host."""
         total = 0 if self.is_broken("disk", host) else self.host(host)["disk"]
         used = self.rows("SELECT COALESCE(SUM(disk), 0) AS sum FROM vms WHERE host = ?", host)[0]["sum"]
         used += IMAGE_BYTES * len(self.rows("SELECT 1 FROM images WHERE place = ?", host))
@@ -202,16 +202,16 @@ class Hosts:
             self.note("download", host, file_id)
 
     def has_file(self, host: str, file_id: str) -> bool:
-        """Return whether a host sees an image."""
+        """Report whether a host sees an image."""
         return bool(self.rows("SELECT 1 FROM images WHERE place = ? AND id = ?", self._place(host, file_id), file_id))
 
     def url_of(self, host: str, file_id: str) -> str:
-        """Return where an image came from."""
+        """Return the URL that an image was downloaded from."""
         query = "SELECT url FROM images WHERE place = ? AND id = ?"
         return str(self.rows(query, self._place(host, file_id), file_id)[0]["url"])
 
     def drop_file(self, host: str, file_id: str) -> None:
-        """Delete an image, whoever made it."""
+        """Delete an image, also one that another resource created."""
         with self.change():
             self.allow(
                 permissions.delete_file(file_id.partition(":")[0]), f"Could not delete datastore file '{file_id}'"

@@ -1,8 +1,8 @@
-"""The kubelets of the rack: Nodes in Kubernetes for the machines that run.
+"""The kubelets of the rack: Nodes in Kubernetes for the VMs that run.
 
-`lab.hardware.talos_node` calls `register` after everything that changes a node. Name, role, labels, taints, addresses,
-versions and size are read from the machine configuration and the VM; kwok keeps it alive and plays its pods. A machine
-that is gone takes its Node away.
+`lab.hardware.talos_node` calls `register` after each change of a node. Name, role, labels, taints, addresses, versions
+and size come from the machine configuration and the VM; kwok keeps the Node alive and simulates its pods. The Node of a
+deleted VM is deleted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PODS_PER_NODE = "250"
 
 
 def register(lab: Lab, rack: Rack) -> None:
-    """Bring the Nodes to what the rack holds; before the control plane runs there is nobody to tell."""
+    """Create, change and delete Nodes until they match the rack; do nothing before the control plane runs."""
     if not servers.runs(lab, "kube-apiserver"):
         return
     api = Api.of(lab)
@@ -44,7 +44,7 @@ def register(lab: Lab, rack: Rack) -> None:
 
 
 def has_network(api: Api) -> bool:
-    """Whether a CNI runs on some node; Talos leaves that to Cilium where its own is switched off."""
+    """Report whether a CNI runs on a node; Talos leaves that to Cilium if its own CNI is switched off."""
     daemon = api.get("apps/v1", "DaemonSet", "cilium", "kube-system")
     return bool(daemon and daemon.get("status", {}).get("numberReady"))
 
@@ -76,7 +76,7 @@ def _object(node: Node, configuration: Mapping[str, Any], *, networked: bool) ->
 
 
 def _api_server(rack: Rack, node: Node) -> dict[str, Any]:
-    """Return the pod by which a kubelet shows the API server that Talos has it run: the old one until it restarts."""
+    """Return the static pod that shows the API server of a kubelet: the old one until it restarts."""
     restarts = rack.scheduled(talos_node.API).get(node.vm.vm_id)
     version = restarts.detail if restarts else talos_node.api_version(node.configuration)
     name = f"kube-apiserver-{node.name}"
@@ -100,7 +100,7 @@ def _api_server(rack: Rack, node: Node) -> dict[str, Any]:
 
 
 def may_label(node: Node, machine: Mapping[str, Any]) -> bool:
-    """Return whether Kubernetes takes a node's labels: one that a worker may not set, or a taint, costs it all."""
+    """Report whether Kubernetes accepts the labels of a node: with one forbidden, a worker gets none."""
     if node.role == "control-plane":
         return True
     return not machine.get("nodeTaints") and all(is_a_kubelets(label) for label in machine.get("nodeLabels", {}))

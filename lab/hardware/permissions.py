@@ -1,4 +1,4 @@
-"""Which privileges Proxmox VE asks for, request by request, and the words with which it refuses.
+"""The privileges that Proxmox VE requires, request by request, and the messages of its refusals.
 
 Pure: the arguments of a VM come in, demands go out, in the order in which the API checks them. `lab.hardware.hosts`
 compares them with the rights of the rehearsal's token, which are those of `config.rights` and no others.
@@ -12,7 +12,7 @@ from typing import Any
 
 from config.rights import HIGH_AVAILABILITY
 
-# Which privilege a changed argument of a VM needs; one that is not here is the provider's own.
+# The privilege for each changed argument of a VM; an argument that is not here belongs to the provider alone.
 OPTIONS: Mapping[str, str] = {
     "agent": "VM.Config.Options",
     "bios": "VM.Config.HWType",
@@ -43,16 +43,16 @@ ASKED_LATER = ("serialDevices", "usbs", "hostpcis")
 
 @dataclass(frozen=True)
 class Demand:
-    """Privileges that one path has to have: all of them, or any."""
+    """Privileges that are required on one path: all of them, or any."""
 
     path: str
     privileges: Sequence[str]
     any: bool = False
     silent: bool = False
-    """Whether the refusal names neither path nor privilege."""
+    """Whether the refusal has neither path nor privilege."""
 
     def refusal(self, granted: Collection[str]) -> str:
-        """Return the refusal as the API words it; nothing where the rights suffice."""
+        """Return the message of the API's refusal, or nothing if the rights suffice."""
         missing = [name for name in self.privileges if name not in granted]
         if not missing or (self.any and len(missing) < len(self.privileges)):
             return ""
@@ -61,7 +61,7 @@ class Demand:
 
 
 def download(host: str, storage: str, granted: Collection[str]) -> Iterator[Demand]:
-    """Yield what the provider's requests for a download need: the URL's metadata, the download, the list of files."""
+    """Yield the demands of a download: the metadata of the URL, the download, the list of files."""
     by_network = Demand(f"/nodes/{host}", ("Sys.AccessNetwork",), silent=True)
     by_host = Demand("/", ("Sys.Audit", "Sys.Modify"), silent=True)
     yield by_network if by_host.refusal(granted) else by_host
@@ -70,12 +70,12 @@ def download(host: str, storage: str, granted: Collection[str]) -> Iterator[Dema
 
 
 def delete_file(storage: str) -> Iterator[Demand]:
-    """Yield what the removal of an image needs."""
+    """Yield the demands of the removal of an image."""
     yield Demand(f"/storage/{storage}", ("Datastore.Allocate",))
 
 
 def create(arguments: Mapping[str, Any]) -> Iterator[Demand]:
-    """Yield what the creation and the start of a VM need."""
+    """Yield the demands of the creation and the start of a VM."""
     vm = f"/vms/{arguments['vmId']}"
     yield Demand(vm, ("VM.Allocate",), silent=True)
     for storage in storages(arguments):
@@ -97,27 +97,27 @@ def create(arguments: Mapping[str, Any]) -> Iterator[Demand]:
 
 
 def storages(arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the storages that a VM gets disks on."""
+    """Return the storages of a VM's disks."""
     places = [*arguments.get("disks", ()), arguments.get("efiDisk"), arguments.get("tpmState")]
     return tuple(dict.fromkeys(str(place["datastoreId"]) for place in places if place and place.get("datastoreId")))
 
 
 def devices(arguments: Mapping[str, Any]) -> Iterator[Demand]:
-    """Yield what devices that are passed through need."""
+    """Yield the demands of devices that are passed through."""
     for kind, key in (("usb", "usbs"), ("pci", "hostpcis")):
         for device in arguments.get(key) or ():
             yield Demand(f"/mapping/{kind}/{device['mapping']}", ("Mapping.Use",))
 
 
 def bridges(arguments: Mapping[str, Any]) -> Iterator[Demand]:
-    """Yield what network cards need: a bridge is asked for also where no SDN is used."""
+    """Yield the demands of network cards: a bridge needs a privilege also without SDN."""
     for device in arguments.get("networkDevices") or ():
         tag = f"/{device['vlanId']}" if device.get("vlanId") else ""
         yield Demand(f"/sdn/zones/localnetwork/{device['bridge']}{tag}", ("SDN.Use",))
 
 
 def update(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Demand]:
-    """Yield what a change of a VM needs."""
+    """Yield the demands of a change of a VM."""
     vm = f"/vms/{after['vmId']}"
     yield Demand(vm, ("VM.Audit",))
     changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
@@ -140,11 +140,11 @@ def _pools(*arguments: Mapping[str, Any]) -> list[str]:
 
 
 def delete(vm_id: int) -> Iterator[Demand]:
-    """Yield what stopping and deleting a VM needs."""
+    """Yield the demands of stopping and deleting a VM."""
     yield Demand(f"/vms/{vm_id}", ("VM.PowerMgmt",))
     yield Demand(f"/vms/{vm_id}", ("VM.Allocate",))
 
 
 def high_availability() -> Iterator[Demand]:
-    """Yield what a change of high availability needs."""
+    """Yield the demands of a change of high availability."""
     yield Demand("/", (HIGH_AVAILABILITY,))

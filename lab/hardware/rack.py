@@ -1,9 +1,9 @@
 """The rack: a small model of Proxmox hosts, their VMs, and the Talos nodes that boot on them.
 
-The stand-ins of `proxmoxve` and `talos` and the lab's `talosctl` act on it, each in a process of its own, so it lives
-in one SQLite file: a killed process leaves a finished change or none. It refuses what hardware refuses, in the words of
-Proxmox and Talos, and keeps a journal from which tests read the order of events. `lab.hardware.kubelets` makes
-Kubernetes Nodes of what it holds. Machine configurations carry secrets: the file is for its owner only.
+The stand-ins of `proxmoxve` and `talos` and the lab's `talosctl` act on it from processes of their own, so it is stored
+in one SQLite file: a killed process leaves a finished change or none. It refuses the same requests as hardware, with
+the messages of Proxmox and Talos, and has a journal from which tests read the order of events. `lab.hardware.kubelets`
+makes Kubernetes Nodes from it. Machine configurations carry secrets: only the owner can read the file.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ CREATE TABLE IF NOT EXISTS members (id TEXT PRIMARY KEY, hostname TEXT, address 
 CREATE TABLE IF NOT EXISTS moments (
     id INTEGER PRIMARY KEY, vm_id INTEGER REFERENCES nodes ON DELETE CASCADE, event TEXT, due REAL, detail TEXT);
 """
-BOOTED = "booted"  # beside the arguments of a VM: those of its hardware that it runs with
-# What a running VM takes over when it is restarted only; network cards and USB devices come and go while it runs.
+BOOTED = "booted"  # beside the arguments of a VM: the hardware that it was started with
+# Changes of a running VM that take effect at a restart only; network cards and USB devices are plugged while it runs.
 WITH_RESTART = ("bios", "machine", "bootOrders", "cpu", "efiDisk", "memory", "scsiHardware", "serialDevices", "startup")
 
 
 @dataclass(frozen=True)
 class Vm:
-    """A VM as Proxmox knows it."""
+    """A VM as Proxmox stores it."""
 
     vm_id: int
     name: str
@@ -49,14 +49,14 @@ class Vm:
 
     @property
     def booted(self) -> tuple[int, int]:
-        """Return the processors and the bytes of memory that it was started with: what was changed since is pending."""
+        """Return the processors and the bytes of memory of the last start: a later change is pending."""
         started = self.arguments.get(BOOTED, self.arguments)
         return int(started.get("cpu", {}).get("cores", 1)), int(started.get("memory", {}).get("dedicated", 512)) << 20
 
 
 @dataclass(frozen=True)
 class Node:
-    """What runs on a VM: Talos, waiting for a configuration or with one."""
+    """Talos on a VM, with a configuration or waiting for one."""
 
     vm: Vm
     name: str
@@ -80,14 +80,14 @@ class Moment:
 
 
 class Rack(Hosts):
-    """The hosts with their VMs and what runs on them, behind one file."""
+    """The hosts with their VMs and nodes, stored in one file."""
 
     tables = TABLES + SCHEMA
 
     # VMs
 
     def create_vm(self, arguments: Mapping[str, Any]) -> Vm:
-        """Make a VM and boot it from the image that its first disk imports."""
+        """Create a VM and boot it from the image that its first disk imports."""
         vm = vm_of(arguments)
         what = f"error creating VM {vm.vm_id} ({vm.name})"
         with self.change():
@@ -113,7 +113,7 @@ class Rack(Hosts):
         return vm
 
     def _existing(self, arguments: Mapping[str, Any]) -> None:
-        """Refuse a pool and storages that are not there."""
+        """Refuse a pool or a storage that does not exist."""
         pool = arguments.get("poolId")
         if pool and not self.has("pool", pool):
             raise HardwareRefused(f"received an HTTP 500 response - Reason: pool '{pool}' does not exist")
@@ -121,7 +121,7 @@ class Rack(Hosts):
             self.storage(str(arguments["nodeName"]), storage, "images")
 
     def _devices(self, arguments: Mapping[str, Any], what: str) -> None:
-        """Refuse mappings that are not there, and a drive that the machine type has no controller for."""
+        """Refuse a mapping that does not exist, and a drive without a controller in the machine type."""
         for kind, key in (("pci", "hostpcis"), ("usb", "usbs")):
             for device in arguments.get(key) or ():
                 if not self.has(kind, device["mapping"]):
@@ -131,7 +131,7 @@ class Rack(Hosts):
             raise HardwareRefused(f"{what}: aarch64 cannot use IDE devices")
 
     def _disks(self, before: Mapping[str, Any], after: Mapping[str, Any], what: str) -> None:
-        """Refuse what the provider does with a stopped VM only, since it may not stop it, and what nothing can do."""
+        """Refuse changes that the provider makes to a stopped VM only, as it may not stop it, and impossible ones."""
         old = {disk.get("interface"): disk for disk in before.get("disks", ())}
         pairs = [(old[name], disk) for disk in after.get("disks", ()) if (name := disk.get("interface")) in old]
         moved = any(was.get("datastoreId") != now.get("datastoreId") for was, now in pairs)
@@ -168,7 +168,7 @@ class Rack(Hosts):
         self._database.execute("INSERT INTO vms VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def _boot(self, vm: Vm, image: str) -> None:
-        """Let Talos come up and wait for a configuration."""
+        """Start Talos, which waits for a configuration."""
         if self.is_broken("boot", vm.name):
             self.note("hang", vm.name, "never boots")
             return
@@ -178,13 +178,13 @@ class Rack(Hosts):
         self.note("boot", vm.name, f"talos {version}")
 
     def power_cycle(self, name: str) -> None:
-        """Switch a VM that hangs off and on, as a person would."""
+        """Power-cycle a VM that hangs."""
         with self.change():
             vm = next(vm for vm in self.vms() if vm.name == name)
             self._boot(vm, vm.arguments["disks"][0]["importFrom"])
 
     def restart_vm(self, vm_id: int) -> None:
-        """Restart a VM with what is pending, as `qm reboot` does."""
+        """Restart a VM with its pending changes, as `qm reboot` does."""
         with self.change():
             vm = self.vm(vm_id)
             if vm:
@@ -194,17 +194,17 @@ class Rack(Hosts):
                 self.note("restart vm", vm.name)
 
     def add_foreign_vm(self, vm_id: int, host: str, name: str) -> None:
-        """Put a VM there that somebody else made."""
+        """Add a VM that the program does not own."""
         with self.change():
             self._insert(Vm(vm_id, name, host, "", GIBI, GIBI, {}))
 
     def vm(self, vm_id: int) -> Vm | None:
-        """Find a VM."""
+        """Return a VM."""
         found = self.rows("SELECT * FROM vms WHERE vm_id = ?", vm_id)
         return _vm(found[0]) if found else None
 
     def vms(self) -> list[Vm]:
-        """List the VMs."""
+        """Return the VMs."""
         return [_vm(row) for row in self.rows("SELECT * FROM vms ORDER BY vm_id")]
 
     def update_vm(self, arguments: Mapping[str, Any]) -> Vm:
@@ -249,7 +249,7 @@ class Rack(Hosts):
         self.note("migrate vm", before.name, f"{before.host} -> {after.host}")
 
     def move_vm(self, vm_id: int, host: str) -> None:
-        """Move a VM as high availability or a person would, without the program."""
+        """Move a VM without the program, as high availability does."""
         with self.change():
             vm = self.vm(vm_id)
             if vm:
@@ -258,7 +258,7 @@ class Rack(Hosts):
                 self._database.execute(query, (host, arguments, vm_id))
 
     def delete_vm(self, vm_id: int) -> None:
-        """Delete a VM; what ran on it is gone without a word."""
+        """Delete a VM and its node, without a message to the node."""
         with self.change():
             vm = self.vm(vm_id)
             if vm:
@@ -269,7 +269,7 @@ class Rack(Hosts):
     # High availability
 
     def manage(self, resource: str) -> None:
-        """Have high availability manage a VM."""
+        """Add a VM to high availability."""
         with self.change():
             self.allow(permissions.high_availability(), f"error creating HA resource {resource}")
             if self.vm(int(resource.removeprefix("vm:"))) is None:
@@ -278,7 +278,7 @@ class Rack(Hosts):
             self.note("manage", resource)
 
     def unmanage(self, resource: str) -> None:
-        """Take a VM out of high availability."""
+        """Remove a VM from high availability."""
         with self.change():
             self.allow(permissions.high_availability(), f"error deleting HA resource {resource}")
             self.remove_thing("managed", resource)
@@ -306,12 +306,12 @@ class Rack(Hosts):
     # Nodes
 
     def nodes(self) -> list[Node]:
-        """List what runs on the VMs."""
+        """Return the nodes on the VMs."""
         found = self.rows("SELECT * FROM nodes JOIN vms USING (vm_id) ORDER BY vm_id")
         return [_node(row) for row in found]
 
     def node_at(self, address: str) -> Node:
-        """Find the node behind an address, as a dialled connection would."""
+        """Return the node behind an address, as a dialled connection would find it."""
         found = self.rows("SELECT * FROM nodes JOIN vms USING (vm_id) WHERE address = ?", address)
         if not found or self.is_broken("answer", found[0]["name"]):
             raise HardwareRefused(
@@ -321,7 +321,7 @@ class Rack(Hosts):
         return _node(found[0])
 
     def schedule(self, vm_id: int, event: str, seconds: float, detail: str = "") -> None:
-        """Schedule an event of a node; the same event that is scheduled already gets the new time."""
+        """Schedule an event of a node; an event that is scheduled already gets the new time."""
         self._database.execute("DELETE FROM moments WHERE vm_id = ? AND event = ?", (vm_id, event))
         values = (vm_id, event, time.time() + seconds, detail)
         self._database.execute("INSERT INTO moments (vm_id, event, due, detail) VALUES (?, ?, ?, ?)", values)
@@ -340,18 +340,18 @@ class Rack(Hosts):
         return self._database.execute("DELETE FROM moments WHERE id = ?", (moment.id,)).rowcount == 1
 
     def members(self) -> dict[str, tuple[str, str]]:
-        """List etcd's members: address and id by host name; one whose node is gone stays until it is removed."""
+        """Return etcd's members: address and id by host name; one without a node stays until it is removed."""
         found = self.rows("SELECT * FROM members ORDER BY rowid")
         return {row["hostname"]: (row["address"], row["id"]) for row in found}
 
     def add_member(self, hostname: str, address: str) -> None:
-        """Let a node join etcd."""
+        """Add a member to etcd."""
         member = hashlib.sha256(f"{hostname}{time.time_ns()}".encode()).hexdigest()[:16]
         self._database.execute("INSERT OR REPLACE INTO members VALUES (?, ?, ?)", (member, hostname, address))
         self.note("join etcd", hostname)
 
     def remove_member(self, hostname: str) -> None:
-        """Let a node leave etcd."""
+        """Remove a member from etcd."""
         self._database.execute("DELETE FROM members WHERE hostname = ?", (hostname,))
         self.note("leave etcd", hostname)
 
@@ -362,7 +362,7 @@ class Rack(Hosts):
 
 
 def vm_of(arguments: Mapping[str, Any]) -> Vm:
-    """Read the facts of a VM out of the provider's arguments."""
+    """Read the facts of a VM from the provider's arguments."""
     address = arguments.get("initialization", {}).get("ipConfigs", [{}])[0].get("ipv4", {}).get("address", "")
     disks: Sequence[Mapping[str, Any]] = arguments.get("disks", ())
     return Vm(

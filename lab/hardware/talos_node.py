@@ -1,9 +1,9 @@
-"""What a Talos node does when it is asked: take a configuration, bootstrap, upgrade, leave.
+"""Requests to a Talos node: apply a configuration, bootstrap, upgrade, leave.
 
-The `talos` stand-in and the lab's `talosctl` come in here; `lab.hardware.rack` keeps the outcome, `lab.hardware.etcd`
-the membership, `lab.control_plane.kubernetes` is started by the bootstrap, `lab.hardware.kubelets` shows the
-nodes to Kubernetes. Configurations are validated by the real talosctl. A node takes its time: what it begins is
-scheduled, and `advance` lets it happen.
+The `talos` stand-in and the lab's `talosctl` call these functions; `lab.hardware.rack` stores the outcome,
+`lab.hardware.etcd` the membership. The bootstrap starts `lab.control_plane.kubernetes`, and `lab.hardware.kubelets`
+registers the nodes with Kubernetes. The real talosctl validates configurations. A node needs time: the effect of a
+request is scheduled, and `advance` makes it happen.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from lab.hardware.rack import Node, Rack
 from lab.layout import Lab
 from lab.running import servers
 
-REGISTRATION = "kubelets"  # nobody registers while somebody takes the control plane away
+REGISTRATION = "kubelets"  # no registration while the control plane is erased
 CRI_SECONDS = 2.0  # from the configuration until CRI is up; a node answers `version` long before
-JOIN_SECONDS = 1.0  # from then until it looks for the others' etcd
+JOIN_SECONDS = 1.0  # from then until it looks for the etcd of the others
 API_SECONDS = 2.0  # until the kubelet sees a changed static pod and the API server is back
 CRI, INSTALLED, API = "cri", "installed", "api server is back"
 CONFIG_VERSION = "talos.dev/config-version"  # the annotation of a static pod
@@ -35,12 +35,12 @@ NEEDS_REBOOT = ("install.disk", "kernel", "systemDiskEncryption", "sysfs", "type
 
 
 def real_talosctl(*arguments: str | Path) -> str:
-    """Ask the real talosctl: generating, validating and patching need no node."""
+    """Run the real talosctl: generating, validating and patching need no node."""
     return programs.run("talosctl-real", *arguments, timeout=60).stdout
 
 
 def validate(configuration: str) -> None:
-    """Refuse what a node would refuse."""
+    """Refuse a configuration that a node would refuse."""
     with NamedTemporaryFile("w", suffix=".yaml") as file:
         file.write(configuration)
         file.flush()
@@ -53,7 +53,7 @@ def validate(configuration: str) -> None:
 
 
 def documents(configuration: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Take a configuration apart: the machine's document, and the others by their kind."""
+    """Split a configuration: the document of the machine, and the others by their kind."""
     machine: dict[str, Any] = {}
     others: dict[str, dict[str, Any]] = {}
     for document in yaml.load_all(configuration, Loader=yaml.CSafeLoader):
@@ -65,7 +65,7 @@ def documents(configuration: str) -> tuple[dict[str, Any], dict[str, dict[str, A
 
 
 def advance(lab: Lab, rack: Rack) -> None:
-    """Let happen what nodes have begun and what is due by now."""
+    """Apply the scheduled effects that are due."""
     due = rack.due()
     for moment in due:
         with rack.change():
@@ -80,7 +80,7 @@ def advance(lab: Lab, rack: Rack) -> None:
 
 
 def apply(lab: Lab, rack: Rack, address: str, configuration: str, mode: str) -> str:
-    """Give a node its configuration, and say in which mode it took it."""
+    """Apply a configuration to a node, and return the mode in which the node accepted it."""
     validate(configuration)
     node = rack.node_at(address)
     machine, others = documents(configuration)
@@ -111,7 +111,7 @@ def apply(lab: Lab, rack: Rack, address: str, configuration: str, mode: str) -> 
 
 
 def _restart_api(rack: Rack, node: Node, configuration: str) -> None:
-    """Restart the API server of a control plane, and note where no other one is up meanwhile."""
+    """Restart the API server of a control plane, and record an outage if no other one is up."""
     if api_version(node.configuration) == api_version(configuration):
         return
     rack.schedule(node.vm.vm_id, API, API_SECONDS, api_version(node.configuration))
@@ -121,7 +121,7 @@ def _restart_api(rack: Rack, node: Node, configuration: str) -> None:
 
 
 def api_version(configuration: str) -> str:
-    """Return a version of what the API server is made of: it changes when the configuration of the API server does."""
+    """Return a version of the API server's settings: it changes with the configuration of the API server."""
     machine, _ = documents(configuration)
     parts = [
         machine["cluster"].get("apiServer"),
@@ -146,7 +146,7 @@ def _at(value: Any, key: str) -> Any:
 
 
 def bootstrap(lab: Lab, rack: Rack, address: str) -> None:
-    """Begin etcd on a node, and with it the control plane."""
+    """Start etcd on a node, and with it the control plane."""
     node = rack.node_at(address)
     if node.vm.vm_id in rack.scheduled(CRI):
         raise HardwareRefused("rpc error: code = FailedPrecondition desc = bootstrap is not available yet")
@@ -179,10 +179,9 @@ def bootstrap(lab: Lab, rack: Rack, address: str) -> None:
 
 
 def upgrade(lab: Lab, rack: Rack, address: str, image: str, drain: str = "") -> None:
-    """Bring a node to the Talos of an installer image, as talosctl 1.13 does: install, drain, reboot, uncordon.
+    """Upgrade a node to the Talos of an installer image, as talosctl 1.13 does: install, drain, reboot, uncordon.
 
-    Where the drain takes longer than it may, the new version is installed, nothing is rebooted, and the node stays
-    cordoned.
+    If the drain exceeds its timeout, the new version is installed, no node reboots, and the node stays cordoned.
     """
     node = rack.node_at(address)
     with rack.change():
@@ -205,7 +204,7 @@ def _drain(lab: Lab, node: Node, timeout: str) -> None:
 
 
 def reboot(lab: Lab, rack: Rack, node: Node) -> None:
-    """Let a node come up again, with the version that was installed and the configuration that was staged."""
+    """Restart a node with the installed version and the staged configuration."""
     with rack.change():
         rack.note("reboot", node.name)
         installed = rack.scheduled(INSTALLED).get(node.vm.vm_id)
@@ -218,7 +217,7 @@ def reboot(lab: Lab, rack: Rack, node: Node) -> None:
 
 
 def upgrade_kubernetes(lab: Lab, rack: Rack, current: str, version: str, *, dry_run: bool) -> list[str]:
-    """Bring every node to a Kubernetes version, control planes first, and say what was done."""
+    """Upgrade Kubernetes on every node, control planes first, and report each step."""
     _upgradable(rack, current, version)
     if dry_run:
         rack.note("upgrade kubernetes", "all", f"dry run {version}")
@@ -235,7 +234,7 @@ def upgrade_kubernetes(lab: Lab, rack: Rack, current: str, version: str, *, dry_
 
 
 def _upgradable(rack: Rack, current: str, version: str) -> None:
-    """Refuse what the pinned talosctl refuses: Kubernetes and Talos versions that it does not know."""
+    """Refuse the versions of Kubernetes and Talos that the pinned talosctl does not support."""
     from config.compatibility import compatible, is_newer  # noqa: PLC0415 - every other call does without
     from config.values import Version  # noqa: PLC0415
 
@@ -256,17 +255,17 @@ def _upgradable(rack: Rack, current: str, version: str) -> None:
 
 
 def register(lab: Lab, rack: Rack) -> None:
-    """Show the nodes to Kubernetes, where there is one to show them to."""
+    """Register the nodes with Kubernetes, if it runs."""
     with servers.lock(lab, REGISTRATION):
         if lab.kubeconfig.exists() and rack.members():
-            # A plugin that only makes a preview does without what talks to an API server.
+            # A plugin that only makes a preview does not load the client of an API server.
             from lab.hardware import kubelets  # noqa: PLC0415
 
             kubelets.register(lab, rack)
 
 
 def settle(lab: Lab, rack: Rack) -> None:
-    """Stop the control plane when nobody is left to run it, and take Nodes away whose machine is gone."""
+    """Erase the control plane when no node runs it any more, and delete Nodes without a VM."""
     with servers.lock(lab, REGISTRATION):
         if rack.members() and not any(etcd.runs(rack, node) for node in rack.nodes()):
             from lab.control_plane import kubernetes  # noqa: PLC0415 - as in `register`

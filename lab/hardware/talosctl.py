@@ -1,7 +1,7 @@
-"""The lab's talosctl: answers for the rack where the real one would ask a node.
+"""The lab's talosctl: it answers for the rack where the real one would send a request to a node.
 
-First on the PATH of a rehearsal under the name `talosctl`; its shell wrapper passes generating, validating and patching
-through to the real one, everything else arrives here with the real one's arguments and leaves in its words.
+It is the first `talosctl` on the PATH of a rehearsal. Its shell wrapper passes generating, validating and patching to
+the real one; every other call arrives here with the arguments of the real one and gets its messages.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lab.layout import Lab
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Answer one call."""
+    """Run one call."""
     options = _options(arguments)
     lab = Lab.from_environment()
     rack = Rack(lab.rack)
@@ -86,7 +86,7 @@ def _version(call: Call) -> str:
 
 
 def _members(call: Call) -> str:
-    """List the members as the node's own etcd knows them, which has to run and to have a leader."""
+    """List the members of the node's own etcd, which has to run and to have a leader."""
     _own_etcd(call, "member list")
     etcd.require_leader(call.rack)
     learners = etcd.learners(call.rack)
@@ -183,7 +183,7 @@ def _answer(call: Call) -> None:
 
 
 def _reached(rack: Rack, options: argparse.Namespace) -> Node:
-    """Go to the node through an endpoint that is up, with a certificate that the cluster knows."""
+    """Return the node, reached through an endpoint that is up, with a certificate of the cluster."""
     node = rack.node_at(options.nodes)
     ups = {one.vm.address for one in rack.nodes() if one.role == "control-plane"}
     if not ups & set(options.endpoints.split(",")):

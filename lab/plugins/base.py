@@ -1,4 +1,4 @@
-"""What all stand-ins are made of: `StandIn` is a whole plugin, `Kind` is one type of resource in plain Python.
+"""The base of all stand-ins: `StandIn` is a whole plugin, `Kind` is one type of resource in plain Python.
 
     class Token(Kind):
         replace_on = ("bytes",)
@@ -12,11 +12,11 @@
         package, distribution = "tokens", "pulumi_tokens"
         kinds = {"tokens:index/token:Token": Token}
 
-What flows in are the engine's requests; the base turns them into plain values, refuses what the package's tables
-(`lab.plugins.schema`) do not allow, says what a change means, carries secrets and unknown values, and hands the rest to
-a kind. What flows out are the engine's answers. A plugin's module ends with `lab.plugins.server.serve`.
+The engine's requests come in. The base converts them to plain values, refuses those that the package's tables
+(`lab.plugins.schema`) do not allow, reports the meaning of a change, handles secrets and unknown values, and passes the
+rest to a kind. The engine's answers go out. A plugin's module ends with `lab.plugins.server.serve`.
 
-Methods of a kind run in threads of their own, several at once: what two resources share needs a lock.
+Methods of a kind run in threads of their own, several at once: state that two resources share needs a lock.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from errors import HomelabError
 from lab.plugins.properties import UNKNOWN, Change, Plain, Properties, changes, plain_map, top
 from lab.plugins.schema import Members, Problem, Schema
 
-# What the engine and the SDK add to a provider's own configuration.
+# The engine and the SDK add these to the configuration of a provider.
 ENGINE_KEYS = frozenset(("version", "pluginDownloadURL", "pluginChecksums", "__internal"))
 KINDS_OF_CHANGE = {
     Change.ADD: (sdk.PropertyDiffKind.ADD, sdk.PropertyDiffKind.ADD_REPLACE),
@@ -45,15 +45,15 @@ KINDS_OF_CHANGE = {
     Change.UPDATE: (sdk.PropertyDiffKind.UPDATE, sdk.PropertyDiffKind.UPDATE_REPLACE),
 }
 
-# The inputs that the state remembers: the engine sends them with every request, the SDK's request objects drop them.
+# The inputs in the state: the engine sends them with every request, the SDK's request objects drop them.
 old_inputs: ContextVar[Properties] = ContextVar("old_inputs", default=MappingProxyType({}))
-# Why the resource of this request is not finished; the SDK's answers have no place for it.
+# The reason why the resource of this request is not finished; the SDK's answers have no field for it.
 unfinished: ContextVar[str] = ContextVar("unfinished", default="")
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A resource that exists although making or changing it did not come to its end; the engine records it so."""
+    """A resource that exists although its creation or change did not finish; the engine records it as such."""
 
     id: str
     outputs: Plain
@@ -61,26 +61,26 @@ class Unfinished:
 
 
 class Kind:
-    """One type of resource: what making, reading, changing and deleting it means. One instance serves one request."""
+    """One type of resource: how it is created, read, changed and deleted. One instance serves one request."""
 
     replace_on: ClassVar[tuple[str, ...]] = ()
-    """Inputs whose change makes the resource anew, beside those that the tables name."""
+    """Inputs whose change replaces the resource, beside those of the tables."""
     unknown_in_preview: ClassVar[tuple[str, ...]] = ()
-    """Outputs that a preview of a creation does not know, beside those that the tables call required."""
+    """Outputs that are unknown in a preview of a creation, beside those that the tables require."""
     unknown_on_update: ClassVar[tuple[str, ...]] = ()
-    """Outputs that a preview of a change does not know any more."""
+    """Outputs that become unknown in a preview of a change."""
     acts_in_preview: ClassVar[bool] = False
-    """Whether `create` and `update` are called in previews too, where inputs may be `UNKNOWN`."""
+    """Whether previews call `create` and `update` too; inputs may be `UNKNOWN` then."""
     delete_before_replace: ClassVar[bool] = False
-    """Whether the old one has to go before the new one comes."""
+    """Whether the old resource is deleted before the new one is created."""
     secret_outputs: ClassVar[tuple[str, ...]] = ()
-    """Outputs that are secret although the tables do not say so."""
+    """Outputs that are secret although the tables do not mark them."""
 
     def __init__(self, provider: StandIn, urn: str = "", timeout: float = 0) -> None:
-        """Know the plugin, its settings, whose request this is and how many seconds it may take (0: any)."""
+        """Store the plugin, its settings, the resource of this request and its timeout in seconds (0: none)."""
         self.provider, self.urn, self.timeout = provider, urn, timeout
         self.given: Plain = {}
-        """The inputs that are asked for, while they are compared with those of the state."""
+        """The desired inputs, while they are compared with those of the state."""
 
     @property
     def name(self) -> str:
@@ -88,43 +88,43 @@ class Kind:
         return self.urn.rsplit("::", 1)[-1]
 
     def say(self, text: str, *, severity: str = "info", status: bool = False) -> None:
-        """Show a line beside this resource; as a status it is gone when the next one comes."""
+        """Print a line beside this resource; the next line replaces one that is a status."""
         self.provider.say(self.urn, text, severity, status)
 
     def refusals(self, inputs: Plain) -> Iterable[Problem]:
-        """Say what is wrong with values whose names and types are right."""
+        """Return the errors in values whose names and types are valid."""
         return ()
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain] | Unfinished:
-        """Make it; give its id and the outputs that are not inputs."""
+        """Create the resource; return its id and the outputs that are not inputs."""
         raise NotImplementedError
 
     def read(self, id: str, outputs: Plain) -> Plain | None:  # noqa: A002 - the engine's word
-        """Give the outputs as they are now (an `id` among them becomes its id), or None if it is gone."""
+        """Return the present outputs (an `id` among them becomes its id), or None if the resource is gone."""
         return outputs
 
     def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain | Unfinished:  # noqa: A002
-        """Change it; give the outputs that changed. A kind without this is replaced by every change."""
+        """Change the resource; return the changed outputs. Every change replaces a kind without this method."""
         raise NotImplementedError
 
     def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002
-        """Take it away; what is gone already is no mistake."""
+        """Delete the resource; a missing one is no error."""
 
     def renewed(self, outputs: Plain, inputs: Plain) -> Plain:
-        """Return the outputs that only an update knows, as time goes by, with `UNKNOWN` for each value."""
+        """Return the outputs that only an update can renew, as time goes by, with `UNKNOWN` for each value."""
         return {}
 
     def outlived(self, outputs: Plain) -> Iterable[str]:
-        """Name outputs that only a new resource can have right, as time goes by."""
+        """Return the outputs that only a new resource can renew, as time goes by."""
         return ()
 
     def replaces(self, path: str) -> bool:
-        """Whether a change at this path makes the resource anew."""
+        """Report whether a change at this path replaces the resource."""
         return top(path) in self.replace_on
 
 
 def own(token: str) -> str:
-    """Take a type out of the chain of its parents' types."""
+    """Return a type without the chain of its parents' types."""
     return token.rsplit("$", 1)[-1]
 
 
@@ -135,12 +135,12 @@ class StandIn(sdk.Provider):
     distribution: ClassVar[str]
     kinds: ClassVar[Mapping[str, type[Kind]]] = {}
     functions: ClassVar[Mapping[str, Callable[[Any, Plain], Plain]]] = {}
-    """Each takes the plugin and its arguments and gives results."""
+    """Each takes the plugin and its arguments and returns results."""
     config_replace_on: ClassVar[tuple[str, ...]] = ()
     """Settings of the provider whose change replaces all of its resources."""
 
     def __init__(self) -> None:
-        """Begin without settings; `configure` brings them."""
+        """Begin without settings; `configure` sets them."""
         self.settings: Plain = {}
         self.cancelled = threading.Event()
         self.say: Callable[[str, str, str, bool], None] = lambda urn, text, severity, status: None
@@ -158,25 +158,25 @@ class StandIn(sdk.Provider):
         return version(self.distribution)
 
     def configured(self) -> None:
-        """Act on new settings."""
+        """Apply new settings."""
 
     def kind_of(self, token: str) -> type[Kind]:
-        """Find what a type token stands for."""
+        """Return the kind of a type token."""
         token = own(token)
         if token not in self.kinds:
             raise HomelabError(f"this stand-in of {self.package} does not know {token}")
         return self.kinds[token]
 
     def members(self, token: str) -> tuple[Members, Members]:
-        """Give what a resource takes and what it gives."""
+        """Return the inputs and outputs of a resource."""
         return self.schema.inputs(own(token)), self.schema.outputs(own(token))
 
     async def cancel(self) -> None:
-        """Let whatever waits know that it has to end."""
+        """Notify all waits that they have to end."""
         self.cancelled.set()
 
     async def get_schema(self, request: sdk.GetSchemaRequest) -> sdk.GetSchemaResponse:
-        """Say nothing: the installed SDK package knows the schema."""
+        """Return no schema: the installed SDK package has it."""
         return sdk.GetSchemaResponse("")
 
     async def check_config(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
@@ -188,18 +188,18 @@ class StandIn(sdk.Provider):
         return sdk.CheckResponse(self.schema.marked(self.schema.configuration, request.new_inputs), failures)
 
     async def diff_config(self, request: sdk.DiffRequest) -> sdk.DiffResponse:
-        """Say which settings changed, and whether everything made with them has to be made anew."""
+        """Return the changed settings, and whether they replace everything that was created with them."""
         found = changes(self.settings_of(request.old_state), self.settings_of(request.new_inputs))
         return difference(found, lambda path: top(path) in self.config_replace_on)
 
     async def configure(self, request: sdk.ConfigureRequest) -> sdk.ConfigureResponse:
-        """Take the settings."""
+        """Store the settings."""
         self.settings = self.settings_of(request.args)
         await asyncio.to_thread(self.configured)
         return sdk.ConfigureResponse(accept_secrets=True, supports_preview=True)
 
     async def check(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
-        """Refuse what the official provider would refuse, all at once."""
+        """Return all errors that the official provider would return, at once."""
         kind = self.kind_of(request.type)(self, request.urn)
         members, _ = self.members(request.type)
         inputs = plain_map(request.new_inputs)
@@ -207,7 +207,7 @@ class StandIn(sdk.Provider):
         return sdk.CheckResponse(self.schema.marked(members, request.new_inputs), self.failures(request.urn, problems))
 
     async def diff(self, request: sdk.DiffRequest) -> sdk.DiffResponse:
-        """Compare what is written now with what was written when the resource was made."""
+        """Compare the new inputs with those of the state."""
         kind = self.kind_of(request.type)(self, request.urn)
         members, _ = self.members(request.type)
         kind.given = plain_map(request.new_inputs)
@@ -226,7 +226,7 @@ class StandIn(sdk.Provider):
         return difference(found, replaces, delete_first=kind.delete_before_replace, outputs=outputs)
 
     async def create(self, request: sdk.CreateRequest) -> sdk.CreateResponse:
-        """Make a resource, or foresee one."""
+        """Create a resource, or preview its creation."""
         kind = self.kind_of(request.type)(self, request.urn, request.timeout)
         made: tuple[str, Plain] | Unfinished = ("", {})
         if kind.acts_in_preview or not request.preview:
@@ -239,7 +239,7 @@ class StandIn(sdk.Provider):
         return sdk.CreateResponse(id_, self._outputs(kind, request.type, request.properties, computed))
 
     async def update(self, request: sdk.UpdateRequest) -> sdk.UpdateResponse:
-        """Change a resource, or foresee the change."""
+        """Change a resource, or preview the change."""
         kind = self.kind_of(request.type)(self, request.urn, request.timeout)
         before = plain_map(request.olds)
         changed: Plain | Unfinished = {}
@@ -254,7 +254,7 @@ class StandIn(sdk.Provider):
         return sdk.UpdateResponse(self._outputs(kind, request.type, request.news, {**kept, **computed}))
 
     async def read(self, request: sdk.ReadRequest) -> sdk.ReadResponse:
-        """Look at a resource as it is; what drifted shows as a change of the inputs it belongs to."""
+        """Read a resource; drift appears as a change of the inputs that it belongs to."""
         kind = self.kind_of(request.type)(self, request.urn)
         before = plain_map(request.properties)
         now = await asyncio.to_thread(kind.read, request.resource_id, dict(before))
@@ -270,12 +270,12 @@ class StandIn(sdk.Provider):
         return sdk.ReadResponse(id_, self._outputs(kind, request.type, request.properties, now, echo=False), inputs)
 
     async def delete(self, request: sdk.DeleteRequest) -> None:
-        """Take a resource away."""
+        """Delete a resource."""
         kind = self.kind_of(request.type)(self, request.urn, request.timeout)
         await asyncio.to_thread(kind.delete, request.resource_id, plain_map(request.properties))
 
     async def invoke(self, request: sdk.InvokeRequest) -> sdk.InvokeResponse:
-        """Answer a function."""
+        """Run a function."""
         if request.tok not in self.functions:
             raise HomelabError(f"this stand-in of {self.package} does not know the function {request.tok}")
         arguments = plain_map(request.args)
@@ -286,7 +286,7 @@ class StandIn(sdk.Provider):
         return sdk.InvokeResponse(self.schema.wrapped(self.schema.results(request.tok), results))
 
     def settings_of(self, given: Properties) -> Plain:
-        """Make a provider's configuration plain; the SDK sends all but text as JSON."""
+        """Convert a provider's configuration to plain values; the SDK sends all but text as JSON."""
         settings = {name: value for name, value in plain_map(given).items() if name not in ENGINE_KEYS}
         for name, value in settings.items():
             spec = self.schema.configuration.properties.get(name, {})
@@ -295,7 +295,7 @@ class StandIn(sdk.Provider):
         return settings
 
     def failures(self, owner: str, problems: Iterable[Problem]) -> list[sdk.CheckFailure]:
-        """Say what is wrong in the words of the official providers, and where."""
+        """Return errors with the messages of the official providers, and their paths."""
         name = owner.rsplit("::", 1)[-1]
         return [
             # Without a property's name: the engine would print the value, which may be a secret.
@@ -306,7 +306,7 @@ class StandIn(sdk.Provider):
     def _outputs(
         self, kind: Kind, token: str, given: Properties, computed: Plain, *, echo: bool = True
     ) -> dict[str, Any]:
-        """Join what was given with what came of it; an output is secret where its namesake was."""
+        """Merge inputs and outputs; an output is secret if the input of the same name was."""
         _, members = self.members(token)
         values = {**(plain_map(given) if echo else {}), **computed}
         known = {name: value for name, value in values.items() if value is not None and name in members.properties}
@@ -327,7 +327,7 @@ def difference(
     delete_first: bool = False,
     outputs: Collection[str] = (),
 ) -> sdk.DiffResponse:
-    """Report to the engine what changed, what of it makes the resource anew, and what is no input."""
+    """Report to the engine the changes, the replacing ones among them, and the changed outputs."""
     detailed, names, anew = {}, [], []
     for path, change in found:
         again = replaces(path)

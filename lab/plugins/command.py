@@ -1,13 +1,12 @@
-"""Stand-in for the plugin of pulumi-command: the very commands, on this machine, with the plugin's own PATH.
+"""Stand-in for the plugin of pulumi-command: it runs the same commands, on this machine, with the plugin's own PATH.
 
-`command:local:Command` behaves as the official one does, in all that was observed or read of it: a changed trigger
-replaces, any other changed input runs `update` (or `create` again where there is none), the last output is in the
-environment of the next command, standard output and error lose one line end, and they are *not* secret because a secret
-went in: whoever needs that says so with `additional_secret_outputs`. When it is cancelled it kills the interpreter
-alone, by SIGKILL, and waits until all that the command had started have closed its pipes. A line that would block the
-official one for ever is a failure here. Commands on other machines and collected files are refused. The program that
-hands commands over is `components`; which `talosctl` and `kubectl` answer is decided by the PATH that `ops` gives to
-the engine.
+`command:local:Command` behaves as the official one in all that was observed or read of it. A changed trigger replaces;
+any other changed input runs `update` (or `create` again without one). The last output is in the environment of the next
+command. Standard output and error lose one line end, and a secret input does *not* make them secret: that requires
+`additional_secret_outputs`. When it is cancelled it kills the interpreter alone, by SIGKILL, and waits until all
+processes that the command had started have closed its pipes. A line that would block the official one for ever is a
+failure here. Commands on other machines and collected files are refused. `components` provides the commands; the PATH
+that `ops` gives to the engine decides which `talosctl` and `kubectl` they run.
 """
 
 from __future__ import annotations
@@ -31,33 +30,33 @@ from lab.plugins.server import serve
 DEFAULT_INTERPRETER = ("/bin/sh", "-c")
 LOGGED = {"stdout": ("stdout",), "stderr": ("stderr",), "none": ()}
 COLLECTED = ("archivePaths", "assetPaths")
-# The official plugin reads what it logs with Go's bufio.Scanner, which gives up at this length; nobody drains the pipe
-# from then on, and the command blocks.
+# The official plugin reads the log with Go's bufio.Scanner, which stops at this length; the pipe is not drained from
+# then on, and the command blocks.
 LONGEST_LINE = 64 * 1024
 
 
 class Command(Kind):
-    """A command with a life: made, changed and taken away by running something."""
+    """A command with a life cycle: each of creation, change and deletion runs a program."""
 
     unknown_on_update = ("stdout", "stderr")
 
     def refusals(self, inputs: Plain) -> Iterable[Problem]:
-        """Refuse what only the official plugin does."""
+        """Refuse inputs that only the official plugin supports."""
         for name in COLLECTED:
             if inputs.get(name):
                 yield Problem(name, "this stand-in of command does not collect files.")
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Run the first command."""
+        """Run the command of the creation."""
         said = self._run(inputs.get("create"), inputs, {"stdout": "", "stderr": ""})
         return f"{self.name}{secrets.token_hex(4)}", said
 
     def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002 - the base's word
-        """Run the command for changes, or the first one again."""
+        """Run the command of a change, or that of the creation again."""
         return self._run(inputs.get("update", inputs.get("create")), inputs, old_outputs)
 
     def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002 - the base's word
-        """Run the command for the end."""
+        """Run the command of the deletion."""
         self._run(outputs.get("delete"), outputs, outputs)
 
     def _run(self, command: str | None, inputs: Plain, before: Plain) -> Plain:
@@ -79,7 +78,7 @@ class Command(Kind):
 
 
 class Commands(StandIn):
-    """The plugin."""
+    """The plugin of pulumi-command."""
 
     package, distribution = "command", "pulumi_command"
     kinds: ClassVar = {"command:local:Command": Command}
@@ -98,7 +97,7 @@ class Commands(StandIn):
 def run(
     command: str, inputs: Plain, last: Plain, show: Callable[[str, str], None], must_end: Callable[[], bool]
 ) -> dict[str, Any]:
-    """Run a command as its inputs say; fail as the official plugin fails."""
+    """Run a command with its inputs; fail as the official plugin fails."""
     folder = Path(inputs["dir"]) if "dir" in inputs else Path.cwd()
     if not folder.is_dir():
         raise HomelabError(f"chdir {folder}: no such file or directory: running {json.dumps(command)}")
@@ -117,7 +116,7 @@ def run(
 
 
 def environment(inputs: Plain, last: Plain) -> dict[str, str]:
-    """Give a command what the plugin has, then what was asked for, then what the last command said."""
+    """Return the plugin's environment, with the variables of the inputs, then those of the last output."""
     said = {f"PULUMI_COMMAND_{name.upper()}": text for name, text in last.items() if text}
     return {
         **os.environ,
@@ -136,7 +135,7 @@ def _refuse_length(line: str) -> None:
 
 
 def ended(exit_code: int) -> str:
-    """Say how a process ended, in the words of the official plugin."""
+    """Return how a process ended, in the words of the official plugin."""
     if exit_code > 0:
         return f"exit status {exit_code}"
     return f"signal: {(signal.strsignal(-exit_code) or str(-exit_code)).lower()}"

@@ -1,7 +1,7 @@
-"""Keys and certificates in the forms that pulumi-tls gives: each PEM, fingerprint and extension of the official one.
+"""Keys and certificates in the forms of pulumi-tls: each PEM, fingerprint and extension of the official one.
 
-Inputs of a resource come in as plain values, its outputs go out. It stands apart from `lab.plugins.tls` because the
-cryptography library is slow to import, and a plugin has to tell the engine its port before anything is asked of it.
+Inputs of a resource come in as plain values, its outputs go out. The module is separate from `lab.plugins.tls` because
+the cryptography library is slow to import, and a plugin must print its port before it gets a request.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ EXTENDED_USES = {
 
 
 def new_key(inputs: Plain) -> tuple[str, Plain]:
-    """Make a key; its id is the fingerprint of its public half."""
+    """Generate a key; its id is the fingerprint of its public half."""
     bits, curve = inputs.get("rsaBits", 2048), inputs.get("ecdsaCurve", "P224")
     key: Key
     if inputs["algorithm"] == "RSA":
@@ -96,7 +96,7 @@ def new_key(inputs: Plain) -> tuple[str, Plain]:
 
 
 def _for_ssh(key: Key) -> Plain:
-    """Give a key in the forms of OpenSSH, which knows no P224."""
+    """Return a key in the forms of OpenSSH, which does not support P224."""
     names = ("privateKeyOpenssh", "publicKeyOpenssh", "publicKeyFingerprintMd5", "publicKeyFingerprintSha256")
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name == ec.SECP224R1.name:
         return dict.fromkeys(names, "")
@@ -110,7 +110,7 @@ def _for_ssh(key: Key) -> Plain:
 
 
 def self_signed(inputs: Plain) -> tuple[str, Plain]:
-    """Make a certificate that vouches for itself."""
+    """Make a certificate that is signed by its own key."""
     key = read_key(inputs, "privateKeyPem")
     name = _name(inputs.get("subject", {}))
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
@@ -123,12 +123,12 @@ def self_signed(inputs: Plain) -> tuple[str, Plain]:
         )
     id_, outputs = _signed(builder, key.public_key(), key, inputs)
     named = bool(inputs.get("setAuthorityKeyId"))
-    # What is only written is not kept.
+    # The state does not store write-only inputs.
     return id_, {**outputs, "setAuthorityKeyId": named, "keyAlgorithm": algorithm(key), "privateKeyPemWo": None}
 
 
 def request(inputs: Plain) -> tuple[str, Plain]:
-    """Make a request for a certificate."""
+    """Make a certificate request."""
     key = read_key(inputs, "privateKeyPem")
     builder = x509.CertificateSigningRequestBuilder().subject_name(_name(inputs.get("subject", {})))
     alternatives = list(_alternatives(inputs))
@@ -140,7 +140,7 @@ def request(inputs: Plain) -> tuple[str, Plain]:
 
 
 def locally_signed(inputs: Plain) -> tuple[str, Plain]:
-    """Grant a request, as the authority whose certificate and key are given."""
+    """Sign a request, as the authority whose certificate and key are given."""
     key = read_key(inputs, "caPrivateKeyPem")
     try:
         authority = x509.load_pem_x509_certificate(inputs["caCertPem"].encode())
@@ -161,7 +161,7 @@ def locally_signed(inputs: Plain) -> tuple[str, Plain]:
 
 
 def _signed(builder: x509.CertificateBuilder, public: PublicKey, key: Key, inputs: Plain) -> tuple[str, Plain]:
-    """Add what every certificate has, and sign it."""
+    """Add the fields of every certificate, and sign it."""
     begins = datetime.now(UTC).replace(microsecond=0)
     ends = begins + timedelta(hours=inputs["validityPeriodHours"])
     authority, depth = bool(inputs.get("isCaCertificate")), inputs.get("maxPathLength", -1)
@@ -193,7 +193,7 @@ def _signed(builder: x509.CertificateBuilder, public: PublicKey, key: Key, input
 
 
 def read_key(inputs: Plain, name: str) -> Key:
-    """Read a private key from an input, or from its twin that is written and never kept."""
+    """Read a private key from an input, or from its write-only twin."""
     text = inputs.get(name) or inputs.get(f"{name}Wo")
     if not text:
         raise HomelabError(f"Missing key: one of {name}, {name}Wo must be given.")
@@ -207,14 +207,14 @@ def read_key(inputs: Plain, name: str) -> Key:
 
 
 def algorithm(key: Key) -> str:
-    """Name a key's algorithm as pulumi-tls does."""
+    """Return the name of a key's algorithm as pulumi-tls writes it."""
     if isinstance(key, rsa.RSAPrivateKey):
         return "RSA"
     return "ECDSA" if isinstance(key, ec.EllipticCurvePrivateKey) else "ED25519"
 
 
 def _digest(key: Key) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None:
-    """Choose what is signed: ED25519 has its own, a longer curve a longer digest."""
+    """Return the digest for a key: ED25519 has its own, a longer curve a longer digest."""
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return None
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size > 256:  # noqa: PLR2004 - bits, as in its name

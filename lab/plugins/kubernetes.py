@@ -1,16 +1,17 @@
 """Stand-in for the plugin of pulumi-kubernetes: it acts on a real API server, the rehearsed one.
 
-Any `kubernetes:<group>/<version>:<Kind>` is taken, custom resources and Patch kinds too. As the official plugin since
-4.29 it creates so that what exists is refused (unless `upsertExistingObjects`), applies changes on the server's side
-with a field manager per resource, foresees both with the server's dry run, replaces by the official table of immutable
-fields, waits for what it makes and deletes, and keeps the same state. Refused by name are Helm, YAML and kustomize
-resources (the program renders for itself and seeds by a command), client-side apply and rendering to a directory. It
-talks to servers on loopback only, and never looks for a kubeconfig of the user's. Like the official plugin it writes
-the kubeconfig into TMPDIR at every start and leaves it there, and waits long for a server that accepts and never
-answers.
+It accepts any `kubernetes:<group>/<version>:<Kind>`, custom resources and Patch kinds too. As the official plugin since
+4.29 it creates objects so that an existing one is refused (unless `upsertExistingObjects`), applies changes on the
+server's side with a field manager per resource, previews both with the server's dry run, replaces by the official table
+of immutable fields, waits for the objects that it creates and deletes, and writes the same state. It refuses Helm, YAML
+and kustomize resources by name (the program renders for itself and seeds by a command), client-side apply and rendering
+to a directory. It connects to servers on loopback only, and never searches for a kubeconfig of the user's. Like the
+official plugin it writes the kubeconfig to TMPDIR at every start and leaves it there, and waits long for a server that
+accepts connections and never answers.
 
-What flows in are the engine's requests. `lab.plugins.kubernetes_objects` knows what objects mean,
-`lab.plugins.kubernetes_cluster` what a server is asked, `lab.plugins.kubernetes_waits` when something is ready.
+The engine's requests come in. `lab.plugins.kubernetes_objects` has the meaning of objects,
+`lab.plugins.kubernetes_cluster` sends the requests to a server, `lab.plugins.kubernetes_waits` decides when an object
+is ready.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from lab.plugins.schema import Problem
 from lab.plugins.server import serve
 
 # An API server that accepts a connection and never answers costs the official plugin two handshakes at its start, and
-# one more for each comparison of a custom resource, one after the other: it asks whether the kind is known.
+# one more for each comparison of a custom resource, one after the other: it requests the list of kinds.
 SECONDS_OF_A_HANDSHAKE = 10.0
 NOT_OBJECTS = ("helm.sh", "kustomize", "yaml")
 PLACE = ("kubeconfig", "context", "cluster")
@@ -62,7 +63,7 @@ HOW_TO_FORGET = (
 
 
 class Kubernetes(StandIn):
-    """The plugin."""
+    """The plugin of pulumi-kubernetes."""
 
     package, distribution = "kubernetes", "pulumi_kubernetes"
     cluster: Cluster | None = None
@@ -72,14 +73,14 @@ class Kubernetes(StandIn):
     unreachable = "no kubeconfig was given, and this stand-in looks for none"
 
     async def check_config(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
-        """Refuse what the provider does not have, and what this stand-in does not do."""
+        """Refuse settings that the provider does not have, and those that this stand-in does not support."""
         answer = await super().check_config(request)
         given = self.settings_of(request.new_inputs)
         answer.failures = [*(answer.failures or []), *self.failures(request.urn, _undone(given))]
         return answer
 
     async def diff_config(self, request: sdk.DiffRequest) -> sdk.DiffResponse:
-        """Let the cluster's identifier alone decide what is made anew, and without one the address of the cluster."""
+        """Compare settings: the cluster's identifier decides on replacements, without one its address."""
         before, after = self.settings_of(request.old_state), self.settings_of(request.new_inputs)
         anew = _anew(before, after)
         return difference(changes(before, after), lambda path: top(path) in anew)
@@ -118,12 +119,12 @@ class Kubernetes(StandIn):
             time.sleep(handshakes * SECONDS_OF_A_HANDSHAKE if self.is_silent else 0)
 
     def flag(self, name: str, variable: str) -> bool:
-        """Give a setting, or what the environment says in its place: a destroy runs no program that could."""
+        """Return a setting, or the variable in its place: a destroy runs no program that could set it."""
         said: Any = self.settings.get(name, os.environ.get(f"PULUMI_K8S_{variable}") == "true")
         return said is True
 
     async def check(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
-        """Name the object, put it into a namespace, and refuse what can be refused without a server."""
+        """Set the name and namespace of the object, and refuse errors that need no server to be found."""
         if self.cluster is None and self.flag("skipUpdateUnreachable", "SKIP_UPDATE_UNREACHABLE"):
             self.say(request.urn, SKIPPED, "warning", False)
             return sdk.CheckResponse(request.old_inputs)
@@ -144,13 +145,13 @@ class Kubernetes(StandIn):
         return {**thing, "metadata": {**known, "namespace": self.cluster.namespace if self.cluster else "default"}}
 
     def _is_namespaced(self, thing: Plain) -> bool:
-        """Whether a kind lies in namespaces; one that is not known yet is taken to."""
+        """Report whether a kind is namespaced; one that is not known yet is assumed to be."""
         if self.cluster is None:
             return not (objects.is_built_in(thing) and thing["kind"] in objects.WITHOUT_NAMESPACE)
         return self.cluster.api.namespaced(thing["apiVersion"], thing["kind"]) is not False
 
     async def diff(self, request: sdk.DiffRequest) -> sdk.DiffResponse:
-        """Compare what is wanted with what is there, and say what can only be made anew."""
+        """Compare the desired with the live object, and return the changes that replace it."""
         live, last = objects.unmarked_state(plain_map(request.old_state))
         thing = plain_map(request.new_inputs)
         if not objects.is_built_in(thing):
@@ -173,7 +174,7 @@ class Kubernetes(StandIn):
         )
 
     async def create(self, request: sdk.CreateRequest) -> sdk.CreateResponse:
-        """Make an object and wait until it is ready, or ask the server what it would make of it."""
+        """Create an object and wait until it is ready, or preview the creation with a dry run."""
         if request.preview and self.cluster is None:
             return sdk.CreateResponse("", request.properties)
         cluster, thing = self._reached(), plain_map(request.properties)
@@ -197,7 +198,7 @@ class Kubernetes(StandIn):
         return sdk.CreateResponse(objects.id_of(live), self._state(live, thing, request.properties, manager))
 
     async def update(self, request: sdk.UpdateRequest) -> sdk.UpdateResponse:
-        """Apply a change and wait until it is through, or ask the server what it would make of it."""
+        """Apply a change and wait until it is done, or preview the change with a dry run."""
         if request.preview and self.cluster is None:
             return sdk.UpdateResponse(request.news)
         cluster, thing = self._reached(), plain_map(request.news)
@@ -229,7 +230,7 @@ class Kubernetes(StandIn):
         return sdk.UpdateResponse(self._state(live, thing, request.news, manager, first_version))
 
     async def read(self, request: sdk.ReadRequest) -> sdk.ReadResponse:
-        """Look at an object as it is; one that is gone has no id."""
+        """Read an object; a missing one has no id."""
         if self.cluster is None:
             return self._unread(request)
         namespace, name = objects.split_id(request.resource_id)
@@ -253,7 +254,7 @@ class Kubernetes(StandIn):
         return sdk.ReadResponse(request.resource_id, marked, objects.marked(shape, given))
 
     def _unread(self, request: sdk.ReadRequest) -> sdk.ReadResponse:
-        """Say what becomes of a resource whose cluster cannot be asked."""
+        """Return the state of a resource whose cluster cannot be reached."""
         self._warn(request.urn)
         if self.flag("deleteUnreachable", "DELETE_UNREACHABLE"):
             self.say(request.urn, FORGOTTEN, "info", False)
@@ -264,7 +265,7 @@ class Kubernetes(StandIn):
         raise ApiFailed(f"failed to read resource state due to unreachable cluster. {HOW_TO_FORGET}", code=0)
 
     async def delete(self, request: sdk.DeleteRequest) -> None:
-        """Delete an object and wait until it is gone; a Patch lets go of its fields only."""
+        """Delete an object and wait until it is gone; a Patch only gives up its fields."""
         live, inputs = objects.unmarked_state(state := plain_map(request.properties))
         if self.cluster is None:
             self._warn(request.urn)
@@ -295,7 +296,7 @@ class Kubernetes(StandIn):
         self.say(urn, f"configured Kubernetes cluster is unreachable: {self.unreachable}", "warning", False)
 
     def _status(self, urn: str) -> Callable[[str], None]:
-        """Give what shows a line beside a resource, once each."""
+        """Return a function that prints each status once beside a resource."""
         said = [""]
 
         def show(text: str) -> None:
@@ -306,7 +307,7 @@ class Kubernetes(StandIn):
         return show
 
     async def _ready(self, request: Any, live: Object, thing: Plain) -> Object:
-        """Wait until an object is ready; if it does not become so, it is there nevertheless."""
+        """Wait until an object is ready; if it never is, it exists nevertheless."""
         cluster, name = self._reached(), live["metadata"]["name"]
 
         def wait() -> Object:
@@ -332,7 +333,7 @@ class Kubernetes(StandIn):
 
 
 def is_patch(token: str, thing: Plain) -> bool:
-    """Whether a type changes fields of an object that somebody else has made."""
+    """Report whether a type changes fields of an object of another owner."""
     _, kind = objects.kind_of(token)
     return kind.endswith("Patch") and thing.get("kind") != kind
 
@@ -374,7 +375,7 @@ def _without_namespace(thing: Plain) -> Plain:
 
 
 def _anew(before: Plain, after: Plain) -> set[str]:
-    """Name the settings whose change makes everything in the cluster anew."""
+    """Return the settings whose change replaces everything in the cluster."""
     identifiers = before.get("clusterIdentifier"), after.get("clusterIdentifier")
     if identifiers[1] is not None and identifiers[0] == identifiers[1]:
         return set()
@@ -388,7 +389,7 @@ def _anew(before: Plain, after: Plain) -> set[str]:
 
 
 def _place(settings: Plain) -> Any:
-    """Give where a kubeconfig leads to, or nothing if it does not say."""
+    """Return the address of the cluster of a kubeconfig, or nothing if it has none."""
     try:
         config = yaml.safe_load(settings["kubeconfig"])
         chosen = settings.get("context") or config["current-context"]

@@ -1,8 +1,8 @@
-"""One cluster as the stand-in for the Kubernetes plugin works on it: create, apply, delete, foresee.
+"""One cluster as the stand-in for the Kubernetes plugin works on it: create, apply, delete, preview.
 
-What flows in is a kubeconfig, then objects, field managers and whether it is a preview; what flows out are the objects
-that the API server made of them, nothing where a preview cannot know, or the server's refusal in the official plugin's
-words. `lab.plugins.kubernetes_waits` knows when an object is ready, `lab.plugins.kubernetes` continues from here.
+A kubeconfig comes in, then objects, field managers and whether it is a preview. The objects that the API server
+returned go out, nothing if a preview cannot know them, or the server's refusal in the official plugin's words.
+`lab.plugins.kubernetes_waits` decides when an object is ready, `lab.plugins.kubernetes` continues from here.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ DEFINITION = "apiextensions.k8s.io/v1/CustomResourceDefinition"
 RETRIES = (0.25, 0.5, 1, 2, 4, 8, 16)
 POLL = 0.1
 TRIES = 5
-# Whoever applied an object before the server did it: the plugin's own creations, kubectl, and what has no name.
+# Field managers that applied an object before the server did it: the plugin's own creations, kubectl, and those without
+# a name.
 TAKEN_OVER = {
     *((name, "Update") for name in (MANAGER, f"{MANAGER}.exe", "pulumi-resource-kubernetes")),
     *(("kubectl", operation) for operation in ("Apply", "Update")),
     ("before-first-apply", "Update"),
 }
 PROPAGATION = {"orphan": "Orphan", "background": "Background"}
-# These are not waited for when they are deleted with pulumi.com/skipAwait, all others are nevertheless.
+# pulumi.com/skipAwait skips the wait for the deletion of these kinds; all others are waited for nevertheless.
 LEAVES_UNWATCHED = {
     *("apps/v1/DaemonSet", "apps/v1/Deployment", "apps/v1/StatefulSet", "batch/v1/Job"),
     *("v1/Namespace", "v1/Pod", "v1/ReplicationController"),
@@ -53,7 +54,7 @@ LEAVES_UNWATCHED = {
 
 
 def connect(kubeconfig: str, context: str = "", cluster: str = "") -> tuple[Api, str]:
-    """Give the way to a cluster and the namespace to work in, or say why there is none."""
+    """Return a connection to a cluster and its namespace, or the reason why there is none."""
     text = Path(kubeconfig).expanduser().read_text(encoding="utf-8") if _is_file(kubeconfig) else kubeconfig
     try:
         config = yaml.safe_load(text)
@@ -88,23 +89,23 @@ class Cluster:
     """An API server, and how the provider's settings want it to be treated."""
 
     def __init__(self, api: Api, namespace: str, *, upsert: bool, force: bool, cancelled: threading.Event) -> None:
-        """Know where to work and what is allowed there."""
+        """Store the connection and the options."""
         self.api, self.namespace = api, namespace
         self._upsert, self._force, self._cancelled = upsert, force, cancelled
 
     def get(self, thing: Mapping[str, Any], name: str) -> Object | None:
-        """Give a live object of the same kind and namespace."""
+        """Return a live object of the same kind and namespace."""
         found = self.api.get(thing["apiVersion"], thing["kind"], name, metadata(thing).get("namespace", ""))
         return None if found is None else _read(found)
 
     def knows(self, thing: Mapping[str, Any]) -> bool:
-        """Whether the server serves this kind."""
+        """Report whether the server serves this kind."""
         return self.api.namespaced(thing["apiVersion"], thing["kind"]) is not None
 
     def create(
         self, thing: Object, manager: str, urn: str, say: Callable[[str], None], *, preview: bool, patch: bool
     ) -> Object | None:
-        """Make an object; nothing if a preview cannot know what will come of it."""
+        """Create an object; return nothing if a preview cannot know the result."""
         if preview and (patch or has_unknown(thing) or not self.knows(thing)):
             return None
         answer = self._persistently(lambda: self._create(thing, manager, preview=preview, patch=patch), preview, say)
@@ -129,11 +130,11 @@ class Cluster:
             return Answer(HTTPStatus.NOT_FOUND, {"message": f"no matches for kind {thing['kind']}"})
         if self._upsert or patch:
             return self._apply(thing, manager, force=preview or self._forced(thing), preview=preview)
-        # Created as everybody creates, so that what exists is refused; from the first change on it is applied.
+        # Created by POST, so that an existing object is refused; from the first change on it is applied.
         return self._send("POST", thing, MANAGER, preview=preview, named=False)
 
     def _persistently(self, attempt: Callable[[], Answer], preview: bool, say: Callable[[str], None]) -> Answer:
-        """Try again while a kind or a namespace is not there yet."""
+        """Retry while a kind or a namespace does not exist yet."""
         for number, pause in enumerate(RETRIES):
             answer = attempt()
             if preview or answer.code != HTTPStatus.NOT_FOUND:
@@ -146,7 +147,7 @@ class Cluster:
     def update(
         self, thing: Object, name: str, manager: str, ignored: Iterable[str], *, preview: bool, patch: bool
     ) -> Object | None:
-        """Change an object; nothing if a preview cannot know what will come of it."""
+        """Change an object; return nothing if a preview cannot know the result."""
         if preview and (has_unknown(thing) or not self.knows(thing)):
             return None
         live = self.get(thing, name)
@@ -168,13 +169,13 @@ class Cluster:
     def _change(self, thing: Object, live: Object, manager: str, *, preview: bool) -> Answer:
         force = self._forced(thing) or not live["metadata"].get("managedFields")
         answer = self._apply(thing, manager, force=force, preview=preview)
-        # What will be taken over before the real change is no conflict.
+        # Fields that will be taken over before the real change are no conflict.
         if preview and answer.reason == "Conflict" and _in_conflict(answer) <= {name for name, _ in TAKEN_OVER}:
             return self._apply(thing, manager, force=True, preview=True)
         return answer
 
     def relinquish(self, thing: Object, manager: str) -> Object:
-        """Let go of all fields that a manager owns, and give what is left; what nobody owns any more goes."""
+        """Release all fields of a manager, and return the rest; fields without an owner are removed."""
         known = {key: thing["metadata"][key] for key in ("name", "namespace") if key in thing["metadata"]}
         least = {"apiVersion": thing["apiVersion"], "kind": thing["kind"], "metadata": known}
         answer = self._apply(least, manager, force=False, preview=False)
@@ -204,7 +205,7 @@ class Cluster:
             live = self.get(thing, thing["metadata"]["name"])
 
     def _take_over(self, live: Object, manager: str) -> Object:
-        """Make fields that were applied from a client's side ours, as if the server had applied them for us."""
+        """Take ownership of fields that were applied on a client's side, as if the server had applied them."""
         for _ in range(TRIES):
             taken = [entry for entry in live["metadata"].get("managedFields", []) if _is_taken_over(entry)]
             if not taken:
@@ -246,7 +247,7 @@ class Cluster:
         )
 
     def _placed(self, thing: Object) -> Object:
-        """Give an object as it is sent; a namespace that a kind does not have was a guess before the kind was known."""
+        """Return an object as it is sent; a cluster-scoped kind loses the namespace that was assumed for it."""
         sent: Object = spelled_for_server(thing) if full_kind(thing) == DEFINITION else thing
         if "namespace" in sent["metadata"] and not self.api.namespaced(sent["apiVersion"], sent["kind"]):
             return {**sent, "metadata": {key: value for key, value in sent["metadata"].items() if key != "namespace"}}
@@ -265,10 +266,10 @@ def _read(thing: Object) -> Object:
 
 
 def _is_for_later(answer: Answer) -> bool:
-    """Whether a refused preview says nothing about the real creation.
+    """Report whether the refusal of a preview does not apply to the real creation.
 
-    An object that exists may be one that is deleted before its successor comes, a namespace may come first, and what
-    may not be foreseen may still be done.
+    An object that exists may be deleted before its successor is created, a namespace may be created first, and a
+    request whose dry run is forbidden may still be allowed.
     """
     if answer.code == HTTPStatus.NOT_FOUND:
         return True
@@ -277,7 +278,7 @@ def _is_for_later(answer: Answer) -> bool:
 
 
 def _why(answer: Answer, manager: str) -> str:
-    """Say why the server refused; a conflict with the names of both managers."""
+    """Return the reason of the server's refusal; that of a conflict with the names of both managers."""
     if answer.reason != "Conflict" or not _in_conflict(answer):
         return answer.message
     return (
@@ -296,7 +297,7 @@ def _is_taken_over(entry: Mapping[str, Any]) -> bool:
 
 
 def _handed_over(known: Object, taken: list[Object], manager: str) -> list[Object]:
-    """Give the entries of managed fields where those that were taken belong to a manager that applies."""
+    """Return the managed fields in which the entries that were taken belong to a manager that applies."""
     ours = [entry for entry in known["managedFields"] if (entry["manager"], entry["operation"]) == (manager, "Apply")]
     fields: Object = {}
     for entry in (*taken, *ours):
@@ -311,7 +312,7 @@ def _merged(one: Object, other: Object) -> Object:
 
 
 def _without_ignored(thing: Object, live: Object, manager: str, ignored: Iterable[str]) -> Object:
-    """Leave ignored fields to those who own them, and keep what is ours as it is."""
+    """Leave ignored fields to their owners, and retain our own as they are."""
     changed = thing
     for path in ignored:
         steps = re.findall(r'\["((?:[^"\\]|\\.)+)"\]|([^.\[\]"]+)', path)
@@ -335,7 +336,7 @@ def _at(thing: Any, keys: list[str]) -> Any:
 
 
 def _with(thing: Object, keys: list[str], value: Any) -> Object:
-    """Give an object with one field set, or without it."""
+    """Return an object with one field set, or without it."""
     key, *rest = keys
     inner = thing.get(key)
     if rest:
@@ -353,7 +354,7 @@ def _still_there(live: Object, seconds: float) -> str:
 
 
 def _obstacles(live: Object) -> str:
-    """Name the finalizers that hold an object back, and what a namespace says that it still waits for."""
+    """Return the finalizers that block a deletion, and those that a namespace still waits for."""
     finalizers = metadata(live).get("finalizers", [])
     conditions = live.get("status", {}).get("conditions") or []
     said = [

@@ -1,8 +1,8 @@
-"""Kubernetes objects as values: names, what counts as a change, what can only be made anew, what is secret.
+"""Kubernetes objects as values: names, changes, immutable fields, secrets.
 
-What flows in are an object as the program wants it, the same as it was last recorded, and the one that the API server
-gave; what flows out are the object as it is sent, differences, and the state that the engine keeps. Nothing here talks
-to anybody. `lab.plugins.kubernetes` continues from here.
+The desired object comes in, with the same object of the state and the live one of the API server. The object to send
+goes out, with differences, and the state that the engine stores. No function here sends a request.
+`lab.plugins.kubernetes` continues from here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Object = dict[str, Any]
 AUTONAMED = "pulumi.com/autonamed"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 MANAGER = "pulumi-kubernetes"
-# Beside the object itself, the state remembers how it was asked for.
+# Beside the object itself, the state has the inputs that it was created from.
 INPUTS, FIRST_VERSION, FIELD_MANAGER = "__inputs", "__initialApiVersion", "__fieldManager"
 OURS = (INPUTS, FIRST_VERSION, FIELD_MANAGER)
 READ_ONLY = (
@@ -35,7 +35,7 @@ READ_ONLY = (
     "resourceVersion",
     "uid",
 )
-# What the server adds to an object that nobody asked for; an import must not ask for it.
+# Fields that the server adds to an object; an import must not require them.
 OF_THE_SERVER = (LAST_APPLIED, "deployment.kubernetes.io/revision")
 SUFFIX = "k8s.io"
 BUILT_IN = {"", "apps", "autoscaling", "batch", "extensions", "policy"} | {
@@ -58,7 +58,7 @@ BUILT_IN = {"", "apps", "autoscaling", "batch", "extensions", "policy"} | {
         "storagemigration",
     )
 }
-# Asked only when the server cannot be: everything else is taken to lie in a namespace.
+# Used only when the server cannot be reached: every other kind is assumed to be namespaced.
 WITHOUT_NAMESPACE = frozenset(
     [
         "APIService",
@@ -89,7 +89,7 @@ WITHOUT_NAMESPACE = frozenset(
     ]
 )
 IDENTITY = ("metadata.name", "metadata.namespace")
-# The official plugin's table of what can only be made anew, for the versions that servers still know.
+# The official plugin's table of immutable fields, for the versions that servers still serve.
 ANEW: Mapping[str, tuple[str, ...]] = {
     "apps/v1/DaemonSet": ("spec.selector",),
     "apps/v1/Deployment": ("spec.selector",),
@@ -149,43 +149,43 @@ def kind_of(token: str) -> tuple[str, str]:
 
 
 def full_kind(thing: Mapping[str, Any]) -> str:
-    """Name a kind together with its API version."""
+    """Return the name of a kind with its API version."""
     return f"{thing['apiVersion']}/{thing['kind']}"
 
 
 def is_built_in(thing: Mapping[str, Any]) -> bool:
-    """Whether the API server has always known this kind."""
+    """Report whether the API server serves this kind without a CRD."""
     group, slash, _ = str(thing["apiVersion"]).rpartition("/")
     return (group if slash else "") in BUILT_IN
 
 
 def metadata(thing: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what is known of an object's metadata; a preview may know nothing of it."""
+    """Return the known part of an object's metadata; it can be unknown in a preview."""
     found = thing.get("metadata")
     return found if isinstance(found, dict) else {}
 
 
 def annotation(thing: Mapping[str, Any], key: str) -> str:
-    """Give one annotation, or nothing."""
+    """Return one annotation, or nothing."""
     found = metadata(thing).get("annotations")
     value = found.get(key, "") if isinstance(found, dict) else ""
     return "" if isinstance(value, Unknown) else str(value)
 
 
 def id_of(thing: Mapping[str, Any]) -> str:
-    """Give an object's id: its namespace, where it has one, and its name."""
+    """Return an object's id: its namespace, if it has one, and its name."""
     parts = (metadata(thing).get("namespace"), metadata(thing)["name"])
     return "/".join(part for part in parts if part)
 
 
 def split_id(id_: str) -> tuple[str, str]:
-    """Give a namespace, or nothing, and a name."""
+    """Return a namespace, or nothing, and a name."""
     namespace, _, name = id_.rpartition("/")
     return namespace, name
 
 
 def normalized(inputs: Plain, token: str) -> Plain:
-    """Give an object as the official plugin would send it: no read-only fields, a Secret's texts encoded."""
+    """Return an object as the official plugin would send it: no read-only fields, a Secret's texts encoded."""
     version, kind = kind_of(token)
     thing = {"apiVersion": version, "kind": kind, **inputs, "metadata": inputs.get("metadata", {})}
     thing["apiVersion"] = str(thing["apiVersion"]).removeprefix("core/")
@@ -203,7 +203,7 @@ def _encoded(text: Any) -> Any:
 
 
 def with_name(thing: Plain, before: Plain, name: str, seed: bytes) -> Plain:
-    """Give an object a name if it has none: the one it got last time, or a new one."""
+    """Return an object with a name, if it has none: that of the last run, or a new one."""
     known = thing["metadata"]
     if isinstance(known, Unknown) or known.get("name") or known.get("generateName"):
         return thing
@@ -218,12 +218,12 @@ def with_name(thing: Plain, before: Plain, name: str, seed: bytes) -> Plain:
 
 
 def new_manager() -> str:
-    """Make up a name for who owns the fields of one resource."""
+    """Generate a name for the owner of the fields of one resource."""
     return f"{MANAGER}-{secrets.token_hex(4)}"
 
 
 def pruned(live: Any, shape: Any) -> Any:
-    """Keep of a live value what the inputs speak of."""
+    """Return the part of a live value that the inputs set."""
     if isinstance(live, dict) and isinstance(shape, dict):
         return {name: pruned(value, shape[name]) for name, value in live.items() if name in shape}
     if isinstance(live, list) and isinstance(shape, list):
@@ -232,9 +232,9 @@ def pruned(live: Any, shape: Any) -> Any:
 
 
 def followed(inputs: Any, before: Any, now: Any) -> Any:
-    """Give the inputs with whatever has changed on the server since it was last seen.
+    """Return the inputs with all changes on the server since the last read.
 
-    What the server wrote in another way than the program, such as 1 for 1000m, is no change.
+    A value that the server writes in another form than the program, such as 1 for 1000m, is no change.
     """
     if before == now:
         return inputs
@@ -249,7 +249,7 @@ def followed(inputs: Any, before: Any, now: Any) -> Any:
 
 
 def imported(live: Mapping[str, Any]) -> Object:
-    """Give the inputs of an object that no program has asked for yet."""
+    """Return the inputs of an object that no program has yet."""
     thing = {name: value for name, value in live.items() if name != "status"}
     known = {name: value for name, value in metadata(live).items() if name not in READ_ONLY}
     annotations = {name: text for name, text in known.pop("annotations", {}).items() if name not in OF_THE_SERVER}
@@ -257,22 +257,22 @@ def imported(live: Mapping[str, Any]) -> Object:
 
 
 def base_of(recorded: Plain, inputs: Plain) -> Plain:
-    """Give what new inputs are compared with.
+    """Return the object that new inputs are compared with.
 
-    For kinds of users' own it is the live object, as far as the old inputs speak of it: a field that the server did not
-    take is missing anew in every run. For built-in kinds the server may write a value in another way.
+    For custom resources it is the live object, limited to the fields of the old inputs: a field that the server dropped
+    is missing again in every run. For built-in kinds the server may write a value in another form.
     """
     return dict(inputs) if is_built_in(inputs) else pruned(recorded, inputs)
 
 
 def differences(before: Plain, after: Plain, ignored: Iterable[str] = ()) -> list[tuple[str, Change]]:
-    """Say where two objects differ, except where nobody wants to know."""
+    """Return the differences of two objects, without ignored fields."""
     patterns = [_pattern(path) for path in ignored]
     return [found for found in changes(before, after) if not any(pattern.match(found[0]) for pattern in patterns)]
 
 
 def anew(thing: Plain, *, mutable_content: bool, patch: bool = False) -> Iterator[re.Pattern[str]]:
-    """Give the places whose change makes an object anew."""
+    """Return the paths whose change replaces an object."""
     places = IDENTITY if patch else (*IDENTITY, *ANEW.get(full_kind(thing), ()))
     if not patch and (not mutable_content or thing.get("immutable") is True):
         places = (*places, *CONTENT.get(full_kind(thing), ()))
@@ -280,7 +280,7 @@ def anew(thing: Plain, *, mutable_content: bool, patch: bool = False) -> Iterato
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    """Match a path, and everything below it; a star stands for any index, or for everything."""
+    """Report whether a pattern matches a path or one above it; a star matches any index, or everything."""
     if path == "*":
         return re.compile("")
     literal = re.escape(path).replace(r"\[\*\]", r"\[\d+\]").removesuffix(r"\.\*")
@@ -290,7 +290,7 @@ def _pattern(path: str) -> re.Pattern[str]:
 def recorded(
     live: Object, inputs: Plain, given: Properties, first_version: str, manager: str
 ) -> dict[str, PropertyValue]:
-    """Give what the engine keeps: the live object, how it was asked for, and what of both is secret."""
+    """Return the state that the engine stores: the live object, its inputs, and the secrets of both."""
     kept = {**live, "metadata": {name: value for name, value in live["metadata"].items() if name != "managedFields"}}
     return {
         **marked(kept, given),
@@ -301,7 +301,7 @@ def recorded(
 
 
 def marked(thing: Plain, given: Properties) -> dict[str, PropertyValue]:
-    """Mark as secret what was given as a secret, and all that a Secret holds."""
+    """Mark secret inputs as secret, and all data of a Secret."""
     found = {name: _marked(value, given.get(name)) for name, value in thing.items() if value is not None}
     if full_kind(thing) == "v1/Secret":
         hidden = {name: found[name].with_secret(is_secret=True) for name in CONTENT["v1/Secret"] if name in found}
@@ -317,7 +317,7 @@ def _marked(value: Any, like: PropertyValue | None) -> PropertyValue:
     if isinstance(value, dict) and isinstance(like.value, Mapping):
         parts = {name: _marked(item, like.value.get(name)) for name, item in value.items() if item is not None}
         return PropertyValue(parts, like.is_secret)
-    # The server may order a list anew: where one item is secret, all are.
+    # The server may order a list anew: if one item is secret, all are.
     return engine_value(value, secret=True)
 
 
@@ -328,12 +328,12 @@ def unmarked_state(state: Plain) -> tuple[Plain, Plain]:
 
 
 def spelled_for_server(value: Any) -> Any:
-    """Give a value with the names that Python cannot write as the server knows them."""
+    """Return a value in which names that Python cannot write have their form on the server."""
     return _respelled(value, "x_kubernetes_", lambda name: name.replace("_", "-"))
 
 
 def spelled_for_python(value: Any) -> Any:
-    """Give a value with the names that Python cannot write as the SDK knows them."""
+    """Return a value in which names that Python cannot write have their form in the SDK."""
     return _respelled(value, "x-kubernetes-", lambda name: name.replace("-", "_"))
 
 

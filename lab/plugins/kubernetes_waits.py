@@ -1,8 +1,8 @@
-"""When a Kubernetes object is ready, and how the stand-in for the Kubernetes plugin waits for that.
+"""Readiness of Kubernetes objects, and how the stand-in for the Kubernetes plugin waits for it.
 
-What flows in is a live object; what flows out is what it still lacks, in one line, or nothing. The annotation
-pulumi.com/waitFor names conditions or JSONPaths of the user's own; without it the kinds that the official plugin knows
-are judged as it judges them, in short, and all others are ready at once. `lab.plugins.kubernetes` continues from here.
+A live object comes in; one line with what it still lacks goes out, or nothing. The annotation pulumi.com/waitFor lists
+conditions or JSONPaths of the user's own. Without it, kinds that the official plugin awaits are judged in the same way,
+simplified, and all others are ready at once. `lab.plugins.kubernetes` continues from here.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ FORMS = """.name, [0], ["name"] and [?(@.name=="value")]"""
 
 
 def patience(thing: Mapping[str, Any], timeout: float) -> float:
-    """Give how many seconds something may take: as the resource says, then its annotation, then the usual ones."""
+    """Return the timeout in seconds: that of the resource, then that of its annotation, then the default."""
     said = annotation(thing, "pulumi.com/timeoutSeconds")
     return timeout or (float(said) if said.isdigit() else PATIENCE)
 
 
 def refused(thing: Mapping[str, Any]) -> Iterator[str]:
-    """Say what is wrong with what is to be waited for."""
+    """Return the errors in the annotation about waiting."""
     for wanted in _wanted(thing):
         what, _, path = wanted.partition("=")
         if what not in ("condition", "jsonpath"):
@@ -54,7 +54,7 @@ def until_ready(
     seconds: float,
     cancelled: threading.Event,
 ) -> Object:
-    """Look at an object until it is ready, and give it as it is then."""
+    """Poll an object until it is ready, and return it."""
     if annotation(inputs, "pulumi.com/skipAwait") == "true":
         return live
     deadline, said = time.monotonic() + seconds, ""
@@ -77,7 +77,7 @@ def until_ready(
 
 
 def lacks(live: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
-    """Say what an object waits for, or nothing."""
+    """Return the reason why an object is not ready, or nothing."""
     wanted = _wanted(inputs)
     if wanted:
         return "; ".join(filter(None, (_unmet(live, one) for one in wanted)))
@@ -86,7 +86,7 @@ def lacks(live: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
 
 
 def failed(live: Mapping[str, Any]) -> str:
-    """Say why an object will never be ready, or nothing."""
+    """Return the reason why an object will never be ready, or nothing."""
     found = _condition(live, "Failed") if full_kind(live) == "batch/v1/Job" else {}
     return _reason(found) if found.get("status") == "True" else ""
 
@@ -127,7 +127,7 @@ def _text(value: Any) -> str:
 
 
 def _split(expression: str) -> tuple[str, str]:
-    """Split a JSONPath in braces from the value that it is to have."""
+    """Split a JSONPath in braces from its required value."""
     path, brace, value = expression.rpartition("}")
     return f"{path}{brace}", value.removeprefix("=")
 

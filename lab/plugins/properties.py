@@ -1,7 +1,7 @@
-"""Values as the engine sends them, made plain, and plain values made the engine's.
+"""Conversion between the engine's values and plain ones.
 
-A kind of resource works with dictionaries, lists, text, numbers and `UNKNOWN`; the engine speaks of `PropertyValue`s
-that carry secrets. What a preview does not know yet arrives as one of a few fixed texts, which the SDK hands on as if
+A kind of resource works with dictionaries, lists, text, numbers and `UNKNOWN`; the engine has `PropertyValue`s that
+carry secrets. A value that is unknown in a preview arrives as one of a few fixed texts, which the SDK passes on as if
 they were values; here they become `UNKNOWN`, a value equal to itself alone. `lab.plugins.base` continues from here.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pulumi.provider.experimental.property_value import Computed, PropertyValue
 
-# One text for each type that an unknown value will have; the engine's own constants.
+# One text for each type of an unknown value; constants of the engine.
 SENTINELS = frozenset(
     (
         "04da6b54-80e4-46f7-96ec-b56ff0331ba9",
@@ -34,10 +34,10 @@ Properties = Mapping[str, PropertyValue]
 
 
 class Unknown:
-    """What will be known only after the run."""
+    """A value that is known only after the run."""
 
     def __repr__(self) -> str:
-        """Look like the engine's own word for it in a message."""
+        """Return the engine's own word for it."""
         return "<computed>"
 
 
@@ -45,7 +45,7 @@ UNKNOWN: Final = Unknown()
 
 
 class Change(Enum):
-    """What happened to one property."""
+    """The change of one property."""
 
     ADD = "add"
     DELETE = "delete"
@@ -53,7 +53,7 @@ class Change(Enum):
 
 
 def plain(value: PropertyValue) -> Any:
-    """Take secrets and wrappings off a value; whole numbers become integers."""
+    """Return a value without secrets and wrappings; whole numbers become integers."""
     inner = value.value
     if isinstance(inner, Computed) or (isinstance(inner, str) and inner in SENTINELS):
         return UNKNOWN
@@ -67,12 +67,12 @@ def plain(value: PropertyValue) -> Any:
 
 
 def plain_map(values: Properties) -> Plain:
-    """Make a whole set of properties plain; what is null was not given."""
+    """Convert a set of properties to plain values; null means that a property was not given."""
     return {name: plain(value) for name, value in values.items() if value.value is not None}
 
 
 def engine_value(value: Any, *, secret: bool = False) -> PropertyValue:
-    """Wrap a plain value for the engine."""
+    """Convert a plain value for the engine."""
     if isinstance(value, Unknown):
         inner: Any = ANY_TYPE
     elif isinstance(value, int) and not isinstance(value, bool):
@@ -87,7 +87,7 @@ def engine_value(value: Any, *, secret: bool = False) -> PropertyValue:
 
 
 def has_unknown(value: Any) -> bool:
-    """Whether a plain value, or anything inside it, is not known yet."""
+    """Report whether a plain value, or any part of it, is unknown."""
     if isinstance(value, Mapping):
         return any(has_unknown(item) for item in value.values())
     if isinstance(value, list):
@@ -96,7 +96,7 @@ def has_unknown(value: Any) -> bool:
 
 
 def changes(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Change]]:
-    """Say which properties differ, each by its path, down to the leaf that does."""
+    """Return the properties that differ, each by its path, down to the leaf that does."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in (*old, *(name for name in new if name not in old)):
             yield from _change(old, new, name, f"{path}{_step(name, first=not path)}")
@@ -130,6 +130,6 @@ def _step(name: str, *, first: bool) -> str:
 
 
 def top(path: str) -> str:
-    """Give the name of the outermost property in a path."""
+    """Return the name of the outermost property in a path."""
     quoted = re.match(r'\["((?:\\"|[^"])*)"\]', path)
     return quoted[1].replace('\\"', '"') if quoted else re.split(r"[.\[]", path, maxsplit=1)[0]

@@ -1,7 +1,7 @@
-"""Stand-in for `pulumi-resource-proxmoxve`: what it makes, it makes on the rack.
+"""Stand-in for `pulumi-resource-proxmoxve`, which acts on the rack.
 
-It takes what the official plugin takes, refuses what Proxmox refuses, and gives the ids and outputs that Proxmox would.
-`lab.hardware.rack` holds the VMs, `lab.hardware.talos_node` lets what ran on them go when they are deleted.
+It accepts the inputs of the official plugin, refuses the same requests as Proxmox, and returns its ids and outputs.
+`lab.hardware.rack` stores the VMs, `lab.hardware.talos_node` removes the node of a deleted VM.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from lab.plugins.base import Kind, StandIn
 from lab.plugins.properties import Plain, top
 from lab.plugins.server import serve
 
-# Inside these arguments the official provider replaces a VM as well; firmware and machine type change in place.
+# A change below these arguments makes the official provider replace a VM too; firmware and machine type change in
+# place.
 ANEW = ("efiDisk.type", "tpmState.version")
 
 
@@ -28,24 +29,24 @@ class OnTheRack(Kind):
 
 
 class VmLegacy(OnTheRack):
-    """A VM."""
+    """A VM, as the provider calls its older resource."""
 
     replace_on = ("vmId",)
     unknown_in_preview = ("ipv4Addresses", "ipv6Addresses", "macAddresses", "networkInterfaceNames")
 
     def replaces(self, path: str) -> bool:
-        """Return whether a change at this path makes the VM anew; one that may migrate is moved."""
+        """Report whether a change at this path replaces the VM; one that may migrate is moved."""
         if top(path) == "nodeName":
             return not self.given.get("migrate", False)
         return super().replaces(path) or path in ANEW
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Make it and boot it."""
+        """Create and boot the VM."""
         vm = self.rack().create_vm(inputs)
         return str(vm.vm_id), _seen(inputs)
 
     def read(self, id: str, outputs: Plain) -> Plain | None:  # noqa: A002 - the engine's word
-        """Look whether it is there; an import names it as host/id."""
+        """Read the VM; an import has its id as host/id."""
         number = id.rsplit("/", 1)[-1]
         vm = self.rack().vm(int(number))
         if vm is None or not vm.arguments:
@@ -53,12 +54,12 @@ class VmLegacy(OnTheRack):
         return {"id": number, **vm.arguments, **_seen(dict(vm.arguments)), **_kept(outputs)}
 
     def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002
-        """Change it in place."""
+        """Change the VM in place."""
         self.rack().update_vm(inputs)
         return _seen(inputs)
 
     def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002
-        """Delete it, and let go what ran on it."""
+        """Delete the VM and the node on it."""
         rack = self.rack()
         rack.delete_vm(int(id))
         talos_node.settle(Lab.from_environment(), rack)
@@ -71,7 +72,7 @@ class File(OnTheRack):
     unknown_in_preview = ("size",)
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Download it; what lies there under its name is deleted first, where the inputs say so."""
+        """Download the image; delete a file of its name first, if the inputs say so."""
         file, rack = f"{inputs['datastoreId']}:{inputs['contentType']}/{inputs['fileName']}", self.rack()
         if inputs.get("overwriteUnmanaged") and rack.has_file(inputs["nodeName"], file):
             rack.drop_file(inputs["nodeName"], file)
@@ -79,15 +80,15 @@ class File(OnTheRack):
         return file, {"size": 0}
 
     def read(self, id: str, outputs: Plain) -> Plain | None:  # noqa: A002
-        """Look whether it is there."""
+        """Report the image if it exists."""
         return outputs if self.rack().has_file(outputs["nodeName"], id) else None
 
     def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002
-        """Take other flags."""
+        """Store other flags."""
         return {}
 
     def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002
-        """Remove it."""
+        """Delete the image."""
         self.rack().drop_file(outputs["nodeName"], id)
 
 
@@ -97,26 +98,26 @@ class Haresource(OnTheRack):
     replace_on = ("resourceId", "type")
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Have it managed."""
+        """Add the VM to high availability."""
         self.rack().manage(inputs["resourceId"])
         return inputs["resourceId"], {"state": "started", "type": "vm"}
 
     def read(self, id: str, outputs: Plain) -> Plain | None:  # noqa: A002
-        """Return it where it is managed."""
+        """Return the resource, if the VM is managed."""
         return outputs if self.rack().has("managed", id) else None
 
     def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002
-        """Take another comment or state."""
+        """Store another comment or state."""
         self.rack().allow(permissions.high_availability(), f"error updating HA resource {id}")
         return {}
 
     def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002
-        """Let it be on its own again."""
+        """Remove the VM from high availability."""
         self.rack().unmanage(id)
 
 
 class Harule(OnTheRack):
-    """A rule that says which managed VMs share a host."""
+    """A rule about managed VMs that share a host."""
 
     replace_on = ("rule", "type")
 
@@ -126,16 +127,16 @@ class Harule(OnTheRack):
         return inputs["rule"], {"disable": False, "strict": False}
 
     def read(self, id: str, outputs: Plain) -> Plain | None:  # noqa: A002
-        """Return it where it is set."""
+        """Return the rule, if it is set."""
         return outputs if self.rack().has("rule", id) else None
 
     def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002
-        """Set it anew."""
+        """Set the rule again."""
         self.rack().set_rule(id, inputs["resources"])
         return {}
 
     def delete(self, id: str, outputs: Plain) -> None:  # noqa: A002
-        """Remove it."""
+        """Remove the rule."""
         self.rack().drop_rule(id)
 
 
@@ -151,12 +152,12 @@ def _seen(inputs: Plain) -> Plain:
 
 
 def _kept(outputs: Plain) -> Plain:
-    """Keep what the rack does not model as it was recorded."""
+    """Return arguments that the rack does not model as the state has them."""
     return {name: value for name, value in outputs.items() if name not in ("name", "nodeName", "cpu", "memory")}
 
 
 class Proxmox(StandIn):
-    """The plugin."""
+    """The plugin of pulumi-proxmoxve."""
 
     package, distribution = "proxmoxve", "pulumi_proxmoxve"
     kinds: ClassVar = {

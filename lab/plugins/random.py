@@ -1,7 +1,7 @@
-"""Stand-in for the plugin of pulumi-random: passwords, text, ids and bytes from the system's source of chance.
+"""Stand-in for the plugin of pulumi-random: passwords, text, ids and bytes from the system's random source.
 
-Every changed input makes a new value, as with the official plugin, and nothing else does. A password's `bcryptHash`
-comes from the system's own libcrypt; where that knows no bcrypt (macOS), it is left out.
+Every changed input generates a new value, as with the official plugin, and no other event does. The `bcryptHash` of a
+password comes from the system's own libcrypt; without bcrypt there (macOS), it is left out.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ one_at_a_time = threading.Lock()
 
 
 def at_least(inputs: Plain, bounds: Mapping[str, int]) -> Iterator[Problem]:
-    """Refuse numbers that are too small."""
+    """Return an error for numbers that are too small."""
     for name, least in bounds.items():
         value = inputs.get(name, least)
         if value is not UNKNOWN and value < least:
@@ -45,10 +45,10 @@ def at_least(inputs: Plain, bounds: Mapping[str, int]) -> Iterator[Problem]:
 
 
 class Text(Kind):
-    """Letters, digits and signs, so many of each at least."""
+    """Letters, digits and signs, with a minimum of each."""
 
     def refusals(self, inputs: Plain) -> Iterable[Problem]:
-        """Refuse what no text can be."""
+        """Refuse impossible requirements."""
         yield from at_least(inputs, {"length": 1, **dict.fromkeys(MINIMA, 0)})
         amounts = [inputs.get(minimum, 0) for minimum in MINIMA]
         length = inputs["length"]
@@ -59,18 +59,18 @@ class Text(Kind):
             yield Problem("special", "Invalid Attribute Combination. At least one class of characters must be allowed.")
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Draw it."""
+        """Generate the text."""
         text = drawn(inputs)
         allowed = {name: wanted(inputs, name) for name in (*CLASSES, "number")}
         outputs = {**dict.fromkeys(MINIMA, 0), **allowed, "result": text}
         return self.identity(text), {**outputs, **inputs, **self.more(text)}
 
     def identity(self, text: str) -> str:
-        """Give the id."""
+        """Return the id."""
         return text
 
     def more(self, text: str) -> Plain:
-        """Give what else is known of it."""
+        """Return further outputs."""
         return {}
 
 
@@ -78,11 +78,11 @@ class Password(Text):
     """Text that is secret."""
 
     def identity(self, text: str) -> str:
-        """Keep the secret out of the id."""
+        """Return an id without the secret."""
         return BY_ITSELF
 
     def more(self, text: str) -> Plain:
-        """Hash it."""
+        """Return its hash."""
         return {"bcryptHash": bcrypt(text)}
 
 
@@ -90,7 +90,7 @@ class Uuid(Kind):
     """A UUID."""
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Draw it."""
+        """Generate the UUID."""
         text = str(uuid.uuid4())
         return text, {"result": text}
 
@@ -99,24 +99,24 @@ class Bytes(Kind):
     """Bytes that are secret."""
 
     def refusals(self, inputs: Plain) -> Iterable[Problem]:
-        """Refuse none at all."""
+        """Refuse zero bytes."""
         return at_least(inputs, {"length": 1})
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Draw them."""
+        """Generate the bytes."""
         drawn_bytes = secrets.token_bytes(inputs["length"])
         return BY_ITSELF, {"base64": base64.b64encode(drawn_bytes).decode(), "hex": drawn_bytes.hex()}
 
 
 class Id(Kind):
-    """Bytes that are not secret, in many spellings."""
+    """Bytes that are not secret, in many encodings."""
 
     def refusals(self, inputs: Plain) -> Iterable[Problem]:
-        """Refuse none at all."""
+        """Refuse zero bytes."""
         return at_least(inputs, {"byteLength": 1})
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Draw them."""
+        """Generate the bytes."""
         drawn_bytes = secrets.token_bytes(inputs["byteLength"])
         url = base64.urlsafe_b64encode(drawn_bytes).decode().rstrip("=")
         spellings = {
@@ -130,14 +130,14 @@ class Id(Kind):
 
 
 def wanted(inputs: Plain, name: str) -> bool:
-    """Whether a class of characters is allowed; `number` is the old name of `numeric`."""
+    """Report whether a class of characters is allowed; `number` is the old name of `numeric`."""
     if name in ("numeric", "number"):
         return bool(inputs.get("numeric", inputs.get("number", True)))
     return bool(inputs.get(name, True))
 
 
 def drawn(inputs: Plain) -> str:
-    """Draw a text that has what it must have, in an order that tells nothing."""
+    """Generate a text with all required characters, in random order."""
     letters, must = "", []
     for name, (minimum, members) in CLASSES.items():
         allowed = (inputs.get("overrideSpecial") or members) if name == "special" else members
@@ -149,7 +149,7 @@ def drawn(inputs: Plain) -> str:
 
 
 def bcrypt(text: str) -> str | None:
-    """Hash a password, by the system's library where it can."""
+    """Hash a password with the system's library, if it can."""
     # The last letter of a salt carries two bits only.
     salt = "".join(secrets.choice(BCRYPT_LETTERS) for _ in range(21)) + secrets.choice(".Oeu")
     for name in LIBRARIES:
@@ -158,7 +158,7 @@ def bcrypt(text: str) -> str | None:
         except (OSError, AttributeError):
             continue
         crypt.restype = ctypes.c_char_p
-        with one_at_a_time:  # the library answers in one place for all threads
+        with one_at_a_time:  # the library returns one buffer for all threads
             hashed: bytes | None = crypt(text.encode()[:LONGEST_FOR_BCRYPT], f"$2a$10${salt}".encode())
         if hashed and hashed.startswith(b"$2a$"):
             return hashed.decode()
@@ -166,7 +166,7 @@ def bcrypt(text: str) -> str | None:
 
 
 class Random(StandIn):
-    """The plugin."""
+    """The plugin of pulumi-random."""
 
     package, distribution = "random", "pulumi_random"
     kinds: ClassVar = {

@@ -1,8 +1,8 @@
-"""What a package's resources and functions take and give: names, types, what is required, what is secret.
+"""Inputs and outputs of a package's resources and functions: names, types, required ones, secrets.
 
-The files in `schemas/` are the official providers' own tables, cut down to what a homelab uses (each says where it is
-from). What flows in is a plain value and its type, what flows out are the problems, all of them at once and in the
-official providers' words, or which parts of it are secret. `lab.plugins.base` continues from here.
+The files in `schemas/` are the official providers' own tables, reduced to the resources of a homelab (each names its
+source). A plain value and its type come in; all problems at once go out, in the official providers' words, or the
+secret parts of the value. `lab.plugins.base` continues from here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Type = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that the official provider would not take."""
+    """One error that the official provider would report."""
 
     path: str
     reason: str
@@ -36,14 +36,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class Members:
-    """The properties of one object: their types, and which have to be there."""
+    """The properties of one object: their types, and the required ones."""
 
     properties: Mapping[str, Type]
     required: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, spec: Mapping[str, Any], properties: str = "properties", required: str = "required") -> Members:
-        """Read them from a table of the schema."""
+        """Read the properties from a table of the schema."""
         return cls(spec.get(properties, {}), tuple(spec.get(required, ())))
 
 
@@ -51,37 +51,37 @@ class Schema:
     """One package's tables."""
 
     def __init__(self, tables: Mapping[str, Any]) -> None:
-        """Take the tables; they are read when they are asked for."""
+        """Store the tables; they are read at their first use."""
         self._tables = tables
 
     @classmethod
     def of(cls, package: str) -> Schema:
-        """Read a package's file."""
+        """Read the file of a package."""
         return cls(json.loads((FOLDER / f"{package}.json").read_text(encoding="utf-8")))
 
     @cached_property
     def configuration(self) -> Members:
-        """What the provider itself takes."""
+        """Return the settings of the provider."""
         return Members.of(self._tables.get("provider", {}), "inputProperties", "requiredInputs")
 
     def inputs(self, token: str) -> Members:
-        """What a resource takes."""
+        """Return the inputs of a resource."""
         return Members.of(self._tables["resources"][token], "inputProperties", "requiredInputs")
 
     def outputs(self, token: str) -> Members:
-        """What a resource gives."""
+        """Return the outputs of a resource."""
         return Members.of(self._tables["resources"][token])
 
     def arguments(self, token: str) -> Members:
-        """What a function takes."""
+        """Return the arguments of a function."""
         return Members.of(self._tables["functions"][token].get("inputs", {}))
 
     def results(self, token: str) -> Members:
-        """What a function gives."""
+        """Return the results of a function."""
         return Members.of(self._tables["functions"][token].get("outputs", {}))
 
     def problems(self, members: Members, values: Mapping[str, Any], path: str = "") -> Iterator[Problem]:
-        """Say everything that is wrong with an object: names, missing properties, types, choices."""
+        """Return all errors in an object: names, missing properties, types, choices."""
         for name, value in values.items():
             place = step_into(path, name)
             if name in members.properties:
@@ -94,16 +94,16 @@ class Schema:
                 yield Problem(step_into(path, name), f"Missing required argument. {what}")
 
     def marked(self, members: Members, values: Properties) -> dict[str, PropertyValue]:
-        """Mark as secret what the tables call secret; what is secret already stays so."""
+        """Mark properties as secret that the tables mark; those that are secret stay so."""
         return {name: self._mark(members.properties.get(name, {}), value) for name, value in values.items()}
 
     def replaces(self, members: Members, name: str) -> bool:
-        """Whether the tables say that a change of this property makes the resource anew."""
+        """Report whether a change of this property replaces the resource."""
         spec = members.properties.get(name, {})
         return bool(spec.get("willReplaceOnChanges") or spec.get("replaceOnChanges"))
 
     def _type(self, spec: Type) -> Type:
-        """Follow a reference to a type of this package."""
+        """Return the type of this package behind a reference."""
         reference = str(spec.get("$ref", ""))
         if reference.startswith(HERE):
             found: Type = self._tables["types"][reference.removeprefix(HERE)]
@@ -147,7 +147,7 @@ class Schema:
     def wrapped(
         self, members: Members, values: Mapping[str, Any], secret: Iterable[str] = ()
     ) -> dict[str, PropertyValue]:
-        """Give plain values to the engine: secret where the tables or the caller say so."""
+        """Convert plain values for the engine: secret if the tables or the caller mark them."""
         hidden = set(secret)
         return self.marked(members, {name: engine_value(item, secret=name in hidden) for name, item in values.items()})
 

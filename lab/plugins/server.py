@@ -1,10 +1,10 @@
-"""The plugin as a process: prints its port, speaks gRPC with the engine, and leaves when the engine is gone.
+"""The plugin as a process: it prints its port, serves the engine by gRPC, and ends after the engine.
 
-What flows in is a `StandIn`. The SDK's servicer does the translation; here is what it lacks: errors of ours become the
-engine's one message (the SDK would show a traceback), the state's old inputs reach the plugin, provider settings can be
-compared, a half-made resource is recorded as such, and lines for the person at the terminal reach the engine's log. As
-with an official plugin, requests go on when the engine was killed, and nothing that they started ends with the plugin;
-once idle this one leaves, an official one stays.
+A `StandIn` comes in. The SDK's servicer translates requests; this module adds what it lacks: our errors become one
+message of the engine (the SDK would show a traceback), the old inputs of the state reach the plugin, provider settings
+can be compared, an unfinished resource is recorded as such, and lines for the user reach the engine's log. As with an
+official plugin, requests continue after the engine was killed, and no process that they started ends with the plugin;
+once idle this one ends, an official one stays.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, prov
 from errors import HomelabError
 from lab.plugins.base import StandIn, old_inputs, unfinished
 
-# Commands wait for clusters; the default of a few threads would make one command wait for another.
+# Commands wait for clusters; with the default of a few threads one command would wait for another.
 THREADS = 64
 SECONDS_BETWEEN_LOOKS = 0.5
 KINDS = {kind: getattr(proto.PropertyDiff, kind.name) for kind in sdk.PropertyDiffKind}
 
 
 def serve(stand_in: StandIn) -> None:
-    """Be the plugin until the engine ends it."""
+    """Serve as the plugin until the engine ends it."""
     logging.getLogger("grpc").addHandler(logging.NullHandler())
     logging.getLogger("asyncio").addHandler(logging.NullHandler())
-    warnings.simplefilter("ignore")  # the engine shows everything that a plugin prints
+    warnings.simplefilter("ignore")  # the engine prints everything that a plugin prints
     engine = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
     asyncio.run(_serve(stand_in, engine))
 
@@ -66,7 +66,7 @@ async def _serve(stand_in: StandIn, engine: str) -> None:
     while (os.getppid() == starter or workers.busy) and not asked_to_end.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asked_to_end.wait(), SECONDS_BETWEEN_LOOKS)
-    os._exit(0)  # a thread that does not listen must not keep the process
+    os._exit(0)  # a thread that waits must not keep the process alive
 
 
 class Workers(ThreadPoolExecutor):
@@ -78,7 +78,7 @@ class Workers(ThreadPoolExecutor):
         self.busy: set[Future[Any]] = set()
 
     def submit(self, *arguments: Any, **options: Any) -> Future[Any]:
-        """Begin some work, and know when it ends."""
+        """Submit a task, and record its end."""
         future = super().submit(*arguments, **options)
         self.busy.add(future)
         future.add_done_callback(self.busy.discard)
@@ -86,7 +86,7 @@ class Workers(ThreadPoolExecutor):
 
 
 def _log(engine: str) -> Callable[[str, str, str, bool], None]:
-    """Give what sends a line to the engine; the way there is opened with the first one."""
+    """Return a function that sends a line to the engine; the first line opens the connection."""
     stubs: list[engine_pb2_grpc.EngineStub] = []
 
     def say(urn: str, text: str, severity: str, status: bool) -> None:
@@ -104,7 +104,7 @@ Method = Callable[[Any, Any, Any], Coroutine[Any, Any, Any]]
 
 
 def _readable(method: Method) -> Method:
-    """Turn whatever goes wrong in a method into one message for the engine."""
+    """Turn each error of a method into one message for the engine."""
 
     async def answered(self: Servicer, request: Any, context: Any) -> Any:
         try:
@@ -137,7 +137,7 @@ class Servicer(ProviderServicer):
         return grpc.StatusCode.UNKNOWN, str(error) if isinstance(error, HomelabError) else self.stumbled(error)
 
     def stumbled(self, error: BaseException) -> str:
-        """Name a mistake of ours and its place in one line."""
+        """Return one line about a bug, with its place."""
         frame = error.__traceback__
         while frame is not None and frame.tb_next is not None:
             frame = frame.tb_next
@@ -149,7 +149,7 @@ class Servicer(ProviderServicer):
 
     @_readable
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's word
-        """Check; an answer that repeats old inputs has none where none came, which the SDK does not tell from empty."""
+        """Check inputs; without old inputs the answer has none, which the SDK does not tell from empty ones."""
         answer = await super().Check(request, context)
         if request.news.fields and not answer.inputs.fields and not request.HasField("olds"):
             answer.ClearField("inputs")
@@ -157,7 +157,7 @@ class Servicer(ProviderServicer):
 
     @_readable
     async def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's word
-        """Compare, knowing what was given last time."""
+        """Compare, with the old inputs of the state."""
         old_inputs.set(PropertyValue.unmarshal_map(request.old_inputs))
         return await super().Diff(request, context)
 
@@ -187,7 +187,7 @@ class Servicer(ProviderServicer):
 
     @_readable
     async def Create(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's word
-        """Make; what was made by half is recorded by half."""
+        """Create a resource; record an unfinished one as such."""
         answer = await super().Create(request, context)
         if unfinished.get():
             await self._record(context, answer.id, answer.properties, request.properties)
@@ -195,7 +195,7 @@ class Servicer(ProviderServicer):
 
     @_readable
     async def Update(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's word
-        """Change, knowing what was given last time."""
+        """Change a resource, with the old inputs of the state."""
         old_inputs.set(PropertyValue.unmarshal_map(request.old_inputs))
         answer = await super().Update(request, context)
         if unfinished.get():
@@ -204,11 +204,11 @@ class Servicer(ProviderServicer):
 
     @_readable
     async def Construct(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's word
-        """Make a component; the SDK's own would add a traceback to every error."""
+        """Create a component; the SDK's own would add a traceback to every error."""
         return await self._construct(request, context)
 
     async def _record(self, context: Any, id_: str, properties: Any, inputs: Any) -> None:
-        """Tell the engine that a resource exists and is not finished; the next run goes on from there."""
+        """Record a resource that exists and is not finished; the next run continues from there."""
         reason = unfinished.get()
         detail = provider_pb2.ErrorResourceInitFailed(id=id_, properties=properties, reasons=[reason], inputs=inputs)
         status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=reason)
@@ -216,6 +216,6 @@ class Servicer(ProviderServicer):
         await context.abort(grpc.StatusCode.UNKNOWN, reason, (("grpc-status-details-bin", status.SerializeToString()),))
 
 
-# What the SDK does well enough, with our messages.
+# Requests that the SDK handles, with our messages.
 for _name in ("CheckConfig", "Configure", "Read", "Delete", "Invoke", "Call", "Cancel"):
     setattr(Servicer, _name, _readable(getattr(ProviderServicer, _name)))

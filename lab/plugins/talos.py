@@ -1,7 +1,7 @@
 """Stand-in for `pulumi-resource-talos`: secrets and configurations from the real talosctl, nodes on the rack.
 
-It takes what the official plugin takes, and asks talosctl, which shares the official plugin's code, for everything that
-needs no node. `lab.hardware.talos_node` plays the nodes.
+It accepts the inputs of the official plugin, and runs talosctl, which shares the official plugin's code, for everything
+that needs no node. `lab.hardware.talos_node` simulates the nodes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Secrets(Kind):
         return {"clientConfiguration": dict.fromkeys(CLIENT, UNKNOWN)} if self._is_due(outputs) else {}
 
     def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002 - the engine's word
-        """Keep them, also when the version rises; only the client's certificate is signed anew, in its last month."""
+        """Retain them, also for a higher version; only the client's certificate is signed again, in its last month."""
         bundle = _as_bundle(old_outputs["machineSecrets"])
         return {"clientConfiguration": _client(bundle)} if self._is_due(old_outputs) else {}
 
@@ -67,11 +67,11 @@ class ConfigurationApply(Kind):
     unknown_in_preview = ("machineConfiguration", "resolvedApplyMode")
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Give it to the node."""
+        """Apply it to the node."""
         return "machine_configuration_apply", self._apply(inputs)
 
     def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002
-        """Give it to the node again."""
+        """Apply it to the node again."""
         return self._apply(inputs)
 
     def _apply(self, inputs: Plain) -> Plain:
@@ -96,14 +96,14 @@ class Kubeconfig(Kind):
         return "kubeconfig", {**self._defaults(inputs), **self._request(inputs)}
 
     def renewed(self, outputs: Plain, inputs: Plain) -> Plain:
-        """Return all of it when the rest of its certificate's life is within the renewal duration."""
-        # Like the official one it does not look where the node is not known yet.
+        """Return all outputs if the rest of the certificate's life is within the renewal duration."""
+        # Like the official one it does not read the node if its address is not known yet.
         if UNKNOWN in (inputs["node"], inputs.get("endpoint")) or not self._is_due(outputs, inputs):
             return {}
         return {"kubeconfigRaw": UNKNOWN, "kubernetesClientConfiguration": dict.fromkeys(KUBERNETES_CLIENT, UNKNOWN)}
 
     def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002
-        """Keep it, whatever changed, unless its certificate is to be renewed."""
+        """Retain it after every change, unless its certificate is to be renewed."""
         due = self._is_due(old_outputs, inputs)
         return {**self._defaults(inputs), **(self._request(inputs) if due else {})}
 
@@ -136,7 +136,7 @@ class Schematic(Kind):
     """A schematic at the image factory, whose id is the hash of its text."""
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Register it."""
+        """Register the schematic."""
         return hashlib.sha256(inputs["schematic"].encode()).hexdigest(), {}
 
 
@@ -174,7 +174,7 @@ def get_configuration(provider: StandIn, arguments: Plain) -> Plain:
 
 
 def get_client_configuration(provider: StandIn, arguments: Plain) -> Plain:
-    """Write a talosconfig."""
+    """Return a talosconfig."""
     client = arguments["clientConfiguration"]
     context = {
         "endpoints": arguments.get("endpoints", []),

@@ -1,7 +1,7 @@
 """Stand-in for the plugin of pulumi-tls: real keys, requests and certificates, made by `lab.plugins.keys`.
 
-Every changed input makes them anew, as with the official plugin, but for `earlyRenewalHours`; and a certificate that
-has come near its end is replaced by the next run.
+Every changed input replaces them, as with the official plugin, but for `earlyRenewalHours`; and the next run replaces a
+certificate that is close to its end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOT_NEGATIVE = ("validityPeriodHours", "earlyRenewalHours")
 
 
 class PrivateKey(Kind):
-    """A key."""
+    """A private key."""
 
     def refusals(self, inputs: Plain) -> Iterable[Problem]:
         """Refuse other algorithms and curves."""
@@ -30,17 +30,17 @@ class PrivateKey(Kind):
         yield from one_of(inputs, "ecdsaCurve", CURVES)
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Make it."""
+        """Generate the key."""
         from lab.plugins import keys  # noqa: PLC0415 - slow to import; the port has to be told first
 
         return keys.new_key(inputs)
 
 
 class Certificate(Kind):
-    """What all certificates have: an end, and uses."""
+    """The common part of all certificates: an end, and uses."""
 
     def refusals(self, inputs: Plain) -> Iterable[Problem]:
-        """Refuse times before the beginning."""
+        """Refuse negative times."""
         for name in NOT_NEGATIVE:
             value = inputs.get(name, 0)
             if value is not UNKNOWN and value < 0:
@@ -48,38 +48,38 @@ class Certificate(Kind):
                 yield Problem(name, f"Invalid Attribute Value. {reason}")
 
     def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002 - the base's word
-        """Renew earlier or later from now on."""
+        """Store another time of renewal."""
         early = inputs.get("earlyRenewalHours", 0)
         return {"earlyRenewalHours": early, "readyForRenewal": _ready({**old_outputs, "earlyRenewalHours": early})}
 
     def read(self, id: str, outputs: Plain) -> Plain | None:  # noqa: A002 - the base's word
-        """See whether its time has come."""
+        """Read the certificate, and whether its renewal is due."""
         return {**outputs, "readyForRenewal": _ready(outputs)}
 
     def outlived(self, outputs: Plain) -> Iterable[str]:
-        """Make it anew when its time has come."""
+        """Return the outputs to renew when the renewal is due."""
         return ["readyForRenewal"] if _ready(outputs) else []
 
     def replaces(self, path: str) -> bool:
-        """Keep it only when nothing but the time of its renewal changed."""
+        """Report a replacement for every change but that of the renewal."""
         return top(path) != "earlyRenewalHours"
 
 
 class SelfSignedCert(Certificate):
-    """A certificate that vouches for itself."""
+    """A certificate that is signed by its own key."""
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Make it."""
+        """Make the certificate."""
         from lab.plugins import keys  # noqa: PLC0415 - as above
 
         return keys.self_signed(inputs)
 
 
 class LocallySignedCert(Certificate):
-    """A certificate that an authority of ours vouches for."""
+    """A certificate that an authority signs."""
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Make it."""
+        """Make the certificate."""
         from lab.plugins import keys  # noqa: PLC0415 - as above
 
         return keys.locally_signed(inputs)
@@ -89,14 +89,14 @@ class CertRequest(Kind):
     """A request for a certificate."""
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Make it."""
+        """Make the request."""
         from lab.plugins import keys  # noqa: PLC0415 - as above
 
         return keys.request(inputs)
 
 
 def one_of(inputs: Plain, name: str, allowed: tuple[str, ...]) -> Iterator[Problem]:
-    """Refuse what is not among the choices."""
+    """Return an error for a value that is not among the choices."""
     value = inputs.get(name, allowed[0])
     if value is not UNKNOWN and value not in allowed:
         choices = " ".join(json.dumps(choice) for choice in allowed)
@@ -110,7 +110,7 @@ def _ready(outputs: Plain) -> bool:
 
 
 class Tls(StandIn):
-    """The plugin."""
+    """The plugin of pulumi-tls."""
 
     package, distribution = "tls", "pulumi_tls"
     kinds: ClassVar = {

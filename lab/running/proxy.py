@@ -1,7 +1,7 @@
-"""The only way out of a rehearsal, which leads nowhere but to the lab's own servers.
+"""The only way out of a rehearsal, which connects to the lab's own servers alone.
 
-Every child of a rehearsal has HTTPS_PROXY set to this. A CONNECT to a host that the lab serves is joined with the lab's
-server on loopback; every other is refused and written down, for `ops.rehearse` to report. `lab.running.servers` keeps
+Every child of a rehearsal has HTTPS_PROXY set to this. A CONNECT to a host that the lab serves is connected to the
+lab's server on loopback; every other is refused and logged, for `ops.rehearse` to report. `lab.running.servers` runs
 it.
 
     python -m lab.running.proxy PORT
@@ -28,14 +28,14 @@ class Door(socketserver.StreamRequestHandler):
     """One client that wants out."""
 
     def handle(self) -> None:
-        """Read whom it wants, then join or refuse."""
+        """Read the requested host, then connect or refuse."""
         words = self.rfile.readline().decode("latin-1").split()
         while self.rfile.readline().strip():
             pass
         method, target = (words[0], words[1]) if len(words) > 1 else ("", "")
         address = served(Lab.from_environment()).get(target) if method == "CONNECT" else None
         if not target:
-            return  # somebody looked whether this listens
+            return  # a probe that only checks whether the port is open
         if address is None:
             self._refuse(target)
             return
@@ -53,32 +53,32 @@ class Door(socketserver.StreamRequestHandler):
 
 
 class Doors(socketserver.ThreadingTCPServer):
-    """A thread a client, none of which keeps the server from ending."""
+    """A thread a client; none of them delays the end of the server."""
 
     allow_reuse_address = True
     daemon_threads = True
 
 
 def serve_host(lab: Lab, target: str, port: int) -> None:
-    """Let `host:port` lead to a server of the lab."""
+    """Route `host:port` to a server of the lab."""
     keep(lab.root / HOSTS, json.dumps({**served(lab), target: port}, indent=2))
 
 
 def served(lab: Lab) -> dict[str, int]:
-    """Say which hosts lead where."""
+    """Return the port of each served host."""
     file = lab.root / HOSTS
     found: dict[str, int] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return found
 
 
 def refused(lab: Lab) -> list[str]:
-    """List who was refused, once each."""
+    """Return the refused hosts, each once."""
     file: Path = lab.logs / REFUSED
     return list(dict.fromkeys(file.read_text(encoding="utf-8").split())) if file.exists() else []
 
 
 def _join(one: socket.socket, other: socket.socket) -> None:
-    """Carry bytes both ways until one side ends."""
+    """Copy bytes both ways until one side ends."""
     with selectors.DefaultSelector() as ready:
         ready.register(one, selectors.EVENT_READ, other)
         ready.register(other, selectors.EVENT_READ, one)

@@ -1,14 +1,13 @@
-"""Servers that outlive whoever starts them, and that are found again whatever happened in between.
+"""Servers that outlive their starter, and that every later process finds again.
 
-    start(lab, "etcd", "etcd", ["--data-dir", ...], env)    a no-op while the same thing runs
+    start(lab, "etcd", "etcd", ["--data-dir", ...], env)    a no-op while the same server runs
     stop(lab, "etcd", "kube-apiserver")
     stop_all(lab)
 
-What flows in is a name, a program with its arguments, its environment and the files it reads; what flows out is a
-running process and `run/<name>.json`, its record. Before anything starts there is a mark: every server carries its name
-and its lab in its environment. So one that was started by somebody who died before writing the record is found by its
-mark, by the next `start` as well as by `stop`. `local.process_table` knows how to ask for marks and times of birth;
-`lab.control_plane.kubernetes` continues from here.
+A name comes in, a program with its arguments, its environment and the files that it reads. A running process goes out,
+and `run/<name>.json`, its record. Every server carries a mark, its name and its lab, in its environment. So `start` and
+`stop` find a server by its mark even if its starter was killed before it wrote the record. `local.process_table` reads
+marks and starts; `lab.control_plane.kubernetes` continues from here.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ from local import process_table, termination
 from local.files import keep, private_folder
 from local.termination import GRACE, Process
 
-# Below what systems hand out to outgoing connections, so that nobody takes a port by chance while its server restarts.
+# Below the range for outgoing connections, so that no other program takes a port by chance while its server restarts.
 PORTS = range(20000, 30000)
 LAST_LINES = 15
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is remembered of a server."""
+    """The record of a server."""
 
     name: str
     pid: int
@@ -72,11 +71,11 @@ def start(
     patience: float = GRACE,
     before: Callable[[], None] = lambda: None,
 ) -> Record:
-    """Have exactly this server run: the same one that runs, or a new one in its place.
+    """Run exactly this server: keep the same one if it runs, or start a new one in its place.
 
-    `files` are those whose content it reads when it starts: with other content it is another server. `patience` is how
-    long it may take to end when asked; 0 is for those whose data nobody wants. `before` is called when the old one has
-    gone, unless the same one runs.
+    `files` are those that it reads when it starts: with other content it is another server. `patience` is the time that
+    it may take to end after SIGTERM; 0 kills it at once, if its data is useless. `before` is called after the old one
+    has ended, unless the same one runs.
     """
     found = programs.find(program, env)
     if found is None:
@@ -98,7 +97,7 @@ def start(
 
 
 def stop(lab: Lab, *names: str) -> None:
-    """End these servers together, and whatever they have started."""
+    """Stop these servers together, and all processes that they have started."""
     with ExitStack() as locks:
         for name in sorted(set(names)):
             locks.enter_context(lock(lab, name))
@@ -106,14 +105,14 @@ def stop(lab: Lab, *names: str) -> None:
 
 
 def stop_all(lab: Lab, order: Sequence[str] = ()) -> None:
-    """End every server of the lab: the named ones one after another, then all others together."""
+    """Stop every server of the lab: those in `order` one after another, then all others together."""
     for name in order:
         stop(lab, name)
     stop(lab, *(record.name for record in _records(lab)), *process_table.marked(lab.root))
 
 
 def end(lab: Lab, names: Iterable[str]) -> int:
-    """End servers whose locks are held, recorded or not, with what they have started; return how many processes."""
+    """Stop servers whose locks are held, recorded or not, with their children; return the number of processes."""
     wanted = set(names)
     ended = termination.end(lambda: _found(lab, wanted), ", ".join(sorted(wanted)))
     for name in wanted:
@@ -122,13 +121,13 @@ def end(lab: Lab, names: Iterable[str]) -> int:
 
 
 def runs(lab: Lab, name: str) -> bool:
-    """Whether a server runs."""
+    """Report whether a server runs."""
     record = _running(lab, name)
     return record is not None and not process_table.is_ending(record.pid)
 
 
 def alive(lab: Lab) -> list[Alive]:
-    """List what runs."""
+    """Return the servers that run."""
     now = time.time()
     running = [record for record in _records(lab) if _running(lab, record.name)]
     sizes = {record.name: process_table.resident(record.pid) for record in running}
@@ -136,12 +135,12 @@ def alive(lab: Lab) -> list[Alive]:
 
 
 def log_of(lab: Lab, name: str) -> Path:
-    """Where a server's output goes."""
+    """Return the file of a server's output."""
     return lab.logs / f"{name}.log"
 
 
 def last_lines(lab: Lab, name: str) -> str:
-    """Quote the end of a server's output, and say where the rest is."""
+    """Return the end of a server's output, and the path of the rest."""
     log = log_of(lab, name)
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
     quoted = "".join(f"    {_plain(line)[:500]}\n" for line in lines[-LAST_LINES:])
@@ -149,7 +148,7 @@ def last_lines(lab: Lab, name: str) -> str:
 
 
 def port(lab: Lab, name: str, purpose: str = "") -> int:
-    """Give the port of a server: the one it had before, unless somebody else has taken it."""
+    """Return the port of a server: its last one, unless another program has taken it."""
     key = f"{name}/{purpose}" if purpose else name
     with lock(lab, "ports"):
         try:
@@ -163,7 +162,7 @@ def port(lab: Lab, name: str, purpose: str = "") -> int:
 
 
 def free_port(taken: Iterable[int] = ()) -> int:
-    """Find a port on loopback that nobody listens on."""
+    """Return a port on loopback that is free."""
     avoided = set(taken)
     for candidate in random.sample(PORTS, 1000):
         if candidate not in avoided and _is_free(candidate):
@@ -172,7 +171,7 @@ def free_port(taken: Iterable[int] = ()) -> int:
 
 
 def listens(port_number: int) -> bool:
-    """Whether somebody answers on a port."""
+    """Report whether a program listens on a port."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port_number)) == 0
@@ -180,7 +179,7 @@ def listens(port_number: int) -> bool:
 
 @contextmanager
 def lock(lab: Lab, name: str) -> Iterator[TextIO]:
-    """Let one process at a time decide about something; the kernel takes the lock from those who die."""
+    """Hold a lock of this lab; the kernel releases the lock of a process that ends."""
     private_folder(lab.run)
     with (lab.run / f"{name}.lock").open("w") as opened:
         fcntl.flock(opened, fcntl.LOCK_EX)
@@ -188,7 +187,7 @@ def lock(lab: Lab, name: str) -> Iterator[TextIO]:
 
 
 def _plain(line: str) -> str:
-    """Give what a person reads in a line that was written for machines."""
+    """Return the readable part of a log line that was written for machines."""
     if not line.startswith("{"):
         return line
     try:
@@ -204,7 +203,7 @@ def _file(lab: Lab, name: str) -> Path:
 
 
 def _digest(command: Sequence[str], env: Mapping[str, str], files: Iterable[Path]) -> str:
-    """Say in one word what would be started."""
+    """Return the digest of a server to start."""
     digest = hashlib.sha256(json.dumps([list(command), sorted(env.items())]).encode())
     for file in files:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
@@ -212,7 +211,7 @@ def _digest(command: Sequence[str], env: Mapping[str, str], files: Iterable[Path
 
 
 def _fresh_log(lab: Lab, name: str) -> Path:
-    """Keep what the one before said, and begin anew."""
+    """Rename the last output, and begin a new one."""
     private_folder(lab.logs)
     log = log_of(lab, name)
     if log.exists():
@@ -233,7 +232,7 @@ def _records(lab: Lab) -> list[Record]:
 
 
 def _running(lab: Lab, name: str) -> Record | None:
-    """Give the record of a server that has not ended; a pid whose time of birth differs belongs to somebody else."""
+    """Return the record of a server that has not ended; a pid with another start belongs to another process."""
     record = _read(_file(lab, name))
     return record if record and record.born and process_table.born(record.pid) == record.born else None
 

@@ -1,6 +1,6 @@
-"""What must hold for the objects that a stack gives to Argo CD, before any API server sees them.
+"""Rules for the objects that a stack hands to Argo CD, checked before any API server sees them.
 
-Rendered objects of one stack come in as a `Scene`, findings with their places go out. `manifests.rules.register` lists
-the rules and runs them; each is a pure generator, each id has a reason in `manifests.rules.why` and a scenario in
-`tests/manifests/rules`. `ops.checking.validation` brings scenes and prints what was found.
+The rendered objects and the files of one stack come in as a `Scene`, findings go out. Each rule is a pure generator of
+a scene: `@rule` registers it with its ids, their reasons and scopes, `manifests.rules.register` runs it; each id has
+a scenario in `tests/manifests/rules`. `ops.checking.validation` makes the scenes and collects the problems.
 """

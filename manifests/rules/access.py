@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from config.rules import rule
 from manifests.fields import mapping, mappings, text, texts
 from manifests.rules.stack_objects import Finding, Piece, Scene
 
@@ -67,11 +68,12 @@ HARMLESS = "view"
 FIX = "give it the verbs and resources that it needs, or accept it with a reason"
 
 
+@rule("role-escalates", scope="stack", why="A program with these rights can get all others, up to the node.")
 def escalating(scene: Scene) -> Iterator[Finding]:
     """No application brings rights that lead to more."""
     for piece in _of_applications(scene, "Role", "ClusterRole"):
-        for index, rule in enumerate(mappings(piece.item, "rules")):
-            if found := _leads(rule):
+        for index, granted in enumerate(mappings(piece.item, "rules")):
+            if found := _leads(granted):
                 yield Finding("role-escalates", piece, ("rules", index), *found, FIX)
         for label in mapping(piece.metadata, "labels"):
             if label.startswith(AGGREGATES):

@@ -1,7 +1,7 @@
 """Remote bases are pinned by commits: a tag is its owner's to move, and a file of a release to replace.
 
-A checkout's reader and a folder's contents come in; a problem goes out for each base that is pinned by less, unless the
-kustomization accepts it with a reason. `ops.checking.validation` continues.
+A stack's folders come in; a problem goes out for each base that is pinned by less, unless the kustomization accepts it
+with a reason.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ import re
 from collections.abc import Iterator
 
 from config.pins import COMMIT
+from config.rules import rule
 from config.source import dotted
 from config.tree import MANIFESTS
 from errors import Problem
-from manifests.checkout import CheckoutReader
-from manifests.contents import Contents
-from manifests.fields import text
-from manifests.rules.stack_objects import ACCEPT
+from manifests.fields import mapping, text
+from manifests.rules.stack_objects import ACCEPT, Scene
 
 CHECK = "base-by-tag"
 OTHERS = r"(?:timeout|submodules)=\w+"
@@ -24,14 +23,23 @@ BY_COMMIT = re.compile(rf"[^?]*\?(?:{OTHERS}&)*ref={COMMIT}(?:&{OTHERS})*\Z")
 FILE_BY_COMMIT = re.compile(rf"https://[^?]*/{COMMIT}/[^?]*\Z")
 
 
-def check(reader: CheckoutReader, contents: Contents) -> Iterator[Problem]:
-    """Find bases that are pinned by a tag or a release."""
-    for base in contents.bases:
-        if by_commit(base.url) or text(reader.value(base.file), "metadata", "annotations", f"{ACCEPT}{CHECK}").strip():
-            continue
-        rule = "is pinned by a name, and its owner can move it"
-        fix = "name the commit and keep the version behind it, `?ref=<commit> # v1.2.3`: check --online --write-digests"
-        yield Problem(base.file, reader.line(base.file, base.key), dotted(base.key), base.url, rule, fix, CHECK)
+@rule(
+    "base-by-tag",
+    scope="app",
+    why="A tag can be moved and a release's file replaced: Argo CD would apply content without a review.",
+)
+def pinned_by_name(scene: Scene) -> Iterator[Problem]:
+    """Report bases that are pinned by a tag or a release."""
+    for folder in scene.sound_folders:
+        for base in folder.contents.bases:
+            annotations = mapping(folder.reader.value(base.file), "metadata", "annotations")
+            if by_commit(base.url) or text(annotations, f"{ACCEPT}{CHECK}").strip():
+                continue
+            line, key = folder.reader.line(base.file, base.key), dotted(base.key)
+            broken = "is pinned by a name, and its owner can move it"
+            fix = "name the commit and keep the version behind it, `?ref=<commit> # v1.2.3`: "
+            fix += "check --online --write-digests"
+            yield Problem(base.file, line, key, base.url, broken, fix, CHECK)
 
 
 def by_commit(url: str) -> bool:

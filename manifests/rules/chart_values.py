@@ -1,7 +1,7 @@
 """Values that an app gives to a chart: each is one that the chart knows.
 
-helm drops a key that no template uses without a message. A reader, a folder's contents and a source of charts come in;
-a problem goes out for each key that the chart's own files do not have.
+helm drops a key that no template uses without a message. A stack's folders come in; a problem goes out
+for each key that the chart's own files do not have.
 """
 
 from __future__ import annotations
@@ -11,16 +11,26 @@ from functools import cache
 from pathlib import Path
 
 from config.explain import nearest
+from config.rules import rule
 from config.source import dotted
 from errors import Problem
 from manifests.checkout import CheckoutReader
 from manifests.contents import Contents
+from manifests.rules.stack_objects import Scene
 from manifests.sources import ChartSource
 from manifests.values import Known, known_values, unknown_values
 
 
-def check(reader: CheckoutReader, contents: Contents, charts: ChartSource) -> Iterator[Problem]:
-    """Find the values of a folder's only chart that it does not know; who reads which file of several is not known."""
+@rule("value-unknown", scope="app", why="helm drops it without a message, and the chart runs with its default.")
+def unused_values(scene: Scene) -> Iterator[Problem]:
+    """Report values that a folder's chart does not use, where the chart is the real one."""
+    for folder in scene.sound_folders:
+        if folder.charts:
+            yield from unused_values_of(folder.reader, folder.contents, folder.charts)
+
+
+def unused_values_of(reader: CheckoutReader, contents: Contents, charts: ChartSource) -> Iterator[Problem]:
+    """Report values that a folder's only chart does not use; of several charts it is unknown which reads which file."""
     if len(contents.charts) != 1:
         return
     (wanted,) = contents.charts
@@ -32,9 +42,9 @@ def check(reader: CheckoutReader, contents: Contents, charts: ChartSource) -> It
         known = {**dict.fromkeys(_own(reader, contents)), wanted.chart.name: known}
     for file in contents.values:
         for path, there in unknown_values(reader.value(file), known):
-            rule = f"is no value of {wanted.chart.name} {wanted.chart.version}: helm drops it without a word"
+            broken = f"is no value of {wanted.chart.name} {wanted.chart.version}: helm drops it without a message"
             fix = nearest(str(path[-1]), list(there), "take it away, or correct its name or its place")
-            yield Problem(file, reader.line(file, path), dotted(path), "", rule, fix, "value-unknown")
+            yield Problem(file, reader.line(file, path), dotted(path), "", broken, fix, "value-unknown")
 
 
 def _own(reader: CheckoutReader, contents: Contents) -> Iterator[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import programs
+from config.rules import rule
 from config.source import KeyPath
 from errors import ProgramFailed
 from local.cache import cache, digest
@@ -44,6 +45,16 @@ class Conformer:
         return frozenset(str(file.relative_to(self.schemas)) for file in self.schemas.rglob("*_*.json"))
 
 
+@rule(
+    "kind-unknown",
+    scope="program",
+    why="The API server would reject the object: no CRD of this environment defines its kind.",
+)
+@rule(
+    "schema-refused",
+    scope="program",
+    why="The API server would reject the object, or drop the field without a message.",
+)
 def check(conformer: Conformer, scenes: Iterable[Scene]) -> tuple[list[Finding], list[Scene]]:
     """Judge every object of every scene; give the scenes without what is in the objects that were refused."""
     known, found, sound = conformer.known(), list[Finding](), list[Scene]()

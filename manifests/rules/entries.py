@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from config.rules import rule
 from config.source import KeyPath
 from config.tree import App
 from manifests.fields import at, entries, mapping, mappings, text
@@ -19,6 +20,19 @@ EVERY = "*"
 ANNOTATION = ("metadata", "annotations", ENTRIES)
 
 
+@rule(
+    "entry-declared-twice",
+    scope="stack",
+    why="One entry has one value: a random one for the first app would be wrong for the second.",
+)
+@rule("entry-malformed", scope="stack", why="`./homelab secrets` could not report where the value comes from.")
+@rule(
+    "entry-undeclared",
+    scope="stack",
+    why="`./homelab secrets` would neither list nor create it, and the app would wait for ever.",
+)
+@rule("entry-unread", scope="stack", why="An operator would look for a value that no app needs.")
+@rule("foundation-needs-entry", scope="stack", why="An account that does not exist would block every application.")
 def declared(scene: Scene) -> Iterator[Finding]:
     """An entry says where its value comes from, everywhere the same, and nothing is declared that is not read."""
     first: dict[str, tuple[Entry, Piece]] = {}
@@ -55,6 +69,11 @@ def declared(scene: Scene) -> Iterator[Finding]:
                 yield Finding("foundation-needs-entry", piece, ANNOTATION, name, rule, fix)
 
 
+@rule(
+    "secret-foreign",
+    scope="stack",
+    why="The store returns every entry by its name: one app could read the token of another.",
+)
 def foreign(scene: Scene) -> Iterator[Finding]:
     """An application reads and writes entries whose names begin with its own or its category's."""
     asked = [(piece, *one) for piece in scene.of("ExternalSecret", "PushSecret") for one in _asked(piece)]

@@ -1,7 +1,7 @@
 """ConfigMaps and Secrets that kustomizations make from files: their names are stable.
 
-A folder's contents come in; a problem goes out for each name that would change with its content.
-`manifests.rules.workloads` asks whether their readers notice a change.
+A stack's objects and folders come in; a problem goes out for each name that would change with its content.
+`manifests.rules.workloads` checks whether their readers notice a change.
 """
 
 from __future__ import annotations
@@ -9,23 +9,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from config.rules import rule
 from config.source import KeyPath, dotted
 from errors import Problem
 from manifests.checkout import CheckoutReader
 from manifests.contents import Contents
 from manifests.fields import at, mappings
+from manifests.rules.stack_objects import Scene
 
 GENERATORS = ("configMapGenerator", "secretGenerator")
 STABLE = "disableNameSuffixHash"
 
 
-def check(reader: CheckoutReader, contents: Contents) -> Iterator[Problem]:
-    """Find generators whose names change."""
-    for file, key, entry, stable in _entries(reader, contents):
-        if not stable:
-            rule = "changes its name with its content"
-            fix = f"write generatorOptions: {{{STABLE}: true}}; the reloader's annotation rolls the pods"
-            yield Problem(file, reader.line(file, key), dotted(key), str(entry.get("name")), rule, fix, "config-hashed")
+@rule(
+    "config-hashed",
+    scope="app",
+    why="Each change would leave an old ConfigMap behind; one convention holds everywhere.",
+)
+def hashed_names(scene: Scene) -> Iterator[Problem]:
+    """Report generators whose names change."""
+    for folder in scene.sound_folders:
+        reader = folder.reader
+        for file, key, entry, stable in _entries(reader, folder.contents):
+            if not stable:
+                broken = "changes its name with its content"
+                fix = f"write generatorOptions: {{{STABLE}: true}}; the reloader's annotation rolls the pods"
+                name = str(entry.get("name"))
+                yield Problem(file, reader.line(file, key), dotted(key), name, broken, fix, "config-hashed")
 
 
 def _entries(reader: CheckoutReader, contents: Contents) -> Iterator[tuple[str, KeyPath, dict[str, Any], bool]]:

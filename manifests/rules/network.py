@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from config.rules import rule
 from manifests.fields import entries, mapping, mappings, text
 from manifests.rules.routes import PUBLIC, ROUTES
 from manifests.rules.stack_objects import Finding, Piece, Pods, Scene, selects
@@ -17,6 +18,7 @@ WITHOUT_A_LOGIN = ("alertmanager", "loki", "prometheus")
 NAME = "app.kubernetes.io/name"
 
 
+@rule("network-policy-missing", scope="stack")
 def unguarded(scene: Scene) -> Iterator[Finding]:
     """A program of infrastructure that has no login has a NetworkPolicy of who may connect."""
     kept = [one for one in scene.of("NetworkPolicy") if inward(one)]
@@ -31,6 +33,11 @@ def unguarded(scene: Scene) -> Iterator[Finding]:
             yield Finding("network-policy-missing", piece, ("spec", "selector"), str(piece), rule, fix)
 
 
+@rule(
+    "egress-open",
+    scope="stack",
+    why="An intruder from outside could reach Proxmox, the router, Talos and the API server.",
+)
 def outward(scene: Scene) -> Iterator[Finding]:
     """Pods of an application that the Internet reaches have a policy of where they may connect to."""
     published = {

@@ -1,37 +1,37 @@
 """Objects that lie in an app's folder and that no kustomization names: nobody applies them.
 
-A reader, the contents of every folder of the tree and the folders to check come in; a problem goes out for each such
-file.
+A stack's folders and the contents of every folder of the tree come in; a problem goes out for each such file.
 """
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 
+from config.rules import rule
 from config.tree import KUSTOMIZATIONS, MANIFESTS
 from errors import Problem
 from manifests.checkout import CheckoutReader
-from manifests.contents import Contents, closure_of
+from manifests.contents import closure_of
+from manifests.rules.stack_objects import Scene
 
 
-def check(reader: CheckoutReader, contents: Mapping[str, Contents], told: Iterable[str]) -> Iterator[Problem]:
-    """Find objects that are named nowhere: not in their own folder, and by no other, as far as all can be read."""
-    if any(one.problems for one in contents.values()):
+@rule("file-stray", scope="stack")
+def orphans(scene: Scene) -> Iterator[Problem]:
+    """Report objects that no kustomization of the tree names, if every folder can be read."""
+    if any(one.problems for one in scene.tree.values()):
         return
-    named = {name for one in contents.values() for name in one.named}
-    for folder in sorted(told):
-        own = contents[folder]
-        if own.shape != "kustomization":
-            continue
-        inner = {file for file in own.files if file.startswith(f"{folder}/")}
+    named = {name for one in scene.tree.values() for name in one.named}
+    for folder in (one for one in scene.folders if one.rendered and one.contents.shape == "kustomization"):
+        reader, own = folder.reader, folder.contents
+        inner = {file for file in own.files if file.startswith(f"{folder.app.path}/")}
         parts = {posixpath.dirname(file) for file in inner if posixpath.basename(file) in KUSTOMIZATIONS}
-        for part in parts - own.kustomizations.keys():  # what an environment may take up
+        for part in parts - own.kustomizations.keys():  # an environment may use these
             named |= closure_of(reader, part).named
         for file in sorted(inner - named):
             if file.endswith(MANIFESTS) and posixpath.basename(file) not in KUSTOMIZATIONS and _is_object(reader, file):
-                rule, fix = "is an object that no kustomization lists: nobody applies it", "list it, or remove it"
-                yield Problem(file, 0, "", "", rule, fix, "file-stray")
+                broken, fix = "is an object that no kustomization lists: it is never applied", "list it, or remove it"
+                yield Problem(file, 0, "", "", broken, fix, "file-stray")
 
 
 def _is_object(reader: CheckoutReader, file: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from config.explain import nearest
+from config.rules import REGISTER, rule
 from manifests.fields import text
 from manifests.objects import hooks, identity
 from manifests.rules.stack_objects import ACCEPT, Finding, Piece, Scene, is_cluster_wide, is_namespaced
@@ -47,6 +48,12 @@ REMOVED: Mapping[str, Mapping[str, int]] = {
 }
 
 
+@rule(
+    "namespace-made",
+    scope="app",
+    why="Namespaces carry their Pod Security level; an app that creates its own would choose it.",
+)
+@rule("namespace-foreign", scope="stack", why="The category's project rejects it, in the middle of a sync.")
 def namespaces(scene: Scene) -> Iterator[Finding]:
     """An app lives in its category's namespaces, and makes none; what leads all of it astray is told once."""
     astray: dict[tuple[str, str], list[Piece]] = {}
@@ -64,6 +71,11 @@ def namespaces(scene: Scene) -> Iterator[Finding]:
         yield Finding("namespace-foreign", piece, ("metadata", "namespace"), namespace, rule, fix)
 
 
+@rule(
+    "namespace-missing",
+    scope="stack",
+    why="A chart's object would land in the category's first namespace, and its rights in another.",
+)
 def unnamed(scene: Scene) -> Iterator[Finding]:
     """Every namespaced object of an app names its namespace; the objects that do not are told once for each app."""
     bare: dict[str, list[Piece]] = {}
@@ -77,6 +89,11 @@ def unnamed(scene: Scene) -> Iterator[Finding]:
         yield Finding("namespace-missing", piece, ("metadata",), str(piece), rule, fix)
 
 
+@rule(
+    "cluster-kind-undeclared",
+    scope="stack",
+    why="Its project rejects a kind that the category does not declare, in the middle of a sync.",
+)
 def cluster_kinds(scene: Scene) -> Iterator[Finding]:
     """What belongs to no namespace is declared by the category."""
     for piece in scene.pieces:
@@ -86,6 +103,9 @@ def cluster_kinds(scene: Scene) -> Iterator[Finding]:
             yield Finding("cluster-kind-undeclared", piece, ("kind",), str(piece), rule, "add it to clusterKinds there")
 
 
+@rule(
+    "namespaced-kind-undeclared", scope="app", why="Its project rejects it: rights in a namespace can lead to the node."
+)
 def namespaced_kinds(scene: Scene) -> Iterator[Finding]:
     """An application makes no kind that reaches beyond its namespace, unless its category declares it."""
     for piece in scene.pieces:
@@ -96,6 +116,7 @@ def namespaced_kinds(scene: Scene) -> Iterator[Finding]:
             yield Finding("namespaced-kind-undeclared", piece, ("kind",), str(piece), rule, fix)
 
 
+@rule("object-twice", scope="stack", why="Two Applications would revert each other's changes for ever.")
 def owners(scene: Scene) -> Iterator[Finding]:
     """An object belongs to one app, once."""
     first: dict[tuple[str, str, str, str], Piece] = {}
@@ -108,6 +129,7 @@ def owners(scene: Scene) -> Iterator[Finding]:
             yield Finding("object-twice", piece, ("metadata", "name"), str(piece), rule, "keep it in one app")
 
 
+@rule("api-removed", scope="app", why="The API server does not serve the kind; the sync would fail for ever.")
 def versions(scene: Scene) -> Iterator[Finding]:
     """No object asks for an API that the stack's Kubernetes no longer has."""
     for piece in scene.pieces:
@@ -125,6 +147,7 @@ def removed_in(scene: Scene, piece: Piece) -> int:
     return removed if removed <= int(scene.kubernetes.split(".")[1]) else 0
 
 
+@rule("hook-unasked", scope="app", why="Argo CD does not keep a hook in sync, and runs it again with every sync.")
 def unasked_hooks(scene: Scene) -> Iterator[Finding]:
     """Nothing runs as a hook by accident."""
     for piece in scene.pieces:
@@ -134,16 +157,20 @@ def unasked_hooks(scene: Scene) -> Iterator[Finding]:
             yield Finding("hook-unasked", piece, ("metadata", "annotations"), str(piece), rule, fix)
 
 
+@rule(
+    "exception-unexplained",
+    scope="app",
+    why="Half a year later it would be unknown whether the exception is still needed.",
+)
 def exceptions(scene: Scene) -> Iterator[Finding]:
     """What is accepted is accepted for a reason, by an id that exists."""
-    from manifests.rules.why import WHY  # noqa: PLC0415 - the register of rules names this one
-
+    known = [check.id for check in REGISTER.values() if check.is_of(__package__)]
     for piece in scene.pieces:
         for check, reason in piece.accepted.items():
-            if check not in WHY:
+            if check not in known:
                 rule, fix = (
                     "is no check that could be accepted",
-                    nearest(check, list(WHY), "docs/reference/checks.md lists them"),
+                    nearest(check, known, "docs/reference/checks.md lists them"),
                 )
             elif not str(reason).strip():
                 rule, fix = "is accepted without a reason", "say why beside it"

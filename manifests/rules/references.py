@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeAlias
 
+from config.rules import rule
 from config.source import KeyPath
 from manifests.fields import entries, mapping, mappings, text
 from manifests.objects import CRD, notes
@@ -60,6 +61,11 @@ class Reference(NamedTuple):
     optional: bool = False
 
 
+@rule(
+    "reference-unknown",
+    scope="stack",
+    why="Pods and volumes would wait for ever for an object that does not exist, and routes would fail.",
+)
 def existing(scene: Scene) -> Iterator[Finding]:
     """Whatever an object of a namespace refers to is there, or is made there; charts bring what theirs need."""
     made: dict[tuple[str, str, str], Parts] = {(space, "Secret", name): None for space, name in scene.secrets}
@@ -83,6 +89,7 @@ def existing(scene: Scene) -> Iterator[Finding]:
                 yield from _missing(scene, piece, asked, wanted, made)
 
 
+@rule("reference-unknown", scope="stack")
 def bound(scene: Scene) -> Iterator[Finding]:
     """The ServiceAccount that a binding gives rights to exists in the namespace that the binding names, charts' too."""
     made = {one for piece in scene.pieces for one in makes(piece) if one[1] == "ServiceAccount"}
@@ -241,8 +248,8 @@ def _route(piece: Piece) -> Iterator[Reference]:
     for index, one in enumerate(mappings(piece.spec, "parentRefs")):
         if (text(one, "kind") or "Gateway") == "Gateway":
             yield Reference(("spec", "parentRefs", index), "Gateway", _named(one))
-    for index, rule in enumerate(mappings(piece.spec, "rules")):
-        for place, one in enumerate(mappings(rule, "backendRefs")):
+    for index, routed in enumerate(mappings(piece.spec, "rules")):
+        for place, one in enumerate(mappings(routed, "backendRefs")):
             if (text(one, "kind") or "Service") == "Service":
                 path: KeyPath = ("spec", "rules", index, "backendRefs", place)
                 yield Reference(path, "Service", _named(one), text(one, "port"))

@@ -1,86 +1,56 @@
-"""All rules, and running them on scenes: findings become problems with a file and a line.
+"""All rules of rendered objects: findings become problems with a file and a line.
 
-Scenes and the checkout come in, problems go out. A new rule is one generator here, one reason in `manifests.rules.why`
-and one scenario in `tests/manifests/rules`. `ops.checking.validation` continues.
+A stack's objects come in, problems go out. A rule is one generator with `@rule` in a module of this package, and one
+scenario in `tests/manifests/rules`; importing this module registers them all. `ops.checking.validation` continues.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
+from config.rules import rules_of
 from errors import Problem
-from manifests.rules import (
+from manifests.rules import (  # noqa: F401 - each import registers the module's rules
     access,
+    base_pins,
+    chart_values,
+    conformance,
     entries,
+    generators,
     network,
+    orphans,
     ownership,
     references,
+    render_paths,
     routes,
     security,
+    setting_marks,
     storage,
     wiring,
     workloads,
 )
 from manifests.rules.locate import Locator
-from manifests.rules.stack_objects import Finding, Rule, Scene
+from manifests.rules.stack_objects import Finding, Scene
 
-RULES: tuple[Rule, ...] = (
-    ownership.namespaces,
-    ownership.unnamed,
-    ownership.cluster_kinds,
-    ownership.namespaced_kinds,
-    access.escalating,
-    ownership.owners,
-    ownership.versions,
-    ownership.unasked_hooks,
-    ownership.exceptions,
-    workloads.images,
-    workloads.pulled,
-    workloads.among_crds,
-    workloads.resources,
-    workloads.probes,
-    workloads.policies,
-    network.unguarded,
-    network.outward,
-    workloads.replacement,
-    workloads.budgets,
-    workloads.autoscaled,
-    workloads.reloaded,
-    wiring.quantities,
-    wiring.mounts,
-    wiring.ports,
-    wiring.selectors,
-    security.levels,
-    security.movers,
-    security.unexplained,
-    storage.kept,
-    storage.spread,
-    storage.joined,
-    storage.room,
-    storage.asked,
-    routes.hosts,
-    routes.foreign,
-    routes.published,
-    routes.git_inside,
-    routes.logins,
-    routes.placeholders,
-    references.existing,
-    references.bound,
-    entries.declared,
-    entries.foreign,
-)
+Found: TypeAlias = Finding | Problem
 
 
-def check(places: Locator, scenes: Iterable[Scene]) -> list[Problem]:
-    """Run every rule on every scene; what two stacks share is told once."""
-    return sorted({places.problem(found) for scene in scenes for found in findings(scene)})
+def check(locator: Locator, scenes: Iterable[Scene]) -> list[Problem]:
+    """Run every rule on every stack."""
+    return problems(locator, (found for scene in scenes for found in findings(scene)))
 
 
-def findings(scene: Scene) -> Iterator[Finding]:
-    """Run every rule on a scene."""
-    return asked(found for rule in RULES for found in rule(scene))
+def findings(scene: Scene) -> Iterator[Found]:
+    """Run every rule on one stack."""
+    return (found for run in rules_of("app", "stack") for found in run(scene))
 
 
-def asked(found: Iterable[Finding]) -> Iterator[Finding]:
-    """Leave out what a person accepted with a reason."""
-    return (one for one in found if not str(one.piece.accepted.get(one.check, "")).strip())
+def problems(locator: Locator, found: Iterable[Found]) -> list[Problem]:
+    """Return findings with their places, each once, without those that their object accepts with a reason."""
+    known = {one if isinstance(one, Problem) else locator.problem(one) for one in found if not _is_accepted(one)}
+    return sorted(known)
+
+
+def _is_accepted(found: Found) -> bool:
+    return not isinstance(found, Problem) and bool(str(found.piece.accepted.get(found.check, "")).strip())

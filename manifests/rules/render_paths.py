@@ -1,7 +1,7 @@
-"""Files that go into an app's render from a place where Argo CD does not expect them.
+"""Files that go into an app's render from a folder that Argo CD does not watch for the app.
 
-A commit renders the apps whose places it touches, and no others: `components.handover.application_sets.generate_paths`
-names the places. A base, the app's folder and what goes into its render come in; problems go out for other places.
+A commit renders the apps whose folders it touches, and no others: `components.handover.application_sets.generate_paths`
+names the folders. A stack's folders come in; problems go out for files in other folders.
 """
 
 from __future__ import annotations
@@ -9,19 +9,28 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
+from config.rules import rule
 from config.tree import APPS, App
 from errors import Problem
-from manifests.contents import Contents
+from manifests.rules.stack_objects import Scene
 
 SHARED = "_shared"
 
 
-def check(base: App, app: App, contents: Contents) -> Iterator[Problem]:
-    """Find files of a render that a commit could change without the app being rendered again."""
-    for folder in sorted({posixpath.dirname(file) for file in contents.files if not _is_expected(base, app, file)}):
-        rule = f"goes into the render of {app.path}, and Argo CD renders nothing again when it changes"
-        fix = f"move it to {APPS}/{SHARED}, to {base.path}, or directly into a folder {APPS}/{base.category}/_NAME"
-        yield Problem(app.path, 0, "", folder, rule, fix, "read-elsewhere")
+@rule(
+    "read-elsewhere",
+    scope="app",
+    why="A commit renders the apps of the folders it touches: this change would never be deployed.",
+)
+def unwatched(scene: Scene) -> Iterator[Problem]:
+    """Report files of a render that a commit could change without a new render of the app."""
+    for folder in scene.folders:
+        base, app = folder.base, folder.app
+        files = [file for file in folder.contents.files if not _is_expected(base, app, file)]
+        for other in sorted(set(map(posixpath.dirname, files))):
+            broken = f"goes into the render of {app.path}, and Argo CD renders nothing again when it changes"
+            fix = f"move it to {APPS}/{SHARED}, to {base.path}, or directly into a folder {APPS}/{base.category}/_NAME"
+            yield Problem(app.path, 0, "", other, broken, fix, "read-elsewhere")
 
 
 def _is_expected(base: App, app: App, file: str) -> bool:

@@ -7,11 +7,12 @@ start page come in beside it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+from config.rules import rule
 from config.source import KeyPath
-from config.startpage import PAGE, Entry
+from config.startpage import PAGE
 from config.tree import App
 from errors import Problem
 from manifests.fields import mappings, text, texts
@@ -26,6 +27,9 @@ ISSUER = re.compile(r"^issuer: *[\"']?https://([^/:\s\"']+)", re.MULTILINE)
 DOMAIN = "{{HOMEPAGE_VAR_DOMAIN}}"
 
 
+@rule("host-foreign", scope="app", why="No certificate covers it, and no gateway listens for it.")
+@rule("host-missing", scope="app", why="On this stack the app could not be reached.")
+@rule("host-twice", scope="stack", why="The older route wins, and the other app is unreachable without a message.")
 def hosts(scene: Scene) -> Iterator[Finding]:
     """Every host lies under a stack's domain, has one route, and this stack has one of its own."""
     first: dict[str, Piece] = {}
@@ -49,6 +53,9 @@ def hosts(scene: Scene) -> Iterator[Finding]:
             yield Finding("host-missing", piece, named[0][0][:-1], str(piece), rule, fix)
 
 
+@rule(
+    "host-of-another", scope="stack", why="The owner of another app's name, or of its certificate, receives its logins."
+)
 def foreign(scene: Scene) -> Iterator[Finding]:
     """An application answers for its own names, and gets certificates for no others."""
     routes: dict[str, set[App]] = {}
@@ -112,6 +119,11 @@ def _said(app: App) -> str:
     return f"{app.category}/{app.name}"
 
 
+@rule(
+    "public-unexplained",
+    scope="stack",
+    why="Every client on the Internet can reach it: this needs a decision and its reason.",
+)
 def published(scene: Scene) -> Iterator[Finding]:
     """A route on the gateway for the world says why."""
     for piece in scene.of(*ROUTES):
@@ -122,6 +134,11 @@ def published(scene: Scene) -> Iterator[Finding]:
                 yield Finding("public-unexplained", piece, ("spec", "parentRefs", index), PUBLIC, rule, fix)
 
 
+@rule(
+    "repository-inside",
+    scope="stack",
+    why="After a rebuild Argo CD would wait for the Git server that it has to start.",
+)
 def git_inside(scene: Scene) -> Iterator[Finding]:
     """No app of the stack serves the repository from which Argo CD makes that app."""
     for piece in scene.of(*ROUTES, "Ingress"):
@@ -132,6 +149,7 @@ def git_inside(scene: Scene) -> Iterator[Finding]:
                 yield Finding("repository-inside", piece, path, host, rule, fix)
 
 
+@rule("sso-untrusted", scope="stack", why="Single sign-on closes the admin account: no login would be possible.")
 def logins(scene: Scene) -> Iterator[Finding]:
     """Argo CD trusts the certificate of a login that the stack itself serves."""
     served = {host for piece in scene.of(*ROUTES, "Ingress") for _, host in _hosts(piece)}
@@ -145,6 +163,11 @@ def logins(scene: Scene) -> Iterator[Finding]:
             yield Finding("sso-untrusted", piece, ("data", "oidc.config"), issuer[1], rule, fix)
 
 
+@rule(
+    "placeholder-left",
+    scope="app",
+    why="A backup to an address that does not exist is none, and the loss shows when it is needed.",
+)
 def placeholders(scene: Scene) -> Iterator[Finding]:
     """A stack with a domain of its own asks nobody under a domain that is kept for examples."""
     if EXAMPLE.fullmatch(scene.domain):
@@ -167,8 +190,9 @@ def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
             yield from _texts(inner, (*path, key))
 
 
-def links(entries: Iterable[Entry], scene: Scene) -> Iterator[Problem]:
-    """Find links of the start page that lead to no host of their app, where its objects are known."""
+@rule("start-page-link", scope="stack", why="The link leads to no app, or to another one.")
+def links(scene: Scene) -> Iterator[Problem]:
+    """Report links of the start page that lead to no host of their app, where its objects are known."""
     found: dict[tuple[str, str], set[str]] = {}
     for piece in scene.pieces:
         if piece.chart != "unknown":
@@ -176,13 +200,13 @@ def links(entries: Iterable[Entry], scene: Scene) -> Iterator[Problem]:
     for piece in scene.of(*ROUTES, "Ingress"):
         if (piece.app.category, piece.app.name) in found:
             found[piece.app.category, piece.app.name] |= {host for _, host in _hosts(piece)}
-    for one in entries:
+    for one in scene.page:
         hosts = found.get((one.category, one.app))
         if one.href and hosts is not None and _host(one.href, scene.domain) not in hosts:
             own = sorted(host.replace(scene.domain, DOMAIN) for host in hosts if _under(host, scene.domain))
-            rule = f"leads to no host of {one.category}/{one.app}"
+            broken = f"leads to no host of {one.category}/{one.app}"
             fix = f"its hosts are {', '.join(own)}" if own else "take href away: it has no route"
-            yield Problem(PAGE, one.line, one.app, one.href, rule, fix, "start-page-link")
+            yield Problem(PAGE, one.line, one.app, one.href, broken, fix, "start-page-link")
 
 
 def _host(href: str, domain: str) -> str:

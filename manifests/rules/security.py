@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+from config.rules import rule
 from config.source import KeyPath
 from manifests.fields import at, entries, mapping, mappings, text, texts
 from manifests.rules.stack_objects import Finding, Piece, Pods, Scene
@@ -41,12 +42,13 @@ SECCOMP = ("RuntimeDefault", "Localhost")
 MOVERS = ("rclone", "restic", "rsyncTLS", "syncthing")
 
 
+@rule("pod-security", scope="app", why="The API server rejects the pods, and only events of the ReplicaSet report it.")
 def levels(scene: Scene) -> Iterator[Finding]:
     """Pods fit the Pod Security level of their namespace."""
     for pods in scene.pods:
-        for rule, path in _refused(scene, pods):
+        for broken, path in _refused(scene, pods):
             fix = "apps/_shared/hardened brings what is missing, or the category declares another podSecurity"
-            yield Finding("pod-security", pods.piece, path, "", rule, fix)
+            yield Finding("pod-security", pods.piece, path, "", broken, fix)
 
 
 def _refused(scene: Scene, pods: Pods) -> Iterator[tuple[str, KeyPath]]:
@@ -57,6 +59,10 @@ def _refused(scene: Scene, pods: Pods) -> Iterator[tuple[str, KeyPath]]:
         yield f"{what}: namespace {pods.piece.namespace} is {level}, and its pods would be refused", path
 
 
+@rule("pod-security", scope="app")
+@rule(
+    "mover-foreign", scope="stack", why="Every night the backup would fail, or miss a file that only the app may read."
+)
 def movers(scene: Scene) -> Iterator[Finding]:
     """The pod that copies a volume fits its namespace, and may read what the app writes."""
     for piece in scene.of("ReplicationSource", "ReplicationDestination"):
@@ -70,9 +76,9 @@ def _mover(scene: Scene, piece: Piece, mover: str) -> Iterator[Finding]:
     path, said = ("spec", mover, "moverSecurityContext"), mapping(piece.spec, mover, "moverSecurityContext")
     own = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     pod = Pods(piece, (), {}, {"securityContext": said, "containers": [{"name": "the mover", "securityContext": own}]})
-    for rule, _ in _refused(scene, pod):
+    for broken, _ in _refused(scene, pod):
         fix = "say moverSecurityContext as apps/_shared/backup does"
-        yield Finding("pod-security", piece, path, "", rule, fix)
+        yield Finding("pod-security", piece, path, "", broken, fix)
     claim, user = text(piece.spec, "sourcePVC"), said.get("runAsUser")
     for pods in scene.pods if claim else ():
         mounts = any(at(one, "persistentVolumeClaim", "claimName") == claim for _, one in pods.volumes)
@@ -90,6 +96,16 @@ def _user(pods: Pods) -> int | None:
     return next((user for user in users if isinstance(user, int)), None)
 
 
+@rule(
+    "privileged-unexplained",
+    scope="app",
+    why="Root on the node controls all that runs on it: this needs a decision and its reason.",
+)
+@rule(
+    "root-unexplained",
+    scope="app",
+    why="One kernel bug separates root from the node, and most programs do not need root.",
+)
 def unexplained(scene: Scene) -> Iterator[Finding]:
     """Where the level allows it, what no chart wrote still says why it is root or asks for what is the node's."""
     for pods in (one for one in scene.pods if not one.piece.by_chart):

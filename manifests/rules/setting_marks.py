@@ -17,10 +17,12 @@ from pydantic import BaseModel
 
 from config.load import Stack
 from config.model import NetworkSettings
-from config.tree import MANIFESTS, App
+from config.rules import rule
+from config.tree import MANIFESTS
 from errors import Problem
 from manifests.checkout import CheckoutReader
 from manifests.contents import Contents
+from manifests.rules.stack_objects import AppFolder, Scene
 
 MARK = re.compile(r"^(?P<before>.*\S)\s+# = (?P<mark>\S.*?)\s*$", re.MULTILINE)
 WITHIN = r"(?:[\w-]+\.)*"  # a host below a domain
@@ -38,12 +40,21 @@ class Mark:
     says: str
 
 
-def check(reader: CheckoutReader, stack: Stack, base: App, app: App, contents: Contents) -> Iterator[Problem]:
-    """Compare the marks of an app, as a stack runs it, with the stack's settings."""
+@rule("mark-differs", scope="app", why="Settings and tree would contradict each other.")
+@rule("mark-missing", scope="app", why="The environment would run with another one's value.")
+@rule("mark-unknown", scope="app", why="A mark that names no setting compares nothing.")
+def compared(scene: Scene) -> Iterator[Problem]:
+    """Compare the marks of each app, as a stack runs it, with the stack's settings."""
+    for folder in scene.folders:
+        yield from _compared(folder)
+
+
+def _compared(folder: AppFolder) -> Iterator[Problem]:
+    reader, stack, app = folder.reader, folder.stack, folder.app
     own: list[Mark] = []
     below: list[Mark] = []
-    for file in _used(reader, contents):
-        if file.startswith((f"{app.path}/", f"{base.path}/")):
+    for file in _used(reader, folder.contents):
+        if file.startswith((f"{app.path}/", f"{folder.base.path}/")):
             (own if file.startswith(f"{app.path}/") else below).extend(marks(reader, file))
     for mark in own:
         try:
@@ -65,8 +76,18 @@ def check(reader: CheckoutReader, stack: Stack, base: App, app: App, contents: C
             yield Problem(app.path, 0, mark.says, "", rule, fix, "mark-missing")
 
 
-def forgotten(reader: CheckoutReader, stack: Stack, domains: Sequence[str], contents: Contents) -> Iterator[Problem]:
-    """Find lines that hold a setting's value without saying so; hosts of routes have rules of their own."""
+@rule(
+    "mark-forgotten",
+    scope="app",
+    why="The setting would change and the line would keep the old value, without a message.",
+)
+def forgotten(scene: Scene) -> Iterator[Problem]:
+    """Report lines that hold a setting's value without a mark; hosts of routes have rules of their own."""
+    for folder in scene.folders:
+        yield from _forgotten(folder.reader, folder.stack, scene.domains, folder.contents)
+
+
+def _forgotten(reader: CheckoutReader, stack: Stack, domains: Sequence[str], contents: Contents) -> Iterator[Problem]:
     known = {f"network.{key}": str(value) for key, value in _telling(stack.require().network) if value is not None}
     for file in _used(reader, contents):
         text = (reader.root / file).read_text(encoding="utf-8", errors="replace")

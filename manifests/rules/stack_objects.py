@@ -6,16 +6,21 @@ anywhere else, so that a rule is a function of its scene.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from config.category import PodSecurity
+from config.load import Stack
 from config.source import KeyPath
+from config.startpage import Entry
 from config.tree import App, CategoryFolder
+from manifests.checkout import CheckoutReader
+from manifests.contents import Contents
 from manifests.fields import entries, mapping, mappings, number, text
 from manifests.objects import CRD, Object, notes
+from manifests.sources import ChartSource
 
 ACCEPT = "homelab.dev/accept-"
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -128,6 +133,19 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class AppFolder:
+    """The files of one app, as one stack runs it; `charts` where all of its charts are the real ones."""
+
+    reader: CheckoutReader
+    stack: Stack
+    base: App
+    app: App
+    contents: Contents
+    rendered: bool = True
+    charts: ChartSource | None = None
+
+
+@dataclass(frozen=True)
 class Scene:
     """All objects of one stack, and what is known beside them.
 
@@ -135,7 +153,8 @@ class Scene:
     that an operator brings when it starts, `disks` is how much room the nodes' data disks have together,
     `repository` is the host of `delivery.repository`, `untrusted` an issuer whose certificates no program trusts by
     itself; `whole` unless some of the apps could not be rendered; `guessed` where what some chart brings is not known;
-    in the namespaces of `unread` an object was refused, and of it no more than the name is known.
+    in the namespaces of `unread` an object was refused, and of it no more than the name is known. `folders` are the
+    files of its apps, `tree` the contents of every folder of the tree, `page` the entries of the start page.
     """
 
     stack: str
@@ -153,6 +172,14 @@ class Scene:
     whole: bool = True
     guessed: bool = False
     unread: frozenset[str] = frozenset()
+    folders: tuple[AppFolder, ...] = ()
+    tree: Mapping[str, Contents] = field(default_factory=dict)
+    page: tuple[Entry, ...] = ()
+
+    @property
+    def sound_folders(self) -> Iterator[AppFolder]:
+        """Yield the folders whose files can all be read."""
+        return (one for one in self.folders if not one.contents.problems)
 
     def of(self, *kinds: str) -> Iterator[Piece]:
         """Give the objects of some kinds."""
@@ -182,9 +209,6 @@ class Scene:
         """Say of every kind that a CRD of this scene defines whether it is cluster-wide."""
         specs = [mapping(crd, "spec") for crd in (*self.registered, *(one.item for one in self.of(CRD)))]
         return {(text(spec, "group"), text(spec, "names", "kind")): text(spec, "scope") for spec in specs}
-
-
-Rule: TypeAlias = "Callable[[Scene], Iterator[Finding]]"
 
 
 @dataclass(frozen=True)

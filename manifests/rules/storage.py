@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from config.rules import rule
 from config.secret_stores import KINDS
 from manifests.fields import at, entries, mapping, mappings, number, text
 from manifests.objects import notes
@@ -29,6 +30,11 @@ NEARLY_FULL = 0.85  # of its disks: here Ceph begins to warn, and a little later
 DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 
+@rule(
+    "entry-twice",
+    scope="stack",
+    why="Bitwarden answers a burst of requests with 429, and the ExternalSecrets fail together.",
+)
 def asked(scene: Scene) -> Iterator[Finding]:
     """A store that logs in for each request is asked for each entry once: who else needs it takes it from a Secret."""
     stores = {
@@ -48,6 +54,7 @@ def asked(scene: Scene) -> Iterator[Finding]:
                 first.setdefault(entry, piece)
 
 
+@rule("data-unprotected", scope="app", why="A renamed folder must not delete user data.")
 def kept(scene: Scene) -> Iterator[Finding]:
     """Volumes and databases are marked so that no sync deletes them."""
     for group, kinds in DATA.items():
@@ -60,6 +67,11 @@ def kept(scene: Scene) -> Iterator[Finding]:
                 yield Finding("data-unprotected", piece, ("metadata", "annotations"), str(piece), rule, fix)
 
 
+@rule(
+    "backup-together",
+    scope="stack",
+    why="Each copy reads a whole volume: all in the same minute would slow every disk.",
+)
 def spread(scene: Scene) -> Iterator[Finding]:
     """No two backups of volumes begin in the same minute."""
     first: dict[str, Piece] = {}
@@ -72,6 +84,11 @@ def spread(scene: Scene) -> Iterator[Finding]:
             yield Finding("backup-together", piece, ("spec", "trigger", "schedule"), time, rule, fix)
 
 
+@rule(
+    "database-alone",
+    scope="stack",
+    why="The replica would wait for ever, and the first failed node would take the database with it.",
+)
 def joined(scene: Scene) -> Iterator[Finding]:
     """A database's instances reach one another: policies that stand before them let them in, however many there are."""
     for piece in scene.of("Cluster"):
@@ -101,6 +118,11 @@ def _admits(policy: Piece, labels: Mapping[str, str]) -> bool:
     )
 
 
+@rule(
+    "ceph-full",
+    scope="stack",
+    why="Volumes bind regardless of the disks' size; on a full disk all writes of all apps stop.",
+)
 def room(scene: Scene) -> Iterator[Finding]:
     """Ceph's disks hold what all claims on it may grow to: it promises more than it has, and is full one day."""
     classes = [one for one in scene.of("StorageClass") if str(one.item.get("provisioner")).endswith(CEPH)]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from config.rules import rule
 from config.source import KeyPath
 from manifests.fields import at, mapping, mappings, text
 from manifests.rules.stack_objects import Finding, Piece, Pods, Scene, selects
@@ -42,6 +43,12 @@ WRITTEN: Mapping[tuple[str, str], tuple[str, ...]] = {
 ROOM = "volumes.*.emptyDir.sizeLimit"
 
 
+@rule("quantity-malformed", scope="app", why="The API server rejects 4gb, and reads 512m as half a byte.")
+@rule(
+    "limit-below-request",
+    scope="app",
+    why="The API server rejects the pods, and only events of the ReplicaSet report it.",
+)
 def quantities(scene: Scene) -> Iterator[Finding]:
     """Sizes and shares are written as Kubernetes reads them, and no limit is below its request."""
     for pods in scene.pods:
@@ -133,6 +140,7 @@ def _bytes(value: Decimal) -> str:
     return "less than one byte" if value < 1 else f"{value:f} bytes"
 
 
+@rule("reference-unknown", scope="stack")
 def mounts(scene: Scene) -> Iterator[Finding]:
     """What a container mounts is a volume of its pods."""
     for pods in scene.pods:
@@ -146,6 +154,7 @@ def mounts(scene: Scene) -> Iterator[Finding]:
                         yield Finding("reference-unknown", pods.piece, (*path, key, index), named, rule, fix)
 
 
+@rule("reference-unknown", scope="stack")
 def ports(scene: Scene) -> Iterator[Finding]:
     """A port that is named is there: by a probe in its container, by a Service in the pods that it selects."""
     for pods in scene.pods:
@@ -167,6 +176,9 @@ def ports(scene: Scene) -> Iterator[Finding]:
                 yield Finding("reference-unknown", service, path, named, rule, fix)
 
 
+@rule(
+    "selects-nothing", scope="stack", why="It is Healthy without an effect: requests get no answer, and no drain waits."
+)
 def selectors(scene: Scene) -> Iterator[Finding]:
     """What selects pods finds some, unless they are an operator's, whose labels have a domain of its own."""
     for piece, ours in (*_selected(scene, "Service"), *_selected(scene, "PodDisruptionBudget")):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from config.rules import rule
 from manifests.fields import mapping, mappings, number, text, texts
 from manifests.objects import notes
 from manifests.rules.references import Reference, makes, refers
@@ -32,15 +33,26 @@ METRICS = "metrics"
 TWO = 2
 
 
+@rule("image-malformed", scope="app", why="No node could pull it.")
+@rule(
+    "image-unpinned",
+    scope="app",
+    why="The same commit would run another image tomorrow, and a rollback would have no effect.",
+)
 def images(scene: Scene) -> Iterator[Finding]:
     """An image is pinned: by a whole version, which does not move, by a date or by its digest."""
     for pods in scene.pods:
         for path, container in pods.containers():
             image = str(container.get("image", ""))
-            for check, rule, fix in refused(image):
-                yield Finding(check, pods.piece, (*path, "image"), image, rule, fix)
+            for check, broken, fix in refused(image):
+                yield Finding(check, pods.piece, (*path, "image"), image, broken, fix)
 
 
+@rule(
+    "image-pulled",
+    scope="stack",
+    why="After a power cut without Internet it would not start, although its image is on the node.",
+)
 def pulled(scene: Scene) -> Iterator[Finding]:
     """An image that is on the node already is not pulled again: its name means the same one for ever."""
     for pods in scene.pods:
@@ -61,6 +73,8 @@ def refused(image: str) -> Iterator[tuple[str, str, str]]:
         yield "image-unpinned", rule, "name a whole version (1.2.3), a date, or a digest"
 
 
+@rule("requests-missing", scope="app", why="The scheduler would place it on a node without room.")
+@rule("limit-missing", scope="app", why="One leaking container would bring its node down.")
 def resources(scene: Scene) -> Iterator[Finding]:
     """Every container asks for CPU and memory and has a limit for memory; values reach no chart's init containers."""
     for pods in scene.pods:
@@ -77,6 +91,11 @@ def resources(scene: Scene) -> Iterator[Finding]:
                 yield Finding("limit-missing", pods.piece, (*path, "resources"), name, rule, fix)
 
 
+@rule(
+    "workload-among-crds",
+    scope="app",
+    why="A pod there would wait for nodes, networks and volumes that wait for its layer.",
+)
 def among_crds(scene: Scene) -> Iterator[Finding]:
     """Nothing runs in the layer that everything else waits for."""
     for pods in scene.pods:
@@ -85,6 +104,7 @@ def among_crds(scene: Scene) -> Iterator[Finding]:
             yield Finding("workload-among-crds", pods.piece, ("kind",), str(pods.piece), rule, fix)
 
 
+@rule("probe-missing", scope="stack", why="Traffic would go to pods that cannot answer, and hung pods would stay.")
 def probes(scene: Scene) -> Iterator[Finding]:
     """Who runs for ever says when it is dead, who serves also when it is ready; a chart knows itself."""
     services = _services(scene)
@@ -111,6 +131,11 @@ def _serves(service: Piece, pods: Pods) -> bool:
     return service.namespace == pods.piece.namespace and selects({"matchLabels": service.spec["selector"]}, pods.labels)
 
 
+@rule(
+    "network-policy-missing",
+    scope="stack",
+    why="An intruder in one pod could reach all others, past the gateway and its login.",
+)
 def policies(scene: Scene) -> Iterator[Finding]:
     """Some NetworkPolicy says who may come in to an application that serves something."""
     kept, services = [one for one in scene.of("NetworkPolicy") if inward(one)], _services(scene)
@@ -140,6 +165,7 @@ def _reaches(service: Piece, container: dict[str, Any]) -> bool:
     return False
 
 
+@rule("strategy-rolling", scope="stack", why="Two nodes cannot attach the volume at once: the update would never end.")
 def replacement(scene: Scene) -> Iterator[Finding]:
     """Whose volume one node at a time can hold ends the old pod before it begins the new one; no Rollout can."""
     once = {
@@ -159,6 +185,12 @@ def replacement(scene: Scene) -> Iterator[Finding]:
                 yield Finding("strategy-rolling", pods.piece, path, claim, rule, fix)
 
 
+@rule(
+    "budget-blocks",
+    scope="stack",
+    why="A node with a pod that may not be evicted can be neither upgraded nor repaired.",
+)
+@rule("budget-missing", scope="stack", why="Without one a drain may evict all replicas at once.")
 def budgets(scene: Scene) -> Iterator[Finding]:
     """Two replicas or more have a disruption budget, and none keeps a node from being drained."""
     for pods in scene.pods:
@@ -206,6 +238,7 @@ def _blocks(budget: Piece, count: int) -> str:
     return "minAvailable" if isinstance(least, int) and least >= count else ""
 
 
+@rule("replicas-scaled", scope="stack", why="Every sync would revert the autoscaler's change.")
 def autoscaled(scene: Scene) -> Iterator[Finding]:
     """Who is scaled by an autoscaler says no number of replicas itself."""
     scalers = list(scene.of("HorizontalPodAutoscaler", "ScaledObject"))
@@ -222,6 +255,11 @@ def _scales(scaler: Piece, piece: Piece) -> bool:
     return same and scaler.namespace == piece.namespace
 
 
+@rule(
+    "config-not-reloaded",
+    scope="stack",
+    why="The change would be Synced and Healthy, and the pods would still run with the old values.",
+)
 def reloaded(scene: Scene) -> Iterator[Finding]:
     """Who reads a ConfigMap of Git, or a Secret out of the store, is begun anew when that changes."""
     made = (one for piece in scene.of("ExternalSecret", "SealedSecret") for one in makes(piece))

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 import programs
+from config.rules import rule
 from config.tree import APPS, ENVIRONMENTS
 from errors import Problem, ProgramFailed, Refused
 from manifests.contents import Contents
@@ -66,6 +67,7 @@ class Changed:
         return any(above in folders for name in self.files for above in _above(name))
 
 
+@rule("commit-unknown", scope="program", why="Changes since a commit that is not here are unknown.")
 def commit(root: Path, option: str, reference: str | None) -> str | None:
     """Return the full name of an option's commit, or refuse a reference that is none; nothing without the option."""
     if reference is None:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from config.load import Stack
+from config.rules import rule
 from config.source import dotted
 from errors import Problem
 from manifests.contents import WantedBase, WantedChart
@@ -77,6 +78,13 @@ class Online:
         return [row.as_dict() for row in self.rows]
 
 
+@rule(
+    "digest-differs",
+    scope="program",
+    why="A commit or program that differs from its version was replaced, here or at its publisher.",
+)
+@rule("registry-silent", scope="program", why="Without an answer it is unknown whether the version exists.")
+@rule("version-missing", scope="program", why="Nodes could not pull it when they need it.")
 def ask(validation: Validation, registries: Registries | None = None) -> Online:
     """Ask for everything at once, some at a time."""
     asked = registries or Registries()

@@ -12,6 +12,7 @@ import programs
 from components.machines.images import without_checksum
 from config.checks import check_stack
 from config.load import Stack, read_stack, stack_files
+from config.rules import rule
 from config.source import read
 from config.stacks import check_environments, check_step, check_together
 from config.startpage import check as check_start_page
@@ -34,6 +35,7 @@ def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str
     return [*own, *taken, *elsewhere]
 
 
+@rule("image-checksum-missing", scope="program", why="Without a checksum another image could take its place.")
 def check_images(stack: Stack) -> list[Problem]:
     """Find images that no checksum is listed for although others are compared."""
     if stack.settings is None:

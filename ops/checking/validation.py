@@ -17,6 +17,7 @@ from components.handover.application_defaults import namespace_of
 from config import derive, secret_stores, startpage
 from config.load import Stack
 from config.model import Settings
+from config.rules import REGISTER
 from config.tree import App, CategoryFolder, Tree, namespaces_of
 from errors import Problem
 from local.cache import cache
@@ -25,21 +26,8 @@ from manifests.checkout import CheckoutReader
 from manifests.contents import Contents, contents_of
 from manifests.objects import Object, api_versions
 from manifests.render import Folder, Renderer, render_all
-from manifests.rules import (
-    base_pins,
-    chart_objects,
-    chart_values,
-    conformance,
-    generators,
-    locate,
-    orphans,
-    register,
-    render_paths,
-    routes,
-    setting_marks,
-)
-from manifests.rules.stack_objects import Chart, Piece, Scene
-from manifests.rules.why import ALONE
+from manifests.rules import chart_objects, conformance, locate, register
+from manifests.rules.stack_objects import AppFolder, Chart, Piece, Scene
 from ops.terminal import count
 from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain, ensure
 from standins.bases import StandInBases
@@ -207,7 +195,24 @@ class Validation:
             untrusted=derive.untrusted_issuer(settings),
             whole=not self.problems,
             guessed=any(self._chart(path) == "unknown" for path in paths),
+            folders=tuple(self._folders(stack)),
+            tree=self._everywhere,
+            page=self._page,
         )
+
+    def _folders(self, stack: Stack) -> Iterator[AppFolder]:
+        rendered = {path for _, path in self.rendered}
+        for place in self._places(stack):
+            path, contents = place.app.path, self.contents[place.app.path]
+            real = (
+                contents.charts and self._chart(path) == "real"
+            )  # the schema of a stand-in refuses unknown values too
+            charts = self.charts if real else None
+            yield AppFolder(self.reader, stack, place.base, place.app, contents, path in rendered, charts)
+
+    @cached_property
+    def _page(self) -> tuple[startpage.Entry, ...]:
+        return startpage.entries(self.root)
 
     @cached_property
     def _domains(self) -> tuple[str, ...]:
@@ -245,27 +250,10 @@ class Validation:
     def judge(self) -> None:
         """Hold every scene against every rule."""
         judge = conformance.Conformer(self.tools.manifests(SCHEMAS) / "kubernetes", self.tools.env())
-        where = locate.Locator(self.reader)
+        locator = locate.Locator(self.reader)
         refused, scenes = conformance.check(judge, [self.scene(stack) for stack in self.stacks])
-        self.problems += [where.problem(found) for found in register.asked(refused)]
-        self.problems += register.check(where, scenes)
-        for path in sorted(self.wanted):
-            if not self.contents[path].problems:
-                self.problems += generators.check(self.reader, self.contents[path])
-                self.problems += base_pins.check(self.reader, self.contents[path])
-                if self.contents[path].charts and self._chart(path) == "real":  # a stand-in's schema refuses the same
-                    self.problems += chart_values.check(self.reader, self.contents[path], self.charts)
-        rendered = {path for _, path in self.rendered}
-        self.problems += orphans.check(self.reader, self._everywhere, rendered)
-        domains, page = self._domains, startpage.entries(self.root)
-        for scene in scenes:
-            self.problems += routes.links(page, scene)
-        for stack in self.stacks:
-            for place in self._places(stack):
-                found = self.contents[place.app.path]
-                self.problems += render_paths.check(place.base, place.app, found)
-                self.problems += setting_marks.check(self.reader, stack, place.base, place.app, found)
-                self.problems += setting_marks.forgotten(self.reader, stack, domains, found)
+        self.problems += register.problems(locator, refused)
+        self.problems += register.check(locator, scenes)
 
 
 def validate(validation: Validation) -> list[Problem]:
@@ -282,7 +270,7 @@ def _of_the_changed(validation: Validation, problems: Iterable[Problem]) -> Iter
     """Leave out what is wrong with other folders, unless what changed may have made it wrong."""
     files = {file for path in validation.told for file in validation.contents[path].files}
     for problem in problems:
-        if problem.file in files or problem.file in validation.told or problem.check not in ALONE:
+        if problem.file in files or problem.file in validation.told or not REGISTER[problem.check].is_local:
             yield problem
 
 

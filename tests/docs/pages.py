@@ -1,6 +1,6 @@
-"""What the documents say to type: commands with their place, out of code blocks and out of running text.
+"""Return the commands in the documents, with their place, from code blocks and from running text.
 
-Pages come in as text, commands go out as words; `tests.docs.test_commands` asks the programs whether they know them.
+Pages come in as text, commands go out as words; `tests.docs.test_commands` checks that the programs know them.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.words import marked
+
 ROOT = Path(__file__).parents[2]
 PAGES = tuple(sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]))
-PROGRAMS = ("./homelab", "git", "helm", "kubectl", "pulumi", "talosctl")
-BLOCK = re.compile(r"^ {4,}(?P<text>\S.*)$")
+PROGRAMS = ("./homelab", "argocd", "git", "helm", "kubectl", "pulumi", "talosctl")
 INLINE = re.compile(r"`([^`]+)`")
 BEFORE = re.compile(r"^(\w+=\S+ )+")
 PIPES = ("|", ">", ">>", "&&", ";", "#")
@@ -44,13 +45,12 @@ def commands(program: str) -> list[Command]:
 
 
 def of_page(page: Path) -> Iterator[Command]:
-    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, (line, block) in enumerate(marked(page.read_text(encoding="utf-8")), start=1):
         place = f"{page.relative_to(ROOT)}:{number}"
-        block = BLOCK.match(line)
-        for text in [block["text"]] if block else INLINE.findall(line):
+        for text in [line.strip()] if block else INLINE.findall(line):
             bare = BEFORE.sub("", text)
             if bare.split(" ")[0] in PROGRAMS and " " in bare:
-                yield Command(place, words(bare), whole=bool(block))
+                yield Command(place, words(bare), whole=block)
 
 
 def words(text: str) -> tuple[str, ...]:

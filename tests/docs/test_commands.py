@@ -16,7 +16,7 @@ from ops.verbs import BY_NAME
 from tests.docs.pages import ROOT, Command, commands
 
 OURS = commands("./homelab")
-TOOLS = ("helm", "kubectl", "pulumi", "talosctl")
+TOOLS = ("argocd", "helm", "kubectl", "pulumi", "talosctl")
 THEIRS = [command for tool in TOOLS for command in commands(tool)]
 
 

@@ -10,12 +10,13 @@ from typing import Any, Union, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
+import programs
 from components.handover.application_defaults import RETRY
 from config import rights
 from config.model import Settings
 from config.reference import documents
 from config.tree import ENVIRONMENTS, read_tree
-from manifests.rules.why import EVERY
+from ops.checking.register import every_check
 from tests.docs.pages import PAGES, ROOT
 
 GENERATED = {"settings.md", "checks.md"}
@@ -68,7 +69,7 @@ def test_every_folder_of_an_environment_that_is_named_exists() -> None:
 
 
 def test_every_check_that_is_named_exists() -> None:
-    known = set(re.findall(r"^\| ([a-z0-9-]+) \|", documents(EVERY)["docs/reference/checks.md"], re.MULTILINE))
+    known = set(re.findall(r"^\| ([a-z0-9-]+) \|", documents(every_check())["docs/reference/checks.md"], re.MULTILINE))
     shown = {
         name for page in WRITTEN for name in re.findall(r"\[([a-z]+(?:-[a-z]+)+)\]$", page.read_text(), re.MULTILINE)
     }
@@ -87,6 +88,21 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
         links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text(encoding="utf-8"))
         ahead += [(page.parent / link).resolve() for link in links]
     assert [str(page.relative_to(ROOT)) for page in PAGES if page not in seen] == []
+
+
+def test_every_page_that_a_file_names_exists() -> None:
+    listed = programs.run("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT).stdout.splitlines()
+    read = [file for file in listed if file.endswith((".py", ".yaml", ".json", ".toml", ".sh", ".md", ".in"))]
+    named = {
+        (file, page)
+        for file in read
+        if (ROOT / file).is_file()
+        for page in re.findall(
+            r"(?<![\w/.-])docs/[\w/-]+\.md\b", (ROOT / file).read_text(encoding="utf-8", errors="replace")
+        )
+    }
+    assert len(named) > 20
+    assert [f"{file}: {page}" for file, page in sorted(named) if not (ROOT / page).is_file()] == []
 
 
 @pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem)

@@ -85,4 +85,4 @@ def test_the_nightly_fuzzer_reads_this_corpus_with_these_readers() -> None:
     program = (Path(__file__).parent / "fuzz.py").read_text(encoding="utf-8")
     assert 'import_module("tests.hostile.test_fuzz")' in program
     assert 'HERE / "corpus"' in program
-    assert "tests.hostile.fuzz" in (Path(__file__).parents[2] / ".ci/nightly").read_text(encoding="utf-8")
+    assert "tests.hostile.fuzz 3600" in (Path(__file__).parents[2] / ".ci/nightly").read_text(encoding="utf-8")

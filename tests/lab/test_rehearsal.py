@@ -21,6 +21,7 @@ from config.tree import read_tree
 from errors import ExitCode
 from lab.running import servers
 from ops.toolchain.lookup import ensure
+from tests.docs.pages import ROOT, of_page
 from tests.lab.checkout import Checkout, kill_group
 from tests.lab.parity import differences
 
@@ -127,8 +128,20 @@ def test_argo_cd_itself_says_that_all_of_a_stack_is_synced_and_healthy(stack: st
         compared, different = differences(checkout)
         assert different == []
         print(f"{stack}: {compared} objects rendered alike by Argo CD and by the project")
+        if stack == "homelab":
+            follow_the_gitops_guide(checkout)
     finally:
         checkout.end()
+
+
+def follow_the_gitops_guide(checkout: Checkout) -> None:
+    """Run every kubectl command of the page; one makes a live edit, which a sync undoes."""
+    environment = ensure(("kubectl",)).env() | {"KUBECONFIG": str(checkout.lab.kubeconfig)}
+    typed = [command for command in of_page(ROOT / "docs" / "start" / "gitops.md") if command.whole]
+    shown = [command.words for command in typed if command.program == "kubectl"]
+    assert len(shown) > 10
+    assert [words for words in shown if not programs.run(*words, env=environment).stdout.strip()] == []
+    assert checkout.run("sync", "selfhosted-whoami").code == 0
 
 
 @pytest.fixture(scope="module")

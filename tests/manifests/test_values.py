@@ -91,7 +91,7 @@ def app(tmp_path: Path, chart: Path) -> Path:
 
 def test_a_value_that_a_real_chart_does_not_know_has_its_line(app: Path, tmp_path: Path) -> None:
     reader = CheckoutReader(app)
-    found = chart_values.check(reader, contents_of(reader, "apps/media/thing"), Charts(tmp_path / "home"))
+    found = chart_values.unused_values_of(reader, contents_of(reader, "apps/media/thing"), Charts(tmp_path / "home"))
     (problem,) = map(str, found)
     assert problem.startswith("apps/media/thing/values.yaml:3: nested.here.enable: is no value of thing 1.2.3: ")
     assert problem.endswith("did you mean enabled? [value-unknown]")

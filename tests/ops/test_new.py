@@ -189,7 +189,7 @@ def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_written(
         (("media/9", *WHAT), "APP = 9: is not a DNS label that begins with a letter (RFC 1123); use small letters"),
         (
             ("media/on", *WHAT),
-            "APP = on: is true to YAML, and not a text; choose another name, such as on-app [name-mal",
+            "APP = on: is true to YAML, and not a text; choose another name, such as on-app [name-malformed]",
         ),
         (("media/n", *WHAT), "APP = n: is false to YAML, and not a text"),
         (("media/null", *WHAT), "APP = null: is null to YAML, and not a text"),
@@ -243,7 +243,8 @@ def test_a_category_that_is_not_accepted_is_not_called_unknown(
 ) -> None:
     (checkout / "apps/media/category.yaml").write_text("layer: last\n", encoding="utf-8")
     assert new(checkout, "media/zoo", *WHAT) == 1
-    said = "CATEGORY = media: has a category.yaml that is not accepted; ./homelab check reports the reason [category-unknown]"
+    rule = "CATEGORY = media: has a category.yaml that is not accepted"
+    said = f"{rule}; ./homelab check reports the reason [category-unknown]"
     assert said in capsys.readouterr().err
 
 

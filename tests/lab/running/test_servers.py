@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from errors import MachineNotReady, ProgramMissing
@@ -248,13 +249,23 @@ def test_a_lab_is_found_through_the_environment_or_it_says_how_to_get_one(lab: L
         Lab.from_environment({})
 
 
-def test_where_there_is_no_proc_ps_tells_the_same(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_systems_without_proc_find_the_same_processes(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     record = sleeper(lab)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(process_table, "PROC", Path("/nowhere"))
+        elsewhere.setattr(process_table, "BOOT_ID", Path("/nowhere"))
+        elsewhere.setattr(sys, "platform", "darwin")
         assert process_table.marked(lab.root) == {"sleeper": [record.pid]}
         born = process_table.born(record.pid)
         assert born
         assert born == process_table.born(record.pid)
         until(lambda: process_table.resident(record.pid) > 100_000)
         assert process_table.born(2**22 + 1) is None
+
+
+def test_a_set_clock_does_not_change_the_start(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = sleeper(lab)
+    real_boot = psutil.boot_time
+    monkeypatch.setattr(psutil, "boot_time", lambda: real_boot() + 3600)
+    real_start = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: real_start(process) + 3600)
+    assert process_table.born(record.pid) == record.born

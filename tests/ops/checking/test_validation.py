@@ -174,7 +174,9 @@ def test_a_commit_that_is_not_here_is_refused(
 ) -> None:
     assert main(["check", "--shape", "--root", str(checkout), f"{option}={said}"]) == 1
     value = f" = {said}" if said else ""
-    assert f"./homelab check: {option}{value}: is no commit here; git fetch, or name" in capsys.readouterr().err
+    reported = capsys.readouterr().err
+    assert f"./homelab check: {option}{value}: is no commit here; git fetch, or name" in reported
+    assert "[commit-unknown]" in reported
     assert not (checkout / "told").exists()
 
 

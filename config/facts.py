@@ -1,0 +1,46 @@
+"""The subject of the rules of settings, and their findings.
+
+The typed settings of one stack and the tree come in; `config.checks` and `config.tree_rules` read them, and yield
+findings without a file and a line, which `config.checks.check_stack` looks up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.load import Stack
+from config.model import Settings
+from config.source import KeyPath
+from config.tree import Tree
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One broken rule, before its place is looked up."""
+
+    check: str
+    path: KeyPath
+    value: object
+    rule: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a rule may look at."""
+
+    root: Path
+    stack: Stack
+    settings: Settings
+    tree: Tree
+
+    def stated(self, path: KeyPath) -> bool:
+        """Whether the stack file says it, or it was derived."""
+        return self.stack.places.stated(path)
+
+    def at(self, *path: str | int) -> str:
+        """Name another owner with its line."""
+        line = self.stack.places.line(path)
+        key = self.stack.places.problem("", path, None, "", "").key
+        return f"{key} (line {line})" if line else key

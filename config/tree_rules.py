@@ -1,0 +1,112 @@
+"""Rules of a stack's settings against the tree: the folders that the settings and the program name exist.
+
+`Facts` come in, findings go out; `config.checks` runs these rules with its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from config import derive
+from config.excluded import excluded
+from config.explain import nearest
+from config.facts import Facts, Finding
+from config.rules import rule
+from config.tree import taken_up
+
+
+@rule(
+    "platform-app-missing",
+    scope="settings",
+    why="The program applies this folder before Git takes over; without it there is no handover.",
+)
+@rule(
+    "platform-namespace-missing",
+    scope="settings",
+    why="The program creates Secrets there before it applies the folder.",
+)
+@rule(
+    "category-needed",
+    scope="settings",
+    why="Its namespaces would be missing, and Git would never own the apps that the program applied.",
+)
+def platform_apps(facts: Facts) -> Iterator[Finding]:
+    """The folders that the program begins with are there, and so are their namespaces."""
+    if not facts.tree.categories:
+        return
+    categories = {category.name: category for category in facts.tree.categories}
+    for app, namespace in derive.platform_apps(facts.settings).items():
+        name, _, folder = app.partition("/")
+        category = categories.get(name)
+        if name in facts.tree.refused:
+            continue
+        if category is None or folder not in [one.name for one in category.apps]:
+            rule = f"begins with apps/{app}, which does not exist"
+            yield Finding("platform-app-missing", ("platform",), None, rule, f"bring apps/{app} back")
+        elif namespace not in category.namespaces:
+            rule = f"begins with apps/{app}, whose category has no namespace {namespace}"
+            fix = f"write {namespace} under `namespaces` of apps/{name}/category.yaml"
+            yield Finding("platform-namespace-missing", ("platform",), None, rule, fix)
+    chosen = facts.settings.delivery.categories or tuple(categories)
+    needed = {app.partition("/")[0] for app in derive.platform_apps(facts.settings)}
+    needed |= {category.name for category in facts.tree.categories if category.settings.layer == "crds"}
+    for name in sorted(needed & set(categories) - set(chosen)):
+        rule = f"leave out {name}, whose apps the program begins with"
+        yield Finding("category-needed", ("delivery", "categories"), None, rule, f"add {name}")
+
+
+@rule(
+    "ha-elsewhere",
+    scope="settings",
+    why="`up` would wait for parts that the folder does not have, or ignore those that it has.",
+)
+@rule(
+    "sso-elsewhere",
+    scope="settings",
+    why="The login would stay as it was, or redirect to a provider that no setting names.",
+)
+def choices(facts: Facts) -> Iterator[Finding]:
+    """What the settings choose for Argo CD is what its folder takes up."""
+    argocd = facts.settings.platform.argocd
+    apps = {app.full_name: app for app in facts.tree.apps_in(facts.settings.delivery.environment)}
+    app = apps.get("system-argocd")
+    if app is None or app.shape != "kustomization":
+        return
+    takes = taken_up(facts.root, app)
+    overlay = f"environments/{facts.settings.delivery.environment}/system/argocd"
+    sso = argocd.sso.issuer if argocd.sso else None
+    for part, key, said, is_chosen, otherwise in (
+        ("ha", "replicas", argocd.replicas, argocd.replicas == "ha", "write ha, or build on the base"),
+        ("sso", "sso", sso, sso is not None, "say who logs people in, or leave it out there"),
+    ):
+        if is_chosen != (f"apps/system/argocd/{part}" in takes):
+            rule = f"{'does not take' if is_chosen else 'takes'} apps/system/argocd/{part}"
+            fix = f"let {overlay} take apps/system/argocd/{part}" if is_chosen else otherwise
+            where = ("platform", "argocd", key)
+            yield Finding(f"{part}-elsewhere", where, said, f"does not fit {app.path}, which {rule}", fix)
+
+
+@rule(
+    "environment-unknown",
+    scope="settings",
+    why="With a misspelt environment every app would run its base, in production.",
+)
+@rule("category-unknown", scope="settings", why="A category without a folder would be an empty ApplicationSet.")
+def delivery(facts: Facts) -> Iterator[Finding]:
+    """The environment and the categories that are named exist in the tree."""
+    settings = facts.settings.delivery
+    if not facts.tree.categories:
+        return  # without a tree there is nothing to compare with
+    environments = list(facts.tree.environments)
+    if settings.environment not in environments:
+        fix = nearest(settings.environment, environments, f"make the folder environments/{settings.environment}")
+        named = ("delivery", "environment")
+        yield Finding("environment-unknown", named, settings.environment, "has no folder in environments/", fix)
+    known = [*(category.name for category in facts.tree.categories), *facts.tree.refused]
+    for index, name in enumerate(settings.categories or ()):
+        if name not in known:
+            fix = nearest(name, known, f"the categories are {', '.join(known)}")
+            yield Finding("category-unknown", ("delivery", "categories", index), name, "has no folder in apps/", fix)
+    begun = derive.platform_apps(facts.settings)
+    for index, name, check, broken, fix in excluded(settings.exclude, begun, facts.tree):
+        yield Finding(check, ("delivery", "exclude", index), name, broken, fix)

@@ -1,0 +1,77 @@
+"""The register of checks is complete in both directions, and one function cannot take the id of another."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import manifests
+from config import rules
+from config.rules import REGISTER, SCOPES, rule, rules_of
+from ops.checking.register import every_check
+
+HERE = Path(__file__).parent
+ROOM = Path(manifests.__file__ or "").parent
+AN_ID = re.compile(r"(?:base|chart|manifest|nothing|reference|render)(?:-[a-z]+)+\Z")
+
+
+def test_every_id_of_a_render_is_expected_by_a_test() -> None:
+    every_check()
+    ours = [one for one in REGISTER.values() if one.is_of("manifests") and not one.is_of("manifests.rules")]
+    tests = "".join(file.read_text(encoding="utf-8") for file in HERE.glob("test_*.py") if file != Path(__file__))
+    scenarios = "".join(file.read_text(encoding="utf-8") for file in HERE.glob("rules/invalid/*.yaml"))
+    names = [one.id for one in ours]
+    assert [name for name in names if f"[{name}]" not in tests + scenarios and f'"{name}"' not in tests] == []
+    assert len(names) > 15
+
+
+def test_every_id_of_a_verb_is_expected_by_a_test() -> None:
+    names = [one.id for one in every_check().values() if one.is_of("ops")]
+    tests = "".join(file.read_text(encoding="utf-8") for file in (HERE.parent / "ops").rglob("test_*.py"))
+    tests += "".join(file.read_text(encoding="utf-8") for file in HERE.parent.glob("config/invalid/*.yaml"))
+    assert [name for name in names if name not in tests] == []
+    assert len(names) > 5
+
+
+def test_every_id_that_a_render_reports_is_registered() -> None:
+    every_check()
+    reported = {
+        node.value
+        for file in ROOM.glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and AN_ID.match(node.value)
+    }
+    assert reported <= REGISTER.keys()
+
+
+def test_every_check_has_a_reason_and_a_scope() -> None:
+    for check in every_check().values():
+        assert check.why.endswith("."), check.id
+        assert set(check.scopes) <= SCOPES.keys(), check.id
+
+
+def test_a_check_has_one_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "_REGISTER", {})
+
+    @rule("some-check", scope="app", why="A reason.")
+    def first() -> None: ...
+
+    @rule("some-check", scope="stack")
+    def second() -> None: ...
+
+    assert list(rules_of("app", "stack")) == [first, second]
+    with pytest.raises(ValueError, match=r"some-check has two reasons"):
+        rule("some-check", scope="app", why="Another reason.")(second)
+
+
+def test_what_one_app_decides_is_local_in_every_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "_REGISTER", {})
+    rule("own-files", scope="file", why="A reason.")(rule("own-files", scope="app")(every_check))
+    rule("also-others", scope="app", why="A reason.")(rule("also-others", scope="stack")(every_check))
+    assert {name: check.is_local for name, check in rules._REGISTER.items()} == {
+        "own-files": True,
+        "also-others": False,
+    }
