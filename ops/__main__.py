@@ -15,6 +15,7 @@ import tempfile
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 from errors import ExitCode, HomelabError
 from local.cache import cache
@@ -58,13 +59,18 @@ def main(arguments: Sequence[str]) -> int:
 def _run(name: str, rest: Sequence[str], options: argparse.Namespace) -> int:
     module = importlib.import_module(f"ops.{name}")
     parser = argparse.ArgumentParser(prog=f"./homelab {name}", description=module.__doc__, allow_abbrev=False)
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    module.arguments(parser)
+    declare(parser, module)
     parser.parse_args(rest, options)
     offline.forbidden()  # rejects an invalid HOMELAB_OFFLINE, whichever the verb
     result = module.run(options)
     print(json.dumps(result.as_dict(), indent=2) if options.json else result.text)
     return int(result.code)
+
+
+def declare(parser: argparse.ArgumentParser, module: ModuleType) -> None:
+    """Declare the options of a verb: its own, and the one that all verbs share."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    module.arguments(parser)
 
 
 def _subject(name: str, error: OSError) -> str:
