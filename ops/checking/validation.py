@@ -160,7 +160,7 @@ class Validation:
             wanted = [place for one in stacks for place in self._places(one)]
             first = {place.app.path: place.folder for place in wanted if place.category.settings.layer == "crds"}
             then = {place.app.path: place.folder for place in wanted if place.app.path not in first}
-            renderer = Renderer(self.root, version, env=self.tools.env())
+            renderer = Renderer(self.root, version, env=self.tools.env(), reader=self.reader)
             if CRDS in self.tools.places:
                 renderer = replace(renderer, charts=self.charts, bases=self.bases)
             defined = self._rendered(renderer, first.values())
