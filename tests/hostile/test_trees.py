@@ -1,4 +1,4 @@
-"""Each tree of `trees/` is an attack: it is rejected in time, and runs, reads and reaches nothing outside.
+"""Each tree of `trees/` is an attack: it is rejected in time, no program runs, nothing outside is read or reached.
 
 A tree is one change to the small checkout of tests/manifests/rules. `expect` lists the files that must be rejected
 with the check of each; `shape` marks those that need no render of an app; `teeth` those whose program runs under
