@@ -4,8 +4,8 @@
     PYTHONPATH=.lab/fuzz .venv/bin/python -m tests.hostile.fuzz SECONDS
 
 `tests.hostile.test_fuzz` uses examples of hypothesis; this program mutates the files of `corpus/`. An input that
-raises, or takes longer than five seconds or more than two gigabytes, is written to .lab/fuzz-found and the program fails:
-it belongs into the corpus, together with the fix. `.ci/nightly` runs it.
+raises, or takes longer than five seconds or more than two gigabytes, is written to .lab/fuzz-found and the program
+fails: it belongs into the corpus, together with the fix. `.ci/nightly` runs it.
 """
 
 from __future__ import annotations
