@@ -49,7 +49,7 @@ class Checkout:
     stack: str = "dev"
     until: str = "cluster"
     said: list[Ran] = field(default_factory=list)
-    patience: float = 600  # seconds a verb may take
+    timeout: float = 600  # seconds a verb may take
 
     @classmethod
     def make(cls, root: Path, stack: str = "dev") -> Checkout:
@@ -106,7 +106,7 @@ class Checkout:
         """Run a verb to its end."""
         process = self.start(verb, *options)
         try:
-            out, err = process.communicate(timeout=self.patience)
+            out, err = process.communicate(timeout=self.timeout)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise AssertionError(f"{verb} does not end; it said:\n{process.communicate()[1]}") from None

@@ -22,7 +22,7 @@ from lab.control_plane import kubernetes
 from lab.layout import Lab
 from lab.running import servers
 from ops.toolchain.lookup import ensure
-from standins.crds import Crds
+from standins.crds import KnownCrds
 
 pytestmark = pytest.mark.xdist_group("stages")
 
@@ -100,19 +100,19 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         try:
             kubernetes.start(lab, next(yaml.safe_load_all(said)))
             api = Api.of(lab)
-            _crds(Crds(tools.manifests(CRDS)), api)
+            _crds(KnownCrds(tools.manifests(CRDS)), api)
             kinds = api.metadata("apiextensions.k8s.io/v1", "CustomResourceDefinition")
             kubernetes.reload_operators(lab, operators.playable({crd["name"] for crd in kinds}))
             api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker-1"}})
             for thing in OBJECTS:
                 api.apply(thing, field_manager="test")
-            secret_store.tend(lab, api, "")
+            secret_store.reconcile(lab, api, "")
             yield Played(api, env, folder)
         finally:
             servers.stop_all(lab)
 
 
-def _crds(crds: Crds, api: Api) -> None:
+def _crds(crds: KnownCrds, api: Api) -> None:
     """Bring the CRDs that operators act on; the others would take their time."""
     acted_on = {crd for needed in operators._operators().values() for crd in needed}
     for text in (text for name in crds.names for text in crds.files(name).values()):

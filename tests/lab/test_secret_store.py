@@ -10,7 +10,7 @@ import pytest
 from lab import secret_store
 from lab.api import Api
 from lab.layout import Lab
-from lab.secret_store import MARK, tend, withhold
+from lab.secret_store import MARK, reconcile, withhold
 
 INSIDE = {"spec": {"provider": {"kubernetes": {"remoteNamespace": "secret-source"}}}}
 OUTSIDE: dict[str, Any] = {"spec": {"provider": {"bitwardensecretsmanager": {}}}}
@@ -79,7 +79,7 @@ def lab(tmp_path: Path) -> Lab:
 
 
 def looked(lab: Lab, played: Played, before: str = "") -> str:
-    return tend(lab, cast(Api, played), before)
+    return reconcile(lab, cast(Api, played), before)
 
 
 def mark(one: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from manifests.sources import Chart
 from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain, ensure
 from standins.bases import StandInBases
 from standins.charts import StandInCharts, described
-from standins.crds import Crds, permissive
+from standins.crds import KnownCrds, permissive
 from tests.manifests.checkout import Charts, make_chart
 
 RELOADER = Chart("reloader", "2.2.10", "oci://ghcr.io/stakater/charts")
@@ -32,7 +32,7 @@ def tools() -> Toolchain:
 
 @pytest.fixture
 def charts(tools: Toolchain, tmp_path: Path) -> StandInCharts:
-    return StandInCharts(tmp_path, Crds(tools.manifests(CRDS)), real=None)
+    return StandInCharts(tmp_path, KnownCrds(tools.manifests(CRDS)), real=None)
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_a_chart_that_nobody_described_runs_something(charts: StandInCharts, too
 
 
 def test_a_stand_in_that_a_power_cut_left_without_content_is_made_again(tools: Toolchain, tmp_path: Path) -> None:
-    crds = Crds(tools.manifests(CRDS))
+    crds = KnownCrds(tools.manifests(CRDS))
     folder = StandInCharts(tmp_path, crds, None).chart(RELOADER)
     assert folder is not None
     whole = (folder / "standin.yaml").read_bytes()
@@ -133,7 +133,7 @@ def test_a_stand_in_that_a_power_cut_left_without_content_is_made_again(tools: T
 def test_the_real_chart_goes_first(tools: Toolchain, tmp_path: Path) -> None:
     real = Charts(tmp_path / "real")
     folder = make_chart(real.home / RELOADER.folder / RELOADER.name, RELOADER)
-    charts = StandInCharts(tmp_path, Crds(tools.manifests(CRDS)), real)
+    charts = StandInCharts(tmp_path, KnownCrds(tools.manifests(CRDS)), real)
     assert charts.chart(RELOADER) == folder
     assert [one.kind for one in charts.placed] == ["real"]
 
@@ -180,7 +180,7 @@ def test_a_kind_in_a_group_of_kubernetes_own_says_that_nobody_approved_it() -> N
 
 
 def test_permissive_definitions_are_told_from_real_ones(tools: Toolchain) -> None:
-    crds = Crds(tools.manifests(CRDS))
+    crds = KnownCrds(tools.manifests(CRDS))
     assert str(crds.origin("cert-manager")).startswith("cert-manager v1.")
     assert str(crds.origin("rook-ceph")) == "rook-ceph: permissive, its Go module cannot be had"
     with pytest.raises(Bug, match="no CRDs of that name"):

@@ -14,7 +14,7 @@ from manifests.sources import Chart
 from manifests.values import unknown_values
 from ops.toolchain.lookup import CRDS, Toolchain, ensure
 from standins.charts import StandInCharts, described
-from standins.crds import Crds
+from standins.crds import KnownCrds
 from standins.facts import FACTS, facts_of, inflated, uses
 from standins.facts import described as kept
 
@@ -33,7 +33,7 @@ def tools() -> Toolchain:
 
 @pytest.fixture
 def charts(tools: Toolchain, tmp_path: Path) -> StandInCharts:
-    return StandInCharts(tmp_path, Crds(tools.manifests(CRDS)), real=None)
+    return StandInCharts(tmp_path, KnownCrds(tools.manifests(CRDS)), real=None)
 
 
 def test_every_stand_in_has_the_facts_of_its_chart() -> None:

@@ -37,7 +37,7 @@ subjects:
 {{/* Services: a map of names to ports, each a number or the port of a Service and of the container. */}}
 {{- define "standin.service" -}}
 {{- $about := . -}}
-{{- $set := ternary .said.service dict (kindIs "map" .said.service) -}}
+{{- $set := ternary .settings.service dict (kindIs "map" .settings.service) -}}
 {{- range $name, $ports := default dict .work.services }}
 ---
 apiVersion: v1
@@ -70,7 +70,7 @@ spec:
 {{/* What watches over a workload: a disruption budget and a ServiceMonitor, where the values ask for them. */}}
 {{- define "standin.watch" -}}
 {{- $about := . -}}
-{{- $pdb := ternary .said.pdb dict (kindIs "map" .said.pdb) }}
+{{- $pdb := ternary .settings.pdb dict (kindIs "map" .settings.pdb) }}
 {{- if $pdb.enabled }}
 ---
 apiVersion: policy/v1

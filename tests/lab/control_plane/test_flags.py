@@ -60,8 +60,8 @@ def test_what_would_leave_loopback_is_neither_passed_on_nor_silently_dropped() -
     assert not any("oidc" in flag or "tracing" in flag for flag in given)
     assert flags.not_honoured(wanted) == [
         "kube-apiserver --bind-address: a rehearsal listens on loopback, on ports of its own",
-        "kube-apiserver --oidc-issuer-url: would be asked of a host that a rehearsal must not reach",
-        "kube-apiserver --tracing-config-file: would be asked of a host that a rehearsal must not reach",
+        "kube-apiserver --oidc-issuer-url: needs a host that a rehearsal must not reach",
+        "kube-apiserver --tracing-config-file: needs a host that a rehearsal must not reach",
     ]
 
 

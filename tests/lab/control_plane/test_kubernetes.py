@@ -327,7 +327,7 @@ def test_an_operator_whose_kind_is_unknown_is_refused(rehearsed: Rehearsed, tmp_
     stages = tmp_path / "widgets.yaml"
     stages.write_text(WIDGETS_BECOME_READY)
     before = rehearsed.pids()
-    with pytest.raises(TookTooLong, match=r"kinds that the cluster does not know: Widget of example\.org/v1$"):
+    with pytest.raises(TookTooLong, match=r"kinds that the cluster does not serve: Widget of example\.org/v1$"):
         kubernetes.reload_operators(rehearsed.lab, [stages], seconds=0.5)
     assert rehearsed.pids() == before
 

@@ -14,7 +14,7 @@ from lab.api import Object
 from lab.delivery import argocd, web_ui
 from lab.layout import Lab
 from lab.running import servers
-from local.files import keep
+from local.files import write_private
 from ops.toolchain.lookup import ensure
 
 PAGE = '<!DOCTYPE html><html><body><div id="app"></div></body></html>'
@@ -54,7 +54,7 @@ class FakeApi:
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     made = Lab(tmp_path / "lab")
     made.make()
-    keep(made.kubeconfig, "users: [{name: admin, user: {}}]\n")
+    write_private(made.kubeconfig, "users: [{name: admin, user: {}}]\n")
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     (tmp_path / "bin/miniredis").write_text("#!/bin/sh\nexec sleep 300\n", encoding="utf-8")
@@ -71,7 +71,7 @@ def serve(lab: Lab, page: str) -> None:
 
 
 def play(lab: Lab, *workloads: str) -> None:
-    argocd.play(lab, FakeApi(set(workloads)))  # type: ignore[arg-type]
+    argocd.run_programs(lab, FakeApi(set(workloads)))  # type: ignore[arg-type]
 
 
 def test_a_server_with_a_ui_is_run_answers_on_loopback_and_ends_with_the_rehearsal(lab: Lab) -> None:

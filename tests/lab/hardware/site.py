@@ -20,7 +20,7 @@ from components import shell
 from components.cluster.script_inputs import SCRIPTS, script
 from config.values import GIBI
 from lab.hardware import talos_node
-from lab.hardware.rack import Node, Rack
+from lab.hardware.rack import Rack, TalosNode
 from lab.layout import Lab
 
 ROOT = Path(__file__).parents[3]
@@ -131,7 +131,7 @@ class Site:
         """Delete a VM behind the back of etcd."""
         self.rack.delete_vm(next(vm.vm_id for vm in self.rack.vms() if vm.name == name))
 
-    def node(self, name: str) -> Node:
+    def node(self, name: str) -> TalosNode:
         return next(node for node in self.rack.nodes() if node.name == name)
 
     def run(self, name: str, about: str, **more: str) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from errors import HomelabError
-from lab.plugins.base import Kind, StandIn, Unfinished
+from lab.plugins.base import ResourceKind, StandIn, Unfinished
 from lab.plugins.properties import Plain
 from lab.plugins.schema import Schema
 from lab.plugins.server import serve
@@ -48,7 +48,7 @@ TABLES: dict[str, Any] = {
 }
 
 
-class File(Kind):
+class File(ResourceKind):
     """A file."""
 
     unknown_on_update = ("size",)
@@ -74,7 +74,7 @@ class File(Kind):
         return {"size": len(content), "digest": f"digest-of-{content}"}
 
 
-class Trouble(Kind):
+class Trouble(ResourceKind):
     """What goes wrong."""
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain] | Unfinished:

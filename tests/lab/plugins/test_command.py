@@ -11,13 +11,13 @@ import pytest
 
 import programs
 from errors import HomelabError, ProgramFailed
-from lab.plugins.command import Command, Commands, environment, run
+from lab.plugins.command import Commands, LocalCommand, environment, run
 
 URN = "urn:pulumi:dev::desk::command:local:Command::it"
 
 
 def created(**inputs: object) -> tuple[str, dict[str, str]]:
-    return Command(Commands(), URN).create(dict(inputs), preview=False)
+    return LocalCommand(Commands(), URN).create(dict(inputs), preview=False)
 
 
 def test_one_line_end_is_taken_off_and_the_id_begins_with_the_name() -> None:
@@ -43,7 +43,7 @@ def test_another_interpreter_runs_it() -> None:
 
 
 def test_an_update_runs_update_or_create_again_and_sees_what_was_said_last() -> None:
-    command = Command(Commands(), URN)
+    command = LocalCommand(Commands(), URN)
     last = {"stdout": "out", "stderr": "err"}
     show = "echo $PULUMI_COMMAND_STDOUT $PULUMI_COMMAND_STDERR"
     assert command.update("id", last, {"create": "false", "update": show}, preview=False)["stdout"] == "out err"
@@ -55,7 +55,7 @@ def test_an_update_runs_update_or_create_again_and_sees_what_was_said_last() -> 
 
 def test_a_deletion_runs_with_the_environment_of_the_state(tmp_path: Path) -> None:
     outputs = {"delete": "echo $WHO $PULUMI_COMMAND_STDOUT >gone", "dir": str(tmp_path), "environment": {"WHO": "me"}}
-    Command(Commands(), URN).delete("id", {**outputs, "stdout": "said", "stderr": ""})
+    LocalCommand(Commands(), URN).delete("id", {**outputs, "stdout": "said", "stderr": ""})
     assert (tmp_path / "gone").read_text() == "me said\n"
 
 
@@ -93,12 +93,12 @@ def test_the_lines_that_are_wanted_are_shown_as_they_come(logging: str | None, s
     plugin = Commands()
     plugin.say = lambda urn, text, severity, status: seen.append(text)
     inputs = {"create": "echo a; sleep 0.05; printf b >&2"} | ({"logging": logging} if logging else {})
-    Command(plugin, URN).create(inputs, preview=False)
+    LocalCommand(plugin, URN).create(inputs, preview=False)
     assert seen == shown
 
 
 def test_collected_files_are_refused() -> None:
-    problems = list(Command(Commands(), URN).refusals({"assetPaths": ["*"], "archivePaths": []}))
+    problems = list(LocalCommand(Commands(), URN).refusals({"assetPaths": ["*"], "archivePaths": []}))
     assert [(problem.path, problem.reason) for problem in problems] == [
         ("assetPaths", "this stand-in of command does not collect files.")
     ]
@@ -110,14 +110,14 @@ def test_a_cancelled_plugin_kills_the_shell_alone_and_waits_for_what_it_started(
     threading.Timer(0.5, plugin.cancelled.set).start()
     began = time.monotonic()
     with pytest.raises(ProgramFailed, match="signal: killed"):
-        Command(plugin, URN).create({"create": script}, preview=False)
+        LocalCommand(plugin, URN).create({"create": script}, preview=False)
     assert 2 < time.monotonic() - began < 30  # until `sleep 3` had ended
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_command_is_killed_when_its_time_is_over() -> None:
     with pytest.raises(ProgramFailed, match="signal: killed"):
-        Command(Commands(), URN, timeout=0.3).create({"create": "sleep 2"}, preview=False)
+        LocalCommand(Commands(), URN, timeout=0.3).create({"create": "sleep 2"}, preview=False)
 
 
 def test_a_logged_line_that_would_block_the_official_plugin_for_ever_fails_at_once() -> None:

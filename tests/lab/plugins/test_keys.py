@@ -23,7 +23,7 @@ LEAF = {"allowedUses": ["digital_signature", "server_auth"], "validityPeriodHour
 
 
 def key(algorithm: str = "ECDSA", curve: str = "P256") -> dict[str, Any]:
-    return keys.new_key({"algorithm": algorithm, "ecdsaCurve": curve})[1]
+    return keys.generate_key({"algorithm": algorithm, "ecdsaCurve": curve})[1]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def key(algorithm: str = "ECDSA", curve: str = "P256") -> dict[str, Any]:
     ],
 )
 def test_a_key_has_the_forms_of_the_official_plugin(algorithm: str, curve: str, header: str, ssh: str) -> None:
-    id_, made = keys.new_key({"algorithm": algorithm, "ecdsaCurve": curve})
+    id_, made = keys.generate_key({"algorithm": algorithm, "ecdsaCurve": curve})
     assert len(id_) == 40
     assert made["privateKeyPem"].startswith(f"-----BEGIN {header}-----\n")
     assert made["privateKeyPemPkcs8"].startswith("-----BEGIN PRIVATE KEY-----\n")
@@ -183,5 +183,5 @@ def test_an_id_is_spelled_in_many_ways() -> None:
     ],
 )
 def test_a_text_that_cannot_be_is_refused(inputs: dict[str, Any], words: str) -> None:
-    reasons = [problem.reason for problem in random.Text(random.Random()).refusals(inputs)]
+    reasons = [problem.reason for problem in random.RandomText(random.Random()).refusals(inputs)]
     assert [reason.partition(". ")[2] for reason in reasons] == ([words] if words else [])

@@ -12,7 +12,7 @@ from pulumi.provider.experimental.property_value import PropertyValue
 from lab.plugins.properties import (
     SENTINELS,
     UNKNOWN,
-    Change,
+    PropertyChange,
     changes,
     engine_value,
     has_unknown,
@@ -74,20 +74,20 @@ def test_whatever_differs_is_said_under_a_name_that_one_of_both_has(old: Any, ne
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ({"a": 1}, {"a": 1, "b": 2}, {"b": Change.ADD}),
-        ({"a": 1, "b": 2}, {"a": 1}, {"b": Change.DELETE}),
-        ({"a": 1}, {"a": True}, {"a": Change.UPDATE}),
-        ({"a": {"b": {"c": 1}}}, {"a": {"b": {"c": 2}}}, {"a.b.c": Change.UPDATE}),
-        ({"a": {"x.y/z": 1}}, {"a": {"x.y/z": 2}}, {'a["x.y/z"]': Change.UPDATE}),
-        ({"a": [1, 2, 3]}, {"a": [1, 5]}, {"a[1]": Change.UPDATE, "a[2]": Change.DELETE}),
-        ({"a": [1]}, {"a": [1, {"b": 2}]}, {"a[1]": Change.ADD}),
-        ({"a": [{"b": 1}]}, {"a": [{"b": 2}]}, {"a[0].b": Change.UPDATE}),
-        ({"a": "x"}, {"a": UNKNOWN}, {"a": Change.UPDATE}),
-        ({"a": {"b": 1}}, {"a": UNKNOWN}, {"a": Change.UPDATE}),
-        ({"a": {"b": 1}}, {"a": [1]}, {"a": Change.UPDATE}),
+        ({"a": 1}, {"a": 1, "b": 2}, {"b": PropertyChange.ADD}),
+        ({"a": 1, "b": 2}, {"a": 1}, {"b": PropertyChange.DELETE}),
+        ({"a": 1}, {"a": True}, {"a": PropertyChange.UPDATE}),
+        ({"a": {"b": {"c": 1}}}, {"a": {"b": {"c": 2}}}, {"a.b.c": PropertyChange.UPDATE}),
+        ({"a": {"x.y/z": 1}}, {"a": {"x.y/z": 2}}, {'a["x.y/z"]': PropertyChange.UPDATE}),
+        ({"a": [1, 2, 3]}, {"a": [1, 5]}, {"a[1]": PropertyChange.UPDATE, "a[2]": PropertyChange.DELETE}),
+        ({"a": [1]}, {"a": [1, {"b": 2}]}, {"a[1]": PropertyChange.ADD}),
+        ({"a": [{"b": 1}]}, {"a": [{"b": 2}]}, {"a[0].b": PropertyChange.UPDATE}),
+        ({"a": "x"}, {"a": UNKNOWN}, {"a": PropertyChange.UPDATE}),
+        ({"a": {"b": 1}}, {"a": UNKNOWN}, {"a": PropertyChange.UPDATE}),
+        ({"a": {"b": 1}}, {"a": [1]}, {"a": PropertyChange.UPDATE}),
     ],
 )
-def test_a_change_is_said_where_it_is(old: Any, new: Any, said: dict[str, Change]) -> None:
+def test_a_change_is_said_where_it_is(old: Any, new: Any, said: dict[str, PropertyChange]) -> None:
     assert dict(changes(old, new)) == said
 
 

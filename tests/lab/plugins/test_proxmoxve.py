@@ -15,7 +15,7 @@ from lab.hardware.rack import Rack
 from lab.layout import VARIABLE, Lab
 from lab.plugins import base
 from lab.plugins.properties import engine_value
-from lab.plugins.proxmoxve import File, Proxmox, VmLegacy
+from lab.plugins.proxmoxve import ImageFile, ProxmoxPlugin, VmLegacy
 
 TOKEN = "proxmoxve:index/vmLegacy:VmLegacy"
 URN = f"urn:pulumi:s::p::{TOKEN}::worker-1"
@@ -48,7 +48,7 @@ def replaced(**changes: Any) -> list[str]:
     async def ask() -> sdk.DiffResponse:
         base.old_inputs.set(wrapped(BEFORE))
         request = sdk.DiffRequest(URN, "1020", wrapped(BEFORE), wrapped({**BEFORE, **changes}), [])
-        return await Proxmox().diff(request)
+        return await ProxmoxPlugin().diff(request)
 
     answer = asyncio.run(ask())
     assert answer.changes
@@ -88,19 +88,19 @@ def rack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rack]:
 
 
 def test_a_file_of_the_same_name_is_deleted_under_the_vms_that_another_makes_of_it(rack: Rack) -> None:
-    File(Proxmox()).create(FILE, preview=False)
-    File(Proxmox()).create(FILE, preview=False)
+    ImageFile(ProxmoxPlugin()).create(FILE, preview=False)
+    ImageFile(ProxmoxPlugin()).create(FILE, preview=False)
     assert [event for event, _, _ in rack.journal()] == ["download", "remove file", "download"]
-    File(Proxmox()).delete("local:import/talos_home_pve-1.qcow2", FILE)
-    assert File(Proxmox()).read("local:import/talos_home_pve-1.qcow2", FILE) is None
+    ImageFile(ProxmoxPlugin()).delete("local:import/talos_home_pve-1.qcow2", FILE)
+    assert ImageFile(ProxmoxPlugin()).read("local:import/talos_home_pve-1.qcow2", FILE) is None
 
 
 def test_a_vm_that_was_moved_by_others_is_read_on_its_new_host(rack: Rack) -> None:
     rack.set_hosts({"pve-1": (64 * GIBI, 512 * GIBI), "pve-2": (64 * GIBI, 512 * GIBI)})
     inputs = {**BEFORE, "memory": {"dedicated": 1024}, "disks": [{"size": 10}]}
-    VmLegacy(Proxmox()).create(inputs, preview=False)
+    VmLegacy(ProxmoxPlugin()).create(inputs, preview=False)
     rack.move_vm(1020, "pve-2")
-    seen = VmLegacy(Proxmox()).read("1020", dict(inputs)) or {}
+    seen = VmLegacy(ProxmoxPlugin()).read("1020", dict(inputs)) or {}
     assert seen["nodeName"] == "pve-2"
-    VmLegacy(Proxmox()).update("1020", seen, inputs, preview=False)
+    VmLegacy(ProxmoxPlugin()).update("1020", seen, inputs, preview=False)
     assert rack.journal("migrate vm") == [("migrate vm", "worker-1", "pve-2 -> pve-1")]

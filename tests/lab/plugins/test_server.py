@@ -17,7 +17,7 @@ import pytest
 from google.protobuf import empty_pb2, struct_pb2  # type: ignore[import-untyped] # likewise
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
-from local.process_table import born
+from local.process_table import started
 from tests.lab.plugins.desk import PLUGINS
 
 NAMESPACE = "urn:pulumi:dev::desk::kubernetes:core/v1:Namespace::it"
@@ -92,7 +92,7 @@ def test_a_plugin_whose_engine_was_killed_goes_on_with_its_command_and_leaves_af
         pid = child_of(shell)
         shell.kill()
         assert within(30, (tmp_path / "done").exists)
-        assert within(5, lambda: born(pid) is None)
+        assert within(5, lambda: started(pid) is None)
         assert answer.result(timeout=60).id
 
 
@@ -103,7 +103,7 @@ def test_what_a_command_started_outlives_a_plugin_that_is_asked_to_end(tmp_path:
         answer = stub.Create.future(provider_pb2.CreateRequest(urn=COMMAND, properties=properties))
         assert within(30, (tmp_path / "begun").exists)
         os.kill(pid := child_of(shell), signal.SIGTERM)
-        assert within(5, lambda: born(pid) is None)
+        assert within(5, lambda: started(pid) is None)
         assert within(30, (tmp_path / "done").exists)
         assert answer.exception(timeout=60)
 

@@ -20,7 +20,7 @@ from pulumi.provider.experimental import provider as sdk
 from errors import HomelabError
 from lab.hardware import talos_node
 from lab.plugins.properties import UNKNOWN, Plain, plain_map
-from lab.plugins.talos import CLIENT, KUBERNETES_CLIENT, Kubeconfig, Secrets, Talos, a_month_after, duration
+from lab.plugins.talos import CLIENT, KUBERNETES_CLIENT, Kubeconfig, MachineSecrets, Talos, a_month_after, duration
 from ops.toolchain import lookup
 from tests.lab.control_plane.test_kubernetes import generated
 from tests.lab.hardware.site import Site
@@ -84,7 +84,7 @@ def preview(at: str, before: Plain, state: Plain, news: Plain) -> Plain:
     return plain_map(run(Talos().update(request), before).properties)
 
 
-def made(kind: type[Secrets | Kubeconfig], inputs: Plain) -> Plain:
+def made(kind: type[MachineSecrets | Kubeconfig], inputs: Plain) -> Plain:
     return {**inputs, **kind(Talos()).create(inputs, preview=False)[1]}
 
 
@@ -93,14 +93,14 @@ def kubeconfig_inputs(**more: Any) -> Plain:
 
 
 def test_secrets_are_unchanged_until_the_last_month_of_the_client_certificate(site: Site) -> None:
-    state = made(Secrets, VERSION)
+    state = made(MachineSecrets, VERSION)
     assert life(state["clientConfiguration"]) > timedelta(days=360)
     for left in (timedelta(days=360), LATER):
         assert diff(VERSION, VERSION, Talos(), SECRETS, aged(state, "clientConfiguration", left)).changes is False
 
 
 def test_in_its_last_month_the_client_certificate_is_renewed_and_the_secrets_stay(site: Site) -> None:
-    state = aged(made(Secrets, VERSION), "clientConfiguration", SOON)
+    state = aged(made(MachineSecrets, VERSION), "clientConfiguration", SOON)
     answer = diff(VERSION, VERSION, Talos(), SECRETS, state)
     assert {path: (found.kind.name, found.input_diff) for path, found in answer.detailed_diff.items()} == {
         f"clientConfiguration.{name}": ("UPDATE", False) for name in CLIENT
@@ -108,18 +108,18 @@ def test_in_its_last_month_the_client_certificate_is_renewed_and_the_secrets_sta
     assert answer.replaces == []
     foreseen = preview(SECRETS, VERSION, state, VERSION)
     assert foreseen == {**state, "clientConfiguration": dict.fromkeys(CLIENT, UNKNOWN)}
-    renewed = Secrets(Talos()).update("machine_secrets", state, VERSION, preview=False)
+    renewed = MachineSecrets(Talos()).update("machine_secrets", state, VERSION, preview=False)
     assert renewed.keys() == {"clientConfiguration"}
     assert life(renewed["clientConfiguration"]) > timedelta(days=360)
     assert renewed["clientConfiguration"]["caCertificate"] == state["machineSecrets"]["certs"]["os"]["cert"]
 
 
 def test_another_version_leaves_the_secrets_open_in_a_preview_and_keeps_them(site: Site) -> None:
-    state, raised = made(Secrets, VERSION), {"talosVersion": "v1.14"}
+    state, raised = made(MachineSecrets, VERSION), {"talosVersion": "v1.14"}
     unknown = {"machineSecrets": UNKNOWN, "clientConfiguration": UNKNOWN}
     assert diff(VERSION, raised, Talos(), SECRETS, state).replaces == []
     assert preview(SECRETS, VERSION, state, raised) == {**raised, **unknown}
-    assert Secrets(Talos()).update("machine_secrets", state, raised, preview=False) == {}
+    assert MachineSecrets(Talos()).update("machine_secrets", state, raised, preview=False) == {}
 
 
 def test_a_kubeconfig_has_the_defaults_of_the_official_provider(site: Site) -> None:

@@ -33,7 +33,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     assert process_table.marked(lab.root) == {}
 
 
-def sleeper(lab: Lab, name: str = "sleeper", seconds: str = "1000") -> servers.Record:
+def sleeper(lab: Lab, name: str = "sleeper", seconds: str = "1000") -> servers.ServerRecord:
     return servers.start(lab, name, "sleep", [seconds], ENV)
 
 
@@ -43,7 +43,7 @@ def test_starting_the_same_again_keeps_the_server(lab: Lab) -> None:
 
 def test_other_arguments_replace_the_server(lab: Lab) -> None:
     first, second = sleeper(lab), sleeper(lab, seconds="1001")
-    assert process_table.born(first.pid) is None
+    assert process_table.started(first.pid) is None
     assert process_table.marked(lab.root) == {"sleeper": [second.pid]}
 
 
@@ -59,7 +59,7 @@ def test_another_content_of_a_file_that_it_reads_replaces_the_server(lab: Lab) -
 def test_a_server_that_was_killed_is_started_again(lab: Lab) -> None:
     first = sleeper(lab)
     os.kill(first.pid, signal.SIGKILL)
-    until(lambda: process_table.born(first.pid) is None)
+    until(lambda: process_table.started(first.pid) is None)
     assert sleeper(lab).pid != first.pid
 
 
@@ -99,7 +99,7 @@ def test_stop_ends_what_the_server_has_started_too(lab: Lab) -> None:
 
 
 def test_who_does_not_listen_is_killed(lab: Lab) -> None:
-    servers.start(lab, "deaf", "sh", ["-c", STUBBORN], ENV, patience=0.2)
+    servers.start(lab, "deaf", "sh", ["-c", STUBBORN], ENV, grace=0.2)
     until_said(lab, "deaf", "deaf")
     began = time.monotonic()
     servers.stop(lab, "deaf")
@@ -107,7 +107,7 @@ def test_who_does_not_listen_is_killed(lab: Lab) -> None:
 
 
 def test_without_patience_nobody_is_asked(lab: Lab) -> None:
-    servers.start(lab, "polite", "sh", ["-c", "trap 'echo asked' TERM; echo up; sleep 1000"], ENV, patience=0)
+    servers.start(lab, "polite", "sh", ["-c", "trap 'echo asked' TERM; echo up; sleep 1000"], ENV, grace=0)
     until_said(lab, "polite", "up")
     servers.stop(lab, "polite")
     assert "asked" not in servers.log_of(lab, "polite").read_text()
@@ -147,7 +147,7 @@ import os, signal, sys
 from pathlib import Path
 from lab.running import servers
 from lab.layout import Lab
-servers.keep = lambda file, content: os.kill(os.getpid(), signal.SIGKILL)
+servers.write_private = lambda file, content: os.kill(os.getpid(), signal.SIGKILL)
 servers.start(Lab(Path(sys.argv[1])), "sleeper", "sleep", ["1000"], {"PATH": os.environ["PATH"]})
 """
     killed = subprocess.run([sys.executable, "-c", script, lab.root], check=False)
@@ -255,11 +255,11 @@ def test_systems_without_proc_find_the_same_processes(lab: Lab, monkeypatch: pyt
         elsewhere.setattr(process_table, "BOOT_ID", Path("/nowhere"))
         elsewhere.setattr(sys, "platform", "darwin")
         assert process_table.marked(lab.root) == {"sleeper": [record.pid]}
-        born = process_table.born(record.pid)
-        assert born
-        assert born == process_table.born(record.pid)
-        until(lambda: process_table.resident(record.pid) > 100_000)
-        assert process_table.born(2**22 + 1) is None
+        started = process_table.started(record.pid)
+        assert started
+        assert started == process_table.started(record.pid)
+        until(lambda: process_table.resident_memory(record.pid) > 100_000)
+        assert process_table.started(2**22 + 1) is None
 
 
 def test_a_set_clock_does_not_change_the_start(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,4 +268,4 @@ def test_a_set_clock_does_not_change_the_start(lab: Lab, monkeypatch: pytest.Mon
     monkeypatch.setattr(psutil, "boot_time", lambda: real_boot() + 3600)
     real_start = psutil.Process.create_time
     monkeypatch.setattr(psutil.Process, "create_time", lambda process: real_start(process) + 3600)
-    assert process_table.born(record.pid) == record.born
+    assert process_table.started(record.pid) == record.started
