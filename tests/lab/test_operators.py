@@ -145,7 +145,7 @@ def test_an_operator_says_on_top_what_it_is_and_what_it_does_not_do(file: Path) 
     if file in kubernetes.BASE:
         return
     top = re.sub(r"\n# ?", " ", file.read_text().partition("\napiVersion")[0])
-    assert "Not done:" in top
+    assert "Not simulated:" in top
 
 
 def test_every_kind_that_is_acted_on_is_tried() -> None:

@@ -1,4 +1,4 @@
-{{/* One workload of a description with its account, roles, services and what watches over it. */}}
+{{/* One workload of a description with its account, roles, services, disruption budget and monitor. */}}
 {{- define "standin.workload" -}}
 {{- $root := .root -}}
 {{- $work := .work -}}
