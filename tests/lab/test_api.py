@@ -69,14 +69,14 @@ def server(tmp_path: Path) -> Iterator[tuple[Server, Api]]:
     server.server_close()
 
 
-def test_what_is_asked_is_asked_again_until_the_server_has_read_what_it_keeps(server: tuple[Server, Api]) -> None:
+def test_a_request_is_retried_until_the_storage_is_ready(server: tuple[Server, Api]) -> None:
     here, api = server
     here.refusals = 3
     assert json.loads(api.ask("/version")) == {"items": []}
     assert here.asked == 4
 
 
-def test_a_server_that_never_comes_is_told_in_its_own_words(server: tuple[Server, Api]) -> None:
+def test_a_server_that_never_becomes_ready_is_reported(server: tuple[Server, Api]) -> None:
     here, api = server
     here.refusals = 1000
     with pytest.raises(ApiFailed, match=r"storage is \(re\)initializing"):

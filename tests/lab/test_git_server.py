@@ -93,7 +93,7 @@ def workloads(home: Home) -> Iterator[None]:
 class TestFolders:
     """Folders that come and go."""
 
-    def test_a_new_app_that_is_pushed_is_an_application_without_up(self, home: Home) -> None:
+    def test_a_pushed_app_becomes_an_application_without_up(self, home: Home) -> None:
         assert main(["new", *LAMP, "--root", str(home.root)]) == 0
         home.good("media-lamp", home.push())
         route = home.api.get("gateway.networking.k8s.io/v1", "HTTPRoute", "lamp", "media")
@@ -162,7 +162,7 @@ class TestAccidents:
         recovered(home)
         assert everything(home) == before
 
-    def test_a_killed_repo_server_costs_nothing_and_the_next_push_after_it_is_back_arrives(self, home: Home) -> None:
+    def test_a_killed_repo_server_costs_nothing(self, home: Home) -> None:
         before = everything(home)
         with home.without_repo_server():
             outlived(home, "connection refused", 30)

@@ -55,7 +55,7 @@ def test_argocd_server_runs_and_argo_cds_own_login_opens_it(own_home: Home) -> N
     assert password not in (own_home.lab.logs / "argocd-server.log").read_text(encoding="utf-8")
 
 
-def test_a_cluster_that_is_seeded_again_stays_synced_and_keeps_its_tracking(own_home: Home) -> None:
+def test_a_cluster_that_is_seeded_again_stays_synced_and_tracked(own_home: Home) -> None:
     path = ("apps/v1", "DaemonSet", "cilium", "kube-system")
     before = own_home.api.get(*path)
     assert before

@@ -111,7 +111,7 @@ def control_c(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGINT)
 
 
-def test_a_run_that_is_interrupted_ends_soon_leaves_nothing_and_goes_on_with_the_next(checkout: Checkout) -> None:
+def test_an_interrupted_run_leaves_nothing_and_the_next_run_continues(checkout: Checkout) -> None:
     began = time.monotonic()
     code = interrupt(checkout, *MOMENTS["a node has its configuration"], control_c)
     assert code == 130

@@ -71,7 +71,7 @@ def test_a_state_of_official_plugins_is_unchanged_under_stand_ins(checkout: Chec
     assert started(checkout) == set()
 
 
-def test_a_rehearsal_with_official_plugins_alone_does_not_begin_without_them(checkout: Checkout) -> None:
+def test_a_rehearsal_with_official_plugins_alone_requires_them(checkout: Checkout) -> None:
     ran = checkout.run("rehearse", *SHORT, "--plugins", "official")
     assert ran.code == 1
     assert "--plugins official: these official plugins cannot be had:" in ran.err

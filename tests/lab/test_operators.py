@@ -141,7 +141,7 @@ def test_a_kind_has_the_plural_that_its_crd_has(group: str, kind: str, name: str
 
 
 @pytest.mark.parametrize("file", sorted(kubernetes.OPERATORS.glob("*.yaml")), ids=lambda file: file.stem)
-def test_an_operator_says_on_top_what_it_is_and_what_it_does_not_do(file: Path) -> None:
+def test_the_head_of_an_operator_lists_its_limits(file: Path) -> None:
     if file in kubernetes.BASE:
         return
     top = re.sub(r"\n# ?", " ", file.read_text().partition("\napiVersion")[0])
@@ -193,7 +193,7 @@ def test_a_certificate_gives_a_key_pair_for_its_names(played: Played) -> None:
     assert (secret["type"], secret["metadata"]["labels"]["copied"]) == ("kubernetes.io/tls", "everywhere")
 
 
-def test_an_external_secret_gives_every_key_and_a_changed_one_the_new_keys(played: Played) -> None:
+def test_an_external_secret_gives_every_key_also_after_changes(played: Played) -> None:
     assert played.secret("forgejo-admin") == {
         "username": "rehearsed: forgejo-admin-user value",
         "password": "rehearsed: forgejo-admin-password value",
@@ -220,14 +220,14 @@ def test_a_gateway_has_the_address_that_its_service_has_got(played: Played) -> N
     assert sorted(port["port"] for port in service["spec"]["ports"]) == [80, 443]
 
 
-def test_a_service_that_asks_for_no_address_gets_one_that_nobody_routes_and_a_pool_is_counted(played: Played) -> None:
+def test_a_service_without_a_requested_address_gets_an_unrouted_one(played: Played) -> None:
     until(lambda: bool(played.seen("Service", "mosquitto")["status"]["loadBalancer"]))
     assert played.seen("Service", "mosquitto")["status"]["loadBalancer"]["ingress"][0]["ip"].startswith("198.18.")
     pool = played.seen("IPAddressPool", "homelab", "metallb.io/v1beta1")
     assert pool["status"]["availableIPv4"] == 12 + 16
 
 
-def test_a_claim_waits_for_its_pod_where_its_class_says_so_and_its_volume_goes_with_it(played: Played) -> None:
+def test_a_claim_waits_for_its_pod_if_its_class_does(played: Played) -> None:
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     for name in ("wanted", "unwanted"):
         meta = {"name": name, "namespace": "default"}
@@ -244,7 +244,7 @@ def test_a_claim_waits_for_its_pod_where_its_class_says_so_and_its_volume_goes_w
     until(lambda: played.api.get("v1", "PersistentVolume", bound["spec"]["volumeName"]) is None)
 
 
-def test_a_database_has_its_services_and_its_owners_secret_unless_that_is_given(played: Played) -> None:
+def test_a_database_has_its_services_and_its_owners_secret(played: Played) -> None:
     secret = played.secret("forgejo-app")
     assert secret["uri"] == "postgresql://git:rehearsed@forgejo-rw.default:5432/forgejo"
     assert (secret["username"], secret["dbname"], secret["pgpass"][-1]) == ("git", "forgejo", "\n")
@@ -263,7 +263,7 @@ def test_a_rollout_runs_as_many_pods_as_it_says(played: Played) -> None:
 
 
 @pytest.mark.parametrize("name", ["active", "preview", "stable", "next"])
-def test_a_service_of_a_rollout_has_its_hash_and_gets_it_again_after_a_sync(played: Played, name: str) -> None:
+def test_a_service_of_a_rollout_gets_its_hash_again(played: Played, name: str) -> None:
     asked = next(one for one in OBJECTS if (one["kind"], one["metadata"]["name"]) == ("Service", name))
     until(lambda: running(played, asked["spec"]["selector"]["app"]) > 0)
     for _ in range(2):
@@ -283,7 +283,7 @@ def scaled(replicas: int) -> dict[str, Any]:
     return {"content": "application/merge-patch+json", "body": {"spec": {"replicas": replicas}}}
 
 
-def test_what_volsync_does_by_schedule_waits_and_what_is_asked_by_hand_is_done(played: Played) -> None:
+def test_scheduled_copies_of_volsync_wait_and_manual_ones_are_done(played: Played) -> None:
     version = "volsync.backube/v1alpha1"
     until(lambda: "conditions" in played.seen("ReplicationSource", "nightly", version).get("status", {}))
     assert "lastSyncTime" not in played.seen("ReplicationSource", "nightly", version)["status"]
@@ -291,7 +291,7 @@ def test_what_volsync_does_by_schedule_waits_and_what_is_asked_by_hand_is_done(p
     assert played.seen("ReplicationDestination", "restored", version)["status"]["lastManualSync"] == "first"
 
 
-def test_an_aggregated_api_stays_available_against_what_the_api_server_finds(played: Played) -> None:
+def test_an_aggregated_api_stays_available_without_a_server(played: Played) -> None:
     found = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService"}
     thing = {**found, "metadata": {"name": "v1beta1.metrics.k8s.io"}}
     until(lambda: condition(played.get(thing), "Available"))

@@ -97,7 +97,7 @@ class TestPeace:
 class TestOthersChangeIt:
     """Git and people change what was seeded, one after the other, and in the end Pulumi still has nothing to do."""
 
-    def test_a_field_a_label_and_an_object_that_leave_git_leave_the_cluster(self, home: Home) -> None:
+    def test_fields_labels_and_objects_that_leave_git_are_pruned(self, home: Home) -> None:
         kept = next(yaml.safe_load_all(home.read(NOTES_FILE)))
         del kept["data"]["goes"], kept["metadata"]["labels"]["goes"]
         home.write(NOTES_FILE, yaml.safe_dump(kept))
@@ -107,7 +107,7 @@ class TestOthersChangeIt:
         assert stays
         assert (stays["data"], stays["metadata"]["labels"]) == ({"stays": "yes"}, {"stays": "yes"})
 
-    def test_a_renamed_object_and_a_bumped_chart_are_what_git_says(self, home: Home) -> None:
+    def test_a_renamed_object_and_a_raised_chart_follow_git(self, home: Home) -> None:
         found = re.search(r"version: (v\d+\.\d+\.)(\d+)", home.read(CHART))
         assert found
         raised = f"{found[1]}{int(found[2]) + 1}"
@@ -128,7 +128,7 @@ class TestOthersChangeIt:
         )
         assert "ConfigMap security/renamed: data.stays (by kubectl-edit, " in home.status()
 
-    def test_pulumi_has_nothing_to_do_with_any_of_it_and_a_preview_warns_of_the_edit(self, home: Home) -> None:
+    def test_pulumi_changes_nothing_and_a_preview_warns_of_the_edit(self, home: Home) -> None:
         changes, (edit,) = planned(home)
         assert changes == {"same"}
         assert edit.startswith("ConfigMap security/renamed: data.stays (by kubectl-edit, ")
@@ -165,9 +165,7 @@ class TestWrongInputs:
     """What a seed refuses, said clearly; nothing of it keeps the next run from going on."""
 
     @pytest.mark.parametrize("what", WRONG)
-    def test_a_wrong_folder_is_refused_in_clear_words_and_seeded_once_it_is_mended(
-        self, home: Home, tmp_path: Path, what: str
-    ) -> None:
+    def test_a_wrong_folder_is_refused_and_seeded_after_its_fix(self, home: Home, tmp_path: Path, what: str) -> None:
         files, refusal = WRONG[what]
         (tmp_path / "environments").mkdir()
         laid(tmp_path, files)
@@ -181,9 +179,7 @@ class TestWrongInputs:
         assert seed(home, tmp_path) == "apps/media/wrong: 1 objects applied\n"
         assert home.api.delete("v1", "ConfigMap", "wrong", "media")
 
-    def test_a_wrong_definition_is_refused_with_its_folder_and_the_others_are_applied(
-        self, home: Home, tmp_path: Path
-    ) -> None:
+    def test_a_wrong_definition_is_refused_and_the_others_are_applied(self, home: Home, tmp_path: Path) -> None:
         made = {name: re.sub("gadget", name, GADGETS, flags=re.IGNORECASE) for name in ("broken", "seeded", "whole")}
         made["broken"] = made["broken"].replace("scope: Namespaced", "scope: Everywhere")
         for name, definition in {**made, "unbuilt": "", "plain": MAP}.items():

@@ -104,7 +104,7 @@ def colour(home: Home, name: str) -> str:
     return str(found["data"].get("colour"))
 
 
-def test_a_commit_to_one_app_renders_that_app_alone_and_all_others_follow(home: Home, renders: Renders) -> None:
+def test_a_commit_to_one_app_renders_that_app_alone(home: Home, renders: Renders) -> None:
     text = home.read("apps/media/shelf/app.yaml")
     home.write("apps/media/shelf/app.yaml", text.replace("colour: red", "colour: green"))
     commit = home.push()
@@ -121,7 +121,7 @@ def test_a_commit_to_one_app_renders_that_app_alone_and_all_others_follow(home: 
     [("apps/media/layered/config.yaml", "layered"), ("apps/_shared/colours/shared.yaml", "shared")],
     ids=["base", "shared"],
 )
-def test_a_commit_to_a_base_or_to_what_is_shared_reaches_the_environment(home: Home, file: str, name: str) -> None:
+def test_a_commit_to_a_base_or_component_reaches_the_environment(home: Home, file: str, name: str) -> None:
     home.write(file, config(name, "blue"))
     home.good("media-layered", home.push())
     eventually("blue", lambda: colour(home, name) == "blue")

@@ -72,7 +72,7 @@ def test_it_brings_no_more_protection_than_its_chart(charts: StandInCharts, tool
     }
 
 
-def test_a_stand_in_names_no_namespace_where_its_chart_names_none(charts: StandInCharts, tools: Toolchain) -> None:
+def test_a_stand_in_has_a_namespace_if_its_chart_has(charts: StandInCharts, tools: Toolchain) -> None:
     volsync = Chart("volsync", "0.14.0", "https://backube.github.io/helm-charts")
     found = inflated(charts, tools, volsync)
     assert {one["kind"] for one in found} >= {"Deployment", "Role", "RoleBinding", "Service", "ServiceAccount"}
@@ -118,7 +118,7 @@ def test_a_chart_that_nobody_described_runs_something(charts: StandInCharts, too
     assert [str(one) for one in charts.placed] == ["nobodys 1.2.3: stand-in for an unknown chart"]
 
 
-def test_a_stand_in_that_a_power_cut_left_without_content_is_made_again(tools: Toolchain, tmp_path: Path) -> None:
+def test_a_stand_in_without_content_is_written_again(tools: Toolchain, tmp_path: Path) -> None:
     crds = KnownCrds(tools.manifests(CRDS))
     folder = StandInCharts(tmp_path, crds, None).chart(RELOADER)
     assert folder is not None
@@ -158,7 +158,7 @@ def test_a_base_by_commit_has_the_version_of_its_comment(bases: StandInBases) ->
         bases.base(f"{ARGO_CD}?ref={commit}", "v3.1.0")
 
 
-def test_a_folder_that_has_no_kustomization_behind_its_url_is_refused_in_kustomizes_words(bases: StandInBases) -> None:
+def test_a_url_without_kustomization_is_refused_in_kustomizes_words(bases: StandInBases) -> None:
     folder = "https://github.com/prometheus-operator/prometheus-operator/example/prometheus-operator-crd?ref=v0.88.0"
     with pytest.raises(TreeRefused, match=r"unable to find one of 'kustomization.yaml', 'kustomization.yml'"):
         bases.base(folder)
@@ -173,7 +173,7 @@ def test_what_nobody_has_is_not_made_up(url: str, bases: StandInBases) -> None:
     assert bases.base(url) is None
 
 
-def test_a_kind_in_a_group_of_kubernetes_own_says_that_nobody_approved_it() -> None:
+def test_a_crd_in_a_group_of_kubernetes_is_marked_unapproved() -> None:
     approved = permissive("things.k8s.io", "Thing", "things", "Namespaced", "v1")["metadata"]["annotations"]
     assert approved == {"api-approved.kubernetes.io": "unapproved, a stand-in"}
     assert "annotations" not in permissive("example.com", "Thing", "things", "Namespaced", "v1")["metadata"]

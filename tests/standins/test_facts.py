@@ -41,9 +41,7 @@ def test_every_stand_in_has_the_facts_of_its_chart() -> None:
 
 
 @pytest.mark.parametrize("name", READ)
-def test_a_stand_in_makes_every_object_that_its_chart_makes_of_the_trees_values(
-    name: str, charts: StandInCharts, tools: Toolchain
-) -> None:
+def test_a_stand_in_makes_every_object_of_its_chart(name: str, charts: StandInCharts, tools: Toolchain) -> None:
     facts = facts_of(name)
     for use in uses(CHECKOUT, name):
         folder = charts.chart(Chart(name, use.version, "https://charts.example.com"))
@@ -63,7 +61,7 @@ def test_a_stand_in_makes_every_object_that_its_chart_makes_of_the_trees_values(
 
 
 @pytest.mark.parametrize("name", READ)
-def test_the_tree_sets_no_value_that_a_chart_does_not_know(name: str) -> None:
+def test_the_tree_sets_no_value_unknown_to_a_chart(name: str) -> None:
     exact = [use for use in uses(CHECKOUT, name) if use.version == facts_of(name)["version"]]
     for use in exact:
         for file in use.values:
@@ -73,14 +71,12 @@ def test_the_tree_sets_no_value_that_a_chart_does_not_know(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", READ)
-def test_a_stand_in_gives_no_value_of_its_own_to_a_chart(name: str) -> None:
+def test_a_stand_in_has_no_value_beyond_its_chart(name: str) -> None:
     if all(use.version == facts_of(name)["version"] for use in uses(CHECKOUT, name)):
         assert list(unknown_values(described()[name]["values"], facts_of(name)["values"])) == []
 
 
-def test_a_value_deep_within_that_a_chart_does_not_know_is_refused_in_helms_words(
-    charts: StandInCharts, tools: Toolchain
-) -> None:
+def test_an_unknown_nested_value_is_refused_in_helms_words(charts: StandInCharts, tools: Toolchain) -> None:
     cilium = next(uses(CHECKOUT, "cilium"))
     folder = charts.chart(Chart("cilium", cilium.version, "https://helm.cilium.io"))
     options = ("--set", "operator.replica=2")

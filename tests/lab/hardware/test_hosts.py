@@ -101,7 +101,7 @@ def test_a_vm_is_refused_in_the_words_of_proxmox(right: str, words: str, rack: R
     assert words in refusal(lambda: with_vm(rack))
 
 
-def test_a_download_needs_two_rights_on_the_cluster_or_one_on_the_host(rack: Rack) -> None:
+def test_a_download_needs_rights_on_the_cluster_or_the_host(rack: Rack) -> None:
     rack.break_("rights", "Sys.AccessNetwork")
     rack.download("pve-1", IMAGE, URL)
     rack.break_("rights", "Sys.Audit")
@@ -118,7 +118,7 @@ def test_an_image_can_be_deleted_with_one_right_only(rack: Rack) -> None:
     assert rack.has_file("pve-1", IMAGE)
 
 
-def test_high_availability_needs_a_right_that_the_role_does_not_have(rack: Rack) -> None:
+def test_high_availability_needs_a_right_beyond_the_role(rack: Rack) -> None:
     with_vm(rack)
     assert f"Permission check failed (/, {HIGH_AVAILABILITY})" in refusal(lambda: rack.manage("vm:1020"))
     rack.add_things("right", [HIGH_AVAILABILITY])
@@ -187,7 +187,7 @@ def test_a_storage_takes_images_only_with_their_content_type(rack: Rack) -> None
     assert words in refusal(lambda: rack.download("pve-1", image, URL))
 
 
-def test_a_vm_is_moved_with_its_disks_and_stays_what_it_is(rack: Rack) -> None:
+def test_a_vm_is_moved_with_its_disks_and_unchanged(rack: Rack) -> None:
     with_vm(rack)
     rack.update_vm({**VM, "nodeName": "pve-2"})
     assert rack.journal("migrate vm") == [("migrate vm", "worker-1", "pve-1 -> pve-2")]
@@ -261,7 +261,7 @@ class TestTwoHosts:
         assert {file.rpartition("_")[2] for _, file in files} == {"pve-1.qcow2", "pve-2.qcow2"}
         assert all("_staging_" in file for _, file in files)
 
-    def test_a_vm_that_proxmox_moved_is_moved_back_and_not_made_anew(self, staging: Checkout) -> None:
+    def test_a_vm_that_proxmox_moved_is_moved_back(self, staging: Checkout) -> None:
         staging.rack.move_vm(2020, "pve-1")
         staging.rehearse("--refresh")
         assert staging.rack.journal("migrate vm") == [("migrate vm", "worker-1", "pve-1 -> pve-2")]
@@ -275,7 +275,7 @@ class TestTwoHosts:
         assert staging.rack.journal("delete vm") == []
         assert "worker-1" in staging.ready()
 
-    def test_a_vm_under_another_id_is_configured_without_a_raised_generation(self, staging: Checkout) -> None:
+    def test_a_vm_with_another_id_needs_no_raised_generation(self, staging: Checkout) -> None:
         staging.edit(WORKER_ON_THE_FIRST, f"{WORKER_ON_THE_FIRST}, vmId: 2999")
         staging.rehearse()
         assert [subject for _, subject, _ in staging.rack.journal("delete vm")] == ["worker-1"]

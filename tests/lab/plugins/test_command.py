@@ -20,7 +20,7 @@ def created(**inputs: object) -> tuple[str, dict[str, str]]:
     return LocalCommand(Commands(), URN).create(dict(inputs), preview=False)
 
 
-def test_one_line_end_is_taken_off_and_the_id_begins_with_the_name() -> None:
+def test_output_loses_one_line_end_and_ids_begin_with_names() -> None:
     id_, said = created(create="printf 'a\\n\\n'; printf 'b\\n' >&2")
     assert said == {"stdout": "a\n", "stderr": "b"}
     assert id_.startswith("it")
@@ -31,7 +31,7 @@ def test_without_a_command_nothing_runs_and_nothing_was_said() -> None:
     assert created()[1] == {"stdout": "", "stderr": ""}
 
 
-def test_it_reads_what_it_is_given_and_runs_where_it_is_told(tmp_path: Path) -> None:
+def test_a_command_gets_its_input_and_directory(tmp_path: Path) -> None:
     text = "x" * 300_000
     assert created(create="cat", stdin=text, logging="none")[1]["stdout"] == text
     assert created(create="true", stdin=text)[1]["stdout"] == ""
@@ -42,7 +42,7 @@ def test_another_interpreter_runs_it() -> None:
     assert created(create="import os; print(os.name)", interpreter=["python3", "-c"])[1]["stdout"] == os.name
 
 
-def test_an_update_runs_update_or_create_again_and_sees_what_was_said_last() -> None:
+def test_an_update_runs_update_or_create_with_the_last_output() -> None:
     command = LocalCommand(Commands(), URN)
     last = {"stdout": "out", "stderr": "err"}
     show = "echo $PULUMI_COMMAND_STDOUT $PULUMI_COMMAND_STDERR"
@@ -59,7 +59,7 @@ def test_a_deletion_runs_with_the_environment_of_the_state(tmp_path: Path) -> No
     assert (tmp_path / "gone").read_text() == "me said\n"
 
 
-def test_what_is_asked_for_is_stronger_than_what_the_plugin_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_the_inputs_override_those_of_the_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHO", "plugin")
     monkeypatch.setenv("KEPT", "yes")
     found = environment({"environment": {"WHO": "asked"}}, {"stdout": "", "stderr": "e"})
@@ -104,7 +104,7 @@ def test_collected_files_are_refused() -> None:
     ]
 
 
-def test_a_cancelled_plugin_kills_the_shell_alone_and_waits_for_what_it_started(tmp_path: Path) -> None:
+def test_a_cancelled_plugin_kills_the_shell_and_waits_for_children(tmp_path: Path) -> None:
     plugin = Commands()
     script = f"trap 'touch {tmp_path}/trapped' EXIT HUP INT TERM; sleep 3; touch {tmp_path}/after; sleep 60"
     threading.Timer(0.5, plugin.cancelled.set).start()
@@ -120,7 +120,7 @@ def test_a_command_is_killed_when_its_time_is_over() -> None:
         LocalCommand(Commands(), URN, timeout=0.3).create({"create": "sleep 2"}, preview=False)
 
 
-def test_a_logged_line_that_would_block_the_official_plugin_for_ever_fails_at_once() -> None:
+def test_a_line_that_blocks_the_official_plugin_fails_at_once() -> None:
     long = "head -c 65536 /dev/zero | tr '\\0' x"
     with pytest.raises(HomelabError, match=r"a line of 65536 bytes.*blocks for ever.*cut -c1-2000") as refused:
         created(create=f"{long}; echo")

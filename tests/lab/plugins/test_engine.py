@@ -144,7 +144,7 @@ def desk_with_probe(desk: Desk, files: Path) -> Desk:
     return desk
 
 
-def test_a_preview_does_nothing_and_knows_what_it_does_not_know(story: Story) -> None:
+def test_a_preview_runs_nothing_and_marks_unknown_outputs(story: Story) -> None:
     assert story.runs["foreseen"].exit_code == 0
     assert "+ 13 to create" in story.text("foreseen")
     assert "stdin : [unknown]" in story.text("foreseen")
@@ -178,7 +178,7 @@ def test_a_second_run_changes_nothing(story: Story) -> None:
     assert story.logs["unchanged"] == []
 
 
-def test_a_preview_of_changes_says_where_they_are_and_runs_nothing(story: Story) -> None:
+def test_a_preview_of_changes_lists_paths_and_runs_nothing(story: Story) -> None:
     text = story.text("change foreseen")
     assert '~ content: "x" => "longer"' in text
     assert '~ VERSION: "1" => "2"' in text
@@ -257,14 +257,14 @@ def test_each_trouble_is_one_message(story: Story, resource: str, said: list[str
     assert story.diagnostics("troubled")[resource] == said
 
 
-def test_a_mistake_of_a_stand_in_is_one_line_that_says_so(story: Story) -> None:
+def test_a_bug_of_a_stand_in_is_one_line(story: Story) -> None:
     said = story.diagnostics("troubled")["probe:index:Trouble (stumbles)"]
     assert len(said) == 1
     assert said[0].startswith("error: the stand-in of probe stumbled at probe.py:")
     assert said[0].endswith("ZeroDivisionError: division by zero; this is a mistake of the stand-in")
 
 
-def test_what_was_made_by_half_is_recorded_and_mended_next_time(story: Story) -> None:
+def test_an_unfinished_resource_is_recorded_and_finished_next_time(story: Story) -> None:
     recorded = story.states["troubled"]["half"]
     assert (recorded["id"], recorded["initErrors"]) == ("half-1", ["half-1 was made and does not start"])
     assert story.runs["half mended"].counts()["updated"] == 1
@@ -274,7 +274,7 @@ def test_what_was_made_by_half_is_recorded_and_mended_next_time(story: Story) ->
     assert not {"fails", "refused", "stumbles"} & story.states["half mended"].keys()
 
 
-def test_a_destroy_skips_what_goes_with_another_and_what_is_kept(story: Story) -> None:
+def test_a_destroy_skips_dependent_and_retained_resources(story: Story) -> None:
     log = story.logs["destroyed"]
     assert story.runs["destroyed"].exit_code == 0
     assert "delete rebuilt" in log

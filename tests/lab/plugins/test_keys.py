@@ -150,7 +150,7 @@ def test_a_text_has_its_length_and_what_it_must_have(
     assert all(letter.isalnum() or (allowed and letter in known) for letter in text)
 
 
-def test_a_password_is_not_its_own_id_and_is_hashed_where_the_system_can() -> None:
+def test_a_password_is_not_its_own_id_and_is_hashed() -> None:
     id_, made = random.Password(random.Random()).create({"length": 24}, preview=False)
     assert id_ == "none"
     assert made["bcryptHash"] is None or made["bcryptHash"].startswith("$2a$10$")

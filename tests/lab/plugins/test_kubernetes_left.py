@@ -48,9 +48,7 @@ def test_each_start_leaves_the_kubeconfig_in_the_temporary_folder(temporary_fold
         assert file.stat().st_mode & 0o077 == 0
 
 
-def test_a_server_that_never_answers_is_waited_for_at_the_start_and_for_each_custom_resource(
-    silent: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_server_delays_the_start_and_custom_resources(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kubernetes, "SECONDS_OF_A_HANDSHAKE", 1)
     calls = Calls.to(silent)
     assert calls.plugin.is_silent

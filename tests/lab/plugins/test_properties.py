@@ -65,7 +65,7 @@ def test_nothing_differs_from_itself(value: Any) -> None:
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=4), st.dictionaries(NAMES, VALUES, max_size=4))
-def test_whatever_differs_is_said_under_a_name_that_one_of_both_has(old: Any, new: Any) -> None:
+def test_differences_have_a_name_that_one_side_has(old: Any, new: Any) -> None:
     found = dict(changes(old, new))
     assert bool(found) == (old != new or repr(old) != repr(new))
     assert {top(path) for path in found} <= {*old, *new}

@@ -72,9 +72,7 @@ def test_firmware_machine_type_and_host_change_in_place(changes: dict[str, Any])
         ({"tpmState": {"version": "v1.2", "datastoreId": "local-lvm"}}, ["tpmState"]),
     ],
 )
-def test_a_vm_id_a_host_without_migration_and_other_firmware_make_a_vm_anew(
-    changes: dict[str, Any], names: list[str]
-) -> None:
+def test_changes_that_need_a_new_vm_replace_it(changes: dict[str, Any], names: list[str]) -> None:
     assert replaced(**changes) == names
 
 
@@ -87,7 +85,7 @@ def rack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rack]:
     rack.close()
 
 
-def test_a_file_of_the_same_name_is_deleted_under_the_vms_that_another_makes_of_it(rack: Rack) -> None:
+def test_a_file_of_the_same_name_is_deleted_first(rack: Rack) -> None:
     ImageFile(ProxmoxPlugin()).create(FILE, preview=False)
     ImageFile(ProxmoxPlugin()).create(FILE, preview=False)
     assert [event for event, _, _ in rack.journal()] == ["download", "remove file", "download"]
@@ -95,7 +93,7 @@ def test_a_file_of_the_same_name_is_deleted_under_the_vms_that_another_makes_of_
     assert ImageFile(ProxmoxPlugin()).read("local:import/talos_home_pve-1.qcow2", FILE) is None
 
 
-def test_a_vm_that_was_moved_by_others_is_read_on_its_new_host(rack: Rack) -> None:
+def test_a_vm_that_was_moved_is_read_on_its_host(rack: Rack) -> None:
     rack.set_hosts({"pve-1": (64 * GIBI, 512 * GIBI), "pve-2": (64 * GIBI, 512 * GIBI)})
     inputs = {**BEFORE, "memory": {"dedicated": 1024}, "disks": [{"size": 10}]}
     VmLegacy(ProxmoxPlugin()).create(inputs, preview=False)

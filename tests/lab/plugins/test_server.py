@@ -83,7 +83,7 @@ def test_the_programs_are_clean_shell() -> None:
     assert subprocess.run([checker, *files], check=False, capture_output=True, text=True).stdout == ""
 
 
-def test_a_plugin_whose_engine_was_killed_goes_on_with_its_command_and_leaves_afterwards(tmp_path: Path) -> None:
+def test_a_plugin_without_engine_finishes_its_command_and_ends(tmp_path: Path) -> None:
     with plugin("command", tmp_path) as (shell, stub):
         properties = struct_pb2.Struct()
         properties.update({"create": f"sleep 4; echo late; touch {tmp_path}/done"})
@@ -96,7 +96,7 @@ def test_a_plugin_whose_engine_was_killed_goes_on_with_its_command_and_leaves_af
         assert answer.result(timeout=60).id
 
 
-def test_what_a_command_started_outlives_a_plugin_that_is_asked_to_end(tmp_path: Path) -> None:
+def test_children_of_a_command_outlive_a_plugin_that_ends(tmp_path: Path) -> None:
     with plugin("command", tmp_path) as (shell, stub):
         properties = struct_pb2.Struct()
         properties.update({"create": f"touch {tmp_path}/begun; sleep 3; touch {tmp_path}/done"})
@@ -108,7 +108,7 @@ def test_what_a_command_started_outlives_a_plugin_that_is_asked_to_end(tmp_path:
         assert answer.exception(timeout=60)
 
 
-def test_a_plugin_that_is_asked_to_end_ends_at_once_and_says_nothing(tmp_path: Path) -> None:
+def test_sigterm_ends_a_plugin_at_once_and_without_output(tmp_path: Path) -> None:
     command = [str(PLUGINS / "pulumi-resource-tls"), "127.0.0.1:9"]
     env = {**os.environ, "HOMELAB_PYTHON": sys.executable}
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -129,13 +129,13 @@ def test_a_cancelled_plugin_answers_that_its_command_was_ended(tmp_path: Path) -
         assert answer.exception(timeout=60).details() == 'signal: killed: running "sleep 5":'
 
 
-def test_what_the_protocol_has_and_we_have_not_is_said_to_be_so(tmp_path: Path) -> None:
+def test_unsupported_requests_of_the_protocol_are_reported_as_such(tmp_path: Path) -> None:
     with plugin("random", tmp_path) as (_, stub), pytest.raises(grpc.RpcError) as refused:
         stub.Construct(provider_pb2.ConstructRequest())
     assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_an_api_server_that_is_skipped_leaves_a_resource_the_inputs_that_it_had_and_a_new_one_none(
+def test_a_skipped_server_leaves_old_inputs_and_no_new_ones(
     tmp_path: Path,
 ) -> None:
     news, olds, settings = struct_pb2.Struct(), struct_pb2.Struct(), struct_pb2.Struct()

@@ -92,14 +92,14 @@ def kubeconfig_inputs(**more: Any) -> Plain:
     return {"clientConfiguration": dict.fromkeys(CLIENT, ""), "node": "10.0.0.11", **more}
 
 
-def test_secrets_are_unchanged_until_the_last_month_of_the_client_certificate(site: Site) -> None:
+def test_secrets_are_unchanged_until_the_certificates_last_month(site: Site) -> None:
     state = made(MachineSecrets, VERSION)
     assert life(state["clientConfiguration"]) > timedelta(days=360)
     for left in (timedelta(days=360), LATER):
         assert diff(VERSION, VERSION, Talos(), SECRETS, aged(state, "clientConfiguration", left)).changes is False
 
 
-def test_in_its_last_month_the_client_certificate_is_renewed_and_the_secrets_stay(site: Site) -> None:
+def test_the_client_certificate_is_renewed_in_its_last_month(site: Site) -> None:
     state = aged(made(MachineSecrets, VERSION), "clientConfiguration", SOON)
     answer = diff(VERSION, VERSION, Talos(), SECRETS, state)
     assert {path: (found.kind.name, found.input_diff) for path, found in answer.detailed_diff.items()} == {
@@ -114,7 +114,7 @@ def test_in_its_last_month_the_client_certificate_is_renewed_and_the_secrets_sta
     assert renewed["clientConfiguration"]["caCertificate"] == state["machineSecrets"]["certs"]["os"]["cert"]
 
 
-def test_another_version_leaves_the_secrets_open_in_a_preview_and_keeps_them(site: Site) -> None:
+def test_another_version_retains_the_secrets_which_previews_leave_open(site: Site) -> None:
     state, raised = made(MachineSecrets, VERSION), {"talosVersion": "v1.14"}
     unknown = {"machineSecrets": UNKNOWN, "clientConfiguration": UNKNOWN}
     assert diff(VERSION, raised, Talos(), SECRETS, state).replaces == []
@@ -165,7 +165,7 @@ def test_the_renewal_duration_decides(left: timedelta, text: str, due: bool, sit
     assert diff(inputs, inputs, Talos(), KUBECONFIG, state).changes is due
 
 
-def test_a_kubeconfig_of_a_node_that_is_not_known_yet_is_not_judged(site: Site) -> None:
+def test_a_kubeconfig_of_an_unknown_node_is_not_renewed(site: Site) -> None:
     inputs = kubeconfig_inputs()
     state = aged(made(Kubeconfig, inputs), "kubernetesClientConfiguration", SOON)
     assert set(diff(inputs, {**inputs, "node": UNKNOWN}, Talos(), KUBECONFIG, state).detailed_diff) == {"node"}

@@ -47,7 +47,7 @@ def test_other_arguments_replace_the_server(lab: Lab) -> None:
     assert process_table.marked(lab.root) == {"sleeper": [second.pid]}
 
 
-def test_another_content_of_a_file_that_it_reads_replaces_the_server(lab: Lab) -> None:
+def test_a_changed_file_replaces_the_server_that_reads_it(lab: Lab) -> None:
     file = lab.root / "settings"
     file.write_text("one")
     first = servers.start(lab, "reader", "sleep", ["1000"], ENV, files=[file])
@@ -63,7 +63,7 @@ def test_a_server_that_was_killed_is_started_again(lab: Lab) -> None:
     assert sleeper(lab).pid != first.pid
 
 
-def test_a_record_whose_pid_belongs_to_somebody_else_is_ignored_and_the_other_lives(lab: Lab) -> None:
+def test_a_record_with_a_reused_pid_is_ignored(lab: Lab) -> None:
     stranger = subprocess.Popen(["sleep", "1000"])
     time.sleep(0.05)  # times of birth are counted in hundredths of a second
     record = json.loads((lab.run / f"{sleeper(lab).name}.json").read_text())
@@ -98,7 +98,7 @@ def test_stop_ends_what_the_server_has_started_too(lab: Lab) -> None:
     assert process_table.marked(lab.root) == {}
 
 
-def test_who_does_not_listen_is_killed(lab: Lab) -> None:
+def test_a_server_that_ignores_sigterm_is_killed(lab: Lab) -> None:
     servers.start(lab, "deaf", "sh", ["-c", STUBBORN], ENV, grace=0.2)
     until_said(lab, "deaf", "deaf")
     began = time.monotonic()
@@ -106,7 +106,7 @@ def test_who_does_not_listen_is_killed(lab: Lab) -> None:
     assert 0.2 <= time.monotonic() - began < 2
 
 
-def test_without_patience_nobody_is_asked(lab: Lab) -> None:
+def test_a_server_without_grace_period_is_killed_at_once(lab: Lab) -> None:
     servers.start(lab, "polite", "sh", ["-c", "trap 'echo asked' TERM; echo up; sleep 1000"], ENV, grace=0)
     until_said(lab, "polite", "up")
     servers.stop(lab, "polite")
@@ -141,7 +141,7 @@ def test_simultaneous_starts_give_one_server(lab: Lab) -> None:
     assert process_table.marked(lab.root) == {"sleeper": [*pids]}
 
 
-def test_a_starter_killed_before_it_writes_the_record_leaves_no_second_server(lab: Lab) -> None:
+def test_a_starter_killed_before_its_record_leaves_no_second_server(lab: Lab) -> None:
     script = """
 import os, signal, sys
 from pathlib import Path
@@ -210,7 +210,7 @@ def test_two_labs_do_not_touch_each_other(lab: Lab, tmp_path: Path) -> None:
     servers.stop_all(other)
 
 
-def test_a_port_is_kept_while_it_is_free_or_ours_and_changed_when_somebody_else_has_it(lab: Lab) -> None:
+def test_a_port_changes_only_when_another_program_takes_it(lab: Lab) -> None:
     number = servers.port(lab, "server", "http")
     assert servers.port(lab, "server", "http") == number
     assert servers.port(lab, "server", "peers") != number
@@ -243,7 +243,7 @@ def test_what_the_lab_writes_is_for_its_owner_only(lab: Lab) -> None:
     assert set(modes.values()) == {0}
 
 
-def test_a_lab_is_found_through_the_environment_or_it_says_how_to_get_one(lab: Lab) -> None:
+def test_a_lab_is_found_through_the_environment_or_refused(lab: Lab) -> None:
     assert Lab.from_environment(lab.environment) == lab
     with pytest.raises(MachineNotReady, match=r"HOMELAB_LAB: not set; .* \./homelab rehearse"):
         Lab.from_environment({})
