@@ -1,4 +1,4 @@
-"""Talking to an API server that is not quite there yet."""
+"""The client of an API server that is not ready yet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lab.control_plane.certificates import Authority, Subject, split
 
 
 class Server(ThreadingHTTPServer):
-    """Somebody who says so many times that the storage is not there yet, and then gives an empty list."""
+    """A server that reports a storage that is not ready several times, and then returns an empty list."""
 
     refusals = 0
     asked = 0
@@ -45,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the handover allows and refuses, and that nobody loses a workload through it."""
+"""The handover's permissions and refusals, none of which costs a workload."""
 
 from __future__ import annotations
 
@@ -93,14 +93,14 @@ SET, PROJECT = (ARGOPROJ, "ApplicationSet", "media", "argocd"), (ARGOPROJ, "AppP
 
 
 def deployments(home: Home) -> dict[str, str]:
-    """Tell the very workloads from others that are made in their place."""
+    """Return the UIDs of the workloads, which differ for workloads that were created again."""
     found = home.api.list("apps/v1", "Deployment")
     return {f"{one['metadata']['namespace']}/{one['metadata']['name']}": one["metadata"]["uid"] for one in found}
 
 
 @pytest.fixture
 def workloads(home: Home) -> Iterator[None]:
-    """Demand that every workload is the same object afterwards."""
+    """Require that every workload is the same object afterwards."""
     before = deployments(home)
     assert {"media/shelf", "ai/toy", "argocd/argocd-server", "cert-manager/cert-manager"} <= set(before)
     yield
@@ -108,7 +108,7 @@ def workloads(home: Home) -> Iterator[None]:
 
 
 def meant(home: Home, place: tuple[str, str, str, str]) -> None:
-    """Delete what is guarded, as a person does who means it."""
+    """Delete a guarded object, as a user with the intention does."""
     home.api.annotate(*place[:3], {"homelab.dev/allow-deletion": "true"}, place[3])
     assert home.api.delete(*place)
 
@@ -122,7 +122,7 @@ def resource(home: Home) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("workloads")
 class TestDrift:
-    """What people change by hand, and who says or undoes it."""
+    """Live edits, and their report or revert."""
 
     def test_a_live_edit_stays_and_names_its_manager(self, home: Home) -> None:
         # An Application that never had to sync, as after its set was made again, syncs once at the first difference.
@@ -170,7 +170,7 @@ class TestDrift:
         home.write("apps/media/elastic/app.yaml", SCALED)
         commit = home.push()
 
-        # Not Healthy: no metrics are served here, and the autoscaler is Degraded as soon as it has asked for them.
+        # Not Healthy: no metrics are served here, and the autoscaler is Degraded as soon as it has requested them.
         def synced(one: Object | None) -> bool:
             sync = (one or {}).get("status", {}).get("sync", {})
             return (sync.get("status"), sync.get("revision")) == ("Synced", commit)
@@ -225,7 +225,7 @@ class TestDrift:
 
 @pytest.mark.usefixtures("workloads")
 class TestCredentials:
-    """The token that opens the repository, over https, checked by the rehearsal's own Git server."""
+    """The token that opens the repository, over https, verified by the rehearsal's own Git server."""
 
     def test_the_secret_has_the_shape_that_argo_cd_documents(self, home: Home) -> None:
         secret = home.api.get("v1", "Secret", "repository-homelab", "argocd")
@@ -275,7 +275,7 @@ class TestCredentials:
 
 
 class TestFiles:
-    """The handover as `render` writes it, for those who apply it themselves."""
+    """The handover as `render` writes it, for users who apply it themselves."""
 
     @pytest.mark.nightly
     def test_the_api_server_accepts_every_file_and_changes_nothing(self, home: Home, tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ class TestFiles:
 
 @pytest.mark.usefixtures("workloads")
 class TestProjects:
-    """What an Application may not do."""
+    """Limits of an Application."""
 
     def test_a_category_makes_nothing_outside_its_own(self, home: Home) -> None:
         intruders = {f"intruder-{number}": one for number, one in enumerate(INTRUDERS.values())}
@@ -325,7 +325,7 @@ class TestProjects:
 
 @pytest.mark.usefixtures("workloads")
 class TestGuard:
-    """Sets and projects that go, and Pulumi that takes them."""
+    """Deletions of sets and projects, also by Pulumi."""
 
     @pytest.mark.parametrize("place", [SET, PROJECT], ids=lambda place: place[1])
     def test_deleting_is_refused_with_what_to_do(self, home: Home, place: tuple[str, str, str, str]) -> None:

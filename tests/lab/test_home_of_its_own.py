@@ -1,4 +1,4 @@
-"""What is asked of a whole small home that other tests must not share: argocd-server runs, and all is seeded again."""
+"""Tests of a whole small home that other tests must not share: argocd-server runs, and everything is seeded again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 
 def with_page(folder: Path) -> Path:
-    """Lay out argocd's programs with an argocd-server that seems to embed the UI: a build from source has none."""
+    """Add an argocd-server that seems to embed the UI to argocd's programs: a build from source has none."""
     folder.mkdir()
     for name in ("argocd", *ARGOCD_ROLES):
         real = ensure((name,)).places[name].file

@@ -1,7 +1,7 @@
-"""A rehearsal with official plugins: the engine uses those that are installed, and the report says which they are.
+"""A rehearsal with official plugins: the engine uses the installed ones, and the report lists them.
 
-Official binaries cannot be had everywhere. These are launchers of the stand-ins, installed as the official plugins are,
-that record when they are started.
+Official binaries are not available everywhere. These are launchers of the stand-ins, installed as the official plugins
+are, that record their starts.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def install(checkout: Checkout, name: str) -> None:
 
 
 def started(checkout: Checkout) -> set[str]:
-    """Name the official plugins that were started, and forget it."""
+    """Return the official plugins that were started, and delete the record."""
     records = [file for file in checkout.pulumi_home.iterdir() if file.is_file()]
     names = {file.name for file in records}
     for file in records:

@@ -1,4 +1,4 @@
-"""Every operator that kwok plays, on a real API server with the real CRDs; Argo CD itself says what is healthy."""
+"""Every operator that kwok plays, on a real API server with the real CRDs; Argo CD itself assesses the health."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CRDS = "crds"
 PROGRAMS = (*kubernetes.PARTS, "talosctl", "argocd", CRDS)
 NAME = re.compile(r"""^  "?name"?: "?([a-z0-9.-]+)"?,?$""", re.MULTILINE)
 OBJECTS = list(yaml.safe_load_all((Path(__file__).parent / "operated.yaml").read_text()))
-# Argo CD asks nothing of these and takes them for healthy as soon as they are there.
+# Argo CD has no health check for these and reports them as Healthy as soon as they exist.
 UNJUDGED = {
     *("Alertmanager", "Backup", "Bundle", "CephBlockPool", "CephCluster", "CephFilesystem", "CephObjectStore"),
     *("ClusterPolicy", "Database", "GatewayClass", "IPAddressPool", "ReplicationDestination", "ReplicationSource"),
@@ -54,7 +54,7 @@ class Played:
     folder: Path
 
     def get(self, thing: dict[str, Any]) -> dict[str, Any]:
-        """Look at an object that has to be there."""
+        """Return an object that must exist."""
         meta = thing["metadata"]
         found = self.api.get(thing["apiVersion"], thing["kind"], meta["name"], meta.get("namespace", ""))
         assert found
@@ -64,13 +64,13 @@ class Played:
         return self.get({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": "default"}})
 
     def secret(self, name: str) -> dict[str, str]:
-        """Read a Secret, once there is one."""
+        """Return a Secret, once it exists."""
         until(lambda: self.api.get("v1", "Secret", name, "default") is not None)
         data = self.seen("Secret", name)["data"]
         return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
     def health(self, thing: dict[str, Any]) -> str:
-        """Ask Argo CD how an object is, as it stands now."""
+        """Return Argo CD's assessment of an object's present health."""
         file, settings = self.folder / "object.json", self.folder / "argocd-cm.json"
         file.write_text(json.dumps(self.get(thing)))
         settings.write_text(json.dumps(ARGOCD))
@@ -113,7 +113,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 
 
 def _crds(crds: KnownCrds, api: Api) -> None:
-    """Bring the CRDs that operators act on; the others would take their time."""
+    """Apply the CRDs of the operators; the others would take long."""
     acted_on = {crd for needed in operators._operators().values() for crd in needed}
     for text in (text for name in crds.names for text in crds.files(name).values()):
         if (found := NAME.search(text)) and found[1] in acted_on:

@@ -1,8 +1,8 @@
-"""A rehearsal from nothing, a second one, and what a life with a stack does to it afterwards.
+"""A first rehearsal, a second one, and the changes in the life of a stack.
 
-One production rehearsal, until its network, carries the claims about machines and cluster; day-2 changes share one of
-staging, in the order in which they would come. The whole stories of all three stacks are told every night; every time,
-`test_handover` tells one with a smaller tree.
+One production rehearsal, until its network, tests machines and cluster; day-2 changes share one of staging, in their
+natural order. All three stacks are rehearsed completely every night, and a smaller tree in every run, by
+`test_handover`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 
 @pytest.mark.xdist_group("production")
 class TestProduction:
-    """One stack as a whole, from nothing to nothing."""
+    """One stack as a whole, from its creation to its end."""
 
     def test_all_nodes_are_ready_with_roles_addresses_and_versions(self, production: Checkout) -> None:
         nodes = production.nodes()
@@ -157,7 +157,7 @@ def since(checkout: Checkout, mark: int, *events: str) -> list[tuple[str, str]]:
 
 
 def kill_when(checkout: Checkout, moment: Callable[[], bool]) -> None:
-    """Begin a rehearsal and kill all of it at a moment."""
+    """Start a rehearsal and kill all of it at a moment."""
     process = checkout.start("rehearse", "--until", "network")
     deadline = time.monotonic() + 300
     while not moment():
@@ -168,7 +168,7 @@ def kill_when(checkout: Checkout, moment: Callable[[], bool]) -> None:
 
 
 def raise_talos(checkout: Checkout, version: str) -> str:
-    """Write another Talos version into the stack file, and give the one that stood there."""
+    """Write another Talos version to the stack file, and return the old one."""
     before = str(read_stack(checkout.root / f"Pulumi.{checkout.stack}.yaml").require().cluster.talos_version)
     checkout.edit(f"talosVersion: {before}", f"talosVersion: {version}")
     return before
@@ -177,7 +177,7 @@ def raise_talos(checkout: Checkout, version: str) -> str:
 @pytest.mark.nightly  # minutes
 @pytest.mark.xdist_group("staging")
 class TestDayTwo:
-    """What comes after the first day, in order."""
+    """Changes after the first day, in order."""
 
     def test_a_worker_is_one_entry(self, staging: Checkout) -> None:
         entry = "      - {name: worker-1, role: worker, address: 10.0.10.20, host: pve-2}\n"

@@ -1,4 +1,4 @@
-"""What a commit renders, and what Argo CD says of an app whose entry the secret store does not have."""
+"""The renders of a commit, and Argo CD's report on an app whose entry is missing in the secret store."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Renders:
 
     @property
     def names(self) -> set[str]:
-        """Every application whose manifests were in no cache."""
+        """Return every application whose manifests were in no cache."""
         with self.log.open("rb") as opened:
             opened.seek(self.begin)
             lines = opened.read().decode("utf-8", errors="replace").splitlines()
@@ -64,7 +64,7 @@ class Renders:
 
 @pytest.fixture
 def renders(home: Home) -> Iterator[Renders]:
-    """Count renders from a commit that rendered nothing: a kind that comes or goes renders every app once more."""
+    """Count renders from a commit that rendered nothing: a new or removed kind renders every app once more."""
     for number in range(6):
         counted = Renders(servers.log_of(home.lab, "argocd-repo-server"))
         home.write("unread/config.yaml", config("nobody", str(number)))
@@ -79,7 +79,7 @@ def renders(home: Home) -> Iterator[Renders]:
 
 @pytest.fixture
 def layered(home: Home) -> Iterator[None]:
-    """Have an app with a base, an overlay of the environment and a shared component."""
+    """Add an app with a base, an overlay of the environment and a shared component."""
     home.write("apps/_shared/colours/kustomization.yaml", SHARED)
     home.write("apps/_shared/colours/shared.yaml", config("shared", "red"))
     home.write("apps/media/layered/kustomization.yaml", BASE)

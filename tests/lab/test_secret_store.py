@@ -1,4 +1,4 @@
-"""A rehearsed store has what it would have in reality; a request for more fails in the words of the real controller."""
+"""A rehearsed store has the entries of a real one; other requests fail in the words of the real controller."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OUTSIDE: dict[str, Any] = {"spec": {"provider": {"bitwardensecretsmanager": {}}}
 
 
 class Played:
-    """An API server that holds ExternalSecrets, the Secrets of a store, and what is written."""
+    """An API server with ExternalSecrets and the Secrets of a store, which records writes."""
 
     def __init__(
         self, store: dict[str, Any] | None, *asked: dict[str, Any], secrets: dict[str, list[str]] | None = None

@@ -1,4 +1,4 @@
-"""Charts and bases of a rehearsal: which one is given, what it honours, what it refuses, and who is told."""
+"""Charts and bases of a rehearsal: the choice of the real one or a stand-in, its values, its refusals, its report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stand-ins against the facts of the real charts: no value more is known, and no object is missing."""
+"""Stand-ins against the facts of the real charts: no value more is accepted, and no object is missing."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from standins.facts import described as kept
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 READ = sorted(file.stem for file in FACTS.glob("*.yaml"))
-# Its chart could not be read: what is known of it is what its documentation says.
+# Its chart could not be read: its documentation is the source of its values.
 UNREAD = {"forgejo"}
-# What an older version than the one that the tree asks for made.
+# Made by a version that is older than that of the tree.
 GONE = {"openebs": {"openebs-device"}}
 
 

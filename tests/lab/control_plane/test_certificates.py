@@ -1,4 +1,4 @@
-"""Certificates are kept while they say what is wanted, and made anew when they do not."""
+"""Certificates are retained as long as they are valid for their names, and made again otherwise."""
 
 from __future__ import annotations
 

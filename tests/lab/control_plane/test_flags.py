@@ -1,4 +1,4 @@
-"""The flags of the rehearsed control plane are Talos' own, then the operator's, and what is not honoured is named."""
+"""The flags of the rehearsed control plane are Talos' own, then the operator's; flags without effect are reported."""
 
 from __future__ import annotations
 

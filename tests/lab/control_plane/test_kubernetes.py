@@ -1,4 +1,4 @@
-"""A real control plane from a generated machine configuration: what a person sees, and what survives being killed."""
+"""A real control plane from a generated machine configuration: its behaviour, and its recovery after kills."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ spec:
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """A control plane that runs, and what it was made from."""
+    """A control plane that runs, and its machine configuration."""
 
     lab: Lab
     configuration: dict[str, Any]
@@ -114,7 +114,7 @@ def named(name: str, namespace: str = "default") -> dict[str, Any]:
 
 
 def generated(folder: Path, name: str) -> dict[str, Any]:
-    """Generate the configuration of a control plane, as the program will."""
+    """Generate the configuration of a control plane, as the program does."""
     secrets = folder / f"{name}.yaml"
     programs.run("talosctl", "gen", "secrets", "-o", secrets)
     which = ["--with-secrets", str(secrets), "--output-types", "controlplane", "-o", "-"]
@@ -129,7 +129,7 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsed]:
     env = ensure(PROGRAMS).env()
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PATH", env["PATH"])
-        # A proxy that leads nowhere: nothing here may ask it.
+        # A proxy that leads nowhere: no request of these tests may use it.
         environment.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
         lab, configuration = Lab(folder / "lab"), generated(folder, "homelab")
         try:
@@ -315,7 +315,7 @@ def test_the_next_start_restores_a_killed_part_without_loss(rehearsed: Rehearsed
 
 
 def is_created(rehearsed: Rehearsed, name: str) -> bool:
-    """An API server that has lost its etcd finds it again after a second or two."""
+    """Report whether an API server that lost its etcd has found it again, which takes a second or two."""
     try:
         rehearsed.run(name, {})
     except ApiFailed as error:

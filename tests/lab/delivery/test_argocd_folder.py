@@ -1,4 +1,4 @@
-"""Argo CD's own folder: both shapes of it, what `up` makes and it must not, and what Argo CD says of its settings."""
+"""Argo CD's own folder: both of its shapes, the objects that `up` makes, and Argo CD's report on its settings."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_argo_cd_accepts_its_settings(renderer: Renderer, tools: Toolchain, tmp_
 
 
 def _argocd(renderer: Renderer, tools: Toolchain, place: Path, *words: str) -> str:
-    """Ask Argo CD's own program about the settings, without a cluster."""
+    """Validate the settings with Argo CD's own program, without a cluster."""
     settings = next(one for one in render(renderer, Folder(FOLDER)) if one["metadata"]["name"] == "argocd-cm")
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "argocd-secret", "namespace": "argocd"}}
     files = [

@@ -1,4 +1,4 @@
-"""Argo CD's web UI is served where the argocd-server in use has one, and its absence has a reason."""
+"""Argo CD's web UI is served if argocd-server embeds one; otherwise the reason is reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from local.files import write_private
 from ops.toolchain.lookup import ensure
 
 PAGE = '<!DOCTYPE html><html><body><div id="app"></div></body></html>'
-# Takes argocd-server's arguments; without a page it answers as the real one does whose UI is not embedded.
+# Takes argocd-server's arguments; without a page it answers as the real one does without an embedded UI.
 FAKE_SERVER = """\
 #!{python}
 import http.server, sys
@@ -36,10 +36,10 @@ SECRET = {"data": {"password": base64.b64encode(b"of-argo-cd").decode()}}
 
 
 class FakeApi:
-    """An API server that has Argo CD's workloads, and its initial password where it is open."""
+    """An API server with Argo CD's workloads, and its initial password."""
 
     def __init__(self, workloads: set[str], secret: Object | None = None) -> None:
-        """Have these workloads."""
+        """Store the workloads."""
         self.workloads, self.secret = workloads, secret
 
     def get(self, version: str, kind: str, name: str, namespace: str) -> Object | None:

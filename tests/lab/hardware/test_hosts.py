@@ -1,4 +1,4 @@
-"""What Proxmox refuses, the rack refuses: rights request by request, files, storages, pools, devices, moves."""
+"""The rack refuses the same requests as Proxmox: rights request by request, files, storages, pools, devices, moves."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ VM: Mapping[str, Any] = {
     "serialDevices": [{"device": "socket"}],
 }
 WORKER_ON_THE_FIRST = "name: worker-1, role: worker, address: 10.0.10.20, host: pve-1"
-# Rights whose absence Proxmox answers with an empty list or the provider with a warning.
+# Without these rights Proxmox answers with an empty list, or the provider warns.
 UNSEEN = {"Pool.Audit", "VM.GuestAgent.Audit"}
 # Either of two rights suffices.
 DOUBLE = {"Datastore.Audit", "VM.Config.Cloudinit", "Sys.AccessNetwork", "Sys.Audit"}
@@ -84,7 +84,7 @@ def test_each_right_is_asked_for_by_a_request(right: str, rack: Rack) -> None:
     rack.break_("rights", right)
     said = refusal(lambda: everything(rack))
     assert "received an HTTP 403 response - Reason: Permission check failed" in said
-    assert right in said or right == "VM.Allocate"  # this refusal names nothing
+    assert right in said or right == "VM.Allocate"  # this refusal has no path
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_a_vm_moves_only_where_its_storage_is(rack: Rack) -> None:
 @pytest.fixture(scope="module")
 def staging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     checkout = Checkout.make(tmp_path_factory.mktemp("staging"), "staging")
-    checkout.until = "network"  # an upgrade asks for Ready nodes
+    checkout.until = "network"  # an upgrade requires Ready nodes
     checkout.rehearse()
     yield checkout
     checkout.end()
@@ -254,7 +254,7 @@ def staging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 @pytest.mark.nightly  # minutes
 @pytest.mark.xdist_group("hosts")
 class TestTwoHosts:
-    """A rehearsed cluster on two hosts, whose VMs move and are made anew."""
+    """A rehearsed cluster on two hosts, whose VMs are moved and replaced."""
 
     def test_each_host_has_an_image_of_its_own(self, staging: Checkout) -> None:
         files = {(host, file) for _, host, file in staging.rack.journal("download")}

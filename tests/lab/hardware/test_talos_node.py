@@ -1,4 +1,4 @@
-"""The product's scripts against the stand-in of Talos, which takes its time and refuses as the real one does."""
+"""The product's scripts against the stand-in of Talos, which is as slow as the real one and refuses the same requests."""
 
 from __future__ import annotations
 

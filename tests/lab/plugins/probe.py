@@ -1,4 +1,4 @@
-"""A plugin for the tests: files on the disk as resources, and resources that go wrong in every way there is."""
+"""A plugin for the tests: files on the disk as resources, and resources that fail in every possible way."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class File(ResourceKind):
 
 
 class Trouble(ResourceKind):
-    """What goes wrong."""
+    """A resource that fails."""
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain] | Unfinished:
         if inputs["kind"] == "refused":
@@ -89,7 +89,7 @@ class Trouble(ResourceKind):
 
 
 def shout(provider: StandIn, arguments: Plain) -> Plain:
-    """Answer loudly."""
+    """Return a text in capitals."""
     return {"loud": arguments["text"].upper()}
 
 

@@ -1,4 +1,4 @@
-"""What the base makes of the engine's requests, asked directly."""
+"""The base converts the engine's requests, called directly."""
 
 from __future__ import annotations
 

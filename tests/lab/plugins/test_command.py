@@ -1,4 +1,4 @@
-"""Commands as the official plugin runs them, and the door they go through."""
+"""Commands behave as in the official plugin, and start through `programs` alone."""
 
 from __future__ import annotations
 

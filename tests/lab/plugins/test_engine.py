@@ -1,4 +1,4 @@
-"""The stand-ins under the real engine: one story, told in runs, each asked for many things."""
+"""The stand-ins under the real engine: a sequence of runs, each with many assertions."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ SECOND = {"CONTENT": "longer", "TRIGGER": "2", "RELEASE": "2", "GENERATION": "2"
 
 @dataclass
 class Story:
-    """A desk, and what was said at each run."""
+    """A project, and the output of each run."""
 
     desk: Desk
     runs: dict[str, Run] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class Story:
         return Path(self.desk.env["DESK"])
 
     def tell(self, name: str, act: Callable[[], Run], **env: str) -> None:
-        """Run once, and keep what was said, done and recorded."""
+        """Run once, and store output, effects and state."""
         log = self.files / "log"
         log.write_text("")
         self.desk.env.update(env)
@@ -102,11 +102,11 @@ class Story:
         self.raw[name] = self.desk.raw_state()
 
     def text(self, name: str) -> str:
-        """Give what the engine printed, without where it found its plugins."""
+        """Return the engine's output, without the places of its plugins."""
         return "\n".join(line for line in self.runs[name].text.splitlines() if " from $PATH " not in line)
 
     def diagnostics(self, name: str) -> dict[str, list[str]]:
-        """Give the messages that the engine showed in the end, by resource."""
+        """Return the messages at the end of the engine's output, by resource."""
         shown = self.text(name).rpartition("Diagnostics:")[2].partition("\nOutputs:")[0]
         blocks = [block.strip().splitlines() for block in shown.split("\n\n") if block.strip()]
         return {lines[0].strip().rstrip(":"): [line.strip() for line in lines[1:]] for lines in blocks}
@@ -133,7 +133,7 @@ def story(new_desk: Callable[[str], Desk], tmp_path_factory: pytest.TempPathFact
 
 
 def desk_with_probe(desk: Desk, files: Path) -> Desk:
-    """Put the tests' own plugin on the PATH."""
+    """Yield a project with the tests' own plugin on the PATH."""
     plugin = desk.folder / "bin" / "pulumi-resource-probe"
     plugin.parent.mkdir()
     plugin.write_text(
@@ -185,7 +185,7 @@ def test_a_preview_of_changes_lists_paths_and_runs_nothing(story: Story) -> None
     assert "stdin: " in text
     assert "[unknown]" in text
     assert story.logs["change foreseen"] == []
-    # `leaves` as well: what is deleted with a resource is replaced with it.
+    # `leaves` as well: resources that are deleted with a resource are replaced with it.
     assert "+-3 to replace" in text
 
 
@@ -201,7 +201,7 @@ def test_environment_updates_and_triggers_replace(story: Story) -> None:
 def test_a_new_generation_replaces_what_names_it(story: Story) -> None:
     log = story.logs["changed"]
     assert log.index("create rebuilt") < log.index("delete rebuilt")
-    # What is deleted with it is replaced with it, and nothing is asked of the old one's delete.
+    # Resources that are deleted with it are replaced with it, without a request to delete the old one.
     assert "create leaves" in log
     assert "delete leaves" not in log
 

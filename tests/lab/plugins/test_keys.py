@@ -1,4 +1,4 @@
-"""Keys, certificates and random values: what they are, read back by other means than they were made by."""
+"""Keys, certificates and random values, verified by other programs than those that made them."""
 
 from __future__ import annotations
 

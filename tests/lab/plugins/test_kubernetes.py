@@ -1,4 +1,4 @@
-"""The stand-in for the Kubernetes plugin on a real API server: what is made, changed, refused and foreseen."""
+"""The stand-in for the Kubernetes plugin on a real API server: creations, changes, refusals and previews."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BINDING = "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding"
 CLASS = "kubernetes:storage.k8s.io/v1:StorageClass"
 DEFINITION = "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition"
 WIDGET = "kubernetes:example.org/v1:Widget"
-# Deleting in the foreground waits for the garbage collector, which looks for new kinds twice a minute.
+# A deletion in the foreground waits for the garbage collector, which searches for new kinds twice a minute.
 BACKGROUND = {"deletionPropagationPolicy": "background"}
 
 
@@ -261,7 +261,7 @@ def test_a_definition_retains_names_that_python_cannot_write(calls: Calls, api: 
     assert calls.change(made, thing).live["spec"]["names"]["shortNames"] == ["gz"]
 
 
-# Making anew
+# Replacing
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_a_preview_refuses_fields_that_the_server_calls_immutable(calls: Calls) 
         calls.change(made, wanted, preview=True)
 
 
-# Looking
+# Reading
 
 
 def test_what_is_gone_is_dropped(calls: Calls, api: Api) -> None:

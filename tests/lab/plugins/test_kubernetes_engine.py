@@ -1,4 +1,4 @@
-"""The stand-in for the Kubernetes plugin under the real engine and on a real API server: one story, told in runs."""
+"""The stand-in for the Kubernetes plugin under the real engine and on a real API server: a sequence of runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.lab.plugins.desk import Desk
 from tests.lab.plugins.story import Story
 from tests.lab.plugins.things import config_map
 
-# Every home that is rehearsed runs it under the engine as well.
+# Every rehearsal of a home runs it under the engine as well.
 pytestmark = [pytest.mark.xdist_group("kubernetes engine"), pytest.mark.nightly]
 
 MANY = 100

@@ -1,4 +1,4 @@
-"""What the official Kubernetes plugin leaves and how long it waits: the stand-in is not kinder."""
+"""The stand-in leaves the same files as the official Kubernetes plugin, and waits as long."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.lab.plugins.things import config_map, widget
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """Give the kubeconfig of an API server that accepts connections and never answers."""
+    """Yield the kubeconfig of an API server that accepts connections and never answers."""
     authority = Authority.self_signed("nobody")
     certificate, key = split(authority.sign(Subject("admin")))
     texts = [base64.b64encode(text).decode() for text in (authority.pem, certificate, key)]

@@ -1,7 +1,7 @@
-"""What the product asks of the Kubernetes plugin, through its own components: one cluster's life, told in runs.
+"""The product's requests to the Kubernetes plugin, through its own components: the life of one cluster, in runs.
 
-Namespaces that stay, Secrets, the guard, projects and ApplicationSets of the tree as it is, on a real API server with
-Argo CD's own definitions; nobody acts on them here, so that only the plugin and the server are asked.
+Namespaces that stay, Secrets, the guard, projects and ApplicationSets of the present tree, on a real API server with
+Argo CD's own definitions; no controller runs, so that the plugin and the server alone are tested.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def life(new_desk: Callable[[str], Desk], kubeconfig: str) -> Story:
 
 
 def lose(api: Api) -> None:
-    """Take away what a new cluster would not have; what is left in it is adopted."""
+    """Delete the objects that a new cluster would not have; the others are adopted."""
     for kind in ("ApplicationSet", "AppProject"):
         for thing in api.list(ARGOCD, kind, "argocd"):
             known = {"name": thing["metadata"]["name"], "namespace": "argocd", "annotations": {ALLOW_DELETION: "true"}}

@@ -1,4 +1,4 @@
-"""The stand-in for the Kubernetes plugin on a real API server: what is deleted, and what is waited for until when."""
+"""The stand-in for the Kubernetes plugin on a real API server: deletions and waits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 NAMESPACE = "kubernetes:core/v1:Namespace"
 WIDGET = "kubernetes:example.org/v1:Widget"
 HELD = "example.org/held"
-# Deleting in the foreground waits for the garbage collector, which looks for new kinds twice a minute.
+# A deletion in the foreground waits for the garbage collector, which searches for new kinds twice a minute.
 BACKGROUND = {"deletionPropagationPolicy": "background"}
 
 

@@ -1,4 +1,4 @@
-"""Values between the engine and the kinds: nothing is lost, secrets and the unknown are kept apart."""
+"""Conversions between the engine's values and plain ones lose nothing, neither secrets nor unknown values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stand-in for the Proxmox plugin changes, moves and replaces a VM where the official one does."""
+"""The stand-in for the Proxmox plugin changes, moves and replaces a VM in the same cases as the official one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FILE = {
 
 
 def replaced(**changes: Any) -> list[str]:
-    """Return which changed arguments make the VM anew."""
+    """Return the changed arguments that replace the VM."""
 
     def wrapped(inputs: dict[str, Any]) -> Any:
         return {name: engine_value(value) for name, value in inputs.items()}

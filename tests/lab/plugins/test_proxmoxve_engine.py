@@ -1,4 +1,4 @@
-"""The product's machines under the real engine, on the rack: what moves, what is made anew, what is deleted."""
+"""The product's machines under the real engine, on the rack: moves, replacements and deletions."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ PROGRAM = """
 
 
 class Site:
-    """A desk whose program makes the machines of a stack file on a rack."""
+    """A project whose program makes the machines of a stack file on a rack."""
 
     def __init__(self, desk: Desk, folder: Path) -> None:
-        """Lay out the stack file and the rack."""
+        """Write the stack file and set up the rack."""
         self.desk, self.lab = desk, Lab(folder / "lab")
         self.lab.make()
         self.file = folder / "Pulumi.staging.yaml"

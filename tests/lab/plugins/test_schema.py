@@ -1,4 +1,4 @@
-"""The official providers' tables: what they refuse, in which words, and that the files agree with the SDKs."""
+"""The official providers' tables: their refusals, with the official words, and their agreement with the SDKs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plugin as a process: how it begins, what it answers, and how it ends."""
+"""The plugin as a process: its start, its answers, and its end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OURS = ("command", "random", "tls")
 
 @contextlib.contextmanager
 def plugin(name: str, folder: Path, **env: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
-    """Start a plugin through a link, from a folder whose modules are not ours, as the child of a shell."""
+    """Start a plugin through a link, from a folder with modules of other projects, as the child of a shell."""
     link = folder / f"pulumi-resource-{name}"
     link.symlink_to(PLUGINS / link.name)
     (folder / "errors.py").write_text("raise SystemExit('imported from the wrong folder')")
@@ -52,12 +52,12 @@ def plugin(name: str, folder: Path, **env: str) -> Iterator[tuple[subprocess.Pop
 
 
 def child_of(shell: subprocess.Popen[str]) -> int:
-    """Find the plugin that a shell has started."""
+    """Return the plugin that a shell has started."""
     return int(subprocess.run(["pgrep", "-P", str(shell.pid)], check=True, capture_output=True, text=True).stdout)
 
 
 def within(seconds: float, holds: Any) -> bool:
-    """Wait until something is so."""
+    """Poll until a condition is true."""
     end = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > end:

@@ -1,4 +1,4 @@
-"""The stand-in for Talos: what it keeps, and what it renews when a certificate is about to end, as the official one."""
+"""The stand-in for Talos retains secrets, and renews certificates that are about to end, as the official one does."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configuration: str) -> Site:
-    """Make a rack whose only control plane has a configuration; no API server runs."""
+    """Yield a rack whose only control plane has a configuration; no API server runs."""
     site = Site.make(tmp_path, monkeypatch)
     (tmp_path / "talosctl-real").symlink_to(lookup.ensure(("talosctl",)).places["talosctl"].file)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -62,14 +62,14 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configuration: str) ->
 
 
 def certificate(left: timedelta) -> str:
-    """Sign a certificate with so much left of its life, and write it as Talos does."""
+    """Return a certificate with a given rest of its life, in the form of Talos."""
     key, name, now = ed25519.Ed25519PrivateKey.generate(), x509.Name([]), datetime.now(UTC)
     begun = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=300), now + left)
     return base64.b64encode(begun.sign(key, None).public_bytes(serialization.Encoding.PEM)).decode()
 
 
 def life(client: Plain) -> timedelta:
-    """Return what is left of the life of a client's certificate."""
+    """Return the rest of the life of a client's certificate."""
     found = x509.load_pem_x509_certificate(base64.b64decode(client["clientCertificate"]))
     return found.not_valid_after_utc - datetime.now(UTC)
 
@@ -79,7 +79,7 @@ def aged(outputs: Plain, name: str, left: timedelta) -> Plain:
 
 
 def preview(at: str, before: Plain, state: Plain, news: Plain) -> Plain:
-    """Return the outputs that a preview of an update foresees."""
+    """Return the outputs of a preview of an update."""
     request = sdk.UpdateRequest(at, "id", wrapped(state), wrapped(news), 0, [], preview=True)
     return plain_map(run(Talos().update(request), before).properties)
 
@@ -137,7 +137,7 @@ def test_a_changed_kubeconfig_is_kept_and_no_node_is_asked(site: Site) -> None:
     assert set(answer.detailed_diff) == {"node", "certificateRenewalDuration"}
     assert answer.replaces == []
     assert preview(KUBECONFIG, before, state, news)["kubeconfigRaw"] == state["kubeconfigRaw"]
-    # Nothing answers at that address: to ask would fail.
+    # No server answers at that address: a request would fail.
     changed = Kubeconfig(Talos()).update("kubeconfig", state, news, preview=False)
     assert changed == {**news, "endpoint": "10.0.0.99"}
 

@@ -1,4 +1,4 @@
-"""Servers are started once, found again and ended, also when whoever started them was killed in between."""
+"""Servers are started once, found again and stopped, also if their starter was killed meanwhile."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_server_that_was_killed_is_started_again(lab: Lab) -> None:
 
 def test_a_record_with_a_reused_pid_is_ignored(lab: Lab) -> None:
     stranger = subprocess.Popen(["sleep", "1000"])
-    time.sleep(0.05)  # times of birth are counted in hundredths of a second
+    time.sleep(0.05)  # starts are counted in hundredths of a second
     record = json.loads((lab.run / f"{sleeper(lab).name}.json").read_text())
     servers.stop(lab, "sleeper")
     (lab.run / "sleeper.json").write_text(json.dumps({**record, "pid": stranger.pid}))
