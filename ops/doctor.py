@@ -103,6 +103,7 @@ def git() -> Finding:
     """Judge Git."""
     if programs.find("git") is None:
         return Finding("git", "missing", "", programs.WHERE_FROM["git"])
+    # git and not GitPython: the version of the program itself.
     version = Version.read(programs.run("git", "--version").stdout)
     if version is None or (version.major, version.minor) < (GIT.major, GIT.minor):
         return Finding("git", "missing", str(version), f"{GIT} or newer; {programs.WHERE_FROM['git']}")

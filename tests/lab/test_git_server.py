@@ -11,7 +11,7 @@ import pytest
 
 import programs
 from lab.delivery import git_server
-from lab.delivery.git_server import AUTHOR, QUIET
+from lab.delivery.git_server import QUIET
 from lab.running import servers
 from ops.__main__ import main
 from ops.rehearsal.entry import look_again
@@ -178,7 +178,9 @@ class TestAccidents:
     def test_an_empty_revision_prunes_nothing(self, home: Home) -> None:
         where = home.settings.delivery
         bare = git_server.bare_repository(home.lab, where.repository)
-        environment = {**os.environ, **QUIET, **AUTHOR}
+        person = {"NAME": "rehearsal", "EMAIL": "rehearsal@lab.invalid"}
+        author = {f"GIT_{role}_{part}": text for role in ("AUTHOR", "COMMITTER") for part, text in person.items()}
+        environment = {**os.environ, **QUIET, **author}
 
         def git(*arguments: str) -> str:
             return programs.run("git", "--git-dir", bare, *arguments, env=environment, stdin="").stdout.strip()

@@ -192,7 +192,7 @@ class TestWrongInputs:
         (tmp_path / "environments").mkdir()
         with pytest.raises(ProgramFailed) as refused:
             seed(home, tmp_path, "definitions")
-        assert "apps/media/broken: its definitions cannot be applied" in refused.value.output
+        assert "apps/media/broken: its CRDs cannot be applied" in refused.value.output
         assert "apps/media/unbuilt is left to Argo CD" in refused.value.output
         laid(tmp_path, {"apps/media/broken/one.yaml": made["whole"].replace("whole", "broken")})
         assert seed(home, tmp_path, "definitions") == "2 definitions\n"

@@ -1,4 +1,4 @@
-"""The product's scripts against the stand-in of Talos, which is as slow as the real one and refuses the same requests."""
+"""The product's scripts against the stand-in of Talos, as slow as the real one and with the same refusals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_bootstrap_is_tried_again_until_the_node_can_begin_etcd(site: Site) -> N
     site.configure("cp-1")
     done = site.run("bootstrap", "cp-1")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "etcd began on cp-1"
+    assert done.stdout.strip() == "etcd started on cp-1"
     assert set(site.rack.members()) == {"cp-1"}
     assert site.run("bootstrap", "cp-1").stdout.strip() == "the cluster is bootstrapped already"
 
@@ -146,7 +146,7 @@ def test_an_unknown_member_is_reported_by_the_health_check(site: Site) -> None:
     site.planes = ("cp-1", "cp-2")
     done = site.ask("etcd_is_whole", "cp-1")
     assert done.returncode == 1
-    assert done.stdout.strip().startswith("etcd has the member cp-3, which is no control plane here")
+    assert done.stdout.strip().startswith("etcd has the member cp-3, which is no control plane of the settings")
 
 
 def test_a_learner_keeps_etcd_from_being_whole(site: Site) -> None:
@@ -286,7 +286,7 @@ def test_a_control_plane_is_done_with_the_new_static_pod(site: Site) -> None:
 def test_nothing_is_waited_for_before_etcd_has_begun(site: Site) -> None:
     site.boot("cp-1")
     site.configure("cp-1")
-    assert site.run("settle", "cp-1").stdout.strip() == "etcd has not begun yet"
+    assert site.run("settle", "cp-1").stdout.strip() == "etcd does not run yet"
 
 
 @pytest.mark.parametrize(
