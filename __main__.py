@@ -1,4 +1,4 @@
-"""The program that Pulumi runs: load the settings, build the stack, export what it gives."""
+"""Run as Pulumi's program: load the settings, build the stack, export its outputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from config.tree import read_tree
 from errors import HomelabError
 from stacks.homelab import build
 
-ALREADY_TOLD = 32  # the language host adds nothing of its own
+ALREADY_TOLD = 32  # the language host prints nothing more
 
 try:
     ROOT = Path(__file__).parent

@@ -76,18 +76,22 @@ def texts(root: Path, files: Iterable[str]) -> Iterator[Text]:
 
 def prose(text: str) -> str:
     """Return the running text of a page: without code, addresses of links, and tags."""
-    kept, fenced, note = [], False, False
-    for line in text.splitlines():
-        if line.lstrip().startswith(("```", "~~~")):
-            fenced = not fenced
-            continue
-        if line[:1].strip():
-            note = line.startswith(("!!!", "???", "==="))
-        if not fenced and (note or not line.startswith("    ")):
-            kept.append(line)
-    plain = "\n".join(kept)
+    plain = "\n".join(line for line, code in marked(text) if not code)
     plain = re.sub(r"``.+?``|`[^`]+`", " code ", plain, flags=re.DOTALL)
     return re.sub(r"\]\([^)]*\)|<[^>\n]+>|https?://\S+", " ", plain)
+
+
+def marked(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield each line of a page, with true for a code block: fenced, or four spaces deeper than its list or note."""
+    fenced, inside = False, 0
+    for line in text.splitlines():
+        fence, indent = line.lstrip().startswith(("```", "~~~")), len(line) - len(line.lstrip())
+        code = fenced or fence or (bool(line.strip()) and indent >= inside + 4)
+        fenced ^= fence
+        yield line, code
+        if line.strip() and not code:
+            item = re.match(r" *(?:[-*]|\d+\.) +", line)
+            inside = len(item[0]) if item else 4 if line.startswith(("!!!", "???", "===")) else min(inside, indent)
 
 
 def _docstrings(tree: ast.Module) -> Iterator[ast.Constant]:

@@ -1,6 +1,6 @@
-"""What every component is: a type token, a name, arguments of its own, children named from its name, outputs.
+"""The base of every component: a type token, a name, its own arguments, children named from its name, outputs.
 
-`components.machines`, `components.cluster` and the others derive from `Component`; a test goes over all of them by
+`components.machines`, `components.cluster` and the others derive from `Component`; a test checks all of them by
 reflection. A child's logical name is its identity: renaming one replaces a resource, so names are made here.
 """
 
@@ -21,9 +21,9 @@ class Component(pulumi.ComponentResource):
         super().__init__(f"homelab:{room}:{type(self).__name__}", name, None, opts)
 
     def child(self, *parts: str) -> str:
-        """Name a child: the component's name, then what tells it from its siblings."""
+        """Return the name of a child: the component's name and a suffix that is unique among its siblings."""
         return "-".join((self.name, *parts))
 
     def options(self, **options: Any) -> pulumi.ResourceOptions:
-        """Make the options of a child."""
+        """Return the options of a child."""
         return pulumi.ResourceOptions(parent=self, **options)

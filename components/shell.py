@@ -1,6 +1,6 @@
-"""Scripts as text: what every script begins with, then the parts of one component.
+"""Scripts as text: the common beginning, then the parts of one component.
 
-A script travels as text, so that the state holds no path of the machine that ran it.
+Commands hold scripts as text, so that the state holds no path of the machine that ran them.
 """
 
 from __future__ import annotations
@@ -13,5 +13,5 @@ BEGIN = Path(__file__).parent / "scripts" / "begin.sh"
 
 @cache
 def script(*parts: Path) -> str:
-    """Return one script of its parts."""
+    """Return one script, made of its parts."""
     return "".join(part.read_text(encoding="utf-8") for part in (BEGIN, *parts))

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import programs
-from local.cache import cache
+from local.cache import cache_folder
 from manifests import sandbox
 from ops.diagnosis.finding import Finding
 from ops.terminal import coloured, count, elapsed, table
@@ -73,7 +73,7 @@ def examine() -> Iterator[Finding]:
     yield go(ways)
     for tool in TOOLS:
         yield pinned_tool(tool, here, ways)
-    yield disk("disk for tools", cache(), gigabytes(ways))
+    yield disk("disk for tools", cache_folder(), gigabytes(ways))
     yield disk("disk for checkout", CHECKOUT, GIGABYTES_FOR_CHECKOUT)
     yield memory()
     yield ports()
@@ -103,6 +103,7 @@ def git() -> Finding:
     """Judge Git."""
     if programs.find("git") is None:
         return Finding("git", "missing", "", programs.WHERE_FROM["git"])
+    # git and not GitPython: the version of the program itself.
     version = Version.read(programs.run("git", "--version").stdout)
     if version is None or (version.major, version.minor) < (GIT.major, GIT.minor):
         return Finding("git", "missing", str(version), f"{GIT} or newer; {programs.WHERE_FROM['git']}")

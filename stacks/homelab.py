@@ -1,6 +1,6 @@
-"""The story of a stack: machines, a cluster on them, a platform in it, and the handover to Git.
+"""A whole stack: machines, a cluster on them, a platform in it, and the handover to Git.
 
-`__main__.py` calls `build` with checked settings and exports what it returns.
+`__main__.py` calls `build` with checked settings and exports its result.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CONFIGURATIONS = "nodeConfigurations"
 
 
 def build(settings: Settings, tree: Tree, root: Path) -> dict[str, Any]:
-    """Tell the story and give what the operator may want to know."""
+    """Build the stack and return its outputs."""
     nodes = derive.machines(settings)
     machines = Machines(
         "machines",
@@ -50,7 +50,7 @@ def build(settings: Settings, tree: Tree, root: Path) -> dict[str, Any]:
 
 
 def machines_args(settings: Settings, nodes: tuple[derive.Machine, ...]) -> MachinesArgs:
-    """Take out of the settings what concerns machines."""
+    """Return the arguments of the machines."""
     proxmox, network, cluster = settings.proxmox, settings.network, settings.cluster
     site = Site(
         stack=cluster.name,
@@ -77,7 +77,7 @@ def machines_args(settings: Settings, nodes: tuple[derive.Machine, ...]) -> Mach
 
 
 def cluster_args(settings: Settings, nodes: tuple[derive.Machine, ...], machines: Machines, root: Path) -> ClusterArgs:
-    """Take out of the settings what concerns the cluster, and name the VMs that it runs on."""
+    """Return the arguments of the cluster and the VMs that it runs on."""
     cluster = settings.cluster
     version, factory = str(cluster.talos_version), cluster.image_factory
     secure = cluster.boot == "secure"
@@ -101,7 +101,7 @@ def cluster_args(settings: Settings, nodes: tuple[derive.Machine, ...], machines
 
 
 def handover_args(settings: Settings, tree: Tree, cluster: Cluster, platform: Platform) -> HandoverArgs:
-    """Take out of the settings which part of Git this stack runs."""
+    """Return the arguments of the handover: the part of Git that this stack runs."""
     delivery = settings.delivery
     return HandoverArgs(
         categories=tree.chosen(delivery.categories, delivery.exclude),
@@ -116,7 +116,7 @@ def handover_args(settings: Settings, tree: Tree, cluster: Cluster, platform: Pl
 
 
 def surroundings(settings: Settings) -> Surroundings:
-    """Take out of the settings what all nodes share."""
+    """Return the settings that all nodes share."""
     network, cluster = settings.network, settings.cluster
     return Surroundings(
         subnet=network.subnet,
@@ -134,7 +134,7 @@ def surroundings(settings: Settings) -> Surroundings:
 
 
 def _made(output: pulumi.Output[str]) -> pulumi.Output[str]:
-    """Export nothing where a run of some targets did not make it: one unknown output hides all from a preview."""
+    """Return an empty text where a targeted run did not make the output: a preview cannot show an unknown output."""
     if pulumi.runtime.is_dry_run():
         return output
 
@@ -145,7 +145,7 @@ def _made(output: pulumi.Output[str]) -> pulumi.Output[str]:
 
 
 def configurations_before() -> pulumi.Output[dict[str, str]]:
-    """Read what this stack exported last time, to show in a preview what changes; empty on the first run."""
+    """Return the machine configurations of the last run, so that a preview can show changes; empty on the first."""
     if not pulumi.runtime.is_dry_run():
         return pulumi.Output.from_input({})
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"

@@ -1,6 +1,6 @@
-"""The platform's part of the story: in which order the cluster gets what applications need.
+"""The platform of a stack: the order in which the cluster gets the services that applications need.
 
-`stacks.homelab` hands over the cluster and takes back what the handover has to wait for.
+`stacks.homelab` passes the cluster in and takes the resources out that the handover must wait for.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from config.tree import Tree, namespaces_of
 
 @dataclass(frozen=True)
 class Platform:
-    """What the handover builds on."""
+    """The outputs of the platform that the handover needs."""
 
     ready: Sequence[pulumi.Resource]
     root_certificate: pulumi.Output[str]
 
 
 def build_platform(settings: Settings, tree: Tree, cluster: Cluster, options: pulumi.ResourceOptions) -> Platform:
-    """Namespaces, then CRDs, then the CNI, then everything else side by side."""
+    """Make namespaces, then CRDs, then the CNI, then everything else in parallel."""
     folders = {f"{app.category}/{app.name}": app.path for app in tree.apps_in(settings.delivery.environment)}
     ground = Ground(
         kubeconfig=cluster.kubeconfig,
@@ -60,7 +60,7 @@ def build_platform(settings: Settings, tree: Tree, cluster: Cluster, options: pu
             ground=ground,
             namespace=spaces["cert-manager"],
             after=cni.ready,
-            issuers_after=[secrets.ready],  # the token that proves a domain comes out of the store
+            issuers_after=[secrets.ready],  # the token that proves ownership of a domain is in the store
         ),
         options,
     )
@@ -72,11 +72,11 @@ def build_platform(settings: Settings, tree: Tree, cluster: Cluster, options: pu
 def definitions_args(
     settings: Settings, tree: Tree, ground: Ground, after: Sequence[pulumi.Resource]
 ) -> DefinitionsArgs:
-    """Take out of the tree who brings definitions."""
+    """Return the arguments of the definitions: categories of infrastructure, seeded apps apart."""
     delivery = settings.delivery
     chosen = tree.chosen(delivery.categories)
     names = [category.name for category in chosen if category.settings.layer == "infrastructure"]
-    # Those that are seeded whole have theirs; those that this stack does not run need none.
+    # A seed applies its own definitions, and an excluded app needs none.
     without = [*platform_apps(settings), *delivery.exclude]
     return DefinitionsArgs(names, without, delivery.environment, ground, after)
 
@@ -88,7 +88,7 @@ def secrets_args(
     namespace: pulumi.Resource,
     after: Sequence[pulumi.Resource],
 ) -> SecretsArgs:
-    """Take out of the settings which store it is and what opens it."""
+    """Return the arguments of the secrets: the kind of the store and the token that opens it."""
     return SecretsArgs(
         controller=folders["security/external-secrets"],
         stores=folders["security/secret-stores"],
@@ -108,7 +108,7 @@ def argocd_args(
     namespace: pulumi.Resource,
     after: Sequence[pulumi.Resource],
 ) -> ArgoCDArgs:
-    """Take out of the settings what Argo CD reads and with which credentials."""
+    """Return the arguments of Argo CD: its repositories and credentials."""
     secrets = settings.secrets
     return ArgoCDArgs(
         folder=folders["system/argocd"],
@@ -124,7 +124,7 @@ def argocd_args(
 
 
 def repositories(settings: Settings) -> dict[str, Repository[pulumi.Input[str]]]:
-    """Name every repository that Argo CD reads: this one, and those of the settings."""
+    """Return every repository that Argo CD reads: this one, and those of the settings."""
     url, secrets = settings.delivery.repository, settings.secrets
     found: dict[str, Repository[pulumi.Input[str]]] = {
         "homelab": Repository(url, password=secret(secrets.git_token))
@@ -145,6 +145,6 @@ def repositories(settings: Settings) -> dict[str, Repository[pulumi.Input[str]]]
 
 
 def secret(value: SecretStr | None) -> pulumi.Output[str] | None:
-    """Hand a secret setting to the engine as what it is."""
+    """Return a secret setting as a secret of the engine."""
     revealed = reveal(value)
     return None if revealed is None else pulumi.Output.secret(revealed)

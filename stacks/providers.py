@@ -1,6 +1,6 @@
-"""The providers of a stack, each with what it needs and nothing implicit.
+"""The providers of a stack, each with explicit arguments.
 
-`stacks.homelab` hands them to components through their options.
+`stacks.homelab` passes them to components through their options.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PUBLIC_FACTORY = "factory.talos.dev"
 
 
 def proxmox_provider(settings: Settings) -> proxmox.Provider:
-    """Reach the Proxmox API with a token; no step of ours needs ssh."""
+    """Return the provider of Proxmox, which uses the API with a token; no resource needs ssh."""
     return proxmox.Provider(
         "proxmox",
         endpoint=settings.proxmox.endpoint,
@@ -28,17 +28,17 @@ def proxmox_provider(settings: Settings) -> proxmox.Provider:
 
 
 def talos_provider(settings: Settings) -> list[pulumi.ProviderResource]:
-    """Register schematics at an image factory of the operator's own; the provider's default needs no provider."""
+    """Return the provider of Talos for the operator's own image factory; the default one needs no provider."""
     if settings.cluster.image_factory == PUBLIC_FACTORY:
         return []
     return [talos.Provider("talos", image_factory_url=f"https://{settings.cluster.image_factory}")]
 
 
 def kubernetes_provider(settings: Settings, kubeconfig: pulumi.Output[str]) -> kubernetes.Provider:
-    """Reach the cluster that this stack makes.
+    """Return the provider of the cluster that this stack makes.
 
-    The identifier, not the kubeconfig, says which cluster it is: a new kubeconfig replaces nothing, a new generation
-    everything. What exists already is taken over, and a preview from a machine that cannot reach the API works.
+    The cluster identifier, not the kubeconfig, identifies the cluster: a new kubeconfig replaces no resource, a new
+    generation replaces all. Existing objects are adopted, and a preview works on a machine that cannot reach the API.
     """
     return kubernetes.Provider(
         "kubernetes",

@@ -1,8 +1,8 @@
-"""The cluster's secrets as the bundle that talosctl reads and that a person puts into escrow.
+"""The secrets of the cluster as the bundle that talosctl reads and that the operator puts into escrow.
 
-Pure: the provider's machine secrets come in, the YAML of `talosctl gen secrets` goes out. Whoever holds it can make
-every certificate of the cluster anew; it never expires, unlike the client certificates made from it.
-`components.cluster.cluster` hands it to the commands and exports it.
+Pure: the provider's machine secrets come in, the YAML of `talosctl gen secrets` goes out. Its holder can make every
+certificate of the cluster again; it never expires, unlike the client certificates made from it.
+`components.cluster.cluster` passes it to the commands and exports it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Pair(Protocol):
 
 
 def bundle(secrets: Any) -> str:
-    """Write the secrets bundle."""
+    """Return the secrets bundle as YAML."""
     certs = secrets.certs
     pairs = {"etcd": certs.etcd, "k8s": certs.k8s, "k8saggregator": certs.k8s_aggregator}
     document = {

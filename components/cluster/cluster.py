@@ -1,8 +1,8 @@
-"""The cluster as resources: secrets, a configuration a node, bootstrap, health, upgrades, kubeconfig.
+"""The cluster as resources: secrets, a configuration per node, bootstrap, health, upgrades, kubeconfig.
 
-`stacks.homelab` hands in the machines with their VMs and takes the kubeconfig out, for the Kubernetes provider. What is
-rebuilt, and when, is decided by generations: a configuration and the bootstrap are made anew when theirs is raised, and
-the old ones are forgotten, never undone, because undoing would wipe the new node.
+`stacks.homelab` passes in the machines with their VMs and takes the kubeconfig out, for the Kubernetes provider.
+Generations decide when something is rebuilt: raising one makes a configuration or the bootstrap again. The old resource
+is forgotten and never undone, because undoing would wipe the new node.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ KUBECONFIG_RENEWAL = "720h"
 
 @dataclass(frozen=True)
 class ClusterArgs:
-    """What the cluster is made of."""
+    """The arguments of a cluster."""
 
     cluster_name: str
     endpoint: str
@@ -67,20 +67,20 @@ class Cluster(Component):
     healthy: Command
 
     def __init__(self, name: str, args: ClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Make the secrets, configure the nodes, bootstrap one, wait until the control plane is whole."""
+        """Make the secrets, configure the nodes, bootstrap one, wait until the control plane is complete."""
         super().__init__(name, opts)
         self.args = args
         self.planes = [node for node in args.machines if node.role == "control-plane"]
         self.secrets = machine.Secrets(
             self.child("secrets"),
             talos_version=f"v{args.talos_contract}",
-            # The provider calls some of the nested keys secret, not all: none of it may lie in the state in plain.
+            # The provider marks only some of the nested keys as secret; the state must hold none of them in plain text.
             opts=self.options(
                 protect=args.protect, additional_secret_outputs=["machine_secrets", "client_configuration"]
             ),
         )
         self.secrets_bundle = pulumi.Output.secret(self.secrets.machine_secrets.apply(bundle))
-        self.client: Any = self.secrets.client_configuration  # the SDK types what goes in and what comes out apart
+        self.client: Any = self.secrets.client_configuration  # the SDK has different types for input and output
         self.configurations = {node.name: self._readable(node) for node in args.machines}
         upgraded = self._upgrade_kubernetes(after=self._upgrade_talos())
         applied = self._configure(after=upgraded)
@@ -92,7 +92,7 @@ class Cluster(Component):
         self.register_outputs({"endpoint": args.endpoint, "configurations": pulumi.Output.secret(self.configurations)})
 
     def _readable(self, node: Machine) -> str:
-        """Write a node's configuration for people, and what changes in it."""
+        """Return a node's configuration in readable form, and log its changes in a preview."""
         versions = {"talos": self.args.talos_version, "kubernetes": self.args.kubernetes_version}
         text = readable(self._patches(node), versions)
         if pulumi.runtime.is_dry_run():
@@ -128,7 +128,7 @@ class Cluster(Component):
         )
 
     def _upgrade_talos(self) -> Command | None:
-        """Chain the upgrades: nothing on the first run, one node after the other when the version is raised."""
+        """Make the upgrades, one node after the other; on the first run there is nothing to upgrade."""
         last: Command | None = None
         for node in in_order_of_upgrade(self.args.machines):
             version = {"VERSION": self.args.talos_version, "IMAGE": self.args.installers[node.name]}
@@ -155,7 +155,7 @@ class Cluster(Component):
         )
 
     def _configure(self, after: Command) -> dict[str, machine.ConfigurationApply]:
-        """Apply a configuration to every node; a control plane waits until the one before works with its own."""
+        """Apply a configuration to every node; a control plane waits until the previous one works with its own."""
         applied: dict[str, machine.ConfigurationApply] = {}
         last_plane: list[pulumi.Resource] = []
         for node in self.args.machines:
@@ -166,7 +166,7 @@ class Cluster(Component):
                 machine_configuration_input=self._configuration(node),
                 node=str(node.address),
                 endpoint=str(node.address),
-                # A change that needs a reboot waits for one; a fresh node has no choice and takes it at once.
+                # A change that needs a reboot waits for one; a fresh node reboots at once in any case.
                 apply_mode="staged_if_needing_reboot",
                 opts=self.options(
                     depends_on=[
@@ -182,7 +182,7 @@ class Cluster(Component):
         return applied
 
     def _settled(self, node: Machine, applied: machine.ConfigurationApply) -> Command:
-        """Wait for a control plane: the provider returns when a configuration is taken, not when it is at work."""
+        """Wait for a control plane: the provider returns when a configuration is accepted, not when it is in effect."""
         text = f"{self.configurations[node.name]}{self.args.generation}.{node.incarnation}"
         return self._command(
             "settle",
@@ -193,14 +193,14 @@ class Cluster(Component):
         )
 
     def _forget(self, node: Machine) -> Command:
-        """Let etcd forget the old self of a control plane whose VM was lost or is made anew."""
+        """Remove the etcd member of a control plane whose VM was lost or is made again."""
         return self._command(
             "forget",
             node.name,
             environment={**single(node), "GENERATION": node.incarnation},
             create=REMEMBER_GENERATION,
             update=script("forget"),
-            # After the VM: one that is made anew under another id answers for the old self until then.
+            # After the VM: until a replaced one is made, the old one answers under the address.
             opts=self.options(depends_on=[self.args.vms[node.name]]),
         )
 
@@ -210,7 +210,7 @@ class Cluster(Component):
             cluster_name=self.args.cluster_name,
             cluster_endpoint=self.args.endpoint,
             machine_type="controlplane" if node.role == "control-plane" else "worker",
-            # Wrapped by hand: handed over raw, nested keys reach the provider in snake case and are refused.
+            # Wrapped by hand: as they are, nested keys reach the provider in snake case and are refused.
             machine_secrets=machine.MachineSecretsArgs(
                 certs=secrets.apply(lambda value: value.certs),
                 cluster=secrets.apply(lambda value: value.cluster),
@@ -226,10 +226,10 @@ class Cluster(Component):
         return result.machine_configuration
 
     def _bootstrap(self, after: machine.ConfigurationApply) -> Command:
-        """Begin etcd, once.
+        """Bootstrap etcd, once.
 
-        A command and not the provider's resource: that one waits ten minutes and fails where an interrupted run has
-        bootstrapped already, and it cannot begin from a snapshot.
+        A command and not the provider's resource, which waits ten minutes and fails where an interrupted run has
+        bootstrapped already, and which cannot bootstrap from a snapshot.
         """
         return self._command(
             "bootstrap",
@@ -239,10 +239,10 @@ class Cluster(Component):
         )
 
     def _retirement(self, applied: Mapping[str, machine.ConfigurationApply]) -> None:
-        """Let a node that is removed leave first; nothing is asked of a cluster that goes as a whole."""
+        """Make a removed node leave the cluster first; a destroyed cluster is asked for nothing."""
         last: list[pulumi.Resource] = []
         for node in self.args.machines:
-            # One after the other, so that two control planes that leave are counted one by one.
+            # One after the other, so that the quorum is checked for each control plane that leaves.
             last = [
                 self._command(
                     "retire",
@@ -270,7 +270,7 @@ class Cluster(Component):
             node=first,
             endpoint=first,
             certificate_renewal_duration=KUBECONFIG_RENEWAL,
-            # It names the endpoint, and no input of it changes with that.
+            # It contains the endpoint, and none of its inputs changes with the endpoint.
             opts=self.options(depends_on=[self.healthy], replacement_trigger=self.args.endpoint),
         )
         return pulumi.Output.secret(made.kubeconfig_raw)
@@ -283,7 +283,7 @@ class Cluster(Component):
                 client_certificate=self.client.client_certificate,
                 client_key=self.client.client_key,
             ),
-            # Never the VIP: it is carried by etcd, which is what one wants to repair when it is gone.
+            # Never the VIP: etcd carries it, and etcd is what these commands must be able to repair.
             endpoints=[str(node.address) for node in self.planes],
             nodes=[str(node.address) for node in self.args.machines],
         )

@@ -1,9 +1,9 @@
-"""A node's configuration as a person may read it, and how two of them differ.
+"""A node's configuration in readable form, and the difference of two.
 
-The engine keeps machine configurations secret and therefore shows no difference of them. Patches carry what the
-operator decides, and may carry credentials all the same, so this merges them into one text in which these are covered
-and compares texts line by line. `components.cluster.cluster` shows the difference in a preview; other commands compare
-what it exports.
+The engine keeps machine configurations secret and therefore shows no difference of them. Patches contain the operator's
+decisions, and may contain credentials as well, so this module merges them into one text in which credentials are
+covered and compares texts line by line. `components.cluster.cluster` shows the difference in a preview; other commands
+compare the exported texts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CONTEXT = 1
 
 
 def readable(patches: Iterable[str], versions: Mapping[str, str]) -> str:
-    """Merge patches into one text; the versions decide what Talos generates around them."""
+    """Return the patches, merged into one text; the versions decide the parts that Talos generates."""
     documents: dict[str, Any] = {"versions": dict(versions)}
     for patch in patches:
         for document in yaml.safe_load_all(patch):
@@ -43,13 +43,13 @@ def readable(patches: Iterable[str], versions: Mapping[str, str]) -> str:
 
 
 def difference(before: str, after: str) -> str:
-    """Show changed lines with a little around them, nothing where nothing changed."""
+    """Return the changed lines with some context, empty where nothing changed."""
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=CONTEXT)
     return "\n".join(line for line in lines if not line.startswith(("---", "+++")))
 
 
 def _merged(one: Any, other: Any, key: str = "") -> Any:
-    """Merge as Talos does: maps key by key, lists one after the other, anything else replaced."""
+    """Return the merge of two values as Talos merges: maps key by key, lists concatenated, anything else replaced."""
     if key in REPLACED:
         return other
     if isinstance(one, Mapping) and isinstance(other, Mapping):
@@ -66,7 +66,7 @@ def _cover(value: str) -> str:
 
 
 def _covered(value: Any, key: str = "") -> Any:
-    """Cover what only Talos' names give away; `manifests.redact` covers names and shapes that all have in common."""
+    """Cover credentials that only Talos' key names identify; `manifests.redact` covers all other names and patterns."""
     if isinstance(value, Mapping) and set(value) == TAINT:
         return value
     if isinstance(value, Mapping):
@@ -77,7 +77,7 @@ def _covered(value: Any, key: str = "") -> Any:
             return [_assignment(item) if isinstance(item, str) else item for item in value]
         return [_covered(item) for item in value]
     if isinstance(value, str) and value and key in FILES:
-        # A file may hold a credential of any form. Of the rest a digest shows that it changed.
+        # A file may hold a credential of any form. For other values a digest shows that they changed.
         rest = str(covered(value, _cover))
         return f"(covered {hashlib.sha256(rest.encode()).hexdigest()[:DIGITS]})"
     if isinstance(value, str) and value and CREDENTIAL.search(key):
@@ -91,7 +91,7 @@ def _assignment(text: str) -> str:
 
 
 def _variable(name: str, value: Any) -> Any:
-    """Cover a variable by its name, by its shape, and where it looks random."""
+    """Cover a variable by its name, by its pattern, and where it looks random."""
     if not isinstance(value, str):
         return value
     secret = secret_patterns.is_secret(name, value, in_doubt=True) or secret_patterns.RANDOM.match(value)

@@ -1,7 +1,7 @@
-"""What a node's machine configuration says beyond what Talos generates: for all, for the role, for the node.
+"""The patches of a node's machine configuration: for all nodes, for its role, for the node.
 
 Pure: facts come in, strategic merge patches go out (Talos refuses JSON patches for configurations of several
-documents). `components.cluster.cluster` hands them to Talos in this order, the operator's own files last.
+documents). `components.cluster.cluster` passes them to Talos in this order, the operator's own files last.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import yaml
 from config.derive import Machine
 from config.values import TAINT
 
-INSTALL_DISK = "/dev/sda"  # scsi0 of the VM; left out, Talos 1.13 waits for ever without a word
+INSTALL_DISK = "/dev/sda"  # scsi0 of the VM; without it, Talos 1.13 waits for ever and reports nothing
 KUBE_PRISM_PORT = 7445
 EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
 AUDIT_POLICY = {
@@ -24,18 +24,18 @@ AUDIT_POLICY = {
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
     "rules": [
-        # Probes and leader elections are most of the traffic and tell nothing.
+        # Probes and leader elections are most of the traffic and carry no information.
         {"level": "None", "nonResourceURLs": ["/healthz*", "/livez*", "/readyz*", "/version"]},
         {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}]},
         {"level": "None", "verbs": ["get", "list", "watch"], "resources": [{"group": "", "resources": ["events"]}]},
-        {"level": "Metadata"},  # this policy takes the place of Talos' own, and what no rule matches is not logged
+        {"level": "Metadata"},  # this policy replaces Talos' own, and a request that no rule matches is not logged
     ],
 }
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all nodes of a cluster share."""
+    """The settings that all nodes of a cluster share."""
 
     subnet: IPv4Network
     gateway: IPv4Address
@@ -51,21 +51,21 @@ class Surroundings:
 
 
 def patches(machine: Machine, around: Surroundings, installer: str, own: Iterable[str] = ()) -> list[str]:
-    """Give every patch of a node, in the order in which they are applied."""
+    """Return every patch of a node, in the order in which they are applied."""
     role = [control_plane(around)] if machine.role == "control-plane" else []
     decided = [everywhere(around), *role, node(machine, around, installer), hostname(machine)]
     return [*map(_dump, decided), *own]
 
 
 def everywhere(around: Surroundings) -> dict[str, Any]:
-    """Say what holds for every node."""
+    """Return the patch of every node."""
     cni: dict[str, Any] = {"cni": {"name": "none"}} if around.own_cni else {}
     return {
         "machine": {
             "certSANs": list(around.cert_sans),
             "kubelet": {
                 "extraArgs": {"rotate-server-certificates": "true"},
-                # A node with a VIP or a pod network has several addresses; this is the one that is its own.
+                # A node with a VIP or a pod network has several addresses; this selects its own.
                 "nodeIP": {"validSubnets": [str(around.subnet)]},
             },
             "network": {"nameservers": [str(server) for server in around.nameservers]},
@@ -92,10 +92,10 @@ def _mirrors(around: Surroundings) -> dict[str, Any]:
 
 
 def control_plane(around: Surroundings) -> dict[str, Any]:
-    """Say what holds for control planes.
+    """Return the patch of control planes.
 
-    Talos labels them as no nodes for load balancers, and MetalLB then announces nothing from there: where workloads may
-    run on them, the label goes.
+    Talos excludes them from load balancers by a label, and MetalLB then announces nothing from there: where workloads
+    may run on them, the label is removed.
     """
     labels = {"machine": {"nodeLabels": {EXCLUDED: {"$patch": "delete"}}}} if around.workloads_on_control_planes else {}
     return {
@@ -108,7 +108,7 @@ def control_plane(around: Surroundings) -> dict[str, Any]:
 
 
 def node(machine: Machine, around: Surroundings, installer: str) -> dict[str, Any]:
-    """Say what holds for one node: its disk, its address, its labels and taints."""
+    """Return the patch of one node: its disk, its address, its labels and taints."""
     shares_vip = around.vip is not None and machine.role == "control-plane"
     interface = {
         # By MAC: the interface is eth0 on one Talos version and ens18 on another.
@@ -130,7 +130,7 @@ def node(machine: Machine, around: Surroundings, installer: str) -> dict[str, An
 
 
 def _taints(machine: Machine) -> dict[str, Any]:
-    """Give a node its taints: a worker can have them only when it registers, Kubernetes refuses them from it later."""
+    """Return the patch of a node's taints: Kubernetes accepts them from a worker only when it registers."""
     parts = [TAINT.fullmatch(taint) for taint in machine.taints]
     taints = [{name: part[name] or "" for name in ("key", "value", "effect")} for part in parts if part]
     if machine.role == "worker":
@@ -139,7 +139,7 @@ def _taints(machine: Machine) -> dict[str, Any]:
 
 
 def hostname(machine: Machine) -> dict[str, Any]:
-    """Name the node; Talos 1.12 and later have a document of its own for that."""
+    """Return the patch with the node's name; Talos 1.12 and later have a document of its own for it."""
     return {"apiVersion": "v1alpha1", "kind": "HostnameConfig", "hostname": machine.name, "auto": "off"}
 
 

@@ -1,1 +1,1 @@
-"""The last thing that Pulumi does: say to Argo CD which folders of apps/ to keep in sync, and what they may do."""
+"""The last step of Pulumi: Argo CD learns which folders of apps/ to sync, and which kinds they may contain."""

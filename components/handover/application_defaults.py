@@ -1,7 +1,6 @@
-"""What holds for every Application: its name, its namespace, how hard it tries.
+"""The defaults of every Application: names, namespace, retry.
 
-Pure; `components.handover.application_sets` writes it as templates, and whoever has to know the same about one app asks
-here too.
+Pure; `components.handover.application_sets` writes them as templates, other modules use them for a single app.
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ CATEGORY, LAYER, DIGEST = "homelab.dev/category", "homelab.dev/layer", "homelab.
 GENERATE_PATHS = "argocd.argoproj.io/manifest-generate-paths"
 ALLOW_DELETION = "homelab.dev/allow-deletion"
 # Two hours in all. Argo CD never retries a commit whose sync has failed for good, and on a first start the webhook that
-# an app needs may be downloading. Each attempt takes the newest commit, so that a mistake is mended in Git.
+# an app needs may still be downloading. Each attempt takes the newest commit, so that a fix in Git takes effect.
 RETRY = {"limit": 125, "refresh": True, "backoff": {"duration": "15s", "factor": 2, "maxDuration": "1m"}}
 
 
 def namespace_of(app: str, namespaces: Sequence[str]) -> str:
-    """Say where an app lives that does not say so itself: the namespace of its own name, else the category's first."""
+    """Return the default namespace of an app: the namespace of its own name, else the first one of its category."""
     return app if app in namespaces else namespaces[0]
 
 
 def namespace_template(namespaces: Sequence[str]) -> str:
-    """Write the same rule for the template of an ApplicationSet."""
+    """Return the same rule as a template for an ApplicationSet."""
     first, *others = namespaces
     if not others:
         return first

@@ -1,8 +1,8 @@
-"""One ApplicationSet a category: every folder becomes an Application, an environment's folder takes the base's place.
+"""One ApplicationSet per category: every folder becomes an Application, an environment's folder replaces the base.
 
-Pure: a category and where Git is come in, the manifest goes out; `components.handover.handover` makes the resource and
-`ops.render` the file. What was measured decides the shape: a merge generator of two directory generators whose only
-merge key is `values`, the same in both, because nested keys come out empty and merge what does not belong together.
+Pure: a category and the location of Git come in, the manifest goes out; `components.handover.handover` makes the
+resource and `ops.render` the file. Measurements decided the shape: a merge generator of two directory generators whose
+only merge key is `values`, the same in both, because nested keys come out empty and then merge unrelated folders.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from config.model import Settings
 from config.tree import APPS, ENVIRONMENTS, CategoryFolder
 
 HIDDEN, SHARED = "_*", "_shared"
-# Argo CD writes this into the generators of every set that it was asked to look at again, as by a webhook: said here
-# too, `up --refresh` finds no difference.
+# A refresh, as by a webhook, makes Argo CD write this into the generators of every set. Because it is set here too, `up
+# --refresh` finds no difference.
 NO_TEMPLATE: dict[str, Any] = {"metadata": {}, "spec": {"destination": {}, "project": ""}}
-# The API server refuses an unknown field of what is applied on its side in any case. To validate is to read the schema
-# of a whole group again for every object: measured, two fifths of the controller's work.
+# The API server rejects an unknown field of a server-side apply in any case. Validation would read the schema of a
+# whole group for every object: measured, two fifths of the controller's work.
 SYNC_OPTIONS = (
     "ServerSideApply=true",
     "Validate=false",
@@ -42,7 +42,7 @@ SYNC_OPTIONS = (
 
 @dataclass(frozen=True)
 class Source:
-    """Where Git is, and which part of it this stack runs."""
+    """The location of Git, and the part of it that this stack runs."""
 
     repository: str
     revision: str
@@ -55,7 +55,7 @@ class Source:
 
     @classmethod
     def of(cls, settings: Settings) -> Source:
-        """Take out of the settings where Git is, and which other repositories are open."""
+        """Return the source of a stack, from its settings."""
         delivery = settings.delivery
         beside = tuple(repository.url for repository in settings.platform.repositories)
         return cls(
@@ -63,13 +63,13 @@ class Source:
         )
 
     def folder(self, *parts: str) -> str:
-        """Give a folder of the repository."""
+        """Return the path of a folder in the repository."""
         prefix = [part for part in self.path.split("/") if part not in ("", ".")]
         return "/".join([*prefix, *parts])
 
 
 def application_set(category: CategoryFolder, source: Source) -> dict[str, Any]:
-    """Write the ApplicationSet of a category."""
+    """Return the ApplicationSet of a category."""
     keep = category.settings.removal == "keep"
     policy = {"preserveResourcesOnDeletion": True, "applicationsSync": "create-update"} if keep else {}
     return {
@@ -92,12 +92,12 @@ def application_set(category: CategoryFolder, source: Source) -> dict[str, Any]:
 
 
 def digest(category: Category) -> str:
-    """Tell one state of a category.yaml from another: it lies in Git and takes effect at the next `up`."""
+    """Return a digest of category.yaml: the file is in Git and takes effect at the next `up`."""
     return hashlib.sha256(category.model_dump_json(by_alias=True).encode()).hexdigest()[:16]
 
 
 def _merge(category: str, source: Source) -> dict[str, Any]:
-    """The base first, then what takes its place; the merge drops overlays whose base is gone."""
+    """Return the base first, then the environment; the merge drops overlays whose base was deleted."""
     folders = (source.folder(APPS, category), source.folder(ENVIRONMENTS, source.environment, category))
     excluded = [app.partition("/")[2] for app in source.exclude if app.partition("/")[0] == category]
     generators = [
@@ -134,7 +134,7 @@ def _template(category: CategoryFolder, source: Source) -> dict[str, Any]:
             },
             "destination": {"server": IN_CLUSTER, "namespace": namespace_template(category.namespaces)},
             "syncPolicy": sync_policy(category.settings.sync_in(source.environment)),
-            # What an autoscaler sets is its own; the field is not in Git either.
+            # An autoscaler owns this field; Git does not contain it.
             "ignoreDifferences": [
                 {"group": "apps", "kind": "*", "managedFieldsManagers": ["kube-controller-manager"]},
             ],
@@ -143,20 +143,20 @@ def _template(category: CategoryFolder, source: Source) -> dict[str, Any]:
 
 
 def generate_paths(category: str, app: str, top: str = "") -> str:
-    """Return the places in Git that an Application is rendered from; a commit elsewhere renders nothing.
+    """Return the paths in Git that an Application is rendered from; a commit elsewhere renders nothing.
 
-    Its own folder, the base that an overlay builds on, the shared folders of its category and those of all categories:
-    `manifests.rules.render_paths` refuses a folder that reads from any other place.
+    They are its own folder, the base that an overlay builds on, the shared folders of its category and those of all
+    categories: `manifests.rules.render_paths` refuses a folder that reads any other path.
     """
     apps = f"/{top}/{APPS}" if top else f"/{APPS}"
     return f".;{apps}/{category}/{app};{apps}/{category}/{HIDDEN}/*;{apps}/{SHARED}"
 
 
 def sync_policy(sync: Sync) -> dict[str, Any]:
-    """Write how Argo CD follows Git."""
+    """Return the sync policy of an Application."""
     policy: dict[str, Any] = {"syncOptions": list(SYNC_OPTIONS), "retry": RETRY}
     if sync.mode == "automatic":
-        # What is not so is left out, as Argo CD does; nobody ever means a folder without objects: no `allowEmpty`.
-        said = {"prune": sync.prune == "enabled", "selfHeal": sync.drift == "healed"}
-        policy["automated"] = {name: True for name, so in said.items() if so}
+        # Omit false values, as Argo CD does. Never `allowEmpty`: an empty render is a mistake.
+        options = {"prune": sync.prune == "enabled", "selfHeal": sync.drift == "healed"}
+        policy["automated"] = {name: True for name, value in options.items() if value}
     return policy

@@ -1,7 +1,7 @@
 """The guards: no ApplicationSet or AppProject is deleted by accident, no label opens a namespace.
 
-Deleting a set or a project takes its Applications with it, and under some settings their workloads. The labels of a
-namespace decide which pods may live there and which secret store it may read. Pure: the manifests of admission policies
+Deleting a set or a project cascades to its Applications, and under some settings to their workloads. The labels of a
+namespace decide which pods may run there and which secret store it may read. Pure: the manifests of admission policies
 go out; `components.handover.handover` makes them before the first ApplicationSet.
 """
 
@@ -39,18 +39,18 @@ LABELS_MESSAGE = (
 
 
 def guards() -> tuple[dict[str, Any], ...]:
-    """Write every policy, each followed by its binding."""
+    """Return every policy, each followed by its binding."""
     return (*guard(), *labels())
 
 
 def guard() -> tuple[dict[str, Any], dict[str, Any]]:
-    """Write the policy that keeps sets and projects."""
+    """Return the policy that protects sets and projects from deletion."""
     rule = {"apiGroups": ["argoproj.io"], "operations": ["DELETE"], "resources": ["applicationsets", "appprojects"]}
     return _policy(NAME, rule, {"expression": ALLOWED, "message": MESSAGE})
 
 
 def labels() -> tuple[dict[str, Any], dict[str, Any]]:
-    """Write the policy that keeps the labels of namespaces; their subresources take labels as well."""
+    """Return the policy that protects the labels of namespaces; their subresources accept labels as well."""
     resources = ["namespaces", "namespaces/finalize", "namespaces/status"]
     rule = {"apiGroups": [""], "operations": ["CREATE", "UPDATE"], "resources": resources}
     return _policy(
@@ -70,14 +70,14 @@ def labels() -> tuple[dict[str, Any], dict[str, Any]]:
 def _policy(
     name: str, rule: dict[str, Any], validation: dict[str, Any], **more: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Write a policy and its binding."""
+    """Return a policy and its binding."""
     policy = {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicy",
         "metadata": {"name": name},
         "spec": {
             "failurePolicy": "Fail",
-            # What the API server fills in is said too: else a policy that outlived the state could not be taken over.
+            # The API server's defaults are set too: otherwise a policy that outlived the state could not be adopted.
             "matchConstraints": {
                 "matchPolicy": "Equivalent",
                 "namespaceSelector": {},

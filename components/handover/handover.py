@@ -1,7 +1,7 @@
 """The handover as resources: the guard first, then layer after layer of projects and ApplicationSets.
 
-`stacks.homelab` hands over the categories; from here on, Git decides. The order between layers is made by real health:
-the foundation of a layer is Healthy before the next layer is generated, and nothing else is waited for (decision 25).
+`stacks.homelab` passes in the categories; from here on, Git decides. Real health makes the order between layers: the
+foundation of a layer is Healthy before the next layer is generated, and nothing else is waited for (decision 25).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SCRIPT = Path(__file__).parent / "scripts" / "wait.sh"
 
 @dataclass(frozen=True)
 class HandoverArgs:
-    """Which categories, from where, and how long to look after them."""
+    """The arguments of the handover: categories, their source, and the limits of the wait for them."""
 
     categories: Sequence[CategoryFolder]
     source: Source
@@ -43,10 +43,10 @@ class HandoverArgs:
 
 
 class Handover(Component):
-    """Argo CD knows what to keep in sync."""
+    """The guards, projects and ApplicationSets of a stack."""
 
     def __init__(self, name: str, args: HandoverArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Guard, then one layer after the other."""
+        """Make the guard, then one layer after the other."""
         super().__init__(name, opts)
         self.args = args
         before: list[pulumi.Resource] = [*args.after, *self._guard()]
@@ -114,10 +114,10 @@ class Handover(Component):
 
 
 def owned(metadata: Mapping[str, Any]) -> Any:
-    """Take an object over that outlived the state, as a restored etcd has them, whoever wrote it."""
+    """Adopt an object that outlived the state, as in a restored etcd, whoever its field manager was."""
     return {**metadata, "annotations": {**metadata.get("annotations", {}), "pulumi.com/patchForce": "true"}}
 
 
 def script() -> str:
-    """Give the script that waits for a layer."""
+    """Return the script that waits for a layer."""
     return shell.script(SCRIPT)

@@ -1,9 +1,10 @@
-"""One AppProject a category, as narrow as the category allows: this repository, its namespaces, its cluster kinds.
+"""One AppProject per category, as narrow as the category allows: this repository, its namespaces, its cluster kinds.
 
-Applications create no namespaced kind that reaches beyond its namespace, unless their category declares it. Argo CD
-refuses what stands in the list, whatever else is allowed (`IsGroupKindNamePermitted`).
+An Application creates no namespaced kind whose effect reaches beyond its namespace, unless the category declares the
+kind. Argo CD refuses the kinds of that list, whatever else is allowed (`IsGroupKindNamePermitted`).
 
-The private repositories of the settings are permitted too: Argo CD gives a project no credentials of others.
+The private repositories of the settings are permitted too: Argo CD passes a project no credentials of other
+repositories.
 
 Pure: a category comes in, the manifest goes out; `components.handover.handover` makes the resource.
 """
@@ -20,7 +21,7 @@ ACTIONS = ("get", "sync", "action/*", "logs")
 
 
 def project(category: CategoryFolder, repository: str, *beside: str) -> dict[str, Any]:
-    """Write the AppProject of a category; `beside` are private repositories that charts may come from."""
+    """Return the AppProject of a category; `beside` are private repositories that charts may come from."""
     closed = category.settings.closed_kinds
     return {
         "apiVersion": "argoproj.io/v1alpha1",
@@ -47,7 +48,7 @@ def _group_kind(text: str) -> dict[str, str]:
 
 
 def _owners(category: CategoryFolder) -> dict[str, Any]:
-    """Let the owners' groups look, sync and restart; what they may change lies in Git."""
+    """Return the role in which the owners' groups may view, sync and restart; they make changes in Git."""
     subject, scope = f"proj:{category.name}:{OWNER}", f"{category.name}/*"
     return {
         "name": OWNER,

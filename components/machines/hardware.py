@@ -1,7 +1,8 @@
-"""What a VM looks like to Proxmox, argument by argument.
+"""The arguments of a VM on Proxmox.
 
-Pure: a machine's facts come in, the arguments of `pulumi_proxmoxve.VmLegacy` go out as plain values; a test compares
-every name with the provider's own. `components.machines.machines` adds what only the engine knows: image and provider.
+Pure: facts of a machine come in, the arguments of `pulumi_proxmoxve.VmLegacy` go out as plain values; a test compares
+every name with the provider's own. `components.machines.machines` adds the image and the provider, which only the
+engine knows.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from config.derive import Card, Machine
 
 GUEST_AGENT = "siderolabs/qemu-guest-agent"
 SYSTEM_DISK = "scsi0"
-CLOUD_INIT_OF_ARM = "scsi30"  # the provider's own choice is IDE, which a VM of the machine type virt does not have
+CLOUD_INIT_OF_ARM = "scsi30"  # the provider's default is IDE, which a VM of the machine type virt does not have
 CONTROL_PLANE_FIRST, WORKER_LATER = 1, 2
 
 
 @dataclass(frozen=True)
 class Site:
-    """What the VMs of a stack have in common."""
+    """The properties that all VMs of a stack share."""
 
     stack: str
     pool: str | None
@@ -34,12 +35,12 @@ class Site:
 
 
 def is_protected(machine: Machine) -> bool:
-    """Control planes hold etcd, data disks hold data: both are worth a second thought."""
+    """Return whether `destroy` must refuse a machine: a control plane holds etcd, a data disk holds data."""
     return machine.role == "control-plane" or bool(machine.data_disks)
 
 
 def vm_arguments(machine: Machine, site: Site, storage: str) -> dict[str, Any]:
-    """Give every argument of a VM that is known beforehand."""
+    """Return every argument of a VM that is known beforehand."""
     arm = machine.architecture == "arm64"
     return {
         "name": machine.name,
@@ -50,12 +51,12 @@ def vm_arguments(machine: Machine, site: Site, storage: str) -> dict[str, Any]:
         "pool_id": site.pool,
         "machine": "virt" if arm else "q35",
         "bios": "ovmf",
-        # Without keys the firmware takes those that a signed image brings; with those of Microsoft it refuses Talos.
+        # Without keys, the firmware enrolls those of a signed image; with Microsoft's keys it refuses Talos.
         "efi_disk": {"datastore_id": storage, "file_format": "raw", "type": "4m", "pre_enrolled_keys": False},
         "tpm_state": {"datastore_id": storage, "version": "v2.0"} if site.secure else None,
         "scsi_hardware": site.scsi,
         "cpu": {"cores": machine.cpu, "type": site.cpu_type},
-        # Ballooning takes memory away that the kubelet has already promised to pods.
+        # Ballooning would take memory that the kubelet has promised to pods already.
         "memory": {"dedicated": machine.memory.mebibytes, "floating": 0},
         "agent": {"enabled": GUEST_AGENT in machine.extensions, "timeout": "2m", "trim": True},
         "network_devices": [network_card(card) for card in machine.cards],
@@ -76,12 +77,12 @@ def vm_arguments(machine: Machine, site: Site, storage: str) -> dict[str, Any]:
         ],
         "usbs": [{"mapping": mapping} for mapping in machine.usb],
         "on_boot": True,
-        # A VM that was moved, by a person or by Proxmox, is moved back; without this it would be deleted and made anew.
+        # A migrated VM, moved by hand or by Proxmox, is migrated back; without this it would be deleted and made again.
         "migrate": True,
         "stop_on_destroy": True,
-        "reboot_after_update": False,  # a reboot of a node is for Talos to decide, never a side effect
+        "reboot_after_update": False,  # Talos decides when a node reboots; a reboot must never be a side effect
         "purge_on_destroy": True,
-        "delete_unreferenced_disks_on_destroy": False,  # what is not ours stays
+        "delete_unreferenced_disks_on_destroy": False,  # devices of other owners stay
     }
 
 
@@ -97,7 +98,7 @@ def network_card(card: Card) -> dict[str, Any]:
 
 
 def disks(machine: Machine, storage: str, image: Any) -> list[Any]:
-    """Give the system disk, imported from the image, and the data disks after it."""
+    """Return the system disk, imported from the image, and the data disks after it."""
     common = {"file_format": "raw", "discard": "on", "ssd": True, "cache": "writethrough"}
     system = {"interface": SYSTEM_DISK, "datastore_id": storage, "size": machine.disk.gibibytes, "import_from": image}
     data = [

@@ -1,7 +1,7 @@
-"""Which Talos image a machine boots from: its schematic, its name, its address at the image factory.
+"""The Talos image that a machine boots from: its schematic, its name, its URL at the image factory.
 
-Pure: facts of machines come in, texts go out. `components.machines.machines` makes a schematic and a download of each
-distinct image, and `components.cluster` names the installer of the same schematic for upgrades.
+Pure: facts of machines come in, texts go out. `components.machines.machines` makes a schematic and a download for each
+distinct image, and `components.cluster` uses the installer of the same schematic for upgrades.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SHORT = 8
 
 @dataclass(frozen=True)
 class Image:
-    """What makes one image differ from another: processor, extensions, the kernel's arguments, signature."""
+    """The properties that make an image distinct: processor, extensions, kernel arguments, signature."""
 
     architecture: str
     extensions: tuple[str, ...]
@@ -27,13 +27,13 @@ class Image:
 
     @property
     def key(self) -> str:
-        """Tell images apart in logical names; it stays when Talos is upgraded."""
+        """Return the part of logical names that identifies the image; an upgrade of Talos does not change it."""
         parts = (*self.extensions, *self.kernel_arguments)
         return f"{self.architecture}-{hashlib.sha256(','.join(parts).encode()).hexdigest()[:SHORT]}"
 
     @property
     def schematic(self) -> str:
-        """Write the schematic in the factory's own canonical form, so that its hash is the factory's id."""
+        """Return the schematic in the factory's own canonical form, so that its hash is the factory's id."""
         lines = ["    extraKernelArgs:"] if self.kernel_arguments else []
         lines += [f"        - {argument}" for argument in self.kernel_arguments]
         lines += ["    systemExtensions:", "        officialExtensions:"] if self.extensions else []
@@ -42,12 +42,12 @@ class Image:
 
     @property
     def schematic_id(self) -> str:
-        """Compute the id that the factory will give."""
+        """Return the id that the factory computes for the schematic."""
         return hashlib.sha256(self.schematic.encode()).hexdigest()
 
     @property
     def suffix(self) -> str:
-        """Return the factory's mark of a signed image."""
+        """Return the suffix of a signed image at the factory."""
         return "-secureboot" if self.secure else ""
 
 
@@ -68,22 +68,22 @@ def path(image: Image, schematic: str, version: str) -> str:
 
 
 def url(factory: str, image: Image, schematic: str, version: str) -> str:
-    """Return where the disk image is downloaded."""
+    """Return the URL of the disk image."""
     return f"https://{factory}/image/{path(image, schematic, version)}"
 
 
 def without_checksum(settings: Settings) -> tuple[str, ...]:
-    """Return the images that are not compared although others are."""
+    """Return the images without a checksum, where others have one."""
     listed, version = settings.cluster.image_checksums, str(settings.cluster.talos_version)
     paths = (path(image, image.schematic_id, version) for image in images_of(settings))
     return tuple(one for one in paths if listed and one not in listed)
 
 
 def file_name(image: Image, schematic: str, version: str, owner: str, host: str) -> str:
-    """Return the name of the file on the storage.
+    """Return the file name on the storage.
 
-    Another version or schematic is another file, and so is that of another stack or host: a file that two resources
-    owned would be deleted by one while the other's VM is made from it.
+    It is unique to version, schematic, stack and host: if two resources owned one file, deleting one of them would
+    delete the file from which the other's VM is made.
     """
     return f"talos-{version}-{schematic[:SHORT]}-{image.architecture}{image.suffix}_{owner}_{host}.qcow2"
 

@@ -1,6 +1,6 @@
-"""The machines as resources: one schematic an image, one download a storage, one VM a node.
+"""The machines as resources: a schematic for each image, a download for each storage, a VM for each node.
 
-`stacks.homelab` hands machines in and takes the VMs and schematics out, for `components.cluster` to depend on.
+`stacks.homelab` passes machines in and takes the VMs and schematics out, on which `components.cluster` depends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DOWNLOAD_SECONDS = 1800
 
 @dataclass(frozen=True)
 class MachinesArgs:
-    """What the machines are made of."""
+    """The arguments of the machines."""
 
     machines: Sequence[Machine]
     hosts: Sequence[Host]
@@ -38,13 +38,13 @@ class MachinesArgs:
 
 
 class Machines(Component):
-    """Images and VMs."""
+    """Talos images and VMs."""
 
     vms: Mapping[str, proxmox.VmLegacy]
     schematics: Mapping[Image, pulumi.Output[str]]
 
     def __init__(self, name: str, args: MachinesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Make the images that are needed where they are needed, then the VMs."""
+        """Make the images on the storages that need them, then the VMs."""
         super().__init__(name, opts)
         self.args = args
         self.hosts = {host.name: host for host in args.hosts}
@@ -58,7 +58,7 @@ class Machines(Component):
         self.register_outputs({"vms": {name: vm.vm_id for name, vm in self.vms.items()}})
 
     def _place(self, machine: Machine) -> tuple[str, Image]:
-        """Return the host that downloads a machine's image; of hosts that share a storage the first one does it."""
+        """Return the host that downloads a machine's image: of hosts with shared storage, the first one."""
         return self.args.hosts[0].name if self.args.shared_images else machine.host, self.images[machine.name]
 
     def _schematic(self, image: Image) -> pulumi.Output[str]:
@@ -83,10 +83,10 @@ class Machines(Component):
             checksum=checksum,
             checksum_algorithm="sha256" if checksum else None,
             overwrite=False,
-            overwrite_unmanaged=True,  # what an interrupted run left is taken over
+            overwrite_unmanaged=True,  # a file that an interrupted run left is adopted
             upload_timeout=DOWNLOAD_SECONDS,
-            # A checksum is for the download. Changed later it would replace the file by one of the same name, and
-            # deleting the old one would then take the new one away.
+            # A checksum verifies the download only. A later change would replace the file by one of the same name, and
+            # deleting the old file would then delete the new one.
             opts=self.options(ignore_changes=["checksum", "checksumAlgorithm"]),
         )
 
@@ -98,15 +98,15 @@ class Machines(Component):
             **vm_arguments(machine, self.args.site, storage),
             opts=self.options(
                 protect=self.args.protect and is_protected(machine),
-                # A VM id is taken until the old VM is gone.
+                # A VM id is in use until the old VM is deleted.
                 delete_before_replace=True,
-                # Another image is for new VMs: a running node is upgraded by Talos, never by its disk.
+                # Another image is for new VMs: Talos upgrades a running node, never its disk.
                 ignore_changes=["disks[0].importFrom"],
             ),
         )
 
     def _high_availability(self) -> None:
-        """Have Proxmox restart the VMs, on another host where theirs has failed, and keep control planes apart."""
+        """Make Proxmox restart the VMs, on another host if theirs failed, with control planes on separate hosts."""
         managed = {
             machine.name: proxmox.Haresource(
                 self.child("available", machine.name),
@@ -124,6 +124,6 @@ class Machines(Component):
                 type="resource-affinity",
                 affinity="negative",
                 resources=[f"vm:{machine.vm_id}" for machine in apart],
-                # A rule may name only what is managed already.
+                # A rule may only reference resources that are managed already.
                 opts=self.options(depends_on=[managed[machine.name] for machine in apart]),
             )

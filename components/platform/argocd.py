@@ -1,7 +1,7 @@
 """Argo CD, and the credentials with which it reads Git.
 
-Its own secrets (Redis, session key, webhook) are made here and live in the encrypted state; everything that it reads
-from ConfigMaps lies in its folder of apps/, which it keeps in sync itself after the handover.
+Its own secrets (Redis, session key, webhook) are made here and stay in the encrypted state; its ConfigMaps are in its
+folder of apps/, which it syncs itself after the handover.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WAITS_HA = ("statefulset/argocd-redis-ha-server", *WAITS[1:])
 
 @dataclass(frozen=True)
 class ArgoCDArgs:
-    """Argo CD's folder, what it reads, and the secrets that a person chose."""
+    """Argo CD's folder, its repositories, and the secrets that the operator set."""
 
     folder: str
     highly_available: bool
@@ -48,12 +48,12 @@ class ArgoCDArgs:
 
 
 class ArgoCD(Component):
-    """Somebody who keeps the cluster as Git says."""
+    """Argo CD with its secrets."""
 
     ready: Command
 
     def __init__(self, name: str, args: ArgoCDArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Make its secrets, then the folder."""
+        """Make its secrets, then seed the folder."""
         super().__init__(name, opts)
         self.args = args
         redis = self._password("redis")

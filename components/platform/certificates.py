@@ -1,7 +1,7 @@
 """Certificates: cert-manager, its issuers, and an authority of the cluster's own.
 
-The root of the internal authority is made here and lives in the encrypted state, so that a rebuilt cluster is trusted
-by everybody who trusted the old one; its certificate is an output. Which issuer signs is decided in Git.
+The root of the internal authority is made here and stays in the encrypted state, so that clients which trusted the old
+cluster trust a rebuilt one; its certificate is an output. Git decides which issuer signs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TEN_YEARS, ONE_YEAR = 10 * 365 * 24, 365 * 24  # in hours
 
 @dataclass(frozen=True)
 class CertificatesArgs:
-    """The folders of cert-manager and its issuers, and whose authority it is."""
+    """The folders of cert-manager and its issuers, and the organization of the authority."""
 
     controller: str
     issuers: str
@@ -36,7 +36,7 @@ class CertificatesArgs:
 
 
 class Certificates(Component):
-    """Somebody who signs."""
+    """cert-manager, its issuers and the internal authority."""
 
     root: pulumi.Output[str]
     ready: Command

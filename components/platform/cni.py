@@ -1,7 +1,7 @@
 """The CNI, without which no node becomes Ready.
 
-Cilium from its folder, when Talos was told to leave the network alone; after it, `components.platform.certificates` and
-the others find nodes to run on.
+Cilium is seeded from its folder where Talos installs no network; `components.platform.certificates` and the others come
+after it and find nodes to run on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NAMESPACE = "kube-system"
 
 @dataclass(frozen=True)
 class CniArgs:
-    """Cilium's folder, or nothing where Talos brings its own."""
+    """Cilium's folder, or nothing where Talos installs the network."""
 
     folder: str | None
     ground: Ground
@@ -28,7 +28,7 @@ class CniArgs:
 
 
 class Cni(Component):
-    """Pods can reach one another."""
+    """The pod network."""
 
     ready: Sequence[pulumi.Resource]
     seed: Command | None = None

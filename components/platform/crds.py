@@ -1,4 +1,4 @@
-"""The CRD bundles, before any controller: whoever starts finds the kinds that it watches.
+"""The CRD bundles, before any controller, so that each controller starts with the kinds that it watches.
 
 Every app of the layer `crds` is seeded; `components.platform.cni` and all others come after.
 """
@@ -30,7 +30,7 @@ class Crds(Component):
     seeds: Sequence[Command]
 
     def __init__(self, name: str, args: CrdsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Seed them side by side."""
+        """Seed all of them in parallel."""
         super().__init__(name, opts)
         self.seeds = [
             Seed(folder, "default").sow(self.child(app), args.ground, self, args.after)

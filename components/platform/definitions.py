@@ -1,8 +1,8 @@
-"""The definitions that infrastructure brings along, all of them before Argo CD starts.
+"""The CRDs of infrastructure apps, all applied before Argo CD starts.
 
-Charts of operators hold their own CRDs. Argo CD reads the whole API anew for each that appears while it runs, and an
-object whose definition is late has to wait for the next try; so everything that is a definition is applied first, and
-nothing else of those folders.
+Charts of operators contain their own CRDs. Argo CD reads the whole API again for each CRD that appears while it runs,
+and an object whose CRD is late waits for the next retry. So the CRDs of those folders are applied first, and nothing
+else of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from components.platform.seed import Ground, once
 
 @dataclass(frozen=True)
 class DefinitionsArgs:
-    """Whose definitions: categories, as an environment runs them, but for what is seeded with its own."""
+    """The categories whose CRDs to apply, as an environment runs them, without the apps that are seeded."""
 
     categories: Sequence[str]
     seeded: Sequence[str]
@@ -29,7 +29,7 @@ class DefinitionsArgs:
 
 
 class Definitions(Component):
-    """Every kind that infrastructure knows."""
+    """Every CRD of infrastructure."""
 
     made: Command
 
@@ -37,6 +37,6 @@ class Definitions(Component):
         """Apply them together."""
         super().__init__(name, opts)
         listed = {"CATEGORIES": " ".join(args.categories), "SEEDED": " ".join(args.seeded)}
-        said = {**listed, "ENVIRONMENT": args.environment}
-        self.made = once(self.child("all"), "definitions", said, args.ground, self, args.after)
+        variables = {**listed, "ENVIRONMENT": args.environment}
+        self.made = once(self.child("all"), "definitions", variables, args.ground, self, args.after)
         self.register_outputs({"categories": list(args.categories)})

@@ -1,6 +1,6 @@
-"""Namespaces, made from the tree before anything lives in them, with the Pod Security level of their category.
+"""Namespaces, made from the tree before anything else, with the Pod Security level of their category.
 
-`stacks.homelab` makes them first. They stay when Pulumi goes: what lives in them is not Pulumi's.
+`stacks.homelab` makes them first. Deleting the stack retains them, because Pulumi does not own their content.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Namespaces(Component):
     made: Mapping[str, Namespace]
 
     def __init__(self, name: str, args: NamespacesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Make them all."""
+        """Make all namespaces."""
         super().__init__(name, opts)
         self.made = {
             namespace: Namespace(

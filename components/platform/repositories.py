@@ -1,7 +1,6 @@
-"""What Argo CD has to be told to read a repository: the shape of its credential Secret.
+"""The content of a repository credential for Argo CD.
 
-Pure: secret values are passed on untouched, whatever they are wrapped in; `components.platform.argocd` makes the
-Secrets.
+Pure: secret values are passed on unchanged, whatever wraps them; `components.platform.argocd` makes the Secrets.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 Value = TypeVar("Value")
-TOKEN_USER = "git"  # with a token the user's name does not matter, but there has to be one  # noqa: S105
+TOKEN_USER = "git"  # with a token any user name is valid, an empty one is not  # noqa: S105
 
 
 @dataclass(frozen=True)
 class Repository(Generic[Value]):
-    """One repository with what opens it."""
+    """One repository with its credentials."""
 
     url: str
     type: Literal["git", "helm", "oci"] = "git"
@@ -26,10 +25,10 @@ class Repository(Generic[Value]):
 
 
 def repository_data(repository: Repository[Value]) -> Mapping[str, str | Value]:
-    """Give the keys that Argo CD documents for a repository Secret."""
+    """Return the keys that Argo CD documents for a repository Secret."""
     data: dict[str, str | Value] = {"url": repository.url, "type": repository.type}
     if repository.type == "oci":
-        # An OCI registry of charts is a Helm repository to Argo CD, named without its scheme.
+        # To Argo CD, an OCI registry of charts is a Helm repository whose URL has no scheme.
         data |= {"type": "helm", "enableOCI": "true", "url": repository.url.removeprefix("oci://")}
         data["name"] = repository.url.removeprefix("oci://")
     if repository.ssh_key is not None:

@@ -1,8 +1,7 @@
 """Secrets: External Secrets, its store, and secret zero.
 
-The one credential that opens the store goes from Pulumi's encrypted settings into exactly one Secret; everything else
-is read from the store by the cluster itself. Bitwarden's SDK server wants a certificate before it starts,
-which is made here too.
+The one credential that opens the store goes from Pulumi's encrypted settings into exactly one Secret; the cluster reads
+all others from the store. Bitwarden's SDK server needs a certificate to start, which is made here too.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ TEN_YEARS, ONE_YEAR = 10 * 365 * 24, 365 * 24  # in hours
 
 @dataclass(frozen=True)
 class SecretsArgs:
-    """The folders of the controller and its store, which store, and its token."""
+    """The folders of the controller and its store, the kind of the store, and its token."""
 
     controller: str
     stores: str
@@ -38,7 +37,7 @@ class SecretsArgs:
 
 
 class Secrets(Component):
-    """Somebody who knows secrets."""
+    """External Secrets with a store that it can open."""
 
     ready: Command
 
@@ -75,7 +74,7 @@ class Secrets(Component):
         certificate = SelfSignedCert(
             self.child("bitwarden"),
             private_key_pem=key.private_key_pem,
-            is_ca_certificate=True,  # it signs itself: whoever asks the server trusts exactly this one
+            is_ca_certificate=True,  # it signs itself: clients trust this certificate alone
             subject={"common_name": SDK_SERVER},
             dns_names=[*names, f"{names[-1]}.cluster.local", "localhost"],
             allowed_uses=["cert_signing", "digital_signature", "key_encipherment", "server_auth"],

@@ -1,8 +1,8 @@
-"""A folder of the apps tree, applied once: what comes before Git takes over.
+"""A seed: a folder of the apps tree, applied once, before Git owns its objects.
 
-One command for each folder and not a resource for each object: an object that is renamed in the folder later is Git's
-matter and no change here, a preview needs no API, and the fields belong to Argo CD from the first moment. A raised
-generation seeds anew; everything else about it never runs again.
+One command per folder and not a resource per object: an object that is renamed in Git later changes no resource, a
+preview needs no API, and Argo CD's field manager owns the fields from the start. A raised generation seeds again; no
+other change does.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ NOTHING = ":"
 
 @dataclass(frozen=True)
 class Ground:
-    """What every seed stands on."""
+    """The common inputs of all seeds."""
 
     kubeconfig: pulumi.Output[str]
     kubernetes_version: str
     generation: int
     gone_with: pulumi.Resource
-    """The bootstrap: nothing is asked of a cluster that goes as a whole."""
+    """The bootstrap: a destroyed cluster is asked for nothing."""
 
 
 @dataclass(frozen=True)
 class Seed:
-    """One folder, where it lives, and what has to be ready before the next."""
+    """One folder, its namespace, and the objects that must be ready before the next seed."""
 
     folder: str
     namespace: str
     waits: tuple[str, ...] = ()
 
     def sow(self, name: str, ground: Ground, parent: pulumi.Resource, after: Sequence[pulumi.Resource]) -> Command:
-        """Apply it."""
-        said = {"FOLDER": self.folder, "NAMESPACE": self.namespace, "WAITS": " ".join(self.waits)}
-        return once(name, "seed", said, ground, parent, after)
+        """Make the command that applies the folder."""
+        variables = {"FOLDER": self.folder, "NAMESPACE": self.namespace, "WAITS": " ".join(self.waits)}
+        return once(name, "seed", variables, ground, parent, after)
 
 
 def once(
@@ -53,7 +53,7 @@ def once(
     parent: pulumi.Resource,
     after: Sequence[pulumi.Resource],
 ) -> Command:
-    """Run a script once, and anew under another generation."""
+    """Make a command that runs a script once per generation."""
     return Command(
         name,
         create=text(script),
@@ -74,5 +74,5 @@ def once(
 
 
 def text(script: str) -> str:
-    """Give a script with what the platform's scripts begin with."""
+    """Return a script with the common beginning of the platform's scripts."""
     return shell.script(SCRIPTS / "rendering.sh", SCRIPTS / f"{script}.sh")

@@ -1,17 +1,17 @@
 # shellcheck shell=sh disable=SC2034
-# Begins every script: a folder for credentials that ends with the script, messages, limits and a clock.
+# The beginning of every script: a folder for credentials that is deleted at the end, messages, timeouts and a clock.
 set -eu
 umask 077
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM # a shell that a signal ends would leave the credentials there
-# The plugin that runs this blocks for ever at a line of 64 KiB.
+trap 'exit 1' HUP INT TERM # without this, a shell that a signal ends leaves the credentials
+# The plugin that runs the script blocks for ever at a line of 64 KiB.
 cut_lines() { cut -c1-2000; }
 say() { echo "$*" | cut_lines >&2; }
 
-# A file, for the programs that a script writes and runs.
+# A file, because programs that a script writes and runs need it too.
 cat >"$work/within.sh" <<'WITHIN'
-# within SECONDS COMMAND...: ends a program that does not answer, with code 124. macOS has no `timeout`, and Perl.
+# within SECONDS COMMAND...: ends a command at a timeout, with code 124. macOS has no `timeout`, but Perl.
 if timeout --foreground 1 true 2>/dev/null; then
     within() { timeout --foreground "$@"; }
 else
@@ -26,8 +26,8 @@ WITHIN
 # shellcheck source=/dev/null
 . "$work/within.sh"
 
-# tick: adds to `waited` how long the last turn took, a minute at most: a clock that was set, or a machine that slept, ends
-# no wait.
+# tick: adds the duration of the last turn to `waited`, at most a minute: neither a changed clock nor a suspended machine
+# ends a wait.
 read_clock() { if read -r clock _ 2>/dev/null </proc/uptime; then clock=${clock%%.*}; else clock=$(date +%s); fi; }
 tick() {
     before=$clock

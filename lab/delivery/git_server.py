@@ -26,16 +26,10 @@ from errors import ProgramFailed
 from lab.control_plane.certificates import Authority, Subject
 from lab.layout import Lab
 from lab.running import proxy, servers
-from local.files import keep
+from local.files import write_private
 
 NAME, HTTPS = "delivery", 443
 CREDENTIAL = "git-credential"
-AUTHOR = {
-    "GIT_AUTHOR_NAME": "rehearsal",
-    "GIT_AUTHOR_EMAIL": "rehearsal@lab.invalid",
-    "GIT_COMMITTER_NAME": "rehearsal",
-    "GIT_COMMITTER_EMAIL": "rehearsal@lab.invalid",
-}
 QUIET = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
 
 
@@ -50,18 +44,9 @@ def publish(lab: Lab, repository: str, revision: str, path: str) -> str:
     # A rehearsal encrypts its own secrets into the stack file: Argo CD does not read it, and it would change every
     # time.
     _git(bare, "add", "--all", ".", ":(exclude)Pulumi.*.yaml", work_tree=lab.tree)
-    tree = _git(bare, "write-tree")
-    if path.strip("./"):
-        _git(bare, "read-tree", "--empty")
-        _git(bare, "read-tree", f"--prefix={path.strip('/')}/", tree)
-        tree = _git(bare, "write-tree")
-        _git(bare, "read-tree", "--empty")
-    head = head_of(lab, repository, revision)
-    if head and _git(bare, "rev-parse", f"{head}^{{tree}}") == tree:
-        return head
-    commit = _git(bare, "commit-tree", tree, "-m", "The tree as it is rehearsed", *(("-p", head) if head else ()))
-    _git(bare, "update-ref", f"refs/heads/{revision}", commit)
-    return commit
+    from lab.delivery.commits import commit  # noqa: PLC0415 - importing GitPython takes longer than `head_of`
+
+    return commit(bare, QUIET, revision, _git(bare, "write-tree"), path)
 
 
 def served_as(repository: str) -> str:
@@ -73,6 +58,7 @@ def served_as(repository: str) -> str:
 def head_of(lab: Lab, repository: str, revision: str) -> str:
     """Return the commit of a branch, or nothing."""
     try:
+        # git and not GitPython, whose import takes longer than this command.
         return _git(bare_repository(lab, repository), "rev-parse", "--verify", "--quiet", f"refs/heads/{revision}")
     except ProgramFailed:
         return ""
@@ -94,14 +80,14 @@ def own_authority(lab: Lab) -> Authority:
     certificate, key = lab.pki / "lab-ca.crt", lab.pki / "lab-ca.key"
     if not key.exists():
         made = Authority.self_signed("rehearsal")
-        keep(certificate, made.pem)
-        keep(key, made.key_pem)
+        write_private(certificate, made.pem)
+        write_private(key, made.key_pem)
     return Authority.from_pem(certificate.read_bytes(), key.read_bytes())
 
 
-def expect(lab: Lab, password: str) -> None:
+def accept_password(lab: Lab, password: str) -> None:
     """Accept this password; only its digest is stored."""
-    keep(lab.root / CREDENTIAL, hashlib.sha256(password.encode()).hexdigest())
+    write_private(lab.root / CREDENTIAL, hashlib.sha256(password.encode()).hexdigest())
 
 
 def bare_repository(lab: Lab, repository: str) -> Path:
@@ -112,11 +98,12 @@ def bare_repository(lab: Lab, repository: str) -> Path:
 def _git(bare: Path, *arguments: str, work_tree: Path | None = None) -> str:
     bare.mkdir(parents=True, exist_ok=True)
     place = ["--git-dir", str(bare), *(["--work-tree", str(work_tree)] if work_tree else [])]
-    environment = {**os.environ, **QUIET, **AUTHOR}
+    environment = {**os.environ, **QUIET}
+    # git and not GitPython, whose staging obeys neither .gitattributes nor .gitignore.
     return programs.run("git", *place, *arguments, env=environment, cwd=work_tree or bare).stdout.strip()
 
 
-class Requests(BaseHTTPRequestHandler):
+class GitRequests(BaseHTTPRequestHandler):
     """One client of the Git server."""
 
     protocol_version = "HTTP/1.1"
@@ -157,10 +144,11 @@ class Requests(BaseHTTPRequestHandler):
             "REMOTE_USER": "reader",
         }
         try:
-            said = programs.pipe("git", "http-backend", env=environment, stdin=body)
+            # git and not GitPython, which has no HTTP server.
+            response = programs.pipe("git", "http-backend", env=environment, stdin=body)
         except ProgramFailed as failure:
-            said = f"Status: 500 Internal Server Error\r\n\r\n{failure}\n".encode()
-        head, _, content = said.partition(b"\r\n\r\n")
+            response = f"Status: 500 Internal Server Error\r\n\r\n{failure}\n".encode()
+        head, _, content = response.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
         self.send_response(int(headers.pop("Status", "200").split()[0]))
         for name, value in {**headers, "Content-Length": str(len(content))}.items():
@@ -184,7 +172,7 @@ def main(port: int) -> None:
     lab = Lab.from_environment()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(lab.pki / "delivery.pem")
-    server = ThreadingHTTPServer(("127.0.0.1", port), Requests)
+    server = ThreadingHTTPServer(("127.0.0.1", port), GitRequests)
     server.daemon_threads = True
     server.socket = context.wrap_socket(server.socket, server_side=True)
     server.serve_forever()

@@ -177,8 +177,8 @@ def test_credentials_do_not_outlive_a_script_that_a_signal_ends(tmp_path: Path) 
     given = environment(tmp_path, "exit 0", **more)
     process = subprocess.Popen(["sh", "-c", WAIT], env=given, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
-    while not list((tmp_path / "tmp").glob("*/seen")):
-        assert time.monotonic() < deadline, "it does not begin"
+    while not list((tmp_path / "tmp").glob("*/state")):
+        assert time.monotonic() < deadline, "the script does not start"
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 1

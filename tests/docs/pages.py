@@ -1,6 +1,6 @@
-"""What the documents say to type: commands with their place, out of code blocks and out of running text.
+"""Return the commands in the documents, with their place, from code blocks and from running text.
 
-Pages come in as text, commands go out as words; `tests.docs.test_commands` asks the programs whether they know them.
+Pages come in as text, commands go out as words; `tests.docs.test_commands` checks that the programs know them.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.words import marked
+
 ROOT = Path(__file__).parents[2]
 PAGES = tuple(sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]))
 PROGRAMS = ("./homelab", "argocd", "git", "helm", "kubectl", "pulumi", "talosctl")
-BLOCK = re.compile(r"^ {4,}(?P<text>\S.*)$")
 INLINE = re.compile(r"`([^`]+)`")
 BEFORE = re.compile(r"^(\w+=\S+ )+")
 PIPES = ("|", ">", ">>", "&&", ";", "#")
@@ -27,7 +28,7 @@ class Command:
     place: str
     words: tuple[str, ...]
     whole: bool
-    """Whether it stands in a block, to be typed as it is; in running text it may be a part."""
+    """True in a code block, for a complete command; running text may have only a part of one."""
 
     @property
     def program(self) -> str:
@@ -39,22 +40,21 @@ class Command:
 
 
 def commands(program: str) -> list[Command]:
-    """Give every command of a program in all documents."""
+    """Return every command of a program in all documents."""
     return [command for page in PAGES for command in of_page(page) if command.program == program]
 
 
 def of_page(page: Path) -> Iterator[Command]:
-    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, (line, block) in enumerate(marked(page.read_text(encoding="utf-8")), start=1):
         place = f"{page.relative_to(ROOT)}:{number}"
-        block = BLOCK.match(line)
-        for text in [block["text"]] if block else INLINE.findall(line):
+        for text in [line.strip()] if block else INLINE.findall(line):
             bare = BEFORE.sub("", text)
             if bare.split(" ")[0] in PROGRAMS and " " in bare:
-                yield Command(place, words(bare), whole=bool(block))
+                yield Command(place, words(bare), whole=block)
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Take one command apart, up to a comment or what another program does with its output."""
+    """Return the words of one command, up to a comment or a pipe."""
     parts = shlex.split(text)
     end = next((place for place, part in enumerate(parts) if part in PIPES), len(parts))
     return tuple(parts[:end])

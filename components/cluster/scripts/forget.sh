@@ -1,12 +1,12 @@
 # shellcheck shell=sh disable=SC2034,SC2154
-# A control plane was lost and is made again: its old self, dead, still counts in etcd. It is removed so that the new one
-# can join. Where no etcd answers, the whole cluster is made again and there is nothing to forget.
+# A control plane was lost and is made again: its dead member still counts in etcd, and is removed so that the new one can
+# join. Where no etcd answers, the whole cluster is made again and has no member to remove.
 if printf '%s\n' "${PULUMI_COMMAND_STDOUT-}" | grep -qx "generation $GENERATION"; then
-    echo "generation $GENERATION" # something else has changed
+    echo "generation $GENERATION" # another input has changed
     exit 0
 fi
 list_members "$NODE" >&2 || {
-    say "there is nothing to forget"
+    say "etcd has no member to remove"
     echo "generation $GENERATION"
     exit 0
 }

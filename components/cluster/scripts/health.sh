@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2034,SC2154
-# Waits until the control plane is whole: every member in etcd, the API ready, every node registered.
-# Nodes are not Ready yet where the CNI is still to come. Control planes that the settings lost since the last time leave
-# at the end of this run: until then they may be members.
+# Waits until the control plane is complete: every member in etcd, the API ready, every node registered. Nodes are not
+# Ready before the CNI is installed. Control planes that were removed from the settings leave at the end of this run: until
+# then they may be members.
 LEAVING=$(printf '%s\n' "${PULUMI_COMMAND_STDOUT-}" | sed -n 's/^control planes: //p')
 registered() {
     for pair in $NODES; do

@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2034,SC2154
-# Takes one node out of the cluster before its VM is deleted: drains it, lets it leave etcd, deletes its Node. Its disk is
-# deleted with the VM, so nothing is wiped here. A control plane that has not left etcd keeps its VM: a member that is
-# gone still counts in the quorum.
+# Removes one node from the cluster before its VM is deleted: drains it, removes it from etcd, deletes its Node. The disk is
+# deleted with the VM, so nothing is wiped here. A control plane that has not left etcd keeps its VM: a member without a
+# VM still counts in the quorum.
 without=$NODE
 answers=no
 talos "$NODE" version --short >/dev/null 2>&1 && answers=yes
@@ -14,7 +14,7 @@ if [ "$ROLE" = control-plane ]; then
         if [ "$address" != "$NODE" ] && talos "$address" etcd status >/dev/null 2>&1; then healthy=$((healthy + 1)); fi
     done
     if is_member && [ "$healthy" -le "$((left / 2))" ]; then
-        say "removing $NODE_NAME would leave $healthy healthy members of $left in etcd, which is no quorum: mend etcd first"
+        say "removing $NODE_NAME would leave $healthy healthy members of $left in etcd, which is no quorum: repair etcd first"
         exit 1
     fi
 fi
@@ -37,7 +37,7 @@ if [ "$ROLE" = control-plane ] && is_member; then
         wait_for 60 "$NODE_NAME to have left etcd" has_left_etcd
     fi
 fi
-# The shared address may have been that node's, and then moves.
+# The VIP may have been on this node, and then moves.
 node_is_deleted() { kube delete node "$NODE_NAME" --ignore-not-found; }
 wait_for 300 "Kubernetes to delete the Node $NODE_NAME" node_is_deleted
 echo "$NODE_NAME has left the cluster"

@@ -1,8 +1,8 @@
 # shellcheck shell=sh disable=SC2034,SC2154
-# Brings Kubernetes to VERSION, after Talos' own dry run has agreed. Can be interrupted and run again.
+# Upgrades Kubernetes to VERSION after Talos' own dry run has succeeded. Can be interrupted and run again.
 now=$(kube version -o yaml | sed -n '/serverVersion/,$s/^ *gitVersion: *v//p' | head -n 1)
 oldest=$(kube get nodes -o 'jsonpath={range .items[*]}{.status.nodeInfo.kubeletVersion}{"\n"}{end}' | sed 's/^v//' | sort -V | head -n 1)
-[ -n "$oldest" ] || { say "no node says which Kubernetes it runs"; exit 1; }
+[ -n "$oldest" ] || { say "no node reports its Kubernetes version"; exit 1; }
 if [ "$oldest" = "$VERSION" ]; then
     echo "every node runs Kubernetes $VERSION already"
     exit 0

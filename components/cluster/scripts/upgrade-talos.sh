@@ -1,12 +1,12 @@
 # shellcheck shell=sh disable=SC2034,SC2154
-# Brings one node to VERSION with IMAGE. Can be interrupted and run again: a node that is there already is left alone, but
-# for the cordon of a run that ended in the middle. The drain is ours: that of talosctl comes after the installation, ends
-# after five minutes, and then leaves the node cordoned, with a version that the next reboot brings.
+# Upgrades one node to VERSION with IMAGE. Can be interrupted and run again: a node on that version is left unchanged, but
+# the cordon of an interrupted run is removed. The script drains the node itself: talosctl would drain after the
+# installation, time out after five minutes, and leave the node cordoned, with a version that the next reboot activates.
 MARK=homelab.dev/cordoned-by-upgrade
 schematic_of() { talos "$1" get extensions -o yaml | grep -c "$(echo "$IMAGE" | sed 's#.*/\([^:]*\):.*#\1#')" || true; }
 field() { kube get node "$NODE_NAME" -o "jsonpath={$1}"; }
 uncordon() {
-    [ -n "$(field ".metadata.annotations.$(echo $MARK | sed 's/\./\\./g')")" ] || return 0 # cordoned by an operator, or not at all
+    [ -n "$(field ".metadata.annotations.$(echo $MARK | sed 's/\./\\./g')")" ] || return 0 # cordoned by the operator, or not cordoned
     say "uncordoning $NODE_NAME"
     kube uncordon "$NODE_NAME" >&2
     kube annotate node "$NODE_NAME" "$MARK-" >&2
@@ -19,7 +19,7 @@ cordon() {
 }
 
 now=$(running_version "$NODE")
-[ -n "$now" ] || { say "$NODE_NAME ($NODE) does not say which Talos it runs"; exit 1; }
+[ -n "$now" ] || { say "$NODE_NAME ($NODE) does not report its Talos version"; exit 1; }
 if [ "$now" = "$VERSION" ] && [ "$(schematic_of "$NODE")" -gt 0 ]; then
     uncordon
     echo "$NODE_NAME runs Talos $VERSION already"

@@ -1,12 +1,13 @@
 # shellcheck shell=sh disable=SC2154
-# Waits for one layer: until its ApplicationSets have generated their Applications and the apps of its foundation that sync
-# by themselves are Synced and Healthy. It fails once nothing has changed for STALL_SECONDS, however long the whole takes.
-# Input by environment: KUBECONFIG_TEXT, LAYER, SETS (names, space between), FOUNDATION (Applications, space between; none
-# where only generation is waited for), STALL_SECONDS.
+# Waits for one layer: until its ApplicationSets have generated their Applications and the apps of its foundation with
+# automated sync are Synced and Healthy. It fails when nothing has changed for STALL_SECONDS, however long the whole takes.
+# Input by environment: KUBECONFIG_TEXT, LAYER, SETS (names, separated by spaces), FOUNDATION (Applications, separated by
+# spaces; empty to wait for generation alone), STALL_SECONDS.
 printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
 kube() { kubectl --kubeconfig "$work/kubeconfig" --namespace argocd --request-timeout=30s "$@"; }
 
-# One request a turn: each kubectl costs the API server more than the answer. Messages come last, as they may hold anything.
+# One request per turn: a call of kubectl costs the API server more than the answer. Messages come last, as they may
+# contain the separator.
 up='{.status.conditions[?(@.type=="ResourcesUpToDate")].status}'
 phase='{.status.operationState.phase}'
 parts='{range .status.resources[*]}{.kind}/{.name} {.status} {.health.status};{end}'
@@ -14,25 +15,25 @@ error='{.status.conditions[?(@.type=="ErrorOccurred")].message}'
 wrong='{.status.conditions[?(@.type=="ComparisonError")].message}'
 state='{.kind}|{.metadata.name}|{.status.sync.status}|{.status.health.status}|{.spec.syncPolicy.automated}'
 row="$state|$up|$phase|$parts|$error|$wrong|{.status.operationState.message}"
-look() {
+read_state() {
     kube get applicationsets,applications -l "homelab.dev/layer=$LAYER" \
-        -o "jsonpath={range .items[*]}$row{\"\\n\"}{end}" >"$work/seen" || : >"$work/seen"
+        -o "jsonpath={range .items[*]}$row{\"\\n\"}{end}" >"$work/state" || : >"$work/state"
 }
 
-# A set is done when it reports so: an empty category has no Application to wait for.
+# A set is done when its condition reports it: an empty category has no Application to wait for.
 ungenerated() {
     for set in $SETS; do
-        grep -q "^ApplicationSet|$set|" "$work/seen" || echo "ApplicationSet $set (not there)"
+        grep -q "^ApplicationSet|$set|" "$work/state" || echo "ApplicationSet $set (missing)"
     done
     awk -F'|' '$1 == "ApplicationSet" && $6 != "True" {print "ApplicationSet " $2 " (" ($9 ? $9 : "not reconciled yet") ")"}' \
-        "$work/seen"
+        "$work/state"
 }
 
-# An app with nothing in the fifth column is synced by a person, and so ends one whose folder left Git. The reason is the
-# error, else the objects that are not Healthy.
+# An empty fifth column means manual sync, as for an app whose folder was deleted from Git. The reason is the error, else
+# the objects that are not Healthy.
 unfinished() {
     for app in $FOUNDATION; do
-        grep -q "^Application|$app|" "$work/seen" || echo "$app (no Application: is its folder pushed?)"
+        grep -q "^Application|$app|" "$work/state" || echo "$app (no Application: is its folder pushed?)"
     done
     awk -F'|' -v foundation=" $FOUNDATION " '
         $1 != "Application" || !index(foundation, " " $2 " ") || $5 == "" || /app path does not exist/ { next }
@@ -43,13 +44,13 @@ unfinished() {
             for (at = 1; at <= count; at++)
                 if (parts[at] ~ / (Progressing|Degraded|Missing|Suspended)$/) why = why (why ? ", " : "") parts[at]
             print $2 " (" ($3 ? $3 ", " $4 : "not reconciled yet") (why ? ": " substr(why, 1, 300) : "") ")"
-        }' "$work/seen"
+        }' "$work/state"
 }
 
-# Argo CD never retries a commit whose sync has failed for good; the reason may be gone by now.
-sync_again() {
+# Argo CD never retries a commit whose sync has failed for good; the cause may have disappeared.
+retry_sync() {
     awk -F'|' -v foundation=" $FOUNDATION " '$1 == "Application" && index(foundation, " " $2 " ") &&
-        $5 != "" && $3 != "Synced" && ($7 == "Failed" || $7 == "Error") {print $2}' "$work/seen" >"$work/failed"
+        $5 != "" && $3 != "Synced" && ($7 == "Failed" || $7 == "Error") {print $2}' "$work/state" >"$work/failed"
     while read -r app; do
         policy='{.spec.syncPolicy'
         prune=$(kube get application "$app" -o "jsonpath=$policy.automated.prune}") || continue
@@ -63,15 +64,15 @@ sync_again() {
     done <"$work/failed"
 }
 
-# Only a state that was not seen before counts as a change: an app that goes to and fro does not get anywhere.
+# Only a new state counts as a change: an app that alternates between two states makes no progress.
 read_clock
-waited=0 told=0 changed=0 synced=0
+waited=0 reported=0 changed=0 synced=0
 echo begin >"$work/known"
 while :; do
-    look
+    read_state
     tick
     awk -F'|' 'NR == FNR {known[$0]; next} {$0 = $1 "|" $2 "|" $3 "|" $4 "|" $6 "|" $7 "|" $8} !($0 in known)' \
-        "$work/known" "$work/seen" >"$work/new"
+        "$work/known" "$work/state" >"$work/new"
     if [ -s "$work/new" ]; then
         cat "$work/new" >>"$work/known"
         changed=$waited
@@ -79,22 +80,22 @@ while :; do
     ungenerated >"$work/left"
     [ -s "$work/left" ] || unfinished >"$work/left"
     if [ ! -s "$work/left" ]; then
-        echo "$LAYER: $(grep -c '^Application|' "$work/seen" || true) applications generated, of these" \
+        echo "$LAYER: $(grep -c '^Application|' "$work/state" || true) applications generated, of these" \
             "$(echo "$FOUNDATION" | wc -w | tr -d ' ') Synced and Healthy as the foundation"
         exit 0
     fi
     if [ $((waited - changed)) -ge "$STALL_SECONDS" ]; then
         say "$LAYER: nothing has changed for $((waited - changed)) s (delivery.stallTimeout), after $waited s in all." \
-            "Not there yet:"
+            "Not finished:"
         head -n 20 "$work/left" | sed 's/^/  /' | cut -c1-2000 >&2
         exit 1
     fi
     if [ $((waited - synced)) -ge "${SYNC_AGAIN-60}" ]; then
         synced=$waited
-        sync_again
+        retry_sync
     fi
-    if [ $((waited / 15)) -gt "$told" ]; then
-        told=$((waited / 15))
+    if [ $((waited / 15)) -gt "$reported" ]; then
+        reported=$((waited / 15))
         say "waiting for $LAYER ($waited s): $(head -n 5 "$work/left" | paste -sd, - | sed 's/,/, /g' | cut -c1-400)"
     fi
     sleep "${PAUSE-2}"

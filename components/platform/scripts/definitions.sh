@@ -1,23 +1,23 @@
 # shellcheck shell=sh disable=SC2154
-# Applies the CustomResourceDefinitions of many folders, and nothing else of them: whoever comes later finds the kinds that
-# he watches, and Argo CD does not read the whole API anew for each. Comes in by environment: CATEGORIES (space between),
-# SEEDED (folders of them that are applied whole anyway) and ENVIRONMENT (whose folders take the bases' places). A folder
-# that cannot be built is said and left to Argo CD, which says more about it. Can be run again.
+# Applies the CustomResourceDefinitions of many folders, and nothing else of them: controllers that start later find the
+# kinds that they watch, and Argo CD need not read the whole API again for each. Input by environment: CATEGORIES (separated
+# by spaces), SEEDED (folders of them that a seed applies) and ENVIRONMENT (whose folders replace the bases). A folder that
+# cannot be built is reported and left to Argo CD, whose report has more detail. Can be run again.
 cat >"$work/one" <<'ONE'
 set -eu
-[ -n "${1-}" ] || exit 0 # some xargs run once where there is nothing
+[ -n "${1-}" ] || exit 0 # some xargs run once on empty input
 for file in kustomization.yaml kustomization.yml Kustomization; do [ ! -f "$WORK/$1/$file" ] || break; done
 [ -f "$WORK/$1/$file" ] || exit 0 # manifests and umbrella charts are left to Argo CD
 sh "$WORK/build" "$1" ||
-    { echo "$1 is left to Argo CD: $(tail -n 1 "$WORK/$1.said")" | cut -c1-2000 >&2; exit 0; }
-awk '$0 == "---" { head = ""; said = is = 0; next }
-    said { if (is) print; next }
+    { echo "$1 is left to Argo CD: $(tail -n 1 "$WORK/$1.errors")" | cut -c1-2000 >&2; exit 0; }
+awk '$0 == "---" { head = ""; found = is = 0; next }
+    found { if (is) print; next }
     { head = head $0 "\n" }
-    /^kind: / { said = 1; is = $2 == "CustomResourceDefinition"; if (is) printf "---\n%s", head }' \
+    /^kind: / { found = 1; is = $2 == "CustomResourceDefinition"; if (is) printf "---\n%s", head }' \
     "$WORK/$1.built" >"$WORK/$1.crds"
 [ ! -s "$WORK/$1.crds" ] || kubectl --kubeconfig "$WORK/kubeconfig" --request-timeout=2m apply --server-side --force-conflicts \
-    --field-manager=argocd-controller -f "$WORK/$1.crds" >>"$WORK/applied" 2>"$WORK/$1.said" ||
-    { cut -c1-2000 <"$WORK/$1.said" >&2; echo "$1: its definitions cannot be applied" >&2; exit 1; }
+    --field-manager=argocd-controller -f "$WORK/$1.crds" >>"$WORK/applied" 2>"$WORK/$1.errors" ||
+    { cut -c1-2000 <"$WORK/$1.errors" >&2; echo "$1: its CRDs cannot be applied" >&2; exit 1; }
 ONE
 say "applying definitions of $CATEGORIES"
 : >"$work/applied"

@@ -1,39 +1,39 @@
 # shellcheck shell=sh disable=SC2153,SC2154
-# Begins the scripts of the platform, after components/scripts/begin.sh: credentials and a copy of the tree in its folder, and
-# `build`, which renders a folder of the copy. Comes in by environment: KUBECONFIG_TEXT and KUBERNETES (the version that
-# charts are told). Runs from the checkout.
+# The beginning of the platform's scripts, after components/scripts/begin.sh: credentials and a copy of the tree in the
+# script's folder, and `build`, which renders a folder of the copy. Input by environment: KUBECONFIG_TEXT and KUBERNETES
+# (the version that charts render for). Runs from the checkout.
 printf '%s' "$KUBECONFIG_TEXT" >"$work/kubeconfig"
 unset KUBECONFIG_TEXT
 kube() { kubectl --kubeconfig "$work/kubeconfig" "$@"; }
 
-# Charts are pulled beside a kustomization: into a copy, so that the checkout stays as it is. HOMELAB_SEEDS names a tree in
-# which they lie already; it is no input of the resource, a machine without one renders the same.
+# Kustomize pulls charts into the folder of a kustomization: a copy leaves the checkout unchanged. HOMELAB_SEEDS is the path
+# of a tree that contains the charts already; it is no input of the resource, because the render is the same without it.
 cp -R "${HOMELAB_SEEDS:-.}/apps" "${HOMELAB_SEEDS:-.}/environments" "$work/"
-# A program and no function: several run at once. Objects go to FOLDER.built in the copy, the error output to FOLDER.said.
+# A program and no function: several run in parallel. Objects go to FOLDER.built in the copy, errors to FOLDER.errors.
 cat >"$work/build" <<'BUILD'
 . "$WORK/within.sh"
-# Kustomize and helm read files that a merge brought: no credentials in their environment, and no plugin of helm.
-# HOMELAB_PROCESS is the mark by which a run finds its processes when it is interrupted.
+# Kustomize and helm read files of any merged branch: no credentials in their environment, and no plugin of helm.
+# HOMELAB_PROCESS marks the processes of a run, which ends them when it is interrupted.
 alone() {
     for name in HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy \
         SSL_CERT_FILE SSL_CERT_DIR GIT_SSL_CAINFO HOMELAB_PROCESS; do
         eval "value=\${$name-}"
         [ -z "$value" ] || set -- "$name=$value" "$@"
     done
-    # A render pulls charts and clones bases: one that hangs is ended.
+    # A render pulls charts and clones bases, and each may hang.
     within "${RENDER_SECONDS-300}" env -i PATH="$PATH" HOME="$WORK" TMPDIR="$WORK" HELM_PLUGINS=/dev/null GIT_ALLOW_PROTOCOL=https "$@"
 }
-# In the words of helm, git and kustomize. All else no retry mends.
+# Network errors, as helm, git and kustomize print them. A retry cannot fix any other error.
 network='dial tcp|i/o timeout|TLS handshake|connection re(set|fused)|no such host|[Tt]imed out|deadline exceeded'
 network="$network|unexpected EOF|early EOF|[Cc]ould not (resolve|connect)|RPC failed|hit [0-9.a-z]+ timeout|: (429|50[0-4])( |$)"
 attempt=1 most=${BUILDS-5}
 while :; do
     alone kustomize build --enable-helm --load-restrictor LoadRestrictionsNone --helm-kube-version "$KUBERNETES" \
-        "$WORK/$1" >"$WORK/$1.built" 2>"$WORK/$1.said" && break
-    [ $? -ne 124 ] || echo "$1: timed out after ${RENDER_SECONDS-300} s: a server does not answer" >>"$WORK/$1.said"
-    grep -qE "$network" "$WORK/$1.said" || exit 1
-    why=$(grep -E "$network" "$WORK/$1.said" | tail -n 1)
-    [ "$attempt" -lt "$most" ] || { echo "$1: the network failed $most times" >>"$WORK/$1.said"; exit 1; }
+        "$WORK/$1" >"$WORK/$1.built" 2>"$WORK/$1.errors" && break
+    [ $? -ne 124 ] || echo "$1: timed out after ${RENDER_SECONDS-300} s: a server does not answer" >>"$WORK/$1.errors"
+    grep -qE "$network" "$WORK/$1.errors" || exit 1
+    why=$(grep -E "$network" "$WORK/$1.errors" | tail -n 1)
+    [ "$attempt" -lt "$most" ] || { echo "$1: the network failed $most times" >>"$WORK/$1.errors"; exit 1; }
     attempt=$((attempt + 1))
     echo "building $1 again, attempt $attempt of $most: $why" | cut -c1-2000 >&2
     sleep "${PAUSE-10}"

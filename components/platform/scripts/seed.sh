@@ -1,14 +1,14 @@
 # shellcheck shell=sh disable=SC2034,SC2153,SC2154
-# Applies one folder of the apps tree, once, in Argo CD's own name: what later leaves Git then leaves the cluster.
-# Comes in by environment: FOLDER, NAMESPACE (for objects that name none) and WAITS (namespace/kind/name, space between).
-# Can be run again.
+# Applies one folder of the apps tree, once, with Argo CD's field manager: a field that is deleted in Git is then deleted
+# in the cluster. Input by environment: FOLDER, NAMESPACE (for objects without one) and WAITS (namespace/kind/name,
+# separated by spaces). Can be run again.
 kube config set-context --current --namespace "$NAMESPACE" >/dev/null
-build "$FOLDER" || { say "$FOLDER cannot be built:"; cut_lines <"$work/$FOLDER.said" >&2; exit 1; }
+build "$FOLDER" || { say "$FOLDER cannot be built:"; cut_lines <"$work/$FOLDER.errors" >&2; exit 1; }
 mv "$work/$FOLDER.built" "$work/built.yaml"
 
-# Argo CD notes on each object which application it belongs to, as APP:GROUP/KIND:NAMESPACE/NAME. This apply is in Argo
-# CD's own name: without the note it would remove it from a live object, and the application would stay OutOfSync. Kinds
-# that are not known yet have no objects.
+# Argo CD writes the owning application on each object, as APP:GROUP/KIND:NAMESPACE/NAME. This apply has Argo CD's field
+# manager: without the annotation it would delete it from a live object, and the application would stay OutOfSync. Kinds
+# without a CRD have no objects yet.
 columns='ID:.metadata.annotations.argocd\.argoproj\.io/tracking-id'
 kube get --request-timeout=2m --ignore-not-found -f "$work/built.yaml" --no-headers -o "custom-columns=$columns" >"$work/notes" 2>/dev/null || :
 awk '
@@ -40,22 +40,22 @@ awk '
     END { put() }
 ' "$work/notes" "$work/built.yaml" >"$work/objects.yaml"
 
-# Custom resources come after their definitions are known and webhooks answer: both take a moment after the first try.
-# What no waiting mends ends it at once.
-for_ever='field not declared|is invalid:|strict decoding error|field is immutable|violates PodSecurity'
-tries=0
+# Custom resources can be applied when their CRDs are established and webhooks answer: both take a moment after the first
+# attempt. Retrying cannot fix some errors: fail immediately.
+permanent='field not declared|is invalid:|strict decoding error|field is immutable|violates PodSecurity'
+attempts=0
 until kube apply --request-timeout=2m --server-side --force-conflicts --field-manager=argocd-controller -f "$work/objects.yaml" \
-    >"$work/said" 2>&1; do
-    tries=$((tries + 1))
-    if [ "$tries" -ge "${TRIES-40}" ] || grep -qE "$for_ever" "$work/said"; then
+    >"$work/output" 2>&1; do
+    attempts=$((attempts + 1))
+    if [ "$attempts" -ge "${TRIES-40}" ] || grep -qE "$permanent" "$work/output"; then
         say "$FOLDER cannot be applied:"
-        grep -v 'serverside-applied$' "$work/said" | cut_lines >&2
+        grep -v 'serverside-applied$' "$work/output" | cut_lines >&2
         exit 1
     fi
-    [ $((tries % 5)) -ne 0 ] || say "applying $FOLDER again: $(grep -v 'serverside-applied$' "$work/said" | tail -n 1)"
+    [ $((attempts % 5)) -ne 0 ] || say "applying $FOLDER again: $(grep -v 'serverside-applied$' "$work/output" | tail -n 1)"
     sleep "${PAUSE-3}"
 done
-echo "$FOLDER: $(grep -c 'serverside-applied$' "$work/said") objects applied"
+echo "$FOLDER: $(grep -c 'serverside-applied$' "$work/output") objects applied"
 
 for wait in $WAITS; do
     namespace=${wait%%/*} rest=${wait#*/}
