@@ -1,7 +1,7 @@
 """What an object names exists: Secrets with their keys, claims, accounts, backends with their ports, classes, issuers.
 
 A scene comes in, findings go out. What is not in Git itself is made by something that is: an ExternalSecret, a
-Certificate, a database; the few that Pulumi makes stand in `Scene.secrets`.
+Certificate, a database; the few that Pulumi makes stand in `StackObjects.secrets`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from config.rules import rule
 from config.source import KeyPath
 from manifests.fields import entries, mapping, mappings, text
 from manifests.objects import CRD, notes
-from manifests.rules.stack_objects import Finding, Piece, Pods, Scene
+from manifests.rules.stack_objects import AppObject, ObjectFinding, Pods, StackObjects
 
 # The keys of a Secret or ConfigMap, the ports of a Service; nothing where they are not known here.
 Parts: TypeAlias = "frozenset[str] | None"
@@ -66,7 +66,7 @@ class Reference(NamedTuple):
     scope="stack",
     why="Pods and volumes would wait for ever for an object that does not exist, and routes would fail.",
 )
-def existing(scene: Scene) -> Iterator[Finding]:
+def existing(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Whatever an object of a namespace refers to is there, or is made there; charts bring what theirs need."""
     made: dict[tuple[str, str, str], Parts] = {(space, "Secret", name): None for space, name in scene.secrets}
     for piece in scene.pieces:
@@ -90,7 +90,7 @@ def existing(scene: Scene) -> Iterator[Finding]:
 
 
 @rule("reference-unknown", scope="stack")
-def bound(scene: Scene) -> Iterator[Finding]:
+def bound(scene: StackObjects) -> Iterator[ObjectFinding]:
     """The ServiceAccount that a binding gives rights to exists in the namespace that the binding names, charts' too."""
     made = {one for piece in scene.pieces for one in makes(piece) if one[1] == "ServiceAccount"}
     for piece in scene.of("RoleBinding", "ClusterRoleBinding"):
@@ -106,8 +106,12 @@ def bound(scene: Scene) -> Iterator[Finding]:
 
 
 def _missing(
-    scene: Scene, piece: Piece, asked: Reference, wanted: tuple[str, str, str], made: Iterable[tuple[str, str, str]]
-) -> Iterator[Finding]:
+    scene: StackObjects,
+    piece: AppObject,
+    asked: Reference,
+    wanted: tuple[str, str, str],
+    made: Iterable[tuple[str, str, str]],
+) -> Iterator[ObjectFinding]:
     """Find what nothing makes; of a class that a chart may bring which nobody has read, no more than a misspelt one."""
     space, kind, name = wanted
     guessed = scene.guessed and kind in SHARED
@@ -119,20 +123,20 @@ def _missing(
         fix = f"did you mean {near[0]}?" if near else FIXES[kind]
         if ("*", f"Cluster{kind}", name) in made:
             fix = f"write kind: Cluster{kind}"
-        yield Finding("reference-unknown", piece, asked.path, name, rule, fix)
+        yield ObjectFinding("reference-unknown", piece, asked.path, name, rule, fix)
 
 
-def _within(piece: Piece, asked: Reference, name: str, parts: Parts) -> Iterator[Finding]:
+def _within(piece: AppObject, asked: Reference, name: str, parts: Parts) -> Iterator[ObjectFinding]:
     """Find a key or a port that what is there does not have."""
     if asked.part and parts is not None and asked.part not in parts:
         what = PARTS[asked.kind]
         rule = f"is no {what} of {asked.kind} {name}, which has {', '.join(sorted(parts)) or 'none'}"
         near = get_close_matches(asked.part, parts, n=1)
         fix = f"did you mean {near[0]}?" if near else f"name one of these, or add the {what} there"
-        yield Finding("reference-unknown", piece, asked.path, asked.part, rule, fix)
+        yield ObjectFinding("reference-unknown", piece, asked.path, asked.part, rule, fix)
 
 
-def holds(piece: Piece, kind: str) -> Parts:
+def holds(piece: AppObject, kind: str) -> Parts:
     """Name the keys or ports of what a piece is or makes, as far as it says them."""
     spec, keys = piece.spec, set[str]()
     if piece.kind == "Service" and entries(spec, "ports"):
@@ -153,7 +157,7 @@ def holds(piece: Piece, kind: str) -> Parts:
     return frozenset(keys) or None  # what says nothing is filled by somebody else
 
 
-def makes(piece: Piece) -> Iterator[tuple[str, str, str]]:
+def makes(piece: AppObject) -> Iterator[tuple[str, str, str]]:
     """Name what an object is or leads to: namespace, kind and name."""
     space, name, spec = piece.namespace, piece.name, piece.spec
     if piece.kind in FIXES:
@@ -178,7 +182,7 @@ def makes(piece: Piece) -> Iterator[tuple[str, str, str]]:
         yield from ((space, "PersistentVolumeClaim", f"{claim}-{name}-0") for claim in claims)
 
 
-def _chosen(piece: Piece) -> Iterator[Reference]:
+def _chosen(piece: AppObject) -> Iterator[Reference]:
     """Name the classes, the stores and the issuers that an object asks for, wherever it says so."""
     said = notes(piece.item)
     for key in ANNOTATED.keys() & said.keys() if "cert-manager.io/issuer-kind" not in said else ():
@@ -205,7 +209,7 @@ def _said(key: str, path: KeyPath, value: Any) -> Iterator[tuple[str, KeyPath, A
         yield from _said(key, (*path, index), inner)
 
 
-def _brings(piece: Piece) -> Iterator[tuple[str, str, str]]:
+def _brings(piece: AppObject) -> Iterator[tuple[str, str, str]]:
     """Name classes that nobody wrote: a volume's own, which claims may name to find it, and those of an operator."""
     if piece.kind == "PersistentVolume":
         yield "*", "StorageClass", str(piece.spec.get("storageClassName"))
@@ -213,7 +217,7 @@ def _brings(piece: Piece) -> Iterator[tuple[str, str, str]]:
         yield from (("*", "StorageClass", name) for name in ("longhorn", "longhorn-static"))
 
 
-def _asked(scene: Scene, piece: Piece) -> Iterator[Reference]:
+def _asked(scene: StackObjects, piece: AppObject) -> Iterator[Reference]:
     pods = scene.pods_of.get(id(piece))
     if pods:
         yield from refers(pods)
@@ -229,7 +233,7 @@ def _asked(scene: Scene, piece: Piece) -> Iterator[Reference]:
         yield from _route(piece)
 
 
-def _backed_up(piece: Piece) -> Iterator[Reference]:
+def _backed_up(piece: AppObject) -> Iterator[Reference]:
     if claim := text(piece.spec, "sourcePVC"):
         yield Reference(("spec", "sourcePVC"), "PersistentVolumeClaim", claim)
     for mover in ("restic", "rclone", "rsyncTLS"):
@@ -238,13 +242,13 @@ def _backed_up(piece: Piece) -> Iterator[Reference]:
             yield Reference(("spec", mover, "repository"), "Secret", secret)
 
 
-def _scaled(piece: Piece) -> Iterator[Reference]:
+def _scaled(piece: AppObject) -> Iterator[Reference]:
     target = mapping(piece.spec, "scaleTargetRef")
     if (kind := text(target, "kind") or "Deployment") in FIXES:
         yield Reference(("spec", "scaleTargetRef", "name"), kind, text(target, "name"))
 
 
-def _route(piece: Piece) -> Iterator[Reference]:
+def _route(piece: AppObject) -> Iterator[Reference]:
     for index, one in enumerate(mappings(piece.spec, "parentRefs")):
         if (text(one, "kind") or "Gateway") == "Gateway":
             yield Reference(("spec", "parentRefs", index), "Gateway", _named(one))

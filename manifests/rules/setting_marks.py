@@ -22,7 +22,7 @@ from config.tree import MANIFESTS
 from errors import Problem
 from manifests.checkout import CheckoutReader
 from manifests.contents import Contents
-from manifests.rules.stack_objects import AppFolder, Scene
+from manifests.rules.stack_objects import AppFolder, StackObjects
 
 MARK = re.compile(r"^(?P<before>.*\S)\s+# = (?P<mark>\S.*?)\s*$", re.MULTILINE)
 WITHIN = r"(?:[\w-]+\.)*"  # a host below a domain
@@ -43,7 +43,7 @@ class Mark:
 @rule("mark-differs", scope="app", why="Settings and tree would contradict each other.")
 @rule("mark-missing", scope="app", why="The environment would run with another one's value.")
 @rule("mark-unknown", scope="app", why="A mark that names no setting compares nothing.")
-def compared(scene: Scene) -> Iterator[Problem]:
+def compared(scene: StackObjects) -> Iterator[Problem]:
     """Compare the marks of each app, as a stack runs it, with the stack's settings."""
     for folder in scene.folders:
         yield from _compared(folder)
@@ -81,7 +81,7 @@ def _compared(folder: AppFolder) -> Iterator[Problem]:
     scope="app",
     why="The setting would change and the line would keep the old value, without a message.",
 )
-def forgotten(scene: Scene) -> Iterator[Problem]:
+def forgotten(scene: StackObjects) -> Iterator[Problem]:
     """Report lines that hold a setting's value without a mark; hosts of routes have rules of their own."""
     for folder in scene.folders:
         yield from _forgotten(folder.reader, folder.stack, scene.domains, folder.contents)
