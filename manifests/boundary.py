@@ -84,7 +84,8 @@ def findings(reader: CheckoutReader, value: Mapping[str, Any], folder: str) -> I
         yield from _path(reader, folder, path, entry)
     for key in CHARTS:
         for index, chart in enumerate(_list(value.get(key))):
-            yield from chart_findings(chart, (key, index)) if isinstance(chart, Mapping) else ()
+            if isinstance(chart, Mapping):
+                yield from chart_findings(chart, (key, index))
 
 
 @rule(
@@ -201,7 +202,9 @@ def _paths(value: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _fields(entry: Any, names: tuple[str, ...], at: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    for name in names if isinstance(entry, Mapping) else ():
+    if not isinstance(entry, Mapping):
+        return
+    for name in names:
         found = entry.get(name)
         for index, one in enumerate(_list(found)):
             if isinstance(one, str):

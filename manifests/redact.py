@@ -108,7 +108,9 @@ def _text(text: str, hide: Hide, depth: int) -> str:
     if inside and _has_secret(inside):
         return hide(text)
     shown = secret_patterns.hide(text, hide)
-    for secret in _nested(text) if depth < NESTED else ():
+    if depth >= NESTED:
+        return shown
+    for secret in _nested(text):
         if secret not in text:
             return hide(text)
         shown = shown.replace(secret, hide(secret))

@@ -21,8 +21,10 @@ NAME = "app.kubernetes.io/name"
 @rule("network-policy-missing", scope="stack")
 def unguarded(scene: StackObjects) -> Iterator[ObjectFinding]:
     """A program of infrastructure that has no login has a NetworkPolicy of who may connect."""
+    if not scene.whole:
+        return
     kept = [one for one in scene.of("NetworkPolicy") if inward(one)]
-    for piece in scene.of("Service") if scene.whole else ():
+    for piece in scene.of("Service"):
         labels = mapping(piece.spec, "selector")
         if piece.folder.settings.layer == "applications" or labels.get(NAME) not in WITHOUT_A_LOGIN:
             continue
@@ -40,6 +42,8 @@ def unguarded(scene: StackObjects) -> Iterator[ObjectFinding]:
 )
 def outward(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Pods of an application that the Internet reaches have a policy of where they may connect to."""
+    if not scene.whole:
+        return
     published = {
         (text(backend, "namespace") or route.namespace, text(backend, "name"))
         for route in scene.of(*ROUTES)
@@ -48,7 +52,7 @@ def outward(scene: StackObjects) -> Iterator[ObjectFinding]:
         for backend in mappings(rule, "backendRefs")
     }
     public = [one for one in scene.of("Service") if (one.namespace, one.name) in published]
-    for pods in scene.pods if scene.whole else ():
+    for pods in scene.pods:
         if pods.piece.folder.settings.layer != "applications" or any(_bounds(one, pods) for one in _policies(scene)):
             continue
         if service := next((one for one in public if _leads(one, pods)), None):

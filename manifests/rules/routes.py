@@ -152,8 +152,10 @@ def git_inside(scene: StackObjects) -> Iterator[ObjectFinding]:
 @rule("sso-untrusted", scope="stack", why="Single sign-on closes the admin account: no login would be possible.")
 def logins(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Argo CD trusts the certificate of a login that the stack itself serves."""
+    if not scene.untrusted:
+        return
     served = {host for piece in scene.of(*ROUTES, "Ingress") for _, host in _hosts(piece)}
-    for piece in scene.of("ConfigMap") if scene.untrusted else ():
+    for piece in scene.of("ConfigMap"):
         said = text(piece.item, "data", "oidc.config")
         issuer = ISSUER.search(said)
         if piece.name == "argocd-cm" and issuer and issuer[1] in served and "rootCA:" not in said:

@@ -54,7 +54,8 @@ def levels(scene: StackObjects) -> Iterator[ObjectFinding]:
 def _refused(scene: StackObjects, pods: Pods) -> Iterator[tuple[str, KeyPath]]:
     level = scene.security.get(pods.piece.namespace, "privileged")
     refused = [] if level == "privileged" else list(baseline(pods))
-    refused += restricted(pods) if level == "restricted" else ()
+    if level == "restricted":
+        refused += restricted(pods)
     for path, what in refused:
         yield f"{what}: namespace {pods.piece.namespace} is {level}, and its pods would be refused", path
 
@@ -65,8 +66,9 @@ def _refused(scene: StackObjects, pods: Pods) -> Iterator[tuple[str, KeyPath]]:
 )
 def movers(scene: StackObjects) -> Iterator[ObjectFinding]:
     """The pod that copies a volume fits its namespace, and may read what the app writes."""
-    for piece in scene.of("ReplicationSource", "ReplicationDestination"):
-        for mover in MOVERS if piece.group == "volsync.backube" else ():
+    movable = scene.of("ReplicationSource", "ReplicationDestination")
+    for piece in (one for one in movable if one.group == "volsync.backube"):
+        for mover in MOVERS:
             if isinstance(piece.spec.get(mover), dict):
                 yield from _mover(scene, piece, mover)
 
@@ -80,7 +82,9 @@ def _mover(scene: StackObjects, piece: AppObject, mover: str) -> Iterator[Object
         fix = "say moverSecurityContext as apps/_shared/backup does"
         yield ObjectFinding("pod-security", piece, path, "", broken, fix)
     claim, user = text(piece.spec, "sourcePVC"), said.get("runAsUser")
-    for pods in scene.pods if claim else ():
+    if not claim:
+        return
+    for pods in scene.pods:
         mounts = any(at(one, "persistentVolumeClaim", "claimName") == claim for _, one in pods.volumes)
         writer = _user(pods)
         if mounts and pods.piece.namespace == piece.namespace and writer not in (None, user):

@@ -94,7 +94,9 @@ def _forgotten(reader: CheckoutReader, stack: Stack, domains: Sequence[str], con
         present = {key: value for key, value in known.items() if value in text}
         if "hostnames:" in text or all(domain in text for domain in domains):
             present.pop("network.domain", None)
-        for number, line in enumerate(text.splitlines() if present else (), 1):
+        if not present:
+            continue
+        for number, line in enumerate(text.splitlines(), 1):
             for key, value in present.items():
                 if _holds(line, key, value):
                     whole = _value(line.partition(" #")[0])
@@ -125,7 +127,9 @@ def _telling(network: NetworkSettings) -> Iterator[tuple[str, object]]:
 def marks(reader: CheckoutReader, file: str) -> Iterator[Mark]:
     """Read the marks of a file."""
     text = reader.text(file)
-    for found in MARK.finditer(text) if "# = " in text else ():
+    if "# = " not in text:
+        return
+    for found in MARK.finditer(text):
         line = text.count("\n", 0, found.start()) + 1
         yield Mark(file, line, _value(found["before"]), found["mark"])
 

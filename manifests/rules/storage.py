@@ -43,7 +43,7 @@ def asked(scene: StackObjects) -> Iterator[ObjectFinding]:
         if any(at(one.spec, "provider", provider) for provider in ONE_LOGIN_PER_ENTRY)
     }
     first: dict[str, AppObject] = {}
-    for piece in scene.of("ExternalSecret") if stores else ():
+    for piece in scene.of("ExternalSecret"):
         if text(piece.spec, "secretStoreRef", "name") in stores:
             for index, one in enumerate(mappings(piece.spec, "data")):
                 entry = text(one, "remoteRef", "key")
@@ -132,7 +132,9 @@ def room(scene: StackObjects) -> Iterator[ObjectFinding]:
     pools = [one.spec for one in scene.of("CephBlockPool")]
     pools += [pool for one in scene.of("CephFilesystem") for pool in mappings(one.spec, "dataPools")]
     copies = max((number(pool, "replicated", "size", otherwise=1) for pool in pools), default=1)
-    for piece in scene.of("CephCluster") if scene.whole and scene.disks else ():
+    if not (scene.whole and scene.disks):
+        return
+    for piece in scene.of("CephCluster"):
         if asked * copies > scene.disks * NEARLY_FULL:
             whole = f"{asked >> 30}Gi, {copies} times" if copies > 1 else f"{asked >> 30}Gi"
             rule = f"is what volumes may grow to, and {scene.stack} has dataDisks of {scene.disks >> 30}GiB"

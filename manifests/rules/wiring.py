@@ -56,8 +56,8 @@ def quantities(scene: StackObjects) -> Iterator[ObjectFinding]:
             yield from _resources(pods.piece, (*path, "resources"), container.get("resources"))
         yield from _written(pods.piece, (*pods.path, "spec"), pods.spec, ROOM)
     for (group, kind), places in WRITTEN.items():
-        for piece in scene.of(kind):
-            for place in places if piece.group == group else ():
+        for piece in (one for one in scene.of(kind) if one.group == group):
+            for place in places:
                 yield from _written(piece, ("spec",), piece.spec, place)
     for piece in scene.of(*WITH_DATA):
         for path, spec in _claims(piece):

@@ -78,7 +78,8 @@ def refused(image: str) -> Iterator[tuple[str, str, str]]:
 def resources(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Every container asks for CPU and memory and has a limit for memory; values reach no chart's init containers."""
     for pods in scene.pods:
-        for path, container in pods.containers(*(("containers",) if pods.piece.by_chart else ())):
+        kinds = ("containers",) if pods.piece.by_chart else ("initContainers", "containers")
+        for path, container in pods.containers(*kinds):
             asked, most = (mapping(container, "resources", key) for key in ("requests", "limits"))
             missing = [name for name in ("cpu", "memory") if name not in asked and name not in most]
             name = container.get("name", "")
@@ -138,8 +139,10 @@ def _serves(service: AppObject, pods: Pods) -> bool:
 )
 def policies(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Some NetworkPolicy says who may come in to an application that serves something."""
+    if not scene.whole:
+        return
     kept, services = [one for one in scene.of("NetworkPolicy") if inward(one)], _services(scene)
-    for pods in scene.pods if scene.whole else ():
+    for pods in scene.pods:
         piece = pods.piece
         if piece.folder.settings.layer != "applications" or not pods.lasting or piece.chart == "unknown":
             continue
@@ -244,7 +247,7 @@ def _blocks(budget: AppObject, count: int) -> str:
 def autoscaled(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Who is scaled by an autoscaler says no number of replicas itself."""
     scalers = list(scene.of("HorizontalPodAutoscaler", "ScaledObject"))
-    for pods in scene.pods if scalers else ():
+    for pods in scene.pods:
         by = next((one for one in scalers if _scales(one, pods.piece)), None)
         if by and pods.piece.spec.get("replicas") is not None:
             rule = f"is scaled by {by}, and every sync would set it back"
