@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local.cache import cache, digest
+from local.cache import cache_folder, digest
 from manifests.objects import Object
 
 MEBI = 1 << 20
@@ -24,7 +24,7 @@ MEBI = 1 << 20
 class RenderCache:
     """A folder of renders that does not grow without end."""
 
-    home: Path = field(default_factory=lambda: cache() / "renders")
+    home: Path = field(default_factory=lambda: cache_folder() / "renders")
     most_bytes: int = 256 * MEBI
 
     def read(self, key: str) -> list[Object] | None:
@@ -63,7 +63,9 @@ class RenderCache:
                 about = file.stat()
                 files.append((about.st_mtime, about.st_size, file))
         size = sum(one for _, one, _ in files)
-        for _, one, file in sorted(files) if size > self.most_bytes else ():
+        if size <= self.most_bytes:
+            return
+        for _, one, file in sorted(files):
             file.unlink(missing_ok=True)
             size -= one
             # Some room, so that not every run has to clear up.

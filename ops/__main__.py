@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from errors import ExitCode, HomelabError
-from local.cache import cache
+from local.cache import cache_folder
 from ops.upstream import offline
 from ops.verbs import BY_NAME, VERBS
 
@@ -76,7 +76,7 @@ def declare(parser: argparse.ArgumentParser, module: ModuleType) -> None:
 def _subject(name: str, error: OSError) -> str:
     """Return the file that an error is about; for a full disk without one, the folders that can be full."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
-        return f"{name} (the cache is {cache()}, temporary files are in {tempfile.gettempdir()})"
+        return f"{name} (the cache is {cache_folder()}, temporary files are in {tempfile.gettempdir()})"
     return str(error.filename or name)
 
 

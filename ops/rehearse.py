@@ -16,7 +16,7 @@ from config.tree import CategoryFolder, Tree, read_tree
 from lab import caretaker, operators
 from lab.api import Api
 from lab.delivery import web_ui
-from lab.delivery.prepared_tree import Replaced
+from lab.delivery.prepared_tree import ReplacedSetting
 from lab.layout import Lab
 from lab.running import proxy, servers
 from ops.argocd.report import Report, as_text, wait
@@ -54,7 +54,7 @@ class Prepared:
     tree: Tree
     fetched: Fetched
     plugins: Sequence[Plugin]
-    replaced: Sequence[Replaced]
+    replaced: Sequence[ReplacedSetting]
     served: Served
     behind: Sequence[Outdated]
 

@@ -21,10 +21,10 @@ from config.model import Settings
 from config.tree import Tree, namespaces_of, read_tree
 from errors import Declined, TreeRefused
 from manifests.checkout import CheckoutReader
-from manifests.compare import written
 from manifests.fetch import Wants
+from manifests.object_text import as_yaml
 from manifests.objects import Object
-from manifests.redact import covered_object
+from manifests.redact import redacted
 from ops import terminal
 from ops.checking.validation import Validation, places_of
 from ops.result import Result
@@ -115,7 +115,7 @@ def _files(prefix: str, objects: Mapping[str, Object]) -> dict[str, str]:
 def text(items: Sequence[Mapping[str, Any]], name: str, note: str = "") -> str:
     """Return objects as the text of one file."""
     apply = "" if name.startswith("manifests/") else f": kubectl apply --server-side --filename {name}"
-    return f"{HEAD}{apply}\n{note}" + "---\n".join(written(dict(item)) for item in items)
+    return f"{HEAD}{apply}\n{note}" + "---\n".join(as_yaml(dict(item)) for item in items)
 
 
 def rendered(validation: Validation, stack: Stack) -> dict[str, str]:
@@ -125,18 +125,13 @@ def rendered(validation: Validation, stack: Stack) -> dict[str, str]:
         raise TreeRefused(validation.problems)
     files = {}
     for one in places_of(stack, validation.tree):
-        items = [without_values(item) for item in validation.objects_of(stack, one.app.path)]
+        items = [redacted(item) for item in validation.objects_of(stack, one.app.path)]
         charts = {f"chart {each.chart.name} {each.chart.version}" for each in validation.contents[one.app.path].charts}
         stand_ins = [name for name in validation.stand_ins if name in charts]
         note = "".join(f"# {name} is not on this machine: a stand-in was used\n" for name in stand_ins)
         name = f"manifests/{one.base.category}/{one.base.name}.yaml"
         files[name] = text(items, name, f"# of {one.app.path}\n{note}")
     return files
-
-
-def without_values(item: Object) -> Object:
-    """Return an object without the values of secrets, nor digests of them: those differ from machine to machine."""
-    return covered_object(item, lambda value: "(redacted)")
 
 
 def write(output: Path, files: Mapping[str, str]) -> None:

@@ -7,35 +7,33 @@ name, the one that says most of the field wins; what a chart made leads to the l
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from config.source import Document, KeyPath, dotted, read
+from config.source import Document, KeyPath, dotted
 from config.tree import MANIFESTS
 from errors import Problem
 from manifests.checkout import CheckoutReader
 from manifests.contents import Contents, contents_of
 from manifests.fields import text
-from manifests.rules.stack_objects import Finding, Piece
+from manifests.rules.stack_objects import AppObject, ObjectFinding
 
 NAMESPACE: KeyPath = ("metadata", "namespace")
 
 
+@dataclass(frozen=True)
 class Locator:
-    """What was read to find places; each file once."""
+    """The search for files and lines in one checkout."""
 
-    def __init__(self, reader: CheckoutReader) -> None:
-        """Begin with nothing read."""
-        self.reader = reader
-        self._contents: dict[str, Contents] = {}
-        self._documents: dict[str, tuple[Document, ...]] = {}
+    reader: CheckoutReader
 
-    def problem(self, found: Finding) -> Problem:
+    def problem(self, found: ObjectFinding) -> Problem:
         """Make a problem of a finding."""
         file, line = self.place(found.piece, found.path)
         key = f"{found.piece} {dotted(found.path)}".strip()
         value = "" if str(found.value) == str(found.piece) else str(found.value)
         return Problem(file, line, key, value, found.rule, found.fix, found.check)
 
-    def place(self, piece: Piece, path: KeyPath) -> tuple[str, int]:
+    def place(self, piece: AppObject, path: KeyPath) -> tuple[str, int]:
         """Find the file and line of a field of an object, or of what is nearest to it."""
         found = [
             (self._depth(document, path), -index, file, document)
@@ -48,7 +46,7 @@ class Locator:
             return file, document.line(path)
         return self._asked(piece)
 
-    def _moved(self, piece: Piece) -> tuple[str, int] | None:
+    def _moved(self, piece: AppObject) -> tuple[str, int] | None:
         """Find the kustomization that put an object into its namespace."""
         for file in self._of(piece.app.path).kustomizations.values():
             said = self.reader.source(file).first
@@ -56,7 +54,7 @@ class Locator:
                 return file, said.line(NAMESPACE[1:])
         return None
 
-    def _written(self, piece: Piece) -> list[tuple[str, Document]]:
+    def _written(self, piece: AppObject) -> list[tuple[str, Document]]:
         """Give the documents that may be this object: of its name, else the only one of its kind."""
         alike = [
             (file, document)
@@ -70,19 +68,15 @@ class Locator:
         """Give every document that goes into a folder's render, its own files first."""
         for file in sorted(self._of(folder).files, key=lambda file: (not file.startswith(f"{folder}/"), file)):
             if file.endswith(MANIFESTS):
-                if file not in self._documents:
-                    self._documents[file] = read(self.reader.root / file, file).documents
-                yield from ((file, document) for document in self._documents[file])
+                yield from ((file, document) for document in self.reader.source(file).documents)
 
     def _of(self, folder: str) -> Contents:
-        if folder not in self._contents:
-            self._contents[folder] = contents_of(self.reader, folder)
-        return self._contents[folder]
+        return contents_of(self.reader, folder)
 
     def _depth(self, document: Document, path: KeyPath) -> int:
         return max((size for size in range(len(path) + 1) if path[:size] in document.lines), default=0)
 
-    def _asked(self, piece: Piece) -> tuple[str, int]:
+    def _asked(self, piece: AppObject) -> tuple[str, int]:
         """Name the line that asks for the object's chart, else the folder's own file."""
         contents = self._of(piece.app.path)
         label = text(piece.metadata, "labels", "helm.sh/chart")

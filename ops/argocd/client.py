@@ -20,7 +20,7 @@ from typing import Any
 import programs
 from config.model import Settings
 from errors import Declined, ProgramFailed, TookTooLong
-from local.files import keep
+from local.files import write_private
 from manifests.objects import Identity
 from ops.toolchain.lookup import ensure
 
@@ -169,7 +169,7 @@ def with_kubeconfig(kubeconfig: str) -> Iterator[ArgoCDClient]:
     """Yield a client that uses the text of a kubeconfig, as the engine has it among a stack's outputs."""
     with TemporaryDirectory(prefix="homelab-") as folder:
         file = Path(folder) / "kubeconfig"
-        keep(file, kubeconfig)
+        write_private(file, kubeconfig)
         yield ArgoCDClient(dict(os.environ, KUBECONFIG=str(file)))
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import FrameType
 
 from local import process_table, termination
-from local.cache import cache
+from local.cache import cache_folder
 from local.files import private_folder
 from local.termination import GRACE, Process
 
@@ -45,7 +45,7 @@ def runs_of(folder: Path, stack: str) -> Path:
     if chosen:
         return Path(chosen)
     digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    return cache() / "runs" / f"{stack}-{digest}"
+    return cache_folder() / "runs" / f"{stack}-{digest}"
 
 
 def clear(runs: Path) -> list[str]:
@@ -117,7 +117,7 @@ def _end_orphans(runs: Path, name: str, over: threading.Event, log: Log) -> None
     while not over.wait(SECONDS_BETWEEN_SEARCHES):
         pids = set(process_table.marked(runs).get(name, []))
         for pid in (pid for pid in pids if process_table.parent(pid) not in {*pids, os.getpid(), None}):
-            process = (pid, process_table.born(pid))
+            process = (pid, process_table.started(pid))
             asked[process] = asked.get(process, 0) + 1
             _kill(
                 [pid], signal.SIGTERM if asked[process] * SECONDS_BETWEEN_SEARCHES < SECONDS_TO_END else signal.SIGKILL
@@ -130,7 +130,7 @@ def _end(runs: Path, names: set[str]) -> int:
     def find() -> dict[Process, float]:
         marks = process_table.marked(runs) if names else {}
         pids = {pid for name in names for pid in marks.get(name, [])} - {os.getpid()}
-        return {Process(pid, born): GRACE for pid in pids if (born := process_table.born(pid))}
+        return {Process(pid, born): GRACE for pid in pids if (born := process_table.started(pid))}
 
     return termination.end(find, ", ".join(sorted(names)))
 

@@ -29,8 +29,8 @@ from pulumi.automation.events import EngineEvent, OpType
 
 import programs
 from errors import Declined, RunFailed
-from local.files import keep
-from local.process_table import born
+from local.files import write_private
+from local.process_table import started
 from ops.engine import containment
 
 LOCKED = re.compile(r"created by \S+@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
@@ -272,7 +272,7 @@ def _is_held(stack: str) -> bool:
 
 def _is_dead(lock: Mapping[str, Any], stack: str) -> bool:
     """Return whether the process of a lock is dead; in another container its number may be alive."""
-    if lock.get("hostname") != socket.gethostname() or born(int(lock["pid"])) is not None:
+    if lock.get("hostname") != socket.gethostname() or started(int(lock["pid"])) is not None:
         return False
     try:
         origin = json.loads((_backend("runs") / f"{stack}.json").read_text(encoding="utf-8"))
@@ -304,7 +304,7 @@ def _note_origin(stack: str) -> None:
     """Write the origin of this run for a later one that finds its lock; keep the note of a run that is alive."""
     folder = _backend("runs")
     if folder.parent.is_dir() and not _is_held(stack):
-        keep(folder / f"{stack}.json", json.dumps(_origin()))
+        write_private(folder / f"{stack}.json", json.dumps(_origin()))
 
 
 def _repair_backend(stack: str) -> list[str]:

@@ -22,7 +22,7 @@ from errors import ApiFailed, Declined
 from lab.api import Api
 from lab.control_plane import kubernetes
 from lab.delivery import git_server, prepared_tree
-from lab.delivery.prepared_tree import Replaced
+from lab.delivery.prepared_tree import ReplacedSetting
 from lab.hardware import talos_node
 from lab.hardware.rack import Rack
 from lab.layout import Lab
@@ -70,7 +70,7 @@ def restart_dead(lab: Lab, timeline: Timeline) -> None:
     rack = Rack(lab.rack)
     planes = [node.configuration for node in rack.nodes() if node.name in rack.members()]
     rack.close()
-    if planes and (dead := kubernetes.dead(lab)):
+    if planes and (dead := kubernetes.stopped(lab)):
         timeline.log(f"starting again: {', '.join(dead)}")
         kubernetes.start(lab, talos_node.documents(planes[0])[0])
 
@@ -109,7 +109,7 @@ def folder_of(root: Path, options: argparse.Namespace, settings: Settings) -> Pa
 
 def enter(
     root: Path, stack: str, settings: Settings, tools: Toolchain, plugins: Sequence[Plugin] = ()
-) -> list[Replaced]:
+) -> list[ReplacedSetting]:
     """Enter the rehearsal: prepare tree, PATH, proxy and rack, and drop the user's own environment.
 
     Without a choice of plugins those of the last rehearsal stay.
@@ -171,7 +171,7 @@ def set_secrets(lab: Lab, engine: Engine, settings: Settings) -> None:
     missing = prepared_tree.missing_secrets(lab, settings)
     if missing:
         if GIT_TOKEN in missing:
-            git_server.expect(lab, missing[GIT_TOKEN])
+            git_server.accept_password(lab, missing[GIT_TOKEN])
         engine.set_secrets(missing)
         prepared_tree.keep_secrets(lab, engine.name)
 
