@@ -106,7 +106,7 @@ def generated(checkout: Checkout, steps: list[int]) -> None:
 def enlarge(checkout: Checkout) -> None:
     """Add a category to a small home, and memory for its apps."""
     checkout.edit("media, ai]", f"media, ai, {CATEGORY}]")
-    checkout.patience = 3600
+    checkout.timeout = 3600
     checkout.edit("memory: 16GiB", "memory: 4GiB")
     checkout.edit(
         "      - {name: worker-1, role: worker, address: 10.0.20.20, host: pve-1}\n",

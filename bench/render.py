@@ -125,8 +125,8 @@ def _loops(root: Path, env: dict[str, str]) -> float:
 
 def _render(root: Path, env: dict[str, str]) -> float:
     command = [sys.executable, "-c", MEASURE, str(root)]
-    said = subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True)
-    return float(said.stdout)
+    finished = subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True)
+    return float(finished.stdout)
 
 
 if __name__ == "__main__":

@@ -31,12 +31,12 @@ def content(path: Path | str, most: int = LARGEST_TEXT, root: Path | str | None 
         if not stat.S_ISREG(about.st_mode):
             raise OSError(errno.EINVAL, "is no regular file", str(path))
         if about.st_size > most:
-            raise _too_large(path, most)
+            raise too_large(path, most)
         found = bytearray()
         while part := opened.read(CHUNK):
             found += part
             if len(found) > most:  # a file of /proc reports no size
-                raise _too_large(path, most)
+                raise too_large(path, most)
         return bytes(found)
 
 
@@ -46,5 +46,6 @@ def leaves(root: Path | str, path: Path | str) -> bool:
     return place != top and not place.startswith(f"{top.rstrip('/')}/")
 
 
-def _too_large(path: Path | str, most: int) -> OSError:
+def too_large(path: Path | str, most: int) -> OSError:
+    """Return the error of a file that is larger than its reader takes."""
     return OSError(errno.EFBIG, f"is larger than {most // MEBI} MiB", str(path))

@@ -52,7 +52,7 @@ METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 @dataclass(frozen=True)
-class Answer:
+class ApiAnswer:
     """The API server's answer to a request."""
 
     code: int
@@ -130,15 +130,15 @@ class Api:
         query: Mapping[str, str] | None = None,
         content: str = "application/json",
         body: Any = None,
-    ) -> Answer:
+    ) -> ApiAnswer:
         """Send any request, where the caller decides about a refusal; `path` has the paths of objects."""
         sent = "" if body is None else json.dumps(body)
         answer = self._reach(method, path, query=query, content=content, body=sent)
         try:
-            said = answer.json()
+            document = answer.json()
         except ValueError:
-            said = {"message": answer.text[:300]}
-        return Answer(answer.status_code, said if isinstance(said, dict) else {"message": str(said)})
+            document = {"message": answer.text[:300]}
+        return ApiAnswer(answer.status_code, document if isinstance(document, dict) else {"message": str(document)})
 
     def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
         """Return an object, or None if it does not exist."""
@@ -164,7 +164,7 @@ class Api:
         except requests.RequestException as error:
             raise ApiFailed(f"{self.server} does not answer: {error}", code=0) from error
         if not answer.ok:
-            raise ApiFailed(_said(answer), code=answer.status_code)
+            raise ApiFailed(_message(answer), code=answer.status_code)
         return [item["metadata"] for item in answer.json()["items"] or ()]
 
     def count(self, api_version: str, kind: str) -> int:
@@ -251,7 +251,7 @@ class Api:
             self._resources[root] = {one["kind"]: (one["name"], one["namespaced"]) for one in whole}
         if kind not in self._resources[root]:
             raise ApiFailed(
-                f"{kind} of {api_version}: {self.server} does not know this kind", code=HTTPStatus.NOT_FOUND
+                f"{kind} of {api_version}: {self.server} does not serve this kind", code=HTTPStatus.NOT_FOUND
             )
         return self._resources[root][kind]
 
@@ -273,7 +273,7 @@ class Api:
     ) -> requests.Response:
         answer = self._reach(method, path, query=query, content=content, body=body)
         if not answer.ok:
-            raise ApiFailed(f"{method} {path}: {_said(answer)}", code=answer.status_code)
+            raise ApiFailed(f"{method} {path}: {_message(answer)}", code=answer.status_code)
         return answer
 
     def _reach(
@@ -289,7 +289,7 @@ class Api:
                 timeout=(CONNECT, ANSWER),
             )
         except requests.RequestException as error:
-            raise ApiFailed(f"{method} {path}: {self.server} does not answer: {_innermost(error)}", code=0) from error
+            raise ApiFailed(f"{method} {path}: {self.server} does not answer: {_first_error(error)}", code=0) from error
 
 
 def condition(thing: Mapping[str, Any] | None, kind: str) -> bool:
@@ -298,7 +298,7 @@ def condition(thing: Mapping[str, Any] | None, kind: str) -> bool:
     return any(one["type"] == kind and one["status"] == "True" for one in conditions)
 
 
-def _innermost(error: BaseException) -> BaseException:
+def _first_error(error: BaseException) -> BaseException:
     """Return the first error; the library wraps it in all of its own layers."""
     while error.__context__ is not None:
         error = error.__context__
@@ -342,7 +342,7 @@ def _named(entries: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return next(entry for entry in entries if entry["name"] == name)
 
 
-def _said(answer: requests.Response) -> str:
+def _message(answer: requests.Response) -> str:
     """Return the message of a Status object, or the text that came instead."""
     try:
         return str(answer.json()["message"])

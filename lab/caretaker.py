@@ -25,7 +25,7 @@ from lab.hardware import kubelets
 from lab.hardware.rack import Rack
 from lab.layout import Lab
 from lab.running import servers
-from standins.crds import Crds
+from standins.crds import KnownCrds
 
 NAME = "caretaker"
 PAUSE, ENTRIES_PAUSE = 0.5, 2.0
@@ -41,7 +41,7 @@ WATCHED = (
 
 
 @dataclass
-class Seen:
+class LastPoll:
     """The state at the last poll."""
 
     definitions: int = 0
@@ -57,7 +57,7 @@ def start(lab: Lab, environment: dict[str, str], crds: Path) -> None:
     servers.start(lab, NAME, sys.executable, ["-m", "lab.caretaker", str(crds)], environment)
 
 
-def tend(lab: Lab, api: Api, seen: Seen, crds: Crds) -> None:
+def poll_once(lab: Lab, api: Api, seen: LastPoll, crds: KnownCrds) -> None:
     """Poll once, and start the consequences."""
     for name, (namespace, operator) in OPERATORS.items():
         if name not in seen.registered and api.get("apps/v1", "Deployment", operator, namespace):
@@ -70,10 +70,10 @@ def tend(lab: Lab, api: Api, seen: Seen, crds: Crds) -> None:
         kubernetes.reload_operators(lab, operators.playable(kinds))
         seen.definitions = definitions
     if time.monotonic() - seen.judged > ENTRIES_PAUSE:
-        seen.entries, seen.judged = secret_store.tend(lab, api, seen.entries), time.monotonic()
+        seen.entries, seen.judged = secret_store.reconcile(lab, api, seen.entries), time.monotonic()
     versions = _versions(api)
     if versions != seen.argocd or (versions and not all(servers.runs(lab, name) for name in argocd.names())):
-        argocd.play(lab, api)
+        argocd.run_programs(lab, api)
         seen.argocd = versions
     networked = kubelets.has_network(api)
     if networked != seen.networked:
@@ -92,23 +92,23 @@ def _versions(api: Api) -> dict[str, str]:
 
 def main() -> None:
     """Poll until the process ends; a server that does not answer now may answer later."""
-    lab, crds, seen = Lab.from_environment(), Crds(Path(sys.argv[1])), Seen()
-    told, read = "", ""
+    lab, crds, seen = Lab.from_environment(), KnownCrds(Path(sys.argv[1])), LastPoll()
+    reported, read = "", ""
     while True:
         try:
             if lab.kubeconfig.exists() and servers.runs(lab, "kube-apiserver"):
                 # One identity, one connection: a new TLS handshake at every poll costs more than all requests.
                 if read != (kubeconfig := lab.kubeconfig.read_text(encoding="utf-8")):
                     api, read = Api(kubeconfig), kubeconfig
-                tend(lab, api, seen, crds)
-            elif seen != Seen():
+                poll_once(lab, api, seen, crds)
+            elif seen != LastPoll():
                 servers.stop(lab, *argocd.names())
-                seen = Seen()
-            told = ""
+                seen = LastPoll()
+            reported = ""
         except (HomelabError, OSError) as error:
-            if str(error) != told:
-                told = str(error)
-                sys.stderr.write(f"{time.strftime('%H:%M:%S')} {told}\n")
+            if str(error) != reported:
+                reported = str(error)
+                sys.stderr.write(f"{time.strftime('%H:%M:%S')} {reported}\n")
                 sys.stderr.flush()
         time.sleep(PAUSE)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from errors import ApiFailed
 from lab.api import Api
 from lab.layout import Lab
-from local.files import keep
+from local.files import write_private
 from manifests.fields import mapping, mappings, text, texts
 from manifests.objects import Object, notes
 from manifests.rules.stack_objects import selects
@@ -38,7 +38,7 @@ REFUSED = 'using cluster store "{store}" is not allowed from namespace "{namespa
 
 def withhold(lab: Lab, names: Iterable[str]) -> None:
     """Write the entries that an external store does not have."""
-    keep(_file(lab), json.dumps(sorted(names)))
+    write_private(_file(lab), json.dumps(sorted(names)))
 
 
 def withheld(lab: Lab) -> set[str]:
@@ -47,10 +47,10 @@ def withheld(lab: Lab) -> set[str]:
     return set(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else set()
 
 
-def tend(lab: Lab, api: Api, before: str) -> str:
+def reconcile(lab: Lab, api: Api, before: str) -> str:
     """Mark items that find their entries, fail the others; return the state, to compare the next one with."""
     try:
-        asked = api.metadata(VERSION, "ExternalSecret")
+        items = api.metadata(VERSION, "ExternalSecret")
         store = api.get(VERSION, "ClusterSecretStore", STORE)
     except ApiFailed as error:
         if error.code == HTTPStatus.NOT_FOUND:
@@ -60,7 +60,7 @@ def tend(lab: Lab, api: Api, before: str) -> str:
     _push(lab, api)
     held = [(one["name"], one["resourceVersion"]) for one in api.metadata("v1", "Secret", inside)] if inside else []
     state = repr(
-        (store is None, sorted(held), sorted(withheld(lab)), [(one["uid"], one["resourceVersion"]) for one in asked])
+        (store is None, sorted(held), sorted(withheld(lab)), [(one["uid"], one["resourceVersion"]) for one in items])
     )
     if state != before:
         secrets = api.list("v1", "Secret", inside) if inside else []
@@ -68,7 +68,7 @@ def tend(lab: Lab, api: Api, before: str) -> str:
         open_to = _open_to(api, store)
         for item in api.list(VERSION, "ExternalSecret"):
             has = parts if inside else dict.fromkeys(declared(item).keys() - withheld(lab), None)
-            _judge(api, item, "the store is missing" if store is None else _missing(item, has, open_to))
+            _report(api, item, "the store is missing" if store is None else _missing(item, has, open_to))
     return state
 
 
@@ -78,10 +78,10 @@ def _open_to(api: Api, store: Object | None) -> set[str] | None:
     if not conditions:
         return None
     found = {one["name"]: one.get("labels") or {} for one in api.metadata("v1", "Namespace")}
-    return {name for name, labels in found.items() if any(_lets_in(one, name, labels) for one in conditions)}
+    return {name for name, labels in found.items() if any(_admits(one, name, labels) for one in conditions)}
 
 
-def _lets_in(condition: Object, name: str, labels: dict[str, str]) -> bool:
+def _admits(condition: Object, name: str, labels: dict[str, str]) -> bool:
     patterns = texts(condition, "namespaceRegexes")
     named = name in texts(condition, "namespaces") or any(re.search(one, name) for one in patterns)
     return named or selects(condition.get("namespaceSelector"), labels)
@@ -106,7 +106,7 @@ def _error(reading: Reading, why: str) -> str:
     return f"error processing spec.{field}[{index}] (key: {reading.name}), err: {why}"
 
 
-def _judge(api: Api, item: Object, error: str) -> None:
+def _report(api: Api, item: Object, error: str) -> None:
     metadata, status = item["metadata"], mapping(item, "status")
     name, namespace = metadata["name"], metadata["namespace"]
     ready = next((one for one in mappings(status, "conditions") if one.get("type") == "Ready"), {})

@@ -15,7 +15,7 @@ def private_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def keep(file: Path, content: str | bytes) -> None:
+def write_private(file: Path, content: str | bytes) -> None:
     """Write a file that only its owner can read, whole or not at all; leave a file of the same content untouched."""
     data = content.encode() if isinstance(content, str) else content
     if file.exists() and file.read_bytes() == data:

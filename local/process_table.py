@@ -12,7 +12,7 @@ import psutil
 
 MARK = "HOMELAB_PROCESS"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-GONE = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
 def mark(root: Path, name: str) -> str:
@@ -20,11 +20,11 @@ def mark(root: Path, name: str) -> str:
     return f"{root}:{name}"
 
 
-def born(pid: int) -> str | None:
+def started(pid: int) -> str | None:
     """Return when a process started, or None if it has ended: a pid is used again, a pid with its start is not."""
     try:
         process = psutil.Process(pid)
-        if process.status() in GONE and process.num_threads() <= 1:
+        if process.status() in ENDED and process.num_threads() <= 1:
             return None
         if sys.platform != "linux":
             return str(process.create_time())
@@ -47,12 +47,12 @@ def parent(pid: int) -> int | None:
 def is_ending(pid: int) -> bool:
     """Report whether the main thread has ended, also while other threads still hold ports and files."""
     try:
-        return psutil.Process(pid).status() in GONE
+        return psutil.Process(pid).status() in ENDED
     except psutil.Error:
         return True
 
 
-def resident(pid: int) -> int:
+def resident_memory(pid: int) -> int:
     """Return the resident memory of a process in bytes; 0 if it has ended."""
     try:
         return psutil.Process(pid).memory_info().rss

@@ -1,7 +1,8 @@
-"""Reading a checkout, each file once.
+"""A checkout's files, each read once.
 
-Paths come in as the repository writes them, with slashes and from its top; what lies there goes out. One reader serves
-all renders of a call, which share bases, components and values. `manifests.contents` asks here, and nothing is written.
+Paths come in as the repository writes them, with slashes and from its top; contents, values and places go out. One
+reader serves a whole run: the closures of `manifests.contents`, renders, rules and the search for lines share it, and
+each closure is computed once too. It never writes.
 """
 
 from __future__ import annotations
@@ -10,28 +11,34 @@ import os
 import posixpath
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from config import files, pins
-from config.source import KeyPath, Source, read
+from config.source import KeyPath, Source, parse, read
 from config.tree import KUSTOMIZATIONS, MANIFESTS
 from local.cache import digest
 from manifests import kubernetes_yaml
+
+if TYPE_CHECKING:
+    from manifests.contents import Contents
 
 Shape: TypeAlias = Literal["kustomization", "chart", "manifests"]
 
 
 class CheckoutReader:
-    """What was read of a checkout."""
+    """The files of a checkout as they were when they were first read."""
 
     def __init__(self, root: Path) -> None:
         """Begin with nothing read."""
         self.root = root
         self._kinds: dict[str, str] = {}
+        self._raw: dict[str, bytes] = {}
         self._digests: dict[str, str] = {}
         self._values: dict[str, Any] = {}
         self._sources: dict[str, Source] = {}
         self._leaving: dict[str, bool] = {}
+        self.closures: dict[tuple[str, bool], Contents] = {}
+        """Of `manifests.contents`: by folder, and whether its shape counts."""
 
     def is_folder(self, path: str) -> bool:
         """Whether a folder lies there."""
@@ -65,22 +72,36 @@ class CheckoutReader:
         """Give the path of a folder's kustomization."""
         return next((path for name in KUSTOMIZATIONS if self.is_file(path := posixpath.join(folder, name))), None)
 
+    def raw(self, file: str, most: int = files.LARGEST_TEXT) -> bytes:
+        """Return a file's bytes; raise an OSError where it leads out of the checkout, or is larger than allowed."""
+        if file in self._raw:
+            return self._raw[file]
+        found = files.content(self.root / file, files.LARGEST, self.root)
+        if len(found) <= files.LARGEST_TEXT:  # larger ones would fill the memory
+            self._raw[file] = found
+        elif len(found) > most:
+            raise files.too_large(self.root / file, most)
+        return found
+
+    def text(self, file: str) -> str:
+        """Return a file's text, whatever its size, with a sign for each byte that is not UTF-8."""
+        return self.raw(file, files.LARGEST).decode("utf-8", errors="replace")
+
     def digest(self, file: str) -> str:
-        """Give the name of a file's content."""
+        """Return the digest of a file's content."""
         if file not in self._digests:
-            self._digests[file] = digest(files.content(self.root / file, files.LARGEST, self.root))
+            self._digests[file] = digest(self.raw(file, files.LARGEST))
         return self._digests[file]
 
     def value(self, file: str) -> Any:
-        """Give what a file's first document says; raises PyYAML's error where it is not YAML."""
+        """Return the value of a file's first document; raise PyYAML's error where it is not YAML."""
         if file not in self._values:
-            text = files.content(self.root / file, root=self.root).decode("utf-8", errors="replace")
-            self._values[file] = kubernetes_yaml.document(text)
+            self._values[file] = kubernetes_yaml.document(self.raw(file).decode("utf-8", errors="replace"))
         return self._values[file]
 
     def versions(self, file: str) -> Mapping[str, str]:
         """Return the versions that the comments of a kustomization give its remote bases."""
-        return pins.versions(files.content(self.root / file, root=self.root).decode("utf-8", errors="replace"))
+        return pins.versions(self.raw(file).decode("utf-8", errors="replace"))
 
     def walk(self, folder: str) -> Iterator[str]:
         """Yield every file below a folder, in the folders that links lead to as well; a link that leaves is a file."""
@@ -113,10 +134,17 @@ class CheckoutReader:
         return self.source(file).first.line(key) if key else 0
 
     def source(self, file: str) -> Source:
-        """Give what a file says with its places, and what is wrong with it as YAML."""
+        """Return a file's documents with their places, and its problems as YAML."""
         if file not in self._sources:
-            self._sources[file] = read(self.root / file, file)
+            self._sources[file] = self._source(file)
         return self._sources[file]
+
+    def _source(self, file: str) -> Source:
+        try:
+            raw = self.raw(file)
+        except (OSError, ValueError):
+            return read(self.root / file, file)  # it fails again, and reports the reason
+        return parse(raw, file)
 
     def _kind(self, path: str) -> str:
         if path not in self._kinds:

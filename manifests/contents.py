@@ -17,7 +17,7 @@ import yaml
 
 from config.pins import COMMIT, PREFIX, reference
 from config.rules import rule
-from config.source import KeyPath, dotted, read
+from config.source import KeyPath, dotted
 from config.tree import MANIFESTS
 from errors import Problem
 from manifests import boundary, umbrella
@@ -80,10 +80,16 @@ class Contents:
     why="Argo CD would create an Application without objects and report it as Synced.",
 )
 def contents_of(reader: CheckoutReader, folder: str) -> Contents:
-    """Say what goes into a folder's render."""
-    shape = reader.shape(folder)
-    if shape == "kustomization":
+    """Return all inputs of a folder's render."""
+    if reader.shape(folder) == "kustomization":
         return closure_of(reader, folder)
+    if (folder, True) not in reader.closures:
+        reader.closures[folder, True] = _contents_of(reader, folder)
+    return reader.closures[folder, True]
+
+
+def _contents_of(reader: CheckoutReader, folder: str) -> Contents:
+    shape = reader.shape(folder)
     contents = Contents(shape or "manifests")
     visit = _Visit(reader, contents)
     if shape is None:
@@ -97,16 +103,18 @@ def contents_of(reader: CheckoutReader, folder: str) -> Contents:
         visit.take_folder(folder)
         if reader.is_file(f"{folder}/values.yaml"):
             contents.values.append(f"{folder}/values.yaml")
-        for chart, file, key, place in umbrella.dependencies(reader.root, folder, contents.problems):
+        for chart, file, key, place in umbrella.dependencies(reader, folder, contents.problems):
             contents.charts.append(WantedChart(chart, file, key, place))
     return contents
 
 
 def closure_of(reader: CheckoutReader, folder: str) -> Contents:
-    """Say what a kustomization or component needs, also from outside of its folder."""
-    contents = Contents("kustomization")
-    _Visit(reader, contents).visit(folder)
-    return contents
+    """Return all inputs of a kustomization or component, also those outside of its folder."""
+    if (folder, False) not in reader.closures:
+        contents = Contents("kustomization")
+        _Visit(reader, contents).visit(folder)
+        reader.closures[folder, False] = contents
+    return reader.closures[folder, False]
 
 
 class _Visit:
@@ -173,7 +181,7 @@ class _Visit:
         try:
             value = self.reader.value(file)
         except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
-            found = read(self.reader.root / file, file).problems
+            found = list(self.reader.source(file).problems)
             rule, fix = f"is not YAML: {' '.join(str(error).split())}", "look at it with an editor that knows YAML"
             self.contents.problems += found or [Problem(file, 0, "", "", rule, fix, "manifest-malformed")]
             return {}

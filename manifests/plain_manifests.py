@@ -8,30 +8,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from config import bounds
-from config import files as checkout_files
-from config.source import parse, read
+from config.source import parse
 from errors import Problem
 from manifests import file_sanity, kubernetes_yaml
+from manifests.checkout import CheckoutReader
 from manifests.objects import Object, unpacked
 
 SKIP = "+argocd:skip-file-rendering"
 LOOKS_LIKE_ONE = ("apiVersion:", "kind:", "metadata:")
 
 
-def objects(root: Path, files: Iterable[str], problems: list[Problem]) -> list[Object]:
-    """Read every manifest, in the order of the files' names."""
+def objects(reader: CheckoutReader, files: Iterable[str], problems: list[Problem]) -> list[Object]:
+    """Return the objects of every manifest, in the order of the files' names."""
     found: list[Object] = []
     for file in sorted(files):
         try:
-            text = checkout_files.content(root / file, root=root).decode("utf-8-sig")
+            text = reader.raw(file).decode("utf-8-sig")
         except (OSError, UnicodeDecodeError):
-            problems += read(root / file, file).problems
+            problems += reader.source(file).problems
             continue
         if SKIP not in text:
             found += _read(text, file, problems)

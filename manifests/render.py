@@ -70,7 +70,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class Renderer:
-    """How folders of one checkout are rendered."""
+    """How folders of one checkout are rendered; without a `reader`, each call reads the files again."""
 
     root: Path
     kubernetes: str
@@ -79,6 +79,7 @@ class Renderer:
     bases: BaseSource = field(default_factory=CachedBases)
     env: Mapping[str, str] | None = None
     kept: RenderCache | None = field(default_factory=RenderCache)
+    reader: CheckoutReader | None = None
 
     @property
     def capabilities(self) -> tuple[str, str]:
@@ -143,7 +144,7 @@ class _Run:
     def __init__(self, renderer: Renderer, home: Path) -> None:
         self.renderer = renderer
         self.root = renderer.root.resolve()
-        self.reader = CheckoutReader(self.root)
+        self.reader = renderer.reader or CheckoutReader(self.root)
         self.outside = CheckoutReader(Path("/"))
         self.env = bare_environment(renderer.env, home) | OFFLINE
         self.named: dict[str, str] = {}
@@ -174,10 +175,10 @@ class _Run:
     def _rendered(self, job: _Job, problems: list[Problem]) -> list[Object]:
         root, contents, path = self.root, job.contents, job.folder.path
         if contents.shape == "manifests":
-            return plain_manifests.objects(root, contents.files, problems)
+            return plain_manifests.objects(self.reader, contents.files, problems)
         if contents.complete:
             return self._run(job, root, problems)
-        with mirror(root, path, contents, self.renderer.charts, self.renderer.bases, problems) as copy:
+        with mirror(self.reader, path, contents, self.renderer.charts, self.renderer.bases, problems) as copy:
             return [] if problems else self._run(job, copy, problems)
 
     def _run(self, job: _Job, place: Path, problems: list[Problem]) -> list[Object]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local.cache import cache, digest
+from local.cache import cache_folder, digest
 from manifests.objects import Object
 
 MEBI = 1 << 20
@@ -24,7 +24,7 @@ MEBI = 1 << 20
 class RenderCache:
     """A folder of renders that does not grow without end."""
 
-    home: Path = field(default_factory=lambda: cache() / "renders")
+    home: Path = field(default_factory=lambda: cache_folder() / "renders")
     most_bytes: int = 256 * MEBI
 
     def read(self, key: str) -> list[Object] | None:

@@ -19,7 +19,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from errors import Bug
-from local.cache import cache, digest
+from local.cache import cache_folder, digest
 
 FETCH = "./homelab render --fetch"
 DIGITS = 12
@@ -83,7 +83,7 @@ def slug(url: str) -> str:
 def originals() -> Path:
     """Where real charts and remote bases are kept: the user's cache, unless HOMELAB_ORIGINALS names another folder."""
     named = os.environ.get("HOMELAB_ORIGINALS", "")
-    return Path(named) if Path(named).is_absolute() else cache()
+    return Path(named) if Path(named).is_absolute() else cache_folder()
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from config.source import KeyPath, Source, dotted, read
 from errors import Problem
 from local.cache import digest
 from manifests import boundary
+from manifests.checkout import CheckoutReader
 from manifests.fields import entries, mapping, text
 from manifests.sources import EXACT, Chart
 
@@ -34,10 +35,10 @@ UPDATE = "run `helm dependency update` there and commit Chart.lock"
     scope="file",
     why="Argo CD rejects a lock of another Chart.yaml, and takes a stale copy in charts/ without a message.",
 )
-def dependencies(root: Path, folder: str, problems: list[Problem]) -> list[tuple[Chart, str, KeyPath, str]]:
+def dependencies(reader: CheckoutReader, folder: str, problems: list[Problem]) -> list[tuple[Chart, str, KeyPath, str]]:
     """Give each chart that has to be laid into charts/: which, who asks for it, and where it goes."""
     file = f"{folder}/Chart.yaml"
-    source = read(root / file, file)
+    root, source = reader.root, reader.source(file)
     problems += source.problems
     wanted = _entries(source)
     if not wanted or source.problems:
@@ -48,7 +49,7 @@ def dependencies(root: Path, folder: str, problems: list[Problem]) -> list[tuple
         line = source.first.line(("dependencies",))
         problems.append(Problem(file, line, "dependencies", "", rule, UPDATE, "chart-lock-missing"))
         return []
-    kept = read(root / lock, lock)
+    kept = reader.source(lock)
     problems += kept.problems
     locked = _entries(kept)
     refused = list(_refused(root, folder, source, [*enumerate(wanted), *enumerate(locked)]))

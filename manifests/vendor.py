@@ -18,6 +18,7 @@ from pathlib import Path
 
 import yaml
 
+from config import files
 from config.rules import rule
 from config.source import KeyPath, dotted
 from errors import Problem, TreeRefused
@@ -53,15 +54,23 @@ def vendor(root: Path, folders: Iterable[str], charts: ChartSource, bases: BaseS
 
 @contextmanager
 def mirror(
-    root: Path, folder: str, contents: Contents, charts: ChartSource, bases: BaseSource, problems: list[Problem]
+    reader: CheckoutReader,
+    folder: str,
+    contents: Contents,
+    charts: ChartSource,
+    bases: BaseSource,
+    problems: list[Problem],
 ) -> Iterator[Path]:
-    """Lend a copy of all that goes into a folder's render, with charts and remote bases in place."""
+    """Yield a temporary copy of all inputs of a folder's render, with charts and remote bases in place."""
     with tempfile.TemporaryDirectory(prefix="homelab-render-") as temporary:
         copy = Path(os.path.realpath(temporary))
         for file in contents.files:
             (copy / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / file, copy / file)
-        _place(copy, folder, charts, bases, _link, problems)
+            (copy / file).write_bytes(reader.raw(file, files.LARGEST))
+        if contents.bases:  # their copies have other names, and inputs of their own
+            _place(copy, folder, charts, bases, _link, problems)
+        else:
+            _place_charts(copy, contents, charts, _link)
         yield copy
 
 
@@ -105,7 +114,13 @@ def _place(
         placed += _place_bases(root, contents.bases, bases)
     found += missing_charts(reader, contents, charts)
     problems += found
-    for wanted in () if found else contents.charts:
+    return placed if found else [*placed, *_place_charts(root, contents, charts, lay)]
+
+
+def _place_charts(root: Path, contents: Contents, charts: ChartSource, lay: Lay) -> list[Placed]:
+    """Lay the charts of a folder where helm and kustomize look for them; existing folders stay."""
+    placed: list[Placed] = []
+    for wanted in contents.charts:
         source = charts.chart(wanted.chart)
         if source and not (root / wanted.place).exists():
             (root / wanted.place).parent.mkdir(parents=True, exist_ok=True)
@@ -137,9 +152,9 @@ def _copy_base(source: Path, target: Path) -> str:
         shutil.copyfile(source, target / source.name)
         return source.name
     top = Path(source.anchor)
-    files = [top / file for file in closure_of(CheckoutReader(top), str(source.relative_to(top))).files]
-    common = Path(os.path.commonpath([source, *(file.parent for file in files)]))
-    for file in files:
+    inputs = [top / file for file in closure_of(CheckoutReader(top), str(source.relative_to(top))).files]
+    common = Path(os.path.commonpath([source, *(file.parent for file in inputs)]))
+    for file in inputs:
         copied = target / file.relative_to(common)
         copied.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copied)

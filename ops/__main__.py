@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from errors import HomelabError
-from local.cache import cache
+from local.cache import cache_folder
 from ops.upstream import offline
 from ops.verbs import BY_NAME, VERBS
 
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
             raise
         place = error.filename or name
         if error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
-            place = f"{name} (the cache is {cache()}, temporary files lie in {tempfile.gettempdir()})"
+            place = f"{name} (the cache is {cache_folder()}, temporary files lie in {tempfile.gettempdir()})"
         print(
             f"{place}: {(error.strerror or str(error)).lower()}; nothing more was done",
             file=sys.stderr,

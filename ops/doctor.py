@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import programs
-from local.cache import cache
+from local.cache import cache_folder
 from manifests import sandbox
 from ops.diagnosis.finding import Finding
 from ops.terminal import coloured, count, elapsed, table
@@ -73,7 +73,7 @@ def examine() -> Iterator[Finding]:
     yield go(ways)
     for tool in TOOLS:
         yield pinned_tool(tool, here, ways)
-    yield disk("disk for tools", cache(), gigabytes(ways))
+    yield disk("disk for tools", cache_folder(), gigabytes(ways))
     yield disk("disk for checkout", CHECKOUT, GIGABYTES_FOR_CHECKOUT)
     yield memory()
     yield ports()

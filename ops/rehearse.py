@@ -13,7 +13,7 @@ from config.tree import read_tree
 from lab import caretaker, operators
 from lab.api import Api
 from lab.delivery import web_ui
-from lab.delivery.prepared_tree import Replaced
+from lab.delivery.prepared_tree import ReplacedSetting
 from lab.layout import Lab
 from lab.running import proxy, servers
 from ops.argocd.client import Cluster
@@ -143,7 +143,7 @@ def simulations(outcome: Outcome) -> set[str]:
 def _tell(
     stack: str,
     lab: Lab,
-    replaced: list[Replaced],
+    replaced: list[ReplacedSetting],
     refused: list[str],
     plugins: Sequence[Plugin],
     furnished: Furnished,

@@ -36,7 +36,7 @@ FETCHED = "fetch it: ./homelab render --fetch"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class BaseUrl:
     """The content that a URL refers to."""
 
     repository: str
@@ -44,7 +44,7 @@ class Wanted:
     ref: str
 
     @classmethod
-    def of(cls, url: str, version: str = "") -> Wanted | None:
+    def of(cls, url: str, version: str = "") -> BaseUrl | None:
         """Read a URL as kustomize does; None for one of another kind, or a commit without a version."""
         if found := RELEASE.match(url):
             return cls(found["repository"], ASSETS.get(found["path"], found["path"]), found["ref"])
@@ -56,7 +56,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownFolder:
     """A folder of a repository that a tool provides, and whether every other version is refused.
 
     `files_only` means that the folder has no kustomization.yaml behind the URL: only its files can be referenced.
@@ -70,11 +70,13 @@ class Known:
 
 
 KNOWN = (
-    Known("argoproj/argo-cd", "manifests", "argo-cd", exact=True),
-    Known("argoproj/argo-rollouts", "manifests/crds", "argo-rollouts"),
-    Known("kubernetes-sigs/gateway-api", "config/crd", "gateway-api"),
-    Known("kubernetes-csi/external-snapshotter", "client/config/crd", "external-snapshotter"),
-    Known("prometheus-operator/prometheus-operator", "example/prometheus-operator-crd", "monitoring", files_only=True),
+    KnownFolder("argoproj/argo-cd", "manifests", "argo-cd", exact=True),
+    KnownFolder("argoproj/argo-rollouts", "manifests/crds", "argo-rollouts"),
+    KnownFolder("kubernetes-sigs/gateway-api", "config/crd", "gateway-api"),
+    KnownFolder("kubernetes-csi/external-snapshotter", "client/config/crd", "external-snapshotter"),
+    KnownFolder(
+        "prometheus-operator/prometheus-operator", "example/prometheus-operator-crd", "monitoring", files_only=True
+    ),
 )
 STAND_INS = {
     ("kubernetes-csi/external-snapshotter", "deploy/kubernetes/snapshot-controller"): "snapshot-controller",
@@ -82,7 +84,7 @@ STAND_INS = {
 
 
 @dataclass(frozen=True, order=True)
-class Placed:
+class GivenBase:
     """One base that was given, with its kind and version."""
 
     url: str
@@ -100,7 +102,7 @@ class StandInBases:
 
     folders: tuple[Path, ...]
     real: BaseSource | None = field(default_factory=CachedBases)
-    given: dict[str, Placed] = field(default_factory=dict, compare=False)
+    given: dict[str, GivenBase] = field(default_factory=dict, compare=False)
 
     def base(self, url: str, version: str = "") -> Path | None:
         """Return the folder or file behind a URL, if a tool provides it; refuse another Argo CD than the one that runs.
@@ -108,19 +110,19 @@ class StandInBases:
         A commit has the version that its comment gives: tools provide versions.
         """
         if self.real and (found := self.real.base(url)):
-            self.given[url] = Placed(url, "real", "")
+            self.given[url] = GivenBase(url, "real", "")
             return found
-        wanted = Wanted.of(url, version)
+        wanted = BaseUrl.of(url, version)
         return self._ours(url, wanted) if wanted else None
 
     @property
-    def placed(self) -> tuple[Placed, ...]:
+    def placed(self) -> tuple[GivenBase, ...]:
         """Return the bases that were given, each once."""
         return tuple(sorted(self.given.values()))
 
-    def _ours(self, url: str, wanted: Wanted) -> Path | None:
+    def _ours(self, url: str, wanted: BaseUrl) -> Path | None:
         if stand_in := STAND_INS.get((wanted.repository, wanted.path)):
-            self.given[url] = Placed(url, "stand-in", "")
+            self.given[url] = GivenBase(url, "stand-in", "")
             return DATA / "bases" / stand_in
         for known in KNOWN:
             below = posixpath.relpath(wanted.path, known.folder)
@@ -130,11 +132,11 @@ class StandInBases:
                 version, place = _version(folder, known.part), folder / known.part / below
                 if version and place.exists() and self._fits(url, wanted, known, version):
                     _check_kustomization(url, known, place)
-                    self.given[url] = Placed(url, "real" if version == wanted.ref else "real, but of", version)
+                    self.given[url] = GivenBase(url, "real" if version == wanted.ref else "real, but of", version)
                     return place.resolve()
         return None
 
-    def _fits(self, url: str, wanted: Wanted, known: Known, version: str) -> bool:
+    def _fits(self, url: str, wanted: BaseUrl, known: KnownFolder, version: str) -> bool:
         if known.exact and wanted.ref != version:
             rule = f"is not the one that is rehearsed: {known.repository} is {version} here"
             fix = f"name {version}, or {FETCHED}"
@@ -142,7 +144,7 @@ class StandInBases:
         return wanted.ref.split(".")[0] == version.split(".", maxsplit=1)[0]
 
 
-def _check_kustomization(url: str, known: Known, place: Path) -> None:
+def _check_kustomization(url: str, known: KnownFolder, place: Path) -> None:
     """Refuse a folder that kustomize could not build behind the URL."""
     if place.is_dir() and (known.files_only or not (place / "kustomization.yaml").is_file()):
         rule = f"unable to find one of {', '.join(map(repr, RECOGNIZED))} in this folder of {known.repository}"

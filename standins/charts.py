@@ -27,7 +27,7 @@ from local.cache import locked
 from manifests.charts import CachedCharts
 from manifests.sources import DIGITS, Chart, ChartSource
 from manifests.values import Known
-from standins.crds import DATA, Crds
+from standins.crds import DATA, KnownCrds
 from standins.facts import facts_of
 
 LIBRARY = DATA / "library"
@@ -50,7 +50,7 @@ KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: 
 
 
 @dataclass(frozen=True, order=True)
-class Placed:
+class GivenChart:
     """One chart that was given: the real one, its stand-in, or the one that fits any chart."""
 
     name: str
@@ -68,20 +68,20 @@ class StandInCharts:
     """Charts for a rehearsal, written to a folder of its own; without `real`, never those of the user."""
 
     home: Path
-    crds: Crds
+    crds: KnownCrds
     real: ChartSource | None = field(default_factory=CachedCharts)
-    given: dict[Chart, Placed] = field(default_factory=dict, compare=False)
+    given: dict[Chart, GivenChart] = field(default_factory=dict, compare=False)
     made: dict[Chart, Path] = field(default_factory=dict, compare=False)
 
     def chart(self, chart: Chart) -> Path | None:
         """Return the real chart's folder, else that of a stand-in; one always exists."""
         found = self.real.chart(chart) if self.real else None
         kind = "real" if found else "stand-in" if chart.name in described() else "stand-in for an unknown chart"
-        self.given[chart] = Placed(chart.name, chart.version, chart.repository, kind)
+        self.given[chart] = GivenChart(chart.name, chart.version, chart.repository, kind)
         return found or self._made(chart)
 
     @property
-    def placed(self) -> tuple[Placed, ...]:
+    def placed(self) -> tuple[GivenChart, ...]:
         """Return the charts that were given, each once."""
         return tuple(sorted(self.given.values()))
 
@@ -123,7 +123,7 @@ class StandInCharts:
         facts = facts_of(chart.name)
         if facts:
             exact = facts["version"] == chart.version
-            schema = closed_by(schema, facts["values"] if exact else _both(facts["values"], values))
+            schema = closed_by(schema, facts["values"] if exact else _with_described(facts["values"], values))
         about = {
             "apiVersion": "v2",
             "name": chart.name,
@@ -179,8 +179,8 @@ def closed_by(schema: dict[str, Any], known: Known) -> dict[str, Any]:
     """Return a schema that accepts only the keys of the real chart, at each level, with helm's own message."""
     if known is None:
         return schema
-    said = schema.get("properties", {})
-    properties = {key: closed_by(_object(said.get(key)), below) for key, below in known.items()}
+    present = schema.get("properties", {})
+    properties = {key: closed_by(_object(present.get(key)), below) for key, below in known.items()}
     return schema | {"properties": properties, "additionalProperties": False}
 
 
@@ -188,14 +188,16 @@ def _object(schema: Any) -> dict[str, Any]:
     return schema if isinstance(schema, dict) else {}
 
 
-def _both(known: Known, values: Any) -> Known:
+def _with_described(known: Known, values: Any) -> Known:
     """Add the keys of a description to those of a chart that was read in another version than the tree uses."""
     if known is None or not isinstance(values, dict):
         return known
     own: dict[str, Known] = {
         key: None if not isinstance(value, dict) or not value else {} for key, value in values.items()
     }
-    return {key: _both({**own, **known}[key], values.get(key)) for key in (*known, *(own.keys() - known.keys()))}
+    return {
+        key: _with_described({**own, **known}[key], values.get(key)) for key in (*known, *(own.keys() - known.keys()))
+    }
 
 
 def completed(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 The folder of the pinned tool `crds` comes in, files go out: the CRDs of a chart, or those that an operator registers
 when it starts (`SELF_REGISTERED`). A permissive one accepts any object of its kind, so that only the real cluster finds
-a mistake in it: `Crds.origin` reports them. `standins.charts` and `standins.bases` continue.
+a mistake in it: `KnownCrds.origin` reports them. `standins.charts` and `standins.bases` continue.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SELF_REGISTERED = {"cilium": "cilium"}
 
 
 @dataclass(frozen=True)
-class Origin:
+class CrdOrigin:
     """The source of some CRDs: a version of a module, or none."""
 
     name: str
@@ -42,7 +42,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Crds:
+class KnownCrds:
     """All known CRDs, by the name of their project."""
 
     folder: Path
@@ -60,11 +60,11 @@ class Crds:
             return dict(sorted(texts.items()))
         return {f"{crd['metadata']['name']}.yaml": _dumped(crd) for crd in self._permissive(name)}
 
-    def origin(self, name: str) -> Origin:
+    def origin(self, name: str) -> CrdOrigin:
         """Report whether a project's CRDs are the real ones."""
         if name in self._noted:
-            return Origin(name, real=True, version=self._noted[name]["version"])
-        return Origin(name, real=False, version="", why="its Go module cannot be had")
+            return CrdOrigin(name, real=True, version=self._noted[name]["version"])
+        return CrdOrigin(name, real=False, version="", why="its Go module cannot be had")
 
     def registered_by(self, chart: str) -> dict[str, str]:
         """Return the CRDs that a chart's operator registers by itself, and that must be applied in its place."""
@@ -84,7 +84,7 @@ class Crds:
         if name not in self._table:
             raise Bug(f"{name}: no CRDs of that name; there are {', '.join(self.names)}")
         groups = self._table[name]
-        return [permissive(group, *said.split()) for group, kinds in groups.items() for said in kinds]
+        return [permissive(group, *line.split()) for group, kinds in groups.items() for line in kinds]
 
 
 def permissive(group: str, kind: str, plural: str, scope: str, versions: str) -> dict[str, Any]:

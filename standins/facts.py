@@ -69,8 +69,8 @@ def uses(root: Path, chart: str) -> Iterator[Use]:
     ):
         for entry in mappings(kubernetes_yaml.document(file.read_text(encoding="utf-8")), "helmCharts"):
             if text(entry, "name") == chart:
-                said = [text(entry, "valuesFile"), *entries(entry, "additionalValuesFiles")]
-                values = tuple(file.parent / one for one in said if one)
+                files = [text(entry, "valuesFile"), *entries(entry, "additionalValuesFiles")]
+                values = tuple(file.parent / one for one in files if one)
                 folder, version = str(file.parent.relative_to(root)), text(entry, "version")
                 release = text(entry, "releaseName")
                 yield Use(folder, chart, version, release, text(entry, "namespace"), values)
@@ -85,11 +85,11 @@ def uses(root: Path, chart: str) -> Iterator[Use]:
 def inflated(chart: Path, use: Use, env: Mapping[str, str] | None = None) -> list[Object]:
     """Return the objects that a chart makes from a folder's values."""
     documents = [kubernetes_yaml.document(file.read_text(encoding="utf-8")) or {} for file in use.values]
-    said = [mapping(one, use.below) if use.below else one for one in documents]
+    parts = [mapping(one, use.below) if use.below else one for one in documents]
     apis = [part for one in API_VERSIONS for part in ("--api-versions", one)]
     options = ("--namespace", use.namespace, "--include-crds", "--no-hooks", "--kube-version", KUBERNETES, *apis)
     merged: dict[str, Any] = {}
-    for one in said:
+    for one in parts:
         merged = _over(merged, one)
     arguments = ("--values", "-", *options)
     made = programs.run(

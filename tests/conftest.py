@@ -1,4 +1,4 @@
-"""What holds for all tests: those of one group share what is costly to set up, and no property is a matter of time."""
+"""Configure all tests: the tests of one group share their expensive fixtures, and properties have no deadline."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from hypothesis import HealthCheck, settings
 
 from manifests import boundary
 
-# Tests reach no publisher's server: what is missing is built, and downloads have a server of their own.
+# Tests reach no publisher's server: missing programs are built, and tests of downloads have a server of their own.
 os.environ["HOMELAB_TOOLS"] = "build"
-# No test asks another host; one that fetches asks a server of its own, and says so.
+# Tests reach no other host; a test that fetches starts a server of its own, and unsets this.
 os.environ["HOMELAB_OFFLINE"] = "1"
-# Nor does a test depend on which real charts are in the cache of whoever runs it: this folder is never made.
+# No test depends on the charts in the user's cache: this folder does not exist.
 os.environ["HOMELAB_ORIGINALS"] = str(Path(tempfile.gettempdir(), f"homelab-no-originals-{os.getpid()}"))
 
 # A shell starts a background job with these ignored, and each child inherits that: no test of a signal could pass.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# A machine that is at work with something else is no fault of what is tested.
+# A slow machine is no failure of the tested code.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
@@ -37,7 +37,7 @@ def repositories_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
-    """Show the groups to pytest-xdist, which writes them where this pytest no longer looks (pytest-xdist#1386)."""
+    """Set the groups for pytest-xdist, which writes them where this pytest does not read them (pytest-xdist#1386)."""
     if getattr(config.option, "loadgroup", False):
         for item in items:
             for mark in item.iter_markers("xdist_group"):

@@ -1,9 +1,9 @@
-"""A network namespace in which nothing leads out, and an ear for everything that tries.
+"""A network namespace without a way out, with a listener for every attempt.
 
     unshare --map-root-user --net python -m tests.ears COMMAND...
 
-Every address is routed to the loopback interface, where a packet that no server of this machine takes is heard and
-lost. Prints as JSON how the command ended and which addresses beyond loopback it sent something to, name servers
+Every address is routed to the loopback interface, where a packet without a local server is recorded and
+dropped. Prints JSON: the exit of the command, and the addresses beyond loopback that it sent packets to, name servers
 included.
 """
 
@@ -26,14 +26,14 @@ PROTOCOLS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp"}
 
 
 def available() -> bool:
-    """Whether this system gives network namespaces to its users."""
+    """Return true if this system permits network namespaces to its users."""
     if not shutil.which("unshare"):
         return False
     return subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode == 0
 
 
 def open_ear() -> set[str]:
-    """Route everything to loopback, listen, and return what fills with the addresses that are heard."""
+    """Route everything to loopback, listen, and return a set that fills with the recorded addresses."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
         flags = struct.unpack("16sh", fcntl.ioctl(handle, GET_FLAGS, struct.pack("16sh", b"lo", 0))[:18])[1]
         fcntl.ioctl(handle, SET_FLAGS, struct.pack("16sh", b"lo", flags | UP))

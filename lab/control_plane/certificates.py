@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from errors import Bug
-from local.files import keep
+from local.files import write_private
 
 CLIENT_AND_SERVER = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH)
 LIFETIME = timedelta(days=365)
@@ -117,7 +117,7 @@ class Authority:
         """Write a key and a certificate to a file, unless those in it are still valid for the same names."""
         names = list(names)
         if not self._is_good(file, subject, names):
-            keep(file, self.sign(subject, names))
+            write_private(file, self.sign(subject, names))
         return file
 
     @property

@@ -22,7 +22,7 @@ Flags = dict[str, list[str]]
 LOOPBACK = "a rehearsal listens on loopback, on ports of its own"
 OWN_FILE = "a rehearsal has this file of its own"
 ON_THE_NODE = "names a file that only the node has"
-AWAY = "would be asked of a host that a rehearsal must not reach"
+AWAY = "needs a host that a rehearsal must not reach"
 ALONE = "there is one of each: nobody to elect"
 SMALL_LOG = "the audit log goes into the lab's logs and stays small"
 

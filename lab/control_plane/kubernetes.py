@@ -32,7 +32,7 @@ from lab.control_plane.certificates import Authority, Subject, split
 from lab.control_plane.flags import Ports
 from lab.layout import Lab
 from lab.running import servers
-from local.files import keep, private_folder
+from local.files import private_folder, write_private
 
 PARTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 OPERATORS = Path(__file__).resolve().parents[1] / "operators"
@@ -42,7 +42,7 @@ POLL = 0.05
 
 
 @dataclass(frozen=True)
-class Part:
+class ControlPlaneServer:
     """One of the five: its arguments, the files that it reads when it starts, and a check of its readiness."""
 
     name: str
@@ -63,14 +63,14 @@ def start(lab: Lab, machine_configuration: Mapping[str, Any], seconds: float = 6
         ports = _ports(lab)
         _write(lab, cluster, ports)
         deadline = time.monotonic() + seconds
-        _have(lab, [_etcd(lab, cluster, ports, data), _api_server(lab, cluster, ports)], deadline)
+        _run(lab, [_etcd(lab, cluster, ports, data), _api_server(lab, cluster, ports)], deadline)
         others = [_controller_manager(lab, cluster, ports), _scheduler(lab, cluster, ports)]
         # A kind may have been removed meanwhile, and kwok would not start at all.
         operators = [file for file in _operators(data) if not _unknown_kinds(Api.of(lab), [file])]
-        _have(lab, [*others, _kwok(lab, ports, operators)], deadline)
+        _run(lab, [*others, _kwok(lab, ports, operators)], deadline)
 
 
-def dead(lab: Lab) -> list[str]:
+def stopped(lab: Lab) -> list[str]:
     """Return the parts that do not run, of a control plane that was started."""
     begun = any(lab.control_plane.glob("cluster-*"))
     return [name for name in PARTS if begun and not servers.runs(lab, name)]
@@ -95,17 +95,17 @@ def reload_operators(lab: Lab, files: Iterable[Path], seconds: float = 60) -> No
     with servers.lock(lab, "control-plane"):
         data = next(lab.control_plane.glob("cluster-*"), None)
         if data is None or not servers.runs(lab, "kube-apiserver"):
-            raise Bug("operators were asked for before the control plane ran")
+            raise Bug("operators need a control plane that runs")
         api, wanted = Api.of(lab), sorted({file.resolve() for file in files})
         # Files that are played already need no check: each new CRD of a rehearsal leads here.
         new = [file for file in wanted if file not in _operators(data)]
         deadline = time.monotonic() + seconds
         while unknown := _unknown_kinds(api, new):
             if time.monotonic() > deadline:
-                raise TookTooLong(f"kwok: operators act on kinds that the cluster does not know: {', '.join(unknown)}")
+                raise TookTooLong(f"kwok: operators act on kinds that the cluster does not serve: {', '.join(unknown)}")
             time.sleep(POLL)
-        _have(lab, [_kwok(lab, _ports(lab), wanted)], deadline)
-        keep(data / "operators.json", json.dumps([str(file) for file in wanted]) + "\n")
+        _run(lab, [_kwok(lab, _ports(lab), wanted)], deadline)
+        write_private(data / "operators.json", json.dumps([str(file) for file in wanted]) + "\n")
 
 
 def admin_kubeconfig(lab: Lab, machine_configuration: Mapping[str, Any]) -> str:
@@ -113,37 +113,35 @@ def admin_kubeconfig(lab: Lab, machine_configuration: Mapping[str, Any]) -> str:
     return _kubeconfig(lab, machine_configuration["cluster"], ADMINISTRATOR, _ports(lab))
 
 
-def _have(lab: Lab, parts: list[Part], deadline: float) -> None:
+def _run(lab: Lab, parts: list[ControlPlaneServer], deadline: float) -> None:
     """Start parts together, then wait for each."""
     began = time.time()
-    records = [_begin(lab, part) for part in parts]
+    records = [_start(lab, part) for part in parts]
     for part, found in zip(parts, records, strict=True):
         record = found
         while lacking := part.lacks():
             ended = not servers.runs(lab, part.name)
             if ended and record.began < began:
-                record = _begin(lab, part)  # it was killed, and was still ending when we started it
+                record = _start(lab, part)  # it was killed, and was still ending when we started it
             elif ended or time.monotonic() > deadline:
                 why = "ended by itself" if ended else lacking
                 raise TookTooLong(f"{part.name}: {why}\n{servers.last_lines(lab, part.name)}")
             time.sleep(POLL)
 
 
-def _begin(lab: Lab, part: Part) -> servers.Record:
+def _start(lab: Lab, part: ControlPlaneServer) -> servers.ServerRecord:
     # The API server spent a quarter of its time on garbage collection; it may use more memory before one.
     env = {"HOME": str(lab.control_plane), "GOGC": "200"}
     # The data is useless after the rehearsal, and survives a killed process: no grace period.
-    return servers.start(
-        lab, part.name, part.name, part.arguments, env, files=part.files, patience=0, before=part.before
-    )
+    return servers.start(lab, part.name, part.name, part.arguments, env, files=part.files, grace=0, before=part.before)
 
 
-def _etcd(lab: Lab, cluster: Mapping[str, Any], ports: Ports, data: Path) -> Part:
+def _etcd(lab: Lab, cluster: Mapping[str, Any], ports: Ports, data: Path) -> ControlPlaneServer:
     files = [lab.pki / "etcd.pem", lab.pki / "etcd-ca.crt"]
-    return Part("etcd", flags.etcd(cluster, lab, ports, data / "etcd"), files, _silence(ports.etcd))
+    return ControlPlaneServer("etcd", flags.etcd(cluster, lab, ports, data / "etcd"), files, _silence(ports.etcd))
 
 
-def _api_server(lab: Lab, cluster: Mapping[str, Any], ports: Ports) -> Part:
+def _api_server(lab: Lab, cluster: Mapping[str, Any], ports: Ports) -> ControlPlaneServer:
     api = Api.of(lab)
 
     def lacks() -> str:
@@ -157,34 +155,36 @@ def _api_server(lab: Lab, cluster: Mapping[str, Any], ports: Ports) -> Part:
     pairs = ("etcd-client.pem", "front-proxy-client.pem", "kubelet-client.pem")
     settings = ("admission.yaml", "audit-policy.yaml", "egress.yaml", "encryption.yaml")
     files = [*(lab.pki / name for name in (*pki, *pairs)), *(lab.control_plane / name for name in settings)]
-    return Part("kube-apiserver", flags.api_server(cluster, lab, ports), files, lacks)
+    return ControlPlaneServer("kube-apiserver", flags.api_server(cluster, lab, ports), files, lacks)
 
 
-def _controller_manager(lab: Lab, cluster: Mapping[str, Any], ports: Ports) -> Part:
+def _controller_manager(lab: Lab, cluster: Mapping[str, Any], ports: Ports) -> ControlPlaneServer:
     name = "kube-controller-manager"
     pki = [lab.pki / file for file in ("ca.crt", "ca.key", "service-account.key")]
     files = [*pki, lab.control_plane / f"{name}.kubeconfig"]
-    return Part(name, flags.controller_manager(cluster, lab, ports), files, _silence(ports.controller_manager))
+    return ControlPlaneServer(
+        name, flags.controller_manager(cluster, lab, ports), files, _silence(ports.controller_manager)
+    )
 
 
-def _scheduler(lab: Lab, cluster: Mapping[str, Any], ports: Ports) -> Part:
+def _scheduler(lab: Lab, cluster: Mapping[str, Any], ports: Ports) -> ControlPlaneServer:
     name = "kube-scheduler"
     files = [lab.control_plane / f"{name}.kubeconfig", lab.control_plane / "scheduler.yaml"]
-    return Part(name, flags.scheduler(cluster, lab, ports), files, _silence(ports.scheduler))
+    return ControlPlaneServer(name, flags.scheduler(cluster, lab, ports), files, _silence(ports.scheduler))
 
 
-def _kwok(lab: Lab, ports: Ports, operators: list[Path]) -> Part:
+def _kwok(lab: Lab, ports: Ports, operators: list[Path]) -> ControlPlaneServer:
     def release() -> None:
         # A kwok that follows another waits until its predecessor's leases end: no node and no pod for 40 seconds.
         Api.of(lab).delete_all("coordination.k8s.io/v1", "Lease", "kube-node-lease")
 
     stages = [*BASE, *operators]
     files = [lab.control_plane / "kwok.kubeconfig", *stages]
-    return Part("kwok", flags.kwok(lab, ports, stages), files, _silence(ports.kwok), release)
+    return ControlPlaneServer("kwok", flags.kwok(lab, ports, stages), files, _silence(ports.kwok), release)
 
 
 def _silence(port: int) -> Callable[[], str]:
-    return lambda: "" if servers.listens(port) else f"nobody answers on 127.0.0.1:{port}"
+    return lambda: "" if servers.listens(port) else f"no program listens on 127.0.0.1:{port}"
 
 
 def _ports(lab: Lab) -> Ports:
@@ -231,24 +231,24 @@ def _write(lab: Lab, cluster: Mapping[str, Any], ports: Ports) -> None:
         Authority.from_talos(pair) for pair in (cluster["ca"], cluster["aggregatorCA"], cluster["etcd"]["ca"])
     )
     pki = lab.pki
-    keep(pki / "ca.crt", authority.pem)
-    keep(pki / "ca.key", authority.key_pem)
-    keep(pki / "aggregator-ca.crt", aggregator.pem)
-    keep(pki / "etcd-ca.crt", etcd.pem)
-    keep(pki / "service-account.key", base64.b64decode(cluster["serviceAccount"]["key"]))
+    write_private(pki / "ca.crt", authority.pem)
+    write_private(pki / "ca.key", authority.key_pem)
+    write_private(pki / "aggregator-ca.crt", aggregator.pem)
+    write_private(pki / "etcd-ca.crt", etcd.pem)
+    write_private(pki / "service-account.key", base64.b64decode(cluster["serviceAccount"]["key"]))
     etcd.keep_signed(pki / "etcd.pem", Subject("etcd"), ["localhost", "127.0.0.1"])
     etcd.keep_signed(pki / "etcd-client.pem", Subject("kube-apiserver"))
     authority.keep_signed(pki / "kube-apiserver.pem", Subject("kube-apiserver"), flags.api_server_names(cluster))
     authority.keep_signed(pki / "kubelet-client.pem", Subject("apiserver-kubelet-client", ADMINISTRATOR.groups))
     aggregator.keep_signed(pki / "front-proxy-client.pem", Subject("front-proxy-client"))
     for file, document in flags.documents(cluster, lab).items():
-        keep(file, yaml.safe_dump(document, sort_keys=False))
+        write_private(file, yaml.safe_dump(document, sort_keys=False))
     for name in ("kube-controller-manager", "kube-scheduler"):
         subject = Subject(f"system:{name}", (f"system:{name}",))
-        keep(lab.control_plane / f"{name}.kubeconfig", _kubeconfig(lab, cluster, subject, ports))
+        write_private(lab.control_plane / f"{name}.kubeconfig", _kubeconfig(lab, cluster, subject, ports))
     administrator = _kubeconfig(lab, cluster, ADMINISTRATOR, ports)
-    keep(lab.control_plane / "kwok.kubeconfig", administrator)
-    keep(lab.kubeconfig, administrator)
+    write_private(lab.control_plane / "kwok.kubeconfig", administrator)
+    write_private(lab.kubeconfig, administrator)
 
 
 def _kubeconfig(lab: Lab, cluster: Mapping[str, Any], subject: Subject, ports: Ports) -> str:

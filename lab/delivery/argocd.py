@@ -20,7 +20,7 @@ from lab.api import Api, Object
 from lab.delivery import git_server, web_ui
 from lab.layout import Lab
 from lab.running import proxy, servers
-from local.files import keep, private_folder
+from local.files import private_folder, write_private
 
 NAMESPACE = "argocd"
 REDIS = "redis"
@@ -28,7 +28,7 @@ LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
-class Part:
+class ArgoCDProgram:
     """One program of Argo CD."""
 
     program: str
@@ -38,14 +38,14 @@ class Part:
 
 
 PARTS = (
-    Part("argocd-repo-server", "Deployment", controls=False),
-    Part("argocd-application-controller", "StatefulSet", controls=True),
-    Part("argocd-applicationset-controller", "Deployment", controls=True),
+    ArgoCDProgram("argocd-repo-server", "Deployment", controls=False),
+    ArgoCDProgram("argocd-application-controller", "StatefulSet", controls=True),
+    ArgoCDProgram("argocd-applicationset-controller", "Deployment", controls=True),
 )
-SERVER = Part(web_ui.SERVER, "Deployment", controls=True)
+SERVER = ArgoCDProgram(web_ui.SERVER, "Deployment", controls=True)
 
 
-def play(lab: Lab, api: Api) -> None:
+def run_programs(lab: Lab, api: Api) -> None:
     """Run every program whose workload exists, and stop the others."""
     workloads = {part: api.get("apps/v1", part.kind, part.program, NAMESPACE) for part in parts()}
     wanted = {
@@ -56,20 +56,20 @@ def play(lab: Lab, api: Api) -> None:
         servers.stop(lab, *idle)
     if not wanted:
         return
-    servers.start(lab, REDIS, "miniredis", [_address(lab, REDIS)], {"HOME": str(lab.root)}, patience=0)
+    servers.start(lab, REDIS, "miniredis", [_address(lab, REDIS)], {"HOME": str(lab.root)}, grace=0)
     texts = _Texts(api)
-    _lay_out(lab, texts)
+    _write_mounts(lab, texts)
     for part, workload in wanted.items():
         container = workload["spec"]["template"]["spec"]["containers"][0]
         arguments = [*(container.get("command") or []), *(container.get("args") or [])][1:]
         environment = {**_environment(lab, texts, container), **_own_environment(lab, part)}
         if part.controls:
             account = workload["spec"]["template"]["spec"]["serviceAccountName"]
-            keep(_kubeconfig(lab, part), _as(lab, f"system:serviceaccount:{NAMESPACE}:{account}"))
+            write_private(_kubeconfig(lab, part), _as(lab, f"system:serviceaccount:{NAMESPACE}:{account}"))
         servers.start(lab, part.program, part.program, [*arguments, *_own_arguments(lab, part)], environment)
 
 
-def parts() -> tuple[Part, ...]:
+def parts() -> tuple[ArgoCDProgram, ...]:
     """Return the programs that a rehearsal runs: argocd-server only if it embeds a web UI."""
     return (*PARTS, SERVER) if web_ui.is_embedded() else PARTS
 
@@ -109,7 +109,7 @@ def _environment(lab: Lab, texts: _Texts, container: Object) -> dict[str, str]:
     return found
 
 
-def _own_environment(lab: Lab, part: Part) -> dict[str, str]:
+def _own_environment(lab: Lab, part: ArgoCDProgram) -> dict[str, str]:
     place = _folder(lab)
     home = place / part.program
     private_folder(home / "tmp")
@@ -136,7 +136,7 @@ def _own_environment(lab: Lab, part: Part) -> dict[str, str]:
     }
 
 
-def _own_arguments(lab: Lab, part: Part) -> list[str]:
+def _own_arguments(lab: Lab, part: ArgoCDProgram) -> list[str]:
     repo_server = f"{LOOPBACK}:{servers.port(lab, 'argocd-repo-server')}"
     metrics = str(servers.port(lab, part.program, "metrics"))
     if part.program == "argocd-repo-server":
@@ -184,14 +184,14 @@ def _own_arguments(lab: Lab, part: Part) -> list[str]:
     ]
 
 
-def _lay_out(lab: Lab, texts: _Texts) -> None:
+def _write_mounts(lab: Lab, texts: _Texts) -> None:
     """Write the files that containers mount; the lab's authority is trusted for the lab's own hosts alone."""
     place = _folder(lab)
     for folder, name in (("tls", "argocd-tls-certs-cm"), ("ssh", "argocd-ssh-known-hosts-cm")):
         for file, text in texts.map(name).items():
-            keep(place / folder / file, text)
+            write_private(place / folder / file, text)
     for host in proxy.served(lab):
-        keep(place / "tls" / host.rpartition(":")[0], git_server.own_authority(lab).pem)
+        write_private(place / "tls" / host.rpartition(":")[0], git_server.own_authority(lab).pem)
     private_folder(place / "plugins")
 
 
@@ -208,7 +208,7 @@ def _folder(lab: Lab) -> Path:
     return lab.root / "argocd"
 
 
-def _kubeconfig(lab: Lab, part: Part) -> Path:
+def _kubeconfig(lab: Lab, part: ArgoCDProgram) -> Path:
     return _folder(lab) / f"{part.program}.kubeconfig"
 
 

@@ -26,7 +26,7 @@ from errors import ProgramFailed
 from lab.control_plane.certificates import Authority, Subject
 from lab.layout import Lab
 from lab.running import proxy, servers
-from local.files import keep
+from local.files import write_private
 
 NAME, HTTPS = "delivery", 443
 CREDENTIAL = "git-credential"
@@ -80,14 +80,14 @@ def own_authority(lab: Lab) -> Authority:
     certificate, key = lab.pki / "lab-ca.crt", lab.pki / "lab-ca.key"
     if not key.exists():
         made = Authority.self_signed("rehearsal")
-        keep(certificate, made.pem)
-        keep(key, made.key_pem)
+        write_private(certificate, made.pem)
+        write_private(key, made.key_pem)
     return Authority.from_pem(certificate.read_bytes(), key.read_bytes())
 
 
-def expect(lab: Lab, password: str) -> None:
+def accept_password(lab: Lab, password: str) -> None:
     """Accept this password; only its digest is stored."""
-    keep(lab.root / CREDENTIAL, hashlib.sha256(password.encode()).hexdigest())
+    write_private(lab.root / CREDENTIAL, hashlib.sha256(password.encode()).hexdigest())
 
 
 def bare_repository(lab: Lab, repository: str) -> Path:
@@ -103,7 +103,7 @@ def _git(bare: Path, *arguments: str, work_tree: Path | None = None) -> str:
     return programs.run("git", *place, *arguments, env=environment, cwd=work_tree or bare).stdout.strip()
 
 
-class Requests(BaseHTTPRequestHandler):
+class GitRequests(BaseHTTPRequestHandler):
     """One client of the Git server."""
 
     protocol_version = "HTTP/1.1"
@@ -144,11 +144,11 @@ class Requests(BaseHTTPRequestHandler):
             "REMOTE_USER": "reader",
         }
         try:
-            # git and not GitPython, which serves nothing.
-            said = programs.pipe("git", "http-backend", env=environment, stdin=body)
+            # git and not GitPython, which has no HTTP server.
+            response = programs.pipe("git", "http-backend", env=environment, stdin=body)
         except ProgramFailed as failure:
-            said = f"Status: 500 Internal Server Error\r\n\r\n{failure}\n".encode()
-        head, _, content = said.partition(b"\r\n\r\n")
+            response = f"Status: 500 Internal Server Error\r\n\r\n{failure}\n".encode()
+        head, _, content = response.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
         self.send_response(int(headers.pop("Status", "200").split()[0]))
         for name, value in {**headers, "Content-Length": str(len(content))}.items():
@@ -172,7 +172,7 @@ def main(port: int) -> None:
     lab = Lab.from_environment()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(lab.pki / "delivery.pem")
-    server = ThreadingHTTPServer(("127.0.0.1", port), Requests)
+    server = ThreadingHTTPServer(("127.0.0.1", port), GitRequests)
     server.daemon_threads = True
     server.socket = context.wrap_socket(server.socket, server_side=True)
     server.serve_forever()

@@ -25,7 +25,7 @@ from config.model import Secrets, Settings
 from config.source import parse
 from lab.delivery.git_server import served_as
 from lab.layout import Lab
-from local.files import keep
+from local.files import write_private
 
 RACK_ENDPOINT = "https://rack.lab.invalid:8006"
 SECRETS_KEY = "homelab:secrets"
@@ -33,7 +33,7 @@ KEPT = "secrets.yaml"
 
 
 @dataclass(frozen=True)
-class Replaced:
+class ReplacedSetting:
     """One setting that differs from the checkout."""
 
     what: str
@@ -41,15 +41,15 @@ class Replaced:
     now: str
 
 
-def prepare(lab: Lab, checkout: Path, stack: str) -> list[Replaced]:
+def prepare(lab: Lab, checkout: Path, stack: str) -> list[ReplacedSetting]:
     """Lay the tree out and return the replaced settings."""
     _copy(checkout, lab.tree)
     file = lab.tree / f"Pulumi.{stack}.yaml"
     settings = read_stack(checkout / file.name).require()
     text, replaced = _without_hardware((checkout / file.name).read_text(encoding="utf-8"), settings)
-    keep(file, _with_secrets(_without_secrets(text), kept_secrets(lab)))
+    write_private(file, _with_secrets(_without_secrets(text), kept_secrets(lab)))
     names = secret_names(settings)
-    replaced.append(Replaced("homelab:secrets", "", f"{len(names)} generated values"))
+    replaced.append(ReplacedSetting("homelab:secrets", "", f"{len(names)} generated values"))
     return replaced
 
 
@@ -84,17 +84,17 @@ def _same(source: Path, target: Path) -> bool:
     return (one.st_mtime_ns, one.st_size) == (other.st_mtime_ns, other.st_size)
 
 
-def _without_hardware(text: str, settings: Settings) -> tuple[str, list[Replaced]]:
+def _without_hardware(text: str, settings: Settings) -> tuple[str, list[ReplacedSetting]]:
     replaced = []
     endpoint = settings.proxmox.endpoint
     if endpoint in text:
         text = text.replace(endpoint, RACK_ENDPOINT)
-        replaced.append(Replaced("proxmox.endpoint", endpoint, RACK_ENDPOINT))
+        replaced.append(ReplacedSetting("proxmox.endpoint", endpoint, RACK_ENDPOINT))
     repository = settings.delivery.repository
     https = served_as(repository)
     if https != repository:
         text = text.replace(repository, https)
-        replaced.append(Replaced("delivery.repository", repository, https))
+        replaced.append(ReplacedSetting("delivery.repository", repository, https))
     return text, replaced
 
 
@@ -148,7 +148,7 @@ def keep_secrets(lab: Lab, stack: str) -> None:
     secret = [lines[number] for number in _secret_lines(lines)]
     salt = [line for line in secret if line.startswith("encryptionsalt:")]
     section = [line for line in secret if not line.startswith("encryptionsalt:") and line.strip()]
-    keep(lab.root / KEPT, "".join([*section, *salt]))
+    write_private(lab.root / KEPT, "".join([*section, *salt]))
 
 
 def secret_names(settings: Settings) -> tuple[str, ...]:
@@ -182,7 +182,7 @@ def environment(lab: Lab, base: dict[str, str], python: Path, checkout: Path) ->
     """Return the environment of all children of the rehearsal: its programs first, its own state, no way out."""
     passphrase = lab.root / "passphrase"
     if not passphrase.exists():
-        keep(passphrase, secrets.token_hex(24))
+        write_private(passphrase, secrets.token_hex(24))
     return {
         **{name: value for name, value in base.items() if not name.startswith(("PULUMI_", "TALOS", "KUBE"))},
         **lab.environment,

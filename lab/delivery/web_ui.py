@@ -21,7 +21,7 @@ from errors import ApiFailed
 from lab.api import Api
 from lab.layout import Lab
 from lab.running import servers
-from local.files import keep
+from local.files import write_private
 
 SERVER = "argocd-server"
 USER = "admin"
@@ -63,7 +63,7 @@ def login(lab: Lab) -> str:
     except (ApiFailed, OSError):
         secret = None
     if secret is not None:
-        keep(file, base64.b64decode(secret["data"]["password"]))
+        write_private(file, base64.b64decode(secret["data"]["password"]))
     if not file.exists():
         return "no login: admin.enabled of argocd-cm is false, and the rehearsal reaches no OpenID provider"
     return f"user {USER}, password in {file}"

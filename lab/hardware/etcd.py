@@ -8,7 +8,7 @@ etcd.
 from __future__ import annotations
 
 from errors import HardwareRefused
-from lab.hardware.rack import Node, Rack
+from lab.hardware.rack import Rack, TalosNode
 
 PROMOTE_SECONDS = 1.0
 RETRY_SECONDS = 0.5
@@ -26,7 +26,7 @@ def learners(rack: Rack) -> set[str]:
     return {node.name for node in rack.nodes() if node.vm.vm_id in promoted_later}
 
 
-def runs(rack: Rack, node: Node) -> bool:
+def runs(rack: Rack, node: TalosNode) -> bool:
     """Report whether etcd runs on a node: its disk holds the data of a member, and not that of an earlier VM."""
     return node.name in rack.members() and node.vm.vm_id not in rack.scheduled(JOIN) and bool(node.configuration)
 
@@ -39,12 +39,12 @@ def require_leader(rack: Rack) -> None:
         raise HardwareRefused("rpc error: code = Unavailable desc = etcdserver: no leader")
 
 
-def begin(rack: Rack, node: Node) -> None:
+def begin(rack: Rack, node: TalosNode) -> None:
     """Make a node the first member."""
     rack.add_member(node.name, node.vm.address)
 
 
-def join(rack: Rack, node: Node) -> None:
+def join(rack: Rack, node: TalosNode) -> None:
     """Join a node as a learner, or retry later: etcd accepts one learner at a time, and only with a quorum.
 
     A member of the same name is an earlier VM of the node, which Talos removes first.
@@ -65,7 +65,7 @@ def join(rack: Rack, node: Node) -> None:
     rack.schedule(node.vm.vm_id, PROMOTE, PROMOTE_SECONDS)
 
 
-def leave(rack: Rack, node: Node) -> None:
+def leave(rack: Rack, node: TalosNode) -> None:
     """Remove the member of a node that leaves: the node stops etcd and deletes its data."""
     require_leader(rack)
     rack.remove_member(node.name)

@@ -31,7 +31,7 @@ USUAL_STORAGES = {"local": "import", "local-lvm": "images"}
 ON_ALL_HOSTS = "(shared)"
 
 
-class Hosts:
+class ProxmoxHosts:
     """The hosts, stored in one file."""
 
     tables = TABLES

@@ -15,7 +15,7 @@ import yaml
 from config.values import is_a_kubelets
 from lab.api import Api
 from lab.hardware import etcd, talos_node
-from lab.hardware.rack import Node, Rack
+from lab.hardware.rack import Rack, TalosNode
 from lab.layout import Lab
 from lab.running import servers
 
@@ -49,7 +49,7 @@ def has_network(api: Api) -> bool:
     return bool(daemon and daemon.get("status", {}).get("numberReady"))
 
 
-def _object(node: Node, configuration: Mapping[str, Any], *, networked: bool) -> dict[str, Any]:
+def _object(node: TalosNode, configuration: Mapping[str, Any], *, networked: bool) -> dict[str, Any]:
     machine, cluster = configuration["machine"], configuration["cluster"]
     architecture = "arm64" if node.vm.arguments.get("machine") == "virt" else "amd64"
     labels = {
@@ -75,7 +75,7 @@ def _object(node: Node, configuration: Mapping[str, Any], *, networked: bool) ->
     }
 
 
-def _api_server(rack: Rack, node: Node) -> dict[str, Any]:
+def _api_server(rack: Rack, node: TalosNode) -> dict[str, Any]:
     """Return the static pod that shows the API server of a kubelet: the old one until it restarts."""
     restarts = rack.scheduled(talos_node.API).get(node.vm.vm_id)
     version = restarts.detail if restarts else talos_node.api_version(node.configuration)
@@ -99,7 +99,7 @@ def _api_server(rack: Rack, node: Node) -> dict[str, Any]:
     }
 
 
-def may_label(node: Node, machine: Mapping[str, Any]) -> bool:
+def may_label(node: TalosNode, machine: Mapping[str, Any]) -> bool:
     """Report whether Kubernetes accepts the labels of a node: with one forbidden, a worker gets none."""
     if node.role == "control-plane":
         return True
@@ -111,7 +111,7 @@ def _taint(key: str, value: str) -> dict[str, str]:
     return {"key": key, "value": text, "effect": effect}
 
 
-def _status(node: Node) -> dict[str, Any]:
+def _status(node: TalosNode) -> dict[str, Any]:
     arguments = node.vm.arguments
     processors, memory = node.vm.booted
     size = {

@@ -18,7 +18,7 @@ from typing import Any
 
 from errors import HardwareRefused
 from lab.hardware import permissions
-from lab.hardware.hosts import GIBI, TABLES, Hosts
+from lab.hardware.hosts import GIBI, TABLES, ProxmoxHosts
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS vms (
@@ -55,7 +55,7 @@ class Vm:
 
 
 @dataclass(frozen=True)
-class Node:
+class TalosNode:
     """Talos on a VM, with a configuration or waiting for one."""
 
     vm: Vm
@@ -79,7 +79,7 @@ class Moment:
     detail: str
 
 
-class Rack(Hosts):
+class Rack(ProxmoxHosts):
     """The hosts with their VMs and nodes, stored in one file."""
 
     tables = TABLES + SCHEMA
@@ -305,12 +305,12 @@ class Rack(Hosts):
 
     # Nodes
 
-    def nodes(self) -> list[Node]:
+    def nodes(self) -> list[TalosNode]:
         """Return the nodes on the VMs."""
         found = self.rows("SELECT * FROM nodes JOIN vms USING (vm_id) ORDER BY vm_id")
         return [_node(row) for row in found]
 
-    def node_at(self, address: str) -> Node:
+    def node_at(self, address: str) -> TalosNode:
         """Return the node behind an address, as a dialled connection would find it."""
         found = self.rows("SELECT * FROM nodes JOIN vms USING (vm_id) WHERE address = ?", address)
         if not found or self.is_broken("answer", found[0]["name"]):
@@ -381,8 +381,8 @@ def _vm(row: sqlite3.Row) -> Vm:
     return Vm(**{name: row[name] for name in names}, arguments=json.loads(row["arguments"]))
 
 
-def _node(row: sqlite3.Row) -> Node:
-    return Node(
+def _node(row: sqlite3.Row) -> TalosNode:
+    return TalosNode(
         vm=_vm(row),
         name=row["hostname"],
         role=row["role"],

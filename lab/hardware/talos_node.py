@@ -20,7 +20,7 @@ import yaml
 import programs
 from errors import HardwareRefused, ProgramFailed
 from lab.hardware import etcd
-from lab.hardware.rack import Node, Rack
+from lab.hardware.rack import Rack, TalosNode
 from lab.layout import Lab
 from lab.running import servers
 
@@ -47,8 +47,8 @@ def validate(configuration: str) -> None:
         try:
             real_talosctl("validate", "--mode", "cloud", "--config", file.name)
         except ProgramFailed as failure:
-            said = " ".join(failure.output.split())
-            refused = f"rpc error: code = InvalidArgument desc = configuration is invalid: {said}"
+            output = " ".join(failure.output.split())
+            refused = f"rpc error: code = InvalidArgument desc = configuration is invalid: {output}"
             raise HardwareRefused(refused) from None
 
 
@@ -110,7 +110,7 @@ def apply(lab: Lab, rack: Rack, address: str, configuration: str, mode: str) -> 
     return resolved
 
 
-def _restart_api(rack: Rack, node: Node, configuration: str) -> None:
+def _restart_api(rack: Rack, node: TalosNode, configuration: str) -> None:
     """Restart the API server of a control plane, and record an outage if no other one is up."""
     if api_version(node.configuration) == api_version(configuration):
         return
@@ -131,7 +131,7 @@ def api_version(configuration: str) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _resolved(node: Node, machine: Mapping[str, Any], mode: str) -> str:
+def _resolved(node: TalosNode, machine: Mapping[str, Any], mode: str) -> str:
     if mode != "staged_if_needing_reboot" or not node.configuration:
         return "auto" if mode == "staged_if_needing_reboot" else mode
     before = documents(node.configuration)[0]
@@ -194,16 +194,16 @@ def upgrade(lab: Lab, rack: Rack, address: str, image: str, drain: str = "") -> 
         programs.run("kubectl", "--kubeconfig", lab.kubeconfig, "uncordon", node.name, timeout=60)
 
 
-def _drain(lab: Lab, node: Node, timeout: str) -> None:
+def _drain(lab: Lab, node: TalosNode, timeout: str) -> None:
     options = ("--ignore-daemonsets", "--delete-emptydir-data", "--force", f"--timeout={timeout}")
     try:
         programs.run("kubectl", "--kubeconfig", lab.kubeconfig, "drain", node.name, *options, timeout=3600)
     except ProgramFailed as failure:
-        said = failure.output.strip().rpartition("\n")[2]
-        raise HardwareRefused(f'error draining node "{node.name}": {said}') from None
+        output = failure.output.strip().rpartition("\n")[2]
+        raise HardwareRefused(f'error draining node "{node.name}": {output}') from None
 
 
-def reboot(lab: Lab, rack: Rack, node: Node) -> None:
+def reboot(lab: Lab, rack: Rack, node: TalosNode) -> None:
     """Restart a node with the installed version and the staged configuration."""
     with rack.change():
         rack.note("reboot", node.name)
@@ -222,15 +222,15 @@ def upgrade_kubernetes(lab: Lab, rack: Rack, current: str, version: str, *, dry_
     if dry_run:
         rack.note("upgrade kubernetes", "all", f"dry run {version}")
         return [f"> dry run: would update {node.name} to v{version}" for node in rack.nodes()]
-    said = []
+    output = []
     for node in sorted(rack.nodes(), key=lambda node: node.role != "control-plane"):
         with rack.change():
             rack.note("upgrade kubernetes", node.name, f"{node.kubernetes} -> {version}")
             configuration = node.configuration.replace(f":v{node.kubernetes}", f":v{version}")
             rack.set_node(node.vm.vm_id, kubernetes=version, configuration=configuration)
-        said.append(f"> {node.name}: updated kubelet to v{version}")
+        output.append(f"> {node.name}: updated kubelet to v{version}")
     register(lab, rack)
-    return said
+    return output
 
 
 def _upgradable(rack: Rack, current: str, version: str) -> None:
@@ -264,7 +264,7 @@ def register(lab: Lab, rack: Rack) -> None:
             kubelets.register(lab, rack)
 
 
-def settle(lab: Lab, rack: Rack) -> None:
+def reconcile(lab: Lab, rack: Rack) -> None:
     """Erase the control plane when no node runs it any more, and delete Nodes without a VM."""
     with servers.lock(lab, REGISTRATION):
         if rack.members() and not any(etcd.runs(rack, node) for node in rack.nodes()):

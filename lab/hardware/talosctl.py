@@ -17,7 +17,7 @@ import yaml
 
 from errors import HardwareRefused, HomelabError
 from lab.hardware import etcd, talos_node
-from lab.hardware.rack import Node, Rack
+from lab.hardware.rack import Rack, TalosNode
 from lab.layout import Lab
 
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     rack = Rack(lab.rack)
     try:
         talos_node.advance(lab, rack)
-        _answer(Call(lab, rack, _reached(rack, options), options))
+        _run_verb(Call(lab, rack, _reach_node(rack, options), options))
     except HomelabError as error:
         print(error, file=sys.stderr)
         return 1
@@ -76,7 +76,7 @@ class Call:
 
     lab: Lab
     rack: Rack
-    node: Node
+    node: TalosNode
     options: argparse.Namespace
 
 
@@ -174,15 +174,15 @@ ANSWERS: dict[str, Callable[[Call], str]] = {
 }
 
 
-def _answer(call: Call) -> None:
+def _run_verb(call: Call) -> None:
     verb = f"{call.options.verb} {getattr(call.options, 'about', '')}".strip()
     call.rack.note("talosctl", call.node.name, verb)
-    said = ANSWERS[verb](call)
-    if said:
-        print(said)
+    output = ANSWERS[verb](call)
+    if output:
+        print(output)
 
 
-def _reached(rack: Rack, options: argparse.Namespace) -> Node:
+def _reach_node(rack: Rack, options: argparse.Namespace) -> TalosNode:
     """Return the node, reached through an endpoint that is up, with a certificate of the cluster."""
     node = rack.node_at(options.nodes)
     ups = {one.vm.address for one in rack.nodes() if one.role == "control-plane"}

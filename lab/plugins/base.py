@@ -1,6 +1,6 @@
-"""The base of all stand-ins: `StandIn` is a whole plugin, `Kind` is one type of resource in plain Python.
+"""The base of all stand-ins: `StandIn` is a whole plugin, `ResourceKind` is one type of resource in plain Python.
 
-    class Token(Kind):
+    class Token(ResourceKind):
         replace_on = ("bytes",)
         unknown_in_preview = ("text",)
 
@@ -34,15 +34,15 @@ from typing import Any, ClassVar
 from pulumi.provider.experimental import provider as sdk
 
 from errors import HomelabError
-from lab.plugins.properties import UNKNOWN, Change, Plain, Properties, changes, plain_map, top
-from lab.plugins.schema import Members, Problem, Schema
+from lab.plugins.properties import UNKNOWN, Plain, Properties, PropertyChange, changes, plain_map, top
+from lab.plugins.schema import InputProblem, Members, Schema
 
 # The engine and the SDK add these to the configuration of a provider.
 ENGINE_KEYS = frozenset(("version", "pluginDownloadURL", "pluginChecksums", "__internal"))
 KINDS_OF_CHANGE = {
-    Change.ADD: (sdk.PropertyDiffKind.ADD, sdk.PropertyDiffKind.ADD_REPLACE),
-    Change.DELETE: (sdk.PropertyDiffKind.DELETE, sdk.PropertyDiffKind.DELETE_REPLACE),
-    Change.UPDATE: (sdk.PropertyDiffKind.UPDATE, sdk.PropertyDiffKind.UPDATE_REPLACE),
+    PropertyChange.ADD: (sdk.PropertyDiffKind.ADD, sdk.PropertyDiffKind.ADD_REPLACE),
+    PropertyChange.DELETE: (sdk.PropertyDiffKind.DELETE, sdk.PropertyDiffKind.DELETE_REPLACE),
+    PropertyChange.UPDATE: (sdk.PropertyDiffKind.UPDATE, sdk.PropertyDiffKind.UPDATE_REPLACE),
 }
 
 # The inputs in the state: the engine sends them with every request, the SDK's request objects drop them.
@@ -60,7 +60,7 @@ class Unfinished:
     reason: str
 
 
-class Kind:
+class ResourceKind:
     """One type of resource: how it is created, read, changed and deleted. One instance serves one request."""
 
     replace_on: ClassVar[tuple[str, ...]] = ()
@@ -91,7 +91,7 @@ class Kind:
         """Print a line beside this resource; the next line replaces one that is a status."""
         self.provider.say(self.urn, text, severity, status)
 
-    def refusals(self, inputs: Plain) -> Iterable[Problem]:
+    def refusals(self, inputs: Plain) -> Iterable[InputProblem]:
         """Return the errors in values whose names and types are valid."""
         return ()
 
@@ -123,7 +123,7 @@ class Kind:
         return top(path) in self.replace_on
 
 
-def own(token: str) -> str:
+def own_type(token: str) -> str:
     """Return a type without the chain of its parents' types."""
     return token.rsplit("$", 1)[-1]
 
@@ -133,7 +133,7 @@ class StandIn(sdk.Provider):
 
     package: ClassVar[str]
     distribution: ClassVar[str]
-    kinds: ClassVar[Mapping[str, type[Kind]]] = {}
+    kinds: ClassVar[Mapping[str, type[ResourceKind]]] = {}
     functions: ClassVar[Mapping[str, Callable[[Any, Plain], Plain]]] = {}
     """Each takes the plugin and its arguments and returns results."""
     config_replace_on: ClassVar[tuple[str, ...]] = ()
@@ -160,16 +160,16 @@ class StandIn(sdk.Provider):
     def configured(self) -> None:
         """Apply new settings."""
 
-    def kind_of(self, token: str) -> type[Kind]:
+    def kind_of(self, token: str) -> type[ResourceKind]:
         """Return the kind of a type token."""
-        token = own(token)
+        token = own_type(token)
         if token not in self.kinds:
             raise HomelabError(f"this stand-in of {self.package} does not know {token}")
         return self.kinds[token]
 
     def members(self, token: str) -> tuple[Members, Members]:
         """Return the inputs and outputs of a resource."""
-        return self.schema.inputs(own(token)), self.schema.outputs(own(token))
+        return self.schema.inputs(own_type(token)), self.schema.outputs(own_type(token))
 
     async def cancel(self) -> None:
         """Notify all waits that they have to end."""
@@ -214,12 +214,12 @@ class StandIn(sdk.Provider):
         found = [*changes(plain_map(old_inputs.get()), kind.given)]
         state = plain_map(request.old_state)
         outlived = set(kind.outlived(state))
-        found += [(name, Change.UPDATE) for name in sorted(outlived)]
+        found += [(name, PropertyChange.UPDATE) for name in sorted(outlived)]
         renewed = kind.renewed(state, kind.given)
         found += changes({name: state[name] for name in renewed}, renewed)
 
         def replaces(path: str) -> bool:
-            always = type(kind).update is Kind.update or path in outlived
+            always = type(kind).update is ResourceKind.update or path in outlived
             return always or kind.replaces(path) or self.schema.replaces(members, top(path))
 
         outputs = {*outlived, *renewed}
@@ -294,7 +294,7 @@ class StandIn(sdk.Provider):
                 settings[name] = _from_json(value)
         return settings
 
-    def failures(self, owner: str, problems: Iterable[Problem]) -> list[sdk.CheckFailure]:
+    def failures(self, owner: str, problems: Iterable[InputProblem]) -> list[sdk.CheckFailure]:
         """Return errors with the messages of the official providers, and their paths."""
         name = owner.rsplit("::", 1)[-1]
         return [
@@ -304,7 +304,7 @@ class StandIn(sdk.Provider):
         ]
 
     def _outputs(
-        self, kind: Kind, token: str, given: Properties, computed: Plain, *, echo: bool = True
+        self, kind: ResourceKind, token: str, given: Properties, computed: Plain, *, echo: bool = True
     ) -> dict[str, Any]:
         """Merge inputs and outputs; an output is secret if the input of the same name was."""
         _, members = self.members(token)
@@ -321,7 +321,7 @@ class StandIn(sdk.Provider):
 
 
 def difference(
-    found: Iterable[tuple[str, Change]],
+    found: Iterable[tuple[str, PropertyChange]],
     replaces: Callable[[str], bool],
     *,
     delete_first: bool = False,

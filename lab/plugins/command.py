@@ -22,9 +22,9 @@ from typing import Any, ClassVar
 
 import programs
 from errors import HomelabError, ProgramFailed
-from lab.plugins.base import Kind, StandIn
+from lab.plugins.base import ResourceKind, StandIn
 from lab.plugins.properties import Plain
-from lab.plugins.schema import Problem
+from lab.plugins.schema import InputProblem
 from lab.plugins.server import serve
 
 DEFAULT_INTERPRETER = ("/bin/sh", "-c")
@@ -35,21 +35,21 @@ COLLECTED = ("archivePaths", "assetPaths")
 LONGEST_LINE = 64 * 1024
 
 
-class Command(Kind):
+class LocalCommand(ResourceKind):
     """A command with a life cycle: each of creation, change and deletion runs a program."""
 
     unknown_on_update = ("stdout", "stderr")
 
-    def refusals(self, inputs: Plain) -> Iterable[Problem]:
+    def refusals(self, inputs: Plain) -> Iterable[InputProblem]:
         """Refuse inputs that only the official plugin supports."""
         for name in COLLECTED:
             if inputs.get(name):
-                yield Problem(name, "this stand-in of command does not collect files.")
+                yield InputProblem(name, "this stand-in of command does not collect files.")
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
         """Run the command of the creation."""
-        said = self._run(inputs.get("create"), inputs, {"stdout": "", "stderr": ""})
-        return f"{self.name}{secrets.token_hex(4)}", said
+        result = self._run(inputs.get("create"), inputs, {"stdout": "", "stderr": ""})
+        return f"{self.name}{secrets.token_hex(4)}", result
 
     def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002 - the base's word
         """Run the command of a change, or that of the creation again."""
@@ -81,15 +81,15 @@ class Commands(StandIn):
     """The plugin of pulumi-command."""
 
     package, distribution = "command", "pulumi_command"
-    kinds: ClassVar = {"command:local:Command": Command}
+    kinds: ClassVar = {"command:local:Command": LocalCommand}
 
     def run(self, arguments: Plain) -> Plain:
         """Run a command at once, also in a preview."""
         for name in COLLECTED:
             if arguments.get(name):
                 raise HomelabError(f"command:local:run: {name}: this stand-in of command does not collect files")
-        said = run(arguments["command"], arguments, {}, lambda stream, line: None, self.cancelled.is_set)
-        return {**arguments, **said}
+        result = run(arguments["command"], arguments, {}, lambda stream, line: None, self.cancelled.is_set)
+        return {**arguments, **result}
 
     functions: ClassVar = {"command:local:run": run}
 
@@ -101,7 +101,7 @@ def run(
     folder = Path(inputs["dir"]) if "dir" in inputs else Path.cwd()
     if not folder.is_dir():
         raise HomelabError(f"chdir {folder}: no such file or directory: running {json.dumps(command)}")
-    said = programs.converse(
+    result = programs.converse(
         (*(inputs.get("interpreter") or DEFAULT_INTERPRETER), command),
         cwd=folder,
         env=environment(inputs, last),
@@ -109,19 +109,21 @@ def run(
         on_line=show,
         kill_when=must_end,
     )
-    if said.exit_code != 0:
-        what = f"{ended(said.exit_code)}: running {json.dumps(command, ensure_ascii=False)}:\n{said.together}"
-        raise ProgramFailed(what.rstrip("\n"), exit_code=said.exit_code, output=said.together)
-    return {"stdout": said.stdout.removesuffix("\n"), "stderr": said.stderr.removesuffix("\n")}
+    if result.exit_code != 0:
+        what = (
+            f"{how_it_ended(result.exit_code)}: running {json.dumps(command, ensure_ascii=False)}:\n{result.together}"
+        )
+        raise ProgramFailed(what.rstrip("\n"), exit_code=result.exit_code, output=result.together)
+    return {"stdout": result.stdout.removesuffix("\n"), "stderr": result.stderr.removesuffix("\n")}
 
 
 def environment(inputs: Plain, last: Plain) -> dict[str, str]:
     """Return the plugin's environment, with the variables of the inputs, then those of the last output."""
-    said = {f"PULUMI_COMMAND_{name.upper()}": text for name, text in last.items() if text}
+    last_output = {f"PULUMI_COMMAND_{name.upper()}": text for name, text in last.items() if text}
     return {
         **os.environ,
         **inputs.get("environment", {}),
-        **(said if inputs.get("addPreviousOutputInEnv", True) else {}),
+        **(last_output if inputs.get("addPreviousOutputInEnv", True) else {}),
     }
 
 
@@ -134,7 +136,7 @@ def _refuse_length(line: str) -> None:
         )
 
 
-def ended(exit_code: int) -> str:
+def how_it_ended(exit_code: int) -> str:
     """Return how a process ended, in the words of the official plugin."""
     if exit_code > 0:
         return f"exit status {exit_code}"

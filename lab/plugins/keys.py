@@ -73,7 +73,7 @@ EXTENDED_USES = {
 }
 
 
-def new_key(inputs: Plain) -> tuple[str, Plain]:
+def generate_key(inputs: Plain) -> tuple[str, Plain]:
     """Generate a key; its id is the fingerprint of its public half."""
     bits, curve = inputs.get("rsaBits", 2048), inputs.get("ecdsaCurve", "P224")
     key: Key

@@ -31,11 +31,11 @@ from errors import ApiFailed, HomelabError, TookTooLong
 from lab.api import CONNECT
 from lab.plugins import kubernetes_objects as objects
 from lab.plugins import kubernetes_waits as waits
-from lab.plugins.base import StandIn, difference, old_inputs, own, unfinished
-from lab.plugins.kubernetes_cluster import Cluster, connect
+from lab.plugins.base import StandIn, difference, old_inputs, own_type, unfinished
+from lab.plugins.kubernetes_cluster import Applier, connect
 from lab.plugins.kubernetes_objects import Object
 from lab.plugins.properties import UNKNOWN, Plain, Properties, Unknown, changes, plain_map, top
-from lab.plugins.schema import Problem
+from lab.plugins.schema import InputProblem
 from lab.plugins.server import serve
 
 # An API server that accepts a connection and never answers costs the official plugin two handshakes at its start, and
@@ -66,7 +66,7 @@ class Kubernetes(StandIn):
     """The plugin of pulumi-kubernetes."""
 
     package, distribution = "kubernetes", "pulumi_kubernetes"
-    cluster: Cluster | None = None
+    cluster: Applier | None = None
     is_silent = False
     """Whether the API server accepts connections and does not answer."""
     asking = threading.Lock()
@@ -105,7 +105,7 @@ class Kubernetes(StandIn):
         except HomelabError as error:
             self.unreachable = str(error)
             return
-        self.cluster = Cluster(
+        self.cluster = Applier(
             api,
             self.settings.get("namespace") or namespace,
             upsert=self.flag("upsertExistingObjects", "UPSERT_EXISTING_OBJECTS"),
@@ -120,15 +120,15 @@ class Kubernetes(StandIn):
 
     def flag(self, name: str, variable: str) -> bool:
         """Return a setting, or the variable in its place: a destroy runs no program that could set it."""
-        said: Any = self.settings.get(name, os.environ.get(f"PULUMI_K8S_{variable}") == "true")
-        return said is True
+        value: Any = self.settings.get(name, os.environ.get(f"PULUMI_K8S_{variable}") == "true")
+        return value is True
 
     async def check(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
         """Set the name and namespace of the object, and refuse errors that need no server to be found."""
         if self.cluster is None and self.flag("skipUpdateUnreachable", "SKIP_UPDATE_UNREACHABLE"):
             self.say(request.urn, SKIPPED, "warning", False)
             return sdk.CheckResponse(request.old_inputs)
-        token, before = own(request.type), plain_map(request.old_inputs)
+        token, before = own_type(request.type), plain_map(request.old_inputs)
         problems = list(_not_an_object(token))
         if problems:
             return sdk.CheckResponse(request.new_inputs, problems)
@@ -162,9 +162,8 @@ class Kubernetes(StandIn):
         found = objects.differences(before, thing, request.ignore_changes)
         mutable = {"Secret": "enableSecretMutable", "ConfigMap": "enableConfigMapMutable"}.get(thing["kind"], "")
         variable = {"Secret": "ENABLE_SECRET_MUTABLE", "ConfigMap": "ENABLE_CONFIGMAP_MUTABLE"}.get(thing["kind"], "")
-        places = list(
-            objects.anew(thing, mutable_content=self.flag(mutable, variable), patch=is_patch(own(request.type), thing))
-        )
+        is_a_patch = is_patch(own_type(request.type), thing)
+        places = list(objects.replacing_paths(thing, mutable_content=self.flag(mutable, variable), patch=is_a_patch))
         known, had = objects.metadata(thing), objects.metadata(live)
         keeps_its_name = known.get("name") == had.get("name") and known.get("namespace") == had.get("namespace")
         return difference(
@@ -179,7 +178,7 @@ class Kubernetes(StandIn):
             return sdk.CreateResponse("", request.properties)
         cluster, thing = self._reached(), plain_map(request.properties)
         manager = objects.annotation(thing, "pulumi.com/patchFieldManager") or objects.new_manager()
-        patch = is_patch(own(request.type), thing)
+        patch = is_patch(own_type(request.type), thing)
 
         def make() -> Object | None:
             say = self._status(request.urn)
@@ -206,7 +205,7 @@ class Kubernetes(StandIn):
         before, _ = objects.unmarked_state(state)
         name, last_manager = before["metadata"]["name"], str(state.get(objects.FIELD_MANAGER, ""))
         manager = objects.annotation(thing, "pulumi.com/patchFieldManager") or last_manager or objects.new_manager()
-        patch, first_version = is_patch(own(request.type), thing), str(state.get(objects.FIRST_VERSION, ""))
+        patch, first_version = is_patch(own_type(request.type), thing), str(state.get(objects.FIRST_VERSION, ""))
 
         def change() -> Object | None:
             return cluster.update(thing, name, manager, request.ignore_changes, preview=request.preview, patch=patch)
@@ -225,8 +224,8 @@ class Kubernetes(StandIn):
                 live = await asyncio.to_thread(cluster.relinquish, live, last_manager)
             live = await self._ready(request, live, thing)
         if unfinished.get():
-            said = f'the Kubernetes API server reported that "{objects.id_of(live)}" failed to fully initialize or '
-            unfinished.set(f"{said}become live: {unfinished.get()}")
+            failure = f'the Kubernetes API server reported that "{objects.id_of(live)}" failed to fully initialize or '
+            unfinished.set(f"{failure}become live: {unfinished.get()}")
         return sdk.UpdateResponse(self._state(live, thing, request.news, manager, first_version))
 
     async def read(self, request: sdk.ReadRequest) -> sdk.ReadResponse:
@@ -237,7 +236,7 @@ class Kubernetes(StandIn):
         state = plain_map(request.properties)
         before, last = objects.unmarked_state(state)
         inputs = plain_map(request.inputs) or last
-        version, kind = objects.kind_of(own(request.type))
+        version, kind = objects.kind_of(own_type(request.type))
         known = {**(inputs or before or {"apiVersion": version, "kind": kind}), "metadata": {}}
         if namespace:
             known["metadata"] = {"namespace": namespace}
@@ -247,7 +246,7 @@ class Kubernetes(StandIn):
             return sdk.ReadResponse("")
         shape = objects.base_of(live, inputs) if inputs else objects.imported(live)
         if inputs and objects.is_built_in(inputs):
-            shape = objects.followed(inputs, before, live)
+            shape = objects.drifted(inputs, before, live)
         manager, given = str(state.get(objects.FIELD_MANAGER, "")) or objects.new_manager(), request.inputs
         first_version = str(state.get(objects.FIRST_VERSION, ""))
         marked = self._state(live, shape, given, manager, first_version)
@@ -276,18 +275,18 @@ class Kubernetes(StandIn):
         namespace, name = objects.split_id(request.resource_id)
         known = {**objects.metadata(inputs), "name": name, **({"namespace": namespace} if namespace else {})}
         thing = {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": known}
-        if is_patch(own(request.type), live):
+        if is_patch(own_type(request.type), live):
             manager = str(state.get(objects.FIELD_MANAGER, ""))
             await asyncio.to_thread(self.cluster.relinquish, thing, manager)
             return
-        seconds = waits.patience(thing, request.timeout)
+        seconds = waits.timeout_of(thing, request.timeout)
         await asyncio.to_thread(self.cluster.delete, thing, self._status(request.urn), seconds)
 
     async def construct(self, request: sdk.ConstructRequest) -> sdk.ConstructResponse:
         """Refuse components by name."""
         raise HomelabError(_only_objects(request.resource_type))
 
-    def _reached(self) -> Cluster:
+    def _reached(self) -> Applier:
         if self.cluster is None:
             raise ApiFailed(f"configured Kubernetes cluster is unreachable: {self.unreachable}", code=0)
         return self.cluster
@@ -297,11 +296,11 @@ class Kubernetes(StandIn):
 
     def _status(self, urn: str) -> Callable[[str], None]:
         """Return a function that prints each status once beside a resource."""
-        said = [""]
+        last = [""]
 
         def show(text: str) -> None:
-            if text != said[0]:
-                said[0] = text
+            if text != last[0]:
+                last[0] = text
                 self.say(urn, text, "info", True)
 
         return show
@@ -316,7 +315,7 @@ class Kubernetes(StandIn):
                 thing,
                 lambda: cluster.get(live, name),
                 self._status(request.urn),
-                seconds=waits.patience(thing, request.timeout),
+                seconds=waits.timeout_of(thing, request.timeout),
                 cancelled=self.cancelled,
             )
 
@@ -338,12 +337,12 @@ def is_patch(token: str, thing: Plain) -> bool:
     return kind.endswith("Patch") and thing.get("kind") != kind
 
 
-def _undone(given: Plain) -> Iterator[Problem]:
+def _undone(given: Plain) -> Iterator[InputProblem]:
     if given.get("enableServerSideApply") is False:
-        yield Problem("enableServerSideApply", "this stand-in of kubernetes applies on the server's side only.")
+        yield InputProblem("enableServerSideApply", "this stand-in of kubernetes applies on the server's side only.")
     for name in ("renderYamlToDirectory", "alwaysRender"):
         if given.get(name):
-            yield Problem(name, "this stand-in of kubernetes does not render to a directory.")
+            yield InputProblem(name, "this stand-in of kubernetes does not render to a directory.")
 
 
 def _not_an_object(token: str) -> Iterator[sdk.CheckFailure]:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from errors import ApiFailed, HomelabError, TookTooLong
-from lab.api import APPLY, Answer, Api
+from lab.api import APPLY, Api, ApiAnswer
 from lab.plugins.kubernetes_objects import (
     MANAGER,
     Object,
@@ -85,7 +85,7 @@ def _is_loopback(server: str) -> bool:
         return host == "localhost"
 
 
-class Cluster:
+class Applier:
     """An API server, and how the provider's settings want it to be treated."""
 
     def __init__(self, api: Api, namespace: str, *, upsert: bool, force: bool, cancelled: threading.Event) -> None:
@@ -125,15 +125,15 @@ class Cluster:
             code=answer.code,
         )
 
-    def _create(self, thing: Object, manager: str, *, preview: bool, patch: bool) -> Answer:
+    def _create(self, thing: Object, manager: str, *, preview: bool, patch: bool) -> ApiAnswer:
         if not self.knows(thing):
-            return Answer(HTTPStatus.NOT_FOUND, {"message": f"no matches for kind {thing['kind']}"})
+            return ApiAnswer(HTTPStatus.NOT_FOUND, {"message": f"no matches for kind {thing['kind']}"})
         if self._upsert or patch:
             return self._apply(thing, manager, force=preview or self._forced(thing), preview=preview)
         # Created by POST, so that an existing object is refused; from the first change on it is applied.
         return self._send("POST", thing, MANAGER, preview=preview, named=False)
 
-    def _persistently(self, attempt: Callable[[], Answer], preview: bool, say: Callable[[str], None]) -> Answer:
+    def _persistently(self, attempt: Callable[[], ApiAnswer], preview: bool, say: Callable[[str], None]) -> ApiAnswer:
         """Retry while a kind or a namespace does not exist yet."""
         for number, pause in enumerate(RETRIES):
             answer = attempt()
@@ -166,7 +166,7 @@ class Cluster:
             return None
         raise ApiFailed(_why(answer, manager), code=answer.code)
 
-    def _change(self, thing: Object, live: Object, manager: str, *, preview: bool) -> Answer:
+    def _change(self, thing: Object, live: Object, manager: str, *, preview: bool) -> ApiAnswer:
         force = self._forced(thing) or not live["metadata"].get("managedFields")
         answer = self._apply(thing, manager, force=force, preview=preview)
         # Fields that will be taken over before the real change are no conflict.
@@ -226,7 +226,7 @@ class Cluster:
     def _forced(self, thing: Object) -> bool:
         return annotation(thing, "pulumi.com/patchForce") == "true" or self._force
 
-    def _apply(self, thing: Object, manager: str, *, force: bool, preview: bool) -> Answer:
+    def _apply(self, thing: Object, manager: str, *, force: bool, preview: bool) -> ApiAnswer:
         query = {"force": str(force).lower()}
         return self._send("PATCH", thing, manager, preview=preview, content=APPLY, query=query)
 
@@ -240,7 +240,7 @@ class Cluster:
         named: bool = True,
         content: str = "application/json",
         query: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> ApiAnswer:
         whole = {"fieldManager": manager, **(query or {}), **({"dryRun": "All"} if preview else {})}
         return self.api.request(
             method, self._path(thing, named=named), query=whole, content=content, body=self._placed(thing)
@@ -265,7 +265,7 @@ def _read(thing: Object) -> Object:
     return found
 
 
-def _is_for_later(answer: Answer) -> bool:
+def _is_for_later(answer: ApiAnswer) -> bool:
     """Report whether the refusal of a preview does not apply to the real creation.
 
     An object that exists may be deleted before its successor is created, a namespace may be created first, and a
@@ -277,7 +277,7 @@ def _is_for_later(answer: Answer) -> bool:
     return answer.code == HTTPStatus.FORBIDDEN or answer.reason == "AlreadyExists" or is_immutable
 
 
-def _why(answer: Answer, manager: str) -> str:
+def _why(answer: ApiAnswer, manager: str) -> str:
     """Return the reason of the server's refusal; that of a conflict with the names of both managers."""
     if answer.reason != "Conflict" or not _in_conflict(answer):
         return answer.message
@@ -287,7 +287,7 @@ def _why(answer: Answer, manager: str) -> str:
     )
 
 
-def _in_conflict(answer: Answer) -> set[str]:
+def _in_conflict(answer: ApiAnswer) -> set[str]:
     causes = (answer.body.get("details") or {}).get("causes", [])
     return {name for cause in causes for name in re.findall(r'conflict with "([^"]+)"', cause.get("message", ""))}
 
@@ -357,11 +357,11 @@ def _obstacles(live: Object) -> str:
     """Return the finalizers that block a deletion, and those that a namespace still waits for."""
     finalizers = metadata(live).get("finalizers", [])
     conditions = live.get("status", {}).get("conditions") or []
-    said = [
+    reasons = [
         condition["message"]
         for condition in conditions
         if full_kind(live) == "v1/Namespace" and condition["status"] == "True" and condition.get("message")
     ]
     if finalizers:
-        said.insert(0, f"finalizers might be preventing deletion ({', '.join(finalizers)})")
-    return "; ".join(said) or "waiting for deletion"
+        reasons.insert(0, f"finalizers might be preventing deletion ({', '.join(finalizers)})")
+    return "; ".join(reasons) or "waiting for deletion"

@@ -16,7 +16,7 @@ from typing import Any
 
 from pulumi.provider.experimental.property_value import PropertyValue
 
-from lab.plugins.properties import Change, Plain, Properties, Unknown, changes, engine_value
+from lab.plugins.properties import Plain, Properties, PropertyChange, Unknown, changes, engine_value
 
 Object = dict[str, Any]
 
@@ -222,16 +222,16 @@ def new_manager() -> str:
     return f"{MANAGER}-{secrets.token_hex(4)}"
 
 
-def pruned(live: Any, shape: Any) -> Any:
+def limited(live: Any, shape: Any) -> Any:
     """Return the part of a live value that the inputs set."""
     if isinstance(live, dict) and isinstance(shape, dict):
-        return {name: pruned(value, shape[name]) for name, value in live.items() if name in shape}
+        return {name: limited(value, shape[name]) for name, value in live.items() if name in shape}
     if isinstance(live, list) and isinstance(shape, list):
-        return [pruned(value, part) for value, part in zip(live, shape, strict=False)]
+        return [limited(value, part) for value, part in zip(live, shape, strict=False)]
     return live
 
 
-def followed(inputs: Any, before: Any, now: Any) -> Any:
+def drifted(inputs: Any, before: Any, now: Any) -> Any:
     """Return the inputs with all changes on the server since the last read.
 
     A value that the server writes in another form than the program, such as 1 for 1000m, is no change.
@@ -240,11 +240,11 @@ def followed(inputs: Any, before: Any, now: Any) -> Any:
         return inputs
     if isinstance(inputs, dict) and isinstance(before, dict) and isinstance(now, dict):
         kept = {name: value for name, value in inputs.items() if name in now or name not in before}
-        return {name: followed(value, before.get(name), now.get(name)) for name, value in kept.items()}
+        return {name: drifted(value, before.get(name), now.get(name)) for name, value in kept.items()}
     if isinstance(inputs, list) and isinstance(before, list) and isinstance(now, list):
         if len(inputs) == len(before) == len(now):
-            return [followed(*each) for each in zip(inputs, before, now, strict=True)]
-        return pruned(now, inputs)
+            return [drifted(*each) for each in zip(inputs, before, now, strict=True)]
+        return limited(now, inputs)
     return now
 
 
@@ -262,16 +262,16 @@ def base_of(recorded: Plain, inputs: Plain) -> Plain:
     For custom resources it is the live object, limited to the fields of the old inputs: a field that the server dropped
     is missing again in every run. For built-in kinds the server may write a value in another form.
     """
-    return dict(inputs) if is_built_in(inputs) else pruned(recorded, inputs)
+    return dict(inputs) if is_built_in(inputs) else limited(recorded, inputs)
 
 
-def differences(before: Plain, after: Plain, ignored: Iterable[str] = ()) -> list[tuple[str, Change]]:
+def differences(before: Plain, after: Plain, ignored: Iterable[str] = ()) -> list[tuple[str, PropertyChange]]:
     """Return the differences of two objects, without ignored fields."""
     patterns = [_pattern(path) for path in ignored]
     return [found for found in changes(before, after) if not any(pattern.match(found[0]) for pattern in patterns)]
 
 
-def anew(thing: Plain, *, mutable_content: bool, patch: bool = False) -> Iterator[re.Pattern[str]]:
+def replacing_paths(thing: Plain, *, mutable_content: bool, patch: bool = False) -> Iterator[re.Pattern[str]]:
     """Return the paths whose change replaces an object."""
     places = IDENTITY if patch else (*IDENTITY, *ANEW.get(full_kind(thing), ()))
     if not patch and (not mutable_content or thing.get("immutable") is True):

@@ -17,7 +17,7 @@ from typing import Any
 from errors import ApiFailed, TookTooLong
 from lab.plugins.kubernetes_objects import Object, annotation, full_kind, metadata
 
-PATIENCE = 600.0
+TIMEOUT = 600.0
 POLL = 0.1
 STEP = re.compile(
     r"""\.(?P<name>[\w-]+)
@@ -29,10 +29,10 @@ STEP = re.compile(
 FORMS = """.name, [0], ["name"] and [?(@.name=="value")]"""
 
 
-def patience(thing: Mapping[str, Any], timeout: float) -> float:
+def timeout_of(thing: Mapping[str, Any], timeout: float) -> float:
     """Return the timeout in seconds: that of the resource, then that of its annotation, then the default."""
-    said = annotation(thing, "pulumi.com/timeoutSeconds")
-    return timeout or (float(said) if said.isdigit() else PATIENCE)
+    value = annotation(thing, "pulumi.com/timeoutSeconds")
+    return timeout or (float(value) if value.isdigit() else TIMEOUT)
 
 
 def refused(thing: Mapping[str, Any]) -> Iterator[str]:
@@ -57,26 +57,26 @@ def until_ready(
     """Poll an object until it is ready, and return it."""
     if annotation(inputs, "pulumi.com/skipAwait") == "true":
         return live
-    deadline, said = time.monotonic() + seconds, ""
-    while lacking := lacks(live, inputs):
+    deadline, last = time.monotonic() + seconds, ""
+    while lacking := missing(live, inputs):
         if why := failed(live):
             raise ApiFailed(f"'{metadata(live)['name']}' failed: {why}", code=0)
         if time.monotonic() > deadline or cancelled.is_set():
             raise TookTooLong(f"'{metadata(live)['name']}' timed out waiting to be Ready: {lacking}")
-        if lacking != said:
+        if lacking != last:
             say(lacking)
-            said = lacking
+            last = lacking
         time.sleep(POLL)
         found = look()
         if found is None:
-            raise ApiFailed(f"'{metadata(live)['name']}' was deleted by somebody else", code=0)
+            raise ApiFailed(f"'{metadata(live)['name']}' was deleted by another client", code=0)
         live = found
-    if said:
+    if last:
         say("")
     return live
 
 
-def lacks(live: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+def missing(live: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     """Return the reason why an object is not ready, or nothing."""
     wanted = _wanted(inputs)
     if wanted:
@@ -92,14 +92,14 @@ def failed(live: Mapping[str, Any]) -> str:
 
 
 def _wanted(thing: Mapping[str, Any]) -> list[str]:
-    said = annotation(thing, "pulumi.com/waitFor")
-    if not said:
+    value = annotation(thing, "pulumi.com/waitFor")
+    if not value:
         return []
     try:
-        several = json.loads(said)
+        several = json.loads(value)
     except ValueError:
-        return [said]
-    return [str(one) for one in several] if isinstance(several, list) else [said]
+        return [value]
+    return [str(one) for one in several] if isinstance(several, list) else [value]
 
 
 def _unmet(live: Mapping[str, Any], wanted: str) -> str:

@@ -11,7 +11,7 @@ from typing import ClassVar
 from lab.hardware import permissions, talos_node
 from lab.hardware.rack import Rack, vm_of
 from lab.layout import Lab
-from lab.plugins.base import Kind, StandIn
+from lab.plugins.base import ResourceKind, StandIn
 from lab.plugins.properties import Plain, top
 from lab.plugins.server import serve
 
@@ -20,7 +20,7 @@ from lab.plugins.server import serve
 ANEW = ("efiDisk.type", "tpmState.version")
 
 
-class OnTheRack(Kind):
+class OnTheRack(ResourceKind):
     """A kind that acts on the rack."""
 
     def rack(self) -> Rack:
@@ -62,10 +62,10 @@ class VmLegacy(OnTheRack):
         """Delete the VM and the node on it."""
         rack = self.rack()
         rack.delete_vm(int(id))
-        talos_node.settle(Lab.from_environment(), rack)
+        talos_node.reconcile(Lab.from_environment(), rack)
 
 
-class File(OnTheRack):
+class ImageFile(OnTheRack):
     """An image that a host downloads."""
 
     replace_on = ("nodeName", "datastoreId", "contentType", "url", "fileName", "checksum", "checksumAlgorithm")
@@ -156,17 +156,17 @@ def _kept(outputs: Plain) -> Plain:
     return {name: value for name, value in outputs.items() if name not in ("name", "nodeName", "cpu", "memory")}
 
 
-class Proxmox(StandIn):
+class ProxmoxPlugin(StandIn):
     """The plugin of pulumi-proxmoxve."""
 
     package, distribution = "proxmoxve", "pulumi_proxmoxve"
     kinds: ClassVar = {
         "proxmoxve:index/vmLegacy:VmLegacy": VmLegacy,
-        "proxmoxve:download/file:File": File,
+        "proxmoxve:download/file:File": ImageFile,
         "proxmoxve:index/haresource:Haresource": Haresource,
         "proxmoxve:index/harule:Harule": Harule,
     }
 
 
 if __name__ == "__main__":
-    serve(Proxmox())
+    serve(ProxmoxPlugin())

@@ -15,9 +15,9 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
-from lab.plugins.base import Kind, StandIn
+from lab.plugins.base import ResourceKind, StandIn
 from lab.plugins.properties import UNKNOWN, Plain
-from lab.plugins.schema import Problem
+from lab.plugins.schema import InputProblem
 from lab.plugins.server import serve
 
 SPECIAL = "!@#$%&*()-_=+[]{}<>:?"
@@ -35,28 +35,30 @@ BY_ITSELF = "none"
 one_at_a_time = threading.Lock()
 
 
-def at_least(inputs: Plain, bounds: Mapping[str, int]) -> Iterator[Problem]:
+def at_least(inputs: Plain, bounds: Mapping[str, int]) -> Iterator[InputProblem]:
     """Return an error for numbers that are too small."""
     for name, least in bounds.items():
         value = inputs.get(name, least)
         if value is not UNKNOWN and value < least:
             reason = f"Attribute {name} value must be at least {least}, got: {value}."
-            yield Problem(name, f"Invalid Attribute Value. {reason}")
+            yield InputProblem(name, f"Invalid Attribute Value. {reason}")
 
 
-class Text(Kind):
+class RandomText(ResourceKind):
     """Letters, digits and signs, with a minimum of each."""
 
-    def refusals(self, inputs: Plain) -> Iterable[Problem]:
+    def refusals(self, inputs: Plain) -> Iterable[InputProblem]:
         """Refuse impossible requirements."""
         yield from at_least(inputs, {"length": 1, **dict.fromkeys(MINIMA, 0)})
         amounts = [inputs.get(minimum, 0) for minimum in MINIMA]
         length = inputs["length"]
         if UNKNOWN not in (length, *amounts) and length < sum(amounts):
             reason = f"Attribute length value must be at least sum of {' + '.join(MINIMA)}, got: {length}."
-            yield Problem("length", f"Invalid Attribute Value. {reason}")
+            yield InputProblem("length", f"Invalid Attribute Value. {reason}")
         if all(wanted(inputs, name) is False for name in CLASSES):
-            yield Problem("special", "Invalid Attribute Combination. At least one class of characters must be allowed.")
+            yield InputProblem(
+                "special", "Invalid Attribute Combination. At least one class of characters must be allowed."
+            )
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
         """Generate the text."""
@@ -74,7 +76,7 @@ class Text(Kind):
         return {}
 
 
-class Password(Text):
+class Password(RandomText):
     """Text that is secret."""
 
     def identity(self, text: str) -> str:
@@ -86,7 +88,7 @@ class Password(Text):
         return {"bcryptHash": bcrypt(text)}
 
 
-class Uuid(Kind):
+class Uuid(ResourceKind):
     """A UUID."""
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
@@ -95,10 +97,10 @@ class Uuid(Kind):
         return text, {"result": text}
 
 
-class Bytes(Kind):
+class Bytes(ResourceKind):
     """Bytes that are secret."""
 
-    def refusals(self, inputs: Plain) -> Iterable[Problem]:
+    def refusals(self, inputs: Plain) -> Iterable[InputProblem]:
         """Refuse zero bytes."""
         return at_least(inputs, {"length": 1})
 
@@ -108,10 +110,10 @@ class Bytes(Kind):
         return BY_ITSELF, {"base64": base64.b64encode(drawn_bytes).decode(), "hex": drawn_bytes.hex()}
 
 
-class Id(Kind):
+class Id(ResourceKind):
     """Bytes that are not secret, in many encodings."""
 
-    def refusals(self, inputs: Plain) -> Iterable[Problem]:
+    def refusals(self, inputs: Plain) -> Iterable[InputProblem]:
         """Refuse zero bytes."""
         return at_least(inputs, {"byteLength": 1})
 
@@ -171,7 +173,7 @@ class Random(StandIn):
     package, distribution = "random", "pulumi_random"
     kinds: ClassVar = {
         "random:index/randomPassword:RandomPassword": Password,
-        "random:index/randomString:RandomString": Text,
+        "random:index/randomString:RandomString": RandomText,
         "random:index/randomUuid:RandomUuid": Uuid,
         "random:index/randomBytes:RandomBytes": Bytes,
         "random:index/randomId:RandomId": Id,

@@ -27,7 +27,7 @@ Type = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Problem:
+class InputProblem:
     """One error that the official provider would report."""
 
     path: str
@@ -80,18 +80,18 @@ class Schema:
         """Return the results of a function."""
         return Members.of(self._tables["functions"][token].get("outputs", {}))
 
-    def problems(self, members: Members, values: Mapping[str, Any], path: str = "") -> Iterator[Problem]:
+    def problems(self, members: Members, values: Mapping[str, Any], path: str = "") -> Iterator[InputProblem]:
         """Return all errors in an object: names, missing properties, types, choices."""
         for name, value in values.items():
             place = step_into(path, name)
             if name in members.properties:
                 yield from self._wrong(members.properties[name], value, place)
             else:
-                yield Problem(place, f"Invalid or unknown key.{_nearest(name, members.properties)}")
+                yield InputProblem(place, f"Invalid or unknown key.{_nearest(name, members.properties)}")
         for name in members.required:
             if values.get(name) is None:
                 what = f'The argument "{name}" is required, but no definition was found.'
-                yield Problem(step_into(path, name), f"Missing required argument. {what}")
+                yield InputProblem(step_into(path, name), f"Missing required argument. {what}")
 
     def marked(self, members: Members, values: Properties) -> dict[str, PropertyValue]:
         """Mark properties as secret that the tables mark; those that are secret stay so."""
@@ -110,7 +110,7 @@ class Schema:
             return found
         return spec
 
-    def _wrong(self, spec: Type, value: Any, path: str) -> Iterator[Problem]:
+    def _wrong(self, spec: Type, value: Any, path: str) -> Iterator[InputProblem]:
         real = self._type(spec)
         if value is UNKNOWN or value is None or real.get("$ref") == ANYTHING:
             return
@@ -121,7 +121,7 @@ class Schema:
             return
         wanted, given = _wanted(real), _given(value)
         if wanted != given and (wanted, given) != ("number", "integer"):
-            yield Problem(path, f"expected {wanted} type, got {given} type.")
+            yield InputProblem(path, f"expected {wanted} type, got {given} type.")
         elif "enum" in real:
             yield from _choice([item["value"] for item in real["enum"]], value, path)
         elif wanted == "array":
@@ -165,9 +165,9 @@ def _given(value: Any) -> str:
     return "archive" if type(value).__name__.endswith("Archive") else "asset"
 
 
-def _choice(allowed: list[Any], value: Any, path: str) -> Iterator[Problem]:
+def _choice(allowed: list[Any], value: Any, path: str) -> Iterator[InputProblem]:
     if value not in allowed:
-        yield Problem(path, f"expected one of {', '.join(json.dumps(item) for item in allowed)}.")
+        yield InputProblem(path, f"expected one of {', '.join(json.dumps(item) for item in allowed)}.")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -134,9 +134,9 @@ class Servicer(ProviderServicer):
             raise error
         if isinstance(error, NotImplementedError):
             return grpc.StatusCode.UNIMPLEMENTED, str(error)
-        return grpc.StatusCode.UNKNOWN, str(error) if isinstance(error, HomelabError) else self.stumbled(error)
+        return grpc.StatusCode.UNKNOWN, str(error) if isinstance(error, HomelabError) else self.bug_in_one_line(error)
 
-    def stumbled(self, error: BaseException) -> str:
+    def bug_in_one_line(self, error: BaseException) -> str:
         """Return one line about a bug, with its place."""
         frame = error.__traceback__
         while frame is not None and frame.tb_next is not None:

@@ -20,7 +20,7 @@ from errors import HomelabError
 from lab.hardware import talos_node
 from lab.hardware.rack import Rack
 from lab.layout import Lab
-from lab.plugins.base import Kind, StandIn
+from lab.plugins.base import ResourceKind, StandIn
 from lab.plugins.properties import UNKNOWN, Plain
 from lab.plugins.server import serve
 
@@ -31,7 +31,7 @@ UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, 
 DURATION = re.compile(rf"([0-9]+\.?[0-9]*|\.[0-9]+)({'|'.join(sorted(UNITS, key=len, reverse=True))})")
 
 
-class Secrets(Kind):
+class MachineSecrets(ResourceKind):
     """The secrets of a cluster."""
 
     unknown_in_preview = ("machineSecrets", "clientConfiguration")
@@ -61,7 +61,7 @@ class Secrets(Kind):
         return _ends_before(outputs["clientConfiguration"], a_month_after(datetime.now(UTC)))
 
 
-class ConfigurationApply(Kind):
+class ConfigurationApply(ResourceKind):
     """A configuration on a node."""
 
     unknown_in_preview = ("machineConfiguration", "resolvedApplyMode")
@@ -86,7 +86,7 @@ class ConfigurationApply(Kind):
         }
 
 
-class Kubeconfig(Kind):
+class Kubeconfig(ResourceKind):
     """The administrator's kubeconfig."""
 
     unknown_in_preview = ("kubeconfigRaw", "kubernetesClientConfiguration")
@@ -132,7 +132,7 @@ class Kubeconfig(Kind):
         return {"kubeconfigRaw": raw, "kubernetesClientConfiguration": client}
 
 
-class Schematic(Kind):
+class Schematic(ResourceKind):
     """A schematic at the image factory, whose id is the hash of its text."""
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
@@ -265,7 +265,7 @@ class Talos(StandIn):
 
     package, distribution = "talos", "pulumiverse_talos"
     kinds: ClassVar = {
-        "talos:machine/secrets:Secrets": Secrets,
+        "talos:machine/secrets:Secrets": MachineSecrets,
         "talos:machine/configurationApply:ConfigurationApply": ConfigurationApply,
         "talos:cluster/kubeconfig:Kubeconfig": Kubeconfig,
         "talos:imageFactory/schematic:Schematic": Schematic,

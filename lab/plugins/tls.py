@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from lab.plugins.base import Kind, StandIn
+from lab.plugins.base import ResourceKind, StandIn
 from lab.plugins.properties import UNKNOWN, Plain, top
-from lab.plugins.schema import Problem
+from lab.plugins.schema import InputProblem
 from lab.plugins.server import serve
 
 ALGORITHMS = ("RSA", "ECDSA", "ED25519")
@@ -21,31 +21,31 @@ CURVES = ("P224", "P256", "P384", "P521")
 NOT_NEGATIVE = ("validityPeriodHours", "earlyRenewalHours")
 
 
-class PrivateKey(Kind):
+class PrivateKey(ResourceKind):
     """A private key."""
 
-    def refusals(self, inputs: Plain) -> Iterable[Problem]:
+    def refusals(self, inputs: Plain) -> Iterable[InputProblem]:
         """Refuse other algorithms and curves."""
         yield from one_of(inputs, "algorithm", ALGORITHMS)
         yield from one_of(inputs, "ecdsaCurve", CURVES)
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
         """Generate the key."""
-        from lab.plugins import keys  # noqa: PLC0415 - slow to import; the port has to be told first
+        from lab.plugins import keys  # noqa: PLC0415 - slow to import; the port has to be printed first
 
-        return keys.new_key(inputs)
+        return keys.generate_key(inputs)
 
 
-class Certificate(Kind):
+class Certificate(ResourceKind):
     """The common part of all certificates: an end, and uses."""
 
-    def refusals(self, inputs: Plain) -> Iterable[Problem]:
+    def refusals(self, inputs: Plain) -> Iterable[InputProblem]:
         """Refuse negative times."""
         for name in NOT_NEGATIVE:
             value = inputs.get(name, 0)
             if value is not UNKNOWN and value < 0:
                 reason = f"Attribute {name} value must be at least 0, got: {value}."
-                yield Problem(name, f"Invalid Attribute Value. {reason}")
+                yield InputProblem(name, f"Invalid Attribute Value. {reason}")
 
     def update(self, id: str, old_outputs: Plain, inputs: Plain, preview: bool) -> Plain:  # noqa: A002 - the base's word
         """Store another time of renewal."""
@@ -85,7 +85,7 @@ class LocallySignedCert(Certificate):
         return keys.locally_signed(inputs)
 
 
-class CertRequest(Kind):
+class CertRequest(ResourceKind):
     """A request for a certificate."""
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
@@ -95,13 +95,13 @@ class CertRequest(Kind):
         return keys.request(inputs)
 
 
-def one_of(inputs: Plain, name: str, allowed: tuple[str, ...]) -> Iterator[Problem]:
+def one_of(inputs: Plain, name: str, allowed: tuple[str, ...]) -> Iterator[InputProblem]:
     """Return an error for a value that is not among the choices."""
     value = inputs.get(name, allowed[0])
     if value is not UNKNOWN and value not in allowed:
         choices = " ".join(json.dumps(choice) for choice in allowed)
         reason = f'Attribute {name} value must be one of: [{choices}], got: "{value}".'
-        yield Problem(name, f"Invalid Attribute Value Match. {reason}")
+        yield InputProblem(name, f"Invalid Attribute Value Match. {reason}")
 
 
 def _ready(outputs: Plain) -> bool:

@@ -18,13 +18,13 @@ from http import HTTPStatus
 from pathlib import Path
 
 from lab.layout import Lab
-from local.files import keep
+from local.files import write_private
 
 HOSTS, REFUSED = "hosts.json", "refused.log"
 CHUNK = 65536
 
 
-class Door(socketserver.StreamRequestHandler):
+class Client(socketserver.StreamRequestHandler):
     """One client that wants out."""
 
     def handle(self) -> None:
@@ -41,7 +41,7 @@ class Door(socketserver.StreamRequestHandler):
             return
         with socket.create_connection(("127.0.0.1", address)) as other:
             self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            _join(self.connection, other)
+            _copy_both_ways(self.connection, other)
 
     def _refuse(self, target: str) -> None:
         with (Lab.from_environment().logs / REFUSED).open("a", encoding="utf-8") as log:
@@ -52,7 +52,7 @@ class Door(socketserver.StreamRequestHandler):
         self.wfile.write((head + body).encode())
 
 
-class Doors(socketserver.ThreadingTCPServer):
+class Proxy(socketserver.ThreadingTCPServer):
     """A thread a client; none of them delays the end of the server."""
 
     allow_reuse_address = True
@@ -61,7 +61,7 @@ class Doors(socketserver.ThreadingTCPServer):
 
 def serve_host(lab: Lab, target: str, port: int) -> None:
     """Route `host:port` to a server of the lab."""
-    keep(lab.root / HOSTS, json.dumps({**served(lab), target: port}, indent=2))
+    write_private(lab.root / HOSTS, json.dumps({**served(lab), target: port}, indent=2))
 
 
 def served(lab: Lab) -> dict[str, int]:
@@ -77,7 +77,7 @@ def refused(lab: Lab) -> list[str]:
     return list(dict.fromkeys(file.read_text(encoding="utf-8").split())) if file.exists() else []
 
 
-def _join(one: socket.socket, other: socket.socket) -> None:
+def _copy_both_ways(one: socket.socket, other: socket.socket) -> None:
     """Copy bytes both ways until one side ends."""
     with selectors.DefaultSelector() as ready:
         ready.register(one, selectors.EVENT_READ, other)
@@ -93,5 +93,5 @@ def _join(one: socket.socket, other: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    with Doors(("127.0.0.1", int(sys.argv[1])), Door) as doors:
+    with Proxy(("127.0.0.1", int(sys.argv[1])), Client) as doors:
         doors.serve_forever()

@@ -30,9 +30,9 @@ import programs
 from errors import Bug, MachineNotReady, ProgramMissing, TookTooLong
 from lab.layout import Lab
 from local import process_table
-from local.files import keep, private_folder
+from local.files import private_folder, write_private
 
-PATIENCE = 5.0
+GRACE = 5.0
 POLL = 0.02
 # Below the range for outgoing connections, so that no other program takes a port by chance while its server restarts.
 PORTS = range(20000, 30000)
@@ -40,20 +40,20 @@ LAST_LINES = 15
 
 
 @dataclass(frozen=True)
-class Record:
+class ServerRecord:
     """The record of a server."""
 
     name: str
     pid: int
-    born: str
+    started: str
     digest: str
     command: list[str]
     began: float
-    patience: float
+    grace: float
 
 
 @dataclass(frozen=True)
-class Alive:
+class RunningServer:
     """A server that runs."""
 
     name: str
@@ -70,9 +70,9 @@ def start(
     env: Mapping[str, str],
     *,
     files: Iterable[Path] = (),
-    patience: float = PATIENCE,
+    grace: float = GRACE,
     before: Callable[[], None] = lambda: None,
-) -> Record:
+) -> ServerRecord:
     """Run exactly this server: keep the same one if it runs, or start a new one in its place.
 
     `files` are those that it reads when it starts: with other content it is another server. `grace` is the time that it
@@ -93,8 +93,8 @@ def start(
         marked = {**env, process_table.MARK: process_table.mark(lab.root, name)}
         pid = programs.start(str(found), *arguments, cwd=lab.root, env=marked, log=log, held=held)
         command = [str(found), *arguments]
-        record = Record(name, pid, process_table.born(pid) or "", digest, command, time.time(), patience)
-        keep(_file(lab, name), json.dumps(asdict(record), indent=1) + "\n")
+        record = ServerRecord(name, pid, process_table.started(pid) or "", digest, command, time.time(), grace)
+        write_private(_file(lab, name), json.dumps(asdict(record), indent=1) + "\n")
         return record
 
 
@@ -116,26 +116,26 @@ def stop_all(lab: Lab, order: Sequence[str] = ()) -> None:
 def end(lab: Lab, names: Iterable[str]) -> int:
     """Stop servers whose locks are held, recorded or not, with their children; return the number of processes."""
     wanted = set(names)
-    asked: dict[tuple[int, str], float] = {}
+    terminated: dict[tuple[int, str], float] = {}
     killed: set[tuple[int, str]] = set()
     began = time.monotonic()
     # Searched anew in every round: a process that is ending may just have started another one.
-    while found := _found(lab, wanted):
+    while found := _processes_of(lab, wanted):
         waited = time.monotonic() - began
-        for process, patience in found.items():
-            if process not in asked and patience:
-                asked[process] = waited
+        for process, grace in found.items():
+            if process not in terminated and grace:
+                terminated[process] = waited
                 _signal(process[0], signal.SIGTERM)
-            elif process not in killed and waited - asked.get(process, waited) >= patience:
+            elif process not in killed and waited - terminated.get(process, waited) >= grace:
                 killed.add(process)
                 _signal(process[0], signal.SIGKILL)
-        if waited > max(found.values()) + 2 * PATIENCE:
+        if waited > max(found.values()) + 2 * GRACE:
             left = ", ".join(str(pid) for pid, _ in found)
             raise TookTooLong(f"{', '.join(sorted(wanted))}: still there after SIGKILL: pid {left}")
         time.sleep(POLL)
     for name in wanted:
         _file(lab, name).unlink(missing_ok=True)
-    return len(asked.keys() | killed)
+    return len(terminated.keys() | killed)
 
 
 def runs(lab: Lab, name: str) -> bool:
@@ -144,12 +144,12 @@ def runs(lab: Lab, name: str) -> bool:
     return record is not None and not process_table.is_ending(record.pid)
 
 
-def alive(lab: Lab) -> list[Alive]:
+def alive(lab: Lab) -> list[RunningServer]:
     """Return the servers that run."""
     now = time.time()
     running = [record for record in _records(lab) if _running(lab, record.name)]
-    sizes = {record.name: process_table.resident(record.pid) for record in running}
-    return [Alive(record.name, record.pid, sizes[record.name], now - record.began) for record in running]
+    sizes = {record.name: process_table.resident_memory(record.pid) for record in running}
+    return [RunningServer(record.name, record.pid, sizes[record.name], now - record.began) for record in running]
 
 
 def log_of(lab: Lab, name: str) -> Path:
@@ -161,7 +161,7 @@ def last_lines(lab: Lab, name: str) -> str:
     """Return the end of a server's output, and the path of the rest."""
     log = log_of(lab, name)
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-    quoted = "".join(f"    {_plain(line)[:500]}\n" for line in lines[-LAST_LINES:])
+    quoted = "".join(f"    {_readable(line)[:500]}\n" for line in lines[-LAST_LINES:])
     return f"{quoted}    whole output: {log}"
 
 
@@ -175,7 +175,7 @@ def port(lab: Lab, name: str, purpose: str = "") -> int:
             ports = {}
         if key not in ports or not (_running(lab, name) or _is_free(ports[key])):
             ports[key] = free_port(taken=ports.values())
-            keep(lab.ports, json.dumps(ports, indent=1, sort_keys=True) + "\n")
+            write_private(lab.ports, json.dumps(ports, indent=1, sort_keys=True) + "\n")
         return ports[key]
 
 
@@ -204,16 +204,16 @@ def lock(lab: Lab, name: str) -> Iterator[TextIO]:
         yield opened
 
 
-def _plain(line: str) -> str:
+def _readable(line: str) -> str:
     """Return the readable part of a log line that was written for machines."""
     if not line.startswith("{"):
         return line
     try:
-        said = json.loads(line)
+        fields = json.loads(line)
     except ValueError:
         return line
-    error = said.get("err") or said.get("error") or ""
-    return ": ".join(str(part) for part in (said.get("level"), said.get("msg"), error) if part) or line
+    error = fields.get("err") or fields.get("error") or ""
+    return ": ".join(str(part) for part in (fields.get("level"), fields.get("msg"), error) if part) or line
 
 
 def _file(lab: Lab, name: str) -> Path:
@@ -238,32 +238,32 @@ def _fresh_log(lab: Lab, name: str) -> Path:
     return log
 
 
-def _read(file: Path) -> Record | None:
+def _read(file: Path) -> ServerRecord | None:
     try:
-        return Record(**json.loads(file.read_text(encoding="utf-8")))
+        return ServerRecord(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def _records(lab: Lab) -> list[Record]:
+def _records(lab: Lab) -> list[ServerRecord]:
     return [record for file in sorted(lab.run.glob("*.json")) if (record := _read(file))]
 
 
-def _running(lab: Lab, name: str) -> Record | None:
+def _running(lab: Lab, name: str) -> ServerRecord | None:
     """Return the record of a server that has not ended; a pid with another start belongs to another process."""
     record = _read(_file(lab, name))
-    return record if record and record.born and process_table.born(record.pid) == record.born else None
+    return record if record and record.started and process_table.started(record.pid) == record.started else None
 
 
-def _found(lab: Lab, names: set[str]) -> dict[tuple[int, str], float]:
+def _processes_of(lab: Lab, names: set[str]) -> dict[tuple[int, str], float]:
     """Return the processes of these names, as pid and start, with the grace period of each."""
     marks = process_table.marked(lab.root) if names else {}
     found: dict[tuple[int, str], float] = {}
     for name in names:
         record = _running(lab, name)
         pids = {*marks.get(name, []), *([record.pid] if record else [])} - {os.getpid()}
-        patience = record.patience if record else PATIENCE
-        found |= {(pid, born): patience for pid in pids if (born := process_table.born(pid))}
+        grace = record.grace if record else GRACE
+        found |= {(pid, started): grace for pid in pids if (started := process_table.started(pid))}
     return found
 
 

@@ -20,7 +20,7 @@ import programs
 from config.rules import rule
 from config.source import KeyPath
 from errors import ProgramFailed
-from local.cache import cache, digest
+from local.cache import cache_folder, digest
 from manifests.objects import CRD, Object
 from manifests.render_cache import RenderCache
 from manifests.rules.ownership import removed_in
@@ -38,7 +38,7 @@ class Conformer:
 
     schemas: Path
     env: Mapping[str, str]
-    kept: RenderCache | None = field(default_factory=lambda: RenderCache(cache() / "verdicts"))
+    kept: RenderCache | None = field(default_factory=lambda: RenderCache(cache_folder() / "verdicts"))
 
     def known(self) -> frozenset[str]:
         """Name the kinds of Kubernetes itself."""

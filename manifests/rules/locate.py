@@ -7,8 +7,9 @@ name, the one that says most of the field wins; what a chart made leads to the l
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from config.source import Document, KeyPath, dotted, read
+from config.source import Document, KeyPath, dotted
 from config.tree import MANIFESTS
 from errors import Problem
 from manifests.checkout import CheckoutReader
@@ -19,14 +20,11 @@ from manifests.rules.stack_objects import Finding, Piece
 NAMESPACE: KeyPath = ("metadata", "namespace")
 
 
+@dataclass(frozen=True)
 class Locator:
-    """What was read to find places; each file once."""
+    """The search for files and lines in one checkout."""
 
-    def __init__(self, reader: CheckoutReader) -> None:
-        """Begin with nothing read."""
-        self.reader = reader
-        self._contents: dict[str, Contents] = {}
-        self._documents: dict[str, tuple[Document, ...]] = {}
+    reader: CheckoutReader
 
     def problem(self, found: Finding) -> Problem:
         """Make a problem of a finding."""
@@ -70,14 +68,10 @@ class Locator:
         """Give every document that goes into a folder's render, its own files first."""
         for file in sorted(self._of(folder).files, key=lambda file: (not file.startswith(f"{folder}/"), file)):
             if file.endswith(MANIFESTS):
-                if file not in self._documents:
-                    self._documents[file] = read(self.reader.root / file, file).documents
-                yield from ((file, document) for document in self._documents[file])
+                yield from ((file, document) for document in self.reader.source(file).documents)
 
     def _of(self, folder: str) -> Contents:
-        if folder not in self._contents:
-            self._contents[folder] = contents_of(self.reader, folder)
-        return self._contents[folder]
+        return contents_of(self.reader, folder)
 
     def _depth(self, document: Document, path: KeyPath) -> int:
         return max((size for size in range(len(path) + 1) if path[:size] in document.lines), default=0)

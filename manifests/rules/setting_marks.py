@@ -90,7 +90,7 @@ def forgotten(scene: Scene) -> Iterator[Problem]:
 def _forgotten(reader: CheckoutReader, stack: Stack, domains: Sequence[str], contents: Contents) -> Iterator[Problem]:
     known = {f"network.{key}": str(value) for key, value in _telling(stack.require().network) if value is not None}
     for file in _used(reader, contents):
-        text = (reader.root / file).read_text(encoding="utf-8", errors="replace")
+        text = reader.text(file)
         present = {key: value for key, value in known.items() if value in text}
         if "hostnames:" in text or all(domain in text for domain in domains):
             present.pop("network.domain", None)
@@ -124,7 +124,7 @@ def _telling(network: NetworkSettings) -> Iterator[tuple[str, object]]:
 
 def marks(reader: CheckoutReader, file: str) -> Iterator[Mark]:
     """Read the marks of a file."""
-    text = (reader.root / file).read_text(encoding="utf-8", errors="replace")
+    text = reader.text(file)
     for found in MARK.finditer(text) if "# = " in text else ():
         line = text.count("\n", 0, found.start()) + 1
         yield Mark(file, line, _value(found["before"]), found["mark"])

@@ -21,7 +21,7 @@ from config.model import Settings
 from errors import Declined, ProgramFailed, TookTooLong
 from lab.delivery import git_server
 from lab.layout import Lab
-from local.files import keep
+from local.files import write_private
 from ops.engine.engine import Engine
 from ops.toolchain.lookup import ensure
 
@@ -172,7 +172,7 @@ def cluster_of(engine: Engine) -> Iterator[Cluster]:
     """Lend a way to the stack's cluster with the kubeconfig that the engine keeps."""
     with TemporaryDirectory(prefix="homelab-") as folder:
         kubeconfig = Path(folder) / "kubeconfig"
-        keep(kubeconfig, str(engine.outputs().get("kubeconfig", "")))
+        write_private(kubeconfig, str(engine.outputs().get("kubeconfig", "")))
         yield Cluster(dict(os.environ, KUBECONFIG=str(kubeconfig)), None)
 
 

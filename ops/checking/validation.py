@@ -20,7 +20,7 @@ from config.model import Settings
 from config.rules import REGISTER
 from config.tree import App, CategoryFolder, Tree, namespaces_of
 from errors import Problem
-from local.cache import cache
+from local.cache import cache_folder
 from manifests import kubernetes_yaml
 from manifests.checkout import CheckoutReader
 from manifests.contents import Contents, contents_of
@@ -32,7 +32,7 @@ from ops.terminal import count
 from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain, ensure
 from standins.bases import StandInBases
 from standins.charts import StandInCharts
-from standins.crds import SELF_REGISTERED, Crds
+from standins.crds import SELF_REGISTERED, KnownCrds
 
 SCHEMAS = "schemas"
 REAL, UNKNOWN = "real", "stand-in for an unknown chart"
@@ -126,12 +126,12 @@ class Validation:
     @cached_property
     def charts(self) -> StandInCharts:
         """The user's charts, and stand-ins for those that are not here."""
-        return StandInCharts(cache() / "stand-ins", self.crds)
+        return StandInCharts(cache_folder() / "stand-ins", self.crds)
 
     @cached_property
-    def crds(self) -> Crds:
+    def crds(self) -> KnownCrds:
         """CRDs of the projects that the tree uses."""
-        return Crds(self.tools.manifests(CRDS))
+        return KnownCrds(self.tools.manifests(CRDS))
 
     @cached_property
     def bases(self) -> StandInBases:
@@ -160,7 +160,7 @@ class Validation:
             wanted = [place for one in stacks for place in self._places(one)]
             first = {place.app.path: place.folder for place in wanted if place.category.settings.layer == "crds"}
             then = {place.app.path: place.folder for place in wanted if place.app.path not in first}
-            renderer = Renderer(self.root, version, env=self.tools.env())
+            renderer = Renderer(self.root, version, env=self.tools.env(), reader=self.reader)
             if CRDS in self.tools.places:
                 renderer = replace(renderer, charts=self.charts, bases=self.bases)
             defined = self._rendered(renderer, first.values())

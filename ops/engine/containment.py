@@ -27,7 +27,7 @@ from types import FrameType
 from lab.layout import VARIABLE, Lab
 from lab.running import servers
 from local import process_table
-from local.cache import cache
+from local.cache import cache_folder
 from local.files import private_folder
 
 PREFIX = "engine-"
@@ -45,7 +45,7 @@ def place_of(folder: Path, stack: str) -> Path:
     if rehearsal:
         return Path(rehearsal)
     digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    return cache() / "runs" / f"{stack}-{digest}"
+    return cache_folder() / "runs" / f"{stack}-{digest}"
 
 
 def clear(place: Path) -> list[str]:
@@ -119,7 +119,7 @@ def _end_orphans(place: Path, name: str, over: threading.Event, say: Say) -> Non
     while not over.wait(SECONDS_BETWEEN_LOOKS):
         pids = set(process_table.marked(place).get(name, []))
         for pid in (pid for pid in pids if process_table.parent(pid) not in {*pids, os.getpid(), None}):
-            process = (pid, process_table.born(pid))
+            process = (pid, process_table.started(pid))
             asked[process] = asked.get(process, 0) + 1
             _kill([pid], signal.SIGTERM if asked[process] * SECONDS_BETWEEN_LOOKS < SECONDS_TO_END else signal.SIGKILL)
 

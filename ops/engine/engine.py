@@ -30,8 +30,8 @@ from pulumi.automation.events import EngineEvent, OpType
 
 import programs
 from errors import Declined, RunFailed
-from local.files import keep
-from local.process_table import born
+from local.files import write_private
+from local.process_table import started
 from ops.engine import containment
 
 LOCKED = re.compile(r"created by \S+@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
@@ -272,7 +272,7 @@ def _is_held(stack: str) -> bool:
 
 def _is_dead(lock: Mapping[str, Any], stack: str) -> bool:
     """Whether the process of a lock is dead: a number that is free here may be taken where the lock was made."""
-    if lock.get("hostname") != socket.gethostname() or born(int(lock["pid"])) is not None:
+    if lock.get("hostname") != socket.gethostname() or started(int(lock["pid"])) is not None:
         return False
     try:
         there = json.loads((_backend("runs") / f"{stack}.json").read_text(encoding="utf-8"))
@@ -304,7 +304,7 @@ def _note_whereabouts(stack: str) -> None:
     """Write down where a run is, for the next one that finds its lock; not over the note of a run that lives."""
     folder = _backend("runs")
     if folder.parent.is_dir() and not _is_held(stack):
-        keep(folder / f"{stack}.json", json.dumps(_whereabouts()))
+        write_private(folder / f"{stack}.json", json.dumps(_whereabouts()))
 
 
 def _mend_backend(stack: str) -> list[str]:

@@ -22,7 +22,7 @@ from errors import ApiFailed, Declined
 from lab.api import Api
 from lab.control_plane import kubernetes
 from lab.delivery import git_server, prepared_tree
-from lab.delivery.prepared_tree import Replaced
+from lab.delivery.prepared_tree import ReplacedSetting
 from lab.hardware import talos_node
 from lab.hardware.rack import Rack
 from lab.layout import Lab
@@ -69,7 +69,7 @@ def revive(lab: Lab, timeline: Timeline) -> None:
     rack = Rack(lab.rack)
     planes = [node.configuration for node in rack.nodes() if node.name in rack.members()]
     rack.close()
-    if planes and (dead := kubernetes.dead(lab)):
+    if planes and (dead := kubernetes.stopped(lab)):
         timeline.say(f"starting again: {', '.join(dead)}")
         kubernetes.start(lab, talos_node.documents(planes[0])[0])
 
@@ -103,7 +103,7 @@ def place(root: Path, options: argparse.Namespace, settings: Settings) -> Path:
 
 def enter(
     root: Path, stack: str, settings: Settings, tools: Toolchain, plugins: Sequence[Plugin] = ()
-) -> list[Replaced]:
+) -> list[ReplacedSetting]:
     """Go into the rehearsal: tree, PATH, proxy and rack; nothing of the person's own environment leads out of it.
 
     Without a choice of plugins those of the last rehearsal stay.
@@ -164,7 +164,7 @@ def encrypt(lab: Lab, engine: Engine, settings: Settings) -> None:
     missing = prepared_tree.missing_secrets(lab, settings)
     if missing:
         if GIT_TOKEN in missing:
-            git_server.expect(lab, missing[GIT_TOKEN])
+            git_server.accept_password(lab, missing[GIT_TOKEN])
         engine.set_secrets(missing)
         prepared_tree.keep_secrets(lab, engine.name)
 

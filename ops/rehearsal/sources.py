@@ -20,7 +20,7 @@ from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain
 from ops.upstream.originals import folders_of
 from standins.bases import StandInBases
 from standins.charts import StandInCharts
-from standins.crds import Crds
+from standins.crds import KnownCrds
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def sources(home: Path, tools: Toolchain) -> tuple[StandInCharts, StandInBases]:
     """Give charts and bases as a rehearsal has them: the user's own copies first, then what was built or described."""
     private_folder(home)
     crds, manifests = tools.manifests(CRDS), tools.manifests(MANIFESTS)
-    return StandInCharts(home, Crds(crds), CachedCharts()), StandInBases((crds, manifests))
+    return StandInCharts(home, KnownCrds(crds), CachedCharts()), StandInBases((crds, manifests))
 
 
 def stand_ins(charts: StandInCharts, bases: StandInBases) -> tuple[tuple[str, str, str], ...]:

@@ -27,7 +27,7 @@ from typing import Any, Protocol
 
 import programs
 from errors import BuildFailed, ProgramFailed
-from local.cache import cache
+from local.cache import cache_folder
 from manifests.rules.schemas import FORMAT
 from ops.toolchain import extraction
 from ops.toolchain.catalogue import FOLDER, Shipped, Tool, pinned
@@ -133,7 +133,7 @@ def built_folder(tool: Tool) -> Path:
     for folder in tool.by_folder:
         for file in sorted([folder / "go.mod", folder / "go.sum", *folder.glob("*.go")]):
             digest.update(file.read_bytes())
-    return cache() / "tools" / f"{tool.name}-{digest.hexdigest()[:DIGITS]}"
+    return cache_folder() / "tools" / f"{tool.name}-{digest.hexdigest()[:DIGITS]}"
 
 
 def note(folder: Path, kept: Mapping[str, Any]) -> None:
@@ -157,9 +157,9 @@ def go_cache(tell: Tell) -> Iterator[Path]:
     They grow to several gigabytes and serve nothing afterwards. After an interruption or a failure they stay, so that
     the next run goes on where this one stopped.
     """
-    folder = cache() / "go"
-    cache().mkdir(parents=True, exist_ok=True)
-    with (cache() / ".lock-go").open("w") as lock:
+    folder = cache_folder() / "go"
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with (cache_folder() / ".lock-go").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         (folder / "tmp").mkdir(parents=True, exist_ok=True)
         yield folder
@@ -173,24 +173,24 @@ def tidy(tell: Tell) -> None:
     Half a million files take a minute or two: they go out of the way at once and are removed while we go on. What a
     removal leaves that is itself interrupted, the next one takes along.
     """
-    folder = cache() / "go"
+    folder = cache_folder() / "go"
     if folder.exists():
-        with (cache() / ".lock-go").open("w") as lock:
+        with (cache_folder() / ".lock-go").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
             # Who ended together with us and was quicker has taken it away already.
             with contextlib.suppress(FileNotFoundError):
-                folder.rename(cache() / f".removed-go-{os.getpid()}")
-    if removed := list(cache().glob(".removed-go-*")):
+                folder.rename(cache_folder() / f".removed-go-{os.getpid()}")
+    if removed := list(cache_folder().glob(".removed-go-*")):
         tell("removing Go's caches in the background")
         programs.start("nice", "-n", "19", "rm", "-rf", *removed, log=Path(os.devnull))
 
 
 def _fill(tool: Tool, folder: Path, env: Mapping[str, str], tell: Tell) -> None:
     began = time.monotonic()
-    log = cache() / "logs" / f"{tool.name}.log"
+    log = cache_folder() / "logs" / f"{tool.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = ["build", *FLAGS, f"-ldflags={tool.stamped()}", "-o", f"{folder / 'bin'}{os.sep}"]
     try:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import programs
 from errors import MachineNotReady, ProgramFailed, TookTooLong
-from local.cache import cache
+from local.cache import cache_folder
 from ops.toolchain import builds, releases
 from ops.toolchain.catalogue import FOLDER, Tool, Version, needed_go
 
@@ -60,7 +60,7 @@ def on_path(tools: Iterable[Tool]) -> str:
 def folder() -> Path:
     """Return where the wheel's Go lies in the cache, whether it is there or not."""
     digest = hashlib.sha256(f"{releases.here().name}\n".encode() + REQUIREMENTS.read_bytes()).hexdigest()
-    return cache() / "tools" / f"{NAME}-{digest[: builds.DIGITS]}"
+    return cache_folder() / "tools" / f"{NAME}-{digest[: builds.DIGITS]}"
 
 
 def ready(tools: Iterable[Tool]) -> bool:
@@ -93,7 +93,7 @@ def _install(tools: list[Tool], fresh: Path, listener: builds.Listener) -> None:
         wanted = ".".join(map(str, needed(tools)))
         output = error.output if isinstance(error, ProgramFailed) else str(error)
         if FULL in output:  # pip names each of a thousand files
-            raise MachineNotReady(f"{cache()}: {FULL.lower()}, which the pinned Go needs 300 MB of") from error
+            raise MachineNotReady(f"{cache_folder()}: {FULL.lower()}, which the pinned Go needs 300 MB of") from error
         said = output.strip().splitlines()[-1:]
         raise MachineNotReady(
             f"go: the PATH has no Go {wanted} or newer to build {', '.join(tool.name for tool in tools)}, and the"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from errors import DownloadFailed, DownloadRefused, MachineNotReady
-from local.cache import cache
+from local.cache import cache_folder
 from ops.toolchain import archives, builds, lockfile, releases
 from ops.toolchain.catalogue import Tool
 from ops.toolchain.releases import RELEASES, Asset, Platform, assets
@@ -58,7 +58,7 @@ def folder(tool: Tool) -> Path:
         recipe += [asset.path, asset.sums, *members, lockfile.checksum(tool, asset, place, entries)]
     recipe += [f"{program.name}={program.links}" for program in tool.programs]
     digest = hashlib.sha256("\n".join(recipe).encode()).hexdigest()
-    return cache() / "tools" / f"{tool.name}-{digest[: builds.DIGITS]}"
+    return cache_folder() / "tools" / f"{tool.name}-{digest[: builds.DIGITS]}"
 
 
 def download(tool: Tool, listener: builds.Listener, network: Network) -> Path:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from errors import BuildFailed, DownloadFailed, HomelabError, MachineNotReady
-from local.cache import cache
+from local.cache import cache_folder
 from ops.toolchain import builds, compiler, downloads, releases
 from ops.toolchain.catalogue import STANDARD_LIBRARY, Tool
 from ops.toolchain.progress import Progress, Step
@@ -221,7 +221,7 @@ class Downloads:
 
 def estimates(planned: Iterable[Way]) -> dict[str, float]:
     """Return how long each way will take here; the table's seconds of builds were measured on two cores."""
-    extra = 0 if (cache() / "go" / "build").exists() else STANDARD_LIBRARY
+    extra = 0 if (cache_folder() / "go" / "build").exists() else STANDARD_LIBRARY
     pace, seconds = 2 / min(os.cpu_count() or 2, 8), {}
     for way in planned:
         if way.refused:

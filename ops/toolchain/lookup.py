@@ -21,7 +21,7 @@ from pathlib import Path
 
 import programs
 from errors import Bug, HomelabError
-from local.cache import cache
+from local.cache import cache_folder
 from ops.toolchain import builds, downloads, installation
 from ops.toolchain.catalogue import BY_PROGRAM, TOOLS, Program, Tool, Version
 
@@ -159,17 +159,17 @@ def _said(file: Path, ask: tuple[str, ...]) -> str:
 
 def _remembered() -> dict[str, list[int | str]]:
     try:
-        kept: dict[str, list[int | str]] = json.loads((cache() / "said.json").read_text(encoding="utf-8"))
+        kept: dict[str, list[int | str]] = json.loads((cache_folder() / "said.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return kept
 
 
 def _remember(said: Mapping[str, list[int | str]]) -> None:
-    cache().mkdir(parents=True, exist_ok=True)
-    fresh = cache() / f".said-{os.getpid()}.json"
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    fresh = cache_folder() / f".said-{os.getpid()}.json"
     fresh.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
-    fresh.replace(cache() / "said.json")
+    fresh.replace(cache_folder() / "said.json")
 
 
 def _program(tool: Tool, name: str) -> Program:

@@ -28,7 +28,7 @@ class Command:
     place: str
     words: tuple[str, ...]
     whole: bool
-    """Whether it stands in a block, to be typed as it is; in running text it may be a part."""
+    """True in a code block, for a complete command; running text may have only a part of one."""
 
     @property
     def program(self) -> str:
@@ -40,7 +40,7 @@ class Command:
 
 
 def commands(program: str) -> list[Command]:
-    """Give every command of a program in all documents."""
+    """Return every command of a program in all documents."""
     return [command for page in PAGES for command in of_page(page) if command.program == program]
 
 
@@ -54,7 +54,7 @@ def of_page(page: Path) -> Iterator[Command]:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Take one command apart, up to a comment or what another program does with its output."""
+    """Return the words of one command, up to a comment or a pipe."""
     parts = shlex.split(text)
     end = next((place for place, part in enumerate(parts) if part in PIPES), len(parts))
     return tuple(parts[:end])

@@ -1,4 +1,4 @@
-"""Every command that the documents name is known to its program, with the options that are given to it."""
+"""Every command in the documents is known to its program, with its options."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_pinned_program_knows_what_a_document_asks_of_it(command: Command) -> 
 
 
 def _subcommand(command: Command) -> tuple[str, ...]:
-    """Take the words that name what to do: `config set`, `etcd snapshot`, `create secret generic`."""
+    """Return the words of the subcommand: `config set`, `etcd snapshot`, `create secret generic`."""
     found: tuple[str, ...] = ()
     for word in command.words[1:]:
         if word.startswith("-") or not re.fullmatch(r"[a-z][a-z0-9-]*", word):

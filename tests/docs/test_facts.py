@@ -1,4 +1,4 @@
-"""What the documents state about settings, folders, categories and each other is so."""
+"""The documents state the truth about settings, folders, categories and each other."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_every_setting_that_is_named_exists() -> None:
 def test_every_folder_of_an_environment_that_is_named_exists() -> None:
     ours = tuple(f"{path.relative_to(ROOT)}/" for path in (ROOT / ENVIRONMENTS).iterdir())
     named = {text for _, text in inline() if text.startswith(ours) and "<" not in text}
-    named -= {"environments/production/media/jellyseerr/"}  # what the page about a new app asks its reader to write
+    named -= {"environments/production/media/jellyseerr/"}  # the page about a new app instructs its reader to write it
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
 

@@ -1,4 +1,4 @@
-"""The first hour as a person types it: what `start/make-it-yours.md` says, in a copy of the checkout."""
+"""The commands of `start/make-it-yours.md` work in a copy of the checkout."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def checkout(tmp_path: Path) -> Path:
         shutil.copytree(ROOT / name, tmp_path / name)
     for file in (ROOT / "Pulumi.yaml", *stack_files(ROOT).values()):
         shutil.copy(file, tmp_path)
-    # `init --only` lets go what Git can bring back.
+    # `init --only` deletes only files that Git can restore.
     for command in (
         ("init", "--quiet"),
         ("add", "Pulumi.*"),
@@ -36,7 +36,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def line(begins: str) -> str:
-    """Give the one line of the page that begins so."""
+    """Return the only line of the page with this beginning."""
     found = re.findall(rf"^ +({re.escape(begins)}.*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(found) == 1
     return str(found[0])

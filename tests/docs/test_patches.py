@@ -1,4 +1,4 @@
-"""The patches that a how-to shows are patches that Talos takes."""
+"""Talos accepts the patches of the how-to page."""
 
 from __future__ import annotations
 

@@ -3,9 +3,9 @@
     python -m pip install --require-hashes --only-binary :all: --target .lab/fuzz -r tests/hostile/requirements-fuzz.txt
     PYTHONPATH=.lab/fuzz .venv/bin/python -m tests.hostile.fuzz SECONDS
 
-`tests.hostile.test_fuzz` asks hypothesis for examples; this one mutates what is in `corpus/`. An input that raises, or
-takes longer than five seconds or more than two gigabytes, is written to .lab/fuzz-found and the program fails: it
-belongs into the corpus, with its mending. `.ci/nightly` runs it.
+`tests.hostile.test_fuzz` uses examples of hypothesis; this program mutates the files of `corpus/`. An input that
+raises, or takes longer than five seconds or more than two gigabytes, is written to .lab/fuzz-found and the program
+fails: it belongs into the corpus, together with the fix. `.ci/nightly` runs it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main(seconds: int) -> None:
     for folder in (found, fresh):
         folder.mkdir(parents=True, exist_ok=True)
     limits = (f"-max_total_time={seconds}", f"-timeout={LONGEST}", f"-max_len={LARGEST}", f"-rss_limit_mb={MEBIBYTES}")
-    # What is new goes into the first folder; the corpus of the repository is read.
+    # New inputs go into the first folder; the corpus of the repository is only read.
     atheris.Setup(
         [sys.argv[0], *limits, f"-artifact_prefix={found}/", str(fresh), str(HERE / "corpus")], readers.read_all
     )

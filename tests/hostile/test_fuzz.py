@@ -1,6 +1,6 @@
-"""No bytes of a checkout raise, hang or end the process: each reader answers or refuses.
+"""No bytes of a checkout raise, hang or end the process: each reader returns or rejects.
 
-hypothesis writes files that look like YAML, kustomizations and settings; what it has found before is in `corpus/`. The
+hypothesis writes files that look like YAML, kustomizations and settings; earlier findings are in `corpus/`. The
 hour of .ci/nightly sets HOMELAB_FUZZ to the number of examples.
 """
 
@@ -42,7 +42,7 @@ RAW = st.binary(max_size=300) | TEXTS.map(lambda text: text.encode("utf-8", "sur
 
 
 def read_all(raw: bytes) -> None:
-    """Give bytes to each reader of files that people write."""
+    """Pass bytes to each reader of hand-written files."""
     parse(raw, "apps/media/x/a.yaml")
     for name in ("apps/media/x/a.yaml", "apps/media/x/.env", "Pulumi.dev.yaml"):
         leaks(raw, name)

@@ -1,9 +1,9 @@
-"""Each tree of `trees/` is an attack: it is refused in time, and nothing runs, is read outside, or is reached.
+"""Each tree of `trees/` is an attack: it is rejected in time, no program runs, nothing outside is read or reached.
 
-A tree is one change to the small checkout of tests/manifests/rules. `expect` names the files that have to be refused
-and by which checks; `shape` marks those for which no app has to be rendered; `teeth` those whose program runs where
-kustomize is left alone, which proves that the tree is an attack; `rules` those that harm a cluster and no
-machine that renders them.
+A tree is one change to the small checkout of tests/manifests/rules. `expect` lists the files that must be rejected
+with the check of each; `shape` marks those that need no render of an app; `teeth` those whose program runs under
+kustomize alone, which proves that the tree is an attack; `rules` those that harm a cluster but not the machine that
+renders them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ REPO_SERVER = ROOT / "apps/system/argocd/own/argocd-repo-server.yaml"
 
 @dataclass
 class Attack:
-    """A tree that was laid out, the file that must not appear, and what was heard."""
+    """A tree on disk, the file that must not appear, and the recorded addresses."""
 
     root: Path
     told: dict[str, Any]

@@ -36,7 +36,7 @@ def faults(subject: str) -> list[str]:
 
 
 def of_branch(root: Path) -> list[str]:
-    """Return the subjects since the main branch; skip where there is nothing to look at."""
+    """Return the subjects since the main branch; skip if there are none."""
 
     def git(*words: str) -> str:
         return programs.run("git", *words, cwd=root).stdout.strip()

@@ -78,7 +78,7 @@ def test_only_one_module_does_this(pattern: str, owner: str) -> None:
 
 @cache
 def _code(path: Path) -> str:
-    """Give a module without its strings and comments."""
+    """Return the code of a module without its strings and comments."""
     return ast.unparse(_without_docstrings(ast.parse(path.read_text(encoding="utf-8"))))
 
 
@@ -123,7 +123,7 @@ def test_names_in_module_docstrings_exist() -> None:
 
 
 def _exists(name: str) -> bool:
-    """Whether a dotted name is a module, a file, or something that a module has."""
+    """Return true if a dotted name is a module, a file, or a name in a module."""
     parts = name.split(".")
     for cut in range(len(parts), 0, -1):
         place = ROOT.joinpath(*parts[:cut])

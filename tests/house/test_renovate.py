@@ -1,4 +1,4 @@
-"""Renovate's rules: they find what they are for in this tree, and propose no version that `check` refuses."""
+"""Renovate's rules find their dependencies in this tree, and propose no version that `check` rejects."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FOUND = {
 
 
 def matches(manager: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """Yield what a custom manager reads out of the tree."""
+    """Yield the dependencies that a custom manager finds in the tree."""
     patterns = [pattern.strip("/") for pattern in manager["managerFilePatterns"]]
     wanted = [re.sub(r"\(\?<(\w+)>", r"(?P<\1>", text) for text in manager["matchStrings"]]
     for file in sorted(

@@ -1,6 +1,6 @@
-"""A copy of this checkout to rehearse in: its files edited as a person would, its verbs run as a person would.
+"""A copy of this checkout to rehearse in: tests edit its files and run its verbs as a user does.
 
-Everything runs in a process of its own, from nothing but the files, so that a test may kill it at any moment.
+Every verb runs in a process of its own, from the files alone, so that a test can kill it at any moment.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SHORT = ("--until", "cluster")
 
 @dataclass
 class Ran:
-    """What a verb said and how it ended."""
+    """The output and exit code of a verb."""
 
     code: int
     out: str
@@ -43,17 +43,17 @@ class Ran:
 
 @dataclass
 class Checkout:
-    """One checkout with one stack in mind, and how far its story is told."""
+    """One checkout with one stack, and the stage of its rehearsal."""
 
     root: Path
     stack: str = "dev"
     until: str = "cluster"
     said: list[Ran] = field(default_factory=list)
-    patience: float = 600  # seconds a verb may take
+    timeout: float = 600  # seconds a verb may take
 
     @classmethod
     def make(cls, root: Path, stack: str = "dev") -> Checkout:
-        """Copy what Git tracks, or would, and make it a repository of its own."""
+        """Copy the files that Git tracks or would track, and make a repository of them."""
         listed = subprocess.run(
             ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
         )
@@ -76,7 +76,7 @@ class Checkout:
 
     @property
     def pulumi_home(self) -> Path:
-        """The user's PULUMI_HOME: empty, whatever is installed on this machine."""
+        """The user's PULUMI_HOME: empty, regardless of the plugins on this machine."""
         return self.root.with_name(f"{self.root.name}-pulumi")
 
     @property
@@ -88,7 +88,7 @@ class Checkout:
         return Api.of(self.lab)
 
     def start(self, verb: str, *options: str) -> subprocess.Popen[str]:
-        """Begin a verb in a process group of its own."""
+        """Start a verb in a process group of its own."""
         command = [sys.executable, "-m", "ops", verb, "--stack", self.stack, *options]
         environment = {"HOMELAB_OFFLINE": "1", **os.environ}
         environment |= {"PYTHONPATH": str(self.root), "PULUMI_HOME": str(self.pulumi_home)}
@@ -106,7 +106,7 @@ class Checkout:
         """Run a verb to its end."""
         process = self.start(verb, *options)
         try:
-            out, err = process.communicate(timeout=self.patience)
+            out, err = process.communicate(timeout=self.timeout)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise AssertionError(f"{verb} does not end; it said:\n{process.communicate()[1]}") from None
@@ -114,28 +114,28 @@ class Checkout:
         return self.said[-1]
 
     def rehearse(self, *options: str) -> dict[str, Any]:
-        """Rehearse a part, demand success and give the result."""
+        """Rehearse a part, require success and return the result."""
         return self.whole("--until", self.until, *options)
 
     def whole(self, *options: str) -> dict[str, Any]:
-        """Rehearse the whole story, demand success and give the result."""
+        """Rehearse everything, require success and return the result."""
         ran = self.run("rehearse", "--json", *options)
         assert ran.code == 0, ran.err
         return ran.result
 
     def edit(self, old: str, new: str, file: str = "") -> None:
-        """Change a piece of text that stands once in a file, the stack's by default."""
+        """Replace a text that occurs once in a file, the stack's by default."""
         path = self.root / (file or f"Pulumi.{self.stack}.yaml")
         text = path.read_text(encoding="utf-8")
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {path.name}"
         path.write_text(text.replace(old, new), encoding="utf-8")
 
     def nodes(self) -> dict[str, dict[str, Any]]:
-        """Give the Nodes of the rehearsed cluster."""
+        """Return the Nodes of the rehearsed cluster."""
         return {node["metadata"]["name"]: node for node in self.api.list("v1", "Node")}
 
     def ready(self) -> set[str]:
-        """Name the Nodes that are Ready."""
+        """Return the names of the Nodes that are Ready."""
         return {
             name
             for name, node in self.nodes().items()
@@ -144,11 +144,11 @@ class Checkout:
         }
 
     def cordoned(self) -> set[str]:
-        """Name the Nodes that take no new pods."""
+        """Return the names of the cordoned Nodes."""
         return {name for name, node in self.nodes().items() if node["spec"].get("unschedulable")}
 
     def logged(self, *words: str, seconds: float = 60) -> bool:
-        """Look for a line with all of these words in the audit log, which is written in batches."""
+        """Report whether the audit log, which is written in batches, has a line with all of these words."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             lines = (self.lab.logs / "audit.log").read_text(encoding="utf-8").splitlines()
@@ -158,39 +158,39 @@ class Checkout:
         return False
 
     def state(self) -> dict[str, Any]:
-        """Read the recorded state as it lies on disk."""
+        """Return the recorded state from the disk."""
         file = self.lab.state / ".pulumi" / "stacks" / "homelab" / f"{self.stack}.json"
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return found
 
     def places(self) -> Iterator[tuple[str, str]]:
-        """Give what was said and what lies on disk; what is private is demanded to be nobody else's to read."""
+        """Return the output of verbs and the files on disk; require that only the owner can read private ones."""
         yield from ((f"what {number} said", ran.out + ran.err) for number, ran in enumerate(self.said))
         for folder, folders, files in os.walk(self.lab.root):
             folders[:] = [name for name in folders if name != ".venv"]
             for path in (Path(folder, name) for name in files):
                 top = path.relative_to(self.lab.root).parts[0]
-                with suppress(FileNotFoundError):  # whoever runs is at work meanwhile
+                with suppress(FileNotFoundError):  # servers write meanwhile
                     if top in ("control-plane", "pki") or path.name.startswith("rack.db") or "kubeconfig" in path.name:
                         assert path.stat().st_mode & 0o077 == 0 or path.parent.stat().st_mode & 0o077 == 0, path
                     elif path.is_file() and not path.is_symlink():
                         yield str(path), path.read_bytes().decode(errors="replace")
 
     def end(self) -> None:
-        """Stop everything and leave no file."""
+        """Stop everything and delete all files."""
         self.run("down")
         servers.stop_all(self.lab)
 
 
 def kill_group(process: subprocess.Popen[str]) -> None:
-    """End a verb and all its children, without a warning."""
+    """Kill a verb and all its children."""
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     time.sleep(0.2)
 
 
 def kill_children(pattern: str, under: int) -> int:
-    """End those descendants of a process whose command line has a text in it; say how many there were."""
+    """Kill the descendants of a process whose command line contains a text; return their number."""
     parents: dict[int, int] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():

@@ -1,4 +1,4 @@
-"""What several files of the lab's tests share, because it is costly to set up."""
+"""Fixtures that several files of the lab's tests share, because their setup is costly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOMES: list[Home] = []
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """Give a small home where all is Synced and Healthy; its tests run in one worker, in the group `home`."""
+    """Yield a small home where everything is Synced and Healthy; its tests run in one worker, in the group `home`."""
     made = Home.trimmed(tmp_path_factory.mktemp("home") / "checkout")
     HOMES.append(made)
     try:
@@ -27,7 +27,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """End the home with the last test of its group, as a worker has other tests to run and two cores are few."""
+    """Stop the home after the last test of its group: a worker has other tests to run, and two cores are few."""
     if hasattr(item.config, "workerinput") and _at_home(item) and not _at_home(nextitem):
         end_homes()
 

@@ -1,7 +1,7 @@
-"""A small home with the whole story told: the platform, one category whose objects are kept and one whose are deleted.
+"""A small home, rehearsed completely: the platform, one category that retains its objects and one that deletes them.
 
-A copy of the checkout whose tree is trimmed before the first run; the product is as it is. What a person does next is
-done here too: change files and push them, without any `up`. Tests that change something leave it as they found it.
+A copy of the checkout whose tree is trimmed before the first run; the product is unchanged. The tests then act as
+users: they change files and push them, without any `up`. Tests that change something revert it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SEEDED = (
     "security/secret-stores",
     "system/argocd",
 )
-# Argo CD's folder asks for being scraped, and a claim for somebody who gives volumes.
+# Argo CD's folder has a ServiceMonitor, and a claim for a provisioner of volumes.
 KEPT = {*SEEDED, "crds/prometheus-operator", "openebs/openebs"}
 OWN = {"media": "shelf", "ai": "toy"}
 CATEGORIES = "    categories: [crds, kube-system, cert-manager, openebs, security, system, media, ai]\n"
@@ -97,7 +97,7 @@ spec:
       storage: true
       schema: {openAPIV3Schema: {type: object}}
 """
-# In a folder that `up` seeds: what it holds was there before Argo CD was.
+# In a folder that `up` seeds: its objects existed before Argo CD did.
 NOTES = """\
 apiVersion: v1
 kind: ConfigMap
@@ -113,11 +113,11 @@ NOTES_FILE = "apps/security/secret-stores/notes.yaml"
 
 
 class Home(Checkout):
-    """A checkout whose rehearsal runs, and what a person does with it."""
+    """A checkout whose rehearsal runs, and the actions of its users."""
 
     @classmethod
     def trimmed(cls, root: Path) -> Home:
-        """Copy the checkout and keep of its tree what a small home needs."""
+        """Copy the checkout and retain the part of its tree that a small home needs."""
         made = Checkout.make(root)
         for folder in (*root.glob("apps/[!_]*/[!_]*/"), *root.glob("environments/*/*/")):
             if str(folder.relative_to(root / "apps") if folder.is_relative_to(root / "apps") else "") not in KEPT:
@@ -147,7 +147,7 @@ class Home(Checkout):
         return read_stack(self.root / f"Pulumi.{self.stack}.yaml").require()
 
     def write(self, file: str, text: str) -> None:
-        """Write a file; nobody knows of it before it is pushed."""
+        """Write a file, which has no effect before it is pushed."""
         laid(self.root, {file: text})
 
     def read(self, file: str) -> str:
@@ -158,7 +158,7 @@ class Home(Checkout):
         shutil.rmtree(self.root / folder)
 
     def push(self, *, look: bool = True) -> str:
-        """Commit the checkout, furnished as for a rehearsal, to the branch that the stack follows; give the commit."""
+        """Commit the checkout, prepared as for a rehearsal, to the branch that the stack follows; return the commit."""
         where, tools = self.settings.delivery, ensure(PROGRAMS)
         prepared_tree.prepare(self.lab, self.root, self.stack)
         apps = [app.path for app in read_tree(self.lab.tree).apps_in(where.environment)]
@@ -189,7 +189,7 @@ class Home(Checkout):
     def waited(
         self, name: str, until: Callable[[Object | None], bool], what: str, seconds: float = 90, *, ask: bool = True
     ) -> Object:
-        """Wait for an Application; ask for a look again and again, as a wish that comes while it looks is lost."""
+        """Wait for an Application; repeat the refresh request, which is lost while a refresh runs."""
         began = asked = time.monotonic()
         while not until(found := self.app(name)):
             assert time.monotonic() < began + seconds, f"{name}: not {what} after {seconds:.0f} s: {complaints(found)}"
@@ -200,47 +200,47 @@ class Home(Checkout):
         return found or {}
 
     def paint(self, colour: str) -> None:
-        """Push a small change of the kept app, and wait until it is there."""
+        """Push a small change of the kept app, and wait until it is live."""
         text = self.read("apps/media/shelf/app.yaml")
         self.write("apps/media/shelf/app.yaml", f"{text[: text.index('colour:')]}colour: {colour}}}\n")
         self.good("media-shelf", self.push())
 
     def look(self, *names: str, how: str = "hard") -> None:
-        """Have Argo CD look at these Applications anew, at Git too whatever it remembers of it."""
+        """Request a hard refresh of these Applications."""
         for name in names:
             self.api.annotate(ARGOPROJ, "Application", name, {"argocd.argoproj.io/refresh": how}, "argocd")
 
     def look_at_sets(self) -> None:
-        """Have Argo CD look at every ApplicationSet anew."""
+        """Request a refresh of every ApplicationSet."""
         for one in self.api.metadata(ARGOPROJ, "ApplicationSet", "argocd"):
             for wish in LOOK_AT_SET:
                 self.api.annotate(ARGOPROJ, "ApplicationSet", one["name"], wish, "argocd")
 
     def failing_sets(self) -> set[str]:
-        """Name the ApplicationSets that could not look."""
+        """Return the names of the ApplicationSets whose refresh failed."""
         sets = self.api.list(ARGOPROJ, "ApplicationSet", "argocd")
         return {one["metadata"]["name"] for one in sets if condition(one, "ErrorOccurred")}
 
     def end_application(self, name: str) -> None:
-        """Do what is a person's: delete an Application that is retired."""
+        """Delete an Application that is retired, as a user does."""
         self.api.delete(ARGOPROJ, "Application", name, "argocd")
         eventually("gone", lambda: self.app(name) is None)
 
     def says(self, name: str, text: str, seconds: float = 60) -> None:
-        """Wait until an Application complains in these words."""
+        """Wait until a condition of an Application contains these words."""
         self.waited(name, lambda found: text in complaints(found), f"saying {text!r}", seconds)
 
     def merge(
         self, version: str, kind: str, namespace: str, name: str, change: Object, by: str = "kubectl-edit"
     ) -> None:
-        """Change an object by hand."""
+        """Edit a live object by a merge patch."""
         path = self.api.path(version, kind, namespace, name)
         answer = self.api.request("PATCH", path, query={"fieldManager": by}, content=MERGE, body=change)
         assert answer.ok, answer.message
 
     @contextmanager
     def cut_off(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        """Have nobody answer for the cluster for a while."""
+        """Stop every answer of the cluster's address for a while."""
         monkeypatch.setenv("PATH", ensure(PROGRAMS).env()["PATH"])
         configuration = next(node.configuration for node in self.rack.nodes() if node.role == "control-plane")
         servers.stop(self.lab, "kube-apiserver")
@@ -251,7 +251,7 @@ class Home(Checkout):
 
     @contextmanager
     def without_git(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        """Have nobody serve the repository for a while."""
+        """Stop the Git server for a while."""
         servers.stop(self.lab, git_server.NAME)
         try:
             yield
@@ -264,7 +264,7 @@ class Home(Checkout):
 
     @contextmanager
     def without_repo_server(self) -> Iterator[None]:
-        """Have nobody read Git for a while: whoever would start the repo-server again is held, and it is killed."""
+        """Stop the repo-server for a while: the caretaker, which would start it again, is paused."""
         pids = {one.name: one.pid for one in servers.alive(self.lab)}
         os.kill(pids[caretaker.NAME], signal.SIGSTOP)
         try:
@@ -274,14 +274,14 @@ class Home(Checkout):
             os.kill(pids[caretaker.NAME], signal.SIGCONT)
 
     def strategic(self, version: str, kind: str, namespace: str, name: str, change: Object) -> None:
-        """Change an object by hand as `kubectl edit` does: lists are merged by their items' names."""
+        """Edit a live object as `kubectl edit` does: lists are merged by their items' names."""
         path = self.api.path(version, kind, namespace, name)
         query = {"fieldManager": "kubectl-edit"}
         answer = self.api.request("PATCH", path, query=query, content=STRATEGIC, body=change)
         assert answer.ok, answer.message
 
     def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run Pulumi in the rehearsal as a person would, who has its programs on the PATH."""
+        """Run Pulumi in the rehearsal as a user does, with its programs on the PATH."""
         environment = prepared_tree.environment(self.lab, ensure(PROGRAMS).env(), Path(sys.executable), self.root)
         command = ["pulumi", *arguments, "--stack", self.stack, "--non-interactive"]
         return subprocess.run(
@@ -289,23 +289,23 @@ class Home(Checkout):
         )
 
     def kubectl(self, *arguments: str) -> str:
-        """Run kubectl as a person would, and give what it says."""
+        """Run kubectl as a user does, and return its output."""
         environment = {**ensure(("kubectl",)).env(), "KUBECONFIG": str(self.lab.kubeconfig)}
         return programs.run("kubectl", *arguments, env=environment).stdout
 
     def status(self) -> str:
-        """Give what `status` says to people."""
+        """Return the text output of `status`."""
         return self.run("status").out
 
     def settled(self) -> str:
-        """Demand that all is good in a while, and give what `status` says then."""
+        """Require that everything is healthy within a while, and return the output of `status`."""
         ran = self.run("status", "--wait")
         assert ran.code == 0, ran.out
         return ran.out
 
 
 def founded(category: Path) -> str:
-    """Give a category file whose foundation names the apps that are left."""
+    """Return a category file whose foundation lists the remaining apps."""
     lines = category.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [name for name in yaml.safe_load("".join(lines)).get("foundation", ()) if (category.parent / name).is_dir()]
     foundation = f"foundation: [{', '.join(kept)}]\n"
@@ -313,14 +313,14 @@ def founded(category: Path) -> str:
 
 
 def laid(root: Path, files: Mapping[str, str]) -> None:
-    """Write files into folders that need not be there."""
+    """Write files to folders, and make missing ones."""
     for file, content in files.items():
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).write_text(content, encoding="utf-8")
 
 
 def complaints(found: Object | None) -> str:
-    """Everything that Argo CD holds against an Application."""
+    """Return all conditions of an Application, as one text."""
     status = (found or {}).get("status", {})
     said = [one["message"] for one in status.get("conditions", [])]
     operation = status.get("operationState", {})
@@ -330,7 +330,7 @@ def complaints(found: Object | None) -> str:
 
 
 def eventually(what: str, true: Callable[[], bool], seconds: float = 60) -> None:
-    """Look until something is so."""
+    """Poll until a condition is true."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"not {what} after {seconds:.0f} s"

@@ -1,9 +1,9 @@
-"""What runs inside a network namespace of its own: loopback only, and ears on every address that the stack names.
+"""A rehearsal inside a network namespace of its own: loopback only, and a listener on every address of the stack.
 
     unshare --map-root-user --net python -m tests.lab.namespace CHECKOUT STACK
 
-Prints as JSON how the rehearsal ended, which connections were heard on the addresses of hosts and nodes, and which
-packets were sent to any address beyond loopback.
+Prints as JSON how the rehearsal ended, the connections to the addresses of hosts and nodes, and the packets to any
+address beyond loopback.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main(root: Path, stack: str) -> None:
 
 
 def bring_up(name: str, address: str) -> None:
-    """Give an interface an address, without a program for it."""
+    """Add an address to an interface, without a program for it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
         wanted = struct.pack("16sH2s4s8s", name.encode(), socket.AF_INET, b"", socket.inet_aton(address), b"")
         fcntl.ioctl(handle, SET_ADDRESS, wanted)
@@ -59,7 +59,7 @@ def bring_up(name: str, address: str) -> None:
 
 
 def listen(addresses: list[str], heard: list[str]) -> None:
-    """Write every connection down."""
+    """Record every connection."""
     with selectors.DefaultSelector() as ears:
         for address in addresses:
             for port in PORTS:
@@ -75,7 +75,7 @@ def listen(addresses: list[str], heard: list[str]) -> None:
 
 
 def probe(address: str, heard: list[str]) -> bool:
-    """Prove that a connection would be heard."""
+    """Prove that a connection would be recorded."""
     for _ in range(100):
         try:
             socket.create_connection((address, 8006), timeout=1).close()

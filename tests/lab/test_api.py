@@ -1,4 +1,4 @@
-"""Talking to an API server that is not quite there yet."""
+"""The client of an API server that is not ready yet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lab.control_plane.certificates import Authority, Subject, split
 
 
 class Server(ThreadingHTTPServer):
-    """Somebody who says so many times that the storage is not there yet, and then gives an empty list."""
+    """A server that reports a storage that is not ready several times, and then returns an empty list."""
 
     refusals = 0
     asked = 0
@@ -45,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -69,14 +69,14 @@ def server(tmp_path: Path) -> Iterator[tuple[Server, Api]]:
     server.server_close()
 
 
-def test_what_is_asked_is_asked_again_until_the_server_has_read_what_it_keeps(server: tuple[Server, Api]) -> None:
+def test_a_request_is_retried_until_the_storage_is_ready(server: tuple[Server, Api]) -> None:
     here, api = server
     here.refusals = 3
     assert json.loads(api.ask("/version")) == {"items": []}
     assert here.asked == 4
 
 
-def test_a_server_that_never_comes_is_told_in_its_own_words(server: tuple[Server, Api]) -> None:
+def test_a_server_that_never_becomes_ready_is_reported(server: tuple[Server, Api]) -> None:
     here, api = server
     here.refusals = 1000
     with pytest.raises(ApiFailed, match=r"storage is \(re\)initializing"):

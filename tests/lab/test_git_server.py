@@ -1,4 +1,4 @@
-"""Git decides: what a push brings, what a removed folder takes, and what no accident of Git may cost."""
+"""Git decides: pushes reach the cluster, removed folders leave it, and failures of Git cost no workload."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ metadata: {name: late}
 
 
 def uids(home: Home, category: str) -> dict[str, str]:
-    """Tell the very objects of an app from others that are made in their place."""
+    """Return the UIDs of an app's objects, which differ for objects that were created again."""
     kinds = (("apps/v1", "Deployment"), ("v1", "PersistentVolumeClaim"), ("v1", "ConfigMap"))
     found = {kind: home.api.get(version, kind, OWN[category], category) for version, kind in kinds}
     return {kind: one["metadata"]["uid"] for kind, one in found.items() if one}
 
 
 def everything(home: Home) -> dict[str, dict[str, str]]:
-    """Tell every Application and the objects of both categories from others that are made in their place."""
+    """Return the UIDs of every Application and of the objects of both categories."""
     found = {one["metadata"]["name"]: one["metadata"]["uid"] for one in home.apps()}
     return {"Applications": found, **{category: uids(home, category) for category in OWN}}
 
 
 def outlived(home: Home, complaint: str, seconds: float) -> str:
-    """Have all sets and Applications look while nobody reads Git; demand that nothing goes, and give what is said."""
+    """Refresh all sets and Applications while Git is down; require that no object goes, and return the conditions."""
     before = everything(home)
     sets = {one["name"] for one in home.api.metadata(ARGOPROJ, "ApplicationSet", "argocd")}
     home.look_at_sets()
@@ -63,7 +63,7 @@ def outlived(home: Home, complaint: str, seconds: float) -> str:
 
 
 def recovered(home: Home) -> None:
-    """Have all sets and Applications look once Git is read again."""
+    """Refresh all sets and Applications once Git is back."""
     home.look_at_sets()
     eventually("recovered", lambda: not home.failing_sets())
     home.look(*(one["metadata"]["name"] for one in home.apps()))
@@ -72,7 +72,7 @@ def recovered(home: Home) -> None:
 
 
 def left_of_the_lamp(home: Home) -> list[str]:
-    """Name the kinds of what is there of the new app."""
+    """Return the kinds of the new app's objects that exist."""
     every = "all,configmap,secret,persistentvolumeclaim,networkpolicy,httproute"
     said = home.kubectl(
         "get", every, "--namespace", "media", "--selector", "app.kubernetes.io/name=lamp", "--output", "name"
@@ -82,7 +82,7 @@ def left_of_the_lamp(home: Home) -> list[str]:
 
 @pytest.fixture
 def workloads(home: Home) -> Iterator[None]:
-    """Demand that everything of the kept category is the same object afterwards."""
+    """Require that everything of the kept category is the same object afterwards."""
     before = uids(home, "media")
     assert len(before) == 3
     yield
@@ -91,9 +91,9 @@ def workloads(home: Home) -> Iterator[None]:
 
 @pytest.mark.usefixtures("workloads")
 class TestFolders:
-    """Folders that come and go."""
+    """Folders that are added and removed."""
 
-    def test_a_new_app_that_is_pushed_is_an_application_without_up(self, home: Home) -> None:
+    def test_a_pushed_app_becomes_an_application_without_up(self, home: Home) -> None:
         assert main(["new", *LAMP, "--root", str(home.root)]) == 0
         home.good("media-lamp", home.push())
         route = home.api.get("gateway.networking.k8s.io/v1", "HTTPRoute", "lamp", "media")
@@ -148,10 +148,10 @@ class TestFolders:
         assert home.api.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", "gadgets.example.com")
 
 
-@pytest.mark.nightly  # minutes of waiting for what is cut off to come back
+@pytest.mark.nightly  # minutes of waiting until the cluster answers again
 @pytest.mark.usefixtures("workloads")
 class TestAccidents:
-    """What happens to Git and to who reads it, and costs nothing under `keep`."""
+    """Failures of Git and of its readers, which cost nothing under `keep`."""
 
     def test_git_that_does_not_answer_is_said_and_costs_nothing(
         self, home: Home, monkeypatch: pytest.MonkeyPatch
@@ -162,7 +162,7 @@ class TestAccidents:
         recovered(home)
         assert everything(home) == before
 
-    def test_a_killed_repo_server_costs_nothing_and_the_next_push_after_it_is_back_arrives(self, home: Home) -> None:
+    def test_a_killed_repo_server_costs_nothing(self, home: Home) -> None:
         before = everything(home)
         with home.without_repo_server():
             outlived(home, "connection refused", 30)

@@ -1,4 +1,4 @@
-"""What the handover allows and refuses, and that nobody loses a workload through it."""
+"""The handover's permissions and refusals, none of which costs a workload."""
 
 from __future__ import annotations
 
@@ -93,14 +93,14 @@ SET, PROJECT = (ARGOPROJ, "ApplicationSet", "media", "argocd"), (ARGOPROJ, "AppP
 
 
 def deployments(home: Home) -> dict[str, str]:
-    """Tell the very workloads from others that are made in their place."""
+    """Return the UIDs of the workloads, which differ for workloads that were created again."""
     found = home.api.list("apps/v1", "Deployment")
     return {f"{one['metadata']['namespace']}/{one['metadata']['name']}": one["metadata"]["uid"] for one in found}
 
 
 @pytest.fixture
 def workloads(home: Home) -> Iterator[None]:
-    """Demand that every workload is the same object afterwards."""
+    """Require that every workload is the same object afterwards."""
     before = deployments(home)
     assert {"media/shelf", "ai/toy", "argocd/argocd-server", "cert-manager/cert-manager"} <= set(before)
     yield
@@ -108,7 +108,7 @@ def workloads(home: Home) -> Iterator[None]:
 
 
 def meant(home: Home, place: tuple[str, str, str, str]) -> None:
-    """Delete what is guarded, as a person does who means it."""
+    """Delete a guarded object, as a user with the intention does."""
     home.api.annotate(*place[:3], {"homelab.dev/allow-deletion": "true"}, place[3])
     assert home.api.delete(*place)
 
@@ -122,9 +122,9 @@ def resource(home: Home) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("workloads")
 class TestDrift:
-    """What people change by hand, and who says or undoes it."""
+    """Live edits, and their report or revert."""
 
-    def test_a_limit_raised_by_hand_stays_and_is_shown_with_who_did_it(self, home: Home) -> None:
+    def test_a_live_edit_stays_and_names_its_manager(self, home: Home) -> None:
         # An Application that never had to sync, as after its set was made again, syncs once at the first difference.
         home.paint("blue")
         container = {"name": "app", "image": "example.com/shelf:1.0.0", "resources": {"limits": {"memory": "1Gi"}}}
@@ -170,7 +170,7 @@ class TestDrift:
         home.write("apps/media/elastic/app.yaml", SCALED)
         commit = home.push()
 
-        # Not Healthy: no metrics are served here, and the autoscaler is Degraded as soon as it has asked for them.
+        # Not Healthy: no metrics are served here, and the autoscaler is Degraded as soon as it has requested them.
         def synced(one: Object | None) -> bool:
             sync = (one or {}).get("status", {}).get("sync", {})
             return (sync.get("status"), sync.get("revision")) == ("Synced", commit)
@@ -193,7 +193,7 @@ class TestDrift:
             assert home.api.delete(version, kind, "elastic", "media")
 
     @pytest.mark.nightly  # a minute
-    def test_the_hash_of_argo_rollouts_in_a_service_is_no_drift_and_outlives_a_sync(self, home: Home) -> None:
+    def test_the_hash_of_argo_rollouts_survives_syncs(self, home: Home) -> None:
         home.write("apps/media/rolled/service.yaml", ROLLED)
         home.good("media-rolled", home.push())
         turned = {"rollouts-pod-template-hash": "6cf78c66c5"}
@@ -211,7 +211,7 @@ class TestDrift:
         home.end_application("media-rolled")
         assert home.api.delete("v1", "Service", "rolled", "media")
 
-    def test_what_is_not_ready_is_said_with_its_object_and_why(self, home: Home) -> None:
+    def test_an_unready_object_is_reported_with_its_reason(self, home: Home) -> None:
         nowhere = SCALED.partition("---")[0].replace("    spec:\n", "    spec:\n      nodeSelector: {some: where}\n")
         home.write("apps/media/elastic/app.yaml", nowhere)
         home.push()
@@ -225,7 +225,7 @@ class TestDrift:
 
 @pytest.mark.usefixtures("workloads")
 class TestCredentials:
-    """The token that opens the repository, over https, checked by the rehearsal's own Git server."""
+    """The token that opens the repository, over https, verified by the rehearsal's own Git server."""
 
     def test_the_secret_has_the_shape_that_argo_cd_documents(self, home: Home) -> None:
         secret = home.api.get("v1", "Secret", "repository-homelab", "argocd")
@@ -234,7 +234,7 @@ class TestCredentials:
         assert set(secret["data"]) == {"url", "type", "username", "password"}
 
     @pytest.mark.parametrize("wrong", ["wrong", pytest.param("", marks=pytest.mark.nightly)], ids=["wrong", "empty"])
-    def test_a_wrong_or_empty_token_is_said_with_repository_and_secret(self, home: Home, wrong: str) -> None:
+    def test_a_wrong_token_is_reported_with_repository_and_secret(self, home: Home, wrong: str) -> None:
         secret = home.api.get("v1", "Secret", "repository-homelab", "argocd")
         assert secret
         right = secret["data"]["password"]
@@ -257,7 +257,7 @@ class TestCredentials:
         home.look(*(one["metadata"]["name"] for one in home.apps()))
         home.good("media-shelf")
 
-    def test_a_secret_that_is_gone_is_said_with_the_repository_that_it_opened(self, home: Home) -> None:
+    def test_a_missing_secret_is_reported_with_its_repository(self, home: Home) -> None:
         secret = home.api.get("v1", "Secret", "repository-homelab", "argocd")
         assert secret
         (manager,) = {one["manager"] for one in secret["metadata"]["managedFields"] if one["operation"] == "Apply"}
@@ -275,12 +275,10 @@ class TestCredentials:
 
 
 class TestFiles:
-    """The handover as `render` writes it, for those who apply it themselves."""
+    """The handover as `render` writes it, for users who apply it themselves."""
 
     @pytest.mark.nightly
-    def test_the_api_server_accepts_every_file_and_finds_nothing_in_them_that_up_did_not_make(
-        self, home: Home, tmp_path: Path
-    ) -> None:
+    def test_the_api_server_accepts_every_file_and_changes_nothing(self, home: Home, tmp_path: Path) -> None:
         ran = home.run("render", "--output", str(tmp_path / "files"))
         assert ran.code == 0, ran.err
         files = ("--server-side", "--recursive", "--filename", str(tmp_path / "files"))
@@ -293,7 +291,7 @@ class TestFiles:
 
 @pytest.mark.usefixtures("workloads")
 class TestProjects:
-    """What an Application may not do."""
+    """Limits of an Application."""
 
     def test_a_category_makes_nothing_outside_its_own(self, home: Home) -> None:
         intruders = {f"intruder-{number}": one for number, one in enumerate(INTRUDERS.values())}
@@ -310,7 +308,7 @@ class TestProjects:
             home.end_application(f"media-{name}")
 
     @pytest.mark.parametrize(("project", "foreign"), [("media", "https://git.example.org/other.git"), ("default", "")])
-    def test_an_application_of_a_foreign_repository_or_of_no_category_is_refused(
+    def test_applications_of_foreign_repositories_or_without_category_are_refused(
         self, home: Home, project: str, foreign: str
     ) -> None:
         repository = foreign or home.settings.delivery.repository
@@ -327,7 +325,7 @@ class TestProjects:
 
 @pytest.mark.usefixtures("workloads")
 class TestGuard:
-    """Sets and projects that go, and Pulumi that takes them."""
+    """Deletions of sets and projects, also by Pulumi."""
 
     @pytest.mark.parametrize("place", [SET, PROJECT], ids=lambda place: place[1])
     def test_deleting_is_refused_with_what_to_do(self, home: Home, place: tuple[str, str, str, str]) -> None:
@@ -350,14 +348,14 @@ class TestGuard:
             home.kubectl(*words)
         assert home.api.get("v1", "Namespace", "media") == before
 
-    def test_every_other_label_of_a_namespace_is_free_and_administrators_set_all(self, home: Home) -> None:
+    def test_other_labels_of_a_namespace_are_free(self, home: Home) -> None:
         home.kubectl("label", "namespace", "media", "example.com/seen=yes", f"--as={CONTROLLER}")
         home.kubectl("label", "namespace", "media", "example.com/seen-", f"--as={CONTROLLER}")
         words = ("label", "namespace", "media", "--overwrite", "--dry-run=server")
         assert "labeled" in home.kubectl(*words, "pod-security.kubernetes.io/enforce=baseline")
 
     @pytest.mark.nightly
-    def test_a_targeted_destroy_of_the_handover_is_refused_and_costs_nothing(self, home: Home) -> None:
+    def test_a_targeted_destroy_of_the_handover_is_refused(self, home: Home) -> None:
         applications = {one["metadata"]["uid"] for one in home.apps()}
         words = (
             "destroy",
@@ -374,21 +372,19 @@ class TestGuard:
         home.whole()
         assert set(home.whole()["changes"]) == {"same"}
 
-    def test_what_a_person_means_is_done_and_workloads_stay_under_keep(self, home: Home) -> None:
+    def test_a_confirmed_deletion_retains_workloads_under_keep(self, home: Home) -> None:
         meant(home, SET)
         eventually("gone", lambda: home.app("media-shelf") is None)
         said = home.run("status")
         assert said.code == 1
         assert "missing:\n  ApplicationSet media" in said.out
 
-    def test_a_refreshing_run_brings_the_set_back_and_it_adopts_what_is_there(self, home: Home) -> None:
+    def test_a_refreshing_run_recreates_the_set_which_adopts_its_objects(self, home: Home) -> None:
         assert home.whole("--refresh")["changes"].get("create") == 1
         home.good("media-shelf")
 
     @pytest.mark.nightly
-    def test_a_project_that_is_meant_to_go_takes_no_workload_and_a_refreshing_run_brings_it_back(
-        self, home: Home
-    ) -> None:
+    def test_a_deleted_project_costs_no_workload_and_is_recreated(self, home: Home) -> None:
         meant(home, PROJECT)
         home.look_at_sets()
         home.look("media-shelf")

@@ -1,4 +1,4 @@
-"""What is asked of a whole small home that other tests must not share: argocd-server runs, and all is seeded again."""
+"""Tests of a whole small home that other tests must not share: argocd-server runs, and everything is seeded again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 
 def with_page(folder: Path) -> Path:
-    """Lay out argocd's programs with an argocd-server that seems to embed the UI: a build from source has none."""
+    """Add an argocd-server that seems to embed the UI to argocd's programs: a build from source has none."""
     folder.mkdir()
     for name in ("argocd", *ARGOCD_ROLES):
         real = ensure((name,)).places[name].file
@@ -55,7 +55,7 @@ def test_argocd_server_runs_and_argo_cds_own_login_opens_it(own_home: Home) -> N
     assert password not in (own_home.lab.logs / "argocd-server.log").read_text(encoding="utf-8")
 
 
-def test_a_cluster_that_is_seeded_again_stays_synced_and_keeps_its_tracking(own_home: Home) -> None:
+def test_a_cluster_that_is_seeded_again_stays_synced_and_tracked(own_home: Home) -> None:
     path = ("apps/v1", "DaemonSet", "cilium", "kube-system")
     before = own_home.api.get(*path)
     assert before

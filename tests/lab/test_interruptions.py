@@ -1,7 +1,7 @@
-"""Killed at any moment, by kill -9, the same command goes on and converges, with nothing made twice.
+"""After a kill -9 at any moment, the same command continues and converges, without creating anything twice.
 
-What is killed is the engine, one plugin, or the whole process group with everything in it; the rack's journal decides
-when, so that each moment is met whatever the machine's speed.
+The engine is killed, or one plugin, or the whole process group; the rack's journal sets the moment, so that each is met
+on a machine of any speed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
 
 
 def interrupt(checkout: Checkout, event: str, times: int, kill: Callable[[subprocess.Popen[str]], None]) -> int:
-    """Begin a rehearsal and kill at its moment; give its exit code."""
+    """Start a rehearsal and kill it at its moment; return its exit code."""
     process = checkout.start("rehearse", *SHORT)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
@@ -88,7 +88,7 @@ def converges(checkout: Checkout) -> None:
 
 
 def nothing_is_left(checkout: Checkout) -> bool:
-    """Whether no process and no temporary file of a run of the engine is there."""
+    """Report whether no process and no temporary file of a run of the engine is left."""
     marked = [name for name in process_table.marked(checkout.lab.root) if name.startswith("engine")]
     return not marked and not list(checkout.lab.root.glob("engine-*"))
 
@@ -111,7 +111,7 @@ def control_c(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGINT)
 
 
-def test_a_run_that_is_interrupted_ends_soon_leaves_nothing_and_goes_on_with_the_next(checkout: Checkout) -> None:
+def test_an_interrupted_run_leaves_nothing_and_the_next_run_continues(checkout: Checkout) -> None:
     began = time.monotonic()
     code = interrupt(checkout, *MOMENTS["a node has its configuration"], control_c)
     assert code == 130

@@ -1,4 +1,4 @@
-"""A rehearsal cannot reach the real hosts: it works without a network, and nobody at their addresses is called."""
+"""A rehearsal cannot reach the real hosts: it works without a network, and connects to none of their addresses."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A rehearsal with official plugins: the engine uses those that are installed, and the report says which they are.
+"""A rehearsal with official plugins: the engine uses the installed ones, and the report lists them.
 
-Official binaries cannot be had everywhere. These are launchers of the stand-ins, installed as the official plugins are,
-that record when they are started.
+Official binaries are not available everywhere. These are launchers of the stand-ins, installed as the official plugins
+are, that record their starts.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def install(checkout: Checkout, name: str) -> None:
 
 
 def started(checkout: Checkout) -> set[str]:
-    """Name the official plugins that were started, and forget it."""
+    """Return the official plugins that were started, and delete the record."""
     records = [file for file in checkout.pulumi_home.iterdir() if file.is_file()]
     names = {file.name for file in records}
     for file in records:
@@ -71,7 +71,7 @@ def test_a_state_of_official_plugins_is_unchanged_under_stand_ins(checkout: Chec
     assert started(checkout) == set()
 
 
-def test_a_rehearsal_with_official_plugins_alone_does_not_begin_without_them(checkout: Checkout) -> None:
+def test_a_rehearsal_with_official_plugins_alone_requires_them(checkout: Checkout) -> None:
     ran = checkout.run("rehearse", *SHORT, "--plugins", "official")
     assert ran.code == 1
     assert "--plugins official: these official plugins cannot be had:" in ran.err

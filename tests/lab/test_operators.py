@@ -1,4 +1,4 @@
-"""Every operator that kwok plays, on a real API server with the real CRDs; Argo CD itself says what is healthy."""
+"""Every operator that kwok plays, on a real API server with the real CRDs; Argo CD itself assesses the health."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lab.control_plane import kubernetes
 from lab.layout import Lab
 from lab.running import servers
 from ops.toolchain.lookup import ensure
-from standins.crds import Crds
+from standins.crds import KnownCrds
 
 pytestmark = pytest.mark.xdist_group("stages")
 
@@ -30,7 +30,7 @@ CRDS = "crds"
 PROGRAMS = (*kubernetes.PARTS, "talosctl", "argocd", CRDS)
 NAME = re.compile(r"""^  "?name"?: "?([a-z0-9.-]+)"?,?$""", re.MULTILINE)
 OBJECTS = list(yaml.safe_load_all((Path(__file__).parent / "operated.yaml").read_text()))
-# Argo CD asks nothing of these and takes them for healthy as soon as they are there.
+# Argo CD has no health check for these and reports them as Healthy as soon as they exist.
 UNJUDGED = {
     *("Alertmanager", "Backup", "Bundle", "CephBlockPool", "CephCluster", "CephFilesystem", "CephObjectStore"),
     *("ClusterPolicy", "Database", "GatewayClass", "IPAddressPool", "ReplicationDestination", "ReplicationSource"),
@@ -54,7 +54,7 @@ class Played:
     folder: Path
 
     def get(self, thing: dict[str, Any]) -> dict[str, Any]:
-        """Look at an object that has to be there."""
+        """Return an object that must exist."""
         meta = thing["metadata"]
         found = self.api.get(thing["apiVersion"], thing["kind"], meta["name"], meta.get("namespace", ""))
         assert found
@@ -64,13 +64,13 @@ class Played:
         return self.get({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": "default"}})
 
     def secret(self, name: str) -> dict[str, str]:
-        """Read a Secret, once there is one."""
+        """Return a Secret, once it exists."""
         until(lambda: self.api.get("v1", "Secret", name, "default") is not None)
         data = self.seen("Secret", name)["data"]
         return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
     def health(self, thing: dict[str, Any]) -> str:
-        """Ask Argo CD how an object is, as it stands now."""
+        """Return Argo CD's assessment of an object's present health."""
         file, settings = self.folder / "object.json", self.folder / "argocd-cm.json"
         file.write_text(json.dumps(self.get(thing)))
         settings.write_text(json.dumps(ARGOCD))
@@ -100,20 +100,20 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         try:
             kubernetes.start(lab, next(yaml.safe_load_all(said)))
             api = Api.of(lab)
-            _crds(Crds(tools.manifests(CRDS)), api)
+            _crds(KnownCrds(tools.manifests(CRDS)), api)
             kinds = api.metadata("apiextensions.k8s.io/v1", "CustomResourceDefinition")
             kubernetes.reload_operators(lab, operators.playable({crd["name"] for crd in kinds}))
             api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker-1"}})
             for thing in OBJECTS:
                 api.apply(thing, field_manager="test")
-            secret_store.tend(lab, api, "")
+            secret_store.reconcile(lab, api, "")
             yield Played(api, env, folder)
         finally:
             servers.stop_all(lab)
 
 
-def _crds(crds: Crds, api: Api) -> None:
-    """Bring the CRDs that operators act on; the others would take their time."""
+def _crds(crds: KnownCrds, api: Api) -> None:
+    """Apply the CRDs of the operators; the others would take long."""
     acted_on = {crd for needed in operators._operators().values() for crd in needed}
     for text in (text for name in crds.names for text in crds.files(name).values()):
         if (found := NAME.search(text)) and found[1] in acted_on:
@@ -141,11 +141,11 @@ def test_a_kind_has_the_plural_that_its_crd_has(group: str, kind: str, name: str
 
 
 @pytest.mark.parametrize("file", sorted(kubernetes.OPERATORS.glob("*.yaml")), ids=lambda file: file.stem)
-def test_an_operator_says_on_top_what_it_is_and_what_it_does_not_do(file: Path) -> None:
+def test_the_head_of_an_operator_lists_its_limits(file: Path) -> None:
     if file in kubernetes.BASE:
         return
     top = re.sub(r"\n# ?", " ", file.read_text().partition("\napiVersion")[0])
-    assert "Not done:" in top
+    assert "Not simulated:" in top
 
 
 def test_every_kind_that_is_acted_on_is_tried() -> None:
@@ -193,7 +193,7 @@ def test_a_certificate_gives_a_key_pair_for_its_names(played: Played) -> None:
     assert (secret["type"], secret["metadata"]["labels"]["copied"]) == ("kubernetes.io/tls", "everywhere")
 
 
-def test_an_external_secret_gives_every_key_and_a_changed_one_the_new_keys(played: Played) -> None:
+def test_an_external_secret_gives_every_key_also_after_changes(played: Played) -> None:
     assert played.secret("forgejo-admin") == {
         "username": "rehearsed: forgejo-admin-user value",
         "password": "rehearsed: forgejo-admin-password value",
@@ -220,14 +220,14 @@ def test_a_gateway_has_the_address_that_its_service_has_got(played: Played) -> N
     assert sorted(port["port"] for port in service["spec"]["ports"]) == [80, 443]
 
 
-def test_a_service_that_asks_for_no_address_gets_one_that_nobody_routes_and_a_pool_is_counted(played: Played) -> None:
+def test_a_service_without_a_requested_address_gets_an_unrouted_one(played: Played) -> None:
     until(lambda: bool(played.seen("Service", "mosquitto")["status"]["loadBalancer"]))
     assert played.seen("Service", "mosquitto")["status"]["loadBalancer"]["ingress"][0]["ip"].startswith("198.18.")
     pool = played.seen("IPAddressPool", "homelab", "metallb.io/v1beta1")
     assert pool["status"]["availableIPv4"] == 12 + 16
 
 
-def test_a_claim_waits_for_its_pod_where_its_class_says_so_and_its_volume_goes_with_it(played: Played) -> None:
+def test_a_claim_waits_for_its_pod_if_its_class_does(played: Played) -> None:
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     for name in ("wanted", "unwanted"):
         meta = {"name": name, "namespace": "default"}
@@ -244,7 +244,7 @@ def test_a_claim_waits_for_its_pod_where_its_class_says_so_and_its_volume_goes_w
     until(lambda: played.api.get("v1", "PersistentVolume", bound["spec"]["volumeName"]) is None)
 
 
-def test_a_database_has_its_services_and_its_owners_secret_unless_that_is_given(played: Played) -> None:
+def test_a_database_has_its_services_and_its_owners_secret(played: Played) -> None:
     secret = played.secret("forgejo-app")
     assert secret["uri"] == "postgresql://git:rehearsed@forgejo-rw.default:5432/forgejo"
     assert (secret["username"], secret["dbname"], secret["pgpass"][-1]) == ("git", "forgejo", "\n")
@@ -263,7 +263,7 @@ def test_a_rollout_runs_as_many_pods_as_it_says(played: Played) -> None:
 
 
 @pytest.mark.parametrize("name", ["active", "preview", "stable", "next"])
-def test_a_service_of_a_rollout_has_its_hash_and_gets_it_again_after_a_sync(played: Played, name: str) -> None:
+def test_a_service_of_a_rollout_gets_its_hash_again(played: Played, name: str) -> None:
     asked = next(one for one in OBJECTS if (one["kind"], one["metadata"]["name"]) == ("Service", name))
     until(lambda: running(played, asked["spec"]["selector"]["app"]) > 0)
     for _ in range(2):
@@ -283,7 +283,7 @@ def scaled(replicas: int) -> dict[str, Any]:
     return {"content": "application/merge-patch+json", "body": {"spec": {"replicas": replicas}}}
 
 
-def test_what_volsync_does_by_schedule_waits_and_what_is_asked_by_hand_is_done(played: Played) -> None:
+def test_scheduled_copies_of_volsync_wait_and_manual_ones_are_done(played: Played) -> None:
     version = "volsync.backube/v1alpha1"
     until(lambda: "conditions" in played.seen("ReplicationSource", "nightly", version).get("status", {}))
     assert "lastSyncTime" not in played.seen("ReplicationSource", "nightly", version)["status"]
@@ -291,7 +291,7 @@ def test_what_volsync_does_by_schedule_waits_and_what_is_asked_by_hand_is_done(p
     assert played.seen("ReplicationDestination", "restored", version)["status"]["lastManualSync"] == "first"
 
 
-def test_an_aggregated_api_stays_available_against_what_the_api_server_finds(played: Played) -> None:
+def test_an_aggregated_api_stays_available_without_a_server(played: Played) -> None:
     found = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService"}
     thing = {**found, "metadata": {"name": "v1beta1.metrics.k8s.io"}}
     until(lambda: condition(played.get(thing), "Available"))

@@ -1,4 +1,4 @@
-"""The platform after its first day: seeded once, adopted by Argo CD, and never fought over."""
+"""The platform after its first day: seeded once, adopted by Argo CD, and stable."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ spec: {acme: {server: https://acme.example.com}}
 
 @pytest.fixture(scope="class")
 def restored(home: Home) -> Iterator[None]:
-    """Have the files afterwards that were there before."""
+    """Restore the files afterwards."""
     before = {file: home.read(file) for file in (NOTES_FILE, CHART)}
     yield
     for file, content in before.items():
@@ -48,7 +48,7 @@ def restored(home: Home) -> Iterator[None]:
 
 
 def planned(home: Home) -> tuple[set[str], list[str]]:
-    """Ask the engine what it would do, and which live edits a sync would undo."""
+    """Return the engine's preview, and the live edits that a sync would undo."""
     ran = home.run("preview", "--rehearsal", "--json")
     assert ran.code == 0, ran.err
     return set(ran.result["changes"]), ran.result["edits"]
@@ -65,7 +65,7 @@ def test_argo_cd_renders_every_folder_as_the_project_does(home: Home) -> None:
 
 
 class TestAdopted:
-    """What `up` seeded is Argo CD's."""
+    """Argo CD owns the seeded objects."""
 
     @pytest.mark.parametrize("folder", SEEDED)
     def test_a_seeded_folder_is_synced_without_a_difference(self, home: Home, folder: str) -> None:
@@ -79,7 +79,7 @@ class TestAdopted:
 
 
 class TestPeace:
-    """Nothing has changed, and Pulumi has nothing to do."""
+    """Without changes, Pulumi has no work."""
 
     @pytest.mark.nightly  # every time, the previews below see nothing to do
     def test_a_run_that_looks_at_everything_changes_nothing(self, home: Home) -> None:
@@ -95,9 +95,9 @@ class TestPeace:
 
 @pytest.mark.usefixtures("restored")
 class TestOthersChangeIt:
-    """Git and people change what was seeded, one after the other, and in the end Pulumi still has nothing to do."""
+    """Git and users change seeded objects, one after the other, and in the end Pulumi still has no work."""
 
-    def test_a_field_a_label_and_an_object_that_leave_git_leave_the_cluster(self, home: Home) -> None:
+    def test_fields_labels_and_objects_that_leave_git_are_pruned(self, home: Home) -> None:
         kept = next(yaml.safe_load_all(home.read(NOTES_FILE)))
         del kept["data"]["goes"], kept["metadata"]["labels"]["goes"]
         home.write(NOTES_FILE, yaml.safe_dump(kept))
@@ -107,7 +107,7 @@ class TestOthersChangeIt:
         assert stays
         assert (stays["data"], stays["metadata"]["labels"]) == ({"stays": "yes"}, {"stays": "yes"})
 
-    def test_a_renamed_object_and_a_bumped_chart_are_what_git_says(self, home: Home) -> None:
+    def test_a_renamed_object_and_a_raised_chart_follow_git(self, home: Home) -> None:
         found = re.search(r"version: (v\d+\.\d+\.)(\d+)", home.read(CHART))
         assert found
         raised = f"{found[1]}{int(found[2]) + 1}"
@@ -128,7 +128,7 @@ class TestOthersChangeIt:
         )
         assert "ConfigMap security/renamed: data.stays (by kubectl-edit, " in home.status()
 
-    def test_pulumi_has_nothing_to_do_with_any_of_it_and_a_preview_warns_of_the_edit(self, home: Home) -> None:
+    def test_pulumi_changes_nothing_and_a_preview_warns_of_the_edit(self, home: Home) -> None:
         changes, (edit,) = planned(home)
         assert changes == {"same"}
         assert edit.startswith("ConfigMap security/renamed: data.stays (by kubectl-edit, ")
@@ -162,12 +162,10 @@ WRONG = {
 
 
 class TestWrongInputs:
-    """What a seed refuses, said clearly; nothing of it keeps the next run from going on."""
+    """Clear refusals of a seed; none of them prevents the next run from continuing."""
 
     @pytest.mark.parametrize("what", WRONG)
-    def test_a_wrong_folder_is_refused_in_clear_words_and_seeded_once_it_is_mended(
-        self, home: Home, tmp_path: Path, what: str
-    ) -> None:
+    def test_a_wrong_folder_is_refused_and_seeded_after_its_fix(self, home: Home, tmp_path: Path, what: str) -> None:
         files, refusal = WRONG[what]
         (tmp_path / "environments").mkdir()
         laid(tmp_path, files)
@@ -181,9 +179,7 @@ class TestWrongInputs:
         assert seed(home, tmp_path) == "apps/media/wrong: 1 objects applied\n"
         assert home.api.delete("v1", "ConfigMap", "wrong", "media")
 
-    def test_a_wrong_definition_is_refused_with_its_folder_and_the_others_are_applied(
-        self, home: Home, tmp_path: Path
-    ) -> None:
+    def test_a_wrong_definition_is_refused_and_the_others_are_applied(self, home: Home, tmp_path: Path) -> None:
         made = {name: re.sub("gadget", name, GADGETS, flags=re.IGNORECASE) for name in ("broken", "seeded", "whole")}
         made["broken"] = made["broken"].replace("scope: Namespaced", "scope: Everywhere")
         for name, definition in {**made, "unbuilt": "", "plain": MAP}.items():
@@ -207,7 +203,7 @@ class TestWrongInputs:
 
 
 def seed(home: Home, root: Path, script: str = "seed") -> str:
-    """Run the very script that `up` runs, without patience."""
+    """Run the script of `up`, without its retries."""
     said = {"FOLDER": "apps/media/wrong", "NAMESPACE": "media", "WAITS": "", "KUBERNETES": "1.36.3", "TRIES": "1"}
     said |= {"CATEGORIES": "media", "SEEDED": "media/seeded", "ENVIRONMENT": "dev"}
     kubeconfig = {"KUBECONFIG_TEXT": home.lab.kubeconfig.read_text(encoding="utf-8"), "HOME": str(root)}
@@ -223,7 +219,7 @@ WELL_KNOWN = {
 
 
 class TestSecrets:
-    """What nobody may read."""
+    """Secrets that must appear nowhere."""
 
     def test_no_secret_is_said_logged_or_kept_in_plain(self, home: Home) -> None:
         canaries = dict(secrets(home))
@@ -237,7 +233,7 @@ class TestSecrets:
 
 
 def secrets(home: Home) -> Iterator[tuple[str, str]]:
-    """Give what Pulumi and the operators put into Secrets, and the machines' own; from the middle of what is long."""
+    """Return the secrets of Pulumi, of the operators and of the machines; the middle of long ones."""
     public = {"ca.crt", "tls.crt", "url", "type", "username", "name"}
     for one in home.api.list("v1", "Secret"):
         for key, value in (one.get("data") or {}).items():

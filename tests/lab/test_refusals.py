@@ -1,4 +1,4 @@
-"""What hardware refuses: one clear message that names node and host, a usable state, and success once it is mended."""
+"""Refusals of hardware: one clear message with node and host, a usable state, and success after the fix."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_hardware_refuses_in_its_own_words(fault: str, tmp_path: Path) -> None:
 @pytest.mark.nightly  # minutes
 @pytest.mark.xdist_group("refusals")
 class TestRefusals:
-    """One worker more, and everything that can be in its way, one after the other, on a cluster that stays up."""
+    """One more worker with every possible obstacle, one after the other, on a cluster that keeps running."""
 
     def test_a_vm_id_that_somebody_else_has_is_named(self, dev: Checkout) -> None:
         dev.edit(WORKER, WORKER + ENTRY)

@@ -1,8 +1,8 @@
-"""A rehearsal from nothing, a second one, and what a life with a stack does to it afterwards.
+"""A first rehearsal, a second one, and the changes in the life of a stack.
 
-One production rehearsal, until its network, carries the claims about machines and cluster; day-2 changes share one of
-staging, in the order in which they would come. The whole stories of all three stacks are told every night; every time,
-`test_handover` tells one with a smaller tree.
+One production rehearsal, until its network, tests machines and cluster; day-2 changes share one of staging, in their
+natural order. All three stacks are rehearsed completely every night, and a smaller tree in every run, by
+`test_handover`.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 
 @pytest.mark.xdist_group("production")
 class TestProduction:
-    """One stack as a whole, from nothing to nothing."""
+    """One stack as a whole, from its creation to its end."""
 
-    def test_all_six_nodes_are_ready_with_their_roles_addresses_and_versions(self, production: Checkout) -> None:
+    def test_all_nodes_are_ready_with_roles_addresses_and_versions(self, production: Checkout) -> None:
         nodes = production.nodes()
         assert production.ready() == {"cp-1", "cp-2", "cp-3", "worker-1", "worker-2", "worker-3"}
         plane, worker = nodes["cp-2"], nodes["worker-3"]
@@ -115,7 +115,7 @@ class TestProduction:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("stack", ["homelab", "staging", "dev"])
-def test_argo_cd_itself_says_that_all_of_a_stack_is_synced_and_healthy(stack: str, tmp_path: Path) -> None:
+def test_argo_cd_reports_a_whole_stack_as_synced_and_healthy(stack: str, tmp_path: Path) -> None:
     checkout = Checkout.make(tmp_path / "checkout", stack)
     try:
         result = checkout.whole()
@@ -157,7 +157,7 @@ def since(checkout: Checkout, mark: int, *events: str) -> list[tuple[str, str]]:
 
 
 def kill_when(checkout: Checkout, moment: Callable[[], bool]) -> None:
-    """Begin a rehearsal and kill all of it at a moment."""
+    """Start a rehearsal and kill all of it at a moment."""
     process = checkout.start("rehearse", "--until", "network")
     deadline = time.monotonic() + 300
     while not moment():
@@ -168,7 +168,7 @@ def kill_when(checkout: Checkout, moment: Callable[[], bool]) -> None:
 
 
 def raise_talos(checkout: Checkout, version: str) -> str:
-    """Write another Talos version into the stack file, and give the one that stood there."""
+    """Write another Talos version to the stack file, and return the old one."""
     before = str(read_stack(checkout.root / f"Pulumi.{checkout.stack}.yaml").require().cluster.talos_version)
     checkout.edit(f"talosVersion: {before}", f"talosVersion: {version}")
     return before
@@ -177,7 +177,7 @@ def raise_talos(checkout: Checkout, version: str) -> str:
 @pytest.mark.nightly  # minutes
 @pytest.mark.xdist_group("staging")
 class TestDayTwo:
-    """What comes after the first day, in order."""
+    """Changes after the first day, in order."""
 
     def test_a_worker_is_one_entry(self, staging: Checkout) -> None:
         entry = "      - {name: worker-1, role: worker, address: 10.0.10.20, host: pve-2}\n"
@@ -188,7 +188,7 @@ class TestDayTwo:
         acted = since(staging, mark, "create vm", "boot", "configure", "bootstrap", "reboot", "delete vm")
         assert acted == [("create vm", "worker-2"), ("boot", "worker-2"), ("configure", "worker-2")]
 
-    def test_a_changed_configuration_is_told_in_clear_before_and_nothing_is_rebooted(self, staging: Checkout) -> None:
+    def test_a_changed_configuration_is_previewed_and_reboots_no_node(self, staging: Checkout) -> None:
         staging.edit(
             "    nameservers: [10.0.10.1]\n", "    nameservers: [10.0.10.1]\n    timeServers: [ntp.example.com]\n"
         )
@@ -208,7 +208,7 @@ class TestDayTwo:
         }
         assert since(staging, mark, "reboot", "api outage") == []
 
-    def test_raising_talos_upgrades_workers_first_one_at_a_time_behind_gates(self, staging: Checkout) -> None:
+    def test_a_talos_upgrade_is_one_at_a_time_workers_first(self, staging: Checkout) -> None:
         before = raise_talos(staging, "1.13.20")
         mark = len(staging.rack.journal())
         staging.rehearse()
@@ -227,14 +227,14 @@ class TestDayTwo:
         assert since(staging, mark, "create vm", "delete vm") == []
         assert staging.cordoned() == set()
 
-    def test_an_upgrade_that_is_killed_in_a_drain_goes_on_and_leaves_no_node_cordoned(self, staging: Checkout) -> None:
+    def test_an_upgrade_killed_in_a_drain_continues_and_uncordons(self, staging: Checkout) -> None:
         raise_talos(staging, "1.13.21")
         kill_when(staging, lambda: bool(staging.cordoned()))
         staging.rehearse()
         assert {node.talos for node in staging.rack.nodes()} == {"1.13.21"}
         assert staging.cordoned() == set()
 
-    def test_a_drain_that_a_budget_holds_up_names_the_pod_and_installs_nothing(self, staging: Checkout) -> None:
+    def test_a_drain_blocked_by_a_budget_names_the_pod(self, staging: Checkout) -> None:
         budget = {
             "apiVersion": "policy/v1",
             "kind": "PodDisruptionBudget",
@@ -271,7 +271,7 @@ class TestDayTwo:
         staging.rehearse()
         assert {node.talos for node in staging.rack.nodes()} == {"1.13.22"}
 
-    def test_raising_kubernetes_runs_its_dry_run_first_and_comes_before_configurations(self, staging: Checkout) -> None:
+    def test_a_kubernetes_upgrade_begins_with_a_dry_run(self, staging: Checkout) -> None:
         staging.edit("kubernetesVersion: 1.36.3", "kubernetesVersion: 1.36.4")
         mark = len(staging.rack.journal())
         staging.rehearse()
@@ -301,9 +301,7 @@ class TestDayTwo:
         assert staging.logged('"verb":"patch"', '"name":"worker-2"'), "the audit log has no line of the cordon"
         assert "worker-2" not in staging.nodes()
 
-    def test_a_lost_control_plane_is_back_with_a_raised_generation_and_nothing_else_moves(
-        self, staging: Checkout
-    ) -> None:
+    def test_a_raised_generation_replaces_a_lost_control_plane_alone(self, staging: Checkout) -> None:
         vm = next(vm for vm in staging.rack.vms() if vm.name == "cp-2")
         staging.rack.delete_vm(vm.vm_id)
         staging.edit("name: cp-2, role: control-plane,", "name: cp-2, generation: 2, role: control-plane,")
@@ -315,9 +313,7 @@ class TestDayTwo:
         assert set(staging.nodes()) == {"cp-1", "cp-2", "cp-3", "worker-1"}
         assert set(staging.rehearse()["changes"]) == {"same"}
 
-    def test_control_planes_leave_one_by_one_also_where_the_run_is_killed_when_the_first_has_left(
-        self, staging: Checkout
-    ) -> None:
+    def test_control_planes_leave_one_by_one_even_in_killed_runs(self, staging: Checkout) -> None:
         text = (staging.root / "Pulumi.staging.yaml").read_text(encoding="utf-8")
         lines = [
             line for line in text.splitlines(keepends=True) if "name: cp-2" not in line and "name: cp-3" not in line

@@ -1,4 +1,4 @@
-"""What a commit renders, and what Argo CD says of an app whose entry the secret store does not have."""
+"""The renders of a commit, and Argo CD's report on an app whose entry is missing in the secret store."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Renders:
 
     @property
     def names(self) -> set[str]:
-        """Every application whose manifests were in no cache."""
+        """Return every application whose manifests were in no cache."""
         with self.log.open("rb") as opened:
             opened.seek(self.begin)
             lines = opened.read().decode("utf-8", errors="replace").splitlines()
@@ -64,7 +64,7 @@ class Renders:
 
 @pytest.fixture
 def renders(home: Home) -> Iterator[Renders]:
-    """Count renders from a commit that rendered nothing: a kind that comes or goes renders every app once more."""
+    """Count renders from a commit that rendered nothing: a new or removed kind renders every app once more."""
     for number in range(6):
         counted = Renders(servers.log_of(home.lab, "argocd-repo-server"))
         home.write("unread/config.yaml", config("nobody", str(number)))
@@ -79,7 +79,7 @@ def renders(home: Home) -> Iterator[Renders]:
 
 @pytest.fixture
 def layered(home: Home) -> Iterator[None]:
-    """Have an app with a base, an overlay of the environment and a shared component."""
+    """Add an app with a base, an overlay of the environment and a shared component."""
     home.write("apps/_shared/colours/kustomization.yaml", SHARED)
     home.write("apps/_shared/colours/shared.yaml", config("shared", "red"))
     home.write("apps/media/layered/kustomization.yaml", BASE)
@@ -104,7 +104,7 @@ def colour(home: Home, name: str) -> str:
     return str(found["data"].get("colour"))
 
 
-def test_a_commit_to_one_app_renders_that_app_alone_and_all_others_follow(home: Home, renders: Renders) -> None:
+def test_a_commit_to_one_app_renders_that_app_alone(home: Home, renders: Renders) -> None:
     text = home.read("apps/media/shelf/app.yaml")
     home.write("apps/media/shelf/app.yaml", text.replace("colour: red", "colour: green"))
     commit = home.push()
@@ -121,7 +121,7 @@ def test_a_commit_to_one_app_renders_that_app_alone_and_all_others_follow(home: 
     [("apps/media/layered/config.yaml", "layered"), ("apps/_shared/colours/shared.yaml", "shared")],
     ids=["base", "shared"],
 )
-def test_a_commit_to_a_base_or_to_what_is_shared_reaches_the_environment(home: Home, file: str, name: str) -> None:
+def test_a_commit_to_a_base_or_component_reaches_the_environment(home: Home, file: str, name: str) -> None:
     home.write(file, config(name, "blue"))
     home.good("media-layered", home.push())
     eventually("blue", lambda: colour(home, name) == "blue")

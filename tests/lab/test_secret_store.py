@@ -1,4 +1,4 @@
-"""A rehearsed store has what it would have in reality; a request for more fails in the words of the real controller."""
+"""A rehearsed store has the entries of a real one; other requests fail in the words of the real controller."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from lab import secret_store
 from lab.api import Api
 from lab.layout import Lab
-from lab.secret_store import MARK, tend, withhold
+from lab.secret_store import MARK, reconcile, withhold
 
 INSIDE = {"spec": {"provider": {"kubernetes": {"remoteNamespace": "secret-source"}}}}
 OUTSIDE: dict[str, Any] = {"spec": {"provider": {"bitwardensecretsmanager": {}}}}
 
 
 class Played:
-    """An API server that holds ExternalSecrets, the Secrets of a store, and what is written."""
+    """An API server with ExternalSecrets and the Secrets of a store, which records writes."""
 
     def __init__(
         self, store: dict[str, Any] | None, *asked: dict[str, Any], secrets: dict[str, list[str]] | None = None
@@ -79,14 +79,14 @@ def lab(tmp_path: Path) -> Lab:
 
 
 def looked(lab: Lab, played: Played, before: str = "") -> str:
-    return tend(lab, cast(Api, played), before)
+    return reconcile(lab, cast(Api, played), before)
 
 
 def mark(one: dict[str, Any]) -> str:
     return str(one["metadata"]["annotations"][MARK])
 
 
-def test_a_missing_entry_fails_its_reader_in_the_words_of_the_real_controller(lab: Lab) -> None:
+def test_a_missing_entry_fails_as_with_the_real_controller(lab: Lab) -> None:
     one = external("sonarr", "{a: random, b: random}", "a", "b")
     played = Played(INSIDE, one, secrets={"a": ["value"]})
     looked(lab, played)
@@ -108,7 +108,7 @@ def test_an_entry_that_comes_later_is_found(lab: Lab) -> None:
     assert mark(one) == "found"
 
 
-def test_a_secret_without_the_part_that_is_read_is_no_entry(lab: Lab) -> None:
+def test_a_secret_without_the_requested_part_is_no_entry(lab: Lab) -> None:
     one = external("sonarr", "{a: random}", "a")
     looked(lab, Played(INSIDE, one, secrets={"a": ["password"]}))
     assert "property value does not exist in data of secret" in mark(one)
@@ -133,7 +133,7 @@ def test_a_store_outside_has_what_is_declared_and_nothing_else(lab: Lab) -> None
     assert "(key: c), err: Secret does not exist" in mark(other)
 
 
-def test_a_store_outside_lacks_what_is_withheld_until_it_is_pushed(lab: Lab) -> None:
+def test_an_external_store_lacks_withheld_entries_until_a_push(lab: Lab) -> None:
     one = external("a", "{a: random}", "a")
     played = Played(OUTSIDE, one)
     lab.root.mkdir()

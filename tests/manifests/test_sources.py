@@ -15,7 +15,7 @@ import pytest
 
 import programs
 from errors import HomelabError, OriginalChanged, OriginalRefused, ProgramFailed
-from local.cache import cache, digest
+from local.cache import cache_folder, digest
 from manifests import receipts
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
@@ -288,12 +288,12 @@ def test_two_runs_at_once_ask_once(server: Server, helm: dict[str, str], tmp_pat
 def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("HOMELAB_ORIGINALS")
-    assert cache() == tmp_path / "homelab"
+    assert cache_folder() == tmp_path / "homelab"
     assert CachedCharts().home == tmp_path / "homelab" / "charts"
     monkeypatch.setenv("HOMELAB_ORIGINALS", str(tmp_path / "other"))
     assert CachedBases().home == tmp_path / "other" / "bases"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert cache() == Path.home() / ".cache" / "homelab"
+    assert cache_folder() == Path.home() / ".cache" / "homelab"
 
 
 def test_urls_get_names_that_can_be_read_and_are_of_no_other() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local.cache import cache
+from local.cache import cache_folder
 from ops import __main__ as door
 from ops import doctor
 from ops.diagnosis.finding import Finding
@@ -168,7 +168,7 @@ def test_too_little_disk_says_how_much_is_needed_and_where(
     code, found = examined(capsys)
     assert code == 1
     assert found["disk for tools"].found == "3.0 GB free"
-    assert found["disk for tools"].todo.endswith(f"GB are needed at {cache()}")
+    assert found["disk for tools"].todo.endswith(f"GB are needed at {cache_folder()}")
     assert found["disk for checkout"].state == "ok"
 
 

@@ -1,4 +1,4 @@
-"""Charts and bases of a rehearsal: which one is given, what it honours, what it refuses, and who is told."""
+"""Charts and bases of a rehearsal: the choice of the real one or a stand-in, its values, its refusals, its report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from manifests.sources import Chart
 from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain, ensure
 from standins.bases import StandInBases
 from standins.charts import StandInCharts, described
-from standins.crds import Crds, permissive
+from standins.crds import KnownCrds, permissive
 from tests.manifests.checkout import Charts, make_chart
 
 RELOADER = Chart("reloader", "2.2.10", "oci://ghcr.io/stakater/charts")
@@ -32,7 +32,7 @@ def tools() -> Toolchain:
 
 @pytest.fixture
 def charts(tools: Toolchain, tmp_path: Path) -> StandInCharts:
-    return StandInCharts(tmp_path, Crds(tools.manifests(CRDS)), real=None)
+    return StandInCharts(tmp_path, KnownCrds(tools.manifests(CRDS)), real=None)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_it_brings_no_more_protection_than_its_chart(charts: StandInCharts, tool
     }
 
 
-def test_a_stand_in_names_no_namespace_where_its_chart_names_none(charts: StandInCharts, tools: Toolchain) -> None:
+def test_a_stand_in_has_a_namespace_if_its_chart_has(charts: StandInCharts, tools: Toolchain) -> None:
     volsync = Chart("volsync", "0.14.0", "https://backube.github.io/helm-charts")
     found = inflated(charts, tools, volsync)
     assert {one["kind"] for one in found} >= {"Deployment", "Role", "RoleBinding", "Service", "ServiceAccount"}
@@ -118,8 +118,8 @@ def test_a_chart_that_nobody_described_runs_something(charts: StandInCharts, too
     assert [str(one) for one in charts.placed] == ["nobodys 1.2.3: stand-in for an unknown chart"]
 
 
-def test_a_stand_in_that_a_power_cut_left_without_content_is_made_again(tools: Toolchain, tmp_path: Path) -> None:
-    crds = Crds(tools.manifests(CRDS))
+def test_a_stand_in_without_content_is_written_again(tools: Toolchain, tmp_path: Path) -> None:
+    crds = KnownCrds(tools.manifests(CRDS))
     folder = StandInCharts(tmp_path, crds, None).chart(RELOADER)
     assert folder is not None
     whole = (folder / "standin.yaml").read_bytes()
@@ -133,7 +133,7 @@ def test_a_stand_in_that_a_power_cut_left_without_content_is_made_again(tools: T
 def test_the_real_chart_goes_first(tools: Toolchain, tmp_path: Path) -> None:
     real = Charts(tmp_path / "real")
     folder = make_chart(real.home / RELOADER.folder / RELOADER.name, RELOADER)
-    charts = StandInCharts(tmp_path, Crds(tools.manifests(CRDS)), real)
+    charts = StandInCharts(tmp_path, KnownCrds(tools.manifests(CRDS)), real)
     assert charts.chart(RELOADER) == folder
     assert [one.kind for one in charts.placed] == ["real"]
 
@@ -158,7 +158,7 @@ def test_a_base_by_commit_has_the_version_of_its_comment(bases: StandInBases) ->
         bases.base(f"{ARGO_CD}?ref={commit}", "v3.1.0")
 
 
-def test_a_folder_that_has_no_kustomization_behind_its_url_is_refused_in_kustomizes_words(bases: StandInBases) -> None:
+def test_a_url_without_kustomization_is_refused_in_kustomizes_words(bases: StandInBases) -> None:
     folder = "https://github.com/prometheus-operator/prometheus-operator/example/prometheus-operator-crd?ref=v0.88.0"
     with pytest.raises(TreeRefused, match=r"unable to find one of 'kustomization.yaml', 'kustomization.yml'"):
         bases.base(folder)
@@ -173,14 +173,14 @@ def test_what_nobody_has_is_not_made_up(url: str, bases: StandInBases) -> None:
     assert bases.base(url) is None
 
 
-def test_a_kind_in_a_group_of_kubernetes_own_says_that_nobody_approved_it() -> None:
+def test_a_crd_in_a_group_of_kubernetes_is_marked_unapproved() -> None:
     approved = permissive("things.k8s.io", "Thing", "things", "Namespaced", "v1")["metadata"]["annotations"]
     assert approved == {"api-approved.kubernetes.io": "unapproved, a stand-in"}
     assert "annotations" not in permissive("example.com", "Thing", "things", "Namespaced", "v1")["metadata"]
 
 
 def test_permissive_definitions_are_told_from_real_ones(tools: Toolchain) -> None:
-    crds = Crds(tools.manifests(CRDS))
+    crds = KnownCrds(tools.manifests(CRDS))
     assert str(crds.origin("cert-manager")).startswith("cert-manager v1.")
     assert str(crds.origin("rook-ceph")) == "rook-ceph: permissive, its Go module cannot be had"
     with pytest.raises(Bug, match="no CRDs of that name"):

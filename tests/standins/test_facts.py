@@ -1,4 +1,4 @@
-"""Stand-ins against the facts of the real charts: no value more is known, and no object is missing."""
+"""Stand-ins against the facts of the real charts: no value more is accepted, and no object is missing."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from manifests.sources import Chart
 from manifests.values import unknown_values
 from ops.toolchain.lookup import CRDS, Toolchain, ensure
 from standins.charts import StandInCharts, described
-from standins.crds import Crds
+from standins.crds import KnownCrds
 from standins.facts import FACTS, facts_of, inflated, uses
 from standins.facts import described as kept
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 READ = sorted(file.stem for file in FACTS.glob("*.yaml"))
-# Its chart could not be read: what is known of it is what its documentation says.
+# Its chart could not be read: its documentation is the source of its values.
 UNREAD = {"forgejo"}
-# What an older version than the one that the tree asks for made.
+# Made by a version that is older than that of the tree.
 GONE = {"openebs": {"openebs-device"}}
 
 
@@ -33,7 +33,7 @@ def tools() -> Toolchain:
 
 @pytest.fixture
 def charts(tools: Toolchain, tmp_path: Path) -> StandInCharts:
-    return StandInCharts(tmp_path, Crds(tools.manifests(CRDS)), real=None)
+    return StandInCharts(tmp_path, KnownCrds(tools.manifests(CRDS)), real=None)
 
 
 def test_every_stand_in_has_the_facts_of_its_chart() -> None:
@@ -41,9 +41,7 @@ def test_every_stand_in_has_the_facts_of_its_chart() -> None:
 
 
 @pytest.mark.parametrize("name", READ)
-def test_a_stand_in_makes_every_object_that_its_chart_makes_of_the_trees_values(
-    name: str, charts: StandInCharts, tools: Toolchain
-) -> None:
+def test_a_stand_in_makes_every_object_of_its_chart(name: str, charts: StandInCharts, tools: Toolchain) -> None:
     facts = facts_of(name)
     for use in uses(CHECKOUT, name):
         folder = charts.chart(Chart(name, use.version, "https://charts.example.com"))
@@ -63,7 +61,7 @@ def test_a_stand_in_makes_every_object_that_its_chart_makes_of_the_trees_values(
 
 
 @pytest.mark.parametrize("name", READ)
-def test_the_tree_sets_no_value_that_a_chart_does_not_know(name: str) -> None:
+def test_the_tree_sets_no_value_unknown_to_a_chart(name: str) -> None:
     exact = [use for use in uses(CHECKOUT, name) if use.version == facts_of(name)["version"]]
     for use in exact:
         for file in use.values:
@@ -73,14 +71,12 @@ def test_the_tree_sets_no_value_that_a_chart_does_not_know(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", READ)
-def test_a_stand_in_gives_no_value_of_its_own_to_a_chart(name: str) -> None:
+def test_a_stand_in_has_no_value_beyond_its_chart(name: str) -> None:
     if all(use.version == facts_of(name)["version"] for use in uses(CHECKOUT, name)):
         assert list(unknown_values(described()[name]["values"], facts_of(name)["values"])) == []
 
 
-def test_a_value_deep_within_that_a_chart_does_not_know_is_refused_in_helms_words(
-    charts: StandInCharts, tools: Toolchain
-) -> None:
+def test_an_unknown_nested_value_is_refused_in_helms_words(charts: StandInCharts, tools: Toolchain) -> None:
     cilium = next(uses(CHECKOUT, "cilium"))
     folder = charts.chart(Chart("cilium", cilium.version, "https://helm.cilium.io"))
     options = ("--set", "operator.replica=2")

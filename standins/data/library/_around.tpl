@@ -1,4 +1,4 @@
-{{/* Roles: what the description grants, cluster-wide or in the release's namespace. */}}
+{{/* Roles: the rights that the description grants, cluster-wide or in the release's namespace. */}}
 {{- define "standin.roles" -}}
 {{- $work := .work -}}
 {{- $about := . -}}
@@ -37,7 +37,7 @@ subjects:
 {{/* Services: a map of names to ports, each a number or the port of a Service and of the container. */}}
 {{- define "standin.service" -}}
 {{- $about := . -}}
-{{- $set := ternary .said.service dict (kindIs "map" .said.service) -}}
+{{- $set := ternary .settings.service dict (kindIs "map" .settings.service) -}}
 {{- range $name, $ports := default dict .work.services }}
 ---
 apiVersion: v1
@@ -67,10 +67,10 @@ spec:
 {{- end }}
 {{- end -}}
 
-{{/* What watches over a workload: a disruption budget and a ServiceMonitor, where the values ask for them. */}}
+{{/* A disruption budget and a ServiceMonitor of a workload, if the values enable them. */}}
 {{- define "standin.watch" -}}
 {{- $about := . -}}
-{{- $pdb := ternary .said.pdb dict (kindIs "map" .said.pdb) }}
+{{- $pdb := ternary .settings.pdb dict (kindIs "map" .settings.pdb) }}
 {{- if $pdb.enabled }}
 ---
 apiVersion: policy/v1
@@ -111,7 +111,7 @@ spec:
 {{- end }}
 {{- end -}}
 
-{{/* Configurations of admission webhooks that nobody answers: they have the right names and fail open. */}}
+{{/* Configurations of admission webhooks without a server: they have the right names and fail open. */}}
 {{- define "standin.webhooks" -}}
 {{- $about := . -}}
 {{- $name := tpl .hook.name .root }}

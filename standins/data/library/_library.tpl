@@ -1,8 +1,8 @@
 {{/*
-What every stand-in makes of its description and of the values it is given. A description says which workloads there
-are and under which key of the values each finds its settings; image, replicas, resources and the like have the same
-names in nearly every chart. One that is named otherwise is told by `reads`; an empty name is one that the chart lacks.
-Without values, pods have the seccomp profile that `seccomp` names, or none: a restricted namespace refuses the latter.
+The objects that every stand-in makes from its description and its values. A description lists the workloads, and the key
+of the values with the settings of each; image, replicas, resources and the like have the same names in nearly every
+chart. `reads` gives the other names; an empty name is a setting that the chart lacks. Without values, pods have the
+seccomp profile of `seccomp`, or none: a restricted namespace rejects the latter.
 */}}
 
 {{- define "standin.fullname" -}}
@@ -28,7 +28,7 @@ Without values, pods have the seccomp profile that `seccomp` names, or none: a r
 {{ dict "value" $here | toJson }}
 {{- end -}}
 
-{{/* Whether all of some paths lead to something true; `!path` asks for the opposite. Anything or nothing. */}}
+{{/* Text if all paths have a true value (`!path`: a false one), else nothing. */}}
 {{- define "standin.wanted" -}}
 {{- $all := "yes" -}}
 {{- $values := .values -}}
@@ -74,7 +74,7 @@ Without values, pods have the seccomp profile that `seccomp` names, or none: a r
 {{- end -}}
 {{- end -}}
 
-{{/* The labels that a workload is found by: those of the real one as far as they are known. */}}
+{{/* The labels that select a workload: those of the real one as far as they are known. */}}
 {{- define "standin.selector" -}}
 {{- $own := dict "app.kubernetes.io/name" (default .root.Chart.Name .root.Values.nameOverride) "app.kubernetes.io/instance" .root.Release.Name -}}
 {{- with .work.part }}{{- $_ := set $own "app.kubernetes.io/component" . }}{{- end -}}
@@ -112,7 +112,7 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{/* Arguments as the charts take them: a list as it is, a map as --key=value. */}}
+{{/* Arguments in the form of the charts: a list as it is, a map as --key=value. */}}
 {{- define "standin.arguments" -}}
 {{- range $more := .lists }}
 {{- if kindIs "map" $more }}

@@ -1,4 +1,4 @@
-{{/* All that a description makes of the values it is given, but for CRDs. */}}
+{{/* All objects of a description for the given values, but for CRDs. */}}
 {{- define "standin.made" -}}
 {{- $root := . }}
 {{- $described := .Files.Get "standin.yaml" | fromYaml }}
@@ -25,7 +25,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* What the real chart makes whatever its values are, and the description does not: by name, with nothing in it. */}}
+{{/* Objects that the real chart makes regardless of its values, and the description does not: by name, without content. */}}
 {{- define "standin.facts" -}}
 {{- $root := .root -}}
 {{- $there := dict -}}

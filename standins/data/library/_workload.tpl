@@ -1,4 +1,4 @@
-{{/* One workload of a description with its account, roles, services and what watches over it. */}}
+{{/* One workload of a description with its account, roles, services, disruption budget and monitor. */}}
 {{- define "standin.workload" -}}
 {{- $root := .root -}}
 {{- $work := .work -}}
@@ -6,7 +6,7 @@
 {{- $name := tpl $work.name $root -}}
 {{- $kind := default "Deployment" $work.kind -}}
 {{- $about := dict "root" $root "work" $work "name" $name -}}
-{{- $said := dict -}}
+{{- $settings := dict -}}
 {{- range $key, $keys := dict
   "image" (list "image")
   "replicas" (list "replicas" "replicaCount")
@@ -31,20 +31,20 @@
   "service" (list "service")
   "pdb" (list "podDisruptionBudget" "pdb")
 -}}
-{{- $asked := dict "work" $work "values" $values "keys" $keys -}}
-{{- $_ := set $said $key (include "standin.setting" $asked | fromJson).value -}}
+{{- $query := dict "work" $work "values" $values "keys" $keys -}}
+{{- $_ := set $settings $key (include "standin.setting" $query | fromJson).value -}}
 {{- end -}}
-{{- $account := default dict $said.serviceAccount -}}
+{{- $account := default dict $settings.serviceAccount -}}
 {{- $accountName := default (tpl (default $work.name $work.account) $root) $account.name -}}
 {{- $makesAccount := and (not $work.sharesAccount) (ne (toString (default true $account.create)) "false") -}}
 {{- if hasKey $account "create" -}}{{- $makesAccount = and $account.create (not $work.sharesAccount) -}}{{- end }}
 {{- $tag := default $root.Chart.AppVersion $work.tag }}
-{{- $image := include "standin.image" (dict "image" $said.image "fallback" (default $name $work.image) "tag" $tag) }}
+{{- $image := include "standin.image" (dict "image" $settings.image "fallback" (default $name $work.image) "tag" $tag) }}
 ---
 apiVersion: {{ ternary "batch/v1" "apps/v1" (has $kind (list "CronJob" "Job")) }}
 kind: {{ $kind }}
 metadata:
-  {{- $annotated := merge (dict "annotations" (ternary $said.annotations dict (kindIs "map" $said.annotations))) $about }}
+  {{- $annotated := merge (dict "annotations" (ternary $settings.annotations dict (kindIs "map" $settings.annotations))) $about }}
   {{- include "standin.metadata" $annotated | nindent 2 }}
 spec:
   {{- if eq $kind "CronJob" }}
@@ -53,15 +53,15 @@ spec:
   jobTemplate:
     spec:
       template:
-        {{- include "standin.pod" (dict "root" $root "work" $work "said" $said "name" $name "image" $image "account" $accountName) | nindent 8 }}
+        {{- include "standin.pod" (dict "root" $root "work" $work "settings" $settings "name" $name "image" $image "account" $accountName) | nindent 8 }}
   {{- else }}
   {{- if ne $kind "DaemonSet" }}
-  replicas: {{ ternary (default 1 $work.replicas) $said.replicas (kindIs "string" $said.replicas) }}
+  replicas: {{ ternary (default 1 $work.replicas) $settings.replicas (kindIs "string" $settings.replicas) }}
   {{- end }}
   selector:
     matchLabels:
       {{- include "standin.selector" $about | nindent 6 }}
-  {{- with $said.strategy }}
+  {{- with $settings.strategy }}
   {{- if kindIs "map" . }}
   {{ ternary "strategy" "updateStrategy" (eq $kind "Deployment") }}:
     {{- toYaml . | nindent 4 }}
@@ -89,7 +89,7 @@ spec:
   {{- end }}
   {{- end }}
   template:
-    {{- include "standin.pod" (dict "root" $root "work" $work "said" $said "name" $name "image" $image "account" $accountName) | nindent 4 }}
+    {{- include "standin.pod" (dict "root" $root "work" $work "settings" $settings "name" $name "image" $image "account" $accountName) | nindent 4 }}
   {{- end }}
 {{- if $makesAccount }}
 ---
@@ -99,23 +99,23 @@ metadata:
   {{- include "standin.metadata" (merge (dict "name" $accountName "annotations" $account.annotations) $about) | nindent 2 }}
 {{- end }}
 {{- include "standin.roles" (merge (dict "account" $accountName) $about) }}
-{{- include "standin.service" (merge (dict "said" $said) $about) }}
-{{- include "standin.watch" (merge (dict "said" $said "replicas" $said.replicas) $about) }}
+{{- include "standin.service" (merge (dict "settings" $settings) $about) }}
+{{- include "standin.watch" (merge (dict "settings" $settings "replicas" $settings.replicas) $about) }}
 {{- end -}}
 
 {{- define "standin.pod" -}}
 {{- $root := .root -}}
 {{- $work := .work -}}
-{{- $said := .said -}}
+{{- $settings := .settings -}}
 metadata:
   labels:
     {{- include "standin.labels" . | nindent 4 }}
-    {{- if kindIs "map" $said.podLabels }}
-    {{- with $said.podLabels }}
+    {{- if kindIs "map" $settings.podLabels }}
+    {{- with $settings.podLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
     {{- end }}
-  {{- with $said.podAnnotations }}
+  {{- with $settings.podAnnotations }}
   annotations:
     {{- toYaml . | nindent 4 }}
   {{- end }}
@@ -125,7 +125,7 @@ spec:
   restartPolicy: OnFailure
   {{- end }}
   {{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "priorityClassName" }}
-  {{- with get $said $key }}
+  {{- with get $settings $key }}
   {{ $key }}:
     {{- toYaml . | nindent 4 }}
   {{- end }}
@@ -133,9 +133,9 @@ spec:
   {{- range $key, $set := default dict $work.host }}
   {{ $key }}: {{ $set }}
   {{- end }}
-  {{- if $said.podSecurityContext }}
+  {{- if $settings.podSecurityContext }}
   securityContext:
-    {{- toYaml $said.podSecurityContext | nindent 4 }}
+    {{- toYaml $settings.podSecurityContext | nindent 4 }}
   {{- else if not (or $work.privileged $work.root) }}
   securityContext:
     runAsNonRoot: true
@@ -148,18 +148,18 @@ spec:
   containers:
     - name: {{ tpl (default $work.name $work.container) $root }}
       image: {{ .image | quote }}
-      imagePullPolicy: {{ default "IfNotPresent" (ternary $said.image dict (kindIs "map" $said.image)).pullPolicy }}
-      {{- with include "standin.arguments" (dict "lists" (list $work.args $said.args $said.extraArgs)) | trim }}
+      imagePullPolicy: {{ default "IfNotPresent" (ternary $settings.image dict (kindIs "map" $settings.image)).pullPolicy }}
+      {{- with include "standin.arguments" (dict "lists" (list $work.args $settings.args $settings.extraArgs)) | trim }}
       args:
         {{- . | nindent 8 }}
       {{- end }}
-      {{- if kindIs "slice" $said.env }}
-      {{- with $said.env }}
+      {{- if kindIs "slice" $settings.env }}
+      {{- with $settings.env }}
       env:
         {{- toYaml . | nindent 8 }}
       {{- end }}
-      {{- else if kindIs "map" $said.env }}
-      {{- with $said.env }}
+      {{- else if kindIs "map" $settings.env }}
+      {{- with $settings.env }}
       env:
         {{- range $key, $value := . }}
         - name: {{ $key }}
@@ -186,13 +186,13 @@ spec:
           port: {{ $work.probe }}
       {{- end }}
       {{- end }}
-      {{- with $said.resources }}
+      {{- with $settings.resources }}
       resources:
         {{- toYaml . | nindent 8 }}
       {{- end }}
       securityContext:
-        {{- if $said.containerSecurityContext }}
-        {{- toYaml $said.containerSecurityContext | nindent 8 }}
+        {{- if $settings.containerSecurityContext }}
+        {{- toYaml $settings.containerSecurityContext | nindent 8 }}
         {{- else if $work.privileged }}
         privileged: true
         {{- else }}
@@ -209,8 +209,8 @@ spec:
           {{- end }}
         {{- end }}
       {{- $claimed := and $work.claim (ne (default "Deployment" $work.kind) "StatefulSet") }}
-      {{- $mounts := ternary $said.mounts list (kindIs "slice" $said.mounts) }}
-      {{- $volumes := ternary $said.volumes list (kindIs "slice" $said.volumes) }}
+      {{- $mounts := ternary $settings.mounts list (kindIs "slice" $settings.mounts) }}
+      {{- $volumes := ternary $settings.volumes list (kindIs "slice" $settings.volumes) }}
       {{- with $work.claim }}
       {{- $mounts = append $mounts (dict "name" .name "mountPath" .path) }}
       {{- end }}

@@ -1,4 +1,4 @@
-"""Certificates are kept while they say what is wanted, and made anew when they do not."""
+"""Certificates are retained as long as they are valid for their names, and made again otherwise."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_pair_is_kept_while_authority_subject_and_names_stay(tmp_path: Path) -
     assert file.stat().st_mode & 0o077 == 0
 
 
-def test_a_pair_is_made_anew_for_another_authority_subject_or_name(tmp_path: Path) -> None:
+def test_another_authority_subject_or_name_makes_a_new_pair(tmp_path: Path) -> None:
     authority, file = Authority.self_signed("lab"), tmp_path / "pair.pem"
     seen = {authority.keep_signed(file, SERVER, ["localhost"]).read_bytes()}
     seen.add(authority.keep_signed(file, SERVER, ["localhost", "api"]).read_bytes())
@@ -39,7 +39,7 @@ def test_an_authority_survives_being_written_down() -> None:
     x509.load_pem_x509_certificate(certificate).verify_directly_issued_by(made.certificate)
 
 
-def test_a_client_that_trusts_the_authority_alone_accepts_the_server_and_sees_nobody_else(tmp_path: Path) -> None:
+def test_a_client_that_trusts_the_authority_accepts_the_server(tmp_path: Path) -> None:
     authority = Authority.self_signed("lab")
     pair = authority.keep_signed(tmp_path / "pair.pem", SERVER, ["localhost"])
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,4 +1,4 @@
-"""The flags of the rehearsed control plane are Talos' own, then the operator's, and what is not honoured is named."""
+"""The flags of the rehearsed control plane are Talos' own, then the operator's; flags without effect are reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def api_server(wanted: dict[str, Any]) -> list[str]:
     return flags.api_server(wanted, LAB, PORTS)
 
 
-def test_an_argument_of_the_operator_is_passed_on_or_replaces_that_of_talos() -> None:
+def test_an_argument_of_the_operator_is_added_or_replaces_talos() -> None:
     given = api_server(extra(event_ttl="10m", anonymous_auth="true"))
     assert "--event-ttl=10m" in given
     assert [flag for flag in given if flag.startswith("--anonymous-auth=")] == ["--anonymous-auth=true"]
@@ -53,15 +53,15 @@ def test_an_argument_with_several_values_is_given_several_times() -> None:
     ]
 
 
-def test_what_would_leave_loopback_is_neither_passed_on_nor_silently_dropped() -> None:
+def test_an_argument_beyond_loopback_is_dropped_and_reported() -> None:
     wanted = extra(bind_address="0.0.0.0", oidc_issuer_url="https://login.home.arpa", tracing_config_file="x")
     given = api_server(wanted)
     assert "--bind-address=127.0.0.1" in given
     assert not any("oidc" in flag or "tracing" in flag for flag in given)
     assert flags.not_honoured(wanted) == [
         "kube-apiserver --bind-address: a rehearsal listens on loopback, on ports of its own",
-        "kube-apiserver --oidc-issuer-url: would be asked of a host that a rehearsal must not reach",
-        "kube-apiserver --tracing-config-file: would be asked of a host that a rehearsal must not reach",
+        "kube-apiserver --oidc-issuer-url: needs a host that a rehearsal must not reach",
+        "kube-apiserver --tracing-config-file: needs a host that a rehearsal must not reach",
     ]
 
 
@@ -86,7 +86,7 @@ def test_every_part_listens_on_loopback_whatever_is_asked() -> None:
     assert len(flags.not_honoured(wanted)) == 7
 
 
-def test_the_api_server_is_named_by_endpoint_service_operator_and_loopback() -> None:
+def test_the_certificate_names_endpoint_service_operator_and_loopback() -> None:
     names = flags.api_server_names(cluster(apiServer={"certSANs": ["api.home.arpa", "10.0.0.5"]}))
     assert names == [
         "localhost",
@@ -101,7 +101,7 @@ def test_the_api_server_is_named_by_endpoint_service_operator_and_loopback() -> 
     ]
 
 
-def test_secrets_are_encrypted_with_the_keys_that_the_configuration_brings_in_talos_order() -> None:
+def test_secrets_are_encrypted_with_the_configured_keys_in_talos_order() -> None:
     wanted = cluster(secretboxEncryptionSecret="box", aescbcEncryptionSecret="cbc")
     document = flags.documents(wanted, LAB)[LAB.control_plane / "encryption.yaml"]
     assert [next(iter(provider)) for provider in document["resources"][0]["providers"]] == [

@@ -1,4 +1,4 @@
-"""A real control plane from a generated machine configuration: what a person sees, and what survives being killed."""
+"""A real control plane from a generated machine configuration: its behaviour, and its recovery after kills."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ spec:
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """A control plane that runs, and what it was made from."""
+    """A control plane that runs, and its machine configuration."""
 
     lab: Lab
     configuration: dict[str, Any]
@@ -114,7 +114,7 @@ def named(name: str, namespace: str = "default") -> dict[str, Any]:
 
 
 def generated(folder: Path, name: str) -> dict[str, Any]:
-    """Generate the configuration of a control plane, as the program will."""
+    """Generate the configuration of a control plane, as the program does."""
     secrets = folder / f"{name}.yaml"
     programs.run("talosctl", "gen", "secrets", "-o", secrets)
     which = ["--with-secrets", str(secrets), "--output-types", "controlplane", "-o", "-"]
@@ -129,7 +129,7 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsed]:
     env = ensure(PROGRAMS).env()
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PATH", env["PATH"])
-        # A proxy that leads nowhere: nothing here may ask it.
+        # A proxy that leads nowhere: no request of these tests may use it.
         environment.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
         lab, configuration = Lab(folder / "lab"), generated(folder, "homelab")
         try:
@@ -149,7 +149,7 @@ def until(done: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.05)
 
 
-def test_kubectl_works_with_the_kubeconfig_as_it_would_with_a_real_one(rehearsed: Rehearsed) -> None:
+def test_kubectl_works_with_the_kubeconfig(rehearsed: Rehearsed) -> None:
     said = programs.run("kubectl", "config", "current-context", env=rehearsed.env)
     assert said.stdout.strip() == "admin@homelab"
     assert programs.run("kubectl", "auth", "whoami", "-o", "json", env=rehearsed.env).stdout.count("system:masters")
@@ -166,7 +166,7 @@ def test_starting_again_changes_nothing(rehearsed: Rehearsed) -> None:
     assert time.monotonic() - began < 2
 
 
-def test_a_registered_node_becomes_ready_and_keeps_what_it_was_registered_with(rehearsed: Rehearsed) -> None:
+def test_a_registered_node_becomes_ready_and_retains_its_fields(rehearsed: Rehearsed) -> None:
     node = rehearsed.api.wait(
         "v1", "Node", "worker-1", until=lambda node: condition(node, "Ready"), what="Ready", seconds=20
     )
@@ -245,7 +245,7 @@ def test_the_pod_security_of_talos_is_enforced(rehearsed: Rehearsed) -> None:
     assert refused.value.code == 403
 
 
-def test_the_api_server_asks_nothing_of_the_real_machines_whose_addresses_its_nodes_carry(rehearsed: Rehearsed) -> None:
+def test_the_api_server_never_contacts_the_addresses_of_its_nodes(rehearsed: Rehearsed) -> None:
     rehearsed.run("silent", {})
     until(lambda: phase(rehearsed, "silent") == "Running")
     with pytest.raises(
@@ -254,7 +254,7 @@ def test_the_api_server_asks_nothing_of_the_real_machines_whose_addresses_its_no
         programs.run("kubectl", "logs", "silent", env=rehearsed.env)
 
 
-def test_a_webhook_of_an_operator_that_does_not_run_refuses_nothing(rehearsed: Rehearsed) -> None:
+def test_a_webhook_without_a_server_refuses_nothing(rehearsed: Rehearsed) -> None:
     webhook = {
         "name": "nobody.example.org",
         "admissionReviewVersions": ["v1"],
@@ -268,7 +268,7 @@ def test_a_webhook_of_an_operator_that_does_not_run_refuses_nothing(rehearsed: R
     rehearsed.api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": named("unrefused")})
 
 
-def test_a_created_object_that_exists_is_refused_and_a_missing_one_is_nothing(rehearsed: Rehearsed) -> None:
+def test_creating_an_existing_object_is_refused(rehearsed: Rehearsed) -> None:
     with pytest.raises(ApiFailed, match='nodes "worker-1" already exists'):
         rehearsed.api.create(NODE)
     assert rehearsed.api.get("v1", "Node", "worker-2") is None
@@ -304,7 +304,7 @@ def test_all_listen_on_loopback_only(rehearsed: Rehearsed) -> None:
 
 
 @pytest.mark.parametrize("part", kubernetes.PARTS)
-def test_a_killed_part_is_back_after_the_next_start_and_nothing_is_lost(rehearsed: Rehearsed, part: str) -> None:
+def test_the_next_start_restores_a_killed_part_without_loss(rehearsed: Rehearsed, part: str) -> None:
     before = rehearsed.pids()
     os.kill(before[part], signal.SIGKILL)
     rehearsed.start()
@@ -315,7 +315,7 @@ def test_a_killed_part_is_back_after_the_next_start_and_nothing_is_lost(rehearse
 
 
 def is_created(rehearsed: Rehearsed, name: str) -> bool:
-    """An API server that has lost its etcd finds it again after a second or two."""
+    """Report whether an API server that lost its etcd has found it again, which takes a second or two."""
     try:
         rehearsed.run(name, {})
     except ApiFailed as error:
@@ -327,7 +327,7 @@ def test_an_operator_whose_kind_is_unknown_is_refused(rehearsed: Rehearsed, tmp_
     stages = tmp_path / "widgets.yaml"
     stages.write_text(WIDGETS_BECOME_READY)
     before = rehearsed.pids()
-    with pytest.raises(TookTooLong, match=r"kinds that the cluster does not know: Widget of example\.org/v1$"):
+    with pytest.raises(TookTooLong, match=r"kinds that the cluster does not serve: Widget of example\.org/v1$"):
         kubernetes.reload_operators(rehearsed.lab, [stages], seconds=0.5)
     assert rehearsed.pids() == before
 
@@ -358,7 +358,7 @@ def test_an_operator_whose_kind_has_gone_keeps_nobody_from_starting(rehearsed: R
     until(lambda: phase(rehearsed, "after-widgets") == "Running", 5)
 
 
-def test_the_node_has_been_ready_all_the_time_and_its_lease_is_renewed(rehearsed: Rehearsed) -> None:
+def test_the_node_was_always_ready_and_renews_its_lease(rehearsed: Rehearsed) -> None:
     node = rehearsed.api.get("v1", "Node", "worker-1")
     assert node
     ready = next(one for one in node["status"]["conditions"] if one["type"] == "Ready")
@@ -376,7 +376,7 @@ def test_the_node_has_been_ready_all_the_time_and_its_lease_is_renewed(rehearsed
     assert taints(rehearsed) == ["reserved"]
 
 
-def test_a_flag_that_a_part_does_not_know_is_told_with_its_own_words(rehearsed: Rehearsed) -> None:
+def test_an_unknown_flag_is_reported_with_the_output(rehearsed: Rehearsed) -> None:
     wrong = deepcopy(rehearsed.configuration)
     wrong["cluster"]["scheduler"]["extraArgs"] = {"no-such-flag": "1"}
     with pytest.raises(TookTooLong, match=r"(?s)kube-scheduler: ended by itself\n.*unknown flag: --no-such-flag.*log"):

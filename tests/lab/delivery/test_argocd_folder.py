@@ -1,4 +1,4 @@
-"""Argo CD's own folder: both shapes of it, what `up` makes and it must not, and what Argo CD says of its settings."""
+"""Argo CD's own folder: both of its shapes, the objects that `up` makes, and Argo CD's report on its settings."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def containers(objects: tuple[Object, ...]) -> list[dict[str, Any]]:
     return [one for pod in pods for one in (*pod.get("initContainers", ()), *pod["containers"])]
 
 
-def test_no_container_asks_a_registry_for_an_image_that_is_on_the_node(objects: tuple[Object, ...]) -> None:
+def test_no_container_pulls_an_image_that_the_node_has(objects: tuple[Object, ...]) -> None:
     assert [one["name"] for one in containers(objects) if one.get("imagePullPolicy") == "Always"] == []
 
 
@@ -87,7 +87,7 @@ def test_a_slow_line_ends_no_render(objects: tuple[Object, ...]) -> None:
     assert (limit, params["controller.repo.server.timeout.seconds"]) == ("180s", "300")
 
 
-def test_an_app_that_breaks_again_at_the_same_revision_is_reported_again(objects: tuple[Object, ...]) -> None:
+def test_an_app_that_breaks_again_is_reported_again(objects: tuple[Object, ...]) -> None:
     (told,) = (one["data"] for one in objects if one["metadata"]["name"] == "argocd-notifications-cm")
     once = {name: "oncePer" in text for name, text in told.items() if name.startswith("trigger.")}
     assert once == {"trigger.on-degraded": False, "trigger.on-unknown": False, "trigger.on-sync-failed": True}
@@ -162,7 +162,7 @@ def test_argo_cd_accepts_its_settings(renderer: Renderer, tools: Toolchain, tmp_
 
 
 def _argocd(renderer: Renderer, tools: Toolchain, place: Path, *words: str) -> str:
-    """Ask Argo CD's own program about the settings, without a cluster."""
+    """Validate the settings with Argo CD's own program, without a cluster."""
     settings = next(one for one in render(renderer, Folder(FOLDER)) if one["metadata"]["name"] == "argocd-cm")
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "argocd-secret", "namespace": "argocd"}}
     files = [

@@ -1,4 +1,4 @@
-"""Argo CD's web UI is served where the argocd-server in use has one, and its absence has a reason."""
+"""Argo CD's web UI is served if argocd-server embeds one; otherwise the reason is reported."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lab.api import Object
 from lab.delivery import argocd, web_ui
 from lab.layout import Lab
 from lab.running import servers
-from local.files import keep
+from local.files import write_private
 from ops.toolchain.lookup import ensure
 
 PAGE = '<!DOCTYPE html><html><body><div id="app"></div></body></html>'
-# Takes argocd-server's arguments; without a page it answers as the real one does whose UI is not embedded.
+# Takes argocd-server's arguments; without a page it answers as the real one does without an embedded UI.
 FAKE_SERVER = """\
 #!{python}
 import http.server, sys
@@ -36,10 +36,10 @@ SECRET = {"data": {"password": base64.b64encode(b"of-argo-cd").decode()}}
 
 
 class FakeApi:
-    """An API server that has Argo CD's workloads, and its initial password where it is open."""
+    """An API server with Argo CD's workloads, and its initial password."""
 
     def __init__(self, workloads: set[str], secret: Object | None = None) -> None:
-        """Have these workloads."""
+        """Store the workloads."""
         self.workloads, self.secret = workloads, secret
 
     def get(self, version: str, kind: str, name: str, namespace: str) -> Object | None:
@@ -54,7 +54,7 @@ class FakeApi:
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     made = Lab(tmp_path / "lab")
     made.make()
-    keep(made.kubeconfig, "users: [{name: admin, user: {}}]\n")
+    write_private(made.kubeconfig, "users: [{name: admin, user: {}}]\n")
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     (tmp_path / "bin/miniredis").write_text("#!/bin/sh\nexec sleep 300\n", encoding="utf-8")
@@ -71,10 +71,10 @@ def serve(lab: Lab, page: str) -> None:
 
 
 def play(lab: Lab, *workloads: str) -> None:
-    argocd.play(lab, FakeApi(set(workloads)))  # type: ignore[arg-type]
+    argocd.run_programs(lab, FakeApi(set(workloads)))  # type: ignore[arg-type]
 
 
-def test_a_server_with_a_ui_is_run_answers_on_loopback_and_ends_with_the_rehearsal(lab: Lab) -> None:
+def test_a_server_with_a_ui_runs_on_loopback(lab: Lab) -> None:
     serve(lab, PAGE)
     assert web_ui.is_embedded()
     play(lab, "argocd-server")
@@ -85,7 +85,7 @@ def test_a_server_with_a_ui_is_run_answers_on_loopback_and_ends_with_the_rehears
     assert web_ui.address(lab) == ""
 
 
-def test_a_server_without_a_ui_is_not_run_and_the_reason_is_one_line(lab: Lab) -> None:
+def test_a_server_without_a_ui_does_not_run(lab: Lab) -> None:
     serve(lab, "")
     play(lab, "argocd-server")
     assert not servers.runs(lab, "argocd-server")
@@ -94,7 +94,7 @@ def test_a_server_without_a_ui_is_not_run_and_the_reason_is_one_line(lab: Lab) -
     assert "HOMELAB_TOOLS=download ./homelab tools" in web_ui.ABSENT
 
 
-def test_a_killed_server_is_started_again_and_one_that_is_not_wanted_is_stopped(lab: Lab) -> None:
+def test_a_killed_server_restarts_and_an_unwanted_one_is_stopped(lab: Lab) -> None:
     serve(lab, PAGE)
     play(lab, "argocd-server")
     assert web_ui.address(lab, 20)
@@ -106,7 +106,7 @@ def test_a_killed_server_is_started_again_and_one_that_is_not_wanted_is_stopped(
     assert not servers.runs(lab, "argocd-server")
 
 
-def test_the_login_is_argo_cds_own_password_in_a_private_file(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_login_is_the_initial_password_in_a_private_file(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(lab, PAGE)
     play(lab, "argocd-server")
     monkeypatch.setattr("lab.delivery.web_ui.Api.of", lambda lab: FakeApi(set(), SECRET))
@@ -124,7 +124,7 @@ def test_a_closed_admin_login_is_reported(lab: Lab, monkeypatch: pytest.MonkeyPa
     assert web_ui.login(lab).startswith("no login: admin.enabled of argocd-cm is false")
 
 
-def test_a_server_that_does_not_answer_is_reported_with_its_log(lab: Lab) -> None:
+def test_a_silent_server_is_reported_with_its_log(lab: Lab) -> None:
     serve(lab, PAGE)
     assert web_ui.report(lab).endswith(f"does not answer; its output: {lab.logs / 'argocd-server.log'}")
 

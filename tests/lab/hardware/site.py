@@ -1,7 +1,7 @@
 """A rack with Talos nodes on it, without a control plane: the product's scripts run against the stand-in alone.
 
-`talosctl` is the stand-in in a process of its own, as in a rehearsal; `kubectl` answers from files and writes down what
-it was asked.
+`talosctl` is the stand-in in a process of its own, as in a rehearsal; `kubectl` answers from files and logs its
+arguments.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from components import shell
 from components.cluster.script_inputs import SCRIPTS, script
 from config.values import GIBI
 from lab.hardware import talos_node
-from lab.hardware.rack import Node, Rack
+from lab.hardware.rack import Rack, TalosNode
 from lab.layout import Lab
 
 ROOT = Path(__file__).parents[3]
@@ -85,7 +85,7 @@ class Site:
         return f"10.0.0.{(10 if kind == 'cp' else 20) + int(number)}"
 
     def boot(self, name: str) -> None:
-        """Make a VM, which waits for a configuration."""
+        """Create a VM, which waits for a configuration."""
         self.rack.create_vm(
             {
                 "vmId": 1000 + int(self.address(name).rpartition(".")[2]),
@@ -98,7 +98,7 @@ class Site:
         )
 
     def configure(self, name: str, *sans: str) -> None:
-        """Give a node its configuration."""
+        """Apply a configuration to a node."""
         machine = {
             "machine": {
                 "type": "controlplane" if name.startswith("cp") else "worker",
@@ -113,7 +113,7 @@ class Site:
         talos_node.apply(self.lab, self.rack, self.address(name), text, "staged_if_needing_reboot")
 
     def cluster(self) -> None:
-        """Bring up all control planes, as members of one etcd."""
+        """Start all control planes, as members of one etcd."""
         for name in self.planes:
             self.boot(name)
             self.configure(name)
@@ -122,16 +122,16 @@ class Site:
             self.rack.add_member(name, self.address(name))
 
     def settle_all(self) -> None:
-        """Let all that nodes have begun be over."""
+        """Advance until all scheduled events have happened."""
         for moment in self.rack.rows("SELECT vm_id, event FROM moments"):
             self.rack.schedule(moment["vm_id"], moment["event"], -1)
         talos_node.advance(self.lab, self.rack)
 
     def lose(self, name: str) -> None:
-        """Delete a VM behind the back of etcd."""
+        """Delete a VM without its removal from etcd."""
         self.rack.delete_vm(next(vm.vm_id for vm in self.rack.vms() if vm.name == name))
 
-    def node(self, name: str) -> Node:
+    def node(self, name: str) -> TalosNode:
         return next(node for node in self.rack.nodes() if node.name == name)
 
     def run(self, name: str, about: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -139,7 +139,7 @@ class Site:
         return self.shell(script(name), about, **more)
 
     def ask(self, function: str, about: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run one function of what every script begins with."""
+        """Run one function of the file that every script begins with."""
         return self.shell(f"{shell.script(SCRIPTS / 'talos.sh')}\n{function}", about, **more)
 
     def shell(self, text: str, about: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -167,7 +167,7 @@ class Site:
         )
 
     def asked(self, *verbs: str) -> list[str]:
-        """Return what kubectl was asked for, by its verb."""
+        """Return the calls of kubectl with a verb."""
         file = self.root / "asked"
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         return [line.split()[0] for line in lines if line.split()[0] in verbs]

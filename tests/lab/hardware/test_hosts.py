@@ -1,4 +1,4 @@
-"""What Proxmox refuses, the rack refuses: rights request by request, files, storages, pools, devices, moves."""
+"""The rack refuses the same requests as Proxmox: rights request by request, files, storages, pools, devices, moves."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ VM: Mapping[str, Any] = {
     "serialDevices": [{"device": "socket"}],
 }
 WORKER_ON_THE_FIRST = "name: worker-1, role: worker, address: 10.0.10.20, host: pve-1"
-# Rights whose absence Proxmox answers with an empty list or the provider with a warning.
+# Without these rights Proxmox answers with an empty list, or the provider warns.
 UNSEEN = {"Pool.Audit", "VM.GuestAgent.Audit"}
 # Either of two rights suffices.
 DOUBLE = {"Datastore.Audit", "VM.Config.Cloudinit", "Sys.AccessNetwork", "Sys.Audit"}
@@ -84,7 +84,7 @@ def test_each_right_is_asked_for_by_a_request(right: str, rack: Rack) -> None:
     rack.break_("rights", right)
     said = refusal(lambda: everything(rack))
     assert "received an HTTP 403 response - Reason: Permission check failed" in said
-    assert right in said or right == "VM.Allocate"  # this refusal names nothing
+    assert right in said or right == "VM.Allocate"  # this refusal has no path
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_vm_is_refused_in_the_words_of_proxmox(right: str, words: str, rack: R
     assert words in refusal(lambda: with_vm(rack))
 
 
-def test_a_download_needs_two_rights_on_the_cluster_or_one_on_the_host(rack: Rack) -> None:
+def test_a_download_needs_rights_on_the_cluster_or_the_host(rack: Rack) -> None:
     rack.break_("rights", "Sys.AccessNetwork")
     rack.download("pve-1", IMAGE, URL)
     rack.break_("rights", "Sys.Audit")
@@ -118,7 +118,7 @@ def test_an_image_can_be_deleted_with_one_right_only(rack: Rack) -> None:
     assert rack.has_file("pve-1", IMAGE)
 
 
-def test_high_availability_needs_a_right_that_the_role_does_not_have(rack: Rack) -> None:
+def test_high_availability_needs_a_right_beyond_the_role(rack: Rack) -> None:
     with_vm(rack)
     assert f"Permission check failed (/, {HIGH_AVAILABILITY})" in refusal(lambda: rack.manage("vm:1020"))
     rack.add_things("right", [HIGH_AVAILABILITY])
@@ -187,7 +187,7 @@ def test_a_storage_takes_images_only_with_their_content_type(rack: Rack) -> None
     assert words in refusal(lambda: rack.download("pve-1", image, URL))
 
 
-def test_a_vm_is_moved_with_its_disks_and_stays_what_it_is(rack: Rack) -> None:
+def test_a_vm_is_moved_with_its_disks_and_unchanged(rack: Rack) -> None:
     with_vm(rack)
     rack.update_vm({**VM, "nodeName": "pve-2"})
     assert rack.journal("migrate vm") == [("migrate vm", "worker-1", "pve-1 -> pve-2")]
@@ -245,7 +245,7 @@ def test_a_vm_moves_only_where_its_storage_is(rack: Rack) -> None:
 @pytest.fixture(scope="module")
 def staging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     checkout = Checkout.make(tmp_path_factory.mktemp("staging"), "staging")
-    checkout.until = "network"  # an upgrade asks for Ready nodes
+    checkout.until = "network"  # an upgrade requires Ready nodes
     checkout.rehearse()
     yield checkout
     checkout.end()
@@ -254,14 +254,14 @@ def staging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 @pytest.mark.nightly  # minutes
 @pytest.mark.xdist_group("hosts")
 class TestTwoHosts:
-    """A rehearsed cluster on two hosts, whose VMs move and are made anew."""
+    """A rehearsed cluster on two hosts, whose VMs are moved and replaced."""
 
     def test_each_host_has_an_image_of_its_own(self, staging: Checkout) -> None:
         files = {(host, file) for _, host, file in staging.rack.journal("download")}
         assert {file.rpartition("_")[2] for _, file in files} == {"pve-1.qcow2", "pve-2.qcow2"}
         assert all("_staging_" in file for _, file in files)
 
-    def test_a_vm_that_proxmox_moved_is_moved_back_and_not_made_anew(self, staging: Checkout) -> None:
+    def test_a_vm_that_proxmox_moved_is_moved_back(self, staging: Checkout) -> None:
         staging.rack.move_vm(2020, "pve-1")
         staging.rehearse("--refresh")
         assert staging.rack.journal("migrate vm") == [("migrate vm", "worker-1", "pve-1 -> pve-2")]
@@ -275,7 +275,7 @@ class TestTwoHosts:
         assert staging.rack.journal("delete vm") == []
         assert "worker-1" in staging.ready()
 
-    def test_a_vm_under_another_id_is_configured_without_a_raised_generation(self, staging: Checkout) -> None:
+    def test_a_vm_with_another_id_needs_no_raised_generation(self, staging: Checkout) -> None:
         staging.edit(WORKER_ON_THE_FIRST, f"{WORKER_ON_THE_FIRST}, vmId: 2999")
         staging.rehearse()
         assert [subject for _, subject, _ in staging.rack.journal("delete vm")] == ["worker-1"]

@@ -1,4 +1,4 @@
-"""The product's scripts against the stand-in of Talos, which takes its time and refuses as the real one does."""
+"""The product's scripts against the stand-in of Talos, as slow as the real one and with the same refusals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def refused(*words: str) -> str:
     return re.escape(" ".join(words))
 
 
-def test_a_node_refuses_to_begin_etcd_before_its_cri_is_up(site: Site) -> None:
+def test_a_node_refuses_the_bootstrap_before_cri_is_up(site: Site) -> None:
     site.boot("cp-1")
     site.configure("cp-1")
     with pytest.raises(HardwareRefused, match=refused("FailedPrecondition desc = bootstrap is not available yet")):
@@ -90,7 +90,7 @@ def test_the_rehearsal_fails_where_a_second_etcd_would_begin(site: Site) -> None
         talos_node.bootstrap(site.lab, site.rack, site.address("cp-1"))
 
 
-def test_a_snapshot_does_not_begin_an_etcd_beside_a_living_one(site: Site) -> None:
+def test_a_snapshot_starts_no_etcd_beside_a_running_one(site: Site) -> None:
     site.cluster()
     done = site.run("bootstrap", "cp-1", RECOVER_FROM="etcd.snapshot")
     assert done.returncode == 1
@@ -106,7 +106,7 @@ def test_most_voters_gone_is_no_leader(site: Site) -> None:
         etcd.require_leader(site.rack)
 
 
-def test_a_removed_control_plane_has_left_etcd_before_its_vm_goes(site: Site) -> None:
+def test_a_removed_control_plane_leaves_etcd_before_its_deletion(site: Site) -> None:
     site.cluster()
     done = site.run("retire", "cp-3")
     assert done.returncode == 0, done.stderr
@@ -114,7 +114,7 @@ def test_a_removed_control_plane_has_left_etcd_before_its_vm_goes(site: Site) ->
     assert site.asked("drain", "delete") == ["drain", "delete"]
 
 
-def test_a_control_plane_that_is_gone_is_removed_from_etcd_by_another_one(site: Site) -> None:
+def test_another_control_plane_removes_a_lost_one_from_etcd(site: Site) -> None:
     site.cluster()
     site.lose("cp-3")
     done = site.run("retire", "cp-3")
@@ -123,7 +123,7 @@ def test_a_control_plane_that_is_gone_is_removed_from_etcd_by_another_one(site: 
     assert set(site.rack.members()) == {"cp-1", "cp-2"}
 
 
-def test_a_control_plane_keeps_its_vm_where_the_quorum_would_go_with_it(site: Site) -> None:
+def test_a_control_plane_that_the_quorum_needs_is_not_deleted(site: Site) -> None:
     site.cluster()
     site.lose("cp-2")
     done = site.run("retire", "cp-3")
@@ -141,7 +141,7 @@ def test_a_worker_is_drained_and_nothing_of_it_is_reset(site: Site) -> None:
     assert site.asked("drain", "delete") == ["drain", "delete"]
 
 
-def test_a_member_that_no_setting_knows_keeps_etcd_from_being_whole(site: Site) -> None:
+def test_an_unknown_member_is_reported_by_the_health_check(site: Site) -> None:
     site.cluster()
     site.planes = ("cp-1", "cp-2")
     done = site.ask("etcd_is_whole", "cp-1")
@@ -157,7 +157,7 @@ def test_a_learner_keeps_etcd_from_being_whole(site: Site) -> None:
     assert done.stdout.strip() == "cp-2 is a learner in etcd, which does not vote yet"
 
 
-def test_members_that_leave_in_this_run_are_whole_with_the_others(site: Site) -> None:
+def test_members_that_leave_in_this_run_are_healthy(site: Site) -> None:
     site.cluster()
     site.planes = ("cp-1",)
     before = "etcd, API and 3 nodes answer\ncontrol planes: cp-1 cp-2 cp-3"
@@ -166,7 +166,7 @@ def test_members_that_leave_in_this_run_are_whole_with_the_others(site: Site) ->
     assert done.stdout.splitlines()[-1] == "control planes: cp-1"
 
 
-def test_the_drain_of_talosctl_that_times_out_leaves_a_version_installed_and_a_node_that_runs_the_old_one(
+def test_a_drain_of_talosctl_that_times_out_installs_without_reboot(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.cluster()
@@ -181,7 +181,7 @@ def test_the_drain_of_talosctl_that_times_out_leaves_a_version_installed_and_a_n
     assert site.node("cp-1").talos == "1.13.10"
 
 
-def test_a_node_is_drained_before_its_upgrade_and_uncordoned_after_it(site: Site) -> None:
+def test_a_node_is_drained_before_and_uncordoned_after_its_upgrade(site: Site) -> None:
     site.cluster()
     done = site.run("upgrade-talos", "cp-1", VERSION="1.13.10", IMAGE=IMAGE)
     assert done.returncode == 0, done.stderr
@@ -196,7 +196,7 @@ def test_a_node_is_drained_before_its_upgrade_and_uncordoned_after_it(site: Site
     ]
 
 
-def test_a_drain_that_times_out_installs_nothing_and_leaves_the_node_as_it_was(site: Site) -> None:
+def test_a_drain_that_times_out_installs_nothing(site: Site) -> None:
     site.cluster()
     (site.root / "stuck").touch()
     done = site.run("upgrade-talos", "cp-1", VERSION="1.13.10", IMAGE=IMAGE)
@@ -208,7 +208,7 @@ def test_a_drain_that_times_out_installs_nothing_and_leaves_the_node_as_it_was(s
     assert not (site.root / "mark").exists()
 
 
-def test_a_node_that_an_interrupted_upgrade_cordoned_is_uncordoned_by_the_next_run(site: Site) -> None:
+def test_the_next_run_uncordons_a_node_of_an_interrupted_upgrade(site: Site) -> None:
     site.cluster()
     for name in ("mark", "cordoned"):
         (site.root / name).write_text("yes", encoding="utf-8")
@@ -226,7 +226,7 @@ def test_a_node_that_an_operator_cordoned_stays_cordoned(site: Site) -> None:
     assert (site.root / "cordoned").exists()
 
 
-def test_a_node_whose_pods_have_nowhere_to_go_is_not_drained(site: Site) -> None:
+def test_a_node_is_not_drained_without_room_for_its_pods(site: Site) -> None:
     site.cluster()
     done = site.run("upgrade-talos", "cp-1", VERSION="1.13.10", IMAGE=IMAGE, OTHERS_TAKE_PODS="no")
     assert done.returncode == 0, done.stderr
@@ -242,7 +242,7 @@ def test_a_node_whose_pods_have_nowhere_to_go_is_not_drained(site: Site) -> None
         ("1.13.10", "1.29.3", "1.30.4", "version of Kubernetes 1.30.4 is too old to be used with Talos 1.13.10"),
     ],
 )
-def test_kubernetes_versions_that_the_pinned_talosctl_does_not_know_are_refused_in_its_words(
+def test_kubernetes_versions_unknown_to_talosctl_are_refused_in_its_words(
     site: Site, runs: str, before: str, after: str, words: str
 ) -> None:
     site.cluster()
@@ -252,14 +252,14 @@ def test_kubernetes_versions_that_the_pinned_talosctl_does_not_know_are_refused_
         talos_node.upgrade_kubernetes(site.lab, site.rack, before, after, dry_run=True)
 
 
-def test_three_api_servers_that_restart_together_are_noted_as_an_outage(site: Site) -> None:
+def test_three_api_servers_that_restart_together_are_an_outage(site: Site) -> None:
     site.cluster()
     for name in site.planes:
         site.configure(name, "10.0.0.5")
     assert len(site.rack.journal("api outage")) == 1
 
 
-def test_a_control_plane_is_waited_for_before_the_next_one_takes_its_configuration(site: Site) -> None:
+def test_control_planes_are_configured_one_after_the_other(site: Site) -> None:
     site.cluster()
     for name in site.planes:
         site.configure(name, "10.0.0.5")
@@ -268,7 +268,7 @@ def test_a_control_plane_is_waited_for_before_the_next_one_takes_its_configurati
     assert [subject for _, subject, _ in site.rack.journal(talos_node.API)] == ["cp-1", "cp-2", "cp-3"]
 
 
-def test_a_control_plane_works_with_its_configuration_when_the_pod_of_its_api_server_is_the_new_one(site: Site) -> None:
+def test_a_control_plane_is_done_with_the_new_static_pod(site: Site) -> None:
     site.cluster()
     pod = site.root / "pod"
     pod.write_text(f"    {talos_node.CONFIG_VERSION}: before\n", encoding="utf-8")
@@ -298,7 +298,7 @@ def test_nothing_is_waited_for_before_etcd_has_begun(site: Site) -> None:
         ("cp-1", {"nodeLabels": {"node-role.kubernetes.io/worker": ""}, "nodeTaints": {"gpu": ":NoSchedule"}}, True),
     ],
 )
-def test_a_worker_loses_all_labels_with_one_that_it_may_not_set(
+def test_a_worker_loses_all_labels_with_one_forbidden_label(
     site: Site, name: str, machine: dict[str, dict[str, str]], takes: bool
 ) -> None:
     site.boot(name)

@@ -1,4 +1,4 @@
-"""The stand-in for the Kubernetes plugin in this process, asked as the engine asks, in plain values."""
+"""The stand-in for the Kubernetes plugin in this process, called as the engine calls it, with plain values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Inputs = dict[str, Any]
 
 @dataclass(frozen=True)
 class Made:
-    """A resource as the engine knows it."""
+    """A resource as the engine records it."""
 
     urn: str
     id: str
@@ -32,7 +32,7 @@ class Made:
 
     @property
     def live(self) -> dict[str, Any]:
-        """What the engine recorded, in plain values."""
+        """The recorded outputs, in plain values."""
         return plain_map(self.state)
 
 
@@ -55,14 +55,14 @@ class Calls:
         return calls
 
     def check(self, token: str, name: str, inputs: Inputs | Given, last: Given | None = None) -> Given:
-        """Check inputs; fail with what is said against them."""
+        """Check inputs; fail with the refusals."""
         request = sdk.CheckRequest(urn(token, name), last or {}, wrapped(inputs), b"seed")
         answer, _ = self.ask(lambda: self.plugin.check(request))
         assert not answer.failures, [failure.reason for failure in answer.failures]
         return answer.inputs or {}
 
     def refusals(self, token: str, inputs: Inputs) -> list[str]:
-        """Give what is said against inputs."""
+        """Return the refusals of inputs."""
         request = sdk.CheckRequest(urn(token, "it"), {}, wrapped(inputs), b"seed")
         answer, _ = self.ask(lambda: self.plugin.check(request))
         return [failure.reason for failure in answer.failures or []]
@@ -75,7 +75,7 @@ class Calls:
         return Made(request.urn, answer.resource_id or "", given, answer.properties or {}, unfinished)
 
     def compare(self, made: Made, inputs: Inputs, ignored: Sequence[str] = ()) -> sdk.DiffResponse:
-        """Check and say what differs."""
+        """Check and compare."""
         given = self._again(made, inputs)
         request = sdk.DiffRequest(made.urn, made.id, made.state, given, list(ignored))
         return self.ask(lambda: self.plugin.diff(request), made.inputs)[0]
@@ -90,7 +90,7 @@ class Calls:
         return replace(made, inputs=given, state=answer.properties, unfinished=unfinished)
 
     def look(self, made: Made) -> Made | None:
-        """Refresh, or import what has no state yet."""
+        """Refresh, or import a resource without state."""
         request = sdk.ReadRequest(made.urn, made.id, made.state, made.inputs)
         answer, _ = self.ask(lambda: self.plugin.read(request))
         if not answer.resource_id:
@@ -102,11 +102,11 @@ class Calls:
         self.ask(lambda: self.plugin.delete(sdk.DeleteRequest(made.urn, made.id, made.state, timeout)))
 
     def warnings(self) -> list[str]:
-        """Give the warnings that were shown."""
+        """Return the printed warnings."""
         return [text for severity, text in self.said if severity == "warning"]
 
     def ask(self, call: Callable[[], Awaitable[Answer]], last: Given | None = None) -> tuple[Answer, str]:
-        """Ask once; give the answer, and why the resource is not finished."""
+        """Send one request; return the answer, and the reason why the resource is not finished."""
 
         async def asked() -> tuple[Answer, str]:
             base.old_inputs.set(last or {})
@@ -120,17 +120,17 @@ class Calls:
 
 
 def meanwhile(act: Callable[[], object], seconds: float = 0.4) -> threading.Timer:
-    """Act a moment later, while the plugin is asked."""
+    """Run an action a moment later, during a request."""
     timer = threading.Timer(seconds, act)
     timer.start()
     return timer
 
 
 def urn(token: str, name: str) -> str:
-    """Name a resource as the engine does."""
+    """Return the name of a resource as the engine writes it."""
     return f"urn:pulumi:dev::desk::{token}::{name}"
 
 
 def wrapped(inputs: Inputs | Given) -> Given:
-    """Make plain values the engine's; what is the engine's already stays."""
+    """Convert plain values for the engine; values of the engine stay."""
     return {name: value if isinstance(value, PropertyValue) else engine_value(value) for name, value in inputs.items()}

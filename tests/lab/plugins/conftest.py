@@ -1,4 +1,4 @@
-"""The engine and its language host, found or built once; a desk for each file; an API server for all who act on one."""
+"""The engine and its language host, found or built once; a project for each file; one API server for all tests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.lab.plugins.things import definition
 
 @pytest.fixture(autouse=True, scope="session")
 def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep what plugins leave in TMPDIR, as the official ones do, out of the system's folder."""
+    """Direct files that plugins leave in TMPDIR, as the official ones do, to a folder of the tests."""
     folder = tmp_path_factory.mktemp("left")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("TMPDIR", str(folder))

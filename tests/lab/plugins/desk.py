@@ -20,13 +20,13 @@ PLUGINS = CHECKOUT / "lab" / "plugins" / "bin"
 
 @dataclass(frozen=True)
 class Run:
-    """What the engine said."""
+    """The output of the engine."""
 
     exit_code: int
     text: str
 
     def counts(self) -> dict[str, int]:
-        """Give the summary: how many were created, updated, replaced, deleted, left."""
+        """Return the summary: how many were created, updated, replaced, deleted, left."""
         summary = self.text.rpartition("Resources:")[2]
         found = re.findall(r"(\d+) (created|updated|replaced|deleted|unchanged|errored)\b", summary)
         return {what: int(count) for count, what in found}
@@ -36,7 +36,7 @@ class Desk:
     """One project, one stack."""
 
     def __init__(self, folder: Path, env: Mapping[str, str], project: str = "desk") -> None:
-        """Lay out an empty project."""
+        """Write an empty project."""
         self.folder, self.project = folder, project
         self.env = {
             **env,
@@ -58,23 +58,23 @@ class Desk:
         return self._run("up", program, "--yes", "--skip-preview", *options)
 
     def preview(self, program: str = "", *options: str) -> Run:
-        """Ask what a program would do."""
+        """Preview a program."""
         return self._run("preview", program, "--diff", *options)
 
     def refresh(self) -> Run:
-        """Look at the world."""
+        """Refresh the state."""
         return self._run("refresh", "", "--yes", "--skip-preview")
 
     def destroy(self) -> Run:
-        """Take everything away."""
+        """Delete everything."""
         return self._run("destroy", "", "--yes", "--skip-preview")
 
     def raw_state(self) -> str:
-        """Give the state file as it lies on the disk."""
+        """Return the state file as it is on the disk."""
         return self._state.read_text()
 
     def write_state(self, text: str) -> None:
-        """Put another state file in its place."""
+        """Replace the state file."""
         self._state.write_text(text)
 
     @property
@@ -82,12 +82,12 @@ class Desk:
         return self.folder / "state" / ".pulumi" / "stacks" / self.project / "dev.json"
 
     def resources(self) -> dict[str, dict[str, Any]]:
-        """Give what the state knows, by logical name."""
+        """Return the resources of the state, by logical name."""
         latest = json.loads(self.raw_state())["checkpoint"]["latest"] or {}
         return {item["urn"].rsplit("::", 1)[-1]: item for item in latest.get("resources", [])}
 
     def outputs(self) -> dict[str, Any]:
-        """Give what the program exported."""
+        """Return the outputs of the program."""
         found: dict[str, Any] = self.resources()[f"{self.project}-dev"].get("outputs", {})
         return found
 

@@ -1,4 +1,4 @@
-"""A plugin for the tests: files on the disk as resources, and resources that go wrong in every way there is."""
+"""A plugin for the tests: files on the disk as resources, and resources that fail in every possible way."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from errors import HomelabError
-from lab.plugins.base import Kind, StandIn, Unfinished
+from lab.plugins.base import ResourceKind, StandIn, Unfinished
 from lab.plugins.properties import Plain
 from lab.plugins.schema import Schema
 from lab.plugins.server import serve
@@ -48,7 +48,7 @@ TABLES: dict[str, Any] = {
 }
 
 
-class File(Kind):
+class File(ResourceKind):
     """A file."""
 
     unknown_on_update = ("size",)
@@ -74,8 +74,8 @@ class File(Kind):
         return {"size": len(content), "digest": f"digest-of-{content}"}
 
 
-class Trouble(Kind):
-    """What goes wrong."""
+class Trouble(ResourceKind):
+    """A resource that fails."""
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain] | Unfinished:
         if inputs["kind"] == "refused":
@@ -89,7 +89,7 @@ class Trouble(Kind):
 
 
 def shout(provider: StandIn, arguments: Plain) -> Plain:
-    """Answer loudly."""
+    """Return a text in capitals."""
     return {"loud": arguments["text"].upper()}
 
 

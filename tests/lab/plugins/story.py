@@ -1,4 +1,4 @@
-"""A story under the real engine: runs one after the other, and what was said and recorded at each."""
+"""A sequence of runs of the real engine, with the output and the state after each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.lab.plugins.desk import Desk, Run
 
 @dataclass
 class Story:
-    """A desk, and what was said and recorded at each run."""
+    """A project, with the output and the state of each run."""
 
     desk: Desk
     runs: dict[str, Run] = field(default_factory=dict)
@@ -19,7 +19,7 @@ class Story:
     raw: dict[str, str] = field(default_factory=dict)
 
     def tell(self, name: str, act: Callable[[], Run], **env: str) -> None:
-        """Run once, and keep what came of it."""
+        """Run once, and store the result."""
         self.desk.env.update(env)
         self.runs[name] = act()
         self.states[name] = self.desk.resources()

@@ -2,8 +2,8 @@
 
     .venv/bin/python -m tests.lab.plugins.tables
 
-The SDKs are generated from the official schemas, so names, types, what is required and what is secret can be read back
-from their classes. A test compares the files with what would be written.
+The SDKs are generated from the official schemas, so names, types, required and secret properties can be read back from
+their classes. A test compares the files with the generated ones.
 """
 
 from __future__ import annotations
@@ -54,24 +54,24 @@ def table(package: str) -> dict[str, Any]:
 
 
 def source(resource: type) -> str:
-    """Give what a class is written in."""
+    """Return the source of a class."""
     return inspect.getsource(resource)
 
 
 def token(resource: type) -> str:
-    """Give a resource's type token."""
+    """Return the type token of a resource."""
     return str(resource.pulumi_type)  # type: ignore[attr-defined] # every resource class has one
 
 
 def outputs(resource: type, types: dict[str, Any]) -> dict[str, Any]:
-    """Read what a resource gives."""
+    """Read the outputs of a resource."""
     hidden = re.findall(r'"(\w+)"', "".join(re.findall(r"additional_secret_outputs=\[(.*?)\]", source(resource))))
     found = {name: spec(kind, types) for name, kind in sdk.resource_types(resource).items()}
     return {name: kind | ({"secret": True} if name in hidden else {}) for name, kind in found.items()}
 
 
 def members(arguments: type, types: dict[str, Any], text: str = "") -> dict[str, Any]:
-    """Read what a class of arguments takes; a class of the SDK wraps what is secret."""
+    """Read the members of a class of arguments; a class of the SDK wraps secret ones."""
     hidden = set(re.findall(r"else pulumi\.Output\.secret\((\w+)\)", text))
     names = sdk.input_type_py_to_pulumi_names(arguments)
     kinds = sdk.input_type_types(arguments)
@@ -88,7 +88,7 @@ def members(arguments: type, types: dict[str, Any], text: str = "") -> dict[str,
 
 
 def always(resource: type) -> list[str]:
-    """Name what a resource never lacks: what its getters do not call optional."""
+    """Return the required outputs: those whose getters are not optional."""
     return [
         given
         for _, given, getter in sdk._py_properties(resource)
@@ -97,12 +97,12 @@ def always(resource: type) -> list[str]:
 
 
 def optional(kind: Any) -> bool:
-    """Whether a type allows for nothing."""
+    """Report whether a type allows None."""
     return get_origin(kind) is Union and type(None) in get_args(kind)
 
 
 def spec(kind: Any, types: dict[str, Any]) -> dict[str, Any]:
-    """Write a Python type as the schema would."""
+    """Return a Python type as the schema would write it."""
     bare = sdk.unwrap_type(kind)
     if get_origin(bare) is Union:  # an object's class, or the dictionary that may stand for it
         bare = next(part for part in get_args(bare) if part is not type(None))
@@ -123,7 +123,7 @@ def spec(kind: Any, types: dict[str, Any]) -> dict[str, Any]:
 
 
 def written(value: Any, indent: str = "") -> str:
-    """Write JSON with one property a line, so that a raised provider makes a small difference."""
+    """Return JSON with one property a line, so that a raised provider makes a small difference."""
     short = json.dumps(value)
     if not value or not isinstance(value, dict | list) or len(short) + len(indent) <= WIDTH:
         return short

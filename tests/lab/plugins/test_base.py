@@ -1,4 +1,4 @@
-"""What the base makes of the engine's requests, asked directly."""
+"""The base converts the engine's requests, called directly."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_outputs_are_not_compared_with_inputs() -> None:
     assert diff({"path": "a"}, {"path": "a"}).changes is False
 
 
-def test_a_kind_that_cannot_be_changed_is_replaced_by_every_change() -> None:
+def test_every_change_replaces_a_kind_without_update() -> None:
     answer = diff({"length": 4}, {"length": 5}, Random(), urn("random:index/randomBytes:RandomBytes"))
     assert answer.replaces == ["length"]
 
@@ -77,14 +77,14 @@ def test_what_is_not_known_yet_counts_as_changed() -> None:
     assert diff({"path": "a", "content": "x"}, {"path": "a", "content": UNKNOWN}).changes is True
 
 
-def test_a_preview_of_a_creation_knows_what_was_given_and_nothing_that_comes_of_it(tmp_path: Path) -> None:
+def test_a_preview_of_a_creation_knows_inputs_and_no_outputs(tmp_path: Path) -> None:
     given = {"path": str(tmp_path / "f"), "content": UNKNOWN, "mode": 7}
     answer = run(Probe().create(sdk.CreateRequest(FILE, wrapped(given), 0, preview=True)))
     assert plain_map(answer.properties) == {**given, "size": UNKNOWN, "digest": UNKNOWN}
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_preview_of_a_change_keeps_what_the_change_does_not_touch() -> None:
+def test_a_preview_of_a_change_retains_untouched_outputs() -> None:
     before = {"path": "a", "content": "x", "mode": 7}
     state = wrapped({**before, "size": 1, "digest": "d"})
     news = wrapped({"path": "a", "content": "y"})
@@ -92,7 +92,7 @@ def test_a_preview_of_a_change_keeps_what_the_change_does_not_touch() -> None:
     assert plain_map(answer.properties) == {"path": "a", "content": "y", "size": UNKNOWN, "digest": "d"}
 
 
-def test_an_output_is_secret_where_the_tables_say_so_or_its_namesake_was(tmp_path: Path) -> None:
+def test_an_output_is_secret_by_the_tables_or_its_input(tmp_path: Path) -> None:
     given = {"path": str(tmp_path / "f"), "content": "x", "mode": 7}
     answer = run(Probe().create(sdk.CreateRequest(FILE, wrapped(given, ("content",)), 0, preview=False)))
     assert {name for name, value in answer.properties.items() if value.is_secret} == {"content", "digest"}
@@ -122,7 +122,7 @@ def test_an_import_finds_its_inputs(tmp_path: Path) -> None:
     assert plain_map(answer.inputs) == {"path": str(file), "content": "there"}
 
 
-def test_all_problems_of_a_resource_are_said_at_once_and_show_no_value() -> None:
+def test_all_problems_of_a_resource_are_reported_without_values() -> None:
     given = wrapped({"paht": "secret-value", "content": 1, "owner": {"id": "secret-value"}}, ("paht",))
     answer = run(Probe().check(sdk.CheckRequest(FILE, {}, given, b"")))
     assert sorted(failure.reason for failure in answer.failures or []) == [
@@ -153,7 +153,7 @@ def test_all_problems_of_a_resource_are_said_at_once_and_show_no_value() -> None
         ),
     ],
 )
-def test_what_a_stand_in_does_not_know_it_refuses_by_name(ask: Any, words: str) -> None:
+def test_a_stand_in_refuses_unknown_types_by_name(ask: Any, words: str) -> None:
     with pytest.raises(HomelabError) as refused:
         run(ask(Probe()))
     assert str(refused.value) == words

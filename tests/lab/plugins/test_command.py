@@ -1,4 +1,4 @@
-"""Commands as the official plugin runs them, and the door they go through."""
+"""Commands behave as in the official plugin, and start through `programs` alone."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import pytest
 
 import programs
 from errors import HomelabError, ProgramFailed
-from lab.plugins.command import Command, Commands, environment, run
+from lab.plugins.command import Commands, LocalCommand, environment, run
 
 URN = "urn:pulumi:dev::desk::command:local:Command::it"
 
 
 def created(**inputs: object) -> tuple[str, dict[str, str]]:
-    return Command(Commands(), URN).create(dict(inputs), preview=False)
+    return LocalCommand(Commands(), URN).create(dict(inputs), preview=False)
 
 
-def test_one_line_end_is_taken_off_and_the_id_begins_with_the_name() -> None:
+def test_output_loses_one_line_end_and_ids_begin_with_names() -> None:
     id_, said = created(create="printf 'a\\n\\n'; printf 'b\\n' >&2")
     assert said == {"stdout": "a\n", "stderr": "b"}
     assert id_.startswith("it")
@@ -31,7 +31,7 @@ def test_without_a_command_nothing_runs_and_nothing_was_said() -> None:
     assert created()[1] == {"stdout": "", "stderr": ""}
 
 
-def test_it_reads_what_it_is_given_and_runs_where_it_is_told(tmp_path: Path) -> None:
+def test_a_command_gets_its_input_and_directory(tmp_path: Path) -> None:
     text = "x" * 300_000
     assert created(create="cat", stdin=text, logging="none")[1]["stdout"] == text
     assert created(create="true", stdin=text)[1]["stdout"] == ""
@@ -42,8 +42,8 @@ def test_another_interpreter_runs_it() -> None:
     assert created(create="import os; print(os.name)", interpreter=["python3", "-c"])[1]["stdout"] == os.name
 
 
-def test_an_update_runs_update_or_create_again_and_sees_what_was_said_last() -> None:
-    command = Command(Commands(), URN)
+def test_an_update_runs_update_or_create_with_the_last_output() -> None:
+    command = LocalCommand(Commands(), URN)
     last = {"stdout": "out", "stderr": "err"}
     show = "echo $PULUMI_COMMAND_STDOUT $PULUMI_COMMAND_STDERR"
     assert command.update("id", last, {"create": "false", "update": show}, preview=False)["stdout"] == "out err"
@@ -55,11 +55,11 @@ def test_an_update_runs_update_or_create_again_and_sees_what_was_said_last() -> 
 
 def test_a_deletion_runs_with_the_environment_of_the_state(tmp_path: Path) -> None:
     outputs = {"delete": "echo $WHO $PULUMI_COMMAND_STDOUT >gone", "dir": str(tmp_path), "environment": {"WHO": "me"}}
-    Command(Commands(), URN).delete("id", {**outputs, "stdout": "said", "stderr": ""})
+    LocalCommand(Commands(), URN).delete("id", {**outputs, "stdout": "said", "stderr": ""})
     assert (tmp_path / "gone").read_text() == "me said\n"
 
 
-def test_what_is_asked_for_is_stronger_than_what_the_plugin_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_the_inputs_override_those_of_the_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHO", "plugin")
     monkeypatch.setenv("KEPT", "yes")
     found = environment({"environment": {"WHO": "asked"}}, {"stdout": "", "stderr": "e"})
@@ -93,34 +93,34 @@ def test_the_lines_that_are_wanted_are_shown_as_they_come(logging: str | None, s
     plugin = Commands()
     plugin.say = lambda urn, text, severity, status: seen.append(text)
     inputs = {"create": "echo a; sleep 0.05; printf b >&2"} | ({"logging": logging} if logging else {})
-    Command(plugin, URN).create(inputs, preview=False)
+    LocalCommand(plugin, URN).create(inputs, preview=False)
     assert seen == shown
 
 
 def test_collected_files_are_refused() -> None:
-    problems = list(Command(Commands(), URN).refusals({"assetPaths": ["*"], "archivePaths": []}))
+    problems = list(LocalCommand(Commands(), URN).refusals({"assetPaths": ["*"], "archivePaths": []}))
     assert [(problem.path, problem.reason) for problem in problems] == [
         ("assetPaths", "this stand-in of command does not collect files.")
     ]
 
 
-def test_a_cancelled_plugin_kills_the_shell_alone_and_waits_for_what_it_started(tmp_path: Path) -> None:
+def test_a_cancelled_plugin_kills_the_shell_and_waits_for_children(tmp_path: Path) -> None:
     plugin = Commands()
     script = f"trap 'touch {tmp_path}/trapped' EXIT HUP INT TERM; sleep 3; touch {tmp_path}/after; sleep 60"
     threading.Timer(0.5, plugin.cancelled.set).start()
     began = time.monotonic()
     with pytest.raises(ProgramFailed, match="signal: killed"):
-        Command(plugin, URN).create({"create": script}, preview=False)
+        LocalCommand(plugin, URN).create({"create": script}, preview=False)
     assert 2 < time.monotonic() - began < 30  # until `sleep 3` had ended
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_command_is_killed_when_its_time_is_over() -> None:
     with pytest.raises(ProgramFailed, match="signal: killed"):
-        Command(Commands(), URN, timeout=0.3).create({"create": "sleep 2"}, preview=False)
+        LocalCommand(Commands(), URN, timeout=0.3).create({"create": "sleep 2"}, preview=False)
 
 
-def test_a_logged_line_that_would_block_the_official_plugin_for_ever_fails_at_once() -> None:
+def test_a_line_that_blocks_the_official_plugin_fails_at_once() -> None:
     long = "head -c 65536 /dev/zero | tr '\\0' x"
     with pytest.raises(HomelabError, match=r"a line of 65536 bytes.*blocks for ever.*cut -c1-2000") as refused:
         created(create=f"{long}; echo")

@@ -1,4 +1,4 @@
-"""The stand-ins under the real engine: one story, told in runs, each asked for many things."""
+"""The stand-ins under the real engine: a sequence of runs, each with many assertions."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ SECOND = {"CONTENT": "longer", "TRIGGER": "2", "RELEASE": "2", "GENERATION": "2"
 
 @dataclass
 class Story:
-    """A desk, and what was said at each run."""
+    """A project, and the output of each run."""
 
     desk: Desk
     runs: dict[str, Run] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class Story:
         return Path(self.desk.env["DESK"])
 
     def tell(self, name: str, act: Callable[[], Run], **env: str) -> None:
-        """Run once, and keep what was said, done and recorded."""
+        """Run once, and store output, effects and state."""
         log = self.files / "log"
         log.write_text("")
         self.desk.env.update(env)
@@ -102,11 +102,11 @@ class Story:
         self.raw[name] = self.desk.raw_state()
 
     def text(self, name: str) -> str:
-        """Give what the engine printed, without where it found its plugins."""
+        """Return the engine's output, without the places of its plugins."""
         return "\n".join(line for line in self.runs[name].text.splitlines() if " from $PATH " not in line)
 
     def diagnostics(self, name: str) -> dict[str, list[str]]:
-        """Give the messages that the engine showed in the end, by resource."""
+        """Return the messages at the end of the engine's output, by resource."""
         shown = self.text(name).rpartition("Diagnostics:")[2].partition("\nOutputs:")[0]
         blocks = [block.strip().splitlines() for block in shown.split("\n\n") if block.strip()]
         return {lines[0].strip().rstrip(":"): [line.strip() for line in lines[1:]] for lines in blocks}
@@ -133,7 +133,7 @@ def story(new_desk: Callable[[str], Desk], tmp_path_factory: pytest.TempPathFact
 
 
 def desk_with_probe(desk: Desk, files: Path) -> Desk:
-    """Put the tests' own plugin on the PATH."""
+    """Yield a project with the tests' own plugin on the PATH."""
     plugin = desk.folder / "bin" / "pulumi-resource-probe"
     plugin.parent.mkdir()
     plugin.write_text(
@@ -144,7 +144,7 @@ def desk_with_probe(desk: Desk, files: Path) -> Desk:
     return desk
 
 
-def test_a_preview_does_nothing_and_knows_what_it_does_not_know(story: Story) -> None:
+def test_a_preview_runs_nothing_and_marks_unknown_outputs(story: Story) -> None:
     assert story.runs["foreseen"].exit_code == 0
     assert "+ 13 to create" in story.text("foreseen")
     assert "stdin : [unknown]" in story.text("foreseen")
@@ -178,14 +178,14 @@ def test_a_second_run_changes_nothing(story: Story) -> None:
     assert story.logs["unchanged"] == []
 
 
-def test_a_preview_of_changes_says_where_they_are_and_runs_nothing(story: Story) -> None:
+def test_a_preview_of_changes_lists_paths_and_runs_nothing(story: Story) -> None:
     text = story.text("change foreseen")
     assert '~ content: "x" => "longer"' in text
     assert '~ VERSION: "1" => "2"' in text
     assert "stdin: " in text
     assert "[unknown]" in text
     assert story.logs["change foreseen"] == []
-    # `leaves` as well: what is deleted with a resource is replaced with it.
+    # `leaves` as well: resources that are deleted with a resource are replaced with it.
     assert "+-3 to replace" in text
 
 
@@ -201,7 +201,7 @@ def test_environment_updates_and_triggers_replace(story: Story) -> None:
 def test_a_new_generation_replaces_what_names_it(story: Story) -> None:
     log = story.logs["changed"]
     assert log.index("create rebuilt") < log.index("delete rebuilt")
-    # What is deleted with it is replaced with it, and nothing is asked of the old one's delete.
+    # Resources that are deleted with it are replaced with it, without a request to delete the old one.
     assert "create leaves" in log
     assert "delete leaves" not in log
 
@@ -257,14 +257,14 @@ def test_each_trouble_is_one_message(story: Story, resource: str, said: list[str
     assert story.diagnostics("troubled")[resource] == said
 
 
-def test_a_mistake_of_a_stand_in_is_one_line_that_says_so(story: Story) -> None:
+def test_a_bug_of_a_stand_in_is_one_line(story: Story) -> None:
     said = story.diagnostics("troubled")["probe:index:Trouble (stumbles)"]
     assert len(said) == 1
     assert said[0].startswith("error: the stand-in of probe stumbled at probe.py:")
     assert said[0].endswith("ZeroDivisionError: division by zero; this is a mistake of the stand-in")
 
 
-def test_what_was_made_by_half_is_recorded_and_mended_next_time(story: Story) -> None:
+def test_an_unfinished_resource_is_recorded_and_finished_next_time(story: Story) -> None:
     recorded = story.states["troubled"]["half"]
     assert (recorded["id"], recorded["initErrors"]) == ("half-1", ["half-1 was made and does not start"])
     assert story.runs["half mended"].counts()["updated"] == 1
@@ -274,7 +274,7 @@ def test_what_was_made_by_half_is_recorded_and_mended_next_time(story: Story) ->
     assert not {"fails", "refused", "stumbles"} & story.states["half mended"].keys()
 
 
-def test_a_destroy_skips_what_goes_with_another_and_what_is_kept(story: Story) -> None:
+def test_a_destroy_skips_dependent_and_retained_resources(story: Story) -> None:
     log = story.logs["destroyed"]
     assert story.runs["destroyed"].exit_code == 0
     assert "delete rebuilt" in log

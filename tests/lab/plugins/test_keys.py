@@ -1,4 +1,4 @@
-"""Keys, certificates and random values: what they are, read back by other means than they were made by."""
+"""Keys, certificates and random values, verified by other programs than those that made them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LEAF = {"allowedUses": ["digital_signature", "server_auth"], "validityPeriodHour
 
 
 def key(algorithm: str = "ECDSA", curve: str = "P256") -> dict[str, Any]:
-    return keys.new_key({"algorithm": algorithm, "ecdsaCurve": curve})[1]
+    return keys.generate_key({"algorithm": algorithm, "ecdsaCurve": curve})[1]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def key(algorithm: str = "ECDSA", curve: str = "P256") -> dict[str, Any]:
     ],
 )
 def test_a_key_has_the_forms_of_the_official_plugin(algorithm: str, curve: str, header: str, ssh: str) -> None:
-    id_, made = keys.new_key({"algorithm": algorithm, "ecdsaCurve": curve})
+    id_, made = keys.generate_key({"algorithm": algorithm, "ecdsaCurve": curve})
     assert len(id_) == 40
     assert made["privateKeyPem"].startswith(f"-----BEGIN {header}-----\n")
     assert made["privateKeyPemPkcs8"].startswith("-----BEGIN PRIVATE KEY-----\n")
@@ -150,7 +150,7 @@ def test_a_text_has_its_length_and_what_it_must_have(
     assert all(letter.isalnum() or (allowed and letter in known) for letter in text)
 
 
-def test_a_password_is_not_its_own_id_and_is_hashed_where_the_system_can() -> None:
+def test_a_password_is_not_its_own_id_and_is_hashed() -> None:
     id_, made = random.Password(random.Random()).create({"length": 24}, preview=False)
     assert id_ == "none"
     assert made["bcryptHash"] is None or made["bcryptHash"].startswith("$2a$10$")
@@ -183,5 +183,5 @@ def test_an_id_is_spelled_in_many_ways() -> None:
     ],
 )
 def test_a_text_that_cannot_be_is_refused(inputs: dict[str, Any], words: str) -> None:
-    reasons = [problem.reason for problem in random.Text(random.Random()).refusals(inputs)]
+    reasons = [problem.reason for problem in random.RandomText(random.Random()).refusals(inputs)]
     assert [reason.partition(". ")[2] for reason in reasons] == ([words] if words else [])

@@ -1,4 +1,4 @@
-"""The stand-in for the Kubernetes plugin on a real API server: what is made, changed, refused and foreseen."""
+"""The stand-in for the Kubernetes plugin on a real API server: creations, changes, refusals and previews."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BINDING = "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding"
 CLASS = "kubernetes:storage.k8s.io/v1:StorageClass"
 DEFINITION = "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition"
 WIDGET = "kubernetes:example.org/v1:Widget"
-# Deleting in the foreground waits for the garbage collector, which looks for new kinds twice a minute.
+# A deletion in the foreground waits for the garbage collector, which searches for new kinds twice a minute.
 BACKGROUND = {"deletionPropagationPolicy": "background"}
 
 
@@ -43,7 +43,7 @@ def managers(api: Api, name: str) -> list[tuple[str, str]]:
 # Creating
 
 
-def test_what_is_made_is_recorded_with_how_it_was_asked_for(calls: Calls) -> None:
+def test_a_created_object_is_recorded_with_its_inputs(calls: Calls) -> None:
     made = calls.make(CONFIG_MAP, "made", config_map("made", data={"a": "1"}))
     assert made.id == "default/made"
     assert made.live["__inputs"] == config_map("made", data={"a": "1"})
@@ -63,7 +63,7 @@ def test_what_has_no_name_gets_one_and_keeps_it(calls: Calls) -> None:
     assert (anew.replaces, anew.delete_before_replace) == (["data"], False)
 
 
-def test_what_exists_is_refused_by_an_up_and_not_yet_by_a_preview(calls: Calls, api: Api) -> None:
+def test_an_existing_object_is_refused_by_up_and_not_previews(calls: Calls, api: Api) -> None:
     api.create(config_map("taken", data={"a": "theirs"}))
     assert calls.make(CONFIG_MAP, "taken", config_map("taken"), preview=True).id == ""
     refused = (
@@ -99,13 +99,13 @@ def test_a_preview_shows_the_refusal_of_the_server(calls: Calls) -> None:
 
 
 @pytest.mark.parametrize("preview", [True, False])
-def test_a_field_that_no_schema_knows_is_refused_where_creating_is_applying(upserting: Calls, preview: bool) -> None:
+def test_an_unknown_field_is_refused_if_creation_applies(upserting: Calls, preview: bool) -> None:
     typo = {"metadata": {"name": "typo", "lables": {"a": "1"}}}
     with pytest.raises(ApiFailed, match=r"\.metadata\.lables: field not declared in schema"):
         upserting.make(NAMESPACE, "typo", typo, preview=preview)
 
 
-def test_a_preview_knows_what_the_server_would_make_of_it_and_makes_nothing(calls: Calls, api: Api) -> None:
+def test_a_preview_returns_the_dry_run_and_creates_nothing(calls: Calls, api: Api) -> None:
     foreseen = calls.make(NAMESPACE, "foreseen", {"metadata": {"name": "foreseen"}}, preview=True)
     assert foreseen.live["metadata"]["labels"] == {"kubernetes.io/metadata.name": "foreseen"}
     assert "status" not in foreseen.live
@@ -156,7 +156,7 @@ def test_a_kind_without_namespaces_has_none(calls: Calls) -> None:
 # Secrets
 
 
-def test_a_secret_lies_hidden_in_inputs_and_outputs_and_its_texts_are_encoded(calls: Calls) -> None:
+def test_a_secret_is_hidden_and_its_texts_are_encoded(calls: Calls) -> None:
     made = calls.make(SECRET, "token", {"metadata": {"name": "token"}, "stringData": {"key": "hunter2"}})
     assert made.inputs["data"].is_secret
     assert plain_map(made.inputs)["data"] == {"key": "aHVudGVyMg=="}
@@ -166,7 +166,7 @@ def test_a_secret_lies_hidden_in_inputs_and_outputs_and_its_texts_are_encoded(ca
     assert not calls.compare(made, {"metadata": {"name": "token"}, "stringData": {"key": "hunter2"}}).changes
 
 
-def test_what_was_given_as_a_secret_stays_one_and_what_lies_beside_it_does_not_become_one(calls: Calls) -> None:
+def test_secret_inputs_stay_secret_and_their_neighbours_plain(calls: Calls) -> None:
     spec = PropertyValue({"size": engine_value(1), "free": PropertyValue({"key": engine_value("x", secret=True)})})
     made = calls.make(WIDGET, "hidden", {**widget("hidden", {}), "spec": spec})
     found: Any = made.state["spec"].value
@@ -178,7 +178,7 @@ def test_what_was_given_as_a_secret_stays_one_and_what_lies_beside_it_does_not_b
 # Changing
 
 
-def test_a_field_that_left_the_inputs_leaves_the_object_and_what_others_added_stays(calls: Calls, api: Api) -> None:
+def test_a_removed_input_leaves_the_object_and_foreign_fields_stay(calls: Calls, api: Api) -> None:
     made = calls.make(CONFIG_MAP, "changing", labelled("changing", a="1", b="1"))
     assert managers(api, "changing") == [("pulumi-kubernetes", "Update")]
     api.apply(labelled("changing", c="1"), field_manager="they")
@@ -188,7 +188,7 @@ def test_a_field_that_left_the_inputs_leaves_the_object_and_what_others_added_st
     assert managers(api, "changing") == [(made.live["__fieldManager"], "Apply"), ("they", "Apply")]
 
 
-def test_a_conflict_names_both_managers_and_the_field_already_in_a_preview(calls: Calls, api: Api) -> None:
+def test_a_preview_names_the_field_and_managers_of_a_conflict(calls: Calls, api: Api) -> None:
     made = calls.make(CONFIG_MAP, "fought", labelled("fought", a="1"))
     api.apply(labelled("fought", a="2"), field_manager="they", force=True)
     conflict = 'Apply failed with 1 conflict: conflict with "they": .metadata.labels.a'
@@ -221,7 +221,7 @@ def test_an_ignored_field_is_left_to_its_owner(calls: Calls, api: Api) -> None:
     assert not calls.compare(made, wanted, ["*"]).changes
 
 
-def test_another_manager_is_named_by_an_annotation_and_the_first_one_lets_go(upserting: Calls, api: Api) -> None:
+def test_an_annotation_changes_the_manager_and_releases_the_first(upserting: Calls, api: Api) -> None:
     made = upserting.make(CONFIG_MAP, "renamed", labelled("renamed", a="1", b="1"))
     thing = labelled("renamed", a="1")
     thing["metadata"]["annotations"] = {"pulumi.com/patchFieldManager": "me"}
@@ -236,7 +236,7 @@ def test_what_was_deleted_by_hand_cannot_be_changed(calls: Calls, api: Api) -> N
         calls.change(made, labelled("vanished", a="2"))
 
 
-def test_a_patch_changes_what_somebody_else_made_and_lets_go_of_it_in_the_end(calls: Calls, api: Api) -> None:
+def test_a_patch_changes_a_foreign_object_and_releases_it(calls: Calls, api: Api) -> None:
     labels = {"metadata": {"name": "default", "labels": {"patched": "yes"}}}
     patch = calls.make(
         "kubernetes:core/v1:NamespacePatch", "patch", {"kind": "Namespace", "apiVersion": "v1", **labels}
@@ -248,7 +248,7 @@ def test_a_patch_changes_what_somebody_else_made_and_lets_go_of_it_in_the_end(ca
     assert "patched" not in live["metadata"]["labels"]
 
 
-def test_a_definition_is_put_whole_and_keeps_names_that_python_cannot_write(calls: Calls, api: Api) -> None:
+def test_a_definition_retains_names_that_python_cannot_write(calls: Calls, api: Api) -> None:
     thing = definition("Gizmo")
     schema = thing["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
     schema["status"] = {"type": "object", "x_kubernetes_preserve_unknown_fields": True}
@@ -261,7 +261,7 @@ def test_a_definition_is_put_whole_and_keeps_names_that_python_cannot_write(call
     assert calls.change(made, thing).live["spec"]["names"]["shortNames"] == ["gz"]
 
 
-# Making anew
+# Replacing
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_a_definition_is_put_whole_and_keeps_names_that_python_cannot_write(call
         (CLASS, {"provisioner": "none", "parameters": {"a": "1"}}, {"provisioner": "none"}, "parameters"),
     ],
 )
-def test_what_cannot_be_changed_is_made_anew_after_the_old_one_has_gone(
+def test_an_immutable_change_deletes_and_creates_the_object(
     calls: Calls, token: str, first: dict[str, Any], second: dict[str, Any], path: str
 ) -> None:
     made = calls.make(token, "it", {"metadata": {"name": "it"}, **first})
@@ -304,7 +304,7 @@ def test_content_is_changed_in_place_where_the_provider_says_so(kubeconfig: str,
     assert calls.compare(made, {"data": {"a": "Mg=="}, "immutable": True}).replaces == ["data"]
 
 
-def test_what_only_the_server_calls_immutable_is_refused_in_a_preview(calls: Calls) -> None:
+def test_a_preview_refuses_fields_that_the_server_calls_immutable(calls: Calls) -> None:
     known = {"metadata": {"name": "fixed"}, "provisioner": "none"}
     made = calls.make(CLASS, "fixed", {**known, "volumeBindingMode": "Immediate"})
     wanted = {**known, "volumeBindingMode": "WaitForFirstConsumer"}
@@ -313,7 +313,7 @@ def test_what_only_the_server_calls_immutable_is_refused_in_a_preview(calls: Cal
         calls.change(made, wanted, preview=True)
 
 
-# Looking
+# Reading
 
 
 def test_what_is_gone_is_dropped(calls: Calls, api: Api) -> None:
@@ -322,7 +322,7 @@ def test_what_is_gone_is_dropped(calls: Calls, api: Api) -> None:
     assert calls.look(made) is None
 
 
-def test_drift_shows_in_the_inputs_and_is_mended_by_the_next_change(calls: Calls, api: Api) -> None:
+def test_drift_appears_in_the_inputs_and_is_reverted(calls: Calls, api: Api) -> None:
     made = calls.make(CONFIG_MAP, "drifting", {**labelled("drifting", a="1"), "data": {"k": "v"}})
     api.apply(labelled("drifting", a="2", b="2"), field_manager="kubectl", force=True)
     seen = calls.look(made)
@@ -343,7 +343,7 @@ def test_what_the_server_writes_in_another_way_is_no_drift(calls: Calls) -> None
     assert not calls.compare(seen, quota).changes
 
 
-def test_a_field_that_the_server_did_not_take_is_missing_in_every_run(calls: Calls) -> None:
+def test_a_field_that_the_server_dropped_differs_in_every_run(calls: Calls) -> None:
     thing = widget("typo", {"size": 1, "sise": 2}, **BACKGROUND)
     made = calls.make(WIDGET, "typo", thing)
     assert list(calls.compare(made, thing).detailed_diff or {}) == ["spec.sise"]

@@ -1,4 +1,4 @@
-"""The stand-in for the Kubernetes plugin under the real engine and on a real API server: one story, told in runs."""
+"""The stand-in for the Kubernetes plugin under the real engine and on a real API server: a sequence of runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.lab.plugins.desk import Desk
 from tests.lab.plugins.story import Story
 from tests.lab.plugins.things import config_map
 
-# Every home that is rehearsed runs it under the engine as well.
+# Every rehearsal of a home runs it under the engine as well.
 pytestmark = [pytest.mark.xdist_group("kubernetes engine"), pytest.mark.nightly]
 
 MANY = 100
@@ -83,7 +83,7 @@ def test_an_unknown_kubeconfig_does_not_keep_a_preview(story: Story) -> None:
     assert re.search(r"kubeconfig +: \[unknown\]", story.runs["foreseen"].text)
 
 
-def test_everything_is_made_under_the_names_that_the_official_plugin_gives(story: Story) -> None:
+def test_everything_is_created_with_the_official_plugins_names(story: Story) -> None:
     made = story.states["made"]
     assert story.runs["made"].counts() == {"created": 7}
     assert [made[name]["urn"].split("::", 2)[2] for name in ("media", "token", "settings", "widget")] == [
@@ -104,7 +104,7 @@ def test_another_kubeconfig_replaces_nothing_while_the_identifier_stays(story: S
     assert "replace" not in text
 
 
-def test_a_change_updates_what_can_be_and_replaces_what_is_immutable(story: Story) -> None:
+def test_a_change_updates_mutable_and_replaces_immutable_fields(story: Story) -> None:
     assert story.runs["changed"].counts() == {"updated": 3, "replaced": 2, "unchanged": 2}
     before, after = story.states["made"], story.states["changed"]
     assert after["media"]["outputs"]["metadata"]["labels"]["step"] == "2"
@@ -133,7 +133,7 @@ def test_a_preview_shows_what_the_server_refuses(story: Story) -> None:
     assert "mistake of the stand-in" not in text
 
 
-def test_without_the_cluster_what_is_there_is_left_alone_and_what_is_new_is_refused(story: Story) -> None:
+def test_without_the_cluster_old_objects_stay_and_new_ones_fail(story: Story) -> None:
     text = story.runs["cut off"].text
     assert story.runs["cut off"].exit_code == 1
     told = text.rpartition("Diagnostics:")[2]
@@ -146,7 +146,7 @@ def test_without_the_cluster_what_is_there_is_left_alone_and_what_is_new_is_refu
     assert after["settings"]["inputs"] == before["settings"]["inputs"]
 
 
-def test_what_cannot_be_reached_is_forgotten_where_that_is_asked_for(story: Story) -> None:
+def test_unreachable_objects_are_forgotten_if_the_provider_allows_it(story: Story) -> None:
     assert story.runs["forgotten"].exit_code == 0
     assert "configured Kubernetes cluster is unreachable: unable to load schema" in story.runs["forgotten"].text
     assert {"media", "token", "settings"} & story.states["forgotten"].keys() == set()

@@ -1,4 +1,4 @@
-"""What the official Kubernetes plugin leaves and how long it waits: the stand-in is not kinder."""
+"""The stand-in leaves the same files as the official Kubernetes plugin, and waits as long."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.lab.plugins.things import config_map, widget
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """Give the kubeconfig of an API server that accepts connections and never answers."""
+    """Yield the kubeconfig of an API server that accepts connections and never answers."""
     authority = Authority.self_signed("nobody")
     certificate, key = split(authority.sign(Subject("admin")))
     texts = [base64.b64encode(text).decode() for text in (authority.pem, certificate, key)]
@@ -48,9 +48,7 @@ def test_each_start_leaves_the_kubeconfig_in_the_temporary_folder(temporary_fold
         assert file.stat().st_mode & 0o077 == 0
 
 
-def test_a_server_that_never_answers_is_waited_for_at_the_start_and_for_each_custom_resource(
-    silent: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_server_delays_the_start_and_custom_resources(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kubernetes, "SECONDS_OF_A_HANDSHAKE", 1)
     calls = Calls.to(silent)
     assert calls.plugin.is_silent

@@ -1,7 +1,7 @@
-"""What the product asks of the Kubernetes plugin, through its own components: one cluster's life, told in runs.
+"""The product's requests to the Kubernetes plugin, through its own components: the life of one cluster, in runs.
 
-Namespaces that stay, Secrets, the guard, projects and ApplicationSets of the tree as it is, on a real API server with
-Argo CD's own definitions; nobody acts on them here, so that only the plugin and the server are asked.
+Namespaces that stay, Secrets, the guard, projects and ApplicationSets of the present tree, on a real API server with
+Argo CD's own definitions; no controller runs, so that the plugin and the server alone are tested.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def life(new_desk: Callable[[str], Desk], kubeconfig: str) -> Story:
 
 
 def lose(api: Api) -> None:
-    """Take away what a new cluster would not have; what is left in it is adopted."""
+    """Delete the objects that a new cluster would not have; the others are adopted."""
     for kind in ("ApplicationSet", "AppProject"):
         for thing in api.list(ARGOCD, kind, "argocd"):
             known = {"name": thing["metadata"]["name"], "namespace": "argocd", "annotations": {ALLOW_DELETION: "true"}}
@@ -114,14 +114,14 @@ def test_the_next_run_with_a_refresh_changes_nothing(life: Story) -> None:
     assert life.runs["settled"].counts() == {"unchanged": ALL}, life.runs["settled"].text
 
 
-def test_the_guard_keeps_a_set_that_left_the_tree_from_being_deleted(life: Story) -> None:
+def test_the_guard_refuses_the_deletion_of_a_removed_set(life: Story) -> None:
     text = life.runs["taken out"].text
     assert life.runs["taken out"].exit_code != 0
     assert "ValidatingAdmissionPolicy 'homelab-guard' with binding 'homelab-guard' denied request: deleting an" in text
     assert {"set-media", "project-media"} <= life.states["taken out"].keys()
 
 
-def test_a_new_generation_makes_everything_anew_and_deletes_nothing_of_the_old_cluster(life: Story) -> None:
+def test_a_new_generation_creates_everything_and_deletes_nothing(life: Story) -> None:
     # The test's two clusters are one server: a deletion of the old objects would take the new ones.
     assert life.runs["rebuilt"].counts()["replaced"] == OBJECTS + 2, life.runs["rebuilt"].text
     before, after = life.states["settled"], life.states["rebuilt"]

@@ -1,4 +1,4 @@
-"""The stand-in for the Kubernetes plugin on a real API server: what is deleted, and what is waited for until when."""
+"""The stand-in for the Kubernetes plugin on a real API server: deletions and waits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 NAMESPACE = "kubernetes:core/v1:Namespace"
 WIDGET = "kubernetes:example.org/v1:Widget"
 HELD = "example.org/held"
-# Deleting in the foreground waits for the garbage collector, which looks for new kinds twice a minute.
+# A deletion in the foreground waits for the garbage collector, which searches for new kinds twice a minute.
 BACKGROUND = {"deletionPropagationPolicy": "background"}
 
 
@@ -33,7 +33,7 @@ def test_what_is_gone_already_is_no_mistake(calls: Calls, api: Api) -> None:
     calls.unmake(doodad)
 
 
-def test_a_deletion_waits_for_finalizers_and_names_them_in_the_end(calls: Calls, api: Api) -> None:
+def test_a_deletion_waits_for_finalizers_and_then_names_them(calls: Calls, api: Api) -> None:
     thing = widget("held", {"size": 1}, **BACKGROUND)
     thing["metadata"]["finalizers"] = [HELD]
     made = calls.make(WIDGET, "held", thing)
@@ -54,7 +54,7 @@ def test_a_deletion_waits_for_finalizers_and_names_them_in_the_end(calls: Calls,
     assert api.get("example.org/v1", "Widget", "held", "default") is None
 
 
-def test_a_namespace_that_terminates_takes_nothing_in_and_says_what_it_waits_for(calls: Calls, api: Api) -> None:
+def test_a_terminating_namespace_refuses_objects_and_reports_its_wait(calls: Calls, api: Api) -> None:
     made = calls.make(NAMESPACE, "ending", {"metadata": {"name": "ending"}})
     held = widget("held", {})
     held["metadata"] = {"name": "held", "namespace": "ending", "finalizers": [HELD]}

@@ -1,4 +1,4 @@
-"""Values between the engine and the kinds: nothing is lost, secrets and the unknown are kept apart."""
+"""Conversions between the engine's values and plain ones lose nothing, neither secrets nor unknown values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pulumi.provider.experimental.property_value import PropertyValue
 from lab.plugins.properties import (
     SENTINELS,
     UNKNOWN,
-    Change,
+    PropertyChange,
     changes,
     engine_value,
     has_unknown,
@@ -65,7 +65,7 @@ def test_nothing_differs_from_itself(value: Any) -> None:
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=4), st.dictionaries(NAMES, VALUES, max_size=4))
-def test_whatever_differs_is_said_under_a_name_that_one_of_both_has(old: Any, new: Any) -> None:
+def test_differences_have_a_name_that_one_side_has(old: Any, new: Any) -> None:
     found = dict(changes(old, new))
     assert bool(found) == (old != new or repr(old) != repr(new))
     assert {top(path) for path in found} <= {*old, *new}
@@ -74,20 +74,20 @@ def test_whatever_differs_is_said_under_a_name_that_one_of_both_has(old: Any, ne
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ({"a": 1}, {"a": 1, "b": 2}, {"b": Change.ADD}),
-        ({"a": 1, "b": 2}, {"a": 1}, {"b": Change.DELETE}),
-        ({"a": 1}, {"a": True}, {"a": Change.UPDATE}),
-        ({"a": {"b": {"c": 1}}}, {"a": {"b": {"c": 2}}}, {"a.b.c": Change.UPDATE}),
-        ({"a": {"x.y/z": 1}}, {"a": {"x.y/z": 2}}, {'a["x.y/z"]': Change.UPDATE}),
-        ({"a": [1, 2, 3]}, {"a": [1, 5]}, {"a[1]": Change.UPDATE, "a[2]": Change.DELETE}),
-        ({"a": [1]}, {"a": [1, {"b": 2}]}, {"a[1]": Change.ADD}),
-        ({"a": [{"b": 1}]}, {"a": [{"b": 2}]}, {"a[0].b": Change.UPDATE}),
-        ({"a": "x"}, {"a": UNKNOWN}, {"a": Change.UPDATE}),
-        ({"a": {"b": 1}}, {"a": UNKNOWN}, {"a": Change.UPDATE}),
-        ({"a": {"b": 1}}, {"a": [1]}, {"a": Change.UPDATE}),
+        ({"a": 1}, {"a": 1, "b": 2}, {"b": PropertyChange.ADD}),
+        ({"a": 1, "b": 2}, {"a": 1}, {"b": PropertyChange.DELETE}),
+        ({"a": 1}, {"a": True}, {"a": PropertyChange.UPDATE}),
+        ({"a": {"b": {"c": 1}}}, {"a": {"b": {"c": 2}}}, {"a.b.c": PropertyChange.UPDATE}),
+        ({"a": {"x.y/z": 1}}, {"a": {"x.y/z": 2}}, {'a["x.y/z"]': PropertyChange.UPDATE}),
+        ({"a": [1, 2, 3]}, {"a": [1, 5]}, {"a[1]": PropertyChange.UPDATE, "a[2]": PropertyChange.DELETE}),
+        ({"a": [1]}, {"a": [1, {"b": 2}]}, {"a[1]": PropertyChange.ADD}),
+        ({"a": [{"b": 1}]}, {"a": [{"b": 2}]}, {"a[0].b": PropertyChange.UPDATE}),
+        ({"a": "x"}, {"a": UNKNOWN}, {"a": PropertyChange.UPDATE}),
+        ({"a": {"b": 1}}, {"a": UNKNOWN}, {"a": PropertyChange.UPDATE}),
+        ({"a": {"b": 1}}, {"a": [1]}, {"a": PropertyChange.UPDATE}),
     ],
 )
-def test_a_change_is_said_where_it_is(old: Any, new: Any, said: dict[str, Change]) -> None:
+def test_a_change_is_said_where_it_is(old: Any, new: Any, said: dict[str, PropertyChange]) -> None:
     assert dict(changes(old, new)) == said
 
 

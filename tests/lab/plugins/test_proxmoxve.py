@@ -1,4 +1,4 @@
-"""The stand-in for the Proxmox plugin changes, moves and replaces a VM where the official one does."""
+"""The stand-in for the Proxmox plugin changes, moves and replaces a VM in the same cases as the official one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lab.hardware.rack import Rack
 from lab.layout import VARIABLE, Lab
 from lab.plugins import base
 from lab.plugins.properties import engine_value
-from lab.plugins.proxmoxve import File, Proxmox, VmLegacy
+from lab.plugins.proxmoxve import ImageFile, ProxmoxPlugin, VmLegacy
 
 TOKEN = "proxmoxve:index/vmLegacy:VmLegacy"
 URN = f"urn:pulumi:s::p::{TOKEN}::worker-1"
@@ -40,7 +40,7 @@ FILE = {
 
 
 def replaced(**changes: Any) -> list[str]:
-    """Return which changed arguments make the VM anew."""
+    """Return the changed arguments that replace the VM."""
 
     def wrapped(inputs: dict[str, Any]) -> Any:
         return {name: engine_value(value) for name, value in inputs.items()}
@@ -48,7 +48,7 @@ def replaced(**changes: Any) -> list[str]:
     async def ask() -> sdk.DiffResponse:
         base.old_inputs.set(wrapped(BEFORE))
         request = sdk.DiffRequest(URN, "1020", wrapped(BEFORE), wrapped({**BEFORE, **changes}), [])
-        return await Proxmox().diff(request)
+        return await ProxmoxPlugin().diff(request)
 
     answer = asyncio.run(ask())
     assert answer.changes
@@ -72,9 +72,7 @@ def test_firmware_machine_type_and_host_change_in_place(changes: dict[str, Any])
         ({"tpmState": {"version": "v1.2", "datastoreId": "local-lvm"}}, ["tpmState"]),
     ],
 )
-def test_a_vm_id_a_host_without_migration_and_other_firmware_make_a_vm_anew(
-    changes: dict[str, Any], names: list[str]
-) -> None:
+def test_changes_that_need_a_new_vm_replace_it(changes: dict[str, Any], names: list[str]) -> None:
     assert replaced(**changes) == names
 
 
@@ -87,20 +85,20 @@ def rack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rack]:
     rack.close()
 
 
-def test_a_file_of_the_same_name_is_deleted_under_the_vms_that_another_makes_of_it(rack: Rack) -> None:
-    File(Proxmox()).create(FILE, preview=False)
-    File(Proxmox()).create(FILE, preview=False)
+def test_a_file_of_the_same_name_is_deleted_first(rack: Rack) -> None:
+    ImageFile(ProxmoxPlugin()).create(FILE, preview=False)
+    ImageFile(ProxmoxPlugin()).create(FILE, preview=False)
     assert [event for event, _, _ in rack.journal()] == ["download", "remove file", "download"]
-    File(Proxmox()).delete("local:import/talos_home_pve-1.qcow2", FILE)
-    assert File(Proxmox()).read("local:import/talos_home_pve-1.qcow2", FILE) is None
+    ImageFile(ProxmoxPlugin()).delete("local:import/talos_home_pve-1.qcow2", FILE)
+    assert ImageFile(ProxmoxPlugin()).read("local:import/talos_home_pve-1.qcow2", FILE) is None
 
 
-def test_a_vm_that_was_moved_by_others_is_read_on_its_new_host(rack: Rack) -> None:
+def test_a_vm_that_was_moved_is_read_on_its_host(rack: Rack) -> None:
     rack.set_hosts({"pve-1": (64 * GIBI, 512 * GIBI), "pve-2": (64 * GIBI, 512 * GIBI)})
     inputs = {**BEFORE, "memory": {"dedicated": 1024}, "disks": [{"size": 10}]}
-    VmLegacy(Proxmox()).create(inputs, preview=False)
+    VmLegacy(ProxmoxPlugin()).create(inputs, preview=False)
     rack.move_vm(1020, "pve-2")
-    seen = VmLegacy(Proxmox()).read("1020", dict(inputs)) or {}
+    seen = VmLegacy(ProxmoxPlugin()).read("1020", dict(inputs)) or {}
     assert seen["nodeName"] == "pve-2"
-    VmLegacy(Proxmox()).update("1020", seen, inputs, preview=False)
+    VmLegacy(ProxmoxPlugin()).update("1020", seen, inputs, preview=False)
     assert rack.journal("migrate vm") == [("migrate vm", "worker-1", "pve-2 -> pve-1")]

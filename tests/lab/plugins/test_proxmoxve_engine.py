@@ -1,4 +1,4 @@
-"""The product's machines under the real engine, on the rack: what moves, what is made anew, what is deleted."""
+"""The product's machines under the real engine, on the rack: moves, replacements and deletions."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ PROGRAM = """
 
 
 class Site:
-    """A desk whose program makes the machines of a stack file on a rack."""
+    """A project whose program makes the machines of a stack file on a rack."""
 
     def __init__(self, desk: Desk, folder: Path) -> None:
-        """Lay out the stack file and the rack."""
+        """Write the stack file and set up the rack."""
         self.desk, self.lab = desk, Lab(folder / "lab")
         self.lab.make()
         self.file = folder / "Pulumi.staging.yaml"
@@ -68,7 +68,7 @@ def site(new_desk: Callable[[str], Desk], tmp_path_factory: pytest.TempPathFacto
     return site
 
 
-def test_machines_are_made_with_the_rights_of_the_table_and_stay(site: Site) -> None:
+def test_machines_are_created_with_the_rights_of_the_table(site: Site) -> None:
     assert {vm.name for vm in site.rack.vms()} == {"cp-1", "cp-2", "cp-3", "worker-1"}
     assert {file.rpartition("_")[2] for _, _, file in site.rack.journal("download")} == {"pve-1.qcow2", "pve-2.qcow2"}
     again = site.up(refresh=True)
@@ -76,7 +76,7 @@ def test_machines_are_made_with_the_rights_of_the_table_and_stay(site: Site) -> 
 
 
 @pytest.mark.nightly
-def test_a_vm_that_moved_is_moved_back_and_another_host_moves_it(site: Site) -> None:
+def test_a_moved_vm_is_moved_back(site: Site) -> None:
     site.rack.move_vm(2020, "pve-1")
     moved = site.up(refresh=True)
     assert moved.counts()["updated"] == 1, moved.text
@@ -92,14 +92,14 @@ def test_a_vm_that_moved_is_moved_back_and_another_host_moves_it(site: Site) -> 
 
 
 @pytest.mark.nightly
-def test_a_vm_under_another_id_is_made_anew_after_the_old_one_is_gone(site: Site) -> None:
+def test_another_id_deletes_and_creates_a_vm(site: Site) -> None:
     assert site.up((WORKER, f"{WORKER}, vmId: 2999")).counts()["replaced"] == 1
     events = [event for event, subject, _ in site.rack.journal("create vm", "delete vm") if subject == "worker-1"]
     assert events == ["create vm", "delete vm", "create vm"]
     assert site.up((f"{WORKER}, vmId: 2999", WORKER)).exit_code == 0
 
 
-def test_images_of_another_talos_replace_the_old_ones_which_takes_a_right_of_its_own(site: Site) -> None:
+def test_images_of_another_talos_need_a_right_to_replace(site: Site) -> None:
     before = {file for _, _, file in site.rack.journal("download")}
     site.rack.break_("rights", "Datastore.Allocate")
     refused = site.up(("talosVersion: 1.13.10", "talosVersion: 1.13.11"))

@@ -1,4 +1,4 @@
-"""The official providers' tables: what they refuse, in which words, and that the files agree with the SDKs."""
+"""The official providers' tables: their refusals, with the official words, and their agreement with the SDKs."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_what_the_official_provider_refuses_is_refused_all_at_once(
     assert problems or not found
 
 
-def test_a_member_of_an_object_that_has_to_be_there_is_missed() -> None:
+def test_a_missing_required_member_is_reported() -> None:
     schema = Schema(TABLES)
     found = schema.problems(schema.inputs("probe:index:File"), {"path": "a", "owner": {"id": 1}})
     assert [(problem.path, problem.reason.split(".")[0]) for problem in found] == [
@@ -107,7 +107,7 @@ def test_an_asset_is_no_text() -> None:
     }
 
 
-def test_what_the_tables_call_secret_becomes_secret_also_inside_of_objects() -> None:
+def test_secrets_of_the_tables_become_secret_inside_objects_too() -> None:
     schema = Schema.of("talos")
     given = {"clientConfiguration": {"caCertificate": "ca", "clientKey": "k"}, "kubeconfigRaw": "raw", "node": "n"}
     found = schema.wrapped(schema.outputs("talos:cluster/kubeconfig:Kubeconfig"), given)

@@ -1,4 +1,4 @@
-"""The plugin as a process: how it begins, what it answers, and how it ends."""
+"""The plugin as a process: its start, its answers, and its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from google.protobuf import empty_pb2, struct_pb2  # type: ignore[import-untyped] # likewise
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
-from local.process_table import born
+from local.process_table import started
 from tests.lab.plugins.desk import PLUGINS
 
 NAMESPACE = "urn:pulumi:dev::desk::kubernetes:core/v1:Namespace::it"
@@ -27,7 +27,7 @@ OURS = ("command", "random", "tls")
 
 @contextlib.contextmanager
 def plugin(name: str, folder: Path, **env: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
-    """Start a plugin through a link, from a folder whose modules are not ours, as the child of a shell."""
+    """Start a plugin through a link, from a folder with modules of other projects, as the child of a shell."""
     link = folder / f"pulumi-resource-{name}"
     link.symlink_to(PLUGINS / link.name)
     (folder / "errors.py").write_text("raise SystemExit('imported from the wrong folder')")
@@ -52,12 +52,12 @@ def plugin(name: str, folder: Path, **env: str) -> Iterator[tuple[subprocess.Pop
 
 
 def child_of(shell: subprocess.Popen[str]) -> int:
-    """Find the plugin that a shell has started."""
+    """Return the plugin that a shell has started."""
     return int(subprocess.run(["pgrep", "-P", str(shell.pid)], check=True, capture_output=True, text=True).stdout)
 
 
 def within(seconds: float, holds: Any) -> bool:
-    """Wait until something is so."""
+    """Poll until a condition is true."""
     end = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > end:
@@ -83,7 +83,7 @@ def test_the_programs_are_clean_shell() -> None:
     assert subprocess.run([checker, *files], check=False, capture_output=True, text=True).stdout == ""
 
 
-def test_a_plugin_whose_engine_was_killed_goes_on_with_its_command_and_leaves_afterwards(tmp_path: Path) -> None:
+def test_a_plugin_without_engine_finishes_its_command_and_ends(tmp_path: Path) -> None:
     with plugin("command", tmp_path) as (shell, stub):
         properties = struct_pb2.Struct()
         properties.update({"create": f"sleep 4; echo late; touch {tmp_path}/done"})
@@ -92,23 +92,23 @@ def test_a_plugin_whose_engine_was_killed_goes_on_with_its_command_and_leaves_af
         pid = child_of(shell)
         shell.kill()
         assert within(30, (tmp_path / "done").exists)
-        assert within(5, lambda: born(pid) is None)
+        assert within(5, lambda: started(pid) is None)
         assert answer.result(timeout=60).id
 
 
-def test_what_a_command_started_outlives_a_plugin_that_is_asked_to_end(tmp_path: Path) -> None:
+def test_children_of_a_command_outlive_a_plugin_that_ends(tmp_path: Path) -> None:
     with plugin("command", tmp_path) as (shell, stub):
         properties = struct_pb2.Struct()
         properties.update({"create": f"touch {tmp_path}/begun; sleep 3; touch {tmp_path}/done"})
         answer = stub.Create.future(provider_pb2.CreateRequest(urn=COMMAND, properties=properties))
         assert within(30, (tmp_path / "begun").exists)
         os.kill(pid := child_of(shell), signal.SIGTERM)
-        assert within(5, lambda: born(pid) is None)
+        assert within(5, lambda: started(pid) is None)
         assert within(30, (tmp_path / "done").exists)
         assert answer.exception(timeout=60)
 
 
-def test_a_plugin_that_is_asked_to_end_ends_at_once_and_says_nothing(tmp_path: Path) -> None:
+def test_sigterm_ends_a_plugin_at_once_and_without_output(tmp_path: Path) -> None:
     command = [str(PLUGINS / "pulumi-resource-tls"), "127.0.0.1:9"]
     env = {**os.environ, "HOMELAB_PYTHON": sys.executable}
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -129,13 +129,13 @@ def test_a_cancelled_plugin_answers_that_its_command_was_ended(tmp_path: Path) -
         assert answer.exception(timeout=60).details() == 'signal: killed: running "sleep 5":'
 
 
-def test_what_the_protocol_has_and_we_have_not_is_said_to_be_so(tmp_path: Path) -> None:
+def test_unsupported_requests_of_the_protocol_are_reported_as_such(tmp_path: Path) -> None:
     with plugin("random", tmp_path) as (_, stub), pytest.raises(grpc.RpcError) as refused:
         stub.Construct(provider_pb2.ConstructRequest())
     assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_an_api_server_that_is_skipped_leaves_a_resource_the_inputs_that_it_had_and_a_new_one_none(
+def test_a_skipped_server_leaves_old_inputs_and_no_new_ones(
     tmp_path: Path,
 ) -> None:
     news, olds, settings = struct_pb2.Struct(), struct_pb2.Struct(), struct_pb2.Struct()

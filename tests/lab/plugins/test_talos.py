@@ -1,4 +1,4 @@
-"""The stand-in for Talos: what it keeps, and what it renews when a certificate is about to end, as the official one."""
+"""The stand-in for Talos retains secrets, and renews certificates that are about to end, as the official one does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pulumi.provider.experimental import provider as sdk
 from errors import HomelabError
 from lab.hardware import talos_node
 from lab.plugins.properties import UNKNOWN, Plain, plain_map
-from lab.plugins.talos import CLIENT, KUBERNETES_CLIENT, Kubeconfig, Secrets, Talos, a_month_after, duration
+from lab.plugins.talos import CLIENT, KUBERNETES_CLIENT, Kubeconfig, MachineSecrets, Talos, a_month_after, duration
 from ops.toolchain import lookup
 from tests.lab.control_plane.test_kubernetes import generated
 from tests.lab.hardware.site import Site
@@ -50,7 +50,7 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configuration: str) -> Site:
-    """Make a rack whose only control plane has a configuration; no API server runs."""
+    """Yield a rack whose only control plane has a configuration; no API server runs."""
     site = Site.make(tmp_path, monkeypatch)
     (tmp_path / "talosctl-real").symlink_to(lookup.ensure(("talosctl",)).places["talosctl"].file)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -62,14 +62,14 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configuration: str) ->
 
 
 def certificate(left: timedelta) -> str:
-    """Sign a certificate with so much left of its life, and write it as Talos does."""
+    """Return a certificate with a given rest of its life, in the form of Talos."""
     key, name, now = ed25519.Ed25519PrivateKey.generate(), x509.Name([]), datetime.now(UTC)
     begun = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=300), now + left)
     return base64.b64encode(begun.sign(key, None).public_bytes(serialization.Encoding.PEM)).decode()
 
 
 def life(client: Plain) -> timedelta:
-    """Return what is left of the life of a client's certificate."""
+    """Return the rest of the life of a client's certificate."""
     found = x509.load_pem_x509_certificate(base64.b64decode(client["clientCertificate"]))
     return found.not_valid_after_utc - datetime.now(UTC)
 
@@ -79,12 +79,12 @@ def aged(outputs: Plain, name: str, left: timedelta) -> Plain:
 
 
 def preview(at: str, before: Plain, state: Plain, news: Plain) -> Plain:
-    """Return the outputs that a preview of an update foresees."""
+    """Return the outputs of a preview of an update."""
     request = sdk.UpdateRequest(at, "id", wrapped(state), wrapped(news), 0, [], preview=True)
     return plain_map(run(Talos().update(request), before).properties)
 
 
-def made(kind: type[Secrets | Kubeconfig], inputs: Plain) -> Plain:
+def made(kind: type[MachineSecrets | Kubeconfig], inputs: Plain) -> Plain:
     return {**inputs, **kind(Talos()).create(inputs, preview=False)[1]}
 
 
@@ -92,15 +92,15 @@ def kubeconfig_inputs(**more: Any) -> Plain:
     return {"clientConfiguration": dict.fromkeys(CLIENT, ""), "node": "10.0.0.11", **more}
 
 
-def test_secrets_are_unchanged_until_the_last_month_of_the_client_certificate(site: Site) -> None:
-    state = made(Secrets, VERSION)
+def test_secrets_are_unchanged_until_the_certificates_last_month(site: Site) -> None:
+    state = made(MachineSecrets, VERSION)
     assert life(state["clientConfiguration"]) > timedelta(days=360)
     for left in (timedelta(days=360), LATER):
         assert diff(VERSION, VERSION, Talos(), SECRETS, aged(state, "clientConfiguration", left)).changes is False
 
 
-def test_in_its_last_month_the_client_certificate_is_renewed_and_the_secrets_stay(site: Site) -> None:
-    state = aged(made(Secrets, VERSION), "clientConfiguration", SOON)
+def test_the_client_certificate_is_renewed_in_its_last_month(site: Site) -> None:
+    state = aged(made(MachineSecrets, VERSION), "clientConfiguration", SOON)
     answer = diff(VERSION, VERSION, Talos(), SECRETS, state)
     assert {path: (found.kind.name, found.input_diff) for path, found in answer.detailed_diff.items()} == {
         f"clientConfiguration.{name}": ("UPDATE", False) for name in CLIENT
@@ -108,18 +108,18 @@ def test_in_its_last_month_the_client_certificate_is_renewed_and_the_secrets_sta
     assert answer.replaces == []
     foreseen = preview(SECRETS, VERSION, state, VERSION)
     assert foreseen == {**state, "clientConfiguration": dict.fromkeys(CLIENT, UNKNOWN)}
-    renewed = Secrets(Talos()).update("machine_secrets", state, VERSION, preview=False)
+    renewed = MachineSecrets(Talos()).update("machine_secrets", state, VERSION, preview=False)
     assert renewed.keys() == {"clientConfiguration"}
     assert life(renewed["clientConfiguration"]) > timedelta(days=360)
     assert renewed["clientConfiguration"]["caCertificate"] == state["machineSecrets"]["certs"]["os"]["cert"]
 
 
-def test_another_version_leaves_the_secrets_open_in_a_preview_and_keeps_them(site: Site) -> None:
-    state, raised = made(Secrets, VERSION), {"talosVersion": "v1.14"}
+def test_another_version_retains_the_secrets_which_previews_leave_open(site: Site) -> None:
+    state, raised = made(MachineSecrets, VERSION), {"talosVersion": "v1.14"}
     unknown = {"machineSecrets": UNKNOWN, "clientConfiguration": UNKNOWN}
     assert diff(VERSION, raised, Talos(), SECRETS, state).replaces == []
     assert preview(SECRETS, VERSION, state, raised) == {**raised, **unknown}
-    assert Secrets(Talos()).update("machine_secrets", state, raised, preview=False) == {}
+    assert MachineSecrets(Talos()).update("machine_secrets", state, raised, preview=False) == {}
 
 
 def test_a_kubeconfig_has_the_defaults_of_the_official_provider(site: Site) -> None:
@@ -137,7 +137,7 @@ def test_a_changed_kubeconfig_is_kept_and_no_node_is_asked(site: Site) -> None:
     assert set(answer.detailed_diff) == {"node", "certificateRenewalDuration"}
     assert answer.replaces == []
     assert preview(KUBECONFIG, before, state, news)["kubeconfigRaw"] == state["kubeconfigRaw"]
-    # Nothing answers at that address: to ask would fail.
+    # No server answers at that address: a request would fail.
     changed = Kubeconfig(Talos()).update("kubeconfig", state, news, preview=False)
     assert changed == {**news, "endpoint": "10.0.0.99"}
 
@@ -165,7 +165,7 @@ def test_the_renewal_duration_decides(left: timedelta, text: str, due: bool, sit
     assert diff(inputs, inputs, Talos(), KUBECONFIG, state).changes is due
 
 
-def test_a_kubeconfig_of_a_node_that_is_not_known_yet_is_not_judged(site: Site) -> None:
+def test_a_kubeconfig_of_an_unknown_node_is_not_renewed(site: Site) -> None:
     inputs = kubeconfig_inputs()
     state = aged(made(Kubeconfig, inputs), "kubernetesClientConfiguration", SOON)
     assert set(diff(inputs, {**inputs, "node": UNKNOWN}, Talos(), KUBECONFIG, state).detailed_diff) == {"node"}

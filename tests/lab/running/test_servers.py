@@ -1,4 +1,4 @@
-"""Servers are started once, found again and ended, also when whoever started them was killed in between."""
+"""Servers are started once, found again and stopped, also if their starter was killed meanwhile."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     assert process_table.marked(lab.root) == {}
 
 
-def sleeper(lab: Lab, name: str = "sleeper", seconds: str = "1000") -> servers.Record:
+def sleeper(lab: Lab, name: str = "sleeper", seconds: str = "1000") -> servers.ServerRecord:
     return servers.start(lab, name, "sleep", [seconds], ENV)
 
 
@@ -43,11 +43,11 @@ def test_starting_the_same_again_keeps_the_server(lab: Lab) -> None:
 
 def test_other_arguments_replace_the_server(lab: Lab) -> None:
     first, second = sleeper(lab), sleeper(lab, seconds="1001")
-    assert process_table.born(first.pid) is None
+    assert process_table.started(first.pid) is None
     assert process_table.marked(lab.root) == {"sleeper": [second.pid]}
 
 
-def test_another_content_of_a_file_that_it_reads_replaces_the_server(lab: Lab) -> None:
+def test_a_changed_file_replaces_the_server_that_reads_it(lab: Lab) -> None:
     file = lab.root / "settings"
     file.write_text("one")
     first = servers.start(lab, "reader", "sleep", ["1000"], ENV, files=[file])
@@ -59,13 +59,13 @@ def test_another_content_of_a_file_that_it_reads_replaces_the_server(lab: Lab) -
 def test_a_server_that_was_killed_is_started_again(lab: Lab) -> None:
     first = sleeper(lab)
     os.kill(first.pid, signal.SIGKILL)
-    until(lambda: process_table.born(first.pid) is None)
+    until(lambda: process_table.started(first.pid) is None)
     assert sleeper(lab).pid != first.pid
 
 
-def test_a_record_whose_pid_belongs_to_somebody_else_is_ignored_and_the_other_lives(lab: Lab) -> None:
+def test_a_record_with_a_reused_pid_is_ignored(lab: Lab) -> None:
     stranger = subprocess.Popen(["sleep", "1000"])
-    time.sleep(0.05)  # times of birth are counted in hundredths of a second
+    time.sleep(0.05)  # starts are counted in hundredths of a second
     record = json.loads((lab.run / f"{sleeper(lab).name}.json").read_text())
     servers.stop(lab, "sleeper")
     (lab.run / "sleeper.json").write_text(json.dumps({**record, "pid": stranger.pid}))
@@ -98,16 +98,16 @@ def test_stop_ends_what_the_server_has_started_too(lab: Lab) -> None:
     assert process_table.marked(lab.root) == {}
 
 
-def test_who_does_not_listen_is_killed(lab: Lab) -> None:
-    servers.start(lab, "deaf", "sh", ["-c", STUBBORN], ENV, patience=0.2)
+def test_a_server_that_ignores_sigterm_is_killed(lab: Lab) -> None:
+    servers.start(lab, "deaf", "sh", ["-c", STUBBORN], ENV, grace=0.2)
     until_said(lab, "deaf", "deaf")
     began = time.monotonic()
     servers.stop(lab, "deaf")
     assert 0.2 <= time.monotonic() - began < 2
 
 
-def test_without_patience_nobody_is_asked(lab: Lab) -> None:
-    servers.start(lab, "polite", "sh", ["-c", "trap 'echo asked' TERM; echo up; sleep 1000"], ENV, patience=0)
+def test_a_server_without_grace_period_is_killed_at_once(lab: Lab) -> None:
+    servers.start(lab, "polite", "sh", ["-c", "trap 'echo asked' TERM; echo up; sleep 1000"], ENV, grace=0)
     until_said(lab, "polite", "up")
     servers.stop(lab, "polite")
     assert "asked" not in servers.log_of(lab, "polite").read_text()
@@ -141,13 +141,13 @@ def test_simultaneous_starts_give_one_server(lab: Lab) -> None:
     assert process_table.marked(lab.root) == {"sleeper": [*pids]}
 
 
-def test_a_starter_killed_before_it_writes_the_record_leaves_no_second_server(lab: Lab) -> None:
+def test_a_starter_killed_before_its_record_leaves_no_second_server(lab: Lab) -> None:
     script = """
 import os, signal, sys
 from pathlib import Path
 from lab.running import servers
 from lab.layout import Lab
-servers.keep = lambda file, content: os.kill(os.getpid(), signal.SIGKILL)
+servers.write_private = lambda file, content: os.kill(os.getpid(), signal.SIGKILL)
 servers.start(Lab(Path(sys.argv[1])), "sleeper", "sleep", ["1000"], {"PATH": os.environ["PATH"]})
 """
     killed = subprocess.run([sys.executable, "-c", script, lab.root], check=False)
@@ -210,7 +210,7 @@ def test_two_labs_do_not_touch_each_other(lab: Lab, tmp_path: Path) -> None:
     servers.stop_all(other)
 
 
-def test_a_port_is_kept_while_it_is_free_or_ours_and_changed_when_somebody_else_has_it(lab: Lab) -> None:
+def test_a_port_changes_only_when_another_program_takes_it(lab: Lab) -> None:
     number = servers.port(lab, "server", "http")
     assert servers.port(lab, "server", "http") == number
     assert servers.port(lab, "server", "peers") != number
@@ -243,7 +243,7 @@ def test_what_the_lab_writes_is_for_its_owner_only(lab: Lab) -> None:
     assert set(modes.values()) == {0}
 
 
-def test_a_lab_is_found_through_the_environment_or_it_says_how_to_get_one(lab: Lab) -> None:
+def test_a_lab_is_found_through_the_environment_or_refused(lab: Lab) -> None:
     assert Lab.from_environment(lab.environment) == lab
     with pytest.raises(MachineNotReady, match=r"HOMELAB_LAB: not set; .* \./homelab rehearse"):
         Lab.from_environment({})
@@ -255,11 +255,11 @@ def test_systems_without_proc_find_the_same_processes(lab: Lab, monkeypatch: pyt
         elsewhere.setattr(process_table, "BOOT_ID", Path("/nowhere"))
         elsewhere.setattr(sys, "platform", "darwin")
         assert process_table.marked(lab.root) == {"sleeper": [record.pid]}
-        born = process_table.born(record.pid)
-        assert born
-        assert born == process_table.born(record.pid)
-        until(lambda: process_table.resident(record.pid) > 100_000)
-        assert process_table.born(2**22 + 1) is None
+        started = process_table.started(record.pid)
+        assert started
+        assert started == process_table.started(record.pid)
+        until(lambda: process_table.resident_memory(record.pid) > 100_000)
+        assert process_table.started(2**22 + 1) is None
 
 
 def test_a_set_clock_does_not_change_the_start(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,4 +268,4 @@ def test_a_set_clock_does_not_change_the_start(lab: Lab, monkeypatch: pytest.Mon
     monkeypatch.setattr(psutil, "boot_time", lambda: real_boot() + 3600)
     real_start = psutil.Process.create_time
     monkeypatch.setattr(psutil.Process, "create_time", lambda process: real_start(process) + 3600)
-    assert process_table.born(record.pid) == record.born
+    assert process_table.started(record.pid) == record.started

@@ -12,7 +12,7 @@ import pytest
 
 from config.load import read_stack, stack_files
 from config.tree import namespaces_of, read_tree
-from lab.api import Answer, Api
+from lab.api import Api, ApiAnswer
 from lab.control_plane import kubernetes
 from lab.layout import Lab
 from lab.running import servers
@@ -79,7 +79,7 @@ def established(crd: Object | None) -> bool:
     return any(one["type"] == "Established" and one["status"] == "True" for one in said)
 
 
-def tried(api: Api, scene: Scene, piece: Piece) -> Answer:
+def tried(api: Api, scene: Scene, piece: Piece) -> ApiAnswer:
     """Have the API server take an object without keeping it."""
     item: dict[str, Any] = {**piece.item, "metadata": {**piece.metadata}}
     if not is_cluster_wide(scene, piece):
@@ -89,7 +89,7 @@ def tried(api: Api, scene: Scene, piece: Piece) -> Answer:
     return api.request("POST", path, query=DRY, body=item)
 
 
-def asked(api: Api, scene: Scene, pieces: Sequence[Piece]) -> list[Answer]:
+def asked(api: Api, scene: Scene, pieces: Sequence[Piece]) -> list[ApiAnswer]:
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(lambda piece: tried(api, scene, piece), pieces))
 

@@ -86,7 +86,7 @@ def test_one_signal_stops_the_engine_and_ends_what_its_scripts_had_started(numbe
     os.kill(run.pid, number)
     said, _ = run.communicate(timeout=60)
     assert said.splitlines() == [containment.STOPPING, "interrupted"]
-    assert process_table.born(child) is None
+    assert process_table.started(child) is None
     assert nothing_is_left(tmp_path)
 
 
@@ -109,11 +109,11 @@ def test_what_a_killed_run_left_is_ended_by_the_next_and_reported(tmp_path: Path
     run.wait(timeout=20)
     assert run.stdout is not None
     run.stdout.close()
-    assert process_table.born(child) is not None
+    assert process_table.started(child) is not None
     said = containment.clear(tmp_path / "runs")
     assert said[0].startswith("ended ")
     assert said[1:] == ["removed the temporary files of an interrupted run"]
-    assert process_table.born(child) is None
+    assert process_table.started(child) is None
     assert nothing_is_left(tmp_path)
     assert containment.clear(tmp_path / "runs") == []
 
@@ -121,7 +121,7 @@ def test_what_a_killed_run_left_is_ended_by_the_next_and_reported(tmp_path: Path
 def test_a_run_that_lives_is_left_alone(tmp_path: Path) -> None:
     run, child = begun(tmp_path)
     assert containment.clear(tmp_path / "runs") == []
-    assert process_table.born(child) is not None
+    assert process_table.started(child) is not None
     os.kill(run.pid, signal.SIGINT)
     run.communicate(timeout=60)
 

@@ -108,7 +108,7 @@ def test_an_interrupted_run_ends_soon_with_its_scripts_and_their_credentials(sta
     said, _ = run.communicate(timeout=120)
     assert time.monotonic() - began < 60  # and not when `sleep 600` has ended
     assert said.splitlines()[-1] == "interrupted"
-    assert process_table.born(child) is None
+    assert process_table.started(child) is None
     assert stack.nothing_is_left()
 
 
@@ -116,9 +116,9 @@ def test_what_a_killed_run_left_is_ended_before_the_next_begins(stack: Stack) ->
     run, child = stack.begun()
     os.killpg(run.pid, signal.SIGKILL)
     run.communicate(timeout=60)
-    assert process_table.born(child) is not None, "the official plugin and its script live on"
+    assert process_table.started(child) is not None, "the official plugin and its script live on"
     said, _ = stack.start("repair").communicate(timeout=120)
     assert "processes that an interrupted run had left" in said
     assert "removed the temporary files of an interrupted run" in said
-    assert process_table.born(child) is None
+    assert process_table.started(child) is None
     assert stack.nothing_is_left()
