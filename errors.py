@@ -1,4 +1,4 @@
-"""Every error of the project, as one tree split by what the reader can do about it.
+"""Every error of the project, as one tree split by the reader's next step.
 
     HomelabError
     ├── Refused                 the input is not acceptable: a list of problems, each with its place

@@ -329,7 +329,7 @@ def versions(facts: Facts) -> Iterator[Finding]:
     refused: set[str] = set()
     if talos.line not in known:
         refused.add("talosVersion")
-        rule = f"is a version that nobody tried here; known are {', '.join(usable)}"
+        rule = f"is a version that was never tested here; known versions are {', '.join(usable)}"
         yield Finding("talos-unknown", ("cluster", "talosVersion"), talos, rule, "choose a known one")
     elif kubernetes.line not in known[talos.line]:
         refused.add("kubernetesVersion")

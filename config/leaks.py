@@ -22,7 +22,7 @@ from errors import Problem
 
 FIX = "make it an ExternalSecret, and replace the value: a committed value is known"
 CHECK = "secret-in-git"
-# Files that nobody commits, at the top of a checkout and anywhere in it.
+# Files that are never committed, at the top of a checkout and anywhere in it.
 TOP = (".venv", ".lab", "rendered")
 ANYWHERE = (
     ".git",

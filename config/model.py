@@ -1,7 +1,7 @@
 """The settings as typed, closed, frozen values: one section per concern.
 
 The plain data of a stack file flows in; unknown keys are refused and every value is a real type. `config.checks`
-compares values, `config.derive` computes what follows from them. docs/reference/settings.md is generated from the
+compares values, `config.derive` computes the facts that follow. docs/reference/settings.md is generated from the
 descriptions.
 """
 

@@ -1,8 +1,8 @@
 """Remote bases by commit, and the versions in their comments.
 
-The text of a kustomization comes in, the version behind each URL goes out. Nobody can move a commit, and nobody can
-read it; `- https://…?ref=<commit> # v1.2.3` has a hash for programs and a version for people, and Renovate raises both.
-`config.tree` and `manifests.contents` read the versions, `manifests.rules.base_pins` requires the commits.
+The text of a kustomization comes in, the version behind each URL goes out. A commit cannot be moved, and does not show
+its version; `- https://…?ref=<commit> # v1.2.3` has a hash for programs and a version for people, and Renovate raises
+both. `config.tree` and `manifests.contents` read the versions, `manifests.rules.base_pins` requires the commits.
 """
 
 from __future__ import annotations

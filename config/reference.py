@@ -61,7 +61,7 @@ def checks(register: Mapping[str, Check]) -> str:
         "# Checks",
         "",
         "Made from the register of `config/rules.py` by `./homelab test --update`. Every refusal ends with one of",
-        "these ids. An object that needs what a check refuses can accept it: with the annotation",
+        "these ids. An object can accept a finding of some checks: with the annotation",
         "`homelab.dev/accept-<id>`, whose value is the reason. The last column shows which checks can be accepted.",
         "",
         "The scope of a check is the input that decides it:",

@@ -25,7 +25,7 @@ PADDING = re.compile(r"\[\\w\.-\]\{0,50\}\?")  # before a name it has no effect 
 UNBOUNDED = re.compile(r"(?<!\\)\.[*+]|\{\d+,\}\??\.\*")
 INLINE = re.compile(r"(?<!\\)\(\?(-?i)\)")
 ENTROPY_SHARE = 0.8  # an example that a person invents has less entropy than a generated token
-# A prefix that a service reserves is enough proof, whatever follows it.
+# A prefix that a service reserves is enough proof without any look at the rest.
 PREFIXED = re.compile(
     r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{22,}|gl(?:pat|ptt|rt|dt|soat)-[\w-]{20,}|npm_[A-Za-z0-9]{20,}"
     r"|pul-[0-9a-f]{20,}|sk-(?:ant-|proj-|or-)?[\w-]{20,}|[sr]k_(?:live|test)_[A-Za-z0-9]{10,}|AIza[\w-]{30,}"

@@ -77,7 +77,7 @@ def choices(facts: Facts) -> Iterator[Finding]:
     sso = argocd.sso.issuer if argocd.sso else None
     for part, key, said, is_chosen, otherwise in (
         ("ha", "replicas", argocd.replicas, argocd.replicas == "ha", "write ha, or build on the base"),
-        ("sso", "sso", sso, sso is not None, "say who logs people in, or leave it out there"),
+        ("sso", "sso", sso, sso is not None, "add the OpenID provider, or remove the component there"),
     ):
         if is_chosen != (f"apps/system/argocd/{part}" in takes):
             rule = f"{'does not take' if is_chosen else 'takes'} apps/system/argocd/{part}"
