@@ -19,9 +19,9 @@ HIGHEST = {
 """The highest rates per 1,000 words of httpx, kopf, kr8s, hatch and click."""
 TIMES = 3
 ABOVE: dict[tuple[str, str], dict[str, float]] = {
-    ("docstrings", "manifests"): {"what": 21, "who": 4, "say": 13},
+    ("docstrings", "manifests"): {"what": 19, "who": 4, "say": 12},
     ("docstrings", "ops"): {"what": 25, "who": 2, "say": 17},
-    ("docstrings", "tests"): {"what": 30, "who": 4, "say": 17},
+    ("docstrings", "tests"): {"what": 14, "who": 1, "say": 9},
 }
 """Rooms above the bound, each with the rates that it must not exceed; a room that meets the bound leaves this table."""
 ODD_YET = {"manifests", "ops", "tests"}
