@@ -70,7 +70,7 @@ class Kubernetes(StandIn):
     is_silent = False
     """Whether the API server accepts connections and does not answer."""
     asking = threading.Lock()
-    unreachable = "no kubeconfig was given, and this stand-in looks for none"
+    unreachable = "no kubeconfig was given, and this stand-in searches for none"
 
     async def check_config(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
         """Refuse settings that the provider does not have, and those that this stand-in does not support."""

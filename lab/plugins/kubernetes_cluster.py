@@ -69,7 +69,7 @@ def connect(kubeconfig: str, context: str = "", cluster: str = "") -> tuple[Api,
             "context, and the authority, the certificate and the key inside"
         ) from None
     if not _is_loopback(api.server):
-        raise HomelabError(f"{api.server} is not on loopback, and this stand-in talks to rehearsed API servers only")
+        raise HomelabError(f"{api.server} is not on loopback, and this stand-in connects to rehearsed API servers only")
     return api, str(place.get("namespace") or "default")
 
 

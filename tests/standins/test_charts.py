@@ -139,7 +139,7 @@ def test_the_real_chart_goes_first(tools: Toolchain, tmp_path: Path) -> None:
 
 
 def test_another_argo_cd_than_the_one_that_runs_is_refused(bases: StandInBases) -> None:
-    with pytest.raises(TreeRefused, match=r"v3\.1\.0.*is not the one that is rehearsed.*name v"):
+    with pytest.raises(TreeRefused, match=r"v3\.1\.0.*has another version than the rehearsal.*use v"):
         bases.base(f"{ARGO_CD}?ref=v3.1.0")
 
 
@@ -154,7 +154,7 @@ def test_a_base_by_commit_has_the_version_of_its_comment(bases: StandInBases) ->
     assert bases.base(url) is None
     assert bases.base(url, "v1.6.1")
     assert [one.kind for one in bases.placed] == ["real"]
-    with pytest.raises(TreeRefused, match=r"v3\.1\.0.*is not the one that is rehearsed.*name v"):
+    with pytest.raises(TreeRefused, match=r"v3\.1\.0.*has another version than the rehearsal.*use v"):
         bases.base(f"{ARGO_CD}?ref={commit}", "v3.1.0")
 
 
@@ -182,6 +182,6 @@ def test_a_crd_in_a_group_of_kubernetes_is_marked_unapproved() -> None:
 def test_permissive_definitions_are_told_from_real_ones(tools: Toolchain) -> None:
     crds = KnownCrds(tools.manifests(CRDS))
     assert str(crds.origin("cert-manager")).startswith("cert-manager v1.")
-    assert str(crds.origin("rook-ceph")) == "rook-ceph: permissive, its Go module cannot be had"
+    assert str(crds.origin("rook-ceph")) == "rook-ceph: permissive, it has no public Go module"
     with pytest.raises(Bug, match="no CRDs of that name"):
         crds.files("nobodys")

@@ -69,7 +69,7 @@ def test_a_file_of_the_node_is_not_looked_for_here() -> None:
     wanted = cluster(controllerManager={"extraArgs": {"terminated-pod-gc-threshold": "5", "flex": "/usr/libexec"}})
     given = flags.controller_manager(wanted, LAB, PORTS)
     assert "--terminated-pod-gc-threshold=5" in given
-    assert flags.not_honoured(wanted) == ["kube-controller-manager --flex: names a file that only the node has"]
+    assert flags.not_honoured(wanted) == ["kube-controller-manager --flex: refers to a file that only the node has"]
 
 
 def test_every_part_listens_on_loopback_whatever_is_asked() -> None:

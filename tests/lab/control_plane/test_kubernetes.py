@@ -273,7 +273,7 @@ def test_creating_an_existing_object_is_refused(rehearsed: Rehearsed) -> None:
         rehearsed.api.create(NODE)
     assert rehearsed.api.get("v1", "Node", "worker-2") is None
     assert rehearsed.api.get("example.org/v1", "Unheard", "of") is None
-    with pytest.raises(TookTooLong, match=r"Node/worker-2: not Ready after 0 s; last seen: it is not there"):
+    with pytest.raises(TookTooLong, match=r"Node/worker-2: not Ready after 0 s; last seen: it does not exist"):
         rehearsed.api.wait("v1", "Node", "worker-2", until=lambda node: node is not None, what="Ready", seconds=0)
 
 

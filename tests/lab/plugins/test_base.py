@@ -145,11 +145,11 @@ def test_all_problems_of_a_resource_are_reported_without_values() -> None:
     [
         (
             lambda it: it.check(sdk.CheckRequest(urn("probe:index:Disk"), {}, {}, b"")),
-            "this stand-in of probe does not know probe:index:Disk",
+            "this stand-in of probe does not support probe:index:Disk",
         ),
         (
             lambda it: it.invoke(sdk.InvokeRequest("probe:index:whisper", {})),
-            "this stand-in of probe does not know the function probe:index:whisper",
+            "this stand-in of probe does not support the function probe:index:whisper",
         ),
     ],
 )

@@ -319,13 +319,13 @@ def test_a_preview_refuses_fields_that_the_server_calls_immutable(calls: Calls) 
 def test_what_is_gone_is_dropped(calls: Calls, api: Api) -> None:
     made = calls.make(CONFIG_MAP, "gone", labelled("gone", a="1"))
     api.delete("v1", "ConfigMap", "gone", "default")
-    assert calls.look(made) is None
+    assert calls.read(made) is None
 
 
 def test_drift_appears_in_the_inputs_and_is_reverted(calls: Calls, api: Api) -> None:
     made = calls.make(CONFIG_MAP, "drifting", {**labelled("drifting", a="1"), "data": {"k": "v"}})
     api.apply(labelled("drifting", a="2", b="2"), field_manager="kubectl", force=True)
-    seen = calls.look(made)
+    seen = calls.read(made)
     assert seen
     assert plain_map(seen.inputs)["metadata"]["labels"] == {"a": "2"}
     wanted = {**labelled("drifting", a="1"), "data": {"k": "v"}}
@@ -338,7 +338,7 @@ def test_what_the_server_writes_in_another_way_is_no_drift(calls: Calls) -> None
     made = calls.make(QUOTA, "quota", quota)
     assert made.live["spec"]["hard"] == {"cpu": "1", "memory": "1Gi"}
     assert not calls.compare(made, quota).changes
-    seen = calls.look(made)
+    seen = calls.read(made)
     assert seen
     assert not calls.compare(seen, quota).changes
 
@@ -352,12 +352,12 @@ def test_a_field_that_the_server_dropped_differs_in_every_run(calls: Calls) -> N
 
 def test_an_object_is_imported_by_its_id(calls: Calls, api: Api) -> None:
     api.create({**labelled("imported", a="1"), "data": {"k": "v"}})
-    seen = calls.look(Made(f"urn:pulumi:dev::desk::{CONFIG_MAP}::imported", "default/imported", {}, {}))
+    seen = calls.read(Made(f"urn:pulumi:dev::desk::{CONFIG_MAP}::imported", "default/imported", {}, {}))
     assert seen
     assert plain_map(seen.inputs) == {**labelled("imported", a="1"), "data": {"k": "v"}}
     assert not calls.compare(seen, {**labelled("imported", a="1"), "data": {"k": "v"}}).changes
     missing = Made(f"urn:pulumi:dev::desk::{WIDGET}::missing", "default/missing", {}, {})
-    assert calls.look(missing) is None
+    assert calls.read(missing) is None
 
 
 # Refusing
@@ -411,7 +411,7 @@ def test_what_is_not_done_is_refused_by_name(calls: Calls, token: str, inputs: d
 @pytest.mark.parametrize(
     ("kubeconfig_text", "reason"),
     [
-        ("", "no kubeconfig was given, and this stand-in looks for none"),
+        ("", "no kubeconfig was given, and this stand-in searches for none"),
         ("nonsense: true", "failed to parse kubeconfig data in `kubernetes:config:kubeconfig`- KeyError"),
     ],
 )
