@@ -83,7 +83,7 @@ def test_a_server_that_never_becomes_ready_is_reported(server: tuple[ReluctantSe
         api.ask("/version")
 
 
-def test_what_changes_something_is_never_repeated(server: tuple[ReluctantServer, Api]) -> None:
+def test_a_request_that_changes_something_is_never_retried(server: tuple[ReluctantServer, Api]) -> None:
     here, api = server
     here.refusals = 1
     assert api.request("DELETE", "/anything").code == 429

@@ -108,14 +108,14 @@ class TestFolders:
         assert {"deployment", "httproute", "networkpolicy", "service"} <= set(left_of_the_lamp(home))
         assert "retired: the folder left Git, the objects stay:\n  media-lamp" in home.settled()
 
-    def test_a_person_ends_what_is_retired_as_the_documents_say(self, home: Home) -> None:
+    def test_retired_applications_are_deleted_as_documented(self, home: Home) -> None:
         page = (ROOT / "docs/understanding/handover.md").read_text(encoding="utf-8")
         for command in re.findall(r"^    kubectl (delete .*)$", page, re.MULTILINE):
             home.kubectl(*command.replace("jellyfin", "lamp").split())
         eventually("gone", lambda: left_of_the_lamp(home) == [])
         assert "retired" not in home.settled()
 
-    def test_where_removal_is_delete_all_goes_but_what_holds_data(self, home: Home) -> None:
+    def test_removal_delete_prunes_all_but_data(self, home: Home) -> None:
         before, text = uids(home, "ai"), home.read("apps/ai/toy/app.yaml")
         home.remove("apps/ai/toy")
         home.push()
@@ -153,7 +153,7 @@ class TestFolders:
 class TestAccidents:
     """Failures of Git and of its readers, which cost nothing under `keep`."""
 
-    def test_git_that_does_not_answer_is_said_and_costs_nothing(
+    def test_a_silent_git_server_is_reported_and_costs_nothing(
         self, home: Home, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         before = everything(home)

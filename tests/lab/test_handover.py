@@ -166,7 +166,7 @@ class TestDrift:
         assert "category.yaml that waits for up:\n  media" in said
 
     @pytest.mark.nightly  # a minute
-    def test_scaling_what_an_autoscaler_scales_is_no_drift(self, home: Home) -> None:
+    def test_the_scale_of_an_autoscaler_is_no_drift(self, home: Home) -> None:
         home.write("apps/media/elastic/app.yaml", SCALED)
         commit = home.push()
 
@@ -328,7 +328,7 @@ class TestGuard:
     """Deletions of sets and projects, also by Pulumi."""
 
     @pytest.mark.parametrize("place", [SET, PROJECT], ids=lambda place: place[1])
-    def test_deleting_is_refused_with_what_to_do(self, home: Home, place: tuple[str, str, str, str]) -> None:
+    def test_a_deletion_is_refused_with_the_remedy(self, home: Home, place: tuple[str, str, str, str]) -> None:
         with pytest.raises(ApiFailed, match="if that is meant, first: kubectl -n argocd annotate") as refused:
             home.api.delete(*place)
         assert "homelab.dev/allow-deletion=true" in str(refused.value)

@@ -166,7 +166,7 @@ def test_argo_cd_finds_it_healthy(played: PlayedCluster, thing: dict[str, Any]) 
     until(lambda: played.health(thing) == "Healthy")
 
 
-def test_what_argo_cd_does_not_judge_is_ready_too(played: PlayedCluster) -> None:
+def test_kinds_without_a_health_check_are_ready_too(played: PlayedCluster) -> None:
     by_kind = {thing["kind"]: thing for thing in OBJECTS}
     until(lambda: condition(played.get(by_kind["Alertmanager"]), "Available"))
     until(lambda: condition(played.get(by_kind["Bundle"]), "Synced"))
@@ -253,7 +253,7 @@ def test_a_database_has_its_services_and_its_owners_secret(played: PlayedCluster
     assert played.api.get("v1", "Secret", "given-app", "default") is None
 
 
-def test_a_rollout_runs_as_many_pods_as_it_says(played: PlayedCluster) -> None:
+def test_a_rollout_runs_its_replicas(played: PlayedCluster) -> None:
     version = "argoproj.io/v1alpha1"
     until(lambda: running(played, "bluegreen") == 2)
     assert played.seen("Rollout", "canary", version)["status"]["currentStepIndex"] == 2

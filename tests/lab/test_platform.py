@@ -72,7 +72,7 @@ class TestAdopted:
         status = home.wait_healthy(folder.replace("/", "-"))["status"]
         assert {one["status"] for one in status["resources"]} == {"Synced"}
 
-    def test_whoever_seeds_writes_in_argo_cds_name(self, home: Home) -> None:
+    def test_a_seed_uses_the_field_manager_of_argo_cd(self, home: Home) -> None:
         stays = note(home, "stays")
         assert stays
         assert {one["manager"] for one in stays["metadata"]["managedFields"]} == {"argocd-controller"}
@@ -121,7 +121,7 @@ class TestOthersChangeIt:
         assert controller
         assert controller["metadata"]["labels"]["app.kubernetes.io/version"] == raised
 
-    def test_an_edit_by_hand_is_told_by_argo_cd(self, home: Home) -> None:
+    def test_argo_cd_reports_a_live_edit(self, home: Home) -> None:
         home.merge("v1", "ConfigMap", "security", "renamed", {"data": {"stays": "by hand"}})
         home.wait_for(
             "security-secret-stores", lambda one: (one or {})["status"]["sync"]["status"] == "OutOfSync", "OutOfSync"
@@ -221,7 +221,7 @@ WELL_KNOWN = {
 class TestSecrets:
     """Secrets that must appear nowhere."""
 
-    def test_no_secret_is_said_logged_or_kept_in_plain(self, home: Home) -> None:
+    def test_no_secret_is_printed_logged_or_stored_in_clear(self, home: Home) -> None:
         canaries = dict(secrets(home))
         assert len(canaries) > 20
         assert set(canaries) >= WELL_KNOWN

@@ -126,7 +126,7 @@ def test_a_store_refuses_the_namespaces_that_its_conditions_leave_out(lab: Lab) 
     assert mark(one) == "found"
 
 
-def test_a_store_outside_has_what_is_declared_and_nothing_else(lab: Lab) -> None:
+def test_an_external_store_has_the_declared_entries_only(lab: Lab) -> None:
     one, other = external("a", "{a: random, b: 'given, by hand'}", "a", "b"), external("b", "{}", "c")
     looked(lab, RecordingApi(OUTSIDE, one, other))
     assert mark(one) == "found"
@@ -151,7 +151,7 @@ def test_without_a_store_every_reader_fails(lab: Lab) -> None:
     assert one["status"]["conditions"][0]["status"] == "False"
 
 
-def test_what_has_not_changed_is_not_judged_again(lab: Lab) -> None:
+def test_unchanged_state_is_not_reconciled_again(lab: Lab) -> None:
     played = RecordingApi(OUTSIDE, external("a", "{a: random}", "a"))
     state = looked(lab, played)
     state = looked(lab, played, state)

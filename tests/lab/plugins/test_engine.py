@@ -198,7 +198,7 @@ def test_environment_updates_and_triggers_replace(story: ProbeRuns) -> None:
     assert "update follows" in log
 
 
-def test_a_new_generation_replaces_what_names_it(story: ProbeRuns) -> None:
+def test_a_new_generation_replaces_resources_that_use_it(story: ProbeRuns) -> None:
     log = story.logs["changed"]
     assert log.index("create rebuilt") < log.index("delete rebuilt")
     # Resources that are deleted with it are replaced with it, without a request to delete the old one.
@@ -206,12 +206,12 @@ def test_a_new_generation_replaces_what_names_it(story: ProbeRuns) -> None:
     assert "delete leaves" not in log
 
 
-def test_what_is_ignored_stays(story: ProbeRuns) -> None:
+def test_ignored_changes_stay(story: ProbeRuns) -> None:
     assert story.states["changed"]["ignored"]["inputs"]["content"] == "x"
     assert (story.states["changed"]["file"]["inputs"]["content"]) == "longer"
 
 
-def test_what_is_gone_is_dropped_and_what_drifted_is_seen(story: ProbeRuns) -> None:
+def test_a_refresh_drops_missing_resources_and_reports_drift(story: ProbeRuns) -> None:
     assert "file" not in story.states["refreshed"]
     assert story.runs["refreshed"].counts()["deleted"] == 1
     assert story.runs["refreshed"].counts()["updated"] == 1
@@ -230,7 +230,7 @@ def test_no_secret_lies_open_in_the_state(story: ProbeRuns, run: str) -> None:
     assert "hunter2" not in json.dumps(story.states[run]["whispered"]["outputs"])
 
 
-def test_all_problems_of_a_resource_are_said_at_once(story: ProbeRuns) -> None:
+def test_all_problems_of_a_resource_come_at_once(story: ProbeRuns) -> None:
     lines = story.text("refused").splitlines()
     began = "error: probe:index:File resource 'unknown' has a problem: "
     assert sorted(line.strip().removeprefix(began) for line in lines if began in line) == [

@@ -120,13 +120,13 @@ def test_no_secret_lies_open_in_the_state(story: EngineRuns, run: str) -> None:
         assert open_ not in story.raw[run]
 
 
-def test_what_is_gone_is_dropped_and_drift_is_seen(story: EngineRuns) -> None:
+def test_a_refresh_drops_missing_objects_and_reports_drift(story: EngineRuns) -> None:
     assert story.runs["refreshed"].counts()["deleted"] == 1
     assert "widget" not in story.states["refreshed"]
     assert story.states["refreshed"]["media"]["inputs"]["metadata"]["labels"] == {"step": "drifted"}
 
 
-def test_a_preview_shows_what_the_server_refuses(story: EngineRuns) -> None:
+def test_a_preview_shows_refusals_of_the_server(story: EngineRuns) -> None:
     text = story.runs["refused"].text
     assert story.runs["refused"].exit_code != 0
     assert 'ConfigMap::wrong" was not successfully created by the Kubernetes API server' in text, text

@@ -147,7 +147,7 @@ def test_without_the_cluster_a_preview_shows_no_change_in_it(life: EngineRuns) -
     assert re.search(rf"Resources:\n    ~ 1 to update\n    {ALL - 1} unchanged", text), text
 
 
-def test_a_destroy_asks_the_api_for_nothing(life: EngineRuns, api: Api) -> None:
+def test_a_destroy_sends_no_request_to_the_api(life: EngineRuns, api: Api) -> None:
     assert life.runs["destroyed"].exit_code == 0, life.runs["destroyed"].text
     assert life.states["destroyed"] == {}
     assert len(api.list(ARGOCD, "ApplicationSet", "argocd")) == 2

@@ -130,7 +130,7 @@ def test_a_kubeconfig_has_the_defaults_of_the_official_provider(site: RackSite) 
     assert (state["endpoint"], state["certificateRenewalDuration"]) == ("10.0.0.12", "24h")
 
 
-def test_a_changed_kubeconfig_is_kept_and_no_node_is_asked(site: RackSite) -> None:
+def test_a_changed_kubeconfig_is_retained_without_a_request(site: RackSite) -> None:
     before = kubeconfig_inputs()
     state, news = made(Kubeconfig, before), kubeconfig_inputs(node="10.0.0.99", certificateRenewalDuration="721h")
     answer = diff(before, news, Talos(), KUBECONFIG, state)
@@ -142,7 +142,7 @@ def test_a_changed_kubeconfig_is_kept_and_no_node_is_asked(site: RackSite) -> No
     assert changed == {**news, "endpoint": "10.0.0.99"}
 
 
-def test_a_kubeconfig_is_asked_for_again_within_the_renewal_duration(site: RackSite) -> None:
+def test_a_kubeconfig_is_requested_again_within_the_renewal_duration(site: RackSite) -> None:
     inputs = kubeconfig_inputs()
     state = aged(made(Kubeconfig, inputs), "kubernetesClientConfiguration", SOON)
     answer = diff(inputs, inputs, Talos(), KUBECONFIG, state)
@@ -198,7 +198,7 @@ def test_a_month_is_added_as_go_does(moment: str, after: str) -> None:
 
 
 @pytest.mark.xdist_group("engine")
-def test_the_engine_updates_what_is_renewed_and_nothing_afterwards(
+def test_the_engine_updates_renewed_outputs_once(
     site: RackSite, new_desk: Callable[[str], Desk], tmp_path: Path
 ) -> None:
     desk = new_desk("talos")
