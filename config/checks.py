@@ -15,7 +15,7 @@ from typing import Any
 from config import derive, tree_rules  # noqa: F401 - the import registers the rules of config.tree_rules
 from config.compatibility import compatible, is_newer
 from config.explain import nearest
-from config.facts import Facts, Finding
+from config.facts import Facts, SettingFinding
 from config.load import Stack
 from config.model import Node
 from config.rules import rule, rules_of
@@ -46,7 +46,7 @@ def check_stack(root: Path, stack: Stack, tree: Tree) -> list[Problem]:
 
 def _twice(
     facts: Facts, check: str, what: str, owners: Sequence[tuple[KeyPath, object]], fix: str
-) -> Iterator[Finding]:
+) -> Iterator[SettingFinding]:
     """Find values that two owners claim, and name both; what is derived for both clashes only after something else."""
     first: dict[object, KeyPath] = {}
     for path, value in owners:
@@ -54,7 +54,7 @@ def _twice(
             if not facts.stated(path) and not facts.stated(first[value]):
                 continue
             rule = f"is the {what} of {facts.at(*first[value])} already"
-            yield Finding(check, path, value, rule, fix)
+            yield SettingFinding(check, path, value, rule, fix)
         elif value is not None:
             first[value] = path
 
@@ -96,7 +96,7 @@ def _balancers(facts: Facts) -> list[tuple[KeyPath, Any]]:
 @rule("vm-id-twice", scope="settings", why="Proxmox assigns a VM id once.")
 @rule("host-name-twice", scope="settings", why="One Proxmox host has one entry.")
 @rule("repository-name-twice", scope="settings", why="The name is that of one credential Secret.")
-def duplicates(facts: Facts) -> Iterator[Finding]:
+def duplicates(facts: Facts) -> Iterator[SettingFinding]:
     """A name, an address, a MAC and a VM id have one owner."""
     yield from _twice(facts, "node-name-twice", "name", _node_values(facts, "name"), "give each node its own name")
     yield from _twice(facts, "address-twice", "address", _addresses(facts), "choose a free address")
@@ -139,29 +139,35 @@ def duplicates(facts: Facts) -> Iterator[Finding]:
     scope="settings",
     why="The pool assigns its own addresses only: the load balancer would wait for ever.",
 )
-def addresses(facts: Facts) -> Iterator[Finding]:
+def addresses(facts: Facts) -> Iterator[SettingFinding]:
     """Addresses lie in the subnet and outside the load balancers' range."""
     network = facts.settings.network
     subnet, pool = network.subnet, network.load_balancer_range
     for path, address in _addresses(facts):
         if address in pool:
             rule = f"lies in {facts.at('network', 'loadBalancerRange')} {pool}"
-            yield Finding("address-in-range", path, address, rule, "choose an address outside it, or move the range")
+            yield SettingFinding(
+                "address-in-range", path, address, rule, "choose an address outside it, or move the range"
+            )
         if path[0] == "proxmox":
             continue  # a host may sit in a management network of its own
         if address not in subnet:
             rule = f"is outside {facts.at('network', 'subnet')} {subnet}"
-            yield Finding("address-outside-subnet", path, address, rule, f"choose one between {_span(facts)}")
+            yield SettingFinding("address-outside-subnet", path, address, rule, f"choose one between {_span(facts)}")
         elif address in (subnet.network_address, subnet.broadcast_address):
             rule = f"is the network's or the broadcast address of {subnet}"
-            yield Finding("address-reserved", path, address, rule, f"choose one between {_span(facts)}")
+            yield SettingFinding("address-reserved", path, address, rule, f"choose one between {_span(facts)}")
     if pool.first not in subnet or pool.last not in subnet:
         rule = f"is not wholly inside {facts.at('network', 'subnet')} {subnet}"
-        yield Finding("range-outside-subnet", ("network", "loadBalancerRange"), pool, rule, "move it into the subnet")
+        yield SettingFinding(
+            "range-outside-subnet", ("network", "loadBalancerRange"), pool, rule, "move it into the subnet"
+        )
     for path, address in _balancers(facts):
         if address not in pool:
             rule = f"is outside {facts.at('network', 'loadBalancerRange')} {pool}"
-            yield Finding("address-outside-range", path, address, rule, "choose one inside, or make the range larger")
+            yield SettingFinding(
+                "address-outside-range", path, address, rule, "choose one inside, or make the range larger"
+            )
 
 
 def _span(facts: Facts) -> str:
@@ -171,14 +177,14 @@ def _span(facts: Facts) -> str:
 
 
 @rule("cidr-overlap", scope="settings", why="An address in two networks is routed to one of them only.")
-def cidrs(facts: Facts) -> Iterator[Finding]:
+def cidrs(facts: Facts) -> Iterator[SettingFinding]:
     """Pods, services and nodes have networks of their own."""
     network = facts.settings.network
     owners = (("subnet", network.subnet), ("podCidr", network.pod_cidr), ("serviceCidr", network.service_cidr))
     for (first, one), (second, other) in combinations(owners, 2):
         if one.overlaps(other):
             rule = f"overlaps {facts.at('network', first)} {one}"
-            yield Finding("cidr-overlap", ("network", second), other, rule, "choose a network of its own")
+            yield SettingFinding("cidr-overlap", ("network", second), other, rule, "choose a network of its own")
 
 
 @rule("control-planes-none", scope="settings", why="A cluster needs a node that runs the Kubernetes API.")
@@ -188,19 +194,19 @@ def cidrs(facts: Facts) -> Iterator[Finding]:
     why="etcd needs a majority: a fourth member adds a way to fail and tolerates no further loss.",
 )
 @rule("vip-missing", scope="settings", why="Clients would know one control plane only, and lose the API with it.")
-def quorum(facts: Facts) -> Iterator[Finding]:
+def quorum(facts: Facts) -> Iterator[SettingFinding]:
     """Control planes are an odd number, and more than one share an address or a name."""
     planes, vip = derive.control_planes(facts.settings), facts.settings.network.vip
     if not planes:
-        yield Finding(
+        yield SettingFinding(
             "control-planes-none", ("cluster", "nodes"), None, "has no control plane", "give a node that role"
         )
     elif len(planes) % 2 == 0:
         rule = f"has {len(planes)} control planes; an even number survives no more than one fewer"
-        yield Finding("control-planes-even", ("cluster", "nodes"), None, rule, "make it 1, 3 or 5")
+        yield SettingFinding("control-planes-even", ("cluster", "nodes"), None, rule, "make it 1, 3 or 5")
     if len(planes) > 1 and vip is None and facts.settings.network.endpoint is None:
         rule = f"is missing with {len(planes)} control planes"
-        yield Finding("vip-missing", ("network", "vip"), None, rule, "add a free address of the subnet")
+        yield SettingFinding("vip-missing", ("network", "vip"), None, rule, "add a free address of the subnet")
 
 
 @rule("host-unknown", scope="settings", why="The VM would have nowhere to run.")
@@ -217,7 +223,7 @@ def quorum(facts: Facts) -> Iterator[Finding]:
     scope="settings",
     why="Three control planes on one host do not survive the loss of that host.",
 )
-def hosts(facts: Facts) -> Iterator[Finding]:
+def hosts(facts: Facts) -> Iterator[SettingFinding]:
     """Nodes run on hosts that exist, take nodes and have room; control planes do not all share one."""
     known = {host.name: host for host in facts.settings.proxmox.hosts}
     room: dict[str, int] = {}
@@ -226,26 +232,28 @@ def hosts(facts: Facts) -> Iterator[Finding]:
         host = known.get(machine.host)
         if host is None:
             fix = nearest(machine.host, list(known), f"the hosts are {', '.join(known)}")
-            yield Finding("host-unknown", path, machine.host, "is not one of proxmox.hosts", fix)
+            yield SettingFinding("host-unknown", path, machine.host, "is not one of proxmox.hosts", fix)
         elif host.nodes == "none":
             rule = "takes no nodes (nodes: none)"
-            yield Finding("host-takes-no-nodes", path, machine.host, rule, "choose another host, or allow nodes there")
+            yield SettingFinding(
+                "host-takes-no-nodes", path, machine.host, rule, "choose another host, or allow nodes there"
+            )
         room[machine.host] = room.get(machine.host, 0) + machine.memory.bytes
     for index, host in enumerate(facts.settings.proxmox.hosts):
         if host.memory and room.get(host.name, 0) > host.memory.bytes:
             rule = f"is less than the {Size(room[host.name])} of its nodes together"
             path = ("proxmox", "hosts", index, "memory")
-            yield Finding("host-memory-exceeded", path, host.memory, rule, "make nodes smaller, or move one")
+            yield SettingFinding("host-memory-exceeded", path, host.memory, rule, "make nodes smaller, or move one")
     yield from _processors(facts)
     yield from _shared_images(facts)
     planes = derive.control_planes(facts.settings)
     usable = [host for host in known.values() if host.nodes == "allowed"]
     if len(planes) > 1 and len(usable) > 1 and len({node.host for node in planes}) == 1:
         rule = f"puts every control plane on {planes[0].host}: when it stops, the cluster stops"
-        yield Finding("control-planes-together", ("cluster", "nodes"), None, rule, "spread them over the hosts")
+        yield SettingFinding("control-planes-together", ("cluster", "nodes"), None, rule, "spread them over the hosts")
 
 
-def _processors(facts: Facts) -> Iterator[Finding]:
+def _processors(facts: Facts) -> Iterator[SettingFinding]:
     """A host has one processor, and its VMs have the same."""
     first: dict[str, tuple[int, Node]] = {}
     for index, node in enumerate(facts.settings.cluster.nodes):
@@ -253,22 +261,24 @@ def _processors(facts: Facts) -> Iterator[Finding]:
         if node.architecture != other.architecture:
             rule = f"is not the {other.architecture} of {facts.at('cluster', 'nodes', other_index)} on {node.host}"
             path = ("cluster", "nodes", index, "architecture")
-            yield Finding("architecture-mixed", path, node.architecture, rule, "choose a host with that processor")
+            yield SettingFinding(
+                "architecture-mixed", path, node.architecture, rule, "choose a host with that processor"
+            )
 
 
 @rule("secure-boot-too-early", scope="settings", why="The firmware would boot any image without a warning.")
-def secure_boot(facts: Facts) -> Iterator[Finding]:
+def secure_boot(facts: Facts) -> Iterator[SettingFinding]:
     """Secure boot is enforced: the image brings the keys that the firmware then asks for."""
     cluster = facts.settings.cluster
     if cluster.boot == "secure" and (cluster.talos_version.major, cluster.talos_version.minor) < SECURE_SINCE:
         since = ".".join(map(str, SECURE_SINCE))
         rule = f"is not enforced by Talos {cluster.talos_version}, whose disk images bring the firmware no keys"
-        yield Finding(
+        yield SettingFinding(
             "secure-boot-too-early", ("cluster", "boot"), "secure", rule, f"begin with Talos {since} or later"
         )
 
 
-def _shared_images(facts: Facts) -> Iterator[Finding]:
+def _shared_images(facts: Facts) -> Iterator[SettingFinding]:
     """Hosts that share the storage of images name the same one."""
     proxmox = facts.settings.proxmox
     for index, host in enumerate(proxmox.hosts if proxmox.image_storage == "shared" else ()):
@@ -277,20 +287,20 @@ def _shared_images(facts: Facts) -> Iterator[Finding]:
                 f"is not the {proxmox.hosts[0].images} of {facts.at('proxmox', 'hosts', 0)}, and imageStorage is shared"
             )
             path = ("proxmox", "hosts", index, "images")
-            yield Finding("images-not-shared", path, host.images, rule, "name one storage that all hosts share")
+            yield SettingFinding("images-not-shared", path, host.images, rule, "name one storage that all hosts share")
 
 
 @rule("size-missing", scope="settings", why="The node has no size.")
 @rule("memory-below-floor", scope="settings", why="Talos does not boot with less.")
 @rule("disk-below-floor", scope="settings", why="Talos refuses to install on less.")
 @rule("cpu-below-floor", scope="settings", why="Below two processors etcd loses its heartbeats under load.")
-def sizes(facts: Facts) -> Iterator[Finding]:
+def sizes(facts: Facts) -> Iterator[SettingFinding]:
     """Every node has a size, and Talos can live in it."""
     cluster = facts.settings.cluster
     for index, node in enumerate(cluster.nodes):
         if node.role == "worker" and not cluster.sizes.worker and not (node.cpu and node.memory and node.disk):
             rule = f"is missing and {node.name} does not say all of cpu, memory and disk"
-            yield Finding("size-missing", ("cluster", "sizes", "worker"), None, rule, "add the workers' size")
+            yield SettingFinding("size-missing", ("cluster", "sizes", "worker"), None, rule, "add the workers' size")
             continue
         size = derive.node_size(cluster, node)
         role = "controlPlane" if node.role == "control-plane" else "worker"
@@ -301,13 +311,15 @@ def sizes(facts: Facts) -> Iterator[Finding]:
 
         if size.memory < LEAST_MEMORY:
             rule = f"is below the {LEAST_MEMORY} that Talos needs"
-            yield Finding("memory-below-floor", path("memory"), size.memory, rule, "give it more, 4GiB to begin with")
+            yield SettingFinding(
+                "memory-below-floor", path("memory"), size.memory, rule, "give it more, 4GiB to begin with"
+            )
         if size.disk < LEAST_DISK:
             rule = f"is below the {LEAST_DISK} that Talos needs"
-            yield Finding("disk-below-floor", path("disk"), size.disk, rule, "give it more, 40GiB to begin with")
+            yield SettingFinding("disk-below-floor", path("disk"), size.disk, rule, "give it more, 40GiB to begin with")
         if node.role == "control-plane" and size.cpu < LEAST_CONTROL_PLANE_CPU:
             rule = f"is below the {LEAST_CONTROL_PLANE_CPU} that a control plane needs"
-            yield Finding("cpu-below-floor", path("cpu"), size.cpu, rule, "give it two or more")
+            yield SettingFinding("cpu-below-floor", path("cpu"), size.cpu, rule, "give it two or more")
 
 
 @rule(
@@ -318,7 +330,7 @@ def sizes(facts: Facts) -> Iterator[Finding]:
 @rule("kubernetes-incompatible", scope="settings", why="Talos refuses to run it, halfway through an upgrade.")
 @rule("talos-unknown", scope="settings", why="Its supported Kubernetes versions are not known here.")
 @rule("talosctl-too-old", scope="settings", why="A cluster of such a version starts, but cannot be upgraded later.")
-def versions(facts: Facts) -> Iterator[Finding]:
+def versions(facts: Facts) -> Iterator[SettingFinding]:
     """Talos, Kubernetes, Cilium and the Gateway API go together."""
     cluster = facts.settings.cluster
     talos, kubernetes, contract = cluster.talos_version, cluster.kubernetes_version, cluster.talos_contract
@@ -328,23 +340,23 @@ def versions(facts: Facts) -> Iterator[Finding]:
     if talos.line not in known:
         refused.add("talosVersion")
         rule = f"is a version that nobody tried here; known are {', '.join(usable)}"
-        yield Finding("talos-unknown", ("cluster", "talosVersion"), talos, rule, "choose a known one")
+        yield SettingFinding("talos-unknown", ("cluster", "talosVersion"), talos, rule, "choose a known one")
     elif kubernetes.line not in known[talos.line]:
         refused.add("kubernetesVersion")
         rule = f"does not run on Talos {talos.line} {facts.at('cluster', 'talosVersion')}"
         fix = f"choose {known[talos.line][0]} to {known[talos.line][-1]}"
-        yield Finding("kubernetes-incompatible", ("cluster", "kubernetesVersion"), kubernetes, rule, fix)
+        yield SettingFinding("kubernetes-incompatible", ("cluster", "kubernetesVersion"), kubernetes, rule, fix)
     if is_newer(contract, talos.line):
         refused.add("talosContract")
         rule = f"is newer than {facts.at('cluster', 'talosVersion')} {talos}"
         fix = "write the minor version that the cluster was made with"
-        yield Finding("contract-newer", ("cluster", "talosContract"), contract, rule, fix)
+        yield SettingFinding("contract-newer", ("cluster", "talosContract"), contract, rule, fix)
     chosen = (("talosVersion", talos, "talos"), ("kubernetesVersion", kubernetes, "kubernetes"))
     for key, version, newest in (*chosen, ("talosContract", contract, "contract")):
         if key not in refused and is_newer(version, tool[newest]):
             rule = f"is newer than {tool[newest]}, the newest that the pinned talosctl {tool['version']} can work with"
             fix = f"choose a {tool[newest]}: a newer one would start and could not be upgraded"
-            yield Finding("talosctl-too-old", ("cluster", key), version, rule, fix)
+            yield SettingFinding("talosctl-too-old", ("cluster", key), version, rule, fix)
 
 
 @rule(
@@ -357,7 +369,7 @@ def versions(facts: Facts) -> Iterator[Finding]:
     scope="settings",
     why="With other CRDs than it supports, Cilium leaves Gateways without an address or an error.",
 )
-def gateway_api(facts: Facts) -> Iterator[Finding]:
+def gateway_api(facts: Facts) -> Iterator[SettingFinding]:
     """Cilium understands the Gateway API's CRDs that this environment installs."""
     delivery = facts.settings.delivery
     apps = {f"{app.category}/{app.name}": app for app in facts.tree.apps_in(delivery.environment)}
@@ -374,45 +386,45 @@ def gateway_api(facts: Facts) -> Iterator[Finding]:
     known = compatible()["cilium"]
     if line not in known:
         rule = f"of {cilium.path} is a version of Cilium that nobody tried here; known are {', '.join(known)}"
-        yield Finding("cilium-unknown", ("platform", "cni"), chart, rule, "pin a known one")
+        yield SettingFinding("cilium-unknown", ("platform", "cni"), chart, rule, "pin a known one")
     elif api not in known[line]:
         rule = f"of {cilium.path} does not understand Gateway API {ref} of {crds.path}"
         fix = f"pin Gateway API {' or '.join(known[line])} there"
-        yield Finding("gateway-api-incompatible", ("platform", "cni"), f"cilium {chart}", rule, fix)
+        yield SettingFinding("gateway-api-incompatible", ("platform", "cni"), f"cilium {chart}", rule, fix)
 
 
 @rule("email-missing", scope="settings", why="Let's Encrypt sends its warnings about expiring certificates there.")
 @rule("ha-needs-workers", scope="settings", why="Three replicas on fewer nodes stay Pending for ever.")
 @rule("no-place-for-workloads", scope="settings", why="Every pod would stay Pending for ever.")
 @rule("repository-unknown", scope="settings", why="A credential without a repository is never used.")
-def platform(facts: Facts) -> Iterator[Finding]:
+def platform(facts: Facts) -> Iterator[SettingFinding]:
     """What one part of the platform needs of another is there."""
     settings = facts.settings
     certificates = settings.platform.certificates
     if certificates.issuer != "internal" and not certificates.email:
         rule = f"is missing with the issuer {certificates.issuer}"
         email = ("platform", "certificates", "email")
-        yield Finding("email-missing", email, None, rule, "say where Let's Encrypt writes to")
+        yield SettingFinding("email-missing", email, None, rule, "say where Let's Encrypt writes to")
     workers = [node for node in settings.cluster.nodes if node.role == "worker"]
     if settings.platform.argocd.replicas == "ha" and len(workers) < HA_WORKERS:
         rule = f"needs {HA_WORKERS} workers and there are {len(workers)}"
-        yield Finding("ha-needs-workers", ("platform", "argocd", "replicas"), "ha", rule, "choose single")
+        yield SettingFinding("ha-needs-workers", ("platform", "argocd", "replicas"), "ha", rule, "choose single")
     if not workers and settings.cluster.workloads_on_control_planes == "refused":
         rule = "is refused and there is no worker"
         path = ("cluster", "workloadsOnControlPlanes")
-        yield Finding("no-place-for-workloads", path, None, rule, "write `allowed`, or add a worker")
+        yield SettingFinding("no-place-for-workloads", path, None, rule, "write `allowed`, or add a worker")
     names = [repository.name for repository in settings.platform.repositories]
     for name in settings.secrets.repositories:
         if name not in names:
             fix = nearest(name, names, "remove it, or add the repository")
-            yield Finding(
+            yield SettingFinding(
                 "repository-unknown", ("secrets", "repositories", name), None, "has no platform.repositories", fix
             )
 
 
 @rule("patch-missing", scope="settings", why="`up` would fail halfway without the patch.")
 @rule("patch-malformed", scope="settings", why="Talos would reject the patch in the middle of `up`.")
-def files(facts: Facts) -> Iterator[Finding]:
+def files(facts: Facts) -> Iterator[SettingFinding]:
     """Patch files exist and are YAML."""
     patches = facts.settings.cluster.patches
     owners: list[tuple[KeyPath, str]] = []
@@ -422,9 +434,9 @@ def files(facts: Facts) -> Iterator[Finding]:
         owners += [(("cluster", "nodes", node_index, "patches", i), file) for i, file in enumerate(node.patches)]
     for path, file in owners:
         if not (facts.root / file).is_file():
-            yield Finding("patch-missing", path, file, "does not exist", "add the file, or remove the line")
+            yield SettingFinding("patch-missing", path, file, "does not exist", "add the file, or remove the line")
             continue
         source = read(facts.root / file, file)
         if source.problems or not all(isinstance(document.value, dict) for document in source.documents):
             rule = str(source.problems[0]) if source.problems else "is not a machine-config patch"
-            yield Finding("patch-malformed", path, file, rule, "write a map such as `machine: {sysctls: {...}}`")
+            yield SettingFinding("patch-malformed", path, file, rule, "write a map such as `machine: {sysctls: {...}}`")

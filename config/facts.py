@@ -16,7 +16,7 @@ from config.tree import Tree
 
 
 @dataclass(frozen=True)
-class Finding:
+class SettingFinding:
     """One broken rule, before its place is looked up."""
 
     check: str

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from config import derive
 from config.excluded import excluded
 from config.explain import nearest
-from config.facts import Facts, Finding
+from config.facts import Facts, SettingFinding
 from config.rules import rule
 from config.tree import taken_up
 
@@ -30,7 +30,7 @@ from config.tree import taken_up
     scope="settings",
     why="Its namespaces would be missing, and Git would never own the apps that the program applied.",
 )
-def platform_apps(facts: Facts) -> Iterator[Finding]:
+def platform_apps(facts: Facts) -> Iterator[SettingFinding]:
     """The folders that the program begins with are there, and so are their namespaces."""
     if not facts.tree.categories:
         return
@@ -42,17 +42,17 @@ def platform_apps(facts: Facts) -> Iterator[Finding]:
             continue
         if category is None or folder not in [one.name for one in category.apps]:
             rule = f"begins with apps/{app}, which does not exist"
-            yield Finding("platform-app-missing", ("platform",), None, rule, f"bring apps/{app} back")
+            yield SettingFinding("platform-app-missing", ("platform",), None, rule, f"bring apps/{app} back")
         elif namespace not in category.namespaces:
             rule = f"begins with apps/{app}, whose category has no namespace {namespace}"
             fix = f"write {namespace} under `namespaces` of apps/{name}/category.yaml"
-            yield Finding("platform-namespace-missing", ("platform",), None, rule, fix)
+            yield SettingFinding("platform-namespace-missing", ("platform",), None, rule, fix)
     chosen = facts.settings.delivery.categories or tuple(categories)
     needed = {app.partition("/")[0] for app in derive.platform_apps(facts.settings)}
     needed |= {category.name for category in facts.tree.categories if category.settings.layer == "crds"}
     for name in sorted(needed & set(categories) - set(chosen)):
         rule = f"leave out {name}, whose apps the program begins with"
-        yield Finding("category-needed", ("delivery", "categories"), None, rule, f"add {name}")
+        yield SettingFinding("category-needed", ("delivery", "categories"), None, rule, f"add {name}")
 
 
 @rule(
@@ -65,7 +65,7 @@ def platform_apps(facts: Facts) -> Iterator[Finding]:
     scope="settings",
     why="The login would stay as it was, or redirect to a provider that no setting names.",
 )
-def choices(facts: Facts) -> Iterator[Finding]:
+def choices(facts: Facts) -> Iterator[SettingFinding]:
     """What the settings choose for Argo CD is what its folder takes up."""
     argocd = facts.settings.platform.argocd
     apps = {app.full_name: app for app in facts.tree.apps_in(facts.settings.delivery.environment)}
@@ -83,7 +83,7 @@ def choices(facts: Facts) -> Iterator[Finding]:
             rule = f"{'does not take' if is_chosen else 'takes'} apps/system/argocd/{part}"
             fix = f"let {overlay} take apps/system/argocd/{part}" if is_chosen else otherwise
             where = ("platform", "argocd", key)
-            yield Finding(f"{part}-elsewhere", where, said, f"does not fit {app.path}, which {rule}", fix)
+            yield SettingFinding(f"{part}-elsewhere", where, said, f"does not fit {app.path}, which {rule}", fix)
 
 
 @rule(
@@ -92,7 +92,7 @@ def choices(facts: Facts) -> Iterator[Finding]:
     why="With a misspelt environment every app would run its base, in production.",
 )
 @rule("category-unknown", scope="settings", why="A category without a folder would be an empty ApplicationSet.")
-def delivery(facts: Facts) -> Iterator[Finding]:
+def delivery(facts: Facts) -> Iterator[SettingFinding]:
     """The environment and the categories that are named exist in the tree."""
     settings = facts.settings.delivery
     if not facts.tree.categories:
@@ -101,12 +101,14 @@ def delivery(facts: Facts) -> Iterator[Finding]:
     if settings.environment not in environments:
         fix = nearest(settings.environment, environments, f"make the folder environments/{settings.environment}")
         named = ("delivery", "environment")
-        yield Finding("environment-unknown", named, settings.environment, "has no folder in environments/", fix)
+        yield SettingFinding("environment-unknown", named, settings.environment, "has no folder in environments/", fix)
     known = [*(category.name for category in facts.tree.categories), *facts.tree.refused]
     for index, name in enumerate(settings.categories or ()):
         if name not in known:
             fix = nearest(name, known, f"the categories are {', '.join(known)}")
-            yield Finding("category-unknown", ("delivery", "categories", index), name, "has no folder in apps/", fix)
+            yield SettingFinding(
+                "category-unknown", ("delivery", "categories", index), name, "has no folder in apps/", fix
+            )
     begun = derive.platform_apps(facts.settings)
     for index, name, check, broken, fix in excluded(settings.exclude, begun, facts.tree):
-        yield Finding(check, ("delivery", "exclude", index), name, broken, fix)
+        yield SettingFinding(check, ("delivery", "exclude", index), name, broken, fix)

@@ -25,7 +25,7 @@ from manifests.sources import NAME
 # What is refused for the sake of the machine that renders, not of the cluster.
 LIMITS = ("chart-name", "reference-outside", "reference-url", "render-executes", "render-key")
 # Where, what value, which rule, how to mend it, the rule's id.
-Finding: TypeAlias = "tuple[KeyPath, str, str, str, str]"
+BoundaryFinding: TypeAlias = "tuple[KeyPath, str, str, str, str]"
 
 LISTS_OF_PATHS = ("resources", "bases", "components", "crds", "configurations", "patchesStrategicMerge")
 FILES_OF = {
@@ -77,14 +77,15 @@ PLUGIN_FIX = "remove it; built-in keys such as patches and replacements do the s
 NAME_FIX = "use letters, digits, dots and hyphens, and begin with a letter or a digit"
 
 
-def findings(reader: CheckoutReader, value: Mapping[str, Any], folder: str) -> Iterator[Finding]:
+def findings(reader: CheckoutReader, value: Mapping[str, Any], folder: str) -> Iterator[BoundaryFinding]:
     """Yield what a kustomization may not ask for."""
     yield from _keys(value, ())
     for path, entry in _paths(value):
         yield from _path(reader, folder, path, entry)
     for key in CHARTS:
         for index, chart in enumerate(_list(value.get(key))):
-            yield from chart_findings(chart, (key, index)) if isinstance(chart, Mapping) else ()
+            if isinstance(chart, Mapping):
+                yield from chart_findings(chart, (key, index))
 
 
 @rule(
@@ -97,7 +98,7 @@ def findings(reader: CheckoutReader, value: Mapping[str, Any], folder: str) -> I
     scope="file",
     why="The machine that renders reads the URL: its own loopback services would answer, or Argo CD's.",
 )
-def chart_findings(entry: Mapping[str, Any], at: KeyPath) -> Iterator[Finding]:
+def chart_findings(entry: Mapping[str, Any], at: KeyPath) -> Iterator[BoundaryFinding]:
     """Yield what is no name, no version or no repository in an entry for a chart."""
     for key in ("name", "chartName", "alias", "releaseName", "namespace", "releaseNamespace"):
         said = str(entry.get(key) or "")
@@ -169,7 +170,7 @@ def _is_local(host: str) -> bool:
     scope="file",
     why="Kustomize ignores the case of keys: a reviewer and each check would see another key.",
 )
-def _keys(value: Any, path: KeyPath) -> Iterator[Finding]:
+def _keys(value: Any, path: KeyPath) -> Iterator[BoundaryFinding]:
     """Yield keys that run something, and keys that kustomize reads although they are written otherwise."""
     if isinstance(value, list):
         for index, inner in enumerate(value):
@@ -201,7 +202,9 @@ def _paths(value: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _fields(entry: Any, names: tuple[str, ...], at: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    for name in names if isinstance(entry, Mapping) else ():
+    if not isinstance(entry, Mapping):
+        return
+    for name in names:
         found = entry.get(name)
         for index, one in enumerate(_list(found)):
             if isinstance(one, str):
@@ -214,7 +217,7 @@ def _fields(entry: Any, names: tuple[str, ...], at: KeyPath) -> Iterator[tuple[K
 
 
 @rule("reference-outside", scope="file", why="Argo CD has this repository and no file around it.")
-def _path(reader: CheckoutReader, folder: str, at: KeyPath, entry: str) -> Iterator[Finding]:
+def _path(reader: CheckoutReader, folder: str, at: KeyPath, entry: str) -> Iterator[BoundaryFinding]:
     """Yield what keeps an entry from being a path inside of the checkout."""
     remote = at[0] in ("resources", "bases", "components")
     if entry.startswith(("/", "~", "\\")) or "\0" in entry:

@@ -40,7 +40,7 @@ LARGEST = 1 << 64
 LONGEST_NUMBER = 300  # Python refuses to read thousands of digits
 
 
-class Loader(BaseLoader):
+class KubernetesLoader(BaseLoader):
     """PyYAML's loader with the scalar types of Go's YAML."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
@@ -54,17 +54,17 @@ class Loader(BaseLoader):
         return str(node.value) if node.tag == TEXT else json.dumps(self.construct_object(node))
 
 
-Loader.yaml_implicit_resolvers = {}
+KubernetesLoader.yaml_implicit_resolvers = {}
 for kind, pattern, first in PLAIN_KINDS:
     signs = ["" if sign == "\0" else sign for sign in first]
-    Loader.add_implicit_resolver(TAG + kind, re.compile(rf"(?:{pattern})\Z"), signs)
+    KubernetesLoader.add_implicit_resolver(TAG + kind, re.compile(rf"(?:{pattern})\Z"), signs)
 
 
 def documents(text: str, most: int = bounds.MOST_NODES, *, flow: bool = True) -> list[Any]:
     """Read every document; raises PyYAML's error where the text is not YAML, or breaks a bound."""
     if rule := bounds.broken(text, most, flow=flow):
         raise yaml.YAMLError(rule)
-    return list(yaml.load_all(text, Loader))
+    return list(yaml.load_all(text, KubernetesLoader))
 
 
 def document(text: str) -> Any:
@@ -106,7 +106,7 @@ def _float(loader: Any, node: Any) -> int | float:
 
 
 for name, constructor in (("bool", _bool), ("int", _int), ("float", _float)):
-    Loader.add_constructor(TAG + name, constructor)
-Loader.add_constructor(f"{TAG}binary", _binary)
+    KubernetesLoader.add_constructor(TAG + name, constructor)
+KubernetesLoader.add_constructor(f"{TAG}binary", _binary)
 for name in ("set", "omap", "pairs", "timestamp"):
-    Loader.add_constructor(TAG + name, _unknown)
+    KubernetesLoader.add_constructor(TAG + name, _unknown)

@@ -1,15 +1,11 @@
-"""Hiding what must not be read in an output: data of Secrets, and what looks like a credential.
+"""Secrets in an output: the data of Secrets, and all values that look like credentials, are replaced.
 
-An object comes in, a copy goes out in which each such value is replaced by a digest: a change can be seen, the value
-cannot. The digest is keyed, so that a short password cannot be found by trying; the key is made anew for each process
-unless one is given. Names and shapes are those of `config.secret_patterns`. `manifests.compare`, `ops.render` and
-`components.cluster.configuration_diff` show nothing else.
+An object comes in, a copy goes out. Names and forms are those of `config.secret_patterns`. `ops.render` writes redacted
+objects, `components.cluster.configuration_diff` covers values of machine configurations.
 """
 
 from __future__ import annotations
 
-import hmac
-import secrets
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -19,8 +15,6 @@ from config import secret_patterns
 from manifests import kubernetes_yaml
 from manifests.objects import Object
 
-KEY = secrets.token_bytes(16)
-DIGITS = 10
 DATA = ("data", "stringData", "binaryData")
 KEYS = ("name", "key", "header", "option")
 WHOLE = ("auths", "secretGenerator")
@@ -30,13 +24,9 @@ NESTED = 4
 Hide: TypeAlias = Callable[[str], str]
 
 
-def redacted(item: Object, key: bytes = KEY) -> Object:
-    """Copy an object without what is secret in it."""
-
-    def hide(value: str) -> str:
-        return f"(redacted {hmac.new(key, value.encode('utf-8', 'surrogatepass'), 'sha256').hexdigest()[:DIGITS]})"
-
-    return covered_object(item, hide)
+def redacted(item: Object) -> Object:
+    """Return a copy of an object without its secrets; without a digest, so that one stack renders to the same files."""
+    return covered_object(item, lambda value: "(redacted)")
 
 
 def covered_object(item: Object, hide: Hide) -> Object:
@@ -118,7 +108,9 @@ def _text(text: str, hide: Hide, depth: int) -> str:
     if inside and _has_secret(inside):
         return hide(text)
     shown = secret_patterns.hide(text, hide)
-    for secret in _nested(text) if depth < NESTED else ():
+    if depth >= NESTED:
+        return shown
+    for secret in _nested(text):
         if secret not in text:
             return hide(text)
         shown = shown.replace(secret, hide(secret))

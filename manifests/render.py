@@ -113,7 +113,7 @@ def render_all(renderer: Renderer, folders: Iterable[Folder]) -> Renders:
         tempfile.TemporaryDirectory(prefix="homelab-home-") as home,
         ThreadPoolExecutor(os.cpu_count() or 2) as pool,
     ):
-        run = _Run(renderer, Path(home).resolve())
+        run = _RenderRun(renderer, Path(home).resolve())
         try:
             for folder in folders:
                 known = run.look(folder)
@@ -138,7 +138,7 @@ class _Job:
     key: str
 
 
-class _Run:
+class _RenderRun:
     """What the renders of one call share: each file is read once, each chart's content named once."""
 
     def __init__(self, renderer: Renderer, home: Path) -> None:

@@ -63,7 +63,9 @@ class RenderCache:
                 about = file.stat()
                 files.append((about.st_mtime, about.st_size, file))
         size = sum(one for _, one, _ in files)
-        for _, one, file in sorted(files) if size > self.most_bytes else ():
+        if size <= self.most_bytes:
+            return
+        for _, one, file in sorted(files):
             file.unlink(missing_ok=True)
             size -= one
             # Some room, so that not every run has to clear up.

@@ -37,7 +37,7 @@ LENGTH = 40
 
 
 @dataclass(frozen=True, order=True)
-class Entry:
+class StoreEntry:
     """One entry of the store: its name and the origin of its value."""
 
     name: str
@@ -59,16 +59,16 @@ class Reading:
     part: str
 
 
-def entry(name: str, declared: object) -> Entry | None:
+def entry(name: str, declared: object) -> StoreEntry | None:
     """Return the entry that a declaration describes; nothing where it has no known form."""
     found = FORM.match(declared) if isinstance(declared, str) else None
     if not found:
         return None
     if found["random"]:
-        return Entry(name, "random", "", int(found["length"] or LENGTH), bool(found["hex"]))
+        return StoreEntry(name, "random", "", int(found["length"] or LENGTH), bool(found["hex"]))
     if found["text"]:
-        return Entry(name, "text", found["text"])
-    return Entry(name, "given", found["given"], optional=bool(found["optional"]))
+        return StoreEntry(name, "text", found["text"])
+    return StoreEntry(name, "given", found["given"], optional=bool(found["optional"]))
 
 
 def declarations(item: Any) -> dict[str, Any] | None:
@@ -80,7 +80,7 @@ def declarations(item: Any) -> dict[str, Any] | None:
     return {str(name): how for name, how in said.items()} if isinstance(said, dict) else None
 
 
-def declared(item: Any) -> dict[str, Entry]:
+def declared(item: Any) -> dict[str, StoreEntry]:
     """Return the entries that an object declares in a known form, by their names."""
     found = ((name, entry(name, how)) for name, how in (declarations(item) or {}).items())
     return {name: one for name, one in found if one}

@@ -152,7 +152,9 @@ def _missing(
 
 def _vendored(charts: Path) -> Iterator[tuple[str, str]]:
     """Give name and version of what lies in charts/: folders and archives."""
-    for entry in sorted(charts.iterdir()) if charts.is_dir() else ():
+    if not charts.is_dir():
+        return
+    for entry in sorted(charts.iterdir()):
         if packed := ARCHIVE.match(entry.name):
             yield packed[1], packed[2]
         elif (entry / "Chart.yaml").is_file():

@@ -22,10 +22,10 @@ from config.model import Settings
 from config.tree import CategoryFolder, Tree, namespaces_of, read_tree
 from errors import Declined, TreeRefused
 from manifests.checkout import CheckoutReader
-from manifests.compare import written
 from manifests.fetch import Wants
+from manifests.object_text import as_yaml
 from manifests.objects import Object
-from manifests.redact import covered_object
+from manifests.redact import redacted
 from ops import terminal
 from ops.checking.validation import Validation, places_of
 from ops.stack import checked, stack_arguments
@@ -120,7 +120,7 @@ def _named(layer: str, category: CategoryFolder, items: Sequence[Object]) -> Ite
 def text(items: Sequence[Mapping[str, Any]], name: str, note: str = "") -> str:
     """Write objects as one file."""
     apply = "" if name.startswith("manifests/") else f": kubectl apply --server-side --filename {name}"
-    return f"{HEAD}{apply}\n{note}" + "---\n".join(written(dict(item)) for item in items)
+    return f"{HEAD}{apply}\n{note}" + "---\n".join(as_yaml(dict(item)) for item in items)
 
 
 def rendered(validation: Validation, stack: Stack) -> dict[str, str]:
@@ -130,7 +130,7 @@ def rendered(validation: Validation, stack: Stack) -> dict[str, str]:
         raise TreeRefused(validation.problems)
     files = {}
     for place in places_of(stack, validation.tree):
-        items = [without_values(one) for one in validation.objects_of(stack, place.app.path)]
+        items = [redacted(one) for one in validation.objects_of(stack, place.app.path)]
         charts = sorted(str(one.chart) for one in validation.contents[place.app.path].charts)
         made_up = [
             one
@@ -141,11 +141,6 @@ def rendered(validation: Validation, stack: Stack) -> dict[str, str]:
         name = f"manifests/{place.base.category}/{place.base.name}.yaml"
         files[name] = text(items, name, f"# of {place.app.path}\n{note}")
     return files
-
-
-def without_values(item: Object) -> Object:
-    """Leave the values of secrets out, without a digest: the same stack gives the same files."""
-    return covered_object(item, lambda value: "(redacted)")
 
 
 def write(output: Path, files: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ from config.load import Stack, read_stack, stack_files
 from config.tree import read_tree
 from errors import Declined, ProgramFailed, TookTooLong, TreeRefused
 from manifests.objects import Object
-from manifests.secret_entries import Entry
+from manifests.secret_entries import StoreEntry
 from ops.argocd.client import Cluster
 from ops.argocd.report import refuse_strangers
 from ops.checking.validation import Validation, places_of
@@ -81,7 +81,7 @@ def _row(one: Needed, state: str) -> tuple[str, str, str, str]:
     return one.entry.name, _origin(one.entry), first + (f" and {len(others)} more" if others else ""), state
 
 
-def _origin(entry: Entry) -> str:
+def _origin(entry: StoreEntry) -> str:
     if entry.origin == "random":
         return f"random, {entry.length} {'hexadecimal digits' if entry.hexadecimal else 'characters'}"
     if entry.origin == "text":

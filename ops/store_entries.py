@@ -21,7 +21,7 @@ from config.secret_stores import KubernetesStore
 from errors import Declined, ProgramFailed
 from manifests.fields import mappings
 from manifests.objects import Object
-from manifests.secret_entries import STORE, Entry, declared, read_by
+from manifests.secret_entries import STORE, StoreEntry, declared, read_by
 from ops.argocd.client import Cluster
 
 KIND, PUSH = "externalsecrets.external-secrets.io", "pushsecrets.external-secrets.io"
@@ -37,7 +37,7 @@ AT_ONCE = 5
 class Needed:
     """One entry, the parts of it that are read, and its readers."""
 
-    entry: Entry
+    entry: StoreEntry
     parts: set[str] = field(default_factory=set)
     readers: list[str] = field(default_factory=list)
 
@@ -62,7 +62,7 @@ def needed(objects: Iterable[tuple[str, Object]]) -> list[Needed]:
     return [found[name] for name in sorted(found)]
 
 
-def value(entry: Entry) -> str:
+def value(entry: StoreEntry) -> str:
     """Return a value for an entry that can be made: at random, or the one that its declaration fixes."""
     if entry.origin == "text":
         return entry.detail

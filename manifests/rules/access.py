@@ -11,7 +11,7 @@ from typing import Any
 
 from config.rules import rule
 from manifests.fields import mapping, mappings, text, texts
-from manifests.rules.stack_objects import Finding, Piece, Scene
+from manifests.rules.stack_objects import AppObject, ObjectFinding, StackObjects
 
 RBAC = "rbac.authorization.k8s.io"
 FURTHER = {"bind", "escalate", "impersonate"}
@@ -69,29 +69,29 @@ FIX = "give it the verbs and resources that it needs, or accept it with a reason
 
 
 @rule("role-escalates", scope="stack", why="A program with these rights can get all others, up to the node.")
-def escalating(scene: Scene) -> Iterator[Finding]:
+def escalating(scene: StackObjects) -> Iterator[ObjectFinding]:
     """No application brings rights that lead to more."""
     for piece in _of_applications(scene, "Role", "ClusterRole"):
         for index, granted in enumerate(mappings(piece.item, "rules")):
             if found := _leads(granted):
-                yield Finding("role-escalates", piece, ("rules", index), *found, FIX)
+                yield ObjectFinding("role-escalates", piece, ("rules", index), *found, FIX)
         for label in mapping(piece.metadata, "labels"):
             if label.startswith(AGGREGATES):
                 broken = f"adds its rules to the ClusterRole {label.removeprefix(AGGREGATES)} of the whole cluster"
-                yield Finding("role-escalates", piece, ("metadata", "labels", label), label, broken, FIX)
+                yield ObjectFinding("role-escalates", piece, ("metadata", "labels", label), label, broken, FIX)
     own = {piece.name: piece for piece in scene.of("ClusterRole") if piece.group == RBAC}
     for piece in _of_applications(scene, "RoleBinding", "ClusterRoleBinding"):
         name = text(piece.item, "roleRef", "name")
         if text(piece.item, "roleRef", "kind") == "ClusterRole" and (broken := _bound(name, own.get(name))):
             fix = "bind a Role of this app, or accept it with a reason"
-            yield Finding("role-escalates", piece, ("roleRef", "name"), name, broken, fix)
+            yield ObjectFinding("role-escalates", piece, ("roleRef", "name"), name, broken, fix)
 
 
-def _of_applications(scene: Scene, *kinds: str) -> Iterator[Piece]:
+def _of_applications(scene: StackObjects, *kinds: str) -> Iterator[AppObject]:
     return (one for one in scene.of(*kinds) if one.group == RBAC and one.folder.settings.layer == "applications")
 
 
-def _bound(name: str, role: Piece | None) -> str:
+def _bound(name: str, role: AppObject | None) -> str:
     """Return the reason why an application may not be bound to a ClusterRole, nothing where it may."""
     if role is None:
         return "" if name == HARMLESS else "is a ClusterRole that no app brings: it may hold any right"

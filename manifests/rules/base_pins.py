@@ -15,7 +15,7 @@ from config.source import dotted
 from config.tree import MANIFESTS
 from errors import Problem
 from manifests.fields import mapping, text
-from manifests.rules.stack_objects import ACCEPT, Scene
+from manifests.rules.stack_objects import ACCEPT, StackObjects
 
 CHECK = "base-by-tag"
 OTHERS = r"(?:timeout|submodules)=\w+"
@@ -28,7 +28,7 @@ FILE_BY_COMMIT = re.compile(rf"https://[^?]*/{COMMIT}/[^?]*\Z")
     scope="app",
     why="A tag can be moved and a release's file replaced: Argo CD would apply content without a review.",
 )
-def pinned_by_name(scene: Scene) -> Iterator[Problem]:
+def pinned_by_name(scene: StackObjects) -> Iterator[Problem]:
     """Report bases that are pinned by a tag or a release."""
     for folder in scene.sound_folders:
         for base in folder.contents.bases:

@@ -16,13 +16,13 @@ from config.source import dotted
 from errors import Problem
 from manifests.checkout import CheckoutReader
 from manifests.contents import Contents
-from manifests.rules.stack_objects import Scene
+from manifests.rules.stack_objects import StackObjects
 from manifests.sources import ChartSource
 from manifests.values import Known, known_values, unknown_values
 
 
 @rule("value-unknown", scope="app", why="helm drops it without a message, and the chart runs with its default.")
-def unused_values(scene: Scene) -> Iterator[Problem]:
+def unused_values(scene: StackObjects) -> Iterator[Problem]:
     """Report values that a folder's chart does not use, where the chart is the real one."""
     for folder in scene.sound_folders:
         if folder.charts:

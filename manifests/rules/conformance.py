@@ -25,7 +25,7 @@ from manifests.objects import CRD, Object
 from manifests.render_cache import RenderCache
 from manifests.rules.ownership import removed_in
 from manifests.rules.schemas import FORMAT, LOCATION, file_of, of_crd, served
-from manifests.rules.stack_objects import Finding, Piece, Scene
+from manifests.rules.stack_objects import AppObject, ObjectFinding, StackObjects
 
 REASON = re.compile(r"- at '(?P<path>[^']*)': (?P<said>.*?)(?=\s+- at '|\Z)", re.DOTALL)
 SLOW = 300.0  # seconds for all objects of a checkout
@@ -55,9 +55,9 @@ class Conformer:
     scope="program",
     why="The API server would reject the object, or drop the field without a message.",
 )
-def check(conformer: Conformer, scenes: Iterable[Scene]) -> tuple[list[Finding], list[Scene]]:
+def check(conformer: Conformer, scenes: Iterable[StackObjects]) -> tuple[list[ObjectFinding], list[StackObjects]]:
     """Judge every object of every scene; give the scenes without what is in the objects that were refused."""
-    known, found, sound = conformer.known(), list[Finding](), list[Scene]()
+    known, found, sound = conformer.known(), list[ObjectFinding](), list[StackObjects]()
     for scene in scenes:
         own = [piece for piece in scene.of(CRD) if _served(piece.item)]
         # A definition comes before what it defines: one that is refused defines nothing.
@@ -71,7 +71,7 @@ def check(conformer: Conformer, scenes: Iterable[Scene]) -> tuple[list[Finding],
             said = f"{piece.item['apiVersion']} {piece.kind}"
             rule = f"is a kind that neither Kubernetes {scene.kubernetes} nor a CRD of {scene.environment} defines"
             fix = "add the app that brings its CRD, or correct apiVersion and kind"
-            refused.append(Finding("kind-unknown", piece, ("kind",), said, rule, fix))
+            refused.append(ObjectFinding("kind-unknown", piece, ("kind",), said, rule, fix))
         ours = {id(piece) for piece in own} | {id(one.piece) for one in refused}
         refused += _judged(conformer, _by_app(piece for piece in scene.pieces if id(piece) not in ours), crds)
         found += refused
@@ -81,14 +81,14 @@ def check(conformer: Conformer, scenes: Iterable[Scene]) -> tuple[list[Finding],
     return found, sound
 
 
-def _by_app(pieces: Iterable[Piece]) -> dict[str, list[Piece]]:
-    apps: dict[str, list[Piece]] = {}
+def _by_app(pieces: Iterable[AppObject]) -> dict[str, list[AppObject]]:
+    apps: dict[str, list[AppObject]] = {}
     for piece in pieces:
         apps.setdefault(piece.app.path, []).append(piece)
     return apps
 
 
-def _file(piece: Piece) -> str:
+def _file(piece: AppObject) -> str:
     return file_of(str(piece.item["apiVersion"]), piece.kind)
 
 
@@ -100,7 +100,9 @@ def _served(crd: Object) -> list[str]:
         return []
 
 
-def _judged(conformer: Conformer, apps: Mapping[str, Sequence[Piece]], crds: Sequence[Object]) -> Iterator[Finding]:
+def _judged(
+    conformer: Conformer, apps: Mapping[str, Sequence[AppObject]], crds: Sequence[Object]
+) -> Iterator[ObjectFinding]:
     """Look up what is known of each app, and run the program for the others."""
     program = programs.fingerprint("kubeconform", conformer.env)
     judge = digest(json.dumps([FORMAT, str(conformer.schemas), program, crds]))
@@ -118,10 +120,12 @@ def _judged(conformer: Conformer, apps: Mapping[str, Sequence[Piece]], crds: Seq
         for said in verdicts[path] or ():
             piece = pieces[said["piece"]]
             rule, fix = f"is refused by the schema of its kind: {said['said']}", "kubectl explain tells the fields"
-            yield Finding("schema-refused", piece, _path(piece.item, said["path"]), "", rule, fix)
+            yield ObjectFinding("schema-refused", piece, _path(piece.item, said["path"]), "", rule, fix)
 
 
-def _run(conformer: Conformer, apps: Mapping[str, Sequence[Piece]], crds: Sequence[Object]) -> dict[str, list[Object]]:
+def _run(
+    conformer: Conformer, apps: Mapping[str, Sequence[AppObject]], crds: Sequence[Object]
+) -> dict[str, list[Object]]:
     """Run kubeconform once on all these apps."""
     verdicts: dict[str, list[Object]] = {path: [] for path in apps}
     with tempfile.TemporaryDirectory(prefix="homelab-conform-") as temporary:

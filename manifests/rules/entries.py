@@ -13,8 +13,8 @@ from config.source import KeyPath
 from config.tree import App
 from manifests.fields import at, entries, mapping, mappings, text
 from manifests.objects import notes
-from manifests.rules.stack_objects import Finding, Piece, Scene
-from manifests.secret_entries import ENTRIES, HOW, STORE, Entry, declarations, entry, read_by
+from manifests.rules.stack_objects import AppObject, ObjectFinding, StackObjects
+from manifests.secret_entries import ENTRIES, HOW, STORE, StoreEntry, declarations, entry, read_by
 
 EVERY = "*"
 ANNOTATION = ("metadata", "annotations", ENTRIES)
@@ -33,29 +33,31 @@ ANNOTATION = ("metadata", "annotations", ENTRIES)
 )
 @rule("entry-unread", scope="stack", why="An operator would look for a value that no app needs.")
 @rule("foundation-needs-entry", scope="stack", why="An account that does not exist would block every application.")
-def declared(scene: Scene) -> Iterator[Finding]:
+def declared(scene: StackObjects) -> Iterator[ObjectFinding]:
     """An entry says where its value comes from, everywhere the same, and nothing is declared that is not read."""
-    first: dict[str, tuple[Entry, Piece]] = {}
+    first: dict[str, tuple[StoreEntry, AppObject]] = {}
     for piece in scene.of("ExternalSecret"):
         said, readings = declarations(piece.item), list(read_by(piece.item))
         if said is None:
             written = notes(piece.item)[ENTRIES].strip()
-            yield Finding("entry-malformed", piece, ANNOTATION, written, "is no map of entries", "write ENTRY: random")
+            yield ObjectFinding(
+                "entry-malformed", piece, ANNOTATION, written, "is no map of entries", "write ENTRY: random"
+            )
             continue
         for reading in readings:
             if reading.name not in said:
                 rule = f"is an entry of the secret store that the annotation {ENTRIES} does not declare"
-                yield Finding("entry-undeclared", piece, reading.path, reading.name, rule, f"{HOW} for it")
+                yield ObjectFinding("entry-undeclared", piece, reading.path, reading.name, rule, f"{HOW} for it")
         for name, how in said.items():
             one = entry(name, how)
             if one is None:
-                yield Finding("entry-malformed", piece, ANNOTATION, f"{name}: {how}", "has no known form", HOW)
+                yield ObjectFinding("entry-malformed", piece, ANNOTATION, f"{name}: {how}", "has no known form", HOW)
             elif name not in {reading.name for reading in readings}:
                 rule = "is declared and not read"
-                yield Finding("entry-unread", piece, ANNOTATION, name, rule, "remove it from the annotation")
+                yield ObjectFinding("entry-unread", piece, ANNOTATION, name, rule, "remove it from the annotation")
             elif (other := first.setdefault(name, (one, piece)))[0] != one:
                 rule = f"is declared in another way by {other[1]} of {other[1].app.path}"
-                yield Finding(
+                yield ObjectFinding(
                     "entry-declared-twice", piece, ANNOTATION, f"{name}: {how}", rule, "declare it in one way"
                 )
             if (
@@ -66,7 +68,7 @@ def declared(scene: Scene) -> Iterator[Finding]:
             ):
                 rule = "comes from outside, and the app is of the foundation that all applications wait for"
                 fix = f"take {piece.app.name} out of `foundation` in {piece.folder.path}/category.yaml"
-                yield Finding("foundation-needs-entry", piece, ANNOTATION, name, rule, fix)
+                yield ObjectFinding("foundation-needs-entry", piece, ANNOTATION, name, rule, fix)
 
 
 @rule(
@@ -74,7 +76,7 @@ def declared(scene: Scene) -> Iterator[Finding]:
     scope="stack",
     why="The store returns every entry by its name: one app could read the token of another.",
 )
-def foreign(scene: Scene) -> Iterator[Finding]:
+def foreign(scene: StackObjects) -> Iterator[ObjectFinding]:
     """An application reads and writes entries whose names begin with its own or its category's."""
     asked = [(piece, *one) for piece in scene.of("ExternalSecret", "PushSecret") for one in _asked(piece)]
     readers: dict[str, set[App]] = {}
@@ -87,10 +89,10 @@ def foreign(scene: Scene) -> Iterator[Finding]:
     for piece, path, name in asked:
         if piece.folder.settings.layer == "applications" and (whose := _whose(piece, name, readers, owners)):
             fix = f"name it {piece.app.name}-..., or accept it with a reason"
-            yield Finding("secret-foreign", piece, path, name, whose, fix)
+            yield ObjectFinding("secret-foreign", piece, path, name, whose, fix)
 
 
-def _whose(piece: Piece, name: str, readers: dict[str, set[App]], owners: dict[str, set[str]]) -> str:
+def _whose(piece: AppObject, name: str, readers: dict[str, set[App]], owners: dict[str, set[str]]) -> str:
     """Return the reason why an entry is not the app's own, nothing where it is."""
     app = piece.app
     if name == EVERY:
@@ -105,7 +107,7 @@ def _whose(piece: Piece, name: str, readers: dict[str, set[App]], owners: dict[s
     return "" if owners[longest] & own else f"is an entry of {min(owners[longest])} by its name"
 
 
-def _asked(piece: Piece) -> Iterator[tuple[KeyPath, str]]:
+def _asked(piece: AppObject) -> Iterator[tuple[KeyPath, str]]:
     """Yield each entry of the store that an object reads or writes, in whatever way it names the store."""
     if piece.kind == "PushSecret":
         for index, one in enumerate(mappings(piece.spec, "data")):

@@ -15,7 +15,7 @@ from errors import Problem
 from manifests.checkout import CheckoutReader
 from manifests.contents import Contents
 from manifests.fields import at, mappings
-from manifests.rules.stack_objects import Scene
+from manifests.rules.stack_objects import StackObjects
 
 GENERATORS = ("configMapGenerator", "secretGenerator")
 STABLE = "disableNameSuffixHash"
@@ -26,7 +26,7 @@ STABLE = "disableNameSuffixHash"
     scope="app",
     why="Each change would leave an old ConfigMap behind; one convention holds everywhere.",
 )
-def hashed_names(scene: Scene) -> Iterator[Problem]:
+def hashed_names(scene: StackObjects) -> Iterator[Problem]:
     """Report generators whose names change."""
     for folder in scene.sound_folders:
         reader = folder.reader

@@ -15,7 +15,7 @@ from errors import Problem
 from manifests.checkout import CheckoutReader
 from manifests.contents import Contents, contents_of
 from manifests.fields import text
-from manifests.rules.stack_objects import Finding, Piece
+from manifests.rules.stack_objects import AppObject, ObjectFinding
 
 NAMESPACE: KeyPath = ("metadata", "namespace")
 
@@ -26,14 +26,14 @@ class Locator:
 
     reader: CheckoutReader
 
-    def problem(self, found: Finding) -> Problem:
+    def problem(self, found: ObjectFinding) -> Problem:
         """Make a problem of a finding."""
         file, line = self.place(found.piece, found.path)
         key = f"{found.piece} {dotted(found.path)}".strip()
         value = "" if str(found.value) == str(found.piece) else str(found.value)
         return Problem(file, line, key, value, found.rule, found.fix, found.check)
 
-    def place(self, piece: Piece, path: KeyPath) -> tuple[str, int]:
+    def place(self, piece: AppObject, path: KeyPath) -> tuple[str, int]:
         """Find the file and line of a field of an object, or of what is nearest to it."""
         found = [
             (self._depth(document, path), -index, file, document)
@@ -46,7 +46,7 @@ class Locator:
             return file, document.line(path)
         return self._asked(piece)
 
-    def _moved(self, piece: Piece) -> tuple[str, int] | None:
+    def _moved(self, piece: AppObject) -> tuple[str, int] | None:
         """Find the kustomization that put an object into its namespace."""
         for file in self._of(piece.app.path).kustomizations.values():
             said = self.reader.source(file).first
@@ -54,7 +54,7 @@ class Locator:
                 return file, said.line(NAMESPACE[1:])
         return None
 
-    def _written(self, piece: Piece) -> list[tuple[str, Document]]:
+    def _written(self, piece: AppObject) -> list[tuple[str, Document]]:
         """Give the documents that may be this object: of its name, else the only one of its kind."""
         alike = [
             (file, document)
@@ -76,7 +76,7 @@ class Locator:
     def _depth(self, document: Document, path: KeyPath) -> int:
         return max((size for size in range(len(path) + 1) if path[:size] in document.lines), default=0)
 
-    def _asked(self, piece: Piece) -> tuple[str, int]:
+    def _asked(self, piece: AppObject) -> tuple[str, int]:
         """Name the line that asks for the object's chart, else the folder's own file."""
         contents = self._of(piece.app.path)
         label = text(piece.metadata, "labels", "helm.sh/chart")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from config.rules import rule
 from manifests.fields import entries, mapping, mappings, text
 from manifests.rules.routes import PUBLIC, ROUTES
-from manifests.rules.stack_objects import Finding, Piece, Pods, Scene, selects
+from manifests.rules.stack_objects import AppObject, ObjectFinding, Pods, StackObjects, selects
 from manifests.rules.storage import inward
 
 # Programs of infrastructure that ask nobody who they are, by the name that their Services select.
@@ -19,10 +19,12 @@ NAME = "app.kubernetes.io/name"
 
 
 @rule("network-policy-missing", scope="stack")
-def unguarded(scene: Scene) -> Iterator[Finding]:
+def unguarded(scene: StackObjects) -> Iterator[ObjectFinding]:
     """A program of infrastructure that has no login has a NetworkPolicy of who may connect."""
+    if not scene.whole:
+        return
     kept = [one for one in scene.of("NetworkPolicy") if inward(one)]
-    for piece in scene.of("Service") if scene.whole else ():
+    for piece in scene.of("Service"):
         labels = mapping(piece.spec, "selector")
         if piece.folder.settings.layer == "applications" or labels.get(NAME) not in WITHOUT_A_LOGIN:
             continue
@@ -30,7 +32,7 @@ def unguarded(scene: Scene) -> Iterator[Finding]:
         if not any(selects(one.spec.get("podSelector") or {}, labels) for one in same):
             rule = "has no login, and no NetworkPolicy limits its clients: every pod of the cluster may connect"
             fix = f"add a NetworkPolicy that selects {NAME}: {labels[NAME]}, as apps/monitoring/loki has"
-            yield Finding("network-policy-missing", piece, ("spec", "selector"), str(piece), rule, fix)
+            yield ObjectFinding("network-policy-missing", piece, ("spec", "selector"), str(piece), rule, fix)
 
 
 @rule(
@@ -38,8 +40,10 @@ def unguarded(scene: Scene) -> Iterator[Finding]:
     scope="stack",
     why="An intruder from outside could reach Proxmox, the router, Talos and the API server.",
 )
-def outward(scene: Scene) -> Iterator[Finding]:
+def outward(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Pods of an application that the Internet reaches have a policy of where they may connect to."""
+    if not scene.whole:
+        return
     published = {
         (text(backend, "namespace") or route.namespace, text(backend, "name"))
         for route in scene.of(*ROUTES)
@@ -48,26 +52,28 @@ def outward(scene: Scene) -> Iterator[Finding]:
         for backend in mappings(rule, "backendRefs")
     }
     public = [one for one in scene.of("Service") if (one.namespace, one.name) in published]
-    for pods in scene.pods if scene.whole else ():
+    for pods in scene.pods:
         if pods.piece.folder.settings.layer != "applications" or any(_bounds(one, pods) for one in _policies(scene)):
             continue
         if service := next((one for one in public if _leads(one, pods)), None):
             rule = f"is behind {service} on the gateway {PUBLIC}, and may connect to hosts, nodes and the API server"
             fix = "take up apps/_shared/egress, or add a policy for egress that selects these pods"
-            yield Finding("egress-open", pods.piece, (*pods.path, "metadata", "labels"), str(pods.piece), rule, fix)
+            yield ObjectFinding(
+                "egress-open", pods.piece, (*pods.path, "metadata", "labels"), str(pods.piece), rule, fix
+            )
 
 
-def _leads(service: Piece, pods: Pods) -> bool:
+def _leads(service: AppObject, pods: Pods) -> bool:
     selector = mapping(service.spec, "selector")
     same = service.namespace == pods.piece.namespace
     return same and bool(selector) and selects({"matchLabels": selector}, pods.labels)
 
 
-def _policies(scene: Scene) -> Iterator[Piece]:
+def _policies(scene: StackObjects) -> Iterator[AppObject]:
     return scene.of("NetworkPolicy", "CiliumNetworkPolicy")
 
 
-def _bounds(policy: Piece, pods: Pods) -> bool:
+def _bounds(policy: AppObject, pods: Pods) -> bool:
     """Whether a policy limits where pods connect to."""
     if policy.namespace != pods.piece.namespace:
         return False

@@ -13,11 +13,11 @@ from config.tree import KUSTOMIZATIONS, MANIFESTS
 from errors import Problem
 from manifests.checkout import CheckoutReader
 from manifests.contents import closure_of
-from manifests.rules.stack_objects import Scene
+from manifests.rules.stack_objects import StackObjects
 
 
 @rule("file-stray", scope="stack")
-def orphans(scene: Scene) -> Iterator[Problem]:
+def orphans(scene: StackObjects) -> Iterator[Problem]:
     """Report objects that no kustomization of the tree names, if every folder can be read."""
     if any(one.problems for one in scene.tree.values()):
         return

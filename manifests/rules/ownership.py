@@ -12,7 +12,7 @@ from config.explain import nearest
 from config.rules import REGISTER, rule
 from manifests.fields import text
 from manifests.objects import hooks, identity
-from manifests.rules.stack_objects import ACCEPT, Finding, Piece, Scene, is_cluster_wide, is_namespaced
+from manifests.rules.stack_objects import ACCEPT, AppObject, ObjectFinding, StackObjects, is_cluster_wide, is_namespaced
 
 # What Kubernetes serves no longer, by the minor version that removed it: the deprecated API migration guide.
 REMOVED: Mapping[str, Mapping[str, int]] = {
@@ -54,13 +54,15 @@ REMOVED: Mapping[str, Mapping[str, int]] = {
     why="Namespaces carry their Pod Security level; an app that creates its own would choose it.",
 )
 @rule("namespace-foreign", scope="stack", why="The category's project rejects it, in the middle of a sync.")
-def namespaces(scene: Scene) -> Iterator[Finding]:
+def namespaces(scene: StackObjects) -> Iterator[ObjectFinding]:
     """An app lives in its category's namespaces, and makes none; what leads all of it astray is told once."""
-    astray: dict[tuple[str, str], list[Piece]] = {}
+    astray: dict[tuple[str, str], list[AppObject]] = {}
     for piece in scene.pieces:
         if piece.kind == "Namespace" and not piece.group:
             fix = f"name it in {piece.folder.path}/category.yaml, from which namespaces are made"
-            yield Finding("namespace-made", piece, ("kind",), str(piece), "is a namespace, and apps make none", fix)
+            yield ObjectFinding(
+                "namespace-made", piece, ("kind",), str(piece), "is a namespace, and apps make none", fix
+            )
         elif piece.astray and not is_cluster_wide(scene, piece):
             astray.setdefault((piece.app.path, piece.namespace), []).append(piece)
     for (_, namespace), (piece, *others) in astray.items():
@@ -68,7 +70,7 @@ def namespaces(scene: Scene) -> Iterator[Finding]:
         more = f" and {len(others)} more of this app" if others else ""
         rule = f"is no namespace of {piece.folder.name}: its project refuses {piece}{more}"
         fix = nearest(namespace, list(known), f"the category has {', '.join(known)}")
-        yield Finding("namespace-foreign", piece, ("metadata", "namespace"), namespace, rule, fix)
+        yield ObjectFinding("namespace-foreign", piece, ("metadata", "namespace"), namespace, rule, fix)
 
 
 @rule(
@@ -76,9 +78,9 @@ def namespaces(scene: Scene) -> Iterator[Finding]:
     scope="stack",
     why="A chart's object would land in the category's first namespace, and its rights in another.",
 )
-def unnamed(scene: Scene) -> Iterator[Finding]:
+def unnamed(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Every namespaced object of an app names its namespace; the objects that do not are told once for each app."""
-    bare: dict[str, list[Piece]] = {}
+    bare: dict[str, list[AppObject]] = {}
     for piece in scene.pieces:
         if not (piece.released or text(piece.metadata, "namespace")) and is_namespaced(scene, piece):
             bare.setdefault(piece.app.path, []).append(piece)
@@ -86,7 +88,7 @@ def unnamed(scene: Scene) -> Iterator[Finding]:
         more = f" (and {len(others)} more of this app)" if others else ""
         rule = f"names no namespace{more}: Argo CD puts it into {piece.namespace}, the Application's own"
         fix = "add `namespace:`; to what a chart makes, a patch that adds /metadata/namespace"
-        yield Finding("namespace-missing", piece, ("metadata",), str(piece), rule, fix)
+        yield ObjectFinding("namespace-missing", piece, ("metadata",), str(piece), rule, fix)
 
 
 @rule(
@@ -94,43 +96,45 @@ def unnamed(scene: Scene) -> Iterator[Finding]:
     scope="stack",
     why="Its project rejects a kind that the category does not declare, in the middle of a sync.",
 )
-def cluster_kinds(scene: Scene) -> Iterator[Finding]:
+def cluster_kinds(scene: StackObjects) -> Iterator[ObjectFinding]:
     """What belongs to no namespace is declared by the category."""
     for piece in scene.pieces:
         said = f"{piece.kind}.{piece.group}" if piece.group else piece.kind
         if said not in piece.folder.settings.cluster_kinds and said != "Namespace" and is_cluster_wide(scene, piece):
             rule = f"belongs to no namespace, and {piece.folder.path}/category.yaml does not declare {said}"
-            yield Finding("cluster-kind-undeclared", piece, ("kind",), str(piece), rule, "add it to clusterKinds there")
+            yield ObjectFinding(
+                "cluster-kind-undeclared", piece, ("kind",), str(piece), rule, "add it to clusterKinds there"
+            )
 
 
 @rule(
     "namespaced-kind-undeclared", scope="app", why="Its project rejects it: rights in a namespace can lead to the node."
 )
-def namespaced_kinds(scene: Scene) -> Iterator[Finding]:
+def namespaced_kinds(scene: StackObjects) -> Iterator[ObjectFinding]:
     """An application makes no kind that reaches beyond its namespace, unless its category declares it."""
     for piece in scene.pieces:
         said = f"{piece.kind}.{piece.group}"
         if said in piece.folder.settings.closed_kinds:
             rule = f"reaches beyond its namespace, and {piece.folder.path}/category.yaml does not declare {said}"
             fix = "remove it, or add it to namespacedKinds there"
-            yield Finding("namespaced-kind-undeclared", piece, ("kind",), str(piece), rule, fix)
+            yield ObjectFinding("namespaced-kind-undeclared", piece, ("kind",), str(piece), rule, fix)
 
 
 @rule("object-twice", scope="stack", why="Two Applications would revert each other's changes for ever.")
-def owners(scene: Scene) -> Iterator[Finding]:
+def owners(scene: StackObjects) -> Iterator[ObjectFinding]:
     """An object belongs to one app, once."""
-    first: dict[tuple[str, str, str, str], Piece] = {}
+    first: dict[tuple[str, str, str, str], AppObject] = {}
     for piece in (one for one in scene.pieces if one.name):
         one = identity(piece.item)
         key = (one.group, one.kind, "" if is_cluster_wide(scene, piece) else piece.namespace, one.name)
         owner = first.setdefault(key, piece)
         if owner is not piece:
             rule = f"is made by {owner.app.path} already" if owner.app != piece.app else "stands twice in this app"
-            yield Finding("object-twice", piece, ("metadata", "name"), str(piece), rule, "keep it in one app")
+            yield ObjectFinding("object-twice", piece, ("metadata", "name"), str(piece), rule, "keep it in one app")
 
 
 @rule("api-removed", scope="app", why="The API server does not serve the kind; the sync would fail for ever.")
-def versions(scene: Scene) -> Iterator[Finding]:
+def versions(scene: StackObjects) -> Iterator[ObjectFinding]:
     """No object asks for an API that the stack's Kubernetes no longer has."""
     for piece in scene.pieces:
         removed = removed_in(scene, piece)
@@ -138,23 +142,23 @@ def versions(scene: Scene) -> Iterator[Finding]:
             rule = f"was removed in Kubernetes 1.{removed}, and {scene.stack} runs {scene.kubernetes}"
             fix = "write the version that took its place"
             said = f"{piece.item['apiVersion']} {piece.kind}"
-            yield Finding("api-removed", piece, ("apiVersion",), said, rule, fix)
+            yield ObjectFinding("api-removed", piece, ("apiVersion",), said, rule, fix)
 
 
-def removed_in(scene: Scene, piece: Piece) -> int:
+def removed_in(scene: StackObjects, piece: AppObject) -> int:
     """Give the minor version that took an object's API away, 0 where the stack's Kubernetes has it."""
     removed = REMOVED.get(str(piece.item["apiVersion"]), {}).get(piece.kind, 0)
     return removed if removed <= int(scene.kubernetes.split(".")[1]) else 0
 
 
 @rule("hook-unasked", scope="app", why="Argo CD does not keep a hook in sync, and runs it again with every sync.")
-def unasked_hooks(scene: Scene) -> Iterator[Finding]:
+def unasked_hooks(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Nothing runs as a hook by accident."""
     for piece in scene.pieces:
         if hooks([piece.item]):
             rule = "is a hook: it runs at every sync, and is never shown as missing or changed"
             fix = "write skipHooks: true for a chart; make of one that is meant a Job, or accept it with a reason"
-            yield Finding("hook-unasked", piece, ("metadata", "annotations"), str(piece), rule, fix)
+            yield ObjectFinding("hook-unasked", piece, ("metadata", "annotations"), str(piece), rule, fix)
 
 
 @rule(
@@ -162,7 +166,7 @@ def unasked_hooks(scene: Scene) -> Iterator[Finding]:
     scope="app",
     why="Half a year later it would be unknown whether the exception is still needed.",
 )
-def exceptions(scene: Scene) -> Iterator[Finding]:
+def exceptions(scene: StackObjects) -> Iterator[ObjectFinding]:
     """What is accepted is accepted for a reason, by an id that exists."""
     known = [check.id for check in REGISTER.values() if check.is_of(__package__)]
     for piece in scene.pieces:
@@ -176,4 +180,6 @@ def exceptions(scene: Scene) -> Iterator[Finding]:
                 rule, fix = "is accepted without a reason", "say why beside it"
             else:
                 continue
-            yield Finding("exception-unexplained", piece, ("metadata", "annotations", ACCEPT + check), check, rule, fix)
+            yield ObjectFinding(
+                "exception-unexplained", piece, ("metadata", "annotations", ACCEPT + check), check, rule, fix
+            )

@@ -1,7 +1,7 @@
 """What an object names exists: Secrets with their keys, claims, accounts, backends with their ports, classes, issuers.
 
 A scene comes in, findings go out. What is not in Git itself is made by something that is: an ExternalSecret, a
-Certificate, a database; the few that Pulumi makes stand in `Scene.secrets`.
+Certificate, a database; the few that Pulumi makes stand in `StackObjects.secrets`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from config.rules import rule
 from config.source import KeyPath
 from manifests.fields import entries, mapping, mappings, text
 from manifests.objects import CRD, notes
-from manifests.rules.stack_objects import Finding, Piece, Pods, Scene
+from manifests.rules.stack_objects import AppObject, ObjectFinding, Pods, StackObjects
 
 # The keys of a Secret or ConfigMap, the ports of a Service; nothing where they are not known here.
 Parts: TypeAlias = "frozenset[str] | None"
@@ -51,8 +51,16 @@ CHOSEN = {  # by its key: the group of who asks, and what it asks for
 ANNOTATED = {"cert-manager.io/issuer": "Issuer", "cert-manager.io/cluster-issuer": "ClusterIssuer"}
 
 
+class Target(NamedTuple):
+    """An object that references can name; the namespace `*` stands for all."""
+
+    namespace: str
+    kind: str
+    name: str
+
+
 class Reference(NamedTuple):
-    """What an object names, and where: a kind, a name, one key or port in it, and whether it may be missing."""
+    """One reference of an object: its place, kind and name, one key or port, and whether the target may be missing."""
 
     path: KeyPath
     kind: str
@@ -66,73 +74,75 @@ class Reference(NamedTuple):
     scope="stack",
     why="Pods and volumes would wait for ever for an object that does not exist, and routes would fail.",
 )
-def existing(scene: Scene) -> Iterator[Finding]:
+def existing(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Whatever an object of a namespace refers to is there, or is made there; charts bring what theirs need."""
-    made: dict[tuple[str, str, str], Parts] = {(space, "Secret", name): None for space, name in scene.secrets}
+    made: dict[Target, Parts] = {Target(space, "Secret", name): None for space, name in scene.secrets}
     for piece in scene.pieces:
         for one in (*makes(piece), *_brings(piece)):
-            own, other = holds(piece, one[1]), made.get(one, frozenset())
+            own, other = holds(piece, one.kind), made.get(one, frozenset())
             made[one] = None if own is None or other is None else own | other
-    spread = {(kind, name) for namespace, kind, name in made if namespace == "*"} | EVERYWHERE
+    spread = {(one.kind, one.name) for one in made if one.namespace == "*"} | EVERYWHERE
     for piece in scene.pieces:
         if piece.astray:
             continue
         of_chart = piece.by_chart or piece.chart == "unknown"
-        for asked in (*_chosen(piece), *(() if of_chart else _asked(scene, piece))):
-            namespace, _, bare = asked.name.rpartition("/")
-            wanted = (namespace or piece.namespace, asked.kind, bare)
-            if asked.optional or (of_chart and asked.kind not in SHARED):
+        references = list(_chosen(piece)) if of_chart else [*_chosen(piece), *_references(scene, piece)]
+        for reference in references:
+            namespace, _, name = reference.name.rpartition("/")
+            target = Target(namespace or piece.namespace, reference.kind, name)
+            if reference.optional or (of_chart and target.kind not in SHARED):
                 continue
-            if wanted in made:
-                yield from _within(piece, asked, bare, made[wanted])
-            elif wanted[1:] not in spread and scene.whole:
-                yield from _missing(scene, piece, asked, wanted, made)
+            if target in made:
+                yield from _within(piece, reference, name, made[target])
+            elif (target.kind, name) not in spread and scene.whole:
+                yield from _missing(scene, piece, reference.path, target, made)
 
 
 @rule("reference-unknown", scope="stack")
-def bound(scene: Scene) -> Iterator[Finding]:
+def bound(scene: StackObjects) -> Iterator[ObjectFinding]:
     """The ServiceAccount that a binding gives rights to exists in the namespace that the binding names, charts' too."""
-    made = {one for piece in scene.pieces for one in makes(piece) if one[1] == "ServiceAccount"}
+    if not scene.whole:
+        return
+    made = {one for piece in scene.pieces for one in makes(piece) if one.kind == "ServiceAccount"}
     for piece in scene.of("RoleBinding", "ClusterRoleBinding"):
-        subjects = () if piece.chart == "unknown" or piece.astray else mappings(piece.item, "subjects")
-        for index, one in enumerate(subjects):
-            name, space = text(one, "name"), text(one, "namespace") or piece.namespace
-            known = space in scene.security and ("ServiceAccount", name) not in EVERYWHERE
-            if text(one, "kind") == "ServiceAccount" and known and (space, "ServiceAccount", name) not in made:
-                path: KeyPath = ("subjects", index)
-                if scene.whole and space not in scene.unread:
-                    asked = Reference(path, "ServiceAccount", name)
-                    yield from _missing(scene, piece, asked, (space, "ServiceAccount", name), made)
+        if piece.chart == "unknown" or piece.astray:
+            continue
+        for index, one in enumerate(mappings(piece.item, "subjects")):
+            target = Target(text(one, "namespace") or piece.namespace, text(one, "kind"), text(one, "name"))
+            if target.kind != "ServiceAccount" or (target.kind, target.name) in EVERYWHERE or target in made:
+                continue
+            if target.namespace in scene.security and target.namespace not in scene.unread:
+                yield from _missing(scene, piece, ("subjects", index), target, made)
 
 
 def _missing(
-    scene: Scene, piece: Piece, asked: Reference, wanted: tuple[str, str, str], made: Iterable[tuple[str, str, str]]
-) -> Iterator[Finding]:
-    """Find what nothing makes; of a class that a chart may bring which nobody has read, no more than a misspelt one."""
-    space, kind, name = wanted
+    scene: StackObjects, piece: AppObject, path: KeyPath, target: Target, made: Iterable[Target]
+) -> Iterator[ObjectFinding]:
+    """Report a target that nothing creates; of a class that an unread chart may bring, a misspelt one only."""
+    space, kind, name = target
     guessed = scene.guessed and kind in SHARED
-    there = [other for place, other_kind, other in made if other_kind == kind and place in (space, "*")]
+    there = [one.name for one in made if one.kind == kind and one.namespace in (space, "*")]
     near = get_close_matches(name, there, n=1, cutoff=MISSPELT if guessed else 0.6)
     if near or not guessed:
         where = f"environment {scene.environment}" if kind in SHARED else f"namespace {space}"
-        rule = f"is no {kind} of {where}, and nothing makes it"
+        broken = f"is no {kind} of {where}, and nothing makes it"
         fix = f"did you mean {near[0]}?" if near else FIXES[kind]
-        if ("*", f"Cluster{kind}", name) in made:
+        if Target("*", f"Cluster{kind}", name) in made:
             fix = f"write kind: Cluster{kind}"
-        yield Finding("reference-unknown", piece, asked.path, name, rule, fix)
+        yield ObjectFinding("reference-unknown", piece, path, name, broken, fix)
 
 
-def _within(piece: Piece, asked: Reference, name: str, parts: Parts) -> Iterator[Finding]:
+def _within(piece: AppObject, asked: Reference, name: str, parts: Parts) -> Iterator[ObjectFinding]:
     """Find a key or a port that what is there does not have."""
     if asked.part and parts is not None and asked.part not in parts:
         what = PARTS[asked.kind]
         rule = f"is no {what} of {asked.kind} {name}, which has {', '.join(sorted(parts)) or 'none'}"
         near = get_close_matches(asked.part, parts, n=1)
         fix = f"did you mean {near[0]}?" if near else f"name one of these, or add the {what} there"
-        yield Finding("reference-unknown", piece, asked.path, asked.part, rule, fix)
+        yield ObjectFinding("reference-unknown", piece, asked.path, asked.part, rule, fix)
 
 
-def holds(piece: Piece, kind: str) -> Parts:
+def holds(piece: AppObject, kind: str) -> Parts:
     """Name the keys or ports of what a piece is or makes, as far as it says them."""
     spec, keys = piece.spec, set[str]()
     if piece.kind == "Service" and entries(spec, "ports"):
@@ -153,37 +163,42 @@ def holds(piece: Piece, kind: str) -> Parts:
     return frozenset(keys) or None  # what says nothing is filled by somebody else
 
 
-def makes(piece: Piece) -> Iterator[tuple[str, str, str]]:
-    """Name what an object is or leads to: namespace, kind and name."""
+def makes(piece: AppObject) -> Iterator[Target]:
+    """Yield the object itself, and the objects that its operator creates from it."""
     space, name, spec = piece.namespace, piece.name, piece.spec
     if piece.kind in FIXES:
-        yield "*" if piece.kind in SHARED else space, piece.kind, name
+        yield Target("*" if piece.kind in SHARED else space, piece.kind, name)
     elif piece.kind == "ExternalSecret":
-        yield space, "Secret", text(spec, "target", "name") or name
+        yield Target(space, "Secret", text(spec, "target", "name") or name)
     elif piece.kind == "SealedSecret":
-        yield space, "Secret", text(spec, "template", "metadata", "name") or name
+        yield Target(space, "Secret", text(spec, "template", "metadata", "name") or name)
     elif piece.kind == "Certificate":
-        yield space, "Secret", text(spec, "secretName")
+        yield Target(space, "Secret", text(spec, "secretName"))
     elif piece.kind == "Cluster" and piece.group == "postgresql.cnpg.io":
-        yield from ((space, "Secret", f"{name}-{part}") for part in ("app", "ca", "replication", "server", "superuser"))
-        yield from ((space, "Service", f"{name}-{part}") for part in ("r", "ro", "rw"))
-        yield space, "ServiceAccount", name
+        yield from (
+            Target(space, "Secret", f"{name}-{part}") for part in ("app", "ca", "replication", "server", "superuser")
+        )
+        yield from (Target(space, "Service", f"{name}-{part}") for part in ("r", "ro", "rw"))
+        yield Target(space, "ServiceAccount", name)
     elif piece.kind == "Bundle" and piece.group == "trust.cert-manager.io":
         kinds = (("configMap", "ConfigMap"), ("secret", "Secret"))
-        yield from (("*", kind, name) for key, kind in kinds if mapping(spec, "target", key))
+        yield from (Target("*", kind, name) for key, kind in kinds if mapping(spec, "target", key))
     elif piece.kind == "ObjectBucketClaim":
-        yield from ((space, kind, name) for kind in ("ConfigMap", "Secret"))
+        yield from (Target(space, kind, name) for kind in ("ConfigMap", "Secret"))
     elif piece.kind == "StatefulSet":
         claims = [text(one, "metadata", "name") for one in mappings(spec, "volumeClaimTemplates")]
-        yield from ((space, "PersistentVolumeClaim", f"{claim}-{name}-0") for claim in claims)
+        yield from (Target(space, "PersistentVolumeClaim", f"{claim}-{name}-0") for claim in claims)
 
 
-def _chosen(piece: Piece) -> Iterator[Reference]:
-    """Name the classes, the stores and the issuers that an object asks for, wherever it says so."""
-    said = notes(piece.item)
-    for key in ANNOTATED.keys() & said.keys() if "cert-manager.io/issuer-kind" not in said else ():
-        yield Reference(("metadata", "annotations", key), ANNOTATED[key], str(said[key]))
-    for key, path, value in _said("spec", ("spec",), piece.spec) if piece.kind != CRD else ():
+def _chosen(piece: AppObject) -> Iterator[Reference]:
+    """Yield the classes, stores and issuers that an object names, at any depth."""
+    annotations = notes(piece.item)
+    if "cert-manager.io/issuer-kind" not in annotations:
+        for key in ANNOTATED.keys() & annotations.keys():
+            yield Reference(("metadata", "annotations", key), ANNOTATED[key], annotations[key])
+    if piece.kind == CRD:
+        return
+    for key, path, value in _values("spec", ("spec",), piece.spec):
         group, kind = CHOSEN.get(key, ("", ""))
         if not kind or group not in ("", piece.group):
             continue
@@ -191,29 +206,31 @@ def _chosen(piece: Piece) -> Iterator[Reference]:
             yield Reference(path, kind, value)
         elif isinstance(value, dict) and value.get("name") and (value.get("group") or group) == group:
             kind = str(value.get("kind") or kind)
-            # What makes objects in many namespaces names the store of each.
+            # An object that creates others in many namespaces names the store of each.
             if kind in SHARED or (kind in FIXES and not piece.kind.startswith("Cluster")):
                 yield Reference((*path, "name"), kind, str(value["name"]))
 
 
-def _said(key: str, path: KeyPath, value: Any) -> Iterator[tuple[str, KeyPath, Any]]:
-    """Give all that is said in a value, each with the nearest key above it."""
+def _values(key: str, path: KeyPath, value: Any) -> Iterator[tuple[str, KeyPath, Any]]:
+    """Yield a value and all values in it, each with the nearest key above it."""
     yield key, path, value
-    for name, inner in value.items() if isinstance(value, dict) else ():
-        yield from _said(str(name), (*path, name), inner)
-    for index, inner in enumerate(value) if isinstance(value, list) else ():
-        yield from _said(key, (*path, index), inner)
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _values(str(name), (*path, name), inner)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _values(key, (*path, index), inner)
 
 
-def _brings(piece: Piece) -> Iterator[tuple[str, str, str]]:
-    """Name classes that nobody wrote: a volume's own, which claims may name to find it, and those of an operator."""
+def _brings(piece: AppObject) -> Iterator[Target]:
+    """Yield the classes without an object: one that a volume has for its claims, and those of an operator."""
     if piece.kind == "PersistentVolume":
-        yield "*", "StorageClass", str(piece.spec.get("storageClassName"))
+        yield Target("*", "StorageClass", str(piece.spec.get("storageClassName")))
     elif (piece.kind, piece.name) == ("ConfigMap", "longhorn-storageclass"):
-        yield from (("*", "StorageClass", name) for name in ("longhorn", "longhorn-static"))
+        yield from (Target("*", "StorageClass", name) for name in ("longhorn", "longhorn-static"))
 
 
-def _asked(scene: Scene, piece: Piece) -> Iterator[Reference]:
+def _references(scene: StackObjects, piece: AppObject) -> Iterator[Reference]:
     pods = scene.pods_of.get(id(piece))
     if pods:
         yield from refers(pods)
@@ -229,7 +246,7 @@ def _asked(scene: Scene, piece: Piece) -> Iterator[Reference]:
         yield from _route(piece)
 
 
-def _backed_up(piece: Piece) -> Iterator[Reference]:
+def _backed_up(piece: AppObject) -> Iterator[Reference]:
     if claim := text(piece.spec, "sourcePVC"):
         yield Reference(("spec", "sourcePVC"), "PersistentVolumeClaim", claim)
     for mover in ("restic", "rclone", "rsyncTLS"):
@@ -238,13 +255,13 @@ def _backed_up(piece: Piece) -> Iterator[Reference]:
             yield Reference(("spec", mover, "repository"), "Secret", secret)
 
 
-def _scaled(piece: Piece) -> Iterator[Reference]:
+def _scaled(piece: AppObject) -> Iterator[Reference]:
     target = mapping(piece.spec, "scaleTargetRef")
     if (kind := text(target, "kind") or "Deployment") in FIXES:
         yield Reference(("spec", "scaleTargetRef", "name"), kind, text(target, "name"))
 
 
-def _route(piece: Piece) -> Iterator[Reference]:
+def _route(piece: AppObject) -> Iterator[Reference]:
     for index, one in enumerate(mappings(piece.spec, "parentRefs")):
         if (text(one, "kind") or "Gateway") == "Gateway":
             yield Reference(("spec", "parentRefs", index), "Gateway", _named(one))

@@ -31,17 +31,17 @@ from manifests.rules import (  # noqa: F401 - each import registers the module's
     workloads,
 )
 from manifests.rules.locate import Locator
-from manifests.rules.stack_objects import Finding, Scene
+from manifests.rules.stack_objects import ObjectFinding, StackObjects
 
-Found: TypeAlias = Finding | Problem
+Found: TypeAlias = ObjectFinding | Problem
 
 
-def check(locator: Locator, scenes: Iterable[Scene]) -> list[Problem]:
+def check(locator: Locator, scenes: Iterable[StackObjects]) -> list[Problem]:
     """Run every rule on every stack."""
     return problems(locator, (found for scene in scenes for found in findings(scene)))
 
 
-def findings(scene: Scene) -> Iterator[Found]:
+def findings(scene: StackObjects) -> Iterator[Found]:
     """Run every rule on one stack."""
     return (found for run in rules_of("app", "stack") for found in run(scene))
 

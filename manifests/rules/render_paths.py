@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from config.rules import rule
 from config.tree import APPS, App
 from errors import Problem
-from manifests.rules.stack_objects import Scene
+from manifests.rules.stack_objects import StackObjects
 
 SHARED = "_shared"
 
@@ -22,7 +22,7 @@ SHARED = "_shared"
     scope="app",
     why="A commit renders the apps of the folders it touches: this change would never be deployed.",
 )
-def unwatched(scene: Scene) -> Iterator[Problem]:
+def unwatched(scene: StackObjects) -> Iterator[Problem]:
     """Report files of a render that a commit could change without a new render of the app."""
     for folder in scene.folders:
         base, app = folder.base, folder.app

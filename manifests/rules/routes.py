@@ -17,7 +17,7 @@ from config.tree import App
 from errors import Problem
 from manifests.fields import mappings, text, texts
 from manifests.objects import CRD, notes
-from manifests.rules.stack_objects import Finding, Piece, Scene
+from manifests.rules.stack_objects import AppObject, ObjectFinding, StackObjects
 
 PUBLIC = "public"
 PUBLISHED = "external-dns.alpha.kubernetes.io/hostname"
@@ -30,33 +30,33 @@ DOMAIN = "{{HOMEPAGE_VAR_DOMAIN}}"
 @rule("host-foreign", scope="app", why="No certificate covers it, and no gateway listens for it.")
 @rule("host-missing", scope="app", why="On this stack the app could not be reached.")
 @rule("host-twice", scope="stack", why="The older route wins, and the other app is unreachable without a message.")
-def hosts(scene: Scene) -> Iterator[Finding]:
+def hosts(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Every host lies under a stack's domain, has one route, and this stack has one of its own."""
-    first: dict[str, Piece] = {}
+    first: dict[str, AppObject] = {}
     for piece in scene.of(*ROUTES, "Ingress"):
         named = list(_hosts(piece))
         for path, host in named:
             owner = first.setdefault(host, piece)
             if owner is not piece:
                 rule = f"is a host of {owner} in {owner.app.path} already"
-                yield Finding("host-twice", piece, path, host, rule, "give each its own host")
+                yield ObjectFinding("host-twice", piece, path, host, rule, "give each its own host")
             if not any(_under(host, domain) for domain in scene.domains):
                 rule = "is no name right below a stack's network.domain"
                 fix = f"the domains are {', '.join(scene.domains)}; certificates reach one label deep"
-                yield Finding("host-foreign", piece, path, host, rule, fix)
+                yield ObjectFinding("host-foreign", piece, path, host, rule, fix)
         if not named and _leads(piece):
             rule, fix = "names no host: it would answer for each that no other route has", "say its hostnames"
-            yield Finding("host-missing", piece, ("spec",), str(piece), rule, fix)
+            yield ObjectFinding("host-missing", piece, ("spec",), str(piece), rule, fix)
         if named and not any(_under(host, scene.domain) for _, host in named):
             rule = f"has no host under {scene.domain}, the domain of {scene.stack}"
             fix = f"add {named[0][1].partition('.')[0]}.{scene.domain}"
-            yield Finding("host-missing", piece, named[0][0][:-1], str(piece), rule, fix)
+            yield ObjectFinding("host-missing", piece, named[0][0][:-1], str(piece), rule, fix)
 
 
 @rule(
     "host-of-another", scope="stack", why="The owner of another app's name, or of its certificate, receives its logins."
 )
-def foreign(scene: Scene) -> Iterator[Finding]:
+def foreign(scene: StackObjects) -> Iterator[ObjectFinding]:
     """An application answers for its own names, and gets certificates for no others."""
     routes: dict[str, set[App]] = {}
     for piece in scene.of(*ROUTES, "Ingress"):
@@ -69,14 +69,14 @@ def foreign(scene: Scene) -> Iterator[Finding]:
         if piece.folder.settings.layer == "applications":
             if piece.kind == "Certificate" and piece.spec.get("isCA"):
                 broken, fix = "signs certificates for every name", "remove it, or accept it with a reason"
-                yield Finding("host-of-another", piece, ("spec", "isCA"), True, broken, fix)
+                yield ObjectFinding("host-of-another", piece, ("spec", "isCA"), True, broken, fix)
             for path, host in _claims(piece):
                 if broken := _not_own(scene, piece, host, routes.get(host, set()), called):
                     fix = f"name hosts of {_said(piece.app)} alone, or accept it with a reason"
-                    yield Finding("host-of-another", piece, path, host, broken, fix)
+                    yield ObjectFinding("host-of-another", piece, path, host, broken, fix)
 
 
-def _claims(piece: Piece) -> Iterator[tuple[KeyPath, str]]:
+def _claims(piece: AppObject) -> Iterator[tuple[KeyPath, str]]:
     """Yield every name that an object answers for, is given a certificate for, or has published."""
     spec = piece.spec
     if piece.kind == "Certificate":
@@ -95,7 +95,7 @@ def _claims(piece: Piece) -> Iterator[tuple[KeyPath, str]]:
         yield from ((("metadata", "annotations", PUBLISHED), name.strip()) for name in said.split(","))
 
 
-def _not_own(scene: Scene, piece: Piece, host: str, routes: set[App], called: dict[str, set[App]]) -> str:
+def _not_own(scene: StackObjects, piece: AppObject, host: str, routes: set[App], called: dict[str, set[App]]) -> str:
     """Return the reason why a name is not the app's own, nothing where it is."""
     label, _, rest = host.partition(".")
     own = piece.app in routes or label == piece.app.name
@@ -124,14 +124,14 @@ def _said(app: App) -> str:
     scope="stack",
     why="Every client on the Internet can reach it: this needs a decision and its reason.",
 )
-def published(scene: Scene) -> Iterator[Finding]:
+def published(scene: StackObjects) -> Iterator[ObjectFinding]:
     """A route on the gateway for the world says why."""
     for piece in scene.of(*ROUTES):
         for index, parent in enumerate(mappings(piece.spec, "parentRefs")):
             if text(parent, "name") == PUBLIC and (text(parent, "namespace") or piece.namespace) != piece.namespace:
                 rule = f"is on the gateway {PUBLIC}: the Internet reaches it as soon as the tunnel is there"
                 fix = "take this parentRef away, or accept it with a reason"
-                yield Finding("public-unexplained", piece, ("spec", "parentRefs", index), PUBLIC, rule, fix)
+                yield ObjectFinding("public-unexplained", piece, ("spec", "parentRefs", index), PUBLIC, rule, fix)
 
 
 @rule(
@@ -139,28 +139,30 @@ def published(scene: Scene) -> Iterator[Finding]:
     scope="stack",
     why="After a rebuild Argo CD would wait for the Git server that it has to start.",
 )
-def git_inside(scene: Scene) -> Iterator[Finding]:
+def git_inside(scene: StackObjects) -> Iterator[ObjectFinding]:
     """No app of the stack serves the repository from which Argo CD makes that app."""
     for piece in scene.of(*ROUTES, "Ingress"):
         for path, host in _hosts(piece):
             if host == scene.repository:
                 rule = f"is the host of delivery.repository of {scene.stack}, and an app of {scene.stack} answers there"
                 fix = "keep the repository at a Git server outside of the cluster"
-                yield Finding("repository-inside", piece, path, host, rule, fix)
+                yield ObjectFinding("repository-inside", piece, path, host, rule, fix)
 
 
 @rule("sso-untrusted", scope="stack", why="Single sign-on closes the admin account: no login would be possible.")
-def logins(scene: Scene) -> Iterator[Finding]:
+def logins(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Argo CD trusts the certificate of a login that the stack itself serves."""
+    if not scene.untrusted:
+        return
     served = {host for piece in scene.of(*ROUTES, "Ingress") for _, host in _hosts(piece)}
-    for piece in scene.of("ConfigMap") if scene.untrusted else ():
+    for piece in scene.of("ConfigMap"):
         said = text(piece.item, "data", "oidc.config")
         issuer = ISSUER.search(said)
         if piece.name == "argocd-cm" and issuer and issuer[1] in served and "rootCA:" not in said:
             rule = f"has a certificate of the issuer {scene.untrusted}, which Argo CD does not trust: every login fails"
             fix = "add rootCA, with the issuer's root certificate, to oidc.config in the overlay"
             fix += " (docs/understanding/argocd.md)"
-            yield Finding("sso-untrusted", piece, ("data", "oidc.config"), issuer[1], rule, fix)
+            yield ObjectFinding("sso-untrusted", piece, ("data", "oidc.config"), issuer[1], rule, fix)
 
 
 @rule(
@@ -168,7 +170,7 @@ def logins(scene: Scene) -> Iterator[Finding]:
     scope="app",
     why="A backup to an address that does not exist is none, and the loss shows when it is needed.",
 )
-def placeholders(scene: Scene) -> Iterator[Finding]:
+def placeholders(scene: StackObjects) -> Iterator[ObjectFinding]:
     """A stack with a domain of its own asks nobody under a domain that is kept for examples."""
     if EXAMPLE.fullmatch(scene.domain):
         return
@@ -179,7 +181,7 @@ def placeholders(scene: Scene) -> Iterator[Finding]:
             found = EXAMPLE.search(said)
             if found and not any(_under(found[0], domain) for domain in scene.domains):
                 rule, fix = "is an address of the examples, where nobody answers", "put your own there"
-                yield Finding("placeholder-left", piece, path, found[0], rule, fix)
+                yield ObjectFinding("placeholder-left", piece, path, found[0], rule, fix)
 
 
 def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
@@ -191,7 +193,7 @@ def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
 
 
 @rule("start-page-link", scope="stack", why="The link leads to no app, or to another one.")
-def links(scene: Scene) -> Iterator[Problem]:
+def links(scene: StackObjects) -> Iterator[Problem]:
     """Report links of the start page that lead to no host of their app, where its objects are known."""
     found: dict[tuple[str, str], set[str]] = {}
     for piece in scene.pieces:
@@ -213,7 +215,7 @@ def _host(href: str, domain: str) -> str:
     return href.replace(DOMAIN, domain).partition("://")[2].partition("/")[0].partition(":")[0]
 
 
-def _hosts(piece: Piece) -> Iterator[tuple[KeyPath, str]]:
+def _hosts(piece: AppObject) -> Iterator[tuple[KeyPath, str]]:
     if piece.kind == "Ingress":
         for index, rule in enumerate(mappings(piece.spec, "rules")):
             if host := text(rule, "host"):
@@ -222,7 +224,7 @@ def _hosts(piece: Piece) -> Iterator[tuple[KeyPath, str]]:
         yield ("spec", "hostnames", index), host
 
 
-def _leads(piece: Piece) -> bool:
+def _leads(piece: AppObject) -> bool:
     """Whether it leads to something; a redirect does not."""
     return bool(piece.spec.get("defaultBackend")) or any(
         rule.get("backendRefs") or rule.get("http") for rule in mappings(piece.spec, "rules")

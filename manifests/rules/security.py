@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from config.rules import rule
 from config.source import KeyPath
 from manifests.fields import at, entries, mapping, mappings, text, texts
-from manifests.rules.stack_objects import Finding, Piece, Pods, Scene
+from manifests.rules.stack_objects import AppObject, ObjectFinding, Pods, StackObjects
 
 Refusal: TypeAlias = "tuple[KeyPath, str]"
 BASELINE_CAPABILITIES = {
@@ -43,18 +43,19 @@ MOVERS = ("rclone", "restic", "rsyncTLS", "syncthing")
 
 
 @rule("pod-security", scope="app", why="The API server rejects the pods, and only events of the ReplicaSet report it.")
-def levels(scene: Scene) -> Iterator[Finding]:
+def levels(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Pods fit the Pod Security level of their namespace."""
     for pods in scene.pods:
         for broken, path in _refused(scene, pods):
             fix = "apps/_shared/hardened brings what is missing, or the category declares another podSecurity"
-            yield Finding("pod-security", pods.piece, path, "", broken, fix)
+            yield ObjectFinding("pod-security", pods.piece, path, "", broken, fix)
 
 
-def _refused(scene: Scene, pods: Pods) -> Iterator[tuple[str, KeyPath]]:
+def _refused(scene: StackObjects, pods: Pods) -> Iterator[tuple[str, KeyPath]]:
     level = scene.security.get(pods.piece.namespace, "privileged")
     refused = [] if level == "privileged" else list(baseline(pods))
-    refused += restricted(pods) if level == "restricted" else ()
+    if level == "restricted":
+        refused += restricted(pods)
     for path, what in refused:
         yield f"{what}: namespace {pods.piece.namespace} is {level}, and its pods would be refused", path
 
@@ -63,29 +64,34 @@ def _refused(scene: Scene, pods: Pods) -> Iterator[tuple[str, KeyPath]]:
 @rule(
     "mover-foreign", scope="stack", why="Every night the backup would fail, or miss a file that only the app may read."
 )
-def movers(scene: Scene) -> Iterator[Finding]:
+def movers(scene: StackObjects) -> Iterator[ObjectFinding]:
     """The pod that copies a volume fits its namespace, and may read what the app writes."""
-    for piece in scene.of("ReplicationSource", "ReplicationDestination"):
-        for mover in MOVERS if piece.group == "volsync.backube" else ():
+    movable = scene.of("ReplicationSource", "ReplicationDestination")
+    for piece in (one for one in movable if one.group == "volsync.backube"):
+        for mover in MOVERS:
             if isinstance(piece.spec.get(mover), dict):
                 yield from _mover(scene, piece, mover)
 
 
-def _mover(scene: Scene, piece: Piece, mover: str) -> Iterator[Finding]:
+def _mover(scene: StackObjects, piece: AppObject, mover: str) -> Iterator[ObjectFinding]:
     """Judge a mover as the pod that VolSync makes: its context is what is said here, its container has all else."""
     path, said = ("spec", mover, "moverSecurityContext"), mapping(piece.spec, mover, "moverSecurityContext")
     own = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     pod = Pods(piece, (), {}, {"securityContext": said, "containers": [{"name": "the mover", "securityContext": own}]})
     for broken, _ in _refused(scene, pod):
         fix = "say moverSecurityContext as apps/_shared/backup does"
-        yield Finding("pod-security", piece, path, "", broken, fix)
+        yield ObjectFinding("pod-security", piece, path, "", broken, fix)
     claim, user = text(piece.spec, "sourcePVC"), said.get("runAsUser")
-    for pods in scene.pods if claim else ():
+    if not claim:
+        return
+    for pods in scene.pods:
         mounts = any(at(one, "persistentVolumeClaim", "claimName") == claim for _, one in pods.volumes)
         writer = _user(pods)
         if mounts and pods.piece.namespace == piece.namespace and writer not in (None, user):
             rule = f"is not {writer}, as whom {pods.piece} writes the volume: it could not read every file"
-            yield Finding("mover-foreign", piece, (*path, "runAsUser"), user or "", rule, "say the same user in both")
+            yield ObjectFinding(
+                "mover-foreign", piece, (*path, "runAsUser"), user or "", rule, "say the same user in both"
+            )
             return
 
 
@@ -106,7 +112,7 @@ def _user(pods: Pods) -> int | None:
     scope="app",
     why="One kernel bug separates root from the node, and most programs do not need root.",
 )
-def unexplained(scene: Scene) -> Iterator[Finding]:
+def unexplained(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Where the level allows it, what no chart wrote still says why it is root or asks for what is the node's."""
     for pods in (one for one in scene.pods if not one.piece.by_chart):
         level = scene.security.get(pods.piece.namespace, "privileged")
@@ -115,7 +121,7 @@ def unexplained(scene: Scene) -> Iterator[Finding]:
         for check, path, what in found:
             rule = f"{what}: namespace {pods.piece.namespace} is {level} and allows it to whoever needs it"
             fix = "apps/_shared/hardened brings what is missing, or accept it with a reason"
-            yield Finding(check, pods.piece, path, "", rule, fix)
+            yield ObjectFinding(check, pods.piece, path, "", rule, fix)
 
 
 def rooted(pods: Pods) -> Iterator[Refusal]:

@@ -22,7 +22,7 @@ from config.tree import MANIFESTS
 from errors import Problem
 from manifests.checkout import CheckoutReader
 from manifests.contents import Contents
-from manifests.rules.stack_objects import AppFolder, Scene
+from manifests.rules.stack_objects import AppFolder, StackObjects
 
 MARK = re.compile(r"^(?P<before>.*\S)\s+# = (?P<mark>\S.*?)\s*$", re.MULTILINE)
 WITHIN = r"(?:[\w-]+\.)*"  # a host below a domain
@@ -43,7 +43,7 @@ class Mark:
 @rule("mark-differs", scope="app", why="Settings and tree would contradict each other.")
 @rule("mark-missing", scope="app", why="The environment would run with another one's value.")
 @rule("mark-unknown", scope="app", why="A mark that names no setting compares nothing.")
-def compared(scene: Scene) -> Iterator[Problem]:
+def compared(scene: StackObjects) -> Iterator[Problem]:
     """Compare the marks of each app, as a stack runs it, with the stack's settings."""
     for folder in scene.folders:
         yield from _compared(folder)
@@ -81,7 +81,7 @@ def _compared(folder: AppFolder) -> Iterator[Problem]:
     scope="app",
     why="The setting would change and the line would keep the old value, without a message.",
 )
-def forgotten(scene: Scene) -> Iterator[Problem]:
+def forgotten(scene: StackObjects) -> Iterator[Problem]:
     """Report lines that hold a setting's value without a mark; hosts of routes have rules of their own."""
     for folder in scene.folders:
         yield from _forgotten(folder.reader, folder.stack, scene.domains, folder.contents)
@@ -94,7 +94,9 @@ def _forgotten(reader: CheckoutReader, stack: Stack, domains: Sequence[str], con
         present = {key: value for key, value in known.items() if value in text}
         if "hostnames:" in text or all(domain in text for domain in domains):
             present.pop("network.domain", None)
-        for number, line in enumerate(text.splitlines() if present else (), 1):
+        if not present:
+            continue
+        for number, line in enumerate(text.splitlines(), 1):
             for key, value in present.items():
                 if _holds(line, key, value):
                     whole = _value(line.partition(" #")[0])
@@ -125,7 +127,9 @@ def _telling(network: NetworkSettings) -> Iterator[tuple[str, object]]:
 def marks(reader: CheckoutReader, file: str) -> Iterator[Mark]:
     """Read the marks of a file."""
     text = reader.text(file)
-    for found in MARK.finditer(text) if "# = " in text else ():
+    if "# = " not in text:
+        return
+    for found in MARK.finditer(text):
         line = text.count("\n", 0, found.start()) + 1
         yield Mark(file, line, _value(found["before"]), found["mark"])
 

@@ -52,7 +52,7 @@ CLUSTER_WIDE = {
 
 
 @dataclass(frozen=True)
-class Piece:
+class AppObject:
     """One object, where it comes from and where it will live.
 
     `released` where Argo CD runs helm for the app, so that the namespace of the release is the Application's own;
@@ -104,7 +104,7 @@ class Piece:
         return self.inflated or labels.get(MANAGED_BY) == "Helm" or "helm.sh/chart" in labels
 
     @property
-    def bare(self) -> Piece:
+    def bare(self) -> AppObject:
         """The same object with nothing but its name: what is left of one that is not formed as its kind."""
         kept = {key: self.metadata[key] for key in ("name", "namespace") if key in self.metadata}
         return replace(self, item={"apiVersion": self.item["apiVersion"], "kind": self.kind, "metadata": kept})
@@ -121,11 +121,11 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ObjectFinding:
     """One broken rule, before its place is looked up."""
 
     check: str
-    piece: Piece
+    piece: AppObject
     path: KeyPath
     value: object
     rule: str
@@ -146,7 +146,7 @@ class AppFolder:
 
 
 @dataclass(frozen=True)
-class Scene:
+class StackObjects:
     """All objects of one stack, and what is known beside them.
 
     `security` is the Pod Security level of each namespace, `secrets` are those that Pulumi makes, `registered` are CRDs
@@ -162,7 +162,7 @@ class Scene:
     kubernetes: str
     domain: str
     domains: tuple[str, ...]
-    pieces: tuple[Piece, ...]
+    pieces: tuple[AppObject, ...]
     security: Mapping[str, PodSecurity] = field(default_factory=dict)
     secrets: frozenset[tuple[str, str]] = frozenset()
     registered: tuple[Object, ...] = ()
@@ -181,14 +181,14 @@ class Scene:
         """Yield the folders whose files can all be read."""
         return (one for one in self.folders if not one.contents.problems)
 
-    def of(self, *kinds: str) -> Iterator[Piece]:
+    def of(self, *kinds: str) -> Iterator[AppObject]:
         """Give the objects of some kinds."""
         for kind in kinds:
             yield from self._by_kind.get(kind, ())
 
     @cached_property
-    def _by_kind(self) -> dict[str, list[Piece]]:
-        found: dict[str, list[Piece]] = {}
+    def _by_kind(self) -> dict[str, list[AppObject]]:
+        found: dict[str, list[AppObject]] = {}
         for piece in self.pieces:
             found.setdefault(piece.kind, []).append(piece)
         return found
@@ -215,13 +215,13 @@ class Scene:
 class Pods:
     """What makes pods: the object, and where in it the pod's labels and spec stand."""
 
-    piece: Piece
+    piece: AppObject
     path: KeyPath
     labels: Mapping[str, str]
     spec: Mapping[str, Any]
 
     @classmethod
-    def of(cls, piece: Piece) -> Pods | None:
+    def of(cls, piece: AppObject) -> Pods | None:
         """Find the pod in an object."""
         if piece.kind == "Pod":
             path: tuple[str, ...] = ()
@@ -256,7 +256,7 @@ class Pods:
         return [((*self.path, "spec", "volumes", i), one) for i, one in enumerate(mappings(self.spec, "volumes"))]
 
 
-def is_cluster_wide(scene: Scene, piece: Piece) -> bool:
+def is_cluster_wide(scene: StackObjects, piece: AppObject) -> bool:
     """Whether an object lives in no namespace; unknown kinds say so by having none."""
     if piece.kind in CLUSTER_WIDE.get(piece.group, ()):
         return True
@@ -264,7 +264,7 @@ def is_cluster_wide(scene: Scene, piece: Piece) -> bool:
     return scope == "Cluster" if scope else False
 
 
-def is_namespaced(scene: Scene, piece: Piece) -> bool:
+def is_namespaced(scene: StackObjects, piece: AppObject) -> bool:
     """Whether an object certainly lives in a namespace: as a kind of Kubernetes itself, or as its CRD defines it."""
     scope = scene.scopes.get((piece.group, piece.kind))
     own = "." not in piece.group or piece.group in (*CLUSTER_WIDE, "coordination.k8s.io", "discovery.k8s.io")

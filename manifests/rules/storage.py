@@ -12,7 +12,7 @@ from config.rules import rule
 from config.secret_stores import KINDS
 from manifests.fields import at, entries, mapping, mappings, number, text
 from manifests.objects import notes
-from manifests.rules.stack_objects import Finding, Piece, Scene, selects
+from manifests.rules.stack_objects import AppObject, ObjectFinding, StackObjects, selects
 from manifests.rules.wiring import amount
 
 BACKUP = "homelab.dev/backup"
@@ -35,27 +35,27 @@ DEFAULT = "storageclass.kubernetes.io/is-default-class"
     scope="stack",
     why="Bitwarden answers a burst of requests with 429, and the ExternalSecrets fail together.",
 )
-def asked(scene: Scene) -> Iterator[Finding]:
+def asked(scene: StackObjects) -> Iterator[ObjectFinding]:
     """A store that logs in for each request is asked for each entry once: who else needs it takes it from a Secret."""
     stores = {
         one.name
         for one in scene.of("ClusterSecretStore")
         if any(at(one.spec, "provider", provider) for provider in ONE_LOGIN_PER_ENTRY)
     }
-    first: dict[str, Piece] = {}
-    for piece in scene.of("ExternalSecret") if stores else ():
+    first: dict[str, AppObject] = {}
+    for piece in scene.of("ExternalSecret"):
         if text(piece.spec, "secretStoreRef", "name") in stores:
             for index, one in enumerate(mappings(piece.spec, "data")):
                 entry = text(one, "remoteRef", "key")
                 if owner := first.get(entry):
                     rule = f"is asked for by {owner} of {owner.app.path} already"
                     fix = "ask the store once, and hand the Secret on as apps/security/secret-stores/backup does"
-                    yield Finding("entry-twice", piece, ("spec", "data", index), entry, rule, fix)
+                    yield ObjectFinding("entry-twice", piece, ("spec", "data", index), entry, rule, fix)
                 first.setdefault(entry, piece)
 
 
 @rule("data-unprotected", scope="app", why="A renamed folder must not delete user data.")
-def kept(scene: Scene) -> Iterator[Finding]:
+def kept(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Volumes and databases are marked so that no sync deletes them."""
     for group, kinds in DATA.items():
         for piece in scene.of(*kinds):
@@ -64,7 +64,7 @@ def kept(scene: Scene) -> Iterator[Finding]:
             if piece.group == group and missing:
                 rule = f"holds data, and a sync may delete it: {' and '.join(missing)} missing"
                 fix = f"annotate it with {OPTIONS}: {','.join(NEEDED)}"
-                yield Finding("data-unprotected", piece, ("metadata", "annotations"), str(piece), rule, fix)
+                yield ObjectFinding("data-unprotected", piece, ("metadata", "annotations"), str(piece), rule, fix)
 
 
 @rule(
@@ -72,16 +72,16 @@ def kept(scene: Scene) -> Iterator[Finding]:
     scope="stack",
     why="Each copy reads a whole volume: all in the same minute would slow every disk.",
 )
-def spread(scene: Scene) -> Iterator[Finding]:
+def spread(scene: StackObjects) -> Iterator[ObjectFinding]:
     """No two backups of volumes begin in the same minute."""
-    first: dict[str, Piece] = {}
+    first: dict[str, AppObject] = {}
     for piece in scene.of("ReplicationSource"):
         time = text(piece.spec, "trigger", "schedule")
         owner = first.setdefault(time, piece)
         if time and owner is not piece:
             rule = f"is the time of {owner} of {owner.app.path} too"
             fix = f"give the volume a time of its own: the annotation {BACKUP} where apps/_shared/backup reads it"
-            yield Finding("backup-together", piece, ("spec", "trigger", "schedule"), time, rule, fix)
+            yield ObjectFinding("backup-together", piece, ("spec", "trigger", "schedule"), time, rule, fix)
 
 
 @rule(
@@ -89,7 +89,7 @@ def spread(scene: Scene) -> Iterator[Finding]:
     scope="stack",
     why="The replica would wait for ever, and the first failed node would take the database with it.",
 )
-def joined(scene: Scene) -> Iterator[Finding]:
+def joined(scene: StackObjects) -> Iterator[ObjectFinding]:
     """A database's instances reach one another: policies that stand before them let them in, however many there are."""
     for piece in scene.of("Cluster"):
         labels = {"cnpg.io/cluster": piece.name}
@@ -98,15 +98,15 @@ def joined(scene: Scene) -> Iterator[Finding]:
         if piece.group == "postgresql.cnpg.io" and ours and not any(_admits(one, labels) for one in ours):
             rule = f"keeps the instances of {piece} from one another: a second one could never join"
             fix = f"add to from: podSelector: {{matchLabels: {{cnpg.io/cluster: {piece.name}}}}}"
-            yield Finding("database-alone", ours[0], ("spec", "ingress"), "", rule, fix)
+            yield ObjectFinding("database-alone", ours[0], ("spec", "ingress"), "", rule, fix)
 
 
-def inward(policy: Piece) -> bool:
+def inward(policy: AppObject) -> bool:
     """Whether a NetworkPolicy is one for what comes in, as one that names no direction is."""
     return "Ingress" in (entries(policy.spec, "policyTypes") or ["Ingress"])
 
 
-def _admits(policy: Piece, labels: Mapping[str, str]) -> bool:
+def _admits(policy: AppObject, labels: Mapping[str, str]) -> bool:
     """Whether pods of the policy's own namespace that have these labels may come in."""
     return any(
         not rule.get("from")
@@ -123,7 +123,7 @@ def _admits(policy: Piece, labels: Mapping[str, str]) -> bool:
     scope="stack",
     why="Volumes bind regardless of the disks' size; on a full disk all writes of all apps stop.",
 )
-def room(scene: Scene) -> Iterator[Finding]:
+def room(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Ceph's disks hold what all claims on it may grow to: it promises more than it has, and is full one day."""
     classes = [one for one in scene.of("StorageClass") if str(one.item.get("provisioner")).endswith(CEPH)]
     default = {one.name for one in classes if notes(one.item).get(DEFAULT) == "true"}
@@ -132,15 +132,17 @@ def room(scene: Scene) -> Iterator[Finding]:
     pools = [one.spec for one in scene.of("CephBlockPool")]
     pools += [pool for one in scene.of("CephFilesystem") for pool in mappings(one.spec, "dataPools")]
     copies = max((number(pool, "replicated", "size", otherwise=1) for pool in pools), default=1)
-    for piece in scene.of("CephCluster") if scene.whole and scene.disks else ():
+    if not (scene.whole and scene.disks):
+        return
+    for piece in scene.of("CephCluster"):
         if asked * copies > scene.disks * NEARLY_FULL:
             whole = f"{asked >> 30}Gi, {copies} times" if copies > 1 else f"{asked >> 30}Gi"
             rule = f"is what volumes may grow to, and {scene.stack} has dataDisks of {scene.disks >> 30}GiB"
             fix = f"let claims ask for less, or make disks larger: at {NEARLY_FULL:.0%} Ceph begins to warn"
-            yield Finding("ceph-full", piece, ("spec", "storage"), whole, rule, fix)
+            yield ObjectFinding("ceph-full", piece, ("spec", "storage"), whole, rule, fix)
 
 
-def _claims(scene: Scene) -> Iterator[tuple[str | None, int]]:
+def _claims(scene: StackObjects) -> Iterator[tuple[str | None, int]]:
     """Give the class and the size of every claim, also of those that operators make."""
     for piece in scene.of("PersistentVolumeClaim"):
         yield _claim(piece.spec)

@@ -14,7 +14,7 @@ from typing import Any
 from config.rules import rule
 from config.source import KeyPath
 from manifests.fields import at, mapping, mappings, text
-from manifests.rules.stack_objects import Finding, Piece, Pods, Scene, selects
+from manifests.rules.stack_objects import AppObject, ObjectFinding, Pods, StackObjects, selects
 
 UNIT = r"(?P<unit>[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d{1,9})?"
 QUANTITY = re.compile(rf"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)){UNIT}\Z", re.ASCII)
@@ -49,15 +49,15 @@ ROOM = "volumes.*.emptyDir.sizeLimit"
     scope="app",
     why="The API server rejects the pods, and only events of the ReplicaSet report it.",
 )
-def quantities(scene: Scene) -> Iterator[Finding]:
+def quantities(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Sizes and shares are written as Kubernetes reads them, and no limit is below its request."""
     for pods in scene.pods:
         for path, container in pods.containers():
             yield from _resources(pods.piece, (*path, "resources"), container.get("resources"))
         yield from _written(pods.piece, (*pods.path, "spec"), pods.spec, ROOM)
     for (group, kind), places in WRITTEN.items():
-        for piece in scene.of(kind):
-            for place in places if piece.group == group else ():
+        for piece in (one for one in scene.of(kind) if one.group == group):
+            for place in places:
                 yield from _written(piece, ("spec",), piece.spec, place)
     for piece in scene.of(*WITH_DATA):
         for path, spec in _claims(piece):
@@ -65,29 +65,29 @@ def quantities(scene: Scene) -> Iterator[Finding]:
     yield from _shares(scene)
 
 
-def _shares(scene: Scene) -> Iterator[Finding]:
+def _shares(scene: StackObjects) -> Iterator[ObjectFinding]:
     for piece in scene.of("PodDisruptionBudget"):
         for key in ("minAvailable", "maxUnavailable"):
             said = piece.spec.get(key)
             if isinstance(said, str) and not SHARE.match(said):
                 rule, fix = "is neither a number nor a share, and the API server refuses it", "write 1, or 50%"
-                yield Finding("quantity-malformed", piece, ("spec", key), said, rule, fix)
+                yield ObjectFinding("quantity-malformed", piece, ("spec", key), said, rule, fix)
 
 
-def _claims(piece: Piece) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+def _claims(piece: AppObject) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
     if piece.kind == "PersistentVolumeClaim":
         yield ("spec",), piece.spec
     for index, one in enumerate(mappings(piece.spec, "volumeClaimTemplates")):
         yield ("spec", "volumeClaimTemplates", index, "spec"), mapping(one, "spec")
 
 
-def _written(piece: Piece, path: KeyPath, value: Any, place: str) -> Iterator[Finding]:
+def _written(piece: AppObject, path: KeyPath, value: Any, place: str) -> Iterator[ObjectFinding]:
     """Find what is no quantity, down a way of keys that are joined by dots."""
     key, _, rest = place.partition(".")
     if not place:
         if value is not None and amount(str(value)) is None:
             rule = "is no quantity, and the API server refuses it"
-            yield Finding("quantity-malformed", piece, path, value, rule, _meant(str(value)))
+            yield ObjectFinding("quantity-malformed", piece, path, value, rule, _meant(str(value)))
     elif isinstance(value, dict):
         for name in value if key == "*" else value.keys() & {key}:
             yield from _written(piece, (*path, name), value[name], rest)
@@ -96,7 +96,7 @@ def _written(piece: Piece, path: KeyPath, value: Any, place: str) -> Iterator[Fi
             yield from _written(piece, (*path, index), one, rest)
 
 
-def _resources(piece: Piece, path: KeyPath, said: Any) -> Iterator[Finding]:
+def _resources(piece: AppObject, path: KeyPath, said: Any) -> Iterator[ObjectFinding]:
     known: dict[tuple[str, str], Decimal] = {}
     for part in ("requests", "limits"):
         for name, size in mapping(said, part).items():
@@ -108,13 +108,13 @@ def _resources(piece: Piece, path: KeyPath, said: Any) -> Iterator[Finding]:
             else:
                 known[part, name] = value
                 continue
-            yield Finding("quantity-malformed", piece, (*path, part, name), size, rule, fix)
+            yield ObjectFinding("quantity-malformed", piece, (*path, part, name), size, rule, fix)
     for (part, name), least in known.items():
         most = known.get(("limits", name))
         if part == "requests" and most is not None and most < least:
             size = said["limits"][name]
             rule = f"is below its request of {said['requests'][name]}, and the API server refuses the pods"
-            yield Finding(
+            yield ObjectFinding(
                 "limit-below-request", piece, (*path, "limits", name), size, rule, "raise it, or ask for less"
             )
 
@@ -141,7 +141,7 @@ def _bytes(value: Decimal) -> str:
 
 
 @rule("reference-unknown", scope="stack")
-def mounts(scene: Scene) -> Iterator[Finding]:
+def mounts(scene: StackObjects) -> Iterator[ObjectFinding]:
     """What a container mounts is a volume of its pods."""
     for pods in scene.pods:
         made = [text(one, "metadata", "name") for one in mappings(pods.piece.spec, "volumeClaimTemplates")]
@@ -151,11 +151,11 @@ def mounts(scene: Scene) -> Iterator[Finding]:
                 for index, one in enumerate(mappings(container, key)):
                     if (named := text(one, "name")) not in known:
                         rule, fix = "is no volume of these pods", _known(known, "add the volume")
-                        yield Finding("reference-unknown", pods.piece, (*path, key, index), named, rule, fix)
+                        yield ObjectFinding("reference-unknown", pods.piece, (*path, key, index), named, rule, fix)
 
 
 @rule("reference-unknown", scope="stack")
-def ports(scene: Scene) -> Iterator[Finding]:
+def ports(scene: StackObjects) -> Iterator[ObjectFinding]:
     """A port that is named is there: by a probe in its container, by a Service in the pods that it selects."""
     for pods in scene.pods:
         for path, container in pods.containers():
@@ -165,7 +165,9 @@ def ports(scene: Scene) -> Iterator[Finding]:
                     named = at(container, probe, way, "port")
                     if isinstance(named, str) and named not in known:
                         rule, fix = "is no port of this container", _known(known, "name the port there")
-                        yield Finding("reference-unknown", pods.piece, (*path, probe, way, "port"), named, rule, fix)
+                        yield ObjectFinding(
+                            "reference-unknown", pods.piece, (*path, probe, way, "port"), named, rule, fix
+                        )
     for service, ours in _selected(scene, "Service"):
         known = {name for pods in ours for _, container in pods.containers() for name in _ports(container)}
         for index, one in enumerate(mappings(service.spec, "ports")):
@@ -173,21 +175,21 @@ def ports(scene: Scene) -> Iterator[Finding]:
             if ours and isinstance(named, str) and named not in known:
                 rule, fix = f"is no port of {ours[0].piece}", _known(known, "name the port there")
                 path = ("spec", "ports", index, "targetPort")
-                yield Finding("reference-unknown", service, path, named, rule, fix)
+                yield ObjectFinding("reference-unknown", service, path, named, rule, fix)
 
 
 @rule(
     "selects-nothing", scope="stack", why="It is Healthy without an effect: requests get no answer, and no drain waits."
 )
-def selectors(scene: Scene) -> Iterator[Finding]:
+def selectors(scene: StackObjects) -> Iterator[ObjectFinding]:
     """What selects pods finds some, unless they are an operator's, whose labels have a domain of its own."""
     for piece, ours in (*_selected(scene, "Service"), *_selected(scene, "PodDisruptionBudget")):
         if not ours and scene.whole and piece.namespace not in scene.unread:
             rule, fix = "selects no pod of its namespace", "let it select the labels that the pods have"
-            yield Finding("selects-nothing", piece, ("spec", "selector"), str(piece), rule, fix)
+            yield ObjectFinding("selects-nothing", piece, ("spec", "selector"), str(piece), rule, fix)
 
 
-def _selected(scene: Scene, kind: str) -> Iterator[tuple[Piece, list[Pods]]]:
+def _selected(scene: StackObjects, kind: str) -> Iterator[tuple[AppObject, list[Pods]]]:
     """Give what selects pods that no operator makes, with those pods."""
     for piece in scene.of(kind):
         said = mapping(piece.spec, "selector")

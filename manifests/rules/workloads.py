@@ -14,7 +14,7 @@ from config.rules import rule
 from manifests.fields import mapping, mappings, number, text, texts
 from manifests.objects import notes
 from manifests.rules.references import Reference, makes, refers
-from manifests.rules.stack_objects import Finding, Piece, Pods, Scene, selects
+from manifests.rules.stack_objects import AppObject, ObjectFinding, Pods, StackObjects, selects
 from manifests.rules.storage import inward
 from manifests.rules.wiring import SHARE
 
@@ -39,13 +39,13 @@ TWO = 2
     scope="app",
     why="The same commit would run another image tomorrow, and a rollback would have no effect.",
 )
-def images(scene: Scene) -> Iterator[Finding]:
+def images(scene: StackObjects) -> Iterator[ObjectFinding]:
     """An image is pinned: by a whole version, which does not move, by a date or by its digest."""
     for pods in scene.pods:
         for path, container in pods.containers():
             image = str(container.get("image", ""))
             for check, broken, fix in refused(image):
-                yield Finding(check, pods.piece, (*path, "image"), image, broken, fix)
+                yield ObjectFinding(check, pods.piece, (*path, "image"), image, broken, fix)
 
 
 @rule(
@@ -53,14 +53,14 @@ def images(scene: Scene) -> Iterator[Finding]:
     scope="stack",
     why="After a power cut without Internet it would not start, although its image is on the node.",
 )
-def pulled(scene: Scene) -> Iterator[Finding]:
+def pulled(scene: StackObjects) -> Iterator[ObjectFinding]:
     """An image that is on the node already is not pulled again: its name means the same one for ever."""
     for pods in scene.pods:
         for path, container in pods.containers():
             if container.get("imagePullPolicy") == "Always" and not pods.piece.by_chart:
                 name, rule = container.get("name", ""), "is pulled at every start, and the registry may be out of reach"
                 fix = "write imagePullPolicy: IfNotPresent, or leave it out"
-                yield Finding("image-pulled", pods.piece, (*path, "imagePullPolicy"), name, rule, fix)
+                yield ObjectFinding("image-pulled", pods.piece, (*path, "imagePullPolicy"), name, rule, fix)
 
 
 def refused(image: str) -> Iterator[tuple[str, str, str]]:
@@ -75,20 +75,21 @@ def refused(image: str) -> Iterator[tuple[str, str, str]]:
 
 @rule("requests-missing", scope="app", why="The scheduler would place it on a node without room.")
 @rule("limit-missing", scope="app", why="One leaking container would bring its node down.")
-def resources(scene: Scene) -> Iterator[Finding]:
+def resources(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Every container asks for CPU and memory and has a limit for memory; values reach no chart's init containers."""
     for pods in scene.pods:
-        for path, container in pods.containers(*(("containers",) if pods.piece.by_chart else ())):
+        kinds = ("containers",) if pods.piece.by_chart else ("initContainers", "containers")
+        for path, container in pods.containers(*kinds):
             asked, most = (mapping(container, "resources", key) for key in ("requests", "limits"))
             missing = [name for name in ("cpu", "memory") if name not in asked and name not in most]
             name = container.get("name", "")
             if missing:
                 rule = f"asks for no {' and no '.join(missing)}"
                 fix = "say resources.requests: the scheduler counts on them"
-                yield Finding("requests-missing", pods.piece, (*path, "resources"), name, rule, fix)
+                yield ObjectFinding("requests-missing", pods.piece, (*path, "resources"), name, rule, fix)
             if "memory" not in most:
                 rule, fix = "has no limit for memory", "say resources.limits.memory: else the node dies first"
-                yield Finding("limit-missing", pods.piece, (*path, "resources"), name, rule, fix)
+                yield ObjectFinding("limit-missing", pods.piece, (*path, "resources"), name, rule, fix)
 
 
 @rule(
@@ -96,16 +97,16 @@ def resources(scene: Scene) -> Iterator[Finding]:
     scope="app",
     why="A pod there would wait for nodes, networks and volumes that wait for its layer.",
 )
-def among_crds(scene: Scene) -> Iterator[Finding]:
+def among_crds(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Nothing runs in the layer that everything else waits for."""
     for pods in scene.pods:
         if pods.piece.folder.settings.layer == "crds":
             rule, fix = "runs in the layer crds, which comes before all that pods need", "move it to another category"
-            yield Finding("workload-among-crds", pods.piece, ("kind",), str(pods.piece), rule, fix)
+            yield ObjectFinding("workload-among-crds", pods.piece, ("kind",), str(pods.piece), rule, fix)
 
 
 @rule("probe-missing", scope="stack", why="Traffic would go to pods that cannot answer, and hung pods would stay.")
-def probes(scene: Scene) -> Iterator[Finding]:
+def probes(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Who runs for ever says when it is dead, who serves also when it is ready; a chart knows itself."""
     services = _services(scene)
     for pods in scene.pods:
@@ -120,14 +121,14 @@ def probes(scene: Scene) -> Iterator[Finding]:
                 does = f"serves Service {asked[0]}" if asked else "runs for ever"
                 rule = f"{does} and has no {' and no '.join(missing)}"
                 fix = "add it: traffic goes to pods that are ready, and a hung one is begun anew"
-                yield Finding("probe-missing", pods.piece, path, container.get("name", ""), rule, fix)
+                yield ObjectFinding("probe-missing", pods.piece, path, container.get("name", ""), rule, fix)
 
 
-def _services(scene: Scene) -> list[Piece]:
+def _services(scene: StackObjects) -> list[AppObject]:
     return [one for one in scene.of("Service") if mapping(one.spec, "selector")]
 
 
-def _serves(service: Piece, pods: Pods) -> bool:
+def _serves(service: AppObject, pods: Pods) -> bool:
     return service.namespace == pods.piece.namespace and selects({"matchLabels": service.spec["selector"]}, pods.labels)
 
 
@@ -136,10 +137,12 @@ def _serves(service: Piece, pods: Pods) -> bool:
     scope="stack",
     why="An intruder in one pod could reach all others, past the gateway and its login.",
 )
-def policies(scene: Scene) -> Iterator[Finding]:
+def policies(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Some NetworkPolicy says who may come in to an application that serves something."""
+    if not scene.whole:
+        return
     kept, services = [one for one in scene.of("NetworkPolicy") if inward(one)], _services(scene)
-    for pods in scene.pods if scene.whole else ():
+    for pods in scene.pods:
         piece = pods.piece
         if piece.folder.settings.layer != "applications" or not pods.lasting or piece.chart == "unknown":
             continue
@@ -148,14 +151,16 @@ def policies(scene: Scene) -> Iterator[Finding]:
         if service := next((one for one in services if _serves(one, pods)), None):
             rule = f"serves {service}, and no NetworkPolicy says to whom: every pod of the cluster may come in"
             fix = "take up apps/_shared/network-policy, or add one that selects these pods"
-            yield Finding("network-policy-missing", piece, (*pods.path, "metadata", "labels"), str(piece), rule, fix)
+            yield ObjectFinding(
+                "network-policy-missing", piece, (*pods.path, "metadata", "labels"), str(piece), rule, fix
+            )
 
 
-def _keeps(policy: Piece, pods: Pods) -> bool:
+def _keeps(policy: AppObject, pods: Pods) -> bool:
     return policy.namespace == pods.piece.namespace and selects(policy.spec.get("podSelector") or {}, pods.labels)
 
 
-def _reaches(service: Piece, container: dict[str, Any]) -> bool:
+def _reaches(service: AppObject, container: dict[str, Any]) -> bool:
     """Whether one of a Service's ports leads to the container; scraping is no service."""
     reached = [said for one in mappings(container, "ports") for said in (one.get("name"), one.get("containerPort"))]
     for port in mappings(service.spec, "ports"):
@@ -166,7 +171,7 @@ def _reaches(service: Piece, container: dict[str, Any]) -> bool:
 
 
 @rule("strategy-rolling", scope="stack", why="Two nodes cannot attach the volume at once: the update would never end.")
-def replacement(scene: Scene) -> Iterator[Finding]:
+def replacement(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Whose volume one node at a time can hold ends the old pod before it begins the new one; no Rollout can."""
     once = {
         (one.namespace, one.name)
@@ -182,7 +187,7 @@ def replacement(scene: Scene) -> Iterator[Finding]:
             claim = text(volume, "persistentVolumeClaim", "claimName")
             if (pods.piece.namespace, claim) in once:
                 rule = "is ReadWriteOnce, and the new pod would wait for it for ever"
-                yield Finding("strategy-rolling", pods.piece, path, claim, rule, fix)
+                yield ObjectFinding("strategy-rolling", pods.piece, path, claim, rule, fix)
 
 
 @rule(
@@ -191,7 +196,7 @@ def replacement(scene: Scene) -> Iterator[Finding]:
     why="A node with a pod that may not be evicted can be neither upgraded nor repaired.",
 )
 @rule("budget-missing", scope="stack", why="Without one a drain may evict all replicas at once.")
-def budgets(scene: Scene) -> Iterator[Finding]:
+def budgets(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Two replicas or more have a disruption budget, and none keeps a node from being drained."""
     for pods in scene.pods:
         if pods.piece.kind not in ("Deployment", "StatefulSet", "Rollout"):
@@ -204,19 +209,19 @@ def budgets(scene: Scene) -> Iterator[Finding]:
         ]
         if count >= TWO and not ours:
             rule, fix = "has no PodDisruptionBudget", "add one with maxUnavailable: 1"
-            yield Finding("budget-missing", pods.piece, ("spec", "replicas"), count, rule, fix)
+            yield ObjectFinding("budget-missing", pods.piece, ("spec", "replicas"), count, rule, fix)
         for one in ours:
             if key := _blocks(one, count):
                 rule = f"allows none of the {count} pods of {pods.piece} to leave: no node of theirs can be drained"
-                yield Finding("budget-blocks", one, ("spec", key), one.spec[key], rule, "write maxUnavailable: 1")
+                yield ObjectFinding("budget-blocks", one, ("spec", key), one.spec[key], rule, "write maxUnavailable: 1")
     for one in scene.of("Cluster"):
         alone = one.group == "postgresql.cnpg.io" and number(one.spec, "instances", otherwise=1) == 1
         if alone and one.spec.get("enablePDB") in (True, None):
             rule, fix = "has one instance and a budget, which would block every drain", "write enablePDB: false"
-            yield Finding("budget-blocks", one, ("spec", "instances"), 1, rule, fix)
+            yield ObjectFinding("budget-blocks", one, ("spec", "instances"), 1, rule, fix)
 
 
-def _least(scene: Scene, piece: Piece) -> int:
+def _least(scene: StackObjects, piece: AppObject) -> int:
     """Give the fewest replicas that an autoscaler leaves."""
     return max(
         (
@@ -228,7 +233,7 @@ def _least(scene: Scene, piece: Piece) -> int:
     )
 
 
-def _blocks(budget: Piece, count: int) -> str:
+def _blocks(budget: AppObject, count: int) -> str:
     """Name the line of a budget that lets no pod go."""
     most, least = budget.spec.get("maxUnavailable"), budget.spec.get("minAvailable")
     if most is not None:
@@ -239,17 +244,19 @@ def _blocks(budget: Piece, count: int) -> str:
 
 
 @rule("replicas-scaled", scope="stack", why="Every sync would revert the autoscaler's change.")
-def autoscaled(scene: Scene) -> Iterator[Finding]:
+def autoscaled(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Who is scaled by an autoscaler says no number of replicas itself."""
     scalers = list(scene.of("HorizontalPodAutoscaler", "ScaledObject"))
-    for pods in scene.pods if scalers else ():
+    for pods in scene.pods:
         by = next((one for one in scalers if _scales(one, pods.piece)), None)
         if by and pods.piece.spec.get("replicas") is not None:
             rule = f"is scaled by {by}, and every sync would set it back"
-            yield Finding("replicas-scaled", pods.piece, ("spec", "replicas"), pods.replicas, rule, "leave it out")
+            yield ObjectFinding(
+                "replicas-scaled", pods.piece, ("spec", "replicas"), pods.replicas, rule, "leave it out"
+            )
 
 
-def _scales(scaler: Piece, piece: Piece) -> bool:
+def _scales(scaler: AppObject, piece: AppObject) -> bool:
     target = mapping(scaler.spec, "scaleTargetRef")
     same = (text(target, "kind") or "Deployment", text(target, "name")) == (piece.kind, piece.name)
     return same and scaler.namespace == piece.namespace
@@ -260,7 +267,7 @@ def _scales(scaler: Piece, piece: Piece) -> bool:
     scope="stack",
     why="The change would be Synced and Healthy, and the pods would still run with the old values.",
 )
-def reloaded(scene: Scene) -> Iterator[Finding]:
+def reloaded(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Who reads a ConfigMap of Git, or a Secret out of the store, is begun anew when that changes."""
     made = (one for piece in scene.of("ExternalSecret", "SealedSecret") for one in makes(piece))
     own = {*made, *((one.namespace, one.kind, one.name) for one in scene.of("ConfigMap") if not one.by_chart)}
@@ -270,10 +277,10 @@ def reloaded(scene: Scene) -> Iterator[Finding]:
         missed = next((one for one in read if not _rolls(piece, one)), None)
         if missed:
             rule, fix = "is read at the start only", f'annotate the {piece.kind} with {RELOADER}auto: "true"'
-            yield Finding("config-not-reloaded", piece, missed.path, missed.name, rule, fix)
+            yield ObjectFinding("config-not-reloaded", piece, missed.path, missed.name, rule, fix)
 
 
-def _rolls(piece: Piece, read: Reference) -> bool:
+def _rolls(piece: AppObject, read: Reference) -> bool:
     """Whether Reloader rolls the pods for all that they read, or for this by its name."""
     said = {**mapping(piece.spec, "template", "metadata", "annotations"), **notes(piece.item)}
     own = f"{read.kind.lower()}.{RELOADER}"

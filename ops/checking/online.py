@@ -17,7 +17,7 @@ from config.source import dotted
 from errors import Problem
 from manifests.contents import WantedBase, WantedChart
 from manifests.rules.locate import Locator
-from manifests.rules.stack_objects import Finding, Scene
+from manifests.rules.stack_objects import ObjectFinding, StackObjects
 from ops.checking.validation import Validation
 from ops.terminal import table
 from ops.upstream import git_tags
@@ -104,25 +104,25 @@ def ask(validation: Validation, registries: Registries | None = None) -> Online:
     return Online(tuple(rows), tuple(sorted(set(_problems(validation, rows, images, charts, bases)))))
 
 
-def _told(validation: Validation) -> Iterator[Scene]:
+def _told(validation: Validation) -> Iterator[StackObjects]:
     """Give every scene with the objects of those folders whose problems are told."""
     for scene in map(validation.scene, validation.stacks):
         yield replace(scene, pieces=tuple(one for one in scene.pieces if one.app.path in validation.told))
 
 
-def wanted_images(scenes: Sequence[Scene]) -> dict[str, list[Finding]]:
+def wanted_images(scenes: Sequence[StackObjects]) -> dict[str, list[ObjectFinding]]:
     """Give every image with the places that name it."""
-    found: dict[str, list[Finding]] = {}
+    found: dict[str, list[ObjectFinding]] = {}
     for scene in scenes:
         for pods in scene.pods:
             if pods.piece.by_chart and pods.piece.chart != "real":
                 continue
             for path, container in pods.containers():
                 image = str(container.get("image", ""))
-                found.setdefault(image, []).append(Finding("", pods.piece, (*path, "image"), image, "", ""))
+                found.setdefault(image, []).append(ObjectFinding("", pods.piece, (*path, "image"), image, "", ""))
         for piece in scene.of("Cluster"):
             if named := piece.spec.get("imageName"):
-                found.setdefault(str(named), []).append(Finding("", piece, ("spec", "imageName"), named, "", ""))
+                found.setdefault(str(named), []).append(ObjectFinding("", piece, ("spec", "imageName"), named, "", ""))
     return found
 
 
@@ -155,7 +155,7 @@ def _private(stack: Stack) -> Iterator[str]:
 def _problems(
     validation: Validation,
     rows: Sequence[Row],
-    images: Mapping[str, Sequence[Finding]],
+    images: Mapping[str, Sequence[ObjectFinding]],
     charts: Mapping[str, Sequence[WantedChart]],
     bases: Mapping[str, Sequence[WantedBase]],
 ) -> Iterator[Problem]:
@@ -167,7 +167,7 @@ def _problems(
         rule = f"{RULES[state]}{f': {row.answer.said}' if row.answer.said else ''}"
         fix = FIXES.get(state, "name a version that its registry lists")
         for found in images.get(row.name, ()) if row.kind == "image" else ():
-            yield places.problem(Finding(check, found.piece, found.path, found.value, rule, fix))
+            yield places.problem(ObjectFinding(check, found.piece, found.path, found.value, rule, fix))
         for one in charts.get(row.name, ()) if row.kind == "chart" else ():
             line, value = validation.reader.line(one.file, one.key), f"{one.chart.name} {one.chart.version}"
             yield Problem(one.file, line, dotted(one.key), value, rule, fix, check)

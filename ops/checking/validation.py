@@ -27,7 +27,7 @@ from manifests.contents import Contents, contents_of
 from manifests.objects import Object, api_versions
 from manifests.render import Folder, Renderer, render_all
 from manifests.rules import chart_objects, conformance, locate, register
-from manifests.rules.stack_objects import AppFolder, Chart, Piece, Scene
+from manifests.rules.stack_objects import AppFolder, AppObject, Chart, StackObjects
 from ops.terminal import count
 from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain, ensure
 from standins.bases import StandInBases
@@ -177,10 +177,10 @@ class Validation:
         """Give what a folder rendered to, as a stack runs it."""
         return self.rendered.get((_kubernetes(stack), path), ())
 
-    def scene(self, stack: Stack) -> Scene:
+    def scene(self, stack: Stack) -> StackObjects:
         """Put together what one stack runs."""
         settings, paths = stack.require(), [place.app.path for place in self._places(stack)]
-        return Scene(
+        return StackObjects(
             stack=stack.name,
             environment=settings.delivery.environment,
             kubernetes=_kubernetes(stack),
@@ -221,7 +221,7 @@ class Validation:
     def _places(self, stack: Stack) -> list[Place]:
         return [place for place in places_of(stack, self.tree) if place.app.path in self.wanted]
 
-    def _pieces(self, stack: Stack) -> Iterator[Piece]:
+    def _pieces(self, stack: Stack) -> Iterator[AppObject]:
         for place in self._places(stack):
             chart, contents = self._chart(place.app.path), self.contents[place.app.path]
             objects, released = self.objects_of(stack, place.app.path), contents.shape == "chart"
@@ -229,7 +229,7 @@ class Validation:
             for index, item in enumerate(objects):
                 own = (item.get("metadata") or {}).get("namespace")
                 where = str(own or place.namespace)
-                piece = Piece(item, place.app, place.category, where, chart, released, index in inflated)
+                piece = AppObject(item, place.app, place.category, where, chart, released, index in inflated)
                 # What stands in for any chart is made up altogether: nothing would be proven by judging it.
                 if not (piece.by_chart and chart == "unknown"):
                     yield piece

@@ -20,7 +20,7 @@ import yaml
 
 from manifests import boundary
 from manifests.fields import mappings, text
-from manifests.kubernetes_yaml import Loader
+from manifests.kubernetes_yaml import KubernetesLoader
 from manifests.rules.workloads import IMAGE
 from manifests.sources import Chart
 from ops.upstream.guarded_session import TIMEOUT, GuardedSession, may_give_tokens
@@ -135,7 +135,7 @@ class Registries:
             answer = self.session.get(f"{repository}/index.yaml", timeout=TIMEOUT)
             if answer.status_code != FOUND:
                 return _judged(answer)
-            entries = yaml.load(answer.content, Loader).get("entries")  # noqa: S506 - a safe loader of our own
+            entries = yaml.load(answer.content, KubernetesLoader).get("entries")  # noqa: S506 - a safe loader of our own
         except (requests.RequestException, yaml.YAMLError, AttributeError, ValueError) as error:
             return Answer(State.SILENT, _short(error))
         return entries if isinstance(entries, dict) else Answer(State.SILENT, "its index.yaml has no entries")

@@ -13,9 +13,10 @@ import yaml
 from config.load import read_stack
 from config.tree import read_tree
 from errors import Declined
+from manifests.redact import redacted
 from ops import terminal
 from ops.__main__ import main
-from ops.render import handed_over, without_values, write
+from ops.render import handed_over, write
 from ops.upstream.originals import LONG_LIMIT, Brought
 from tests.components.mocks import ROOT, run
 from tests.manifests.rules.scenario import prepare
@@ -145,10 +146,10 @@ def test_values_of_secrets_are_left_out() -> None:
         "data": {"b": "Yw=="},
         "stringData": None,
     }
-    assert without_values(secret)["data"] == {"b": "(redacted)"}
-    assert without_values(secret)["stringData"] is None
+    assert redacted(secret)["data"] == {"b": "(redacted)"}
+    assert redacted(secret)["stringData"] is None
     other = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"b": "c"}}
-    assert without_values(other) == other
+    assert redacted(other) == other
 
 
 def test_a_folder_of_a_person_is_left_alone(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from config.load import read_stack
 from errors import Declined, ProgramFailed
 from lab.layout import Lab
-from manifests.secret_entries import Entry, declared, entry, read_by
+from manifests.secret_entries import StoreEntry, declared, entry, read_by
 from ops import secrets, store_entries
 from ops.argocd.client import Cluster
 from ops.store_entries import Filled, fill, make, needed, states, value
@@ -69,25 +69,25 @@ class Store(Cluster):
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
-        ("random", Entry("a", "random")),
-        ("random 32", Entry("a", "random", length=32)),
-        ("random hex 32", Entry("a", "random", length=32, hexadecimal=True)),
-        ("text admin", Entry("a", "text", "admin")),
-        ("given, by the provider", Entry("a", "given", "by the provider")),
-        ("given or none, by the provider", Entry("a", "given", "by the provider", optional=True)),
+        ("random", StoreEntry("a", "random")),
+        ("random 32", StoreEntry("a", "random", length=32)),
+        ("random hex 32", StoreEntry("a", "random", length=32, hexadecimal=True)),
+        ("text admin", StoreEntry("a", "text", "admin")),
+        ("given, by the provider", StoreEntry("a", "given", "by the provider")),
+        ("given or none, by the provider", StoreEntry("a", "given", "by the provider", optional=True)),
         *((wrong, None) for wrong in ("", "given", "random 0", "randomly", "text two words", 5, None)),
     ],
 )
-def test_a_declaration_has_one_of_a_few_forms(told: object, expected: Entry | None) -> None:
+def test_a_declaration_has_one_of_a_few_forms(told: object, expected: StoreEntry | None) -> None:
     assert entry("a", told) == expected
 
 
 def test_random_values_have_the_length_and_the_alphabet_that_is_declared() -> None:
-    made = {value(Entry("a", "random", length=32, hexadecimal=True)) for _ in range(20)}
+    made = {value(StoreEntry("a", "random", length=32, hexadecimal=True)) for _ in range(20)}
     assert len(made) == 20
     assert all(re.fullmatch(r"[0-9a-f]{32}", one) for one in made)
-    assert re.fullmatch(r"[0-9A-Za-z]{40}", value(Entry("a", "random")))
-    assert value(Entry("a", "text", "admin")) == "admin"
+    assert re.fullmatch(r"[0-9A-Za-z]{40}", value(StoreEntry("a", "random")))
+    assert value(StoreEntry("a", "text", "admin")) == "admin"
 
 
 def test_an_entry_is_listed_once_with_all_its_readers() -> None:

@@ -18,7 +18,7 @@ from lab.layout import Lab
 from lab.running import servers
 from manifests.objects import CRD, Object
 from manifests.rules import conformance
-from manifests.rules.stack_objects import Piece, Scene, is_cluster_wide
+from manifests.rules.stack_objects import AppObject, StackObjects, is_cluster_wide
 from ops.checking.validation import SCHEMAS, Validation
 from ops.toolchain.lookup import ensure
 from tests.lab.control_plane.test_kubernetes import generated
@@ -50,7 +50,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="module")
-def looked_at(api: Api) -> tuple[Validation, Scene]:
+def looked_at(api: Api) -> tuple[Validation, StackObjects]:
     """Render the tree as the stack homelab runs it; its namespaces and definitions are in the API server."""
     stacks = [read_stack(path) for path in stack_files(ROOT).values()]
     seen = Validation(ROOT, [one for one in stacks if one.name == "homelab"], read_tree(ROOT), stacks)
@@ -61,7 +61,7 @@ def looked_at(api: Api) -> tuple[Validation, Scene]:
     return seen, scene
 
 
-def begin(api: Api, scene: Scene, namespaces: Iterable[str]) -> None:
+def begin(api: Api, scene: StackObjects, namespaces: Iterable[str]) -> None:
     """Make the namespaces and the definitions that the objects need."""
     for namespace in namespaces:
         if api.get("v1", "Namespace", namespace) is None:
@@ -79,7 +79,7 @@ def established(crd: Object | None) -> bool:
     return any(one["type"] == "Established" and one["status"] == "True" for one in said)
 
 
-def tried(api: Api, scene: Scene, piece: Piece) -> ApiAnswer:
+def tried(api: Api, scene: StackObjects, piece: AppObject) -> ApiAnswer:
     """Have the API server take an object without keeping it."""
     item: dict[str, Any] = {**piece.item, "metadata": {**piece.metadata}}
     if not is_cluster_wide(scene, piece):
@@ -89,12 +89,12 @@ def tried(api: Api, scene: Scene, piece: Piece) -> ApiAnswer:
     return api.request("POST", path, query=DRY, body=item)
 
 
-def asked(api: Api, scene: Scene, pieces: Sequence[Piece]) -> list[ApiAnswer]:
+def asked(api: Api, scene: StackObjects, pieces: Sequence[AppObject]) -> list[ApiAnswer]:
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(lambda piece: tried(api, scene, piece), pieces))
 
 
-def test_every_object_of_the_tree_is_taken(api: Api, looked_at: tuple[Validation, Scene]) -> None:
+def test_every_object_of_the_tree_is_taken(api: Api, looked_at: tuple[Validation, StackObjects]) -> None:
     _, scene = looked_at
     pieces = [piece for piece in scene.pieces if piece.kind != CRD]
     refused = [
@@ -105,7 +105,9 @@ def test_every_object_of_the_tree_is_taken(api: Api, looked_at: tuple[Validation
     assert refused == []
 
 
-def test_the_schemas_refuse_nothing_that_an_api_server_takes(api: Api, looked_at: tuple[Validation, Scene]) -> None:
+def test_the_schemas_refuse_nothing_that_an_api_server_takes(
+    api: Api, looked_at: tuple[Validation, StackObjects]
+) -> None:
     seen, scene = looked_at
     one_each = tuple(next(scene.of(kind)) for kind in KINDS)
     crds = tuple(scene.of(CRD))

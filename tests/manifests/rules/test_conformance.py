@@ -12,7 +12,7 @@ from config.tree import App, CategoryFolder
 from manifests.objects import Object
 from manifests.render_cache import RenderCache
 from manifests.rules.conformance import Conformer, check
-from manifests.rules.stack_objects import Piece, Scene
+from manifests.rules.stack_objects import AppObject, StackObjects
 from ops.checking.validation import SCHEMAS
 from ops.toolchain.lookup import ensure
 
@@ -35,8 +35,8 @@ def config_map(namespace: str, data: Any) -> Object:
 def judged(conformer: Conformer, *items: Object) -> list[Object]:
     folder = CategoryFolder("media", "apps/media", Category.model_validate({"layer": "applications"}), ())
     app = App("media", "a", "apps/media/a", "manifests")
-    pieces = tuple(Piece(item, app, folder, "media") for item in items)
-    refused, _ = check(conformer, [Scene("home", "production", "1.36.3", "home.test", ("home.test",), pieces)])
+    pieces = tuple(AppObject(item, app, folder, "media") for item in items)
+    refused, _ = check(conformer, [StackObjects("home", "production", "1.36.3", "home.test", ("home.test",), pieces)])
     return [found.piece.item for found in refused]
 
 

@@ -23,7 +23,7 @@ from config.source import KeyPath
 from config.tree import App, CategoryFolder
 from manifests.objects import Object, api_versions
 from manifests.rules import register
-from manifests.rules.stack_objects import Piece, Scene
+from manifests.rules.stack_objects import AppObject, StackObjects
 from ops.checking.online import wanted_images
 from tests.manifests.rules.test_robust import below
 
@@ -57,13 +57,15 @@ def put(item: Object, path: KeyPath, value: Any) -> None:
         place[path[-1]] = value
 
 
-def scene_of(items: Sequence[Object], level: PodSecurity) -> Scene:
+def scene_of(items: Sequence[Object], level: PodSecurity) -> StackObjects:
     """Make an app of each object."""
     made = Category.model_validate({"layer": "applications"})
     folder = CategoryFolder("media", "apps/media", made, ())
     apps = [App("media", item["kind"], f"apps/media/{item['kind']}-{id(item)}", "manifests") for item in items]
-    pieces = tuple(Piece(item, app, folder, "media") for item, app in zip(items, apps, strict=True))
-    return Scene("home", "production", "1.36.3", "home.test", ("home.test",), pieces, {"media": level}, disks=1 << 20)
+    pieces = tuple(AppObject(item, app, folder, "media") for item, app in zip(items, apps, strict=True))
+    return StackObjects(
+        "home", "production", "1.36.3", "home.test", ("home.test",), pieces, {"media": level}, disks=1 << 20
+    )
 
 
 def judge(items: Sequence[Object], level: PodSecurity) -> None:

@@ -13,7 +13,7 @@ from config.load import read_stack, stack_files
 from config.source import KeyPath
 from config.tree import read_tree
 from manifests.rules import conformance, register
-from manifests.rules.stack_objects import Piece, Scene
+from manifests.rules.stack_objects import AppObject, StackObjects
 from ops.checking.validation import SCHEMAS, Validation
 from tests.manifests.rules.scenario import prepare
 
@@ -48,7 +48,7 @@ def changed(item: dict[str, Any], path: KeyPath, value: Any) -> dict[str, Any]:
     return dict(made)
 
 
-def mutants(scene: Scene) -> Iterator[Piece]:
+def mutants(scene: StackObjects) -> Iterator[AppObject]:
     """Change every field of every object to everything that it is not; CRDs alone are the matter of another test."""
     for piece in scene.pieces:
         for path in below(piece.item) if piece.kind != "CustomResourceDefinition" else ():
