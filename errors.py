@@ -1,4 +1,4 @@
-"""Every error of the project, as one tree split by what the reader can do about it.
+"""Every error of the project, as one tree split by the reader's next step.
 
     HomelabError
     ├── Refused                 files are not acceptable: a list of problems, each with file and line
@@ -51,7 +51,7 @@ class ExitCode(IntEnum):
 
 
 def printable(text: str) -> str:
-    """Write control characters as escapes: a name in a checkout must not decide what a terminal shows."""
+    """Return a text with control characters as escapes: a name in a checkout must not control a terminal."""
     return UNSEEN.sub(lambda found: "\\n" if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
 
 
@@ -104,11 +104,11 @@ class Refused(HomelabError):
 
 
 class SettingsRefused(Refused):
-    """The stack file has to be changed."""
+    """The stack file must be changed."""
 
 
 class TreeRefused(Refused):
-    """A file under apps/ or environments/ has to be changed."""
+    """A file under apps/ or environments/ must be changed."""
 
 
 class MachineNotReady(HomelabError):
@@ -148,7 +148,7 @@ class HardwareRefused(TryAgain):
 
 
 class RunFailed(TryAgain):
-    """A run of the engine did not reach its end."""
+    """A run of the engine failed."""
 
 
 class ApiFailed(TryAgain):
