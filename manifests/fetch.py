@@ -26,7 +26,7 @@ Wanted: TypeAlias = "WantedChart | WantedBase"
 
 @dataclass
 class Wants:
-    """What folders of a checkout ask for; nothing is named twice."""
+    """The charts and bases of a checkout's folders, each once."""
 
     reader: CheckoutReader
     charts: CachedCharts = field(default_factory=CachedCharts)

@@ -38,7 +38,7 @@ def objects(reader: CheckoutReader, files: Iterable[str], problems: list[Problem
 
 
 def malformed(item: Any, file: str) -> Problem | None:
-    """Tell what keeps something from being an object."""
+    """Return the problem of a value that is not an object."""
     if not isinstance(item, dict):
         rule = f"holds {json.dumps(item)[:40]} where an object should be"
     elif missing := [name for name in ("apiVersion", "kind") if not isinstance(item.get(name), str)]:

@@ -49,7 +49,7 @@ KINDS: Mapping[str, type | tuple[type, ...]] = {
 
 
 def cleaned(output: str, *roots: Path) -> str:
-    """Give a program's message in one line, with the checkout's paths in place of absolute ones."""
+    """Return a program's message in one line, with the checkout's paths in place of absolute ones."""
     text = re.sub(r"(?s)^.*?^(?=Error: )", "", output.strip(), count=1, flags=re.MULTILINE)
     for pattern, replacement in NOISE:
         text = re.sub(pattern, replacement, text)
@@ -112,7 +112,7 @@ def _place(message: str, files: list[str], checkout: Path) -> tuple[str, int]:
 
 
 def _named(message: str) -> Iterator[str]:
-    """Give what a message names, the innermost first."""
+    """Return the names in a message, the innermost first."""
     for found in reversed(list(NAMED.finditer(message))):
         yield next(group for group in found.groups() if group)
 

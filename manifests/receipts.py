@@ -21,9 +21,9 @@ class Receipt:
 
     what: str
     fetched: str
-    """Of what came over the network: a chart's archive, a base's files."""
+    """Of the download: a chart's archive, a base's files."""
     manifest: str
-    """What helm reports of a chart in an OCI registry, else nothing."""
+    """Of a chart in an OCI registry, as helm reports it; empty for others."""
     content: str
     """Of the files in the cache."""
 

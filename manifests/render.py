@@ -56,7 +56,7 @@ Outcome: TypeAlias = "tuple[Object, ...] | list[Problem]"
 
 @dataclass(frozen=True)
 class Folder:
-    """One folder to render; release and namespace are what Argo CD gives to a chart that is no kustomization."""
+    """One folder to render; Argo CD passes release and namespace to a chart that is not in a kustomization."""
 
     path: str
     release: str = ""
@@ -64,13 +64,13 @@ class Folder:
 
     @classmethod
     def of(cls, app: App, namespace: str) -> Folder:
-        """Name an app's folder with its Application's name and the namespace that the Application is for."""
+        """Return an app's folder with the name and the namespace of its Application."""
         return cls(app.path, app.full_name, namespace)
 
 
 @dataclass(frozen=True)
 class Renderer:
-    """How folders of one checkout are rendered; without a `reader`, each call reads the files again."""
+    """Options for the render of a checkout's folders; without a `reader`, each call reads the files again."""
 
     root: Path
     kubernetes: str
@@ -89,13 +89,13 @@ class Renderer:
 
 @dataclass(frozen=True)
 class Renders:
-    """What came of some folders: the objects of those that render, the mistakes of the others."""
+    """The objects of the folders that render, and the problems of the others."""
 
     objects: Mapping[str, tuple[Object, ...]]
     problems: tuple[Problem, ...]
 
     def require(self) -> Mapping[str, tuple[Object, ...]]:
-        """Give the objects, or refuse with everything that is wrong."""
+        """Return the objects, or raise all problems."""
         if self.problems:
             raise TreeRefused(self.problems)
         return self.objects
@@ -139,7 +139,7 @@ class _Job:
 
 
 class _RenderRun:
-    """What the renders of one call share: each file is read once, each chart's content named once."""
+    """The shared state of one call: each file is read once, each chart's digest computed once."""
 
     def __init__(self, renderer: Renderer, home: Path) -> None:
         self.renderer = renderer
@@ -151,7 +151,7 @@ class _RenderRun:
         self.wrote = False
 
     def look(self, folder: Folder) -> Outcome | _Job:
-        """Give what is known of a folder without running anything."""
+        """Return the cached objects or the problems of a folder, or a job; run no program."""
         contents = contents_of(self.reader, folder.path)
         problems = [*contents.problems, *missing_charts(self.reader, contents, self.renderer.charts)]
         problems += missing_bases(self.reader, contents, self.renderer.bases)
@@ -224,7 +224,7 @@ class _RenderRun:
         return [self.renderer.capabilities, *(("api-versions", one) for one in self.renderer.api_versions)]
 
     def _key(self, folder: Folder, contents: Contents) -> str:
-        """Name a render by everything that goes into it."""
+        """Return the cache key of a render: a digest of all inputs."""
         renderer = self.renderer
         parts: list[Any] = [FORMAT, contents.shape, folder.path, sorted(contents.files.items())]
         if contents.shape != "manifests":
@@ -238,13 +238,13 @@ class _RenderRun:
         return digest(json.dumps(parts))
 
     def _asked_for(self, contents: Contents) -> Sequence[Any]:
-        """Name the content of charts and remote bases."""
+        """Return the digests of charts and remote bases."""
         charts = [(str(one.chart), self._folder(self.renderer.charts.chart(one.chart))) for one in contents.charts]
         bases = [(one.url, self._base(self.renderer.bases.base(one.url, one.version))) for one in contents.bases]
         return [charts, bases]
 
     def _folder(self, place: Path | None) -> str:
-        """Name what lies in a folder, or the file that it is."""
+        """Return the digest of a folder's files, or of one file."""
         name = str(place.resolve()).strip("/") if place else ""
         if place and name not in self.named:
             below = self.outside.walk(name) if place.is_dir() else [name]
@@ -253,7 +253,7 @@ class _RenderRun:
         return self.named.get(name, "")
 
     def _base(self, place: Path | None) -> str:
-        """Name all that a base brings along, also from beside it and from bases of its own."""
+        """Return the digest of a base's inputs, also those outside of its folder and those of its own bases."""
         if place is None or not place.is_dir():
             return self._folder(place)
         folder = str(place.resolve()).strip("/")

@@ -32,7 +32,7 @@ exec "$@"
 
 @cache
 def available() -> bool:
-    """Whether this machine makes namespaces for us."""
+    """Report whether this machine allows namespaces."""
     if sys.platform != "linux":
         return False
     with tempfile.TemporaryDirectory(prefix="homelab-cell-") as place:

@@ -43,7 +43,7 @@ class StoreEntry:
     name: str
     origin: Origin
     detail: str = ""
-    """The text of a fixed value, or where a given one comes from."""
+    """The text of a fixed value, or the origin of a given one."""
     length: int = LENGTH
     hexadecimal: bool = False
     optional: bool = False
@@ -52,7 +52,7 @@ class StoreEntry:
 
 @dataclass(frozen=True, order=True)
 class Reading:
-    """One place where an object reads an entry."""
+    """One reference of an object to an entry."""
 
     path: KeyPath
     name: str

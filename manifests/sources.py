@@ -29,7 +29,7 @@ EXACT = re.compile(r"v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?\Z")
 
 @dataclass(frozen=True, order=True)
 class Chart:
-    """One version of one chart, as a file of the tree asks for it."""
+    """One version of one chart, as a file of the tree names it."""
 
     name: str
     version: str
@@ -41,7 +41,7 @@ class Chart:
 
     @property
     def is_named(self) -> bool:
-        """Whether name and version lead out of no folder that they are joined to, and are no option of helm."""
+        """Report whether name and version are safe in a path and in a command line of helm."""
         return bool(NAME.match(self.name)) and "/" not in self.version and not self.version.startswith("-")
 
     def require_name(self) -> None:
@@ -51,22 +51,22 @@ class Chart:
 
     @property
     def folder(self) -> str:
-        """The name under which a cache keeps it."""
+        """The name of its folder in a cache."""
         return f"{self.name}-{self.version}-{digest(self.repository.rstrip('/'))[:DIGITS]}"
 
 
 class ChartSource(Protocol):
-    """Who has charts."""
+    """A source of charts."""
 
     def chart(self, chart: Chart) -> Path | None:
-        """Give the folder in which the chart's Chart.yaml and values.yaml lie, or nothing; never reach a network."""
+        """Return the folder of the chart's Chart.yaml and values.yaml, or None; never reach a network."""
 
 
 class BaseSource(Protocol):
-    """Who has what kustomizations refer to by URL."""
+    """A source of remote bases: the targets of URLs in kustomizations."""
 
     def base(self, url: str, version: str = "") -> Path | None:
-        """Give a copy of the folder or file behind an URL, or nothing; never reach a network.
+        """Return a copy of the folder or file behind an URL, or None; never reach a network.
 
         `version` is the one that a comment gives to a commit.
 
@@ -75,20 +75,20 @@ class BaseSource(Protocol):
 
 
 def slug(url: str) -> str:
-    """Name a folder for an URL: readable, and of no other URL."""
+    """Return a folder name for an URL: readable and unique."""
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", re.sub(r"^\w+://|\?ref=", "-", url)).strip("-.")
     return f"{readable[-80:].lstrip('-.')}-{digest(url)[:DIGITS]}"
 
 
 def originals() -> Path:
-    """Where real charts and remote bases are kept: the user's cache, unless HOMELAB_ORIGINALS names another folder."""
+    """Return the folder of real charts and remote bases: in the user's cache, unless HOMELAB_ORIGINALS is set."""
     named = os.environ.get("HOMELAB_ORIGINALS", "")
     return Path(named) if Path(named).is_absolute() else cache_folder()
 
 
 @contextmanager
 def new_entry(entry: Path) -> Iterator[Path]:
-    """Lend a folder whose `entry` takes an entry's place in the cache at the end, whole or not at all.
+    """Yield a temporary folder, whose `entry` replaces the cache entry at the end, whole or not at all.
 
     The caller holds the entry's lock: what an interrupted run has left under this name belongs to no other run.
     """

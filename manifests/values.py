@@ -70,7 +70,7 @@ def _merged(own: dict[str, Known], below: dict[str, Known]) -> dict[str, Known]:
 
 
 def _add(tree: dict[str, Known], path: Sequence[str], *, whole: bool) -> None:
-    """Add a key that a template asks for; one that it takes whole is open from then on."""
+    """Add a key that a template reads; a map that it reads whole may have any keys."""
     for part in path[:-1]:
         below = tree.setdefault(part, {})
         if below is None:

@@ -70,7 +70,7 @@ FIX = "give it the verbs and resources that it needs, or accept it with a reason
 
 @rule("role-escalates", scope="stack", why="A program with these rights can get all others, up to the node.")
 def escalating(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """No application brings rights that lead to more."""
+    """Report rights of applications that lead to more rights."""
     for piece in _of_applications(scene, "Role", "ClusterRole"):
         for index, granted in enumerate(mappings(piece.item, "rules")):
             if found := _leads(granted):

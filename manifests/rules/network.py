@@ -20,7 +20,7 @@ NAME = "app.kubernetes.io/name"
 
 @rule("network-policy-missing", scope="stack")
 def unguarded(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """A program of infrastructure that has no login has a NetworkPolicy of who may connect."""
+    """Require a NetworkPolicy for each infrastructure program without a login."""
     if not scene.whole:
         return
     kept = [one for one in scene.of("NetworkPolicy") if inward(one)]
@@ -41,7 +41,7 @@ def unguarded(scene: StackObjects) -> Iterator[ObjectFinding]:
     why="An intruder from outside could reach Proxmox, the router, Talos and the API server.",
 )
 def outward(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Pods of an application that the Internet reaches have a policy of where they may connect to."""
+    """Require an egress policy for pods of public applications."""
     if not scene.whole:
         return
     published = {
@@ -74,7 +74,7 @@ def _policies(scene: StackObjects) -> Iterator[AppObject]:
 
 
 def _bounds(policy: AppObject, pods: Pods) -> bool:
-    """Whether a policy limits where pods connect to."""
+    """Report whether a policy limits the egress of pods."""
     if policy.namespace != pods.piece.namespace:
         return False
     if policy.kind == "NetworkPolicy":

@@ -75,7 +75,7 @@ class Reference(NamedTuple):
     why="Pods and volumes would wait for ever for an object that does not exist, and routes would fail.",
 )
 def existing(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Whatever an object of a namespace refers to is there, or is made there; charts bring what theirs need."""
+    """Require the target of each reference; the objects of a chart find their targets in the chart."""
     made: dict[Target, Parts] = {Target(space, "Secret", name): None for space, name in scene.secrets}
     for piece in scene.pieces:
         for one in (*makes(piece), *_brings(piece)):
@@ -100,7 +100,7 @@ def existing(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 @rule("reference-unknown", scope="stack")
 def bound(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """The ServiceAccount that a binding gives rights to exists in the namespace that the binding names, charts' too."""
+    """Require the ServiceAccounts of bindings, also of those in charts."""
     if not scene.whole:
         return
     made = {one for piece in scene.pieces for one in makes(piece) if one.kind == "ServiceAccount"}
@@ -133,7 +133,7 @@ def _missing(
 
 
 def _within(piece: AppObject, asked: Reference, name: str, parts: Parts) -> Iterator[ObjectFinding]:
-    """Find a key or a port that what is there does not have."""
+    """Report a key or a port that the target does not have."""
     if asked.part and parts is not None and asked.part not in parts:
         what = PARTS[asked.kind]
         rule = f"is no {what} of {asked.kind} {name}, which has {', '.join(sorted(parts)) or 'none'}"
@@ -143,7 +143,7 @@ def _within(piece: AppObject, asked: Reference, name: str, parts: Parts) -> Iter
 
 
 def holds(piece: AppObject, kind: str) -> Parts:
-    """Name the keys or ports of what a piece is or makes, as far as it says them."""
+    """Return the keys or ports of an object or of its target, None if they are unknown."""
     spec, keys = piece.spec, set[str]()
     if piece.kind == "Service" and entries(spec, "ports"):
         keys = {text(one, "port") for one in mappings(spec, "ports")}
@@ -277,7 +277,7 @@ def _named(one: dict[str, Any]) -> str:
 
 
 def refers(pods: Pods) -> Iterator[Reference]:
-    """Name what pods read, mount and act as."""
+    """Yield the references of pods: what they read and mount, and their account."""
     above = (*pods.path, "spec")
     if account := text(pods.spec, "serviceAccountName"):
         yield Reference((*above, "serviceAccountName"), "ServiceAccount", account)
@@ -296,7 +296,7 @@ def refers(pods: Pods) -> Iterator[Reference]:
 
 
 def _read(path: KeyPath, said: dict[str, Any], suffix: str) -> Iterator[Reference]:
-    """Name a Secret or ConfigMap, once for each of its keys that is asked for."""
+    """Yield a Secret or ConfigMap, once for each key that is read."""
     for key, kind in (("secret", "Secret"), ("configMap", "ConfigMap")):
         one = mapping(said, f"{key}{suffix}")
         if name := text(one, "secretName") or text(one, "name"):

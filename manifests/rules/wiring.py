@@ -50,7 +50,7 @@ ROOM = "volumes.*.emptyDir.sizeLimit"
     why="The API server rejects the pods, and only events of the ReplicaSet report it.",
 )
 def quantities(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Sizes and shares are written as Kubernetes reads them, and no limit is below its request."""
+    """Require quantities that Kubernetes can read, and limits that are not below their requests."""
     for pods in scene.pods:
         for path, container in pods.containers():
             yield from _resources(pods.piece, (*path, "resources"), container.get("resources"))
@@ -142,7 +142,7 @@ def _bytes(value: Decimal) -> str:
 
 @rule("reference-unknown", scope="stack")
 def mounts(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """What a container mounts is a volume of its pods."""
+    """Require a volume of the pod for each mount of a container."""
     for pods in scene.pods:
         made = [text(one, "metadata", "name") for one in mappings(pods.piece.spec, "volumeClaimTemplates")]
         known = {*made, *(text(volume, "name") for _, volume in pods.volumes)}
@@ -156,7 +156,7 @@ def mounts(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 @rule("reference-unknown", scope="stack")
 def ports(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """A port that is named is there: by a probe in its container, by a Service in the pods that it selects."""
+    """Require the port that a probe or a Service names."""
     for pods in scene.pods:
         for path, container in pods.containers():
             known = _ports(container)
@@ -182,7 +182,7 @@ def ports(scene: StackObjects) -> Iterator[ObjectFinding]:
     "selects-nothing", scope="stack", why="It is Healthy without an effect: requests get no answer, and no drain waits."
 )
 def selectors(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """What selects pods finds some, unless they are an operator's, whose labels have a domain of its own."""
+    """Require pods for each selector; labels with an operator's domain may select pods of the operator."""
     for piece, ours in (*_selected(scene, "Service"), *_selected(scene, "PodDisruptionBudget")):
         if not ours and scene.whole and piece.namespace not in scene.unread:
             rule, fix = "selects no pod of its namespace", "let it select the labels that the pods have"
@@ -190,7 +190,7 @@ def selectors(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 
 def _selected(scene: StackObjects, kind: str) -> Iterator[tuple[AppObject, list[Pods]]]:
-    """Give what selects pods that no operator makes, with those pods."""
+    """Yield each object that selects pods, with the pods, without those of operators."""
     for piece in scene.of(kind):
         said = mapping(piece.spec, "selector")
         selector = {"matchLabels": said} if kind == "Service" else said
