@@ -84,7 +84,7 @@ class CheckoutReader:
         return found
 
     def text(self, file: str) -> str:
-        """Return a file's text, whatever its size, with a sign for each byte that is not UTF-8."""
+        """Return a file's text, of any size, with a replacement character for each byte that is not UTF-8."""
         return self.raw(file, files.LARGEST).decode("utf-8", errors="replace")
 
     def digest(self, file: str) -> str:

@@ -1,4 +1,4 @@
-"""What goes into a folder's render: every file by its content, every chart and every remote base it asks for.
+"""The inputs of a folder's render: every file by its digest, every chart and every remote base.
 
 A reader and a folder's path come in; `Contents` go out, even of a folder that does not render. Whole folders count, and
 each file outside of them that they refer to: too many files cost a render that was not needed, too few would return a

@@ -1,7 +1,7 @@
-"""Fields of objects, whatever a person wrote there: what is not of the form that is asked for counts as left out.
+"""Fields of objects of any form: a value of another type counts as absent.
 
-Values and the keys that lead to a field come in, plain values go out. A schema judges forms, but null passes for any
-field that may be missing, and kinds whose definition takes any object are judged by none. Pure; `manifests.rules` and
+Values and the keys that lead to a field come in, plain values go out. A schema checks types, but null passes for any
+field that may be missing, and kinds whose definition takes any object are not checked. Pure; `manifests.rules` and
 `manifests.objects` read with this.
 """
 

@@ -1,4 +1,4 @@
-"""Kubernetes objects as plain dicts: what they are called, which documents hold several, which are hooks.
+"""Kubernetes objects as plain dicts: their identities, documents with several of them, hooks.
 
 Documents come in as `manifests.kubernetes_yaml` reads them, objects go out in their order. A missing namespace stays
 missing: Argo CD fills it in when it applies.

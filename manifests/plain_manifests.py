@@ -1,7 +1,7 @@
-"""Folders of plain manifests: read as Argo CD reads a directory, not deeper than itself.
+"""Folders of plain manifests: read as Argo CD reads a directory, without its subfolders.
 
-Files come in, objects and problems go out. `manifests.render` asks here for folders that are neither a kustomization
-nor a chart, and whether what a program printed are objects at all.
+Files come in, objects and problems go out. `manifests.render` reads with this the folders that are neither a
+kustomization nor a chart, and checks whether the output of a program is objects.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def covered_object(item: Object, hide: Hide) -> Object:
 
 
 def covered(value: Any, hide: Hide, depth: int = 0) -> Any:
-    """Copy a value with what its name or its form gives away covered."""
+    """Return a copy of a value without secrets, which their names or forms identify."""
     if isinstance(value, dict):
         if depth and value.get("kind") in ("Secret", "List") and "apiVersion" in value:
             return covered_object(value, hide)

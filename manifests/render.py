@@ -1,11 +1,11 @@
-"""Rendering folders: from what lies in them to objects, as Argo CD does it, many at once, and each only once.
+"""Renders of folders to objects, as Argo CD makes them, many at once and each only once.
 
     renderer = Renderer(root, kubernetes="1.36.3", env=tools.env())
     renders = render_all(renderer, [Folder("apps/media/jellyfin")])
     renders.require()["apps/media/jellyfin"]    # a tuple of objects
 
 A `Renderer` holds the options. `manifests.contents` finds a folder's inputs, and `manifests.render_cache` a render of
-the same inputs; otherwise kustomize or helm runs, on the checkout if all inputs lie there, else on a copy that
+the same inputs; otherwise kustomize or helm runs, on the checkout if all inputs are there, else on a copy that
 `manifests.vendor` makes. The problems of all folders are reported together. `ops.checking.validation` continues.
 """
 
@@ -39,13 +39,13 @@ from manifests.render_cache import RenderCache
 from manifests.sources import BaseSource, ChartSource, bare_environment
 from manifests.vendor import mirror, missing_bases, missing_charts
 
-FORMAT = "2"  # of what is kept: raise it when the same input gives other objects
+FORMAT = "2"  # of cached renders: raise it when the same input gives other objects
 SLOW = 120.0
-NOBODY = "http://127.0.0.1:9"
-# What kustomize and helm would fetch behind our back is refused at once.
+CLOSED_PROXY = "http://127.0.0.1:9"
+# Downloads by kustomize and helm fail at once.
 OFFLINE = {
-    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), NOBODY),
-    **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), NOBODY),
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), CLOSED_PROXY),
+    **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), CLOSED_PROXY),
     "NO_PROXY": "",
     "no_proxy": "",
     "GIT_ALLOW_PROTOCOL": "none",
@@ -162,7 +162,7 @@ class _RenderRun:
         return _Job(folder, contents, key) if known is None else tuple(known)
 
     def work(self, job: _Job) -> Outcome:
-        """Render a folder and keep what came out."""
+        """Render a folder and cache the objects."""
         problems = list(file_sanity.check(self.reader, job.contents))
         objects = [] if problems else self._rendered(job, problems)
         if problems:
@@ -182,7 +182,7 @@ class _RenderRun:
             return [] if problems else self._run(job, copy, problems)
 
     def _run(self, job: _Job, place: Path, problems: list[Problem]) -> list[Object]:
-        """Run the program in a place and read what it prints."""
+        """Run the program in a folder and read its output."""
         path, files = job.folder.path, list(job.contents.kustomizations.values()) or [f"{job.folder.path}/Chart.yaml"]
         try:
             text = (self._helm if job.contents.shape == "chart" else self._kustomize)(job.folder, place)

@@ -1,7 +1,7 @@
-"""Renders that were made before, in the user's cache.
+"""Cached renders, in the user's cache.
 
-A key over everything that went in comes in, objects go out; an entry that is cut off or altered counts as none and is
-written anew. Entries appear whole or not at all, whoever else writes the same one. `manifests.render` asks here first.
+A digest of all inputs comes in, objects go out; a damaged entry counts as none and is written again. Entries appear
+whole or not at all, also if several processes write the same one. `manifests.render` reads it first.
 """
 
 from __future__ import annotations

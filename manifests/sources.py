@@ -1,8 +1,7 @@
-"""Where charts and remote bases come from: two small protocols, and what names a chart.
+"""Sources of charts and remote bases: two small protocols, and the identity of a chart.
 
-A chart or an URL goes in, a folder on this machine comes out, or nothing: whoever renders then says what is missing and
-how to fetch it. `manifests.charts` and `manifests.bases` keep what was fetched in the user's cache; a rehearsal brings
-its own.
+A chart or an URL goes in, a folder on this machine comes out, or None: the render then reports what is missing and how
+to fetch it. `manifests.charts` and `manifests.bases` are sources in the user's cache; a rehearsal provides its own.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Chart:
         return bool(NAME.match(self.name)) and "/" not in self.version and not self.version.startswith("-")
 
     def require_name(self) -> None:
-        """Refuse a name that would lead out of the folder that it is joined to; files that ask for one are checked."""
+        """Refuse a name that would lead out of its folder; names in files are checked before."""
         if not self.is_named:
             raise Bug(f"{self}: a chart's name and version are no paths")
 
@@ -117,7 +116,7 @@ NO_PLUGINS = {"HELM_PLUGINS": os.devnull, "HELM_NO_PLUGINS": "1"}
 
 
 def environment(env: Mapping[str, str] | None) -> dict[str, str]:
-    """Make the environment of a program that fetches: what it needs of the one that was passed, else of our own."""
+    """Make the environment of a program that fetches, from the one that was passed, else from our own."""
     kept = os.environ if env is None else env
     return {name: value for name, value in kept.items() if PASSED.fullmatch(name)} | NO_PLUGINS
 

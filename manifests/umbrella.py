@@ -1,8 +1,8 @@
-"""Umbrella charts: the charts that a Chart.yaml depends on, and whether its Chart.lock still says the same.
+"""Umbrella charts: the dependencies of a Chart.yaml, and whether its Chart.lock matches them.
 
 A folder comes in, the locked dependencies and problems go out. Argo CD runs `helm dependency build`, which takes the
-versions of the lock and refuses a lock that was made for another Chart.yaml; so does this, before anything is run, and
-Argo CD without a lock would take whatever is newest that day. `manifests.contents` continues.
+versions of the lock and refuses a lock of another Chart.yaml; so does this, before any program runs. Without a lock
+Argo CD would take the newest versions of that day. `manifests.contents` continues.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _entries(source: Source) -> list[dict[str, Any]]:
 
 
 def _refused(root: Path, folder: str, source: Source, numbered: list[tuple[int, dict[str, Any]]]) -> Iterator[Problem]:
-    """Yield what is no name, no version and no repository, in Chart.yaml and in its lock."""
+    """Yield the invalid names, versions and repositories in Chart.yaml and in its lock."""
     for index, entry in numbered:
         at: KeyPath = ("dependencies", index)
         for key, value, broken, fix, check in boundary.chart_findings(_named(entry), at):
@@ -86,7 +86,7 @@ def _named(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _local_rule(root: Path, folder: str, repository: str) -> str:
-    """Return what is wrong with a repository that is a folder: helm would pack one from anywhere."""
+    """Return the rule that a local repository breaks: helm would pack any folder."""
     if not repository.startswith("file://"):
         return ""
     path = repository.removeprefix("file://")

@@ -1,9 +1,9 @@
 """Objects against the schemas of their kinds, by kubeconform: Kubernetes' own and those of the CRDs around them.
 
-Scenes come in; findings go out, and the scenes as far as the other rules can read them. Schemas of Kubernetes lie in
-the folder that the pinned tool `schemas` gives, of the version that a rehearsal runs, whatever the stack's; a kind that
-neither they nor a CRD of the scene defines is refused here. What was judged before, by the same program with the same
-schemas, is not judged again.
+The objects of stacks come in; findings go out, and the objects as far as the other rules can read them. Schemas of
+Kubernetes lie in the folder of the pinned tool `schemas`, of the version that a rehearsal runs, for every stack; a kind
+that neither they nor a CRD of the stack defines is refused here. Results are cached by the program, the schemas and the
+objects.
 """
 
 from __future__ import annotations
@@ -135,7 +135,9 @@ def _run(
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(schema), encoding="utf-8")
         (place / "objects").mkdir()
-        files: dict[str, tuple[str, int]] = {}  # one a piece: kubeconform says kind and name, and two may share both
+        files: dict[
+            str, tuple[str, int]
+        ] = {}  # one for each object: kubeconform reports kind and name, and two objects may share both
         for path, pieces in apps.items():
             for number, piece in enumerate(pieces):
                 file = place / "objects" / f"{len(files)}.json"

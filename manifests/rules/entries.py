@@ -108,7 +108,7 @@ def _whose(piece: AppObject, name: str, readers: dict[str, set[App]], owners: di
 
 
 def _asked(piece: AppObject) -> Iterator[tuple[KeyPath, str]]:
-    """Yield each entry of the store that an object reads or writes, in whatever way it names the store."""
+    """Yield each entry of the store that an object reads or writes."""
     if piece.kind == "PushSecret":
         for index, one in enumerate(mappings(piece.spec, "data")):
             yield ("spec", "data", index, "match", "remoteRef"), text(one, "match", "remoteRef", "remoteKey") or EVERY

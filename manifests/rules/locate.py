@@ -1,7 +1,7 @@
-"""Where an object was written: the file and the line of a field, as well as they can be found.
+"""The file and line of an object's field, as exactly as they can be found.
 
-Rendered objects remember no file. The files that go into their folder are searched for a document of the same kind and
-name, the one that says most of the field wins; what a chart made leads to the line that asks for the chart.
+Rendered objects have no file. The files of their folder are searched for a document of the same kind and name, and the
+one with most of the field's path wins; an object of a chart leads to the line that names the chart.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The network between pods and homes: programs without a login are closed, and what the Internet reaches stays inside.
+"""Traffic between pods and to the home: programs without a login are closed, public ones cannot connect anywhere.
 
-A scene comes in, findings go out. `manifests.rules.workloads` asks every application for a policy of who may connect.
+The objects of a stack come in, findings go out. `manifests.rules.workloads` requires a policy for the clients of every
+application.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from manifests.rules.routes import PUBLIC, ROUTES
 from manifests.rules.stack_objects import AppObject, ObjectFinding, Pods, StackObjects, selects
 from manifests.rules.storage import inward
 
-# Programs of infrastructure that ask nobody who they are, by the name that their Services select.
+# Infrastructure programs without a login, by the name that their Services select.
 WITHOUT_A_LOGIN = ("alertmanager", "loki", "prometheus")
 NAME = "app.kubernetes.io/name"
 

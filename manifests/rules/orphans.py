@@ -1,4 +1,4 @@
-"""Objects that lie in an app's folder and that no kustomization names: nobody applies them.
+"""Objects in an app's folder that no kustomization names: they are never applied.
 
 A stack's folders and the contents of every folder of the tree come in; a problem goes out for each such file.
 """

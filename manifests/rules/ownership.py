@@ -1,7 +1,7 @@
-"""Who may make what, where: namespaces and cluster-scoped kinds of a category, one owner for each object, no hooks.
+"""Owners: the namespaces and cluster-wide kinds of a category, one app for each object, no hooks.
 
-A scene comes in, findings go out. An AppProject would refuse the same in the cluster; here it has a file and a line,
-before anything is pushed.
+The objects of a stack come in, findings go out. An AppProject would refuse the same in the cluster; here it has a file
+and a line, before a push.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from manifests.fields import text
 from manifests.objects import hooks, identity
 from manifests.rules.stack_objects import ACCEPT, AppObject, ObjectFinding, StackObjects, is_cluster_wide, is_namespaced
 
-# What Kubernetes serves no longer, by the minor version that removed it: the deprecated API migration guide.
+# Removed APIs by the minor version that removed them, from the deprecated API migration guide.
 REMOVED: Mapping[str, Mapping[str, int]] = {
     "admissionregistration.k8s.io/v1beta1": {"MutatingWebhookConfiguration": 22, "ValidatingWebhookConfiguration": 22},
     "apiextensions.k8s.io/v1beta1": {"CustomResourceDefinition": 22},

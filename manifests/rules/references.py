@@ -1,7 +1,7 @@
-"""What an object names exists: Secrets with their keys, claims, accounts, backends with their ports, classes, issuers.
+"""References to objects that exist: Secrets with their keys, claims, accounts, ports, classes, issuers.
 
-A scene comes in, findings go out. What is not in Git itself is made by something that is: an ExternalSecret, a
-Certificate, a database; the few that Pulumi makes stand in `StackObjects.secrets`.
+The objects of a stack come in, findings go out. An object that is not in Git has a creator that is: an ExternalSecret,
+a Certificate, a database; `StackObjects.secrets` has the few that Pulumi creates.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ FIXES = {
     "VolumeSnapshotClass": "add what makes it, or leave the name out for the default",
     **dict.fromkeys(("Deployment", "Rollout", "StatefulSet"), "correct the name, or take it away with what it scaled"),
 }
-# Who asks for one of these chose it: it is looked for even where a chart asks. Each is there once, for all namespaces.
+# References to these are checked even in a chart: values choose them. Each is cluster-wide.
 SHARED = ("ClusterIssuer", "ClusterSecretStore", "StorageClass", "VolumeSnapshotClass")
 MISSPELT = 0.8
 CLASS = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?\Z")  # of policies some hold patterns there
-CHOSEN = {  # by its key: the group of who asks, and what it asks for
+CHOSEN = {  # by key: the group of the object that refers, and the kind that it refers to
     **dict.fromkeys(("storageClassName", "cacheStorageClassName"), ("", "StorageClass")),
     "volumeSnapshotClassName": ("", "VolumeSnapshotClass"),
     "storageClass": ("postgresql.cnpg.io", "StorageClass"),

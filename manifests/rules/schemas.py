@@ -1,4 +1,4 @@
-"""Schemas that kubeconform reads, as strict as a server-side apply: fields that nobody declares are refused.
+"""Schemas that kubeconform reads, as strict as a server-side apply: undeclared fields are refused.
 
 An OpenAPI document of Kubernetes or a CustomResourceDefinition comes in; JSON schemas by the names of their files go
 out. Pure. `ops.toolchain.extraction` makes those of the pinned Kubernetes once, `manifests.rules.conformance` those of
@@ -14,7 +14,7 @@ from manifests.fields import mapping
 from manifests.objects import Object
 
 Schema: TypeAlias = "dict[str, Any]"
-FORMAT = "3"  # of what is made: raise it when the same document gives other schemas
+FORMAT = "3"  # of the schemas: raise it when the same document gives other schemas
 KEPT = (
     *("type", "enum", "required"),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),

@@ -1,8 +1,8 @@
-"""Pod Security: what the level of a namespace refuses, as the API server's own admission would.
+"""Pod Security: the pods that the level of a namespace refuses, by the rules of the API server's own admission.
 
-A scene comes in, findings go out: the Pod Security Standards of Kubernetes, `baseline` and `restricted`, for the
-containers of Linux, and of the pods that VolSync makes. The API server refuses the pods, not the Deployment; without
-this nobody sees more than a ReplicaSet without pods.
+The objects of a stack come in, findings go out: the Pod Security Standards of Kubernetes, `baseline` and `restricted`,
+for containers of Linux, and for the pods that VolSync creates. The API server refuses the pods, not the Deployment; the
+only sign of it would be a ReplicaSet without pods.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the stack settings say too: never two truths.
+"""Lines of the tree that repeat a setting: each has a mark, and its value is compared.
 
-A line of `apps/` or `environments/` that ends with `# = network.loadBalancerRange` holds the value of that setting, or
-with `# = tunnel.{network.domain}` a text around it. Files and a stack's settings come in, every line that differs goes
-out; so does a line of the base that an overlay builds on and leaves as another environment has it.
+A line of `apps/` or `environments/` that ends with `# = network.loadBalancerRange` has the value of that setting, or
+with `# = tunnel.{network.domain}` a text around it. The files and the settings of a stack come in; each line that
+differs goes out, and each line of the base that an overlay leaves with the value of another environment.
 """
 
 from __future__ import annotations

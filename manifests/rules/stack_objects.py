@@ -1,7 +1,7 @@
-"""All objects of one stack, each with the app it comes from: what every rule looks at.
+"""All objects of one stack, each with its app: the input of every rule.
 
-`ops.checking.validation` renders and makes scenes; the rules beside this module read them. Nothing is looked up
-anywhere else, so that a rule is a function of its scene.
+`ops.checking.validation` renders them; the rules of this package read them. They have all that a rule needs, so that a
+rule is a function of its input.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ACCEPT = "homelab.dev/accept-"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Rollout", "ReplicaSet")
 JOBS = ("Job", "CronJob")
-# What an app's charts are: a described stand-in has the objects of the real one, any other has made-up ones.
+# The kind of an app's charts: a described stand-in has the objects of the real one, any other has invented ones.
 Chart: TypeAlias = Literal["none", "real", "described", "unknown"]
 CLUSTER_WIDE = {
     "": ("Namespace", "Node", "PersistentVolume"),
@@ -116,7 +116,7 @@ class AppObject:
         return {key.removeprefix(ACCEPT): why for key, why in said if key.startswith(ACCEPT)}
 
     def __str__(self) -> str:
-        """Write it as people say it."""
+        """Return kind and name."""
         return f"{self.kind} {self.name}"
 
 

@@ -1,6 +1,7 @@
-"""What cannot be made again: volumes that no sync may delete, with room and backups, databases that can be kept twice.
+"""Data that cannot be recreated: volumes that no sync may delete, their room and backups, replicated databases.
 
-A scene comes in, findings go out. Argo CD keeps such an object when it leaves Git and when its Application goes.
+The objects of a stack come in, findings go out. Argo CD keeps such an object when it leaves Git, and when its
+Application is deleted.
 """
 
 from __future__ import annotations

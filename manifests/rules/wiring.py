@@ -1,7 +1,7 @@
-"""What the parts of an app say of each other: quantities, volumes and mounts, ports and probes, selectors and pods.
+"""The parts of an app that must fit: quantities, volumes and mounts, ports and probes, selectors and pods.
 
-A scene comes in, findings go out. The API server refuses half of it in the middle of a sync; of the other half nobody
-says a word: a Service without pods is Healthy.
+The objects of a stack come in, findings go out. The API server refuses half of these mistakes in the middle of a sync,
+and accepts the others without a message: a Service without pods is Healthy.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ UNITS = {
 }
 BYTES = ("memory", "storage", "ephemeral-storage")
 LEAST = 1 << 20
-MOST = Decimal((1 << 63) - 1)  # what is larger counts as this, as in Kubernetes
+MOST = Decimal((1 << 63) - 1)  # larger numbers count as this one, as in Kubernetes
 SHARE = re.compile(r"\d+%\Z", re.ASCII)
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 WITH_DATA = ("PersistentVolumeClaim", "StatefulSet")
-# Where else the schemas take any text for a quantity: by group and kind, * for whatever is there.
+# Quantities for which the schemas accept any text: by group and kind, * for any key.
 WRITTEN: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("", "LimitRange"): tuple(
         f"limits.*.{one}.*" for one in ("default", "defaultRequest", "max", "maxLimitRequestRatio", "min")
@@ -82,7 +82,7 @@ def _claims(piece: AppObject) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
 
 
 def _written(piece: AppObject, path: KeyPath, value: Any, place: str) -> Iterator[ObjectFinding]:
-    """Find what is no quantity, down a way of keys that are joined by dots."""
+    """Report values that are not quantities, below keys that are joined by dots."""
     key, _, rest = place.partition(".")
     if not place:
         if value is not None and amount(str(value)) is None:

@@ -1,7 +1,7 @@
-"""How pods are run: pinned images, requests and limits, probes, who may come in, ways to be replaced and to be drained.
+"""How pods run: pinned images, requests and limits, probes, allowed clients, replacement and drains.
 
-A scene comes in, findings go out; `manifests.rules.register` runs these. What a chart wrote is held to the same rules:
-its values can say most of it, and what they cannot say a patch can accept with a reason.
+The objects of a stack come in, findings go out. Objects of charts are checked by the same rules: values set most of it,
+and a patch can accept the rest with a reason.
 """
 
 from __future__ import annotations
