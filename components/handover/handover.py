@@ -114,7 +114,7 @@ class Handover(Component):
 
 
 def owned(metadata: Mapping[str, Any]) -> Any:
-    """Adopt an object that outlived the state, as in a restored etcd, whoever its field manager was."""
+    """Adopt an object that outlived the state, as in a restored etcd, from any field manager."""
     return {**metadata, "annotations": {**metadata.get("annotations", {}), "pulumi.com/patchForce": "true"}}
 
 
