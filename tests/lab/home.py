@@ -129,7 +129,7 @@ class Home(Checkout):
         for described in root.glob("apps/*/category.yaml"):
             described.write_text(founded(described), encoding="utf-8")
         file = root / "Pulumi.dev.yaml"
-        head, _, _ = file.read_text(encoding="utf-8").partition("    # What one worker can carry")
+        head, _, _ = file.read_text(encoding="utf-8").partition("    # As much as one worker can run")
         file.write_text(head + CATEGORIES, encoding="utf-8")
         stores = root / "apps/security/secret-stores"
         (root / NOTES_FILE).write_text(NOTES, encoding="utf-8")
