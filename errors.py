@@ -1,7 +1,7 @@
-"""Every error of the project, as one tree split by what the reader can do about it.
+"""Every error of the project, as one tree split by the reader's next step.
 
     HomelabError
-    ├── Refused                 what was written is not acceptable: a list of problems, each with its place
+    ├── Refused                 the input is not acceptable: a list of problems, each with its place
     │   ├── SettingsRefused     fix the stack file
     │   └── TreeRefused         fix a file under apps/ or environments/
     ├── MachineNotReady         fix this machine: something is missing or too old
@@ -9,16 +9,16 @@
     │   ├── BuildFailed         a pinned tool did not compile
     │   └── DownloadRefused     a release of a pinned tool is not the file that was pinned
     ├── TryAgain                nothing is broken for good: run the same command again
-    │   ├── ProgramFailed       an external program said no
-    │   ├── HardwareRefused     Proxmox or a node said no; in a rehearsal, the rack in their place
-    │   ├── RunFailed           a run of the engine did not reach its end; the next one goes on from there
-    │   ├── ApiFailed           the Kubernetes API said no, or did not answer
+    │   ├── ProgramFailed       an external program failed
+    │   ├── HardwareRefused     Proxmox or a node refused a request; in a rehearsal, the rack did
+    │   ├── RunFailed           a run of the engine failed; the next one continues from there
+    │   ├── ApiFailed           the Kubernetes API refused a request, or did not answer
     │   ├── DownloadFailed      a release of a pinned tool did not arrive
-    │   └── TookTooLong         what was waited for did not come
-    ├── Declined                the command protects something and says how to go on
-    ├── OriginalRefused         a chart or remote base that was fetched is not taken: its rule and its fix say why
-    │   └── OriginalChanged     it is not what it was when it was first fetched
-    └── Bug                     our own mistake: report it
+    │   └── TookTooLong         a timeout expired
+    ├── Declined                the command protects something, and its message explains how to proceed
+    ├── OriginalRefused         a fetched chart or remote base is refused
+    │   └── OriginalChanged     it differs from the first one that was fetched
+    └── Bug                     a mistake of this project: report it
 
 Everything below `HomelabError` reaches the operator as its text alone, without a traceback and with exit code 1; the
 verbs of `ops/` and `__main__.py` are the two places that turn it into that.
@@ -31,18 +31,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-# Signs that move a terminal's cursor, or turn the direction of what follows.
+# Characters that move a terminal's cursor, or reverse the direction of the text after them.
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 def printable(text: str) -> str:
-    """Write control characters as escapes: a name in a checkout must not decide what a terminal shows."""
+    """Return a text with control characters as escapes: a name in a checkout must not control a terminal."""
     return UNSEEN.sub(lambda found: "\\n" if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
 
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One thing that a person wrote and the project does not accept."""
+    """One problem in a file that a person wrote."""
 
     file: str
     line: int
@@ -53,45 +53,45 @@ class Problem:
     check: str
 
     def __str__(self) -> str:
-        """Say it in one line: where, what value, which rule, what to do."""
+        """Return it as one line: place, value, rule, fix."""
         place = f"{self.file}:{self.line}" if self.line else self.file
         subject = " = ".join(part for part in (self.key, self.value) if part)
         return printable(f"{place}: {subject}{': ' if subject else ''}{self.rule}; {self.fix} [{self.check}]")
 
     def as_dict(self) -> dict[str, str | int]:
-        """Give machines the same parts."""
+        """Return the same parts for machines."""
         return asdict(self)
 
 
 class HomelabError(Exception):
-    """Whatever the operator can read and act upon."""
+    """An error that the operator can read and act upon."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Give machines what a person reads."""
+        """Return the text for machines."""
         return {"error": str(self)}
 
 
 class Refused(HomelabError):
-    """What was written is not acceptable; all problems are told at once."""
+    """The input is not acceptable; all problems are reported at once."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        """Keep the problems in the order of their places."""
+        """Store the problems in the order of their places."""
         self.problems: Sequence[Problem] = sorted(problems)
         count = len(self.problems)
         listing = "\n".join(str(problem) for problem in self.problems)
         super().__init__(f"{listing}\n{count} {'problem' if count == 1 else 'problems'}")
 
     def as_dict(self) -> dict[str, Any]:
-        """Give machines every problem in its parts, as `check` does."""
+        """Return every problem in its parts, as `check` does."""
         return {"problems": [problem.as_dict() for problem in self.problems]}
 
 
 class SettingsRefused(Refused):
-    """The stack file has to be changed."""
+    """The stack file must be changed."""
 
 
 class TreeRefused(Refused):
-    """A file under apps/ or environments/ has to be changed."""
+    """A file under apps/ or environments/ must be changed."""
 
 
 class MachineNotReady(HomelabError):
@@ -111,32 +111,32 @@ class DownloadRefused(MachineNotReady):
 
 
 class TryAgain(HomelabError):
-    """Nothing is broken for good."""
+    """A temporary failure."""
 
 
 class ProgramFailed(TryAgain):
-    """An external program said no."""
+    """An external program failed."""
 
     def __init__(self, message: str, *, exit_code: int, output: str) -> None:
-        """Keep what the program said for those who look closer."""
+        """Store the program's output for callers that interpret it."""
         self.exit_code = exit_code
         self.output = output
         super().__init__(message)
 
 
 class HardwareRefused(TryAgain):
-    """Proxmox or a node said no."""
+    """Proxmox or a node refused a request."""
 
 
 class RunFailed(TryAgain):
-    """A run of the engine did not reach its end."""
+    """A run of the engine failed."""
 
 
 class ApiFailed(TryAgain):
-    """The Kubernetes API said no, or did not answer."""
+    """The Kubernetes API refused a request, or did not answer."""
 
     def __init__(self, message: str, *, code: int) -> None:
-        """Keep the status for those who know what to do about one; 0 where there was no answer."""
+        """Store the status for callers that interpret it; 0 means no answer."""
         self.code = code
         super().__init__(message)
 
@@ -146,26 +146,26 @@ class DownloadFailed(TryAgain):
 
 
 class TookTooLong(TryAgain):
-    """What was waited for did not come in time."""
+    """A timeout expired."""
 
 
 class Declined(HomelabError):
-    """The command protects something and says how to go on."""
+    """The command protects something, and its message explains how to proceed."""
 
 
 class OriginalRefused(HomelabError):
-    """A chart or remote base that was fetched is not taken."""
+    """A fetched chart or remote base is refused."""
 
     def __init__(self, rule: str, fix: str) -> None:
-        """Keep both for a problem that names the place as well."""
+        """Store both for a problem that adds the place."""
         self.rule = rule
         self.fix = fix
         super().__init__(f"{rule}; {fix}")
 
 
 class OriginalChanged(OriginalRefused):
-    """A chart or remote base is not what it was when it was first fetched."""
+    """A chart or remote base differs from the first one that was fetched."""
 
 
 class Bug(HomelabError):
-    """Our own mistake."""
+    """A mistake of this project."""

@@ -1,9 +1,8 @@
-"""The one door to external programs.
+"""The only module that starts external programs.
 
-What flows in is a program's bare name and its arguments; it is looked up on the PATH of the environment that is given,
-so a rehearsal decides by its PATH alone which `talosctl` answers. What flows out is the program's output, or our own
-error that knows the program, says the command, the place, the exit code and the last lines. `manifests`, `lab` and
-`ops` continue from here; nothing else in the project starts a process.
+A program's bare name and its arguments come in; it is looked up on the PATH of the given environment, so that a
+rehearsal's PATH alone decides which `talosctl` runs. The program's output goes out, or an error of this project with
+the command, the folder, the exit code and the last lines. `manifests`, `lab` and `ops` continue from here.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from errors import Declined, ProgramFailed, ProgramMissing, TookTooLong
 
 LAST_LINES = 15
 POLL = 0.2
-LONGEST = 6 * 3600.0  # of a program that has no limit of its own; a build on a slow machine takes an hour
+LONGEST = 6 * 3600.0  # the default timeout; a build on a slow machine takes an hour
 WHERE_FROM = {
     "git": "install it: apt install git, dnf install git, pacman -S git, brew install git",
     "go": "install Go 1.27 or newer: https://go.dev/dl, or apt, dnf install golang, pacman -S, brew install go",
@@ -40,7 +39,7 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Finished:
-    """What a program left behind when it ended well."""
+    """The result of a successful program."""
 
     stdout: str
     stderr: str
@@ -48,13 +47,13 @@ class Finished:
 
 
 def find(program: str, env: Mapping[str, str] | None = None) -> Path | None:
-    """Look a program up on the PATH."""
+    """Return the path of a program on the PATH."""
     found = shutil.which(program, path=(env or os.environ).get("PATH"))
     return Path(found) if found else None
 
 
 def fingerprint(program: str, env: Mapping[str, str] | None = None) -> str:
-    """Name a program by the file that would run, for whoever keeps what it made: another build is another program."""
+    """Return the identity of the program's file, for caches of its output: another build is another program."""
     file = _found(program, env).resolve()
     about = file.stat()
     return f"{file} {about.st_size} {about.st_mtime_ns}"
@@ -68,7 +67,7 @@ def run(
     stdin: str | None = None,
     timeout: float = 60,
 ) -> Finished:
-    """Run a program to its end and give its output, or say clearly why there is none."""
+    """Run a program and return its output, or raise an error that explains the failure."""
     command = [str(_found(program, env)), *map(str, arguments)]
     began = time.monotonic()
     with _opened(
@@ -117,7 +116,7 @@ def on_checkout(checkout: Path) -> tuple[str | Path, ...]:
 
 
 def end_running() -> None:
-    """End what other threads run: after Ctrl-C, which reaches the main thread alone."""
+    """Stop the programs of other threads: Ctrl-C reaches the main thread alone."""
     with _lock:
         processes = list(_running)
     for process in processes:
@@ -134,7 +133,7 @@ def follow(
     on_line: Callable[[str], None] = lambda line: None,
     timeout: float = LONGEST,
 ) -> None:
-    """Run something long, keep every line in a log and hand each on as it comes."""
+    """Run a long program, write every line to a log and pass each line on."""
     command = [str(_found(program, env)), *map(str, arguments)]
     with log.open("w", encoding="utf-8") as kept:
         process = _opened(
@@ -150,7 +149,7 @@ def follow(
         )
         assert process.stdout is not None
         too_long = threading.Event()
-        # Reading a line waits for ever, so another thread measures: what it ends closes the pipe.
+        # Reading a line blocks, so another thread enforces the timeout: stopping the program closes the pipe.
 
         def end() -> None:
             too_long.set()
@@ -178,7 +177,7 @@ def follow(
 
 @dataclass(frozen=True)
 class Said:
-    """What a program said until it ended, well or not: each stream apart, and both as they came."""
+    """The output of a program that ended, successful or not: each stream, and both in order of arrival."""
 
     stdout: str
     stderr: str
@@ -196,10 +195,10 @@ def converse(
     kill_when: Callable[[], bool] | None = None,
     timeout: float = LONGEST,
 ) -> Said:
-    """Run a program whose failure is the caller's to judge; each line is handed on.
+    """Run a program whose failure the caller interprets, and pass each line on.
 
-    With `kill_when` the program stays in our process group, and is ended as Go's `exec.CommandContext` ends one: by
-    SIGKILL of the program alone, and a wait until all that it had started have closed its pipes.
+    With `kill_when` the program stays in this process group, and is stopped as Go's `exec.CommandContext` stops one:
+    SIGKILL for the program alone, and a wait until its children have closed its pipes.
     """
     program, *arguments = command
     heard: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray(), "together": bytearray()}
@@ -239,7 +238,7 @@ def pipe(
     stdin: bytes = b"",
     timeout: float = 300,
 ) -> bytes:
-    """Feed bytes through a program and give the bytes that it makes of them."""
+    """Run a program with bytes as input and return the bytes of its output."""
     command = [str(_found(program, env)), *map(str, arguments)]
     given = dict(env) if env is not None else None
     try:
@@ -254,7 +253,7 @@ def pipe(
 def _listen(
     process: subprocess.Popen[bytes], stdin: bytes, kill: Callable[[], bool], until: float
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield what comes from either stream as it comes, nothing at its end; feed the program until its time is over."""
+    """Yield the data of either stream as it arrives, empty at its end; write the input until the timeout."""
     with selectors.DefaultSelector() as waiting:
         for stream in ("stdout", "stderr"):
             waiting.register(getattr(process, stream), selectors.EVENT_READ, stream)
@@ -279,7 +278,7 @@ def _listen(
 
 
 def _feed(place: int, data: bytes) -> bytes:
-    """Write what fits and give the rest; a program need not read what it is given."""
+    """Write as much as the pipe accepts and return the rest; a program need not read its input."""
     try:
         return data[os.write(place, data[:65536]) :]
     except BrokenPipeError:
@@ -294,11 +293,11 @@ def start(
     log: Path,
     held: TextIO | None = None,
 ) -> int:
-    """Start a server that outlives us, its output in a log, and give its process id.
+    """Start a server that outlives this process, its output in a log, and return its process id.
 
-    A shell in between ends at once, so that the server is nobody's child: whoever started it and lives on would else
-    have to reap it. A file that is `held`, with a lock on it, stays open until the server runs in its own environment,
-    even if we are killed meanwhile: whoever gets the lock next finds the server there.
+    A shell in between ends at once, so that the server has no parent that must reap it. A `held` file with a lock on it
+    stays open until the server runs in its own environment, even if this process is killed meanwhile: the next owner of
+    the lock finds the server.
     """
     command = [str(_found(program, env)), *map(str, arguments)]
     shell = subprocess.run(
@@ -314,7 +313,7 @@ def start(
 
 
 def become(program: str, arguments: Sequence[str], env: Mapping[str, str]) -> None:
-    """Let a program take this process over."""
+    """Replace this process by a program."""
     found = _found(program, env)
     os.execve(found, [program, *arguments], dict(env))
 
@@ -328,7 +327,7 @@ def _found(program: str, env: Mapping[str, str] | None) -> Path:
 
 
 def _opened(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-    """Start a process; a file that is cut off, as a power cut leaves it, is told in one line."""
+    """Start a process; report a truncated file, as after a power cut, in one line."""
     try:
         return subprocess.Popen(command, **options)
     except OSError as error:
@@ -348,7 +347,7 @@ def _end_group(process: subprocess.Popen[Any]) -> None:
         os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=5)
-        os.killpg(process.pid, signal.SIGKILL)  # also what it started and what did not listen
+        os.killpg(process.pid, signal.SIGKILL)  # also its children, and processes that ignored SIGTERM
     process.wait()
     for stream in (process.stdout, process.stderr):
         if stream is not None:

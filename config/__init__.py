@@ -1,5 +1,5 @@
-"""What we want: the only reader of the stack files, of `pulumi.Config` and of the shape of the apps tree.
+"""The settings and the shape of the apps tree: the only reader of stack files and of `pulumi.Config`.
 
-What flows in is text that a person wrote; what flows out is typed, closed, checked values. `stacks` continues from
-here in a run of Pulumi, `ops.check` without one.
+Text that a person wrote flows in; typed, closed, checked values flow out. `stacks` continues from here in a run of
+Pulumi, `ops.check` without one.
 """

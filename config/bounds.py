@@ -1,8 +1,8 @@
-"""Bounds of YAML, checked before a parser builds anything of it.
+"""Limits of YAML, checked before a parser builds anything of it.
 
 Text comes in, the rule that it breaks goes out. libyaml composes recursively and ends the process on 100,000 brackets,
-and 700 bytes of aliases grow to gigabytes once they are written out. Text that can do neither by its looks, which is
-nearly all, costs a few counts; other text is read event by event, without recursion, until a bound is passed.
+and 700 bytes of aliases expand to gigabytes. Text that obviously can do neither, which is nearly all, costs a few
+counts; other text is read event by event, without recursion, until a limit is passed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import yaml
 
 try:
     from yaml import CSafeLoader as Events
-except ImportError:  # a PyYAML without libyaml: slower, the same answers
+except ImportError:  # a PyYAML without libyaml: slower, with the same results
     from yaml import SafeLoader as Events  # type: ignore[assignment]
 
 DEEPEST = 100
 MOST_NODES = 100_000
-OF_A_RENDER = 10_000_000  # a chart's definitions alone hold more values than a person writes
-# Block collections begin at the start of a line, each further to the right than the one around it.
+OF_A_RENDER = 10_000_000  # the CRDs of a single chart contain more values than a person writes
+# Block collections start at the beginning of a line, each indented more than its parent.
 FAR_RIGHT = re.compile(rf"^[ ?:-]{{{DEEPEST}}}", re.MULTILINE)
 ALIAS = re.compile(r"(?:^|[\s\[{,:-])\*[^\s*]")
 OF_JSON = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
@@ -29,7 +29,7 @@ TOO_DEEP = f"is nested more than {DEEPEST} levels deep"
 
 
 def broken(text: str, most: int = MOST_NODES, *, flow: bool = True) -> str:
-    """Return the rule that a text breaks; without `flow`, of a text in which brackets hold nothing."""
+    """Return the rule that a text breaks; without `flow`, brackets of the text contain nothing."""
     if (
         len(text) < most // 2
         and not (flow and text.count("[") + text.count("{") > DEEPEST)
@@ -41,7 +41,7 @@ def broken(text: str, most: int = MOST_NODES, *, flow: bool = True) -> str:
     try:
         return _walked(loader, most)
     except (yaml.YAMLError, ValueError):
-        return ""  # what is no YAML is explained with its place by the parser, which stops at the same place
+        return ""  # a syntax error is explained with its place by the parser, which stops at the same place
     finally:
         loader.dispose()
 
@@ -76,7 +76,7 @@ def _walked(loader: Any, most: int) -> str:  # noqa: C901 - one branch for each 
 
 
 def broken_json(text: str) -> str:
-    """Return the rule that a JSON text breaks; it may hold what is no YAML, such as a tab."""
+    """Return the rule that a JSON text breaks; JSON may contain characters that YAML forbids, such as a tab."""
     depth = nodes = 0
     for found in OF_JSON.finditer(text):
         nodes += 1

@@ -1,4 +1,4 @@
-"""What a category.yaml says: in which layer its apps come, where they may live, what they may create, how they sync.
+"""The content of a category.yaml: layer, namespaces, permitted kinds and sync policy of its apps.
 
 `config.tree` reads these files; `components.handover` makes an AppProject, an ApplicationSet and namespaces of each.
 """
@@ -16,9 +16,9 @@ from config.values import Name, Text, choice, refuse
 
 Layer = Annotated[Literal["crds", "infrastructure", "applications"], choice("crds", "infrastructure", "applications")]
 PodSecurity = Annotated[Literal["restricted", "baseline", "privileged"], choice("restricted", "baseline", "privileged")]
-# Kinds that live in a namespace and reach beyond it: rights, writes to the secret store, requests of a controller
-# to any address or with its own rights, another way in than the gateways, an exception
-# from the cluster's policies.
+# Namespaced kinds with an effect beyond their namespace: permissions, writes to the secret store, requests of a
+# controller to any address or with its own permissions, an entrance beside the gateways, an exception from the
+# cluster's policies.
 ReachingKind = Literal[
     "Alertmanager.monitoring.coreos.com",
     "AlertmanagerConfig.monitoring.coreos.com",
@@ -67,7 +67,11 @@ WITHOUT_A_GROUP = ("Node", "PersistentVolume")
 @rule("kind-malformed", scope="file", why="A project allows kinds by group; a kind without its group is ambiguous.")
 def _group_kind(value: object) -> str:
     if value == "Namespace":
-        refuse("kind-malformed", "is a kind that no app makes", "name it under `namespaces`, from which they are made")
+        refuse(
+            "kind-malformed",
+            "is a kind that an app must not make",
+            "add it under `namespaces`, from which Pulumi makes it",
+        )
     if not isinstance(value, str) or not (GROUP_KIND.match(value) or value in WITHOUT_A_GROUP):
         fix = "write Kind.group as kubectl does: ClusterRole.rbac.authorization.k8s.io"
         refuse("kind-malformed", "is not a kind with its group", fix)
@@ -78,61 +82,63 @@ GroupKind = Annotated[str, PlainValidator(_group_kind)]
 
 
 class CategoryNamespace(Section):
-    """One namespace of a category; Pulumi makes it with these labels."""
+    """One namespace of a category, which Pulumi makes with these labels."""
 
     pod_security: PodSecurity = Field(default="baseline", description="the Pod Security Standard that is enforced")
 
 
 class Sync(Section):
-    """How Argo CD follows Git."""
+    """The sync policy of Argo CD."""
 
     mode: Annotated[Literal["automatic", "manual"], choice("automatic", "manual")] = Field(
-        default="automatic", description="`manual` waits for `./homelab sync`"
+        default="automatic", description="`manual` syncs only after `./homelab sync`"
     )
     drift: Annotated[Literal["reported", "healed"], choice("reported", "healed")] = Field(
-        default="reported", description="what happens to a change by hand: shown, or undone at once"
+        default="reported", description="the reaction to a live edit: it is reported, or undone at once"
     )
     prune: Annotated[Literal["enabled", "disabled"], choice("enabled", "disabled")] = Field(
-        default="enabled", description="whether an object that left its app's folder leaves the cluster"
+        default="enabled", description="whether Argo CD deletes objects that are no longer in the app's folder"
     )
 
 
 class SyncPolicy(Sync):
-    """A category's way to follow Git, with what differs in single environments."""
+    """The sync policy of a category, with the deviations of single environments."""
 
-    environments: dict[Name, Sync] = Field(default_factory=dict, description="instead, in one environment")
-    reason: Text | None = Field(default=None, description="why it differs from the defaults; required where it does")
+    environments: dict[Name, Sync] = Field(
+        default_factory=dict, description="the policy of single environments, by their names"
+    )
+    reason: Text | None = Field(default=None, description="the reason for a policy that differs from the defaults")
 
 
 class Category(Section):
     """One category.yaml."""
 
-    layer: Layer = Field(description="when its apps come: crds, then infrastructure, then applications")
+    layer: Layer = Field(description="the order of its apps: crds, then infrastructure, then applications")
     namespaces: dict[Name, CategoryNamespace] = Field(
-        default_factory=dict, description="where its apps may live; the category's own name where absent"
+        default_factory=dict, description="the namespaces of its apps (default: the category's own name)"
     )
     foundation: tuple[Name, ...] = Field(
-        default=(), description="its apps that have to be Healthy before the layer `applications` comes"
+        default=(), description="its apps that must be Healthy before the layer `applications` is generated"
     )
     cluster_kinds: tuple[GroupKind, ...] = Field(
         default=(), description="cluster-scoped kinds that its apps may create, as Kind.group"
     )
     namespaced_kinds: tuple[Annotated[ReachingKind, choice(*REACHING)], ...] = Field(
-        default=(), description="kinds that reach beyond a namespace, and that its applications may create all the same"
+        default=(), description="kinds with an effect beyond a namespace that its applications may create nevertheless"
     )
-    sync: SyncPolicy = Field(default_factory=SyncPolicy, description="how Argo CD follows Git")
+    sync: SyncPolicy = Field(default_factory=SyncPolicy, description="the sync policy of its apps")
     removal: Annotated[Literal["keep", "delete"], choice("keep", "delete")] = Field(
-        default="keep", description="what happens to the objects of an app whose folder left Git"
+        default="keep", description="the reaction to a deleted app folder: its objects are kept or deleted"
     )
-    removal_reason: Text | None = Field(default=None, description="why they may go; required where they do")
-    owners: tuple[Text, ...] = Field(default=(), description="who answers for it; groups get a role in its project")
+    removal_reason: Text | None = Field(default=None, description="the reason for deleting them, required then")
+    owners: tuple[Text, ...] = Field(default=(), description="its owners; groups get a role in its project")
 
     @property
     def closed_kinds(self) -> tuple[str, ...]:
-        """Return the namespaced kinds that its apps may not create: none before the layer of the applications."""
+        """Return the namespaced kinds that its apps must not create: none before the layer of the applications."""
         declared = self.namespaced_kinds if self.layer == "applications" else REACHING
         return tuple(kind for kind in REACHING if kind not in declared)
 
     def sync_in(self, environment: str) -> Sync:
-        """Give the policy for an environment."""
+        """Return the policy of an environment."""
         return self.sync.environments.get(environment, self.sync)

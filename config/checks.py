@@ -29,7 +29,7 @@ LEAST_DISK = Size(10 * GIBI)
 LEAST_CONTROL_PLANE_CPU = 2
 HA_WORKERS = 3
 SECURE_SINCE = (1, 14)
-POINT_TO_POINT = 2  # addresses of a network in which none is the network's or the broadcast address
+POINT_TO_POINT = 2  # the network's own address and its broadcast address, of a network with both
 
 
 def check_stack(root: Path, stack: Stack, tree: Tree) -> list[Problem]:
@@ -47,7 +47,7 @@ def check_stack(root: Path, stack: Stack, tree: Tree) -> list[Problem]:
 def _twice(
     facts: Facts, check: str, what: str, owners: Sequence[tuple[KeyPath, object]], fix: str
 ) -> Iterator[SettingFinding]:
-    """Find values that two owners claim, and name both; what is derived for both clashes only after something else."""
+    """Yield values with two owners, and name both; two derived values clash only after two set ones."""
     first: dict[object, KeyPath] = {}
     for path, value in owners:
         if value in first:
@@ -66,7 +66,7 @@ def _node_values(facts: Facts, key: str) -> list[tuple[KeyPath, object]]:
 
 
 def _further_macs(facts: Facts) -> list[tuple[KeyPath, Any]]:
-    """Return the MACs of further network cards; two cards of a node on one network would be given the same."""
+    """Return the derived MACs of further network cards: two cards of a node on one network derive the same."""
     found: list[tuple[KeyPath, Any]] = []
     for index, machine in enumerate(derive.machines(facts.settings)):
         for place, card in enumerate(machine.cards[1:]):
@@ -97,7 +97,7 @@ def _balancers(facts: Facts) -> list[tuple[KeyPath, Any]]:
 @rule("host-name-twice", scope="settings", why="One Proxmox host has one entry.")
 @rule("repository-name-twice", scope="settings", why="The name is that of one credential Secret.")
 def duplicates(facts: Facts) -> Iterator[SettingFinding]:
-    """A name, an address, a MAC and a VM id have one owner."""
+    """Check that a name, an address, a MAC and a VM id have one owner."""
     yield from _twice(facts, "node-name-twice", "name", _node_values(facts, "name"), "give each node its own name")
     yield from _twice(facts, "address-twice", "address", _addresses(facts), "choose a free address")
     yield from _twice(facts, "address-twice", "address", _balancers(facts), "choose another one of the range")
@@ -140,7 +140,7 @@ def duplicates(facts: Facts) -> Iterator[SettingFinding]:
     why="The pool assigns its own addresses only: the load balancer would wait for ever.",
 )
 def addresses(facts: Facts) -> Iterator[SettingFinding]:
-    """Addresses lie in the subnet and outside the load balancers' range."""
+    """Check that addresses are in the subnet and outside of the load balancers' range."""
     network = facts.settings.network
     subnet, pool = network.subnet, network.load_balancer_range
     for path, address in _addresses(facts):
@@ -150,7 +150,7 @@ def addresses(facts: Facts) -> Iterator[SettingFinding]:
                 "address-in-range", path, address, rule, "choose an address outside it, or move the range"
             )
         if path[0] == "proxmox":
-            continue  # a host may sit in a management network of its own
+            continue  # a host may be in a separate management network
         if address not in subnet:
             rule = f"is outside {facts.at('network', 'subnet')} {subnet}"
             yield SettingFinding("address-outside-subnet", path, address, rule, f"choose one between {_span(facts)}")
@@ -178,7 +178,7 @@ def _span(facts: Facts) -> str:
 
 @rule("cidr-overlap", scope="settings", why="An address in two networks is routed to one of them only.")
 def cidrs(facts: Facts) -> Iterator[SettingFinding]:
-    """Pods, services and nodes have networks of their own."""
+    """Check that pods, services and nodes have separate networks."""
     network = facts.settings.network
     owners = (("subnet", network.subnet), ("podCidr", network.pod_cidr), ("serviceCidr", network.service_cidr))
     for (first, one), (second, other) in combinations(owners, 2):
@@ -195,14 +195,16 @@ def cidrs(facts: Facts) -> Iterator[SettingFinding]:
 )
 @rule("vip-missing", scope="settings", why="Clients would know one control plane only, and lose the API with it.")
 def quorum(facts: Facts) -> Iterator[SettingFinding]:
-    """Control planes are an odd number, and more than one share an address or a name."""
+    """Check that the number of control planes is odd, and that more than one share an address or a name."""
     planes, vip = derive.control_planes(facts.settings), facts.settings.network.vip
     if not planes:
         yield SettingFinding(
             "control-planes-none", ("cluster", "nodes"), None, "has no control plane", "give a node that role"
         )
     elif len(planes) % 2 == 0:
-        rule = f"has {len(planes)} control planes; an even number survives no more than one fewer"
+        rule = (
+            f"has {len(planes)} control planes; an even number tolerates no more failures than one control plane fewer"
+        )
         yield SettingFinding("control-planes-even", ("cluster", "nodes"), None, rule, "make it 1, 3 or 5")
     if len(planes) > 1 and vip is None and facts.settings.network.endpoint is None:
         rule = f"is missing with {len(planes)} control planes"
@@ -224,7 +226,7 @@ def quorum(facts: Facts) -> Iterator[SettingFinding]:
     why="Three control planes on one host do not survive the loss of that host.",
 )
 def hosts(facts: Facts) -> Iterator[SettingFinding]:
-    """Nodes run on hosts that exist, take nodes and have room; control planes do not all share one."""
+    """Check that hosts exist, accept nodes and have enough memory, and that control planes do not all share one."""
     known = {host.name: host for host in facts.settings.proxmox.hosts}
     room: dict[str, int] = {}
     for index, machine in enumerate(derive.machines(facts.settings)):
@@ -254,7 +256,7 @@ def hosts(facts: Facts) -> Iterator[SettingFinding]:
 
 
 def _processors(facts: Facts) -> Iterator[SettingFinding]:
-    """A host has one processor, and its VMs have the same."""
+    """Check that the VMs of a host have its architecture."""
     first: dict[str, tuple[int, Node]] = {}
     for index, node in enumerate(facts.settings.cluster.nodes):
         other_index, other = first.setdefault(node.host, (index, node))
@@ -268,7 +270,7 @@ def _processors(facts: Facts) -> Iterator[SettingFinding]:
 
 @rule("secure-boot-too-early", scope="settings", why="The firmware would boot any image without a warning.")
 def secure_boot(facts: Facts) -> Iterator[SettingFinding]:
-    """Secure boot is enforced: the image brings the keys that the firmware then asks for."""
+    """Check that secure boot is enforced: the image must contain the keys that the firmware enrolls."""
     cluster = facts.settings.cluster
     if cluster.boot == "secure" and (cluster.talos_version.major, cluster.talos_version.minor) < SECURE_SINCE:
         since = ".".join(map(str, SECURE_SINCE))
@@ -279,7 +281,7 @@ def secure_boot(facts: Facts) -> Iterator[SettingFinding]:
 
 
 def _shared_images(facts: Facts) -> Iterator[SettingFinding]:
-    """Hosts that share the storage of images name the same one."""
+    """Check that hosts with shared images use the same storage."""
     proxmox = facts.settings.proxmox
     for index, host in enumerate(proxmox.hosts if proxmox.image_storage == "shared" else ()):
         if host.images != proxmox.hosts[0].images:
@@ -295,11 +297,11 @@ def _shared_images(facts: Facts) -> Iterator[SettingFinding]:
 @rule("disk-below-floor", scope="settings", why="Talos refuses to install on less.")
 @rule("cpu-below-floor", scope="settings", why="Below two processors etcd loses its heartbeats under load.")
 def sizes(facts: Facts) -> Iterator[SettingFinding]:
-    """Every node has a size, and Talos can live in it."""
+    """Check that every node has a size that Talos accepts."""
     cluster = facts.settings.cluster
     for index, node in enumerate(cluster.nodes):
         if node.role == "worker" and not cluster.sizes.worker and not (node.cpu and node.memory and node.disk):
-            rule = f"is missing and {node.name} does not say all of cpu, memory and disk"
+            rule = f"is missing and {node.name} does not set all of cpu, memory and disk"
             yield SettingFinding("size-missing", ("cluster", "sizes", "worker"), None, rule, "add the workers' size")
             continue
         size = derive.node_size(cluster, node)
@@ -312,11 +314,11 @@ def sizes(facts: Facts) -> Iterator[SettingFinding]:
         if size.memory < LEAST_MEMORY:
             rule = f"is below the {LEAST_MEMORY} that Talos needs"
             yield SettingFinding(
-                "memory-below-floor", path("memory"), size.memory, rule, "give it more, 4GiB to begin with"
+                "memory-below-floor", path("memory"), size.memory, rule, "give it more, for example 4GiB"
             )
         if size.disk < LEAST_DISK:
             rule = f"is below the {LEAST_DISK} that Talos needs"
-            yield SettingFinding("disk-below-floor", path("disk"), size.disk, rule, "give it more, 40GiB to begin with")
+            yield SettingFinding("disk-below-floor", path("disk"), size.disk, rule, "give it more, for example 40GiB")
         if node.role == "control-plane" and size.cpu < LEAST_CONTROL_PLANE_CPU:
             rule = f"is below the {LEAST_CONTROL_PLANE_CPU} that a control plane needs"
             yield SettingFinding("cpu-below-floor", path("cpu"), size.cpu, rule, "give it two or more")
@@ -331,7 +333,7 @@ def sizes(facts: Facts) -> Iterator[SettingFinding]:
 @rule("talos-unknown", scope="settings", why="Its supported Kubernetes versions are not known here.")
 @rule("talosctl-too-old", scope="settings", why="A cluster of such a version starts, but cannot be upgraded later.")
 def versions(facts: Facts) -> Iterator[SettingFinding]:
-    """Talos, Kubernetes, Cilium and the Gateway API go together."""
+    """Check that Talos and Kubernetes are compatible."""
     cluster = facts.settings.cluster
     talos, kubernetes, contract = cluster.talos_version, cluster.kubernetes_version, cluster.talos_contract
     known, tool = compatible()["talos"], compatible()["talosctl"]
@@ -339,7 +341,7 @@ def versions(facts: Facts) -> Iterator[SettingFinding]:
     refused: set[str] = set()
     if talos.line not in known:
         refused.add("talosVersion")
-        rule = f"is a version that nobody tried here; known are {', '.join(usable)}"
+        rule = f"is a version that was never tested here; known versions are {', '.join(usable)}"
         yield SettingFinding("talos-unknown", ("cluster", "talosVersion"), talos, rule, "choose a known one")
     elif kubernetes.line not in known[talos.line]:
         refused.add("kubernetesVersion")
@@ -370,7 +372,7 @@ def versions(facts: Facts) -> Iterator[SettingFinding]:
     why="With other CRDs than it supports, Cilium leaves Gateways without an address or an error.",
 )
 def gateway_api(facts: Facts) -> Iterator[SettingFinding]:
-    """Cilium understands the Gateway API's CRDs that this environment installs."""
+    """Check that Cilium supports the CRDs of the Gateway API in this environment."""
     delivery = facts.settings.delivery
     apps = {f"{app.category}/{app.name}": app for app in facts.tree.apps_in(delivery.environment)}
     cilium, crds = apps.get("kube-system/cilium"), apps.get("crds/gateway-api")
@@ -382,10 +384,12 @@ def gateway_api(facts: Facts) -> Iterator[SettingFinding]:
     try:
         line, api = Version.parse(chart).line, Version.parse(ref).line
     except ValueError:
-        return  # not pinned by a version here: manifests says so when it renders
+        return  # not pinned by a version: a render reports it
     known = compatible()["cilium"]
     if line not in known:
-        rule = f"of {cilium.path} is a version of Cilium that nobody tried here; known are {', '.join(known)}"
+        rule = (
+            f"of {cilium.path} is a version of Cilium that was never tested here; known versions are {', '.join(known)}"
+        )
         yield SettingFinding("cilium-unknown", ("platform", "cni"), chart, rule, "pin a known one")
     elif api not in known[line]:
         rule = f"of {cilium.path} does not understand Gateway API {ref} of {crds.path}"
@@ -398,13 +402,13 @@ def gateway_api(facts: Facts) -> Iterator[SettingFinding]:
 @rule("no-place-for-workloads", scope="settings", why="Every pod would stay Pending for ever.")
 @rule("repository-unknown", scope="settings", why="A credential without a repository is never used.")
 def platform(facts: Facts) -> Iterator[SettingFinding]:
-    """What one part of the platform needs of another is there."""
+    """Check that each part of the platform has its prerequisites."""
     settings = facts.settings
     certificates = settings.platform.certificates
     if certificates.issuer != "internal" and not certificates.email:
         rule = f"is missing with the issuer {certificates.issuer}"
         email = ("platform", "certificates", "email")
-        yield SettingFinding("email-missing", email, None, rule, "say where Let's Encrypt writes to")
+        yield SettingFinding("email-missing", email, None, rule, "add the address for warnings of Let's Encrypt")
     workers = [node for node in settings.cluster.nodes if node.role == "worker"]
     if settings.platform.argocd.replicas == "ha" and len(workers) < HA_WORKERS:
         rule = f"needs {HA_WORKERS} workers and there are {len(workers)}"
@@ -425,7 +429,7 @@ def platform(facts: Facts) -> Iterator[SettingFinding]:
 @rule("patch-missing", scope="settings", why="`up` would fail halfway without the patch.")
 @rule("patch-malformed", scope="settings", why="Talos would reject the patch in the middle of `up`.")
 def files(facts: Facts) -> Iterator[SettingFinding]:
-    """Patch files exist and are YAML."""
+    """Check that patch files exist and contain YAML."""
     patches = facts.settings.cluster.patches
     owners: list[tuple[KeyPath, str]] = []
     for key, listed in (("all", patches.all), ("controlPlane", patches.control_plane), ("worker", patches.worker)):

@@ -1,4 +1,4 @@
-"""Which versions go together: the table in compatibility.yaml, and what the pinned talosctl can upgrade.
+"""Compatible versions: the table in compatibility.yaml, and the range that the pinned talosctl can upgrade.
 
 Pure: `config.checks` makes findings of it, `config.outdated_releases` compares pins with the newest releases, and a
 rehearsal refuses the same pairs as the real talosctl.
@@ -18,7 +18,7 @@ from config.values import Version
 
 @cache
 def compatible() -> Mapping[str, Any]:
-    """Return the table of versions that go together."""
+    """Return the table of compatible versions."""
     loaded: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
     return loaded
 

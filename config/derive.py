@@ -1,6 +1,6 @@
-"""What follows from the settings and therefore cannot be set: endpoint, names, ids, MACs, images.
+"""Facts that follow from the settings and therefore cannot be set: endpoint, names, ids, MACs, images.
 
-Pure functions from `config.model` values to facts. `config.checks` compares them, `stacks` hands them to components.
+Pure functions from `config.model` values to facts. `config.checks` compares them, `stacks` passes them to components.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Machine:
-    """One node with everything that follows for it."""
+    """One node with all facts that follow for it."""
 
     name: str
     role: Role
@@ -57,17 +57,17 @@ class Machine:
 
     @property
     def incarnation(self) -> str:
-        """Return a text that changes when the VM is made anew, by a raised generation or another VM id."""
+        """Return a text that changes when the VM is made again, by a raised generation or another VM id."""
         return f"{self.generation}.{self.vm_id}"
 
 
 def machines(settings: Settings) -> tuple[Machine, ...]:
-    """Give every node in the order of the settings."""
+    """Return every node in the order of the settings."""
     return tuple(machine(settings, node) for node in settings.cluster.nodes)
 
 
 def machine(settings: Settings, node: Node) -> Machine:
-    """Fill in what a node takes from its role, its address and its name."""
+    """Return a node, completed from its role, its address and its name."""
     cluster = settings.cluster
     size = node_size(cluster, node)
     of_role = cluster.patches.control_plane if node.role == "control-plane" else cluster.patches.worker
@@ -124,7 +124,7 @@ def mappings(machine: Machine) -> tuple[tuple[str, str], ...]:
 
 
 def node_size(cluster: Cluster, node: Node) -> NodeSize:
-    """Take the role's size where the node has none of its own; `config.checks` refuses a role without one."""
+    """Return the node's own size or its role's; `config.checks` refuses a role without one."""
     of_role = cluster.sizes.control_plane if node.role == "control-plane" else cluster.sizes.worker
     base = of_role or cluster.sizes.control_plane
     return NodeSize.model_construct(
@@ -133,18 +133,18 @@ def node_size(cluster: Cluster, node: Node) -> NodeSize:
 
 
 def derived_mac(cluster: str, node: str) -> str:
-    """Make a locally administered MAC that stays the same for ever."""
+    """Return a locally administered MAC that never changes."""
     digest = hashlib.sha256(f"{cluster}/{node}".encode()).hexdigest()
     return ":".join(["02", *(digest[at : at + 2] for at in range(0, 10, 2))])
 
 
 def derived_vm_id(first: int, subnet: IPv4Network, address: IPv4Address) -> int:
-    """Make a VM id from the address' place in its subnet, so that no order of a list decides it."""
+    """Return a VM id from the address' offset in its subnet, so that the order of nodes does not matter."""
     return first + int(address) - int(subnet.network_address)
 
 
 def control_planes(settings: Settings) -> tuple[Node, ...]:
-    """Give the nodes that hold etcd."""
+    """Return the nodes that run etcd."""
     return tuple(node for node in settings.cluster.nodes if node.role == "control-plane")
 
 
@@ -154,19 +154,19 @@ def api_address(settings: Settings) -> IPv4Address:
 
 
 def endpoint(settings: Settings) -> str:
-    """Give the Kubernetes API's URL."""
+    """Return the URL of the Kubernetes API."""
     return f"https://{settings.network.endpoint or api_address(settings)}:{API_PORT}"
 
 
 def cert_sans(settings: Settings) -> tuple[str, ...]:
-    """Name every address and name that the API answers under."""
+    """Return every address and name at which the API answers."""
     named = [settings.network.endpoint] if settings.network.endpoint else []
     planes = (str(node.address) for node in control_planes(settings))
     return tuple(dict.fromkeys([*named, str(api_address(settings)), *planes, "127.0.0.1"]))
 
 
 def platform_apps(settings: Settings) -> Mapping[str, str]:
-    """Name the apps of the tree that the program itself begins with, each with the namespace that it needs."""
+    """Return the apps of the tree that the program seeds, each with the namespace that it needs."""
     cilium = {"kube-system/cilium": "kube-system"} if settings.platform.cni == "cilium" else {}
     return cilium | {
         "cert-manager/cert-manager": "cert-manager",
@@ -178,14 +178,14 @@ def platform_apps(settings: Settings) -> Mapping[str, str]:
 
 
 def repository_host(settings: Settings) -> str:
-    """Return the host of `delivery.repository`, of an URL as of git's own form user@host:path."""
+    """Return the host of `delivery.repository`, from a URL or from git's own form user@host:path."""
     whole = settings.delivery.repository
     place = whole.partition("://")[2] or whole
     return re.split("[/:]", place.rpartition("@")[2])[0]
 
 
 def untrusted_issuer(settings: Settings) -> str:
-    """Return the issuer where its certificates are trusted by no program of its own accord."""
+    """Return the issuer, unless programs trust its certificates by default."""
     issuer = settings.platform.certificates.issuer
     return "" if issuer == "letsencrypt" else issuer
 
@@ -203,7 +203,7 @@ def store_token(settings: Settings) -> SecretStr | None:
 
 
 def needed_secrets(settings: Settings) -> tuple[str, ...]:
-    """Name the secrets that these settings cannot do without, as they are written in the stack file."""
+    """Return the secrets that these settings require, by their keys in the stack file."""
     needed = ["proxmoxToken"]
     if token := store_kind(settings).token:
         needed.append(token)
@@ -216,7 +216,7 @@ def needed_secrets(settings: Settings) -> tuple[str, ...]:
 
 
 def missing_secrets(settings: Settings) -> tuple[str, ...]:
-    """Name the needed secrets that are not set."""
+    """Return the required secrets that are not set."""
     by_alias = {str(field.alias): name for name, field in Secrets.model_fields.items()}
 
     def is_set(name: str) -> bool:
@@ -228,5 +228,5 @@ def missing_secrets(settings: Settings) -> tuple[str, ...]:
 
 
 def how_to_set(stack: str, missing: Sequence[str]) -> str:
-    """Say which secrets are still to set, and by which command."""
+    """Return the required secrets that are not set, with the command that sets them."""
     return f"{', '.join(missing)} (pulumi config set --stack {stack} --secret --path homelab:secrets.NAME)"

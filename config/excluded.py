@@ -1,6 +1,6 @@
-"""The apps that a stack leaves out: each is there, and none is one that the program begins with.
+"""The apps that a stack excludes: each exists, and the program seeds none of them.
 
-The names of a stack and the tree come in, what is wrong with a name goes out. `config.checks` makes findings of it.
+The names of a stack and the tree come in, findings go out, which `config.checks` reports.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from config.tree import Tree
 )
 @rule("app-unknown", scope="tree", why="A misspelt name excludes nothing, and the app would run.")
 def excluded(names: Sequence[str], begun: Collection[str], tree: Tree) -> Iterator[tuple[int, str, str, str, str]]:
-    """Yield place, name, check, rule and fix of each name that cannot be left out."""
+    """Yield index, name, check, rule and fix of each name that cannot be excluded."""
     apps = [f"{app.category}/{app.name}" for app in tree.apps]
     needed = {*begun, *(f"{app.category}/{app.name}" for app in tree.apps_of_layer("crds"))}
     for index, name in enumerate(names):
@@ -29,5 +29,5 @@ def excluded(names: Sequence[str], begun: Collection[str], tree: Tree) -> Iterat
             fix = nearest(name, apps, "name a folder below apps/ as category/app")
             yield index, name, "app-unknown", "has no folder in apps/", fix
         elif name in needed:
-            rule = "is an app that the program begins with and that Git has to take over"
+            rule = "is an app that the program seeds and that Git must own afterwards"
             yield index, name, "app-needed", rule, "remove it from the list"

@@ -1,7 +1,7 @@
-"""From what pydantic saw to what a person can act upon.
+"""Problems from pydantic's validation errors.
 
-A validation error comes in with the plain data and the lines of its keys; problems go out, each with file, line,
-dotted key, value, rule and fix. `config.load` uses it for stack files, `config.tree` for category files.
+A validation error comes in with the plain data and the lines of its keys; problems go out, each with file, line, dotted
+key, value, rule and fix. `config.load` uses it for stack files, `config.tree` for category files.
 """
 
 from __future__ import annotations
@@ -35,39 +35,40 @@ WRONG_TYPE = {
     "int_type": ("is not a whole number", "write digits without quotes"),
     "bool_type": ("is neither true nor false", "write true or false"),
     "string_type": ("is not text", "put it in quotes"),
-    "tuple_type": ("is not a list", "write one `- item` a line"),
-    "list_type": ("is not a list", "write one `- item` a line"),
-    "dict_type": ("is not a map", "write one `key: value` a line"),
-    "model_type": ("is not a section of keys", "write one `key: value` a line"),
-    "model_attributes_type": ("is not a section of keys", "write one `key: value` a line"),
+    "tuple_type": ("is not a list", "write one `- item` per line"),
+    "list_type": ("is not a list", "write one `- item` per line"),
+    "dict_type": ("is not a map", "write one `key: value` per line"),
+    "model_type": ("is not a section of keys", "write one `key: value` per line"),
+    "model_attributes_type": ("is not a section of keys", "write one `key: value` per line"),
 }
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the keys of a piece of data stand."""
+    """The lines of the keys in a file."""
 
     file: str
     document: Document
     prefix: Callable[[KeyPath], KeyPath] = lambda path: path
 
     def problem(self, check: str, path: KeyPath, value: object, rule: str, fix: str) -> Problem:
-        """Make a problem of a finding by looking its line up."""
+        """Return a problem at the line of its key."""
         return Problem(self.file, self.line(path), dotted(path), shown(value), rule, fix, check)
 
     def line(self, path: KeyPath) -> int:
-        """Give the line of a key."""
+        """Return the line of a key."""
         return self.document.line(self.prefix(path))
 
     def stated(self, path: KeyPath) -> bool:
-        """Whether a key stands in the file."""
+        """Return whether the file contains a key."""
         return self.prefix(path) in self.document.lines
 
 
 def explain(error: ValidationError, model: type[BaseModel], places: Places) -> list[Problem]:
-    """Turn every mistake that pydantic saw into a problem."""
+    """Return a problem for every error of a validation."""
     seen = error.errors(include_url=False)
-    # What a value is made of where it is absent was refused itself; items that were refused are not counted.
+    # A default factory fails when its inputs were rejected, which is reported already. Likewise skip the length error
+    # of a list whose items were rejected.
     inner = {details["loc"][:size] for details in seen for size in range(len(details["loc"]))}
     return [
         _problem(details, model, places)
@@ -78,7 +79,7 @@ def explain(error: ValidationError, model: type[BaseModel], places: Places) -> l
 
 
 def shown(value: object) -> str:
-    """Write a value as a person reads it, cut where it is long."""
+    """Return a value in readable form, truncated if it is long."""
     if value is None or (isinstance(value, Mapping | Sequence) and not isinstance(value, str)):
         return ""
     text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, bool) else str(value)
@@ -87,7 +88,7 @@ def shown(value: object) -> str:
 
 
 def nearest(word: str, known: Sequence[str], otherwise: str) -> str:
-    """Name what was probably meant."""
+    """Return a fix: the known word that is similar, or the given text."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else otherwise
 
@@ -110,9 +111,9 @@ def _problem(details: ErrorDetails, model: type[BaseModel], places: Places) -> P
         return places.problem("wrong-type", path, _typed(value), *WRONG_TYPE[kind])
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
-        return places.problem("out-of-range", path, value, f"has to be {bound}", "choose another number")
+        return places.problem("out-of-range", path, value, f"must be {bound}", "choose another number")
     if kind == "too_short":
-        return places.problem("list-empty", path, None, "is an empty list", "name at least one")
+        return places.problem("list-empty", path, None, "is an empty list", "add at least one")
     if kind == "union_tag_not_found":
         return places.problem("key-missing", (*path, "kind"), None, "is missing", "add `kind`: which one it is")
     if kind == "union_tag_invalid":
@@ -120,14 +121,14 @@ def _problem(details: ErrorDetails, model: type[BaseModel], places: Places) -> P
         rule, tag = f"is none of {', '.join(known)}", str(context["tag"])
         return places.problem("choice-unknown", (*path, "kind"), tag, rule, nearest(tag, known, "choose one of them"))
     if kind == "literal_error":
-        return places.problem("choice-unknown", path, value, f"has to be {context['expected']}", "choose one of them")
+        return places.problem("choice-unknown", path, value, f"must be {context['expected']}", "choose one of them")
     if "rule" in context:
         return places.problem(kind, path, context.get("shown", value), str(context["rule"]), str(context["fix"]))
     return places.problem("wrong-type", path, value, details["msg"].lower(), "see docs/reference/settings.md")
 
 
 def _typed(value: object) -> object:
-    """Show that a list or a section stands where a plain value belongs."""
+    """Return the value, or its type if a list or a section is in the place of a plain value."""
     if isinstance(value, Mapping):
         return "(a section)"
     if isinstance(value, str):
@@ -147,7 +148,7 @@ def _unknown(path: KeyPath, section: type[BaseModel] | None, places: Places) -> 
 
 
 def _resolve(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[KeyPath, type[BaseModel] | None]:
-    """Drop what pydantic adds to a path (the tag of a union, a map's `[key]`) and find the section it ends in."""
+    """Return the path without pydantic's additions (a union's tag, a map's `[key]`), and the section at its end."""
     path: list[int | str] = []
     candidates: list[Any] = [model]
     section: type[BaseModel] | None = model
@@ -171,7 +172,7 @@ def _resolve(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[KeyPat
 
 
 def kinds(annotation: Any) -> list[Any]:
-    """Take Annotated and unions apart."""
+    """Return the types inside of Annotated and unions."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return kinds(get_args(annotation)[0])

@@ -28,7 +28,7 @@ class SettingFinding:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a rule may look at."""
+    """The input of a rule."""
 
     root: Path
     stack: Stack
@@ -36,11 +36,11 @@ class Facts:
     tree: Tree
 
     def stated(self, path: KeyPath) -> bool:
-        """Whether the stack file says it, or it was derived."""
+        """Return whether the stack file contains a key; otherwise its value is derived."""
         return self.stack.places.stated(path)
 
     def at(self, *path: str | int) -> str:
-        """Name another owner with its line."""
+        """Return another owner with its line."""
         line = self.stack.places.line(path)
         key = self.stack.places.problem("", path, None, "", "").key
         return f"{key} (line {line})" if line else key

@@ -13,8 +13,8 @@ import stat
 from pathlib import Path
 
 MEBI = 1 << 20
-LARGEST_TEXT = MEBI  # of a file that people write
-LARGEST = 64 * MEBI  # of any file that goes into a render
+LARGEST_TEXT = MEBI  # limit for a file that people write
+LARGEST = 64 * MEBI  # limit for any file of a render
 CHUNK = 1 << 16
 
 
@@ -22,7 +22,7 @@ def content(path: Path | str, most: int = LARGEST_TEXT, root: Path | str | None 
     """Return the content of a regular file; below `root`, if one is given, also through links."""
     if root is not None and leaves(root, path):
         raise OSError(errno.EXDEV, "leads out of the checkout", str(path))
-    # Without O_NONBLOCK the opening of a pipe waits until a writer comes.
+    # Without O_NONBLOCK, opening a pipe blocks until a writer opens it.
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(number, "rb", buffering=0) as opened:  # noqa: PTH123 - os.open gives a number
         about = os.fstat(number)
@@ -35,13 +35,13 @@ def content(path: Path | str, most: int = LARGEST_TEXT, root: Path | str | None 
         found = bytearray()
         while part := opened.read(CHUNK):
             found += part
-            if len(found) > most:  # a file of /proc says that it has no size
+            if len(found) > most:  # a file of /proc reports no size
                 raise too_large(path, most)
         return bytes(found)
 
 
 def leaves(root: Path | str, path: Path | str) -> bool:
-    """Whether a path leads out of a folder, by its dots or through a link."""
+    """Return whether a path leaves a folder, by its dots or through a link."""
     top, place = os.path.realpath(root), os.path.realpath(path)
     return place != top and not place.startswith(f"{top.rstrip('/')}/")
 

@@ -1,9 +1,9 @@
-"""Secrets that lie in Git in plain text.
+"""Secrets in plain text in Git.
 
-A checkout comes in, findings with lines go out: of each text file that can be committed, stack files and patches
-included. YAML and JSON are read by their structure, also where they stand in a string of another document; all else
-line by line. `config.secret_patterns` knows names and shapes of secrets, `config.tree` reports the findings. A secret
-that has reached Git is lost.
+A checkout comes in, findings with lines go out for each text file that can be committed, stack files and patches
+included. YAML and JSON are read by their structure, also inside a string of another document; all other text line by
+line. `config.secret_patterns` knows names and patterns of secrets, `config.tree` reports the findings. A secret that
+was committed is no longer secret.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from config.rules import rule
 from config.source import Document, KeyPath, dotted, parse
 from errors import Problem
 
-FIX = "make it an ExternalSecret, and replace the value: what was in Git is known"
+FIX = "make it an ExternalSecret, and replace the value: a committed value is known"
 CHECK = "secret-in-git"
-# What no person commits, at the top of a checkout and anywhere in it.
+# Files that are never committed, at the top of a checkout and anywhere in it.
 TOP = (".venv", ".lab", "rendered")
 ANYWHERE = (
     ".git",
@@ -34,7 +34,7 @@ ANYWHERE = (
     ".hypothesis",
     ".import_linter_cache",
 )
-# Prose and programs name secrets all the time: only tokens and keys that can be nothing else are looked for there.
+# Prose and programs mention secrets often: only unmistakable tokens and keys are searched for there.
 PROSE = (".py", ".pyi", ".md", ".go", ".lock", ".html", ".css", ".js", ".ts", ".svg")
 SUMS = ("go.sum", "go.mod", "gitleaks.toml")
 OF_TESTS = "tests/"
@@ -43,7 +43,7 @@ CONTAINERS = re.compile(
     r"(?:^|[./])(?:kustomization|\.dockerconfigjson|\.docker/config\.json|kubeconfig)\Z", re.IGNORECASE
 )
 ALLOWED = "gitleaks:allow"
-# One of these stands in each document with a secret: it is cheaper to ask for than to parse.
+# Each document with a secret contains one of these: a search for them is cheaper than parsing.
 WORDS = re.compile(
     r"pass|pwd|psk|secret|token|credential|auth|cookie|docker|pw\b|[a-z][_-]?key|://|my\w?sql|mariadb|redis|curl"
     r"|\$apr1|@tcp|[A-Za-z0-9+/]{20}",
@@ -57,7 +57,7 @@ COMMENT = re.compile(
     r"^[ \t]{0,200}#[ \t]{0,8}(?:- )?(?P<name>[\w.-]{1,80})[ \t]{0,4}[:=][ \t]{0,4}(?P<value>[^\s]{4,200})[ \t]*$",
     re.MULTILINE,
 )
-# Where the value of each entry comes from; random and given ones have none here (`manifests.secret_entries`).
+# The origin of each entry; random and given entries have no value here (`manifests.secret_entries`).
 DECLARED = "homelab.dev/entries"
 ORIGIN = re.compile(r"random(?: hex)?(?: \d+)?\Z|given(?: or none)?, ")
 NESTED = 4
@@ -72,11 +72,11 @@ STACK = re.compile(r"Pulumi\.[^/]+\.ya?ml\Z")
     why="Argo CD rejects a repository with such a link, and programs here would leave the checkout.",
 )
 def repository_leaks(root: Path) -> Iterator[Problem]:
-    """Yield the secrets of a checkout, and what keeps a file from being looked at."""
+    """Yield the secrets of a checkout, and the files that cannot be read."""
     for path in _committed(root):
         name = os.path.relpath(path, root)
         if os.path.islink(path) and files.leaves(root, path):  # noqa: PTH114 - a Path for each of 10,000 files is slow
-            rule, fix = "is a link that leads out of the checkout", "copy what it leads to into the repository"
+            rule, fix = "is a link that leads out of the checkout", "copy its target into the repository"
             yield Problem(name, 0, "", "", rule, fix, "link-outside")
             continue
         try:
@@ -96,14 +96,14 @@ def _committed(root: Path) -> Iterator[str]:
         folders[:] = sorted(name for name in folders if name not in skipped and name not in linked)
         for name in sorted([*names, *linked]):
             if name in linked and not files.leaves(root, os.path.join(directory, name)):  # noqa: PTH118 - as above
-                continue  # what it leads to is looked at where it lies
+                continue  # the target of the link is read at its own path
             if name not in skipped:
                 yield os.path.join(directory, name)  # noqa: PTH118 - as above
 
 
 @lru_cache(maxsize=8192)
 def leaks(raw: bytes, name: str) -> tuple[Problem, ...]:
-    """Return the secrets of one file; the cache serves the many reads of one checkout in a process."""
+    """Return the secrets of one file; the cache serves repeated reads of a checkout in one process."""
     text = _text(raw)
     if not text or name.endswith(SUMS):
         return ()
@@ -121,7 +121,7 @@ def leaks(raw: bytes, name: str) -> tuple[Problem, ...]:
 
 
 def _text(raw: bytes) -> str:
-    """Give what a file says, nothing where it is no text; Windows' editors write two bytes for a letter."""
+    """Return the text of a file, empty for a binary one; editors of Windows write two bytes per character."""
     for mark, code in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if raw.startswith(mark):
             return raw[: files.LARGEST_TEXT].decode(code, errors="replace")
@@ -139,7 +139,7 @@ def _text(raw: bytes) -> str:
 
 
 def _read(raw: bytes, text: str, name: str) -> Iterator[Problem]:
-    """Yield secrets by structure where there is one, else line by line; a comment may hold one as well."""
+    """Yield secrets by structure if there is one, else line by line; comments may contain secrets as well."""
     structured = name.endswith(STRUCTURED) or CONTAINERS.search(name) or "." not in name.rpartition("/")[2].lstrip(".")
     documents = parse(text.encode(), name).documents if structured and len(raw) <= files.LARGEST_TEXT else ()
     values = [one for one in documents if isinstance(one.value, (Mapping, list))]
@@ -158,13 +158,13 @@ def _read(raw: bytes, text: str, name: str) -> Iterator[Problem]:
 
 
 def _judged_elsewhere(raw: bytes, name: str) -> range:
-    """Give the lines of the section of a stack file that `config.load` judges itself."""
+    """Return the lines of the section of a stack file that `config.load` checks itself."""
     lines = [line for path, line in parse(raw, name).first.lines.items() if "homelab:secrets" in path]
     return range(min(lines), max(lines) + 1) if lines else range(0)
 
 
 def _without_secrets(value: Any) -> Any:
-    """Leave out the section of a stack file that `config.load` judges itself."""
+    """Return a document without the section of a stack file that `config.load` checks itself."""
     config = value.get("config") if isinstance(value, Mapping) else None
     if not isinstance(config, Mapping):
         return value
@@ -176,14 +176,14 @@ def _token(text: str, start: int, name: str, rule: str = "holds a private key or
 
 
 class _Reader:
-    """One document's values, each with the path that leads to it."""
+    """The values of one document, each with its path."""
 
     def __init__(self, document: Document, name: str, at: KeyPath = (), depth: int = 0) -> None:
-        """Begin at a path; of a document in a string of another one that is the string's path."""
+        """Start at a path: inside a string of another document, the path of that string."""
         self.document, self.name, self.at, self.depth = document, name, at, depth
 
     def found(self, value: Any, path: KeyPath = ()) -> Iterator[Problem]:
-        """Yield what is secret in a value."""
+        """Yield the secrets in a value."""
         if isinstance(value, list):
             if self._in_command(value):
                 yield self._problem(path, "is a command with a secret in plain text")
@@ -231,7 +231,7 @@ class _Reader:
             yield from self.found(value, inside)
 
     def _referring(self, value: Mapping[str, Any], path: KeyPath) -> Iterator[Problem]:
-        """Yield what an object holds in spite of its kind: of an ExternalSecret, all but what it names in the store."""
+        """Yield the secrets of an object, except references of an ExternalSecret to entries of the store."""
         spec = value.get("spec")
         for key, inner in (spec if isinstance(spec, Mapping) else {}).items():
             if key not in ("data", "dataFrom", "secretStoreRef", "secretStoreRefs", "selector", "encryptedData"):
@@ -244,7 +244,7 @@ class _Reader:
         yield from self.found(metadata, (*path, "metadata"))
 
     def _declared(self, text: str, path: KeyPath) -> Iterator[Problem]:
-        """Yield the fixed values that are secret among the origins of entries; random and given ones hold no value."""
+        """Yield the fixed values that are secret among the origins of entries; other origins contain no value."""
         for name, _, how in (line.strip().partition(": ") for line in text.splitlines()):
             if not ORIGIN.match(how) and (self._is_secret(name, how.removeprefix("text "), path) or self._in_text(how)):
                 yield self._problem(path, f"holds the plain value of {name}")
@@ -258,7 +258,7 @@ class _Reader:
         )
 
     def _pairs(self, value: Mapping[str, Any], path: KeyPath) -> Iterator[Problem]:
-        """Yield a value beside its name: a variable, a header, an option, an operation of a JSON patch."""
+        """Yield a secret beside its name: a variable, a header, an option, an operation of a JSON patch."""
         setting = value.get("value", value.get("values"))
         named = next((str(value[key]) for key in KEY if isinstance(value.get(key), str)), "")
         if not named and isinstance(value.get("path"), str) and "op" in value:
@@ -276,13 +276,13 @@ class _Reader:
         return len(words) > 1 and bool(secret_patterns.in_command(" ".join(words)))
 
     def _in_text(self, text: str) -> bool:
-        if secret_patterns.spans(text, of_tokens=False):  # tokens were looked for in the whole file
+        if secret_patterns.spans(text, of_tokens=False):  # the whole file was searched for tokens already
             return True
         hidden = secret_patterns.decoded(text) if len(text) < files.LARGEST_TEXT else ""
         return bool(hidden) and bool(secret_patterns.spans(hidden))
 
     def _nested(self, text: str, path: KeyPath) -> Iterator[Problem]:
-        """Yield what is secret in a document that is the value of a key, such as a settings file in a ConfigMap."""
+        """Yield the secrets of a document inside a string, such as a settings file in a ConfigMap."""
         inside = text.lstrip()
         if self.depth >= NESTED or not ("\n" in inside or inside.startswith(("{", "["))) or bounds.broken(text):
             return

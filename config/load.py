@@ -1,8 +1,8 @@
-"""From a stack file, or from a run of Pulumi, to checked settings.
+"""Checked settings from a stack file, or from a run of Pulumi.
 
-The only reader of `pulumi.Config`. `read_stack` takes a file as it lies on disk and is what `ops.check` and the lab
-use; `from_pulumi` takes what the engine hands to the program and looks the places up in the same file, so that both
-give the same text for the same mistake. `stacks` continues with the `Settings`.
+The only reader of `pulumi.Config`. `read_stack` reads a file on disk, for `ops.check` and the lab; `from_pulumi` reads
+the engine's values and takes the lines from the same file, so that both report a mistake with the same text. `stacks`
+continues with the `Settings`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SECTIONS = tuple(str(field.alias) for field in Settings.model_fields.values())
 
 @dataclass(frozen=True)
 class Stack:
-    """One stack file as far as it could be read."""
+    """One stack file: its settings if it is valid, and its problems."""
 
     name: str
     places: Places
@@ -36,7 +36,7 @@ class Stack:
     problems: tuple[Problem, ...]
 
     def require(self, more: Callable[[Stack], Iterable[Problem]] = lambda stack: ()) -> Settings:
-        """Give the settings, or refuse with everything that is wrong, what `more` finds included."""
+        """Return the settings, or refuse with every problem, those of `more` included."""
         problems = {*self.problems, *more(self)}
         if self.settings is None or problems:
             raise SettingsRefused(problems)
@@ -44,7 +44,7 @@ class Stack:
 
 
 def stack_files(root: Path) -> dict[str, Path]:
-    """Find the stack files by the stacks' names, the project's own file left out."""
+    """Return the stack files by the names of their stacks, without the project's own file."""
     return {
         path.name.removeprefix("Pulumi.").removesuffix(".yaml"): path for path in sorted(root.glob("Pulumi.*.yaml"))
     }
@@ -69,7 +69,7 @@ def read_stack(path: Path, raw: bytes | None = None) -> Stack:
 
 @rule("secret-missing", scope="file", why="Without it `up` would stop halfway.")
 def from_pulumi(root: Path) -> Stack:
-    """Read what the engine hands to the program; secrets are their values here."""
+    """Read the engine's values, in which secrets are in plain text."""
     import pulumi  # noqa: PLC0415 - `check` reads stack files without paying for the engine's SDK
     from pulumi.runtime.config import CONFIG  # noqa: PLC0415
 
@@ -84,7 +84,7 @@ def from_pulumi(root: Path) -> Stack:
     for missing in missing_secrets(settings) if settings else ():
         fix = f"pulumi config set --secret --path '{PROJECT}:secrets.{missing}'"
         path: KeyPath = ("secrets", *missing.split("."))
-        problems.append(on_disk.places.problem("secret-missing", path, None, "is needed and not set", fix))
+        problems.append(on_disk.places.problem("secret-missing", path, None, "is required and not set", fix))
     return Stack(name, on_disk.places, settings, (*problems, *refused))
 
 
@@ -93,7 +93,7 @@ def _in_file(path: KeyPath) -> KeyPath:
 
 
 def _sections(document: Document, places: Places) -> tuple[dict[str, Any] | None, list[Problem]]:
-    """Take the project's sections out of a stack file and look at what else stands there."""
+    """Return the project's sections of a stack file, and the problems of its other keys."""
     whole = Places(places.file, document)
     if not isinstance(document.value, Mapping):
         rule = "is empty" if document.value is None else "is not a map of keys"
@@ -126,7 +126,7 @@ def _sections(document: Document, places: Places) -> tuple[dict[str, Any] | None
 
 @rule("secret-plain", scope="file", why="The stack file is in Git.")
 def _encrypted(value: Any, path: KeyPath, places: Places, problems: list[Problem]) -> Any:
-    """Replace ciphertext by a mark, and refuse what lies there in plain text without showing it."""
+    """Return the section with a placeholder for each ciphertext, and refuse plain text without printing it."""
     if isinstance(value, Mapping) and set(value) == {"secure"} and len(path) > 1:
         return "(encrypted)"
     if isinstance(value, Mapping) and "secure" not in value:
@@ -146,7 +146,7 @@ def _encrypted(value: Any, path: KeyPath, places: Places, problems: list[Problem
     why="All secrets have one section, so that they can be listed, escrowed and replaced.",
 )
 def _misplaced(value: Any, path: KeyPath, places: Places) -> list[Problem]:
-    """Find ciphertext outside the one key that holds it."""
+    """Return a problem for each ciphertext outside of the one key that may contain it."""
     if isinstance(value, Mapping) and set(value) == {"secure"}:
         rule = "is encrypted, and only homelab:secrets holds encrypted values"
         return [
@@ -191,5 +191,5 @@ def _validate(values: Mapping[str, Any], places: Places) -> tuple[Settings | Non
 
 
 def reveal(secret: SecretStr | None) -> str | None:
-    """Open a secret; `stacks` hands it to the engine as one."""
+    """Return the plain text of a secret, which `stacks` passes to the engine as a secret."""
     return secret.get_secret_value() if secret else None

@@ -1,8 +1,8 @@
 """The settings as typed, closed, frozen values: one section per concern.
 
-What flows in is the plain data of a stack file; unknown keys are refused and every value is a real type. What two
-values say about each other is the matter of `config.checks`, what follows from them of `config.derive`. The
-descriptions are the reference that docs/reference/settings.md is made from.
+The plain data of a stack file flows in; unknown keys are refused and every value is a real type. `config.checks`
+compares values, `config.derive` computes the facts that follow. docs/reference/settings.md is generated from the
+descriptions.
 """
 
 from __future__ import annotations
@@ -52,12 +52,14 @@ Architecture = Annotated[Literal["amd64", "arm64"], choice("amd64", "arm64")]
 
 
 class LoadBalancers(Section):
-    """Addresses of the range that stay: the router's DNS leads to them, devices in the house know them."""
+    """Fixed addresses of the range, which DNS names and devices reference."""
 
-    internal: Address = Field(description="the gateway for the house; the router's wildcard name leads here")
-    public: Address = Field(description="the gateway for the world; the tunnel ends here")
-    passthrough: Address = Field(description="the gateway for what brings its own certificate")
-    mosquitto: Address = Field(description="where devices in the house speak MQTT")
+    internal: Address = Field(
+        description="the gateway for the local network; the router's wildcard DNS name resolves to it"
+    )
+    public: Address = Field(description="the gateway for the internet; the tunnel ends here")
+    passthrough: Address = Field(description="the gateway for services with a certificate of their own")
+    mosquitto: Address = Field(description="the address of the MQTT broker, for devices")
 
 
 def _from_the_first(network: dict[str, Any]) -> LoadBalancers:
@@ -66,24 +68,24 @@ def _from_the_first(network: dict[str, Any]) -> LoadBalancers:
 
 
 class NetworkSettings(Section):
-    """The network that nodes and services live in."""
+    """The network of nodes and services."""
 
-    domain: Domain = Field(description="the domain below which every route gets its name")
+    domain: Domain = Field(description="the parent domain of all routes")
     subnet: Network = Field(description="the network of hosts and nodes")
     gateway: Address = Field(description="the router's address in the subnet")
-    nameservers: tuple[Address, ...] = Field(min_length=1, description="who answers DNS for the nodes")
-    time_servers: tuple[Text, ...] = Field(default=("time.cloudflare.com",), description="who tells nodes the time")
+    nameservers: tuple[Address, ...] = Field(min_length=1, description="the DNS servers of the nodes")
+    time_servers: tuple[Text, ...] = Field(default=("time.cloudflare.com",), description="the NTP servers of the nodes")
     vip: Address | None = Field(
         default=None,
-        description="the shared address of the control planes; needed from two on, worth having from one on",
+        description="the shared address of the control planes; required for more than one, useful for one",
     )
     endpoint: Domain | None = Field(
         default=None,
-        description="a DNS name for the Kubernetes API, which leads to `vip` or to a load balancer of your own",
+        description="a DNS name for the Kubernetes API that resolves to `vip` or to your own load balancer",
     )
     load_balancer_range: Range = Field(description="addresses that services of type LoadBalancer may take")
     load_balancers: LoadBalancers = Field(
-        default_factory=_from_the_first, description="those of them that stay; the first four where absent"
+        default_factory=_from_the_first, description="fixed addresses in that range (default: the first four)"
     )
     pod_cidr: Network = Field(default="10.244.0.0/16", validate_default=True, description="addresses of pods")
     service_cidr: Network = Field(default="10.96.0.0/12", validate_default=True, description="addresses of services")
@@ -92,52 +94,54 @@ class NetworkSettings(Section):
 class Host(Section):
     """One Proxmox VE host."""
 
-    name: Name = Field(description="the node name that Proxmox shows")
+    name: Name = Field(description="the node name in Proxmox")
     address: Address = Field(description="the host's own address")
-    images: Text = Field(default="local", description="the storage that takes disk images (content type import)")
-    disks: Text = Field(default="local-lvm", description="the storage that takes the disks of VMs")
-    bridge: Text | None = Field(default=None, description="the bridge of this host; `proxmox.bridge` where absent")
-    memory: Bytes | None = Field(default=None, description="memory that VMs may use; where given, the sum is checked")
+    images: Text = Field(default="local", description="the storage for disk images (content type import)")
+    disks: Text = Field(default="local-lvm", description="the storage for disks of VMs")
+    bridge: Text | None = Field(default=None, description="the bridge of this host (default: `proxmox.bridge`)")
+    memory: Bytes | None = Field(default=None, description="the memory that VMs may use in total")
     nodes: Annotated[Literal["allowed", "none"], choice("allowed", "none")] = Field(
-        default="allowed", description="`none` keeps nodes off a host that serves something else"
+        default="allowed", description="`none` reserves the host for other services"
     )
 
 
 class Proxmox(Section):
-    """The hypervisors and what their VMs have in common."""
+    """The hypervisors, and the properties that all VMs share."""
 
     endpoint: Https = Field(description="the API of any host of the cluster")
     certificate: Annotated[Literal["verified", "self-signed"], choice("verified", "self-signed")] = Field(
-        default="verified", description="`self-signed` accepts the certificate that Proxmox comes with"
+        default="verified", description="`self-signed` accepts the certificate that Proxmox generates"
     )
     hosts: tuple[Host, ...] = Field(min_length=1, description="the hosts that images and VMs are made on")
     image_storage: Annotated[Literal["per-host", "shared"], choice("per-host", "shared")] = Field(
         default="per-host",
-        description="`shared` downloads each image once, to a storage that all hosts share and name as `images`",
+        description="`shared` downloads each image once, to the storage `images`, which all hosts must share",
     )
-    bridge: Text = Field(default="vmbr0", description="the bridge that VMs are plugged into")
+    bridge: Text = Field(default="vmbr0", description="the bridge of the VMs")
     vlan: Vlan | None = Field(default=None, description="the VLAN tag of the VMs")
     mtu: Mtu | None = Field(default=None, description="the MTU of the VMs' first network card; 1 takes the bridge's")
     cpu_type: Text = Field(
-        default="host", description="the processor that VMs see; a named model lets them move between unlike hosts"
+        default="host",
+        description="the processor model of the VMs; a named model allows migration between different hosts",
     )
-    pool: Text | None = Field(default=None, description="the resource pool that the VMs belong to; it has to exist")
-    tags: tuple[Name, ...] = Field(default=(), description="tags beside the stack's name")
+    pool: Text | None = Field(default=None, description="the resource pool of the VMs, which must exist")
+    tags: tuple[Name, ...] = Field(default=(), description="additional tags; the stack's name is one")
     scsi: Annotated[
         Literal["virtio-scsi-pci", "virtio-scsi-single"], choice("virtio-scsi-pci", "virtio-scsi-single")
     ] = Field(default="virtio-scsi-pci", description="the SCSI controller; Talos was seen to hang with `-single`")
     high_availability: Annotated[Literal["none", "restart"], choice("none", "restart")] = Field(
         default="none",
-        description="`restart` has Proxmox 9 start VMs elsewhere when their host fails, control planes apart; "
-        "their disks need storages that all hosts share",
+        description="`restart` makes Proxmox 9 start VMs on another host when theirs fails; "
+        "all hosts must share the storages of their disks",
     )
     first_vm_id: Annotated[Number, Field(ge=100, le=999_000_000)] = Field(
-        default=1000, description="VM ids are this plus the address' place in the subnet, where a node has no vmId"
+        default=1000,
+        description="the VM id of a node without vmId is this plus the offset of its address in the subnet",
     )
 
 
 class NodeSize(Section):
-    """How large the nodes of a role are."""
+    """The size of the nodes of a role."""
 
     cpu: Annotated[Number, Field(ge=1, le=512)] = Field(description="virtual processors")
     memory: Bytes = Field(description="memory")
@@ -147,26 +151,26 @@ class NodeSize(Section):
 class NodeSizes(Section):
     """The sizes by role."""
 
-    control_plane: NodeSize = Field(description="of control planes")
-    worker: NodeSize | None = Field(default=None, description="of workers; may be absent where there are none")
+    control_plane: NodeSize = Field(description="the size of control planes")
+    worker: NodeSize | None = Field(default=None, description="the size of workers; required if there are any")
 
 
 class NetworkCard(Section):
-    """A further network card of a node; a patch of the node gives it its addresses, by its MAC."""
+    """A further network card of a node; a patch of the node sets its addresses, by its MAC."""
 
-    bridge: Text = Field(description="the bridge that it is plugged into")
+    bridge: Text = Field(description="the bridge of the card")
     vlan: Vlan | None = Field(default=None, description="its VLAN tag")
     mtu: Mtu | None = Field(default=None, description="its MTU; 1 takes the bridge's")
     mac: Mac | None = Field(
-        default=None, description="where absent, made from the names of cluster, node and bridge, and the VLAN"
+        default=None, description="the MAC (default: derived from the names of cluster, node and bridge, and the VLAN)"
     )
 
 
 class DataDisk(Section):
     """A further disk of a node, for storage that outlives the system disk."""
 
-    size: Bytes = Field(description="how large it is")
-    storage: Text | None = Field(default=None, description="the Proxmox storage; the host's `disks` where absent")
+    size: Bytes = Field(description="its size")
+    storage: Text | None = Field(default=None, description="the Proxmox storage (default: the host's `disks`)")
     backup: Annotated[Literal["excluded", "included"], choice("excluded", "included")] = Field(
         default="excluded", description="whether backup jobs of Proxmox copy this disk"
     )
@@ -176,32 +180,30 @@ class Node(Section):
     """One Talos node, which is one VM."""
 
     name: Name = Field(description="the node's and the VM's name")
-    role: Role = Field(description="what the node does")
+    role: Role = Field(description="its role")
     address: Address = Field(description="the node's fixed address")
     host: Name = Field(description="the Proxmox host that the VM runs on")
-    architecture: Architecture = Field(default="amd64", description="the processor's architecture, which is the host's")
+    architecture: Architecture = Field(default="amd64", description="the architecture of the host's processor")
     cpu: Annotated[Number, Field(ge=1, le=512)] | None = Field(default=None, description="instead of the role's size")
     memory: Bytes | None = Field(default=None, description="instead of the role's size")
     disk: Bytes | None = Field(default=None, description="instead of the role's size")
-    mac: Mac | None = Field(default=None, description="where absent, made from the cluster's and the node's name")
+    mac: Mac | None = Field(default=None, description="the MAC (default: derived from the names of cluster and node)")
     vm_id: Annotated[Number, Field(ge=100, le=999_999_999)] | None = Field(
-        default=None, description="where absent, made from the address"
+        default=None, description="the VM id (default: derived from the address)"
     )
     generation: Generation = Field(
-        default=1, description="raised after its VM was lost or deleted: the new one is configured"
+        default=1, description="raise it after the VM was lost or deleted, to configure the new one"
     )
     labels: Labels = Field(default_factory=dict, description="the node's labels in Kubernetes")
     taints: tuple[Taint, ...] = Field(default=(), description="the node's taints, as key=value:Effect")
-    extensions: tuple[Extension, ...] = Field(default=(), description="Talos extensions beside the cluster's")
-    kernel_arguments: tuple[KernelArgument, ...] = Field(default=(), description="beside the cluster's")
-    patches: tuple[RelativePath, ...] = Field(default=(), description="your own machine-config patch files")
+    extensions: tuple[Extension, ...] = Field(default=(), description="additional Talos extensions")
+    kernel_arguments: tuple[KernelArgument, ...] = Field(default=(), description="additional kernel arguments")
+    patches: tuple[RelativePath, ...] = Field(default=(), description="additional machine-config patch files")
     data_disks: tuple[DataDisk, ...] = Field(default=(), description="further disks; protected in production")
     pci: tuple[Name, ...] = Field(default=(), description="PCI resource mappings of Proxmox to pass through")
     usb: tuple[Name, ...] = Field(default=(), description="USB resource mappings of Proxmox to pass through")
-    bridge: Text | None = Field(
-        default=None, description="the bridge of the first network card; the host's where absent"
-    )
-    vlan: Vlan | None = Field(default=None, description="the VLAN tag of the first card; `proxmox.vlan` where absent")
+    bridge: Text | None = Field(default=None, description="the bridge of the first network card (default: the host's)")
+    vlan: Vlan | None = Field(default=None, description="the VLAN tag of the first card (default: `proxmox.vlan`)")
     network_cards: tuple[NetworkCard, ...] = Field(default=(), description="further network cards")
 
     @field_validator("labels")
@@ -221,7 +223,7 @@ class Node(Section):
 
 
 class Patches(Section):
-    """Your own machine-config patch files, beside those that follow from the settings."""
+    """Additional machine-config patch files."""
 
     all: tuple[RelativePath, ...] = Field(default=(), description="for every node")
     control_plane: tuple[RelativePath, ...] = Field(default=(), description="for control planes")
@@ -232,59 +234,65 @@ class Cluster(Section):
     """The Talos cluster."""
 
     name: Name = Field(description="the cluster's name; part of every node's certificate")
-    talos_version: Release = Field(description="what nodes run; raising it upgrades one node after the other")
-    talos_contract: Minor = Field(description="the Talos minor version that the cluster was made with; it stays")
-    kubernetes_version: Release = Field(description="what the cluster runs; raising it runs the upgrade")
+    talos_version: Release = Field(description="the Talos version; raising it upgrades one node after the other")
+    talos_contract: Minor = Field(
+        description="the Talos minor version with which the cluster was created; never change it"
+    )
+    kubernetes_version: Release = Field(description="the Kubernetes version; raising it upgrades the cluster")
     generation: Generation = Field(
-        default=1, description="raised after all VMs were lost or deleted: the cluster is made again"
+        default=1, description="raise it after all VMs were lost or deleted, to make the cluster again"
     )
     drain_timeout: Span = Field(
         default="30m",
         validate_default=True,
-        description="how long a node's pods may take to leave it before an upgrade or a removal",
+        description="the timeout of a node's drain before an upgrade or a removal",
     )
     protect: Annotated[Literal["nothing", "control-planes-and-data"], choice("nothing", "control-planes-and-data")] = (
-        Field(default="control-planes-and-data", description="what `destroy` refuses to take")
+        Field(default="control-planes-and-data", description="the resources that `destroy` refuses to delete")
     )
     boot: Annotated[Literal["plain", "secure"], choice("plain", "secure")] = Field(
-        default="plain", description="`secure` boots signed images only and gives each VM a TPM; it stays"
+        default="plain",
+        description="`secure` boots signed images only and gives each VM a TPM; it cannot be changed later",
     )
-    sizes: NodeSizes = Field(description="how large nodes are, by role")
+    sizes: NodeSizes = Field(description="the sizes of nodes by role")
     nodes: tuple[Node, ...] = Field(min_length=1, description="every node")
     workloads_on_control_planes: Annotated[Literal["allowed", "refused"], choice("allowed", "refused")] = Field(
-        default="refused", description="`allowed` for clusters without enough workers"
+        default="refused", description="`allowed` lets pods of applications run on control planes"
     )
     extensions: tuple[Extension, ...] = Field(
         default=("siderolabs/qemu-guest-agent",), description="Talos extensions of every node"
     )
     kernel_arguments: tuple[KernelArgument, ...] = Field(
-        default=(), description="arguments of the kernel on every node, such as intel_iommu=on; part of the image"
+        default=(), description="kernel arguments of every node, such as intel_iommu=on; they are part of the image"
     )
     image_factory: Domain = Field(
-        default="factory.talos.dev", description="the image factory that makes images and installers"
+        default="factory.talos.dev", description="the image factory for images and installers"
     )
     image_checksums: dict[Text, Checksum] = Field(
         default_factory=dict,
-        description="SHA-256 of disk images by their path at the factory; where one is listed, all have to be",
+        description="SHA-256 of disk images by their path at the factory; list all images or none",
     )
     registry_mirrors: dict[Text, tuple[Https, ...]] = Field(
-        default_factory=dict, description="mirrors by registry, such as docker.io: [https://mirror.example.com]"
+        default_factory=dict, description="the mirrors of registries, such as docker.io: [https://mirror.example.com]"
     )
-    patches: Patches = Field(default_factory=Patches, description="your own machine-config patches")
+    patches: Patches = Field(default_factory=Patches, description="additional machine-config patches")
 
 
 class Certificates(Section):
-    """Who signs the certificates of routes."""
+    """The issuer of the certificates of routes."""
 
     issuer: Annotated[
         Literal["letsencrypt-staging", "letsencrypt", "internal"],
         choice("letsencrypt-staging", "letsencrypt", "internal"),
-    ] = Field(default="letsencrypt-staging", description="staging until all works: rebuilds hit the real one's limits")
+    ] = Field(
+        default="letsencrypt-staging",
+        description="use staging until everything works: repeated rebuilds exceed the rate limits of letsencrypt",
+    )
     email: Email | None = Field(
-        default=None, description="where Let's Encrypt writes to; needed for both of its issuers"
+        default=None, description="the address for warnings of Let's Encrypt; required for both of its issuers"
     )
     dns: Annotated[Literal["cloudflare"], choice("cloudflare")] = Field(
-        default="cloudflare", description="who proves the domain (DNS-01)"
+        default="cloudflare", description="the DNS provider that proves ownership of the domain (DNS-01)"
     )
 
 
@@ -292,18 +300,22 @@ class SingleSignOn(Section):
     """Login to Argo CD with OpenID Connect."""
 
     issuer: Https = Field(description="the OpenID Connect issuer")
-    client_id: Text = Field(description="the client's id there; its secret is homelab:secrets.oidcClientSecret")
-    admin_group: Text = Field(description="the group whose members may change things")
+    client_id: Text = Field(description="the id of the client; its secret is homelab:secrets.oidcClientSecret")
+    admin_group: Text = Field(description="the group with administrator rights")
 
 
 class ArgoCD(Section):
-    """How Argo CD runs."""
+    """The operation of Argo CD."""
 
     replicas: Annotated[Literal["single", "ha"], choice("single", "ha")] = Field(
-        default="single", description="`ha` needs three workers"
+        default="single", description="the number of replicas; `ha` requires three workers"
     )
-    polling: Span = Field(default="3m", validate_default=True, description="how often Git is asked for news")
-    sso: SingleSignOn | None = Field(default=None, description="login with OpenID Connect; admin only where absent")
+    polling: Span = Field(
+        default="3m", validate_default=True, description="the interval at which Argo CD refreshes from Git"
+    )
+    sso: SingleSignOn | None = Field(
+        default=None, description="login with OpenID Connect (default: only the local admin)"
+    )
 
 
 class ExternalRepository(Section):
@@ -311,45 +323,47 @@ class ExternalRepository(Section):
 
     name: Name = Field(description="the name of its credential Secret")
     url: Url = Field(description="the repository's URL")
-    type: Annotated[Literal["git", "helm", "oci"], choice("git", "helm", "oci")] = Field(description="what it is")
-    username: Text | None = Field(default=None, description="its user; the password is under secrets.repositories")
+    type: Annotated[Literal["git", "helm", "oci"], choice("git", "helm", "oci")] = Field(
+        description="the type of the repository"
+    )
+    username: Text | None = Field(default=None, description="the user name; the password is under secrets.repositories")
 
 
 class Platform(Section):
-    """What the cluster offers to applications."""
+    """The services that the cluster offers to applications."""
 
     cni: Annotated[Literal["cilium", "flannel"], choice("cilium", "flannel")] = Field(
-        default="cilium", description="who connects pods; `flannel` is Talos' own and leaves kube-proxy on"
+        default="cilium", description="the CNI; `flannel` is part of Talos and keeps kube-proxy"
     )
-    certificates: Certificates = Field(default_factory=Certificates, description="who signs certificates")
-    secret_store: SecretStore = Field(description="where External Secrets reads")
-    argocd: ArgoCD = Field(default_factory=ArgoCD, description="how Argo CD runs")
-    repositories: tuple[ExternalRepository, ...] = Field(default=(), description="private repositories beside this one")
+    certificates: Certificates = Field(default_factory=Certificates, description="the issuer of certificates")
+    secret_store: SecretStore = Field(description="the secret store of External Secrets")
+    argocd: ArgoCD = Field(default_factory=ArgoCD, description="the operation of Argo CD")
+    repositories: tuple[ExternalRepository, ...] = Field(default=(), description="additional private repositories")
 
 
 class Delivery(Section):
-    """Which part of Git this stack runs."""
+    """The part of Git that this stack runs."""
 
     repository: Repository = Field(description="this repository, as Argo CD reaches it")
     revision: Text = Field(default="main", description="the branch, tag or commit to follow")
     path: RelativePath = Field(default=".", description="the folder of the repository that holds apps/")
-    environment: Name = Field(description="which folder of environments/ takes the place of the base")
-    categories: tuple[Name, ...] | None = Field(default=None, description="only these categories; all where absent")
+    environment: Name = Field(description="the folder of environments/ whose overlays replace base apps")
+    categories: tuple[Name, ...] | None = Field(default=None, description="only these categories (default: all)")
     exclude: tuple[AppPath, ...] = Field(
         default=(), description="apps of these categories that this stack does not run, as category/app"
     )
     wait: Annotated[Literal["generated", "healthy"], choice("generated", "healthy")] = Field(
-        default="healthy", description="what `up` waits for after the handover"
+        default="healthy", description="the state that `up` waits for after the handover"
     )
     stall_timeout: Span = Field(
         default="10m",
         validate_default=True,
-        description="a wait for applications fails once nothing has changed for so long; more where images take longer",
+        description="the wait for applications fails after this time without a change; raise it for slow image pulls",
     )
 
 
 class Secrets(Section):
-    """Everything secret, under one key; set each with `pulumi config set --secret --path homelab:secrets.NAME`."""
+    """All secrets, under one key; set each with `pulumi config set --secret --path homelab:secrets.NAME`."""
 
     proxmox_token: Secret | None = Field(
         default=None,
@@ -357,30 +371,32 @@ class Secrets(Section):
         json_schema_extra={"format": "proxmox-token"},
     )
     git_token: Secret | None = Field(
-        default=None, description="reads a private https repository", json_schema_extra={"format": "token"}
+        default=None, description="a token that reads a private https repository", json_schema_extra={"format": "token"}
     )
     git_ssh_key: Secret | None = Field(
-        default=None, description="reads a private ssh repository", json_schema_extra={"format": "ssh-key"}
+        default=None, description="a key that reads a private ssh repository", json_schema_extra={"format": "ssh-key"}
     )
     webhook_secret: Secret | None = Field(
         default=None,
-        description="proves that a webhook comes from Git; made where absent",
+        description="proves that a webhook comes from Git (default: generated)",
         json_schema_extra={"format": "token"},
     )
     bitwarden_token: Secret | None = Field(
-        default=None, description="the machine account's access token", json_schema_extra={"format": "token"}
+        default=None,
+        description="the access token of Bitwarden's machine account",
+        json_schema_extra={"format": "token"},
     )
     vault_token: Secret | None = Field(
-        default=None, description="reads the KV engine", json_schema_extra={"format": "token"}
+        default=None, description="a token of Vault that reads the KV engine", json_schema_extra={"format": "token"}
     )
     onepassword_token: Secret | None = Field(
-        default=None, description="the Connect server's token", json_schema_extra={"format": "token"}
+        default=None, description="the token of 1Password's Connect server", json_schema_extra={"format": "token"}
     )
     oidc_client_secret: Secret | None = Field(
-        default=None, description="of the single sign-on client", json_schema_extra={"format": "token"}
+        default=None, description="the secret of the single sign-on client", json_schema_extra={"format": "token"}
     )
     notification_url: Secret | None = Field(
-        default=None, description="where Argo CD posts notifications", json_schema_extra={"format": "https"}
+        default=None, description="the URL to which Argo CD posts notifications", json_schema_extra={"format": "https"}
     )
     repositories: dict[Text, Secret] = Field(
         default_factory=dict,

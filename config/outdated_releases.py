@@ -1,7 +1,7 @@
-"""How far a stack is behind the newest releases that are known: reports say so, nothing refuses it.
+"""Pins of a stack that are older than the newest known releases: reported, never refused.
 
-Settings, the tree and the versions of the programs in use come in, what is older comes out. `compatibility.yaml` holds
-what is known and when it was looked up; `ops.rehearse` prints it.
+Settings, the tree and the versions of the programs in use come in, outdated ones go out. `compatibility.yaml` holds the
+newest releases and the date of that list; `ops.rehearse` prints the result.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from config.model import Settings
 from config.tree import Tree, chart_versions
 from config.values import Version
 
-HOSTED = 3  # https://github.com/OWNER/NAME/FOLDER: what a repository holds is called by its name
+HOSTED = 3  # https://github.com/OWNER/NAME/FOLDER: all folders have the name of their repository
 
 
 @dataclass(frozen=True)
 class Outdated:
-    """Something that a newer release is known of."""
+    """One pin with a newer release."""
 
     name: str
     here: str
@@ -29,12 +29,12 @@ class Outdated:
 
 
 def looked_up() -> str:
-    """Say in which month the newest releases were looked up."""
+    """Return the month of the list of newest releases."""
     return str(compatible()["newest"]["asOf"])
 
 
 def outdated(root: Path, tree: Tree, settings: Settings, programs: Mapping[str, str]) -> list[Outdated]:
-    """Compare everything that a stack pins with the newest known."""
+    """Return every pin of a stack with a newer known release."""
     newest: Mapping[str, Any] = compatible()["newest"]["releases"]
     pinned = {"talos": str(settings.cluster.talos_version), "kubernetes": str(settings.cluster.kubernetes_version)}
     pinned |= programs
@@ -45,13 +45,13 @@ def outdated(root: Path, tree: Tree, settings: Settings, programs: Mapping[str, 
 
 
 def _name(source: str) -> str:
-    """Call a chart by its name and a base by its repository's."""
+    """Return the name of a chart, or the name of a base's repository."""
     parts = source.partition("://")[2].split("/")
     return parts[HOSTED - 1] if len(parts) >= HOSTED else source
 
 
 def _is_older(here: str, newest: str) -> bool:
-    """What is not pinned by a version is another check's matter."""
+    """Return whether a version is older; other checks report a pin that is no version."""
     try:
         one, other = Version.parse(here), Version.parse(newest)
     except ValueError:

@@ -1,8 +1,8 @@
-"""Remote bases by commit, and the versions that comments give them.
+"""Remote bases by commit, and the versions in their comments.
 
-The text of a kustomization comes in, the version behind each URL goes out. A commit cannot be moved and cannot be read;
-`- https://…?ref=<commit> # v1.2.3` has a hash for programs and a version for people, and Renovate raises both.
-`config.tree` and `manifests.contents` read the versions, `manifests.rules.base_pins` requires the commits.
+The text of a kustomization comes in, the version behind each URL goes out. A commit cannot be moved, and does not show
+its version; `- https://…?ref=<commit> # v1.2.3` has a hash for programs and a version for people, and Renovate raises
+both. `config.tree` and `manifests.contents` read the versions, `manifests.rules.base_pins` requires the commits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 COMMIT = r"[0-9a-f]{40}"
 IS_COMMIT = re.compile(rf"{COMMIT}\Z")
-# A name before the number, as in controller-v1.10.0, is bounded: `manifests.contents` accepts the same.
+# A prefix before the number, as in controller-v1.10.0, has a limit: `manifests.contents` accepts the same.
 PREFIX = r"(?:[\w.-]{1,60}[-/])?"
 COMMENTED = re.compile(
     rf"[ \t]*-[ \t]+([\"']?)(?P<url>[^\s\"'#]+)\1[ \t]+#[ \t]*(?P<version>{PREFIX}v?\d[\w.+-]*)[ \t]*\Z"
@@ -21,7 +21,7 @@ COMMENTED = re.compile(
 
 
 def references(url: str) -> Mapping[str, list[str]]:
-    """Return the values of `ref` and `version` in an URL as Go reads them, escapes in the keys resolved."""
+    """Return the values of `ref` and `version` in a URL as Go reads them, with escapes in the keys decoded."""
     found: dict[str, list[str]] = {"ref": [], "version": []}
     for key, value in parse_qsl(url.partition("?")[2], keep_blank_values=True):
         if key in found:

@@ -1,7 +1,7 @@
-"""The reference of settings and checks, made from what is enforced.
+"""The reference of settings and checks, generated from the models and rules.
 
 Models and rules come in, Markdown goes out; `./homelab test --update` writes docs/reference/settings.md and
-docs/reference/checks.md, and a test refuses an old one.
+docs/reference/checks.md, and a test refuses an outdated one.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def documents(register: Mapping[str, Check]) -> dict[str, str]:
 
 
 def settings() -> str:
-    """Write every key of stack files and category files."""
+    """Return every key of stack files and category files."""
     lines = [
         "# Settings",
         "",
         "Made from the models by `./homelab test --update`. A stack file is `Pulumi.<stack>.yaml`; every section",
-        "stands there as `homelab:<section>`. Unknown keys are refused, and what follows from other settings cannot be",
+        "is a key `homelab:<section>` in it. Unknown keys are refused, and facts that follow from others cannot be",
         "set.",
         "",
     ]
@@ -61,7 +61,7 @@ def checks(register: Mapping[str, Check]) -> str:
         "# Checks",
         "",
         "Made from the register of `config/rules.py` by `./homelab test --update`. Every refusal ends with one of",
-        "these ids. An object that needs what a check refuses can accept it: with the annotation",
+        "these ids. An object can accept a finding of some checks: with the annotation",
         "`homelab.dev/accept-<id>`, whose value is the reason. The last column shows which checks can be accepted.",
         "",
         "The scope of a check is the input that decides it:",
@@ -81,12 +81,12 @@ def checks(register: Mapping[str, Check]) -> str:
 
 
 def _section(title: str, annotation: Any) -> Iterator[str]:
-    """Write a section's table, then the sections inside it."""
+    """Yield a section's table, then the sections inside it."""
     for model in (kind for kind in kinds(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)):
         chosen = model.model_fields.get("kind")
         tag = f" (kind: {get_args(chosen.annotation)[0]})" if chosen else ""
         yield from (f"## {title}{tag}", "", " ".join((model.__doc__ or "").split()), "")
-        yield from ("| key | value | default | what it is |", "| --- | --- | --- | --- |")
+        yield from ("| key | value | default | description |", "| --- | --- | --- | --- |")
         inner = []
         for field in model.model_fields.values():
             if field is chosen:
@@ -100,7 +100,7 @@ def _section(title: str, annotation: Any) -> Iterator[str]:
 
 
 def _value(annotation: Any) -> tuple[str, list[tuple[str, Any]]]:
-    """Name a value's type as a person would, and the sections inside."""
+    """Return the type of a value in words, and the sections inside."""
     words: list[str] = []
     nested: list[tuple[str, Any]] = []
     for kind in kinds(annotation):

@@ -1,4 +1,4 @@
-"""The rights that the API token needs on Proxmox, each with the request that asks for it.
+"""The rights that the API token needs on Proxmox, each with the request that needs it.
 
 One table for all readers: docs/start/go-live.md shows the commands that `commands` writes, `ops.diagnosis.proxmox`
 compares the table with the rights that a real token has, and the rehearsal's token has these rights and no others.

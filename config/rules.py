@@ -32,7 +32,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass
 class Check:
-    """One id, why it exists, and each function that reports it with the scope in which it does."""
+    """One id, its reason, and each function that reports it, with its scope."""
 
     id: str
     why: str = ""
@@ -40,17 +40,17 @@ class Check:
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
-        """The scopes in which it is reported, in the order of `SCOPES`."""
+        """Return the scopes in which it is reported, in the order of `SCOPES`."""
         found = {scope for _, scope in self.functions}
         return tuple(scope for scope in SCOPES if scope in found)
 
     @property
     def is_local(self) -> bool:
-        """Whether an app's own files and the settings decide it, independent of all other apps."""
+        """Return whether an app's own files and the settings decide it, independent of all other apps."""
         return set(self.scopes) <= set(LOCAL)
 
     def is_of(self, package: str) -> bool:
-        """Report whether a function of a package reports it."""
+        """Return whether a function of a package reports it."""
         return any(f"{function.__module__}.".startswith(f"{package}.") for function, _ in self.functions)
 
 

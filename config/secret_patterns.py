@@ -1,7 +1,7 @@
-"""Names and shapes of secrets: the one list that the search in Git and every redaction share.
+"""Names and patterns of secrets: one list for the search in Git and for every redaction.
 
-A name and a value, or a text, come in; whether the value is secret, or where in the text secrets stand, goes out.
-`config.leaks` refuses them in Git, `manifests.redact` and `components.cluster.configuration_diff` cover them in
+A name and a value, or a text, come in; whether the value is secret, or the spans of secrets in the text, go out.
+`config.leaks` refuses secrets in Git, `manifests.redact` and `components.cluster.configuration_diff` cover them in
 outputs: a pattern that is added here serves all three.
 """
 
@@ -41,13 +41,13 @@ SECRET_OF = _words(
     "access admin api app auth better bot client cluster consumer cookie encryption hmac hook jwt nextauth oauth"
     " otp root rpc service session shared signing totp turn user webhook"
 )
-# What the rest of the name says of the word at its end: it is about a secret, and is none.
+# A name with one of these words is about a secret, such as its length, and holds none.
 ABOUT = _words(
     "allow automount check count disable disabled enable enabled existing has is keep length max maximum min minimum"
     " no num require rotate show skip use validate with"
 )
 NO_SECRET = _words("checksum digest foreign hash primary public sha sha256 sort topology")
-# After a colon these go on with a sentence.
+# After a colon, these words continue a sentence.
 PROSE = _words(
     "a an and are be by can cannot choose do enter for from has have if in incorrect invalid is it may missing must not"
     " of on or required see set should the this to use used was when will with wrong you your"
@@ -59,7 +59,7 @@ HARMLESS = re.compile(
     r"|(?:op|vault|file|env|secret|bws|sops|doppler|awssm|gcpsm|azkv|keyring|ref\+\w+):|(?:\.{1,2}|~)?/[\w./%@-]*\Z",
     re.IGNORECASE,
 )
-# The name of an object, of a key in one, or of a variable; a length of time, a small number, an address.
+# The name of an object, of a key in one, or of a variable; a duration, a small number, an address.
 REFERENCE = re.compile(
     r"[a-z]+[0-9]?(?:[-.][a-z]+[0-9]?)+\Z|(?-i:[A-Z]+(?:_[A-Z]+)+\Z)|[0-9.]{1,6}(?:ms|s|m|h|d)?\Z|\w+://[^@]*\Z"
     r"|(?:access|api|auth|authkey|client|credentials?|id|key|name|password|secret|token|user|username|value|string)\Z"
@@ -84,7 +84,7 @@ SETTING = re.compile(
     rf"[ \t]{{0,4}}(?::=|=>|[:=])[ \t]{{0,4}}"
     rf"(?P<value>{QUOTED}|[^\s,;&\"'<>)}}\]][^\s,;&\"'<>]{{0,2000}})"
 )
-# A whole line of a settings file: the value may hold blanks and quotes.
+# A whole line of a settings file: the value may contain spaces and quotes.
 LINE = re.compile(
     r"^[ \t]{0,200}(?:export[ \t]+|-[ \t]+|set[ \t]+)?(?P<name>[A-Za-z_][\w./-]{0,80})[ \t]{0,4}[:=][ \t]{0,4}"
     r"(?P<value>[^\s\"'{\[|>#&*][^\n]{0,2000})",
@@ -133,14 +133,14 @@ ALONE = (
     re.compile(r"^[\w.*-]{1,100}:(?:\d{4,5}|\*):[\w.*-]{1,80}:[\w.*-]{1,80}:(?P<value>[^\s:]{1,200})$", re.MULTILINE),
 )
 BASE64 = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}\Z")
-SHORT_VALUE = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[^/:\s]{4,200}\Z")  # after -p, which is a port as well
+SHORT_VALUE = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[^/:\s]{4,200}\Z")  # after -p, also a port
 LONG_WORD = 8
-AT_RANDOM = 3.4  # bits for a character, of hexadecimal digits at random
+AT_RANDOM = 3.4  # bits per character, of random hexadecimal digits
 
 
 @lru_cache(maxsize=4096)
 def strength(name: str) -> Strength:
-    """Say whether a name is that of a secret, or of a secret as well as of a reference to one."""
+    """Return whether a name belongs to a secret, or to either a secret or a reference to one."""
     name = name.rsplit("/", 1)[-1]
     words = [word.lower() for word in WORD.findall(name)]
     while words and words[-1].isdigit():
@@ -160,7 +160,7 @@ def strength(name: str) -> Strength:
 
 
 def is_secret(name: str, value: Any, *, in_doubt: bool = False) -> bool:
-    """Whether a value under a name is a secret in plain text; `in_doubt` also one that looks like a reference."""
+    """Return whether a value under a name is a plain secret; `in_doubt` includes values that look like references."""
     how = strength(name)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)) or (how == "" and not _bare(name, value)):
         return False
@@ -173,7 +173,7 @@ def is_secret(name: str, value: Any, *, in_doubt: bool = False) -> bool:
 
 
 def _bare(name: str, value: Any) -> bool:
-    """Whether a name that says little, such as `key`, stands over a random value."""
+    """Return whether a random value is under a name such as `key`, which alone does not identify a secret."""
     words = [word.lower() for word in WORD.findall(name)]
     last = words[-1] if words and not NO_SECRET.intersection(words) else ""
     if last not in ("secret", "key", "auth", "sig") or not isinstance(value, str):
@@ -182,7 +182,7 @@ def _bare(name: str, value: Any) -> bool:
 
 
 def spans(text: str, *, of_tokens: bool = True, in_doubt: bool = False) -> list[Span]:
-    """Return the places of secrets in a text, in order and without overlap; tokens may have been looked for before."""
+    """Return the spans of secrets in a text, sorted and without overlap; `of_tokens=False` skips tokens."""
     found = sorted(
         {*(tokens.spans(text) if of_tokens else ()), *_named(text, in_doubt=in_doubt), *_urls(text), *_alone(text)}
     )
@@ -208,7 +208,7 @@ def _named(text: str, *, in_doubt: bool) -> Iterator[Span]:
 
 
 def _is_prose(text: str, found: re.Match[str]) -> bool:
-    """Whether a colon stands in a sentence: words before the name and a word after it, or a word that goes on."""
+    """Return whether the colon belongs to a sentence: words before the name and after it, or a typical next word."""
     if not text[found.end("name") :].startswith((": ", "= ")):
         return False
     first = found["value"].split()[0] if found["value"].split() else ""
@@ -217,7 +217,7 @@ def _is_prose(text: str, found: re.Match[str]) -> bool:
 
 
 def _is_telling(value: str) -> bool:
-    """Whether a word after a name is a value, not the next word of a sentence."""
+    """Return whether a word after a name is a value, not the next word of a sentence."""
     return bool(re.search(r"[0-9]", value)) or len(value) > LONG_WORD
 
 
@@ -244,17 +244,17 @@ def _alone(text: str) -> Iterator[Span]:
 
 
 def in_command(text: str) -> bool:
-    """Whether a command's words, with blanks between, hold a secret that no single word shows."""
+    """Return whether the words of a command contain a secret that no single word shows."""
     return any(_alone(text))
 
 
 def _is_pair(value: str) -> bool:
-    """Whether a text is user:password in base64."""
+    """Return whether a text is user:password in base64."""
     return ":" in (decoded(value) or "")
 
 
 def decoded(text: str) -> str:
-    """Return what base64 holds, empty where it is none or holds no text."""
+    """Return the text in a base64 value, empty if there is none."""
     compact = "".join(text.split())
     if not BASE64.match(compact) or len(compact) % 4:
         return ""
@@ -266,7 +266,7 @@ def decoded(text: str) -> str:
 
 
 def hide(text: str, cover: Callable[[str], str]) -> str:
-    """Replace each secret of a text, in doubt too: what is covered without need can be read in Git."""
+    """Return a text with each secret covered, doubtful ones too: Git still has a value that is covered needlessly."""
     text = PRIVATE.sub(lambda found: cover(found[0]), text)
     parts, at = [], 0
     for start, end in spans(text, in_doubt=True):
@@ -276,7 +276,7 @@ def hide(text: str, cover: Callable[[str], str]) -> str:
 
 
 def after_argument(items: Iterable[Any]) -> list[bool]:
-    """Say of each item of a list whether it is the value of the argument before it."""
+    """Return for each item of a list whether it is the value of the argument before it."""
     found, before, short = [], False, False
     for item in items:
         telling = before or (short and isinstance(item, str) and SHORT_VALUE.match(item))

@@ -71,9 +71,9 @@ class Kind:
     token_field: str | None = None
     """The field of `config.model.Secrets` with the credential that opens the store: secret zero."""
     has_sdk_server: bool = False
-    """Whether External Secrets reaches the store through its SDK server, which needs a certificate to start."""
+    """External Secrets reaches the store through its SDK server, which needs a certificate to start."""
     logs_in_for_each_entry: bool = False
-    """Whether the provider logs in for each entry that it reads: a second reader of an entry risks a rate limit."""
+    """The provider logs in for each entry that it reads: a second reader of an entry risks a rate limit."""
 
     @property
     def token(self) -> str | None:

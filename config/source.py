@@ -1,8 +1,8 @@
-"""YAML with places: what a person wrote, and on which line.
+"""YAML with line numbers.
 
-`config.load` reads stack files through here and `config.tree` the files of the apps tree. Plain values come out, with
-the line of every key beside them, so that a refusal further down can say where the mistake stands. Scalars are read as
-Pulumi and Kubernetes read them, not as YAML 1.1 does: `52:54:00:12:34:56` is no number and `on` is no boolean.
+`config.load` reads stack files through this module and `config.tree` the files of the apps tree. Plain values come out,
+with the line of every key beside them, so that a later check can report the line of a mistake. Scalars are read as
+Pulumi and Kubernetes read them, not as in YAML 1.1: `52:54:00:12:34:56` is no number and `on` is no boolean.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from errors import Problem
 
 try:
     from yaml import CSafeLoader as BaseLoader
-except ImportError:  # a PyYAML without libyaml: slower, the same answers
+except ImportError:  # a PyYAML without libyaml: slower, with the same results
     from yaml import SafeLoader as BaseLoader  # type: ignore[assignment]
 
 KeyPath: TypeAlias = "tuple[str | int, ...]"
 
-LONGEST_NUMBER = 20  # beyond 64 bits a number is a mistake; as text it is refused where it is used
+LONGEST_NUMBER = 20  # a number beyond 64 bits is a mistake; as text, its check refuses it
 TAG = "tag:yaml.org,2002:"
 PLAIN_KINDS = (
     ("null", re.compile(r"(?:~|null|Null|NULL|)\Z"), "~nN\0"),
@@ -53,7 +53,7 @@ class Document:
     lines: dict[KeyPath, int] = field(default_factory=dict)
 
     def line(self, path: KeyPath) -> int:
-        """Give the line of a key, or of the nearest thing around it that exists."""
+        """Return the line of a key, or of its nearest parent in the file."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 0)
@@ -61,7 +61,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Source:
-    """A file that was read: its documents and what is wrong with it as YAML."""
+    """A file that was read: its documents and its YAML errors."""
 
     file: str
     documents: tuple[Document, ...] = ()
@@ -69,21 +69,21 @@ class Source:
 
     @property
     def first(self) -> Document:
-        """The only document that most files have."""
+        """Return the first document, which for most files is the only one."""
         return self.documents[0] if self.documents else Document(None)
 
 
 @rule("document-second", scope="file", why="Only the first of several documents is read.")
 def alone(source: Source) -> list[Problem]:
-    """Refuse all documents but the first of a file that holds settings."""
+    """Return a problem for each further document of a settings file."""
     lines = [one.line(()) for one in source.documents[1:] if one.value is not None]
-    rule, fix = "a second document begins here, and nobody reads it", "move it to the first one, or remove it"
+    rule, fix = "a second document begins here, and it is never read", "move it to the first one, or remove it"
     return [Problem(source.file, lines[0], "", "", rule, fix, "document-second")] if lines else []
 
 
 @rule("file-unreadable", scope="file", why="A file that cannot be read cannot be checked.")
 def read(path: Path, name: str) -> Source:
-    """Read a file of the checkout that `name` is relative to; what cannot be read comes back as problems."""
+    """Read a file of the checkout that `name` is relative to; problems report a file that cannot be read."""
     root = str(path).removesuffix(f"/{name}")
     try:
         raw = files.content(path, root=root if root != str(path) else None)
@@ -100,7 +100,7 @@ def read(path: Path, name: str) -> Source:
     why="A few hundred bytes of brackets or aliases can crash a parser or fill its memory.",
 )
 def parse(raw: bytes, name: str) -> Source:
-    """Turn bytes into documents with places."""
+    """Parse bytes into documents with line numbers."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -109,7 +109,7 @@ def parse(raw: bytes, name: str) -> Source:
             name, (), (_problem(name, line, f"byte 0x{raw[error.start]:02x}", "is not UTF-8", "yaml-encoding"),)
         )
     rule = bounds.broken(text)
-    if rule and rule != bounds.CYCLE:  # that is told with its place below
+    if rule and rule != bounds.CYCLE:  # the parser reports this with its line below
         return Source(name, (), (_problem(name, 0, "", rule, "yaml-too-large"),))
     problems: list[Problem] = []
     documents: list[Document] = []
@@ -137,7 +137,7 @@ def _build(
     problems: list[Problem],
     above: set[int],
 ) -> Any:
-    """Turn a node into plain values and note the lines on the way."""
+    """Return a node as plain values, and record the lines of its keys."""
     lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.ScalarNode):
         return _scalar(loader, node)
@@ -169,7 +169,7 @@ def _key(node: Any) -> str:
 def _scalar(loader: Any, node: Any) -> Any:
     kind = node.tag.removeprefix(TAG)
     text = node.value
-    if kind.startswith("!") and len(kind) > 1:  # an application's own, such as Home Assistant's !secret
+    if kind.startswith("!") and len(kind) > 1:  # a tag of an application, such as Home Assistant's !secret
         return f"{kind} {text}"
     if kind == "null":
         return None
@@ -185,7 +185,7 @@ def _scalar(loader: Any, node: Any) -> Any:
 @rule("yaml-syntax", scope="file", why="The file is not YAML.")
 @rule("yaml-tab", scope="file", why="YAML forbids tabs, and editors hide them.")
 def _syntax(error: Exception, text: str, name: str) -> Problem:
-    """Say what libyaml saw in words that lead to the mistake."""
+    """Return libyaml's error as a problem that explains the mistake."""
     if isinstance(error, RecursionError):
         return _problem(name, 0, "", "is nested too deeply", "yaml-syntax")
     mark = getattr(error, "problem_mark", None)
@@ -196,7 +196,7 @@ def _syntax(error: Exception, text: str, name: str) -> Problem:
     written = text.splitlines()
     shown = written[line - 1] if 0 < line <= len(written) else ""
     if shown[: len(shown) - len(shown.lstrip())].count("\t") or "\\t" in str(getattr(error, "problem", "")):
-        return Problem(name, line, "", "", "a tab indents here and YAML knows spaces only", "use spaces", "yaml-tab")
+        return Problem(name, line, "", "", "a tab indents here, and YAML allows spaces only", "use spaces", "yaml-tab")
     said = str(getattr(error, "problem", None) or error)
     return _problem(name, line, shown.strip(), f"is not YAML: {said}", "yaml-syntax")
 
@@ -216,7 +216,7 @@ def _problem(name: str, line: int, value: str, rule: str, check: str) -> Problem
 
 
 def dotted(path: KeyPath) -> str:
-    """Write a path as people do: cluster.nodes[2].address."""
+    """Return a path in the form cluster.nodes[2].address."""
     return "".join(_parts(path)).removeprefix(".")
 
 

@@ -1,4 +1,4 @@
-"""Checks across stack files: what a stack cannot become in one step, and what two stacks cannot both have.
+"""Checks across stack files: changes that need several steps, and values that two stacks cannot share.
 
 Stacks as `config.load` reads them come in, problems go out. The rules of one stack are those of `config.checks`.
 """
@@ -36,7 +36,7 @@ MISSPELT = 0.8
     why="It is part of the cluster's identity: certificates, MACs and secrets are derived from it.",
 )
 def check_step(before: Stack, after: Stack) -> list[Problem]:
-    """Find what cannot become of a stack in one step: versions that skip or go back, facts that stay for ever."""
+    """Yield changes that one step cannot make: skipped or lowered versions, permanent facts."""
     if before.settings is None or after.settings is None:
         return []
     old, new = before.settings.cluster, after.settings.cluster
@@ -50,23 +50,23 @@ def check_step(before: Stack, after: Stack) -> list[Problem]:
             rule, fix = f"skips a minor version after {was}", f"go to {was.major}.{was.minor + 1} first, then on"
             problems.append(after.places.problem("version-skipped", path, now, rule, fix))
         elif (now.major, now.minor) < (was.major, was.minor):
-            rule, fix = f"is older than {was}, and nothing goes back a minor version", f"stay at {was}"
+            rule, fix = f"is older than {was}, and no minor version can be lowered", f"stay at {was}"
             problems.append(after.places.problem("version-lowered", path, now, rule, fix))
         elif now != was and _changes_nodes(before.settings, after.settings):
             rule = "changes together with control planes, generations or VM ids, and an upgrade needs whole nodes"
             problems.append(after.places.problem("upgrade-and-members", path, now, rule, f"stay at {was} in this step"))
     for key, was_, now_ in (("name", old.name, new.name), ("talosContract", old.talos_contract, new.talos_contract)):
         if was_ != now_:
-            rule, fix = f"was {was_}, and every certificate of the cluster says so", f"put {was_} back"
+            rule, fix = f"was {was_}, and every certificate of the cluster contains it", f"put {was_} back"
             problems.append(after.places.problem("fact-changed", ("cluster", key), now_, rule, fix))
     if old.boot != new.boot:
-        rule, fix = f"was {old.boot}, and VMs that exist stay as they were made", f"put {old.boot} back"
+        rule, fix = f"was {old.boot}, and existing VMs cannot change it", f"put {old.boot} back"
         problems.append(after.places.problem("fact-changed", ("cluster", "boot"), new.boot, rule, fix))
     return problems
 
 
 def _changes_nodes(old: Settings, new: Settings) -> bool:
-    """Return whether control planes come or leave, or a node that stays is configured anew."""
+    """Return whether control planes are added or removed, or a remaining node is configured again."""
     was, now = ({node.name: node for node in derive.machines(settings)} for settings in (old, new))
     planes = [{name for name, node in nodes.items() if node.role == "control-plane"} for nodes in (was, now)]
     anew = any(was[name].incarnation != now[name].incarnation for name in was.keys() & now.keys())
@@ -75,7 +75,7 @@ def _changes_nodes(old: Settings, new: Settings) -> bool:
 
 @rule("environment-unknown", scope="stacks")
 def check_environments(stacks: Sequence[Stack], tree: Tree) -> list[Problem]:
-    """Find folders of environments that all stacks together leave aside, where one of theirs was probably meant."""
+    """Yield environments that no stack uses and whose name resembles a stack's environment."""
     return [
         Problem(f"{ENVIRONMENTS}/{name}", 0, "", name, "is an environment of no stack", fix, "environment-unknown")
         for name, fix in environments_aside(stacks, tree)
@@ -84,7 +84,7 @@ def check_environments(stacks: Sequence[Stack], tree: Tree) -> list[Problem]:
 
 
 def environments_aside(stacks: Sequence[Stack], tree: Tree) -> Iterator[tuple[str, str]]:
-    """Name the environments that no stack has, as long as all say which they have; with a fix, where one was meant."""
+    """Yield the environments that no stack uses, if all stacks name theirs; with a fix for a likely misspelling."""
     named = {stack.name: stack.settings.delivery.environment for stack in stacks if stack.settings}
     used = sorted(set(named.values()))
     if len(named) < len(stacks) or not tree.environments.keys() >= set(used):
@@ -104,7 +104,7 @@ def environments_aside(stacks: Sequence[Stack], tree: Tree) -> Iterator[tuple[st
 @rule("stack-vm-id-twice", scope="stacks", why="Proxmox assigns a VM id once.")
 @rule("stack-mac-twice", scope="stacks", why="Two stacks on one network share its MACs.")
 def check_together(stacks: Sequence[Stack]) -> list[Problem]:
-    """Find what two stacks cannot both have: a cluster's name, a VM id of one Proxmox, an address of one network."""
+    """Yield values that two stacks cannot share: a cluster name, a VM id of one Proxmox, an address of one network."""
     owners: dict[tuple[object, ...], Stack] = {}
     problems = []
     for stack in stacks:
@@ -126,5 +126,5 @@ def _claims(settings: Settings) -> Iterator[tuple[str, tuple[object, ...], KeyPa
         node = ("cluster", "nodes", index)
         yield "stack-address-twice", wire, (*node, "address"), machine.address
         yield "stack-vm-id-twice", (proxmox.endpoint,), (*node, "vmId"), machine.vm_id
-        if settings.cluster.nodes[index].mac:  # a derived one differs by the cluster's name
+        if settings.cluster.nodes[index].mac:  # a derived one differs by the name of the cluster
             yield "stack-mac-twice", (), (*node, "mac"), machine.mac

@@ -1,7 +1,7 @@
-"""The start page of the house, which lists every app: its file is read here, and held against the tree.
+"""The start page that lists every app: its file, compared with the tree.
 
-A checkout and its tree come in, problems go out; without the page there is nothing to hold. `manifests.rules.routes`
-asks whether its links lead anywhere, `ops.new` adds a line for a new app.
+A checkout and its tree come in, problems go out; without the page there are none. `manifests.rules.routes` checks the
+targets of its links, `ops.new` adds a line for a new app.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Entry:
 
 
 def entries(root: Path) -> tuple[Entry, ...]:
-    """Read the page: groups named as categories, in each its apps; nothing where there is no page."""
+    """Return the entries of the page: groups named as categories, with their apps; none if there is no page."""
     return tuple(_entries(root)) if (root / PAGE).is_file() else ()
 
 
@@ -50,7 +50,7 @@ def _entries(root: Path) -> Iterator[Entry]:
 )
 @rule("start-page-unknown", scope="tree", why="The line is about an app that does not exist.")
 def check(root: Path, tree: Tree) -> Iterator[Problem]:
-    """Compare the page with a sound tree; a group that is no category is a person's own."""
+    """Yield differences between the page and a valid tree; a group that is no category is the operator's own."""
     if tree.problems or not (root / PAGE).is_file():
         return
     if problems := read(root / PAGE, PAGE).problems:
@@ -65,7 +65,7 @@ def check(root: Path, tree: Tree) -> Iterator[Problem]:
     known = {category.name: [app.name for app in category.apps] for category in tree.categories}
     for one in page:
         if one.category in known and (one.category, one.app) not in apps:
-            fix = nearest(one.app, known[one.category], "take the line away")
+            fix = nearest(one.app, known[one.category], "remove the line")
             rule = f"is no app of {APPS}/{one.category}"
             yield Problem(PAGE, one.line, one.category, one.app, rule, fix, "start-page-unknown")
 

@@ -1,8 +1,8 @@
-"""Shapes of tokens and keys that services give out, from the rules of gitleaks, and some of our own.
+"""Patterns of tokens and keys of services: the rules of gitleaks, and further ones.
 
-Text comes in, the places of tokens go out. The rules are data (`config/gitleaks/`), read once when the first text holds
-one of their words. Go's patterns become Python's: what those rules leave unbounded, which only Go's engine answers in
-linear time, is bounded here or left out. `config.secret_patterns` and `config.leaks` continue.
+Text comes in, the spans of tokens go out. The rules are data (`config/gitleaks/`), read once when a text first contains
+one of their keywords. Go's patterns become Python's: a pattern without bounds, which only Go's engine matches in linear
+time, gets bounds here or is excluded. `config.secret_patterns` and `config.leaks` continue.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 RULES = Path(__file__).parent / "gitleaks" / "gitleaks.toml"
-# These judge names and whole documents. `config.secret_patterns` and `config.leaks` do that knowing Kubernetes.
+# These match names and whole documents. `config.secret_patterns` and `config.leaks` do that knowing Kubernetes.
 LEFT_OUT = ("generic-api-key", "kubernetes-secret-yaml", "curl-auth-header", "curl-auth-user", "private-key")
-PADDING = re.compile(r"\[\\w\.-\]\{0,50\}\?")  # in front of a name it decides nothing and costs a square
+PADDING = re.compile(r"\[\\w\.-\]\{0,50\}\?")  # before a name it has no effect and makes the match quadratic
 UNBOUNDED = re.compile(r"(?<!\\)\.[*+]|\{\d+,\}\??\.\*")
 INLINE = re.compile(r"(?<!\\)\(\?(-?i)\)")
-ENTROPY_SHARE = 0.8  # a person who makes an example up reaches less than a generator
-# A prefix that its service reserves proves enough, however plain the rest is.
+ENTROPY_SHARE = 0.8  # an example that a person invents has less entropy than a generated token
+# A prefix that a service reserves is enough proof without any look at the rest.
 PREFIXED = re.compile(
     r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{22,}|gl(?:pat|ptt|rt|dt|soat)-[\w-]{20,}|npm_[A-Za-z0-9]{20,}"
     r"|pul-[0-9a-f]{20,}|sk-(?:ant-|proj-|or-)?[\w-]{20,}|[sr]k_(?:live|test)_[A-Za-z0-9]{10,}|AIza[\w-]{30,}"
@@ -43,7 +43,7 @@ PREFIXES = (
     *("shppa_", "shpss_", "tk_", "glsa_", "glc_", "AGE-SECRET-KEY-1", "ya29.", "ATATT3", "dp.pt.", "dp.st.", "dp.ct."),
     *("lin_api_", "EAA", "pscale_", "nvapi-", "cfut_", "re_", "rpa_", "sbp_"),
 )
-# Each with words of which one has to be there: to look for a word costs a hundredth of a pattern.
+# Each with keywords of which one must occur: a search for a keyword costs a hundredth of a match.
 OURS = (
     (PREFIXES, PREFIXED),
     (("eyJ",), re.compile(r"\beyJ[\w-]{8,2000}\.[\w-]{8,4000}\.[\w-]*")),
@@ -82,14 +82,14 @@ OURS = (
         ),
     ),
 )
-# A key in PEM and once more in base64, as kubeconfigs and Talos have it.
+# A key in PEM, encoded in base64 again, as in kubeconfigs and Talos' configuration.
 PEM_IN_BASE64 = re.compile(r"\bLS0tLS1CRUdJTi[A-Za-z0-9+/]{8,}={0,2}")
 PRIVATE_IN_BASE64 = re.compile("UFJJVkFURSBLRV|BSSVZBVEUgS0VZ|QUklWQVRFIEtFW")  # PRIVATE KEY at each of three offsets
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule of gitleaks: words that have to be there first, a pattern, and how random the token has to be."""
+    """One rule of gitleaks: required keywords, a pattern, and the minimal entropy of the token."""
 
     words: tuple[str, ...]
     pattern: re.Pattern[str]
@@ -98,7 +98,7 @@ class Rule:
     allowed: tuple[re.Pattern[str], ...]
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield where the tokens are."""
+        """Yield the spans of the tokens of this rule."""
         for found in self.pattern.finditer(text):
             group = self.group or next((index for index, one in enumerate(found.groups(), 1) if one), 0)
             token = found[group]
@@ -107,7 +107,7 @@ class Rule:
 
 
 def spans(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where tokens are in a text."""
+    """Yield the spans of tokens in a text."""
     for words, pattern in OURS:
         if any(word in text for word in words):
             yield from (found.span() for found in pattern.finditer(text))
@@ -123,7 +123,7 @@ def spans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def entropy(text: str) -> float:
-    """Return Shannon's entropy in bits for a character."""
+    """Return Shannon's entropy in bits per character."""
     size = len(text) or 1
     return -sum(count / size * math.log2(count / size) for count in Counter(text).values())
 
@@ -146,7 +146,7 @@ def _by_words() -> tuple[tuple[str, tuple[int, ...]], ...]:
 
 @cache
 def _rule(index: int) -> Rule | None:
-    """Compile a rule when a text first needs it; one that Python does not understand counts as none."""
+    """Return a rule, compiled at its first use; nothing if Python cannot compile it."""
     raw = _raw()[index]
     lists = [raw["allowlists"]] if isinstance(raw.get("allowlists"), dict) else raw.get("allowlists", [])
     allowed = tuple(_compiled(one) for item in lists for one in item.get("regexes", ()))
@@ -156,12 +156,12 @@ def _rule(index: int) -> Rule | None:
 
 def _compiled(pattern: str) -> re.Pattern[str]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # sets that look nested mean the same in both languages
+        warnings.simplefilter("ignore", FutureWarning)  # apparently nested sets mean the same in both languages
         return re.compile(translated(pattern))
 
 
 def translated(pattern: str) -> str:
-    """Write one of Go's patterns as Python's: flags in the middle hold until their group ends."""
+    """Return one of Go's patterns as Python's: inline flags hold until their group ends."""
     pattern = PADDING.sub("", pattern).replace(r"\z", r"\Z")
     start = "(?i)" if pattern.startswith("(?i)") else ""
     rest = pattern.removeprefix("(?i)")

@@ -1,7 +1,7 @@
-"""The shape of the apps tree: categories, apps, and what environments change.
+"""The shape of the apps tree: categories, apps, and the overlays of environments.
 
-A checkout comes in, a `Tree` of plain facts and a list of problems go out; nothing is rendered here, that is the matter
-of `manifests`. `config.checks` compares the tree with the settings, `components.handover` hands it to Argo CD.
+A checkout comes in, a `Tree` of plain facts and a list of problems go out; `manifests` renders, this module does not.
+`config.checks` compares the tree with the settings, `components.handover` passes it to Argo CD.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from errors import Problem
 APPS, ENVIRONMENTS = "apps", "environments"
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 MANIFESTS = (".yaml", ".yml", ".json")
-# What is nobody's lands in the first; the others are Kubernetes' own.
+# Objects without a namespace are created in the first; the others are Kubernetes' own.
 RESERVED = ("default", "kube-node-lease", "kube-public")
 BESIDE = ("README.md", ".gitignore", ".gitkeep")
 LONGEST_NAME = 63
@@ -66,19 +66,19 @@ class CategoryFolder:
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        """Where its apps may live."""
+        """Return the namespaces of its apps."""
         return tuple(self.settings.namespaces) or (self.name,)
 
     @property
     def foundation(self) -> tuple[App, ...]:
-        """The apps that are Healthy before the next layer comes: all in the layer crds, else those named."""
+        """Return the apps that must be Healthy before the next layer: all of the layer crds, else the listed ones."""
         every = self.settings.layer == "crds"
         return tuple(app for app in self.apps if every or app.name in self.settings.foundation)
 
 
 @dataclass(frozen=True)
 class Tree:
-    """All of apps/ and environments/; of the categories in `refused` no more than the name is known."""
+    """All of apps/ and environments/; of a category in `refused`, only the name is known."""
 
     categories: tuple[CategoryFolder, ...] = ()
     environments: dict[str, dict[str, App]] = field(default_factory=dict)
@@ -87,11 +87,11 @@ class Tree:
 
     @property
     def apps(self) -> tuple[App, ...]:
-        """Every app of the base."""
+        """Return every app of the base."""
         return tuple(app for category in self.categories for app in category.apps)
 
     def apps_of_layer(self, layer: Layer) -> tuple[App, ...]:
-        """Every app of the base that comes in a layer."""
+        """Return every app of the base in a layer."""
         return tuple(app for category in self.categories if category.settings.layer == layer for app in category.apps)
 
     def chosen(self, names: tuple[str, ...] | None, exclude: tuple[str, ...] = ()) -> tuple[CategoryFolder, ...]:
@@ -103,7 +103,7 @@ class Tree:
         )
 
     def apps_in(self, environment: str) -> tuple[App, ...]:
-        """Every app as an environment runs it: its overlay where there is one, else the base."""
+        """Return every app of an environment: its overlay if there is one, else the base."""
         overlays = self.environments.get(environment, {})
         return tuple(overlays.get(f"{app.category}/{app.name}", app) for app in self.apps)
 
@@ -157,7 +157,7 @@ def _categories(
 @rule("sync-without-reason", scope="tree", why="Half a year later the reason for the deviation would be unknown.")
 def _category(path: Path, file: str, environments: list[str], problems: list[Problem]) -> Category | None:
     if not path.exists() and not path.is_symlink():
-        rule, fix = "the category has no category.yaml", "add one that says at least `layer: applications`"
+        rule, fix = "the category has no category.yaml", "add one with at least `layer: applications`"
         problems.append(Problem(file, 0, "", "", rule, fix, "category-file-missing"))
         return None
     source = read(path, file)
@@ -165,7 +165,7 @@ def _category(path: Path, file: str, environments: list[str], problems: list[Pro
     if not source.documents:
         if not source.problems:
             rule = "is empty"
-            problems.append(Problem(file, 0, "", "", rule, "say at least `layer: applications`", "file-empty"))
+            problems.append(Problem(file, 0, "", "", rule, "add at least `layer: applications`", "file-empty"))
         return None
     places = Places(file, source.first)
     try:
@@ -183,7 +183,10 @@ def _category(path: Path, file: str, environments: list[str], problems: list[Pro
             rule, key = "has no folder in environments/", ("sync", "environments", name)
             problems.append(places.problem("environment-unknown", key, None, rule, fix))
     if category.removal != "keep" and not category.removal_reason:
-        rule, fix = "deletes what an app made whose folder is gone, without a reason", "add `removalReason:` beside it"
+        rule, fix = (
+            "deletes the objects of an app whose folder was deleted, without a reason",
+            "add `removalReason:` beside it",
+        )
         problems.append(places.problem("removal-without-reason", ("removal",), category.removal, rule, fix))
     return category
 
@@ -191,10 +194,10 @@ def _category(path: Path, file: str, environments: list[str], problems: list[Pro
 @rule("foundation-elsewhere", scope="tree", why="The setting has an effect in other categories only.")
 @rule("foundation-unknown", scope="tree", why="`up` would wait for an Application that never comes.")
 def _foundation(root: Path, file: str, settings: Category, known: list[str]) -> Iterator[Problem]:
-    """Find apps of a foundation that are not there, and a foundation that no layer comes after."""
+    """Yield apps of a foundation that do not exist, and a foundation that no later layer waits for."""
     places = Places(file, read(root / file, file).first)
     if settings.foundation and settings.layer != "infrastructure":
-        why = "no layer comes after it" if settings.layer == "applications" else "every app of it belongs to it anyway"
+        why = "no layer comes after it" if settings.layer == "applications" else "every app of the layer belongs to it"
         rule, fix = f"is named in the layer {settings.layer}, and {why}", "remove the key"
         yield places.problem("foundation-elsewhere", ("foundation",), None, rule, fix)
     for index, name in enumerate(settings.foundation):
@@ -224,7 +227,7 @@ def _apps(root: Path, path: str, category: str, problems: list[Problem], beside:
 )
 @rule("app-shapeless", scope="tree", why="Argo CD would create an Application that can never sync.")
 def _shape(path: Path, name: str, problems: list[Problem]) -> Shape | None:
-    """Decide what a folder is by the names of its files, as Argo CD does."""
+    """Return the type of a folder by the names of its files, as Argo CD does."""
     files = {entry.name for entry in os.scandir(path) if os.path.isfile(entry)}  # noqa: PTH113 - raises on no loop of links
     kustomization = files.intersection(KUSTOMIZATIONS)
     if kustomization and "Chart.yaml" in files:
@@ -275,7 +278,7 @@ def _environments(
 
 @rule("file-stray", scope="tree", why="A manifest beside the apps' folders is never applied.")
 def _folders(root: Path, path: str, problems: list[Problem], beside: tuple[str, ...] = ()) -> list[str]:
-    """List the folders that count; a file that lies where nobody reads it is a mistake."""
+    """Return the folders that are categories or apps, and report files in places that are never read."""
     folders = []
     for entry in sorted(os.scandir(root / path), key=lambda entry: entry.name):
         if entry.is_symlink() and entry.name not in beside:
@@ -284,7 +287,7 @@ def _folders(root: Path, path: str, problems: list[Problem], beside: tuple[str, 
             if not entry.name.startswith(("_", ".")):
                 folders.append(entry.name)
         elif entry.name not in (*BESIDE, *beside):
-            rule, fix = "lies where nobody reads it", "move it into an app's folder"
+            rule, fix = "is in a place that is never read", "move it into an app's folder"
             problems.append(Problem(f"{path}/{entry.name}", 0, "", "", rule, fix, "file-stray"))
     return folders
 
@@ -315,7 +318,7 @@ def _named(name: str, path: str, problems: list[Problem]) -> None:
 )
 @rule("namespace-twice", scope="tree", why="A namespace is created once, with one set of labels.")
 def _clashes(categories: tuple[CategoryFolder, ...]) -> Iterator[Problem]:
-    """Find two folders that would make one Application, and two categories that claim one namespace."""
+    """Yield two folders with the same Application, and two categories with the same namespace."""
     owners: dict[str, App] = {}
     for app in (app for category in categories for app in category.apps):
         first = owners.setdefault(app.full_name, app)
@@ -327,7 +330,7 @@ def _clashes(categories: tuple[CategoryFolder, ...]) -> Iterator[Problem]:
         for namespace in category.namespaces:
             if namespace in RESERVED:
                 file, fix = f"{category.path}/category.yaml", "give the category a namespace of its own"
-                rule = "is a namespace that no category has for itself"
+                rule = "is a namespace that no category can own"
                 yield Problem(file, 0, "namespaces", namespace, rule, fix, "namespace-reserved")
             owner = claims.setdefault(namespace, category)
             if owner is not category:
@@ -337,7 +340,7 @@ def _clashes(categories: tuple[CategoryFolder, ...]) -> Iterator[Problem]:
 
 
 def namespaces_of(tree: Tree) -> dict[str, tuple[str, str]]:
-    """Name every namespace with its category and its Pod Security level."""
+    """Return every namespace with its category and its Pod Security level."""
     found: dict[str, tuple[str, str]] = {}
     for category in tree.categories:
         for namespace in category.namespaces:
@@ -347,12 +350,12 @@ def namespaces_of(tree: Tree) -> dict[str, tuple[str, str]]:
 
 
 def chart_versions(root: Path, app: App) -> dict[str, str]:
-    """Say which charts and remote bases a folder pins, by their names."""
+    """Return the versions of the charts and remote bases that a folder pins, by their names."""
     return dict(_pins(root, app.path))
 
 
 def taken_up(root: Path, app: App) -> set[str]:
-    """Name the folders of the checkout that an app builds on."""
+    """Return the folders of the checkout that an app builds on."""
     return {posixpath.normpath(posixpath.join(app.path, entry)) for entry in _built_on(_said(root, app.path))}
 
 
@@ -369,7 +372,7 @@ def _pins(root: Path, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _versions(root: Path, path: str) -> Mapping[str, str]:
-    """Return the versions that the comments of a folder's kustomization give."""
+    """Return the versions in the comments of a folder's kustomization."""
     for file in KUSTOMIZATIONS:
         with suppress(OSError):
             return versions(files.content(root / path / file, root=root).decode("utf-8", errors="replace"))
@@ -381,7 +384,7 @@ def _built_on(said: Mapping[str, list[Any]]) -> list[str]:
 
 
 def _said(root: Path, path: str) -> Mapping[str, list[Any]]:
-    """Give the lists of a folder's kustomization or chart; what is wrong with them is a renderer's to say."""
+    """Return the lists of a folder's kustomization or chart; the renderer reports their mistakes."""
     found: defaultdict[str, list[Any]] = defaultdict(list)
     for file in (*KUSTOMIZATIONS, "Chart.yaml"):
         value: Any = read(root / path / file, file).first.value

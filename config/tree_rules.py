@@ -31,7 +31,7 @@ from config.tree import taken_up
     why="Its namespaces would be missing, and Git would never own the apps that the program applied.",
 )
 def platform_apps(facts: Facts) -> Iterator[SettingFinding]:
-    """The folders that the program begins with are there, and so are their namespaces."""
+    """Check that the folders which the program seeds exist, with their namespaces."""
     if not facts.tree.categories:
         return
     categories = {category.name: category for category in facts.tree.categories}
@@ -41,17 +41,17 @@ def platform_apps(facts: Facts) -> Iterator[SettingFinding]:
         if name in facts.tree.refused:
             continue
         if category is None or folder not in [one.name for one in category.apps]:
-            rule = f"begins with apps/{app}, which does not exist"
-            yield SettingFinding("platform-app-missing", ("platform",), None, rule, f"bring apps/{app} back")
+            rule = f"seeds apps/{app}, which does not exist"
+            yield SettingFinding("platform-app-missing", ("platform",), None, rule, f"restore apps/{app}")
         elif namespace not in category.namespaces:
-            rule = f"begins with apps/{app}, whose category has no namespace {namespace}"
-            fix = f"write {namespace} under `namespaces` of apps/{name}/category.yaml"
+            rule = f"seeds apps/{app}, whose category has no namespace {namespace}"
+            fix = f"add {namespace} under `namespaces` of apps/{name}/category.yaml"
             yield SettingFinding("platform-namespace-missing", ("platform",), None, rule, fix)
     chosen = facts.settings.delivery.categories or tuple(categories)
     needed = {app.partition("/")[0] for app in derive.platform_apps(facts.settings)}
     needed |= {category.name for category in facts.tree.categories if category.settings.layer == "crds"}
     for name in sorted(needed & set(categories) - set(chosen)):
-        rule = f"leave out {name}, whose apps the program begins with"
+        rule = f"leave out {name}, whose apps the program seeds"
         yield SettingFinding("category-needed", ("delivery", "categories"), None, rule, f"add {name}")
 
 
@@ -66,7 +66,7 @@ def platform_apps(facts: Facts) -> Iterator[SettingFinding]:
     why="The login would stay as it was, or redirect to a provider that no setting names.",
 )
 def choices(facts: Facts) -> Iterator[SettingFinding]:
-    """What the settings choose for Argo CD is what its folder takes up."""
+    """Check that the folder of Argo CD contains the parts that the settings choose."""
     argocd = facts.settings.platform.argocd
     apps = {app.full_name: app for app in facts.tree.apps_in(facts.settings.delivery.environment)}
     app = apps.get("system-argocd")
@@ -77,7 +77,7 @@ def choices(facts: Facts) -> Iterator[SettingFinding]:
     sso = argocd.sso.issuer if argocd.sso else None
     for part, key, said, is_chosen, otherwise in (
         ("ha", "replicas", argocd.replicas, argocd.replicas == "ha", "write ha, or build on the base"),
-        ("sso", "sso", sso, sso is not None, "say who logs people in, or leave it out there"),
+        ("sso", "sso", sso, sso is not None, "add the OpenID provider, or remove the component there"),
     ):
         if is_chosen != (f"apps/system/argocd/{part}" in takes):
             rule = f"{'does not take' if is_chosen else 'takes'} apps/system/argocd/{part}"
@@ -93,10 +93,10 @@ def choices(facts: Facts) -> Iterator[SettingFinding]:
 )
 @rule("category-unknown", scope="settings", why="A category without a folder would be an empty ApplicationSet.")
 def delivery(facts: Facts) -> Iterator[SettingFinding]:
-    """The environment and the categories that are named exist in the tree."""
+    """Check that the environment and the categories of the settings exist in the tree."""
     settings = facts.settings.delivery
     if not facts.tree.categories:
-        return  # without a tree there is nothing to compare with
+        return  # without a tree there is nothing to compare
     environments = list(facts.tree.environments)
     if settings.environment not in environments:
         fix = nearest(settings.environment, environments, f"make the folder environments/{settings.environment}")

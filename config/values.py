@@ -1,8 +1,8 @@
-"""The kinds of values that settings are made of: addresses, ranges, MACs, versions, sizes, durations, names.
+"""The types of values in the settings: addresses, ranges, MACs, versions, sizes, durations, names.
 
-A value comes in as it stands in the stack file and goes out as a real type, or is refused with the id of the rule, the
+A value comes in as the stack file contains it and goes out as a real type, or is refused with the id of the rule, the
 rule and the likely fix; `config.model` composes its sections from these, `config.explain` turns a refusal into a
-problem with a place. Each type writes itself back as a person would.
+problem with a place. Each type can be written back in the form of the stack file.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def refuse(check: str, rule: str, fix: str, **shown: str) -> NoReturn:
-    """Refuse a value under the id of a rule; `shown` takes its place where it must not be printed."""
+    """Refuse a value under the id of a rule; `shown` replaces a value that must not be printed."""
     raise PydanticCustomError(check, "{rule}", {"rule": rule, "fix": fix, **shown})
 
 
 def _text(value: Any, check: str, what: str, example: str) -> str:
-    """Take text only: a number here is most often a value that YAML read otherwise than meant."""
+    """Return a text; a number or a boolean is usually a text that YAML read as another type."""
     if not isinstance(value, str):
         refuse(check, f"is not {what}", f"write it as {example}")
     return value
@@ -65,7 +65,7 @@ def _text(value: Any, check: str, what: str, example: str) -> str:
 
 @dataclass(frozen=True, order=True)
 class Version:
-    """A version with all three parts."""
+    """A version with major, minor and patch."""
 
     major: int
     minor: int
@@ -80,11 +80,11 @@ class Version:
     )
     @rule("version-malformed", scope="file", why="Upgrades go by minor versions; a version has all its parts.")
     def parse(cls, value: Any) -> Version:
-        """Read 1.13.0 or v1.13.0; a floating name or a missing part is refused."""
+        """Parse 1.13.0 or v1.13.0; a floating name or a missing part is refused."""
         if isinstance(value, Version):
             return value
         if value in ("latest", "stable", "main"):
-            refuse("version-floating", "is a name that means another version tomorrow", "pin a version such as 1.13.0")
+            refuse("version-floating", "is a floating version", "pin a version such as 1.13.0")
         found = VERSION.match(value) if isinstance(value, str) else None
         if not found:
             refuse("version-malformed", "is not a version with three parts", "write all three parts, such as 1.36.3")
@@ -92,11 +92,11 @@ class Version:
 
     @property
     def line(self) -> str:
-        """The minor version that this is a release of: 1.13."""
+        """Return the minor version of this release: 1.13."""
         return f"{self.major}.{self.minor}"
 
     def __str__(self) -> str:
-        """Write it without a leading v."""
+        """Return the version without a leading v."""
         return f"{self.major}.{self.minor}.{self.patch}{self.suffix}"
 
 
@@ -111,7 +111,7 @@ class AddressRange:
     @rule("range-malformed", scope="file", why="Load balancers take a range, from the first to the last address.")
     @rule("range-reversed", scope="file", why="The range is empty.")
     def parse(cls, value: Any) -> AddressRange:
-        """Read 10.0.0.50-10.0.0.99."""
+        """Parse 10.0.0.50-10.0.0.99."""
         if isinstance(value, AddressRange):
             return value
         text = _text(value, "range-malformed", "a range of addresses", "10.0.0.50-10.0.0.99")
@@ -129,24 +129,24 @@ class AddressRange:
         return found
 
     def __contains__(self, address: IPv4Address) -> bool:
-        """Whether an address lies in the range."""
+        """Return whether an address is in the range."""
         return self.first <= address <= self.last
 
     def __str__(self) -> str:
-        """Write it as it was read."""
+        """Return the range in the form of the stack file."""
         return f"{self.first}-{self.last}"
 
 
 @dataclass(frozen=True, order=True)
 class Size:
-    """A size of memory or disk in bytes; written in powers of two, as Proxmox and Kubernetes count."""
+    """A size of memory or disk in bytes, in powers of two as in Proxmox and Kubernetes."""
 
     bytes: int
 
     @classmethod
     @rule("size-malformed", scope="file", why="A size without a binary unit has two meanings.")
     def parse(cls, value: Any) -> Size:
-        """Read 8GiB, 512MiB, 1TiB."""
+        """Parse 8GiB, 512MiB, 1TiB."""
         if isinstance(value, Size):
             return value
         found = SIZE.match(value) if isinstance(value, str) else None
@@ -154,21 +154,23 @@ class Size:
             refuse("size-malformed", "is not a size", "write a number and a unit: 8GiB")
         if found[2].endswith("B") and "i" not in found[2]:
             meant = f"{found[1]}{found[2][0]}iB"
-            refuse("size-malformed", "counts in powers of ten, Proxmox does not", f"did you mean {meant}?")
+            refuse(
+                "size-malformed", "is in powers of ten, and Proxmox counts in powers of two", f"did you mean {meant}?"
+            )
         return cls(int(found[1]) * UNITS[found[2][0]])
 
     @property
     def mebibytes(self) -> int:
-        """The size as Proxmox takes memory."""
+        """Return the size in Proxmox' unit of memory."""
         return self.bytes // MEBI
 
     @property
     def gibibytes(self) -> int:
-        """The size as Proxmox takes disks."""
+        """Return the size in Proxmox' unit of disks."""
         return self.bytes // GIBI
 
     def __str__(self) -> str:
-        """Write it in the largest unit that divides it."""
+        """Return the size in the largest unit that divides it."""
         for unit, factor in (("TiB", TEBI), ("GiB", GIBI)):
             if self.bytes and self.bytes % factor == 0:
                 return f"{self.bytes // factor}{unit}"
@@ -177,14 +179,14 @@ class Size:
 
 @dataclass(frozen=True, order=True)
 class Duration:
-    """A length of time in seconds."""
+    """A duration in seconds."""
 
     seconds: int
 
     @classmethod
     @rule("duration-malformed", scope="file", why="A duration without a unit can mean seconds or minutes.")
     def parse(cls, value: Any) -> Duration:
-        """Read 90s, 10m, 2h, 7d."""
+        """Parse 90s, 10m, 2h, 7d."""
         if isinstance(value, Duration):
             return value
         found = DURATION.match(value) if isinstance(value, str) else None
@@ -193,7 +195,7 @@ class Duration:
         return cls(int(found[1]) * SECONDS[found[2]])
 
     def __str__(self) -> str:
-        """Write it as Go and Kubernetes read it."""
+        """Return the duration in the form of Go and Kubernetes."""
         return f"{self.seconds // 60}m" if self.seconds and self.seconds % 60 == 0 else f"{self.seconds}s"
 
 
@@ -204,7 +206,7 @@ def _address(value: Any) -> IPv4Address:
     try:
         return IPv4Address(_text(value, "address-malformed", "an IPv4 address", "10.0.0.20"))
     except AddressValueError:
-        fix = "leave the prefix length out" if "/" in str(value) else "write four numbers up to 255: 10.0.0.20"
+        fix = "remove the prefix length" if "/" in str(value) else "write four numbers up to 255: 10.0.0.20"
         refuse("address-malformed", "is not an IPv4 address", fix)
 
 
@@ -289,7 +291,7 @@ def _repository(value: Any) -> str:
     why="A stack file is in Git in plain text, and its URLs are printed and stored on each node.",
 )
 def _without_credential(text: str) -> None:
-    """Refuse a user and a password in an URL: it is printed, and lies in Git in plain text."""
+    """Refuse a user and a password in a URL: URLs are printed, and are in Git in plain text."""
     found = CREDENTIAL.match(text)
     if found and (found["scheme"] != "ssh" or found["password"]):
         fix = "remove it, and put the credential under homelab:secrets"
@@ -329,7 +331,7 @@ def _taint(value: Any) -> str:
 @rule("label-malformed", scope="file", why="Kubernetes rejects the label, and with it the whole node.")
 def _labels(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
-        refuse("label-malformed", "is not a map of labels", "write one `key: value` a line")
+        refuse("label-malformed", "is not a map of labels", "write one `key: value` per line")
     for key, label in value.items():
         if not LABEL_KEY.match(str(key)):
             refuse("label-malformed", f"the key {key!r} is not a label's key", "write it as example.com/name")
@@ -356,7 +358,7 @@ def _choice(known: tuple[str, ...], value: Any) -> str:
 
 
 def choice(*known: str) -> BeforeValidator:
-    """Accept one of some named values and name the nearest for a slip."""
+    """Return a validator that accepts the named values and suggests the nearest for a misspelling."""
     return BeforeValidator(partial(_choice, known))
 
 

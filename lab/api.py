@@ -225,9 +225,9 @@ class Api:
         deadline = time.monotonic() + seconds
         while not until(found := self.get(api_version, kind, name, namespace)):
             if time.monotonic() > deadline:
-                last = json.dumps(found.get("status", {}))[:500] if found else "it is not there"
-                place = "/".join(part for part in (kind, namespace, name) if part)
-                raise TookTooLong(f"{place}: not {what} after {seconds:.0f} s; last seen: {last}")
+                last = json.dumps(found.get("status", {}))[:500] if found else "it does not exist"
+                identity = "/".join(part for part in (kind, namespace, name) if part)
+                raise TookTooLong(f"{identity}: not {what} after {seconds:.0f} s; last seen: {last}")
             time.sleep(POLL)
         return found
 

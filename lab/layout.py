@@ -43,10 +43,10 @@ class Lab:
     @classmethod
     def from_environment(cls, env: Mapping[str, str] | None = None) -> Lab:
         """Return the folder that the parent process passed on."""
-        place = (os.environ if env is None else env).get(VARIABLE, "")
-        if not place:
+        folder = (os.environ if env is None else env).get(VARIABLE, "")
+        if not folder:
             raise MachineNotReady(f"{VARIABLE}: not set; this stand-in works in a rehearsal only: ./homelab rehearse")
-        return cls(Path(place))
+        return cls(Path(folder))
 
     def require_no_link(self) -> None:
         """Refuse a folder that is a link: its content has another owner."""

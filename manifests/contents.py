@@ -164,7 +164,7 @@ class _Visit:
     )
     def _take(self, file: str) -> None:
         if self.reader.leaves(file):
-            fix = "copy what it leads to into the repository"
+            fix = "copy its target into the repository"
             self.contents.problems.append(
                 Problem(file, 0, "", "", "leads out of the checkout", fix, "reference-outside")
             )

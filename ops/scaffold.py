@@ -188,7 +188,7 @@ def _route(app: NewApp) -> str:
         "  parentRefs:",
         "    - {name: internal, namespace: networking}",
         *(["    - {name: public, namespace: networking}"] if public else ()),
-        "  hostnames: # one a stack; the gateway serves its own",
+        "  hostnames: # one per stack; each gateway serves its own",
         *(f"    - {host}" for host in app.hosts),
         "  rules:",
         "    - backendRefs:",

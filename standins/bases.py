@@ -138,8 +138,8 @@ class StandInBases:
 
     def _fits(self, url: str, wanted: BaseUrl, known: KnownFolder, version: str) -> bool:
         if known.exact and wanted.ref != version:
-            rule = f"is not the one that is rehearsed: {known.repository} is {version} here"
-            fix = f"name {version}, or {FETCHED}"
+            rule = f"has another version than the rehearsal: {known.repository} is {version} here"
+            fix = f"use {version}, or {FETCHED}"
             raise TreeRefused([Problem(url, 0, "ref", wanted.ref, rule, fix, "base-version")])
         return wanted.ref.split(".")[0] == version.split(".", maxsplit=1)[0]
 
@@ -148,7 +148,7 @@ def _check_kustomization(url: str, known: KnownFolder, place: Path) -> None:
     """Refuse a folder that kustomize could not build behind the URL."""
     if place.is_dir() and (known.files_only or not (place / "kustomization.yaml").is_file()):
         rule = f"unable to find one of {', '.join(map(repr, RECOGNIZED))} in this folder of {known.repository}"
-        fix = "name its files one by one, or use a chart that has them"
+        fix = "list its files one by one, or use a chart that has them"
         raise TreeRefused([Problem(url, 0, "resources", url, rule, fix, "base-unbuildable")])
 
 

@@ -64,7 +64,7 @@ class KnownCrds:
         """Report whether a project's CRDs are the real ones."""
         if name in self._noted:
             return CrdOrigin(name, real=True, version=self._noted[name]["version"])
-        return CrdOrigin(name, real=False, version="", why="its Go module cannot be had")
+        return CrdOrigin(name, real=False, version="", why="it has no public Go module")
 
     def registered_by(self, chart: str) -> dict[str, str]:
         """Return the CRDs that a chart's operator registers by itself, and that must be applied in its place."""

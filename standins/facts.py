@@ -171,7 +171,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     facts = read(Path.cwd(), Path(arguments[0]), arguments[1]) | dict(zip(("version",), arguments[2:], strict=False))
     FACTS.mkdir(exist_ok=True)
-    head = "# Made by `python -m standins.facts`: what the real chart knows and makes.\n"
+    head = "# Made by `python -m standins.facts`: values and objects of the real chart.\n"
     written = yaml.safe_dump(facts, sort_keys=False, width=118, default_flow_style=None)
     (FACTS / f"{facts['chart']}.yaml").write_text(head + written, encoding="utf-8")
     return 0

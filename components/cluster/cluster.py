@@ -239,7 +239,7 @@ class Cluster(Component):
         )
 
     def _retirement(self, applied: Mapping[str, machine.ConfigurationApply]) -> None:
-        """Make a removed node leave the cluster first; a destroyed cluster is asked for nothing."""
+        """Make a removed node leave the cluster first; a destroyed cluster needs no such step."""
         last: list[pulumi.Resource] = []
         for node in self.args.machines:
             # One after the other, so that the quorum is checked for each control plane that leaves.

@@ -1,7 +1,7 @@
 """One AppProject per category, as narrow as the category allows: this repository, its namespaces, its cluster kinds.
 
 An Application creates no namespaced kind whose effect reaches beyond its namespace, unless the category declares the
-kind. Argo CD refuses the kinds of that list, whatever else is allowed (`IsGroupKindNamePermitted`).
+kind. Argo CD refuses the kinds of that list, even if others are allowed (`IsGroupKindNamePermitted`).
 
 The private repositories of the settings are permitted too: Argo CD passes a project no credentials of other
 repositories.

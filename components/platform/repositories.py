@@ -1,6 +1,6 @@
 """The content of a repository credential for Argo CD.
 
-Pure: secret values are passed on unchanged, whatever wraps them; `components.platform.argocd` makes the Secrets.
+Pure: secret values are passed on unchanged, wrapped or not; `components.platform.argocd` makes the Secrets.
 """
 
 from __future__ import annotations

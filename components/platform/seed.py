@@ -28,7 +28,7 @@ class Ground:
     kubernetes_version: str
     generation: int
     gone_with: pulumi.Resource
-    """The bootstrap: a destroyed cluster is asked for nothing."""
+    """The bootstrap: deleting it deletes the whole cluster, seeds included."""
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ Flags = dict[str, list[str]]
 
 LOOPBACK = "a rehearsal listens on loopback, on ports of its own"
 OWN_FILE = "a rehearsal has this file of its own"
-ON_THE_NODE = "names a file that only the node has"
+ON_THE_NODE = "refers to a file that only the node has"
 AWAY = "needs a host that a rehearsal must not reach"
-ALONE = "there is one of each: nobody to elect"
+ALONE = "there is one of each, so that no election takes place"
 SMALL_LOG = "the audit log goes into the lab's logs and stays small"
 
 TLS = {"tls-cert-file": OWN_FILE, "tls-private-key-file": OWN_FILE, "tls-sni-cert-key": OWN_FILE, "cert-dir": OWN_FILE}

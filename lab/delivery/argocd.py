@@ -110,8 +110,8 @@ def _environment(lab: Lab, texts: _Texts, container: Object) -> dict[str, str]:
 
 
 def _own_environment(lab: Lab, part: ArgoCDProgram) -> dict[str, str]:
-    place = _folder(lab)
-    home = place / part.program
+    root = _folder(lab)
+    home = root / part.program
     private_folder(home / "tmp")
     way_out = f"http://{LOOPBACK}:{servers.port(lab, 'proxy')}"
     return {
@@ -124,9 +124,9 @@ def _own_environment(lab: Lab, part: ArgoCDProgram) -> dict[str, str]:
         "KUBECONFIG": str(_kubeconfig(lab, part)),
         "ARGOCD_FAKE_IN_CLUSTER": "true",
         "ARGOCD_GPG_ENABLED": "false",
-        "ARGOCD_TLS_DATA_PATH": str(place / "tls"),
-        "ARGOCD_SSH_DATA_PATH": str(place / "ssh"),
-        "ARGOCD_PLUGINSOCKFILEPATH": str(place / "plugins"),
+        "ARGOCD_TLS_DATA_PATH": str(root / "tls"),
+        "ARGOCD_SSH_DATA_PATH": str(root / "ssh"),
+        "ARGOCD_PLUGINSOCKFILEPATH": str(root / "plugins"),
         "ARGOCD_ASK_PASS_SOCK": str(home / "ask"),
         "ARGOCD_RECONCILIATION_JITTER": "0",
         "REDIS_PASSWORD": "",
@@ -186,13 +186,13 @@ def _own_arguments(lab: Lab, part: ArgoCDProgram) -> list[str]:
 
 def _write_mounts(lab: Lab, texts: _Texts) -> None:
     """Write the files that containers mount; the lab's authority is trusted for the lab's own hosts alone."""
-    place = _folder(lab)
+    root = _folder(lab)
     for folder, name in (("tls", "argocd-tls-certs-cm"), ("ssh", "argocd-ssh-known-hosts-cm")):
         for file, text in texts.map(name).items():
-            write_private(place / folder / file, text)
+            write_private(root / folder / file, text)
     for host in proxy.served(lab):
-        write_private(place / "tls" / host.rpartition(":")[0], git_server.own_authority(lab).pem)
-    private_folder(place / "plugins")
+        write_private(root / "tls" / host.rpartition(":")[0], git_server.own_authority(lab).pem)
+    private_folder(root / "plugins")
 
 
 def _as(lab: Lab, account: str) -> str:

@@ -97,10 +97,10 @@ def bare_repository(lab: Lab, repository: str) -> Path:
 
 def _git(bare: Path, *arguments: str, work_tree: Path | None = None) -> str:
     bare.mkdir(parents=True, exist_ok=True)
-    place = ["--git-dir", str(bare), *(["--work-tree", str(work_tree)] if work_tree else [])]
+    options = ["--git-dir", str(bare), *(["--work-tree", str(work_tree)] if work_tree else [])]
     environment = {**os.environ, **QUIET}
     # git and not GitPython, whose staging obeys neither .gitattributes nor .gitignore.
-    return programs.run("git", *place, *arguments, env=environment, cwd=work_tree or bare).stdout.strip()
+    return programs.run("git", *options, *arguments, env=environment, cwd=work_tree or bare).stdout.strip()
 
 
 class GitRequests(BaseHTTPRequestHandler):

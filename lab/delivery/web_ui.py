@@ -85,11 +85,11 @@ def _has_page(program: Path, _changed: int) -> bool:
         return content.find(INDEX) >= 0
 
 
-def _answers(place: str) -> bool:
+def _answers(url: str) -> bool:
     with requests.Session() as session:
         session.trust_env = False  # the rehearsal's proxy is for programs that must not get out
         try:
-            answer = session.get(place, headers={"Accept": "text/html"}, timeout=SECONDS_TO_ANSWER)
+            answer = session.get(url, headers={"Accept": "text/html"}, timeout=SECONDS_TO_ANSWER)
         except requests.RequestException:
             return False
         return answer.ok and INDEX in answer.content

@@ -129,12 +129,12 @@ class ProxmoxHosts:
         extra = (row["name"] for row in self.rows("SELECT name FROM things WHERE kind = 'right'"))
         return frozenset(name for name in (*PRIVILEGES, *extra) if not self.is_broken("rights", name))
 
-    def allow(self, demands: Iterable[Demand], what: str) -> None:
+    def allow(self, demands: Iterable[Demand], prefix: str) -> None:
         """Refuse a request for which the token lacks a right."""
         granted = self.granted()
         for demand in demands:
             if refusal := demand.refusal(granted):
-                raise HardwareRefused(f"{what}: received an HTTP 403 response - Reason: {refusal}")
+                raise HardwareRefused(f"{prefix}: received an HTTP 403 response - Reason: {refusal}")
 
     def host(self, name: str) -> sqlite3.Row:
         """Return a host, or refuse as Proxmox does when it cannot reach an unknown one."""
@@ -165,14 +165,14 @@ class ProxmoxHosts:
                 f"'{content}'"
             )
 
-    def room(self, host: str, need: int, what: str) -> None:
+    def room(self, host: str, need: int, prefix: str) -> None:
         """Refuse a disk or image that does not fit on a host."""
         total = 0 if self.is_broken("disk", host) else self.host(host)["disk"]
         used = self.rows("SELECT COALESCE(SUM(disk), 0) AS sum FROM vms WHERE host = ?", host)[0]["sum"]
         used += IMAGE_BYTES * len(self.rows("SELECT 1 FROM images WHERE place = ?", host))
         if used + need > total:
             raise HardwareRefused(
-                f"{what}: host {host} has insufficient free space: {need // GIBI} GiB needed, "
+                f"{prefix}: host {host} has insufficient free space: {need // GIBI} GiB needed, "
                 f"{max(0, total - used) // GIBI} GiB free"
             )
 

@@ -89,22 +89,22 @@ class Rack(ProxmoxHosts):
     def create_vm(self, arguments: Mapping[str, Any]) -> Vm:
         """Create a VM and boot it from the image that its first disk imports."""
         vm = vm_of(arguments)
-        what = f"error creating VM {vm.vm_id} ({vm.name})"
+        prefix = f"error creating VM {vm.vm_id} ({vm.name})"
         with self.change():
             self.host(vm.host)
             self._existing(arguments)
-            self.allow(permissions.create(arguments), what)
-            self._devices(arguments, what)
+            self.allow(permissions.create(arguments), prefix)
+            self._devices(arguments, prefix)
             taken = self.vm(vm.vm_id)
             if taken:
                 raise HardwareRefused(
                     f"error creating VM {vm.name}: received an HTTP 500 response - Reason: unable to create VM "
                     f"{vm.vm_id} on {vm.host}: VM {vm.vm_id} already exists on node '{taken.host}' as {taken.name!r}"
                 )
-            self.room(vm.host, vm.disk, what)
+            self.room(vm.host, vm.disk, prefix)
             image = arguments["disks"][0].get("importFrom")
             if image and not self.has_file(vm.host, image):
-                raise HardwareRefused(f"{what}: volume '{image}' does not exist on {vm.host}")
+                raise HardwareRefused(f"{prefix}: volume '{image}' does not exist on {vm.host}")
             self._memory(vm)
             self._insert(vm)
             self.note("create vm", vm.name, f"{vm.vm_id} on {vm.host}")
@@ -120,17 +120,19 @@ class Rack(ProxmoxHosts):
         for storage in permissions.storages(arguments):
             self.storage(str(arguments["nodeName"]), storage, "images")
 
-    def _devices(self, arguments: Mapping[str, Any], what: str) -> None:
+    def _devices(self, arguments: Mapping[str, Any], prefix: str) -> None:
         """Refuse a mapping that does not exist, and a drive without a controller in the machine type."""
         for kind, key in (("pci", "hostpcis"), ("usb", "usbs")):
             for device in arguments.get(key) or ():
                 if not self.has(kind, device["mapping"]):
-                    raise HardwareRefused(f"{what}: {kind.upper()} device mapping not found for '{device['mapping']}'")
+                    raise HardwareRefused(
+                        f"{prefix}: {kind.upper()} device mapping not found for '{device['mapping']}'"
+                    )
         drive = arguments.get("initialization", {}).get("interface", "ide2")
         if arguments.get("machine") == "virt" and drive.startswith("ide"):
-            raise HardwareRefused(f"{what}: aarch64 cannot use IDE devices")
+            raise HardwareRefused(f"{prefix}: aarch64 cannot use IDE devices")
 
-    def _disks(self, before: Mapping[str, Any], after: Mapping[str, Any], what: str) -> None:
+    def _disks(self, before: Mapping[str, Any], after: Mapping[str, Any], prefix: str) -> None:
         """Refuse changes that the provider makes to a stopped VM only, as it may not stop it, and impossible ones."""
         old = {disk.get("interface"): disk for disk in before.get("disks", ())}
         pairs = [(old[name], disk) for disk in after.get("disks", ()) if (name := disk.get("interface")) in old]
@@ -139,7 +141,7 @@ class Rack(ProxmoxHosts):
         for was, now in pairs:
             if now.get("size", 8) < was.get("size", 8):
                 disk = f"{now.get('datastoreId')}:{now.get('interface')}"
-                raise HardwareRefused(f"{what}: Cannot shrink {disk} in VM {after['vmId']}, it is not supported!")
+                raise HardwareRefused(f"{prefix}: Cannot shrink {disk} in VM {after['vmId']}, it is not supported!")
         others = any(before.get(name) != after.get(name) for name in WITH_RESTART)
         tpm = before.get("tpmState") != after.get("tpmState")
         for does, operation in (
@@ -149,7 +151,7 @@ class Rack(ProxmoxHosts):
         ):
             if does and not after.get("rebootAfterUpdate", True):
                 raise HardwareRefused(
-                    f"{what}: cannot {operation} while the VM is running because this change requires the VM to be "
+                    f"{prefix}: cannot {operation} while the VM is running because this change requires the VM to be "
                     "powered off, but automatic power-offs/reboots are disabled by 'reboot_after_update = false'"
                 )
 
@@ -210,18 +212,18 @@ class Rack(ProxmoxHosts):
     def update_vm(self, arguments: Mapping[str, Any]) -> Vm:
         """Change a VM in place; another host is a move, and other processors and memory wait for a restart."""
         vm = vm_of(arguments)
-        what = f"error updating VM {vm.vm_id} ({vm.name})"
+        prefix = f"error updating VM {vm.vm_id} ({vm.name})"
         with self.change():
             before = self.vm(vm.vm_id)
             if before is None:
                 file = f"nodes/{vm.host}/qemu-server/{vm.vm_id}.conf"
-                raise HardwareRefused(f"{what}: Configuration file '{file}' does not exist")
-            self.allow(permissions.update(before.arguments, arguments), what)
+                raise HardwareRefused(f"{prefix}: Configuration file '{file}' does not exist")
+            self.allow(permissions.update(before.arguments, arguments), prefix)
             if before.host != vm.host:
                 self._move(before, vm)
             self._existing(arguments)
-            self._devices(arguments, what)
-            self._disks(before.arguments, arguments, what)
+            self._devices(arguments, prefix)
+            self._disks(before.arguments, arguments, prefix)
             self._memory(vm)
             query = (
                 "UPDATE vms SET name = ?, host = ?, address = ?, memory = ?, disk = ?, arguments = ? WHERE vm_id = ?"
@@ -236,16 +238,16 @@ class Rack(ProxmoxHosts):
         return vm
 
     def _move(self, before: Vm, after: Vm) -> None:
-        what = f"error migrating VM {before.vm_id} ({before.name})"
+        prefix = f"error migrating VM {before.vm_id} ({before.name})"
         self.host(after.host)
         pinned = [f"hostpci{index}" for index, _ in enumerate(before.arguments.get("hostpcis") or ())]
         pinned += [f"usb{index}" for index, _ in enumerate(before.arguments.get("usbs") or ())]
         if pinned:
             devices = ", ".join(pinned)
-            raise HardwareRefused(f"{what}: can't migrate running VM which uses following mapped devices: {devices}")
+            raise HardwareRefused(f"{prefix}: can't migrate running VM which uses following mapped devices: {devices}")
         for storage in permissions.storages(before.arguments):
             self.storage(after.host, storage, "images")
-        self.room(after.host, before.disk, what)
+        self.room(after.host, before.disk, prefix)
         self.note("migrate vm", before.name, f"{before.host} -> {after.host}")
 
     def move_vm(self, vm_id: int, host: str) -> None:

@@ -164,7 +164,7 @@ class StandIn(sdk.Provider):
         """Return the kind of a type token."""
         token = own_type(token)
         if token not in self.kinds:
-            raise HomelabError(f"this stand-in of {self.package} does not know {token}")
+            raise HomelabError(f"this stand-in of {self.package} does not support {token}")
         return self.kinds[token]
 
     def members(self, token: str) -> tuple[Members, Members]:
@@ -277,7 +277,7 @@ class StandIn(sdk.Provider):
     async def invoke(self, request: sdk.InvokeRequest) -> sdk.InvokeResponse:
         """Run a function."""
         if request.tok not in self.functions:
-            raise HomelabError(f"this stand-in of {self.package} does not know the function {request.tok}")
+            raise HomelabError(f"this stand-in of {self.package} does not support the function {request.tok}")
         arguments = plain_map(request.args)
         problems = list(self.schema.problems(self.schema.arguments(request.tok), arguments))
         if problems:

@@ -110,10 +110,10 @@ def run(
         kill_when=must_end,
     )
     if result.exit_code != 0:
-        what = (
+        message = (
             f"{how_it_ended(result.exit_code)}: running {json.dumps(command, ensure_ascii=False)}:\n{result.together}"
         )
-        raise ProgramFailed(what.rstrip("\n"), exit_code=result.exit_code, output=result.together)
+        raise ProgramFailed(message.rstrip("\n"), exit_code=result.exit_code, output=result.together)
     return {"stdout": result.stdout.removesuffix("\n"), "stderr": result.stderr.removesuffix("\n")}
 
 

@@ -70,7 +70,7 @@ class Kubernetes(StandIn):
     is_silent = False
     """Whether the API server accepts connections and does not answer."""
     asking = threading.Lock()
-    unreachable = "no kubeconfig was given, and this stand-in looks for none"
+    unreachable = "no kubeconfig was given, and this stand-in searches for none"
 
     async def check_config(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
         """Refuse settings that the provider does not have, and those that this stand-in does not support."""
@@ -163,12 +163,12 @@ class Kubernetes(StandIn):
         mutable = {"Secret": "enableSecretMutable", "ConfigMap": "enableConfigMapMutable"}.get(thing["kind"], "")
         variable = {"Secret": "ENABLE_SECRET_MUTABLE", "ConfigMap": "ENABLE_CONFIGMAP_MUTABLE"}.get(thing["kind"], "")
         is_a_patch = is_patch(own_type(request.type), thing)
-        places = list(objects.replacing_paths(thing, mutable_content=self.flag(mutable, variable), patch=is_a_patch))
+        patterns = list(objects.replacing_paths(thing, mutable_content=self.flag(mutable, variable), patch=is_a_patch))
         known, had = objects.metadata(thing), objects.metadata(live)
         keeps_its_name = known.get("name") == had.get("name") and known.get("namespace") == had.get("namespace")
         return difference(
             found,
-            lambda path: any(place.match(path) for place in places),
+            lambda path: any(pattern.match(path) for pattern in patterns),
             delete_first=keeps_its_name and not objects.annotation(thing, objects.AUTONAMED),
         )
 

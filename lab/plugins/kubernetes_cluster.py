@@ -54,23 +54,23 @@ LEAVES_UNWATCHED = {
 
 
 def connect(kubeconfig: str, context: str = "", cluster: str = "") -> tuple[Api, str]:
-    """Return a connection to a cluster and its namespace, or the reason why there is none."""
+    """Return a client of a cluster and its namespace; refuse an unusable kubeconfig."""
     text = Path(kubeconfig).expanduser().read_text(encoding="utf-8") if _is_file(kubeconfig) else kubeconfig
     try:
         config = yaml.safe_load(text)
         chosen = context or config["current-context"]
-        place = next(item for item in config["contexts"] if item["name"] == chosen)["context"]
-        place["cluster"] = cluster or place["cluster"]
+        entry = next(item for item in config["contexts"] if item["name"] == chosen)["context"]
+        entry["cluster"] = cluster or entry["cluster"]
         api = Api(yaml.safe_dump({**config, "current-context": chosen}))
     except (yaml.YAMLError, KeyError, TypeError, StopIteration, ValueError, OSError) as error:
-        what = f"{type(error).__name__} {error}".rstrip()
+        reason = f"{type(error).__name__} {error}".rstrip()
         raise HomelabError(
-            f"failed to parse kubeconfig data in `kubernetes:config:kubeconfig`- {what}; this stand-in needs a "
+            f"failed to parse kubeconfig data in `kubernetes:config:kubeconfig`- {reason}; this stand-in needs a "
             "context, and the authority, the certificate and the key inside"
         ) from None
     if not _is_loopback(api.server):
-        raise HomelabError(f"{api.server} is not on loopback, and this stand-in talks to rehearsed API servers only")
-    return api, str(place.get("namespace") or "default")
+        raise HomelabError(f"{api.server} is not on loopback, and this stand-in connects to rehearsed API servers only")
+    return api, str(entry.get("namespace") or "default")
 
 
 def _is_file(kubeconfig: str) -> bool:
@@ -349,8 +349,8 @@ def _with(thing: Object, keys: list[str], value: Any) -> Object:
 
 
 def _still_there(live: Object, seconds: float) -> str:
-    what = f'{live["kind"]} "{metadata(live)["name"]}" is still there after {seconds:.0f} s'
-    return f"timed out waiting for the condition: {what}; {_obstacles(live)}"
+    message = f'{live["kind"]} "{metadata(live)["name"]}" is still there after {seconds:.0f} s'
+    return f"timed out waiting for the condition: {message}; {_obstacles(live)}"
 
 
 def _obstacles(live: Object) -> str:

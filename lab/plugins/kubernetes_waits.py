@@ -38,10 +38,10 @@ def timeout_of(thing: Mapping[str, Any], timeout: float) -> float:
 def refused(thing: Mapping[str, Any]) -> Iterator[str]:
     """Return the errors in the annotation about waiting."""
     for wanted in _wanted(thing):
-        what, _, path = wanted.partition("=")
-        if what not in ("condition", "jsonpath"):
+        prefix, _, path = wanted.partition("=")
+        if prefix not in ("condition", "jsonpath"):
             yield f'expected a "jsonpath=" or "condition=" prefix, got "{wanted}"'
-        elif what == "jsonpath" and _steps(_split(path)[0]) is None:
+        elif prefix == "jsonpath" and _steps(_split(path)[0]) is None:
             yield f"this stand-in reads {{...}} with {FORMS} in a JSONPath, got {path}"
 
 
@@ -103,8 +103,8 @@ def _wanted(thing: Mapping[str, Any]) -> list[str]:
 
 
 def _unmet(live: Mapping[str, Any], wanted: str) -> str:
-    what, _, rest = wanted.partition("=")
-    if what == "condition":
+    prefix, _, rest = wanted.partition("=")
+    if prefix == "condition":
         kind, _, status = rest.partition("=")
         found = _condition(live, kind)
         met = str(found.get("status", "")).lower() == (status or "True").lower()
@@ -136,13 +136,13 @@ def _steps(path: str) -> list[re.Match[str]] | None:
     inside = re.fullmatch(r"\{\s*\$?(.+?)\s*\}", path)
     if inside is None:
         return None
-    steps, place = [], 0
-    while place < len(inside[1]):
-        step = STEP.match(inside[1], place)
+    steps, offset = [], 0
+    while offset < len(inside[1]):
+        step = STEP.match(inside[1], offset)
         if step is None:
             return None
         steps.append(step)
-        place = step.end()
+        offset = step.end()
     return steps
 
 

@@ -83,15 +83,15 @@ class Schema:
     def problems(self, members: Members, values: Mapping[str, Any], path: str = "") -> Iterator[InputProblem]:
         """Return all errors in an object: names, missing properties, types, choices."""
         for name, value in values.items():
-            place = step_into(path, name)
+            member_path = step_into(path, name)
             if name in members.properties:
-                yield from self._wrong(members.properties[name], value, place)
+                yield from self._wrong(members.properties[name], value, member_path)
             else:
-                yield InputProblem(place, f"Invalid or unknown key.{_nearest(name, members.properties)}")
+                yield InputProblem(member_path, f"Invalid or unknown key.{_nearest(name, members.properties)}")
         for name in members.required:
             if values.get(name) is None:
-                what = f'The argument "{name}" is required, but no definition was found.'
-                yield InputProblem(step_into(path, name), f"Missing required argument. {what}")
+                message = f'The argument "{name}" is required, but no definition was found.'
+                yield InputProblem(step_into(path, name), f"Missing required argument. {message}")
 
     def marked(self, members: Members, values: Properties) -> dict[str, PropertyValue]:
         """Mark properties as secret that the tables mark; those that are secret stay so."""

@@ -142,10 +142,8 @@ class Servicer(ProviderServicer):
         while frame is not None and frame.tb_next is not None:
             frame = frame.tb_next
         where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "somewhere"
-        what = f"{type(error).__name__}: {error}"
-        return (
-            f"the stand-in of {self._stand_in.package} stumbled at {where}: {what}; this is a mistake of the stand-in"
-        )
+        message = f"{type(error).__name__}: {error}"
+        return f"the stand-in of {self._stand_in.package} failed at {where}: {message}; this is a bug of the stand-in"
 
     @_readable
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's word

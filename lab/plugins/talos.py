@@ -157,15 +157,15 @@ def duration(text: str) -> timedelta:
 def get_configuration(provider: StandIn, arguments: Plain) -> Plain:
     """Generate a machine configuration and patch it, by the real talosctl."""
     with TemporaryDirectory() as folder:
-        place = Path(folder)
-        secrets = place / "secrets.yaml"
+        root = Path(folder)
+        secrets = root / "secrets.yaml"
         secrets.write_text(yaml.safe_dump(_as_bundle(arguments["machineSecrets"])), encoding="utf-8")
         flags = ["--with-docs=false", "--with-examples=false"]
         role = "control-plane" if arguments["machineType"] == "controlplane" else "worker"
         # A patch for both kinds would be tried on both, and a deletion fails where there is nothing to delete.
         for index, patch in enumerate(arguments.get("configPatches", [])):
-            (place / f"{index}.yaml").write_text(patch, encoding="utf-8")
-            flags += [f"--config-patch-{role}", f"@{place / f'{index}.yaml'}"]
+            (root / f"{index}.yaml").write_text(patch, encoding="utf-8")
+            flags += [f"--config-patch-{role}", f"@{root / f'{index}.yaml'}"]
         for name, flag in (("kubernetesVersion", "--kubernetes-version"), ("talosVersion", "--talos-version")):
             flags += [flag, arguments[name]] if name in arguments else []
         cluster, endpoint = arguments["clusterName"], arguments["clusterEndpoint"]

@@ -24,7 +24,7 @@ HOSTS, REFUSED = "hosts.json", "refused.log"
 CHUNK = 65536
 
 
-class Client(socketserver.StreamRequestHandler):
+class ProxyClient(socketserver.StreamRequestHandler):
     """One client that wants out."""
 
     def handle(self) -> None:
@@ -52,7 +52,7 @@ class Client(socketserver.StreamRequestHandler):
         self.wfile.write((head + body).encode())
 
 
-class Proxy(socketserver.ThreadingTCPServer):
+class RefusingProxy(socketserver.ThreadingTCPServer):
     """A thread a client; none of them delays the end of the server."""
 
     allow_reuse_address = True
@@ -93,5 +93,5 @@ def _copy_both_ways(one: socket.socket, other: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    with Proxy(("127.0.0.1", int(sys.argv[1])), Client) as doors:
+    with RefusingProxy(("127.0.0.1", int(sys.argv[1])), ProxyClient) as doors:
         doors.serve_forever()

@@ -273,7 +273,7 @@ def _signal(pid: int, which: signal.Signals) -> None:
     except ProcessLookupError:
         return
     except PermissionError as error:
-        raise Bug(f"pid {pid}: carries our mark and is not ours") from error
+        raise Bug(f"pid {pid}: carries the mark of this rehearsal and belongs to another user") from error
 
 
 def _is_free(candidate: int) -> bool:

@@ -56,7 +56,7 @@ def _project(root: Path) -> Iterator[Problem]:
     if (root / PROJECT_FILE).exists():
         yield from read(root / PROJECT_FILE, PROJECT_FILE).problems
     for path in sorted(root.glob("Pulumi.*.yml")):
-        rule, fix = "lies where nobody reads it", f"call it {path.stem}.yaml"
+        rule, fix = "is in a place that is never read", f"call it {path.stem}.yaml"
         yield Problem(path.name, 0, "", "", rule, fix, "file-stray")
 
 

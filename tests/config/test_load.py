@@ -61,7 +61,7 @@ def test_a_missing_secret_is_told_with_the_command_that_sets_it(engine: Any, tmp
     with pytest.raises(SettingsRefused) as refused:
         from_pulumi(tmp_path).require()
     assert str(refused.value).splitlines() == [
-        f"{BASE}:1: secrets.{name}: is needed and not set; "
+        f"{BASE}:1: secrets.{name}: is required and not set; "
         f"pulumi config set --secret --path 'homelab:secrets.{name}' [secret-missing]"
         for name in ("proxmoxToken", "vaultToken")
     ] + ["2 problems"]

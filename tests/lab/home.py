@@ -129,7 +129,7 @@ class Home(Checkout):
         for described in root.glob("apps/*/category.yaml"):
             described.write_text(founded(described), encoding="utf-8")
         file = root / "Pulumi.dev.yaml"
-        head, _, _ = file.read_text(encoding="utf-8").partition("    # What one worker can carry")
+        head, _, _ = file.read_text(encoding="utf-8").partition("    # As much as one worker can run")
         file.write_text(head + CATEGORIES, encoding="utf-8")
         stores = root / "apps/security/secret-stores"
         (root / NOTES_FILE).write_text(NOTES, encoding="utf-8")
@@ -174,7 +174,7 @@ class Home(Checkout):
     def apps(self) -> list[Object]:
         return self.api.list(ARGOPROJ, "Application", "argocd")
 
-    def good(self, name: str, commit: str = "", seconds: float = 90, *, ask: bool = True) -> Object:
+    def wait_healthy(self, name: str, commit: str = "", seconds: float = 90, *, ask: bool = True) -> Object:
         """Wait until an Application is Synced and Healthy, at a commit."""
 
         def there(found: Object | None) -> bool:
@@ -184,9 +184,9 @@ class Home(Checkout):
             at = not commit or sync.get("revision") == commit
             return at and ended and (sync.get("status"), health.get("status")) == ("Synced", "Healthy")
 
-        return self.waited(name, there, "Synced and Healthy", seconds, ask=ask)
+        return self.wait_for(name, there, "Synced and Healthy", seconds, ask=ask)
 
-    def waited(
+    def wait_for(
         self, name: str, until: Callable[[Object | None], bool], what: str, seconds: float = 90, *, ask: bool = True
     ) -> Object:
         """Wait for an Application; repeat the refresh request, which is lost while a refresh runs."""
@@ -195,22 +195,22 @@ class Home(Checkout):
             assert time.monotonic() < began + seconds, f"{name}: not {what} after {seconds:.0f} s: {complaints(found)}"
             if ask and time.monotonic() > asked + 5:
                 asked = time.monotonic()
-                self.look(name, how="normal") if found else self.look_at_sets()
+                self.refresh(name, how="normal") if found else self.refresh_sets()
             time.sleep(0.2)
         return found or {}
 
-    def paint(self, colour: str) -> None:
+    def push_change(self, colour: str) -> None:
         """Push a small change of the kept app, and wait until it is live."""
         text = self.read("apps/media/shelf/app.yaml")
         self.write("apps/media/shelf/app.yaml", f"{text[: text.index('colour:')]}colour: {colour}}}\n")
-        self.good("media-shelf", self.push())
+        self.wait_healthy("media-shelf", self.push())
 
-    def look(self, *names: str, how: str = "hard") -> None:
+    def refresh(self, *names: str, how: str = "hard") -> None:
         """Request a hard refresh of these Applications."""
         for name in names:
             self.api.annotate(ARGOPROJ, "Application", name, {"argocd.argoproj.io/refresh": how}, "argocd")
 
-    def look_at_sets(self) -> None:
+    def refresh_sets(self) -> None:
         """Request a refresh of every ApplicationSet."""
         for one in self.api.metadata(ARGOPROJ, "ApplicationSet", "argocd"):
             for wish in LOOK_AT_SET:
@@ -221,14 +221,14 @@ class Home(Checkout):
         sets = self.api.list(ARGOPROJ, "ApplicationSet", "argocd")
         return {one["metadata"]["name"] for one in sets if condition(one, "ErrorOccurred")}
 
-    def end_application(self, name: str) -> None:
+    def delete_application(self, name: str) -> None:
         """Delete an Application that is retired, as a user does."""
         self.api.delete(ARGOPROJ, "Application", name, "argocd")
         eventually("gone", lambda: self.app(name) is None)
 
-    def says(self, name: str, text: str, seconds: float = 60) -> None:
+    def wait_for_condition(self, name: str, text: str, seconds: float = 60) -> None:
         """Wait until a condition of an Application contains these words."""
-        self.waited(name, lambda found: text in complaints(found), f"saying {text!r}", seconds)
+        self.wait_for(name, lambda found: text in complaints(found), f"saying {text!r}", seconds)
 
     def merge(
         self, version: str, kind: str, namespace: str, name: str, change: Object, by: str = "kubectl-edit"
@@ -239,7 +239,7 @@ class Home(Checkout):
         assert answer.ok, answer.message
 
     @contextmanager
-    def cut_off(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def without_cluster(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         """Stop every answer of the cluster's address for a while."""
         monkeypatch.setenv("PATH", ensure(PROGRAMS).env()["PATH"])
         configuration = next(node.configuration for node in self.rack.nodes() if node.role == "control-plane")
@@ -273,7 +273,7 @@ class Home(Checkout):
         finally:
             os.kill(pids[caretaker.NAME], signal.SIGCONT)
 
-    def strategic(self, version: str, kind: str, namespace: str, name: str, change: Object) -> None:
+    def strategic_merge(self, version: str, kind: str, namespace: str, name: str, change: Object) -> None:
         """Edit a live object as `kubectl edit` does: lists are merged by their items' names."""
         path = self.api.path(version, kind, namespace, name)
         query = {"fieldManager": "kubectl-edit"}

@@ -18,17 +18,17 @@ from lab.api import Api
 from lab.control_plane.certificates import Authority, Subject, split
 
 
-class Server(ThreadingHTTPServer):
+class ReluctantServer(ThreadingHTTPServer):
     """A server that reports a storage that is not ready several times, and then returns an empty list."""
 
     refusals = 0
     asked = 0
 
 
-class Handler(BaseHTTPRequestHandler):
+class ApiHandler(BaseHTTPRequestHandler):
     """One request."""
 
-    server: Server
+    server: ReluctantServer
 
     def do_GET(self) -> None:
         self.server.asked += 1
@@ -49,8 +49,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[Server, Api]]:
-    authority, server = Authority.self_signed("lab"), Server(("127.0.0.1", 0), Handler)
+def server(tmp_path: Path) -> Iterator[tuple[ReluctantServer, Api]]:
+    authority, server = Authority.self_signed("lab"), ReluctantServer(("127.0.0.1", 0), ApiHandler)
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     serving.load_cert_chain(authority.keep_signed(tmp_path / "server.pem", Subject("server"), ["127.0.0.1"]))
     server.socket = serving.wrap_socket(server.socket, server_side=True)
@@ -69,21 +69,21 @@ def server(tmp_path: Path) -> Iterator[tuple[Server, Api]]:
     server.server_close()
 
 
-def test_a_request_is_retried_until_the_storage_is_ready(server: tuple[Server, Api]) -> None:
+def test_a_request_is_retried_until_the_storage_is_ready(server: tuple[ReluctantServer, Api]) -> None:
     here, api = server
     here.refusals = 3
     assert json.loads(api.ask("/version")) == {"items": []}
     assert here.asked == 4
 
 
-def test_a_server_that_never_becomes_ready_is_reported(server: tuple[Server, Api]) -> None:
+def test_a_server_that_never_becomes_ready_is_reported(server: tuple[ReluctantServer, Api]) -> None:
     here, api = server
     here.refusals = 1000
     with pytest.raises(ApiFailed, match=r"storage is \(re\)initializing"):
         api.ask("/version")
 
 
-def test_what_changes_something_is_never_repeated(server: tuple[Server, Api]) -> None:
+def test_a_request_that_changes_something_is_never_retried(server: tuple[ReluctantServer, Api]) -> None:
     here, api = server
     here.refusals = 1
     assert api.request("DELETE", "/anything").code == 429

@@ -45,17 +45,17 @@ def outlived(home: Home, complaint: str, seconds: float) -> str:
     """Refresh all sets and Applications while Git is down; require that no object goes, and return the conditions."""
     before = everything(home)
     sets = {one["name"] for one in home.api.metadata(ARGOPROJ, "ApplicationSet", "argocd")}
-    home.look_at_sets()
-    home.look(*before["Applications"])
-    home.says("media-shelf", complaint)
-    home.says("ai-toy", complaint)
+    home.refresh_sets()
+    home.refresh(*before["Applications"])
+    home.wait_for_condition("media-shelf", complaint)
+    home.wait_for_condition("ai-toy", complaint)
     eventually("met by every set", lambda: home.failing_sets() == sets)
     said = home.run("status")
     assert said.code == 1
     assert "Unknown" in said.out
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
-        home.look_at_sets()
+        home.refresh_sets()
         time.sleep(10)
         assert everything(home) == before
     assert home.failing_sets() == sets
@@ -64,11 +64,11 @@ def outlived(home: Home, complaint: str, seconds: float) -> str:
 
 def recovered(home: Home) -> None:
     """Refresh all sets and Applications once Git is back."""
-    home.look_at_sets()
+    home.refresh_sets()
     eventually("recovered", lambda: not home.failing_sets())
-    home.look(*(one["metadata"]["name"] for one in home.apps()))
+    home.refresh(*(one["metadata"]["name"] for one in home.apps()))
     for name in ("media-shelf", "ai-toy"):
-        home.good(name)
+        home.wait_healthy(name)
 
 
 def left_of_the_lamp(home: Home) -> list[str]:
@@ -95,7 +95,7 @@ class TestFolders:
 
     def test_a_pushed_app_becomes_an_application_without_up(self, home: Home) -> None:
         assert main(["new", *LAMP, "--root", str(home.root)]) == 0
-        home.good("media-lamp", home.push())
+        home.wait_healthy("media-lamp", home.push())
         route = home.api.get("gateway.networking.k8s.io/v1", "HTTPRoute", "lamp", "media")
         assert route
         assert "lamp.dev.example.com" in route["spec"]["hostnames"]
@@ -103,26 +103,26 @@ class TestFolders:
     def test_a_folder_that_left_is_retired_and_its_objects_stay(self, home: Home) -> None:
         home.remove("apps/media/lamp")
         commit = home.push()
-        home.good("media-shelf", commit)
-        home.waited("media-lamp", lambda one: "app path does not exist" in str(one), "without its folder")
+        home.wait_healthy("media-shelf", commit)
+        home.wait_for("media-lamp", lambda one: "app path does not exist" in str(one), "without its folder")
         assert {"deployment", "httproute", "networkpolicy", "service"} <= set(left_of_the_lamp(home))
         assert "retired: the folder left Git, the objects stay:\n  media-lamp" in home.settled()
 
-    def test_a_person_ends_what_is_retired_as_the_documents_say(self, home: Home) -> None:
+    def test_retired_applications_are_deleted_as_documented(self, home: Home) -> None:
         page = (ROOT / "docs/understanding/handover.md").read_text(encoding="utf-8")
         for command in re.findall(r"^    kubectl (delete .*)$", page, re.MULTILINE):
             home.kubectl(*command.replace("jellyfin", "lamp").split())
         eventually("gone", lambda: left_of_the_lamp(home) == [])
         assert "retired" not in home.settled()
 
-    def test_where_removal_is_delete_all_goes_but_what_holds_data(self, home: Home) -> None:
+    def test_removal_delete_prunes_all_but_data(self, home: Home) -> None:
         before, text = uids(home, "ai"), home.read("apps/ai/toy/app.yaml")
         home.remove("apps/ai/toy")
         home.push()
         eventually("deleted", lambda: home.app("ai-toy") is None)
         eventually("pruned", lambda: set(uids(home, "ai")) == {"PersistentVolumeClaim"})
         home.write("apps/ai/toy/app.yaml", text)
-        home.good("ai-toy", home.push())
+        home.wait_healthy("ai-toy", home.push())
         after = uids(home, "ai")
         assert after["PersistentVolumeClaim"] == before["PersistentVolumeClaim"]
         assert after["Deployment"] != before["Deployment"]
@@ -132,19 +132,19 @@ class TestFolders:
     def test_an_app_whose_definition_comes_late_recovers_by_itself(self, home: Home, seconds: int) -> None:
         home.write("apps/media/gadget/gadget.yaml", GADGET)
         home.push()
-        home.says("media-gadget", "example.com")
+        home.wait_for_condition("media-gadget", "example.com")
         time.sleep(seconds)
         home.write("apps/crds/gadgets/definition.yaml", GADGETS)
         home.push(look=False)
         look = {"argocd.argoproj.io/application-set-refresh": "true"}
         home.api.annotate(ARGOPROJ, "ApplicationSet", "crds", look, "argocd")
         eventually("defined", lambda: home.api.knows("example.com/v1", "Gadget"))
-        home.good("media-gadget", seconds=120, ask=False)
+        home.wait_healthy("media-gadget", seconds=120, ask=False)
         home.remove("apps/media/gadget")
         home.remove("apps/crds/gadgets")
         home.push()
-        home.end_application("media-gadget")
-        home.end_application("crds-gadgets")
+        home.delete_application("media-gadget")
+        home.delete_application("crds-gadgets")
         assert home.api.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", "gadgets.example.com")
 
 
@@ -153,7 +153,7 @@ class TestFolders:
 class TestAccidents:
     """Failures of Git and of its readers, which cost nothing under `keep`."""
 
-    def test_git_that_does_not_answer_is_said_and_costs_nothing(
+    def test_a_silent_git_server_is_reported_and_costs_nothing(
         self, home: Home, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         before = everything(home)
@@ -167,11 +167,11 @@ class TestAccidents:
         with home.without_repo_server():
             outlived(home, "connection refused", 30)
         eventually("back", lambda: servers.runs(home.lab, "argocd-repo-server"))
-        home.paint("blue")
+        home.push_change("blue")
         shelf = home.api.get("v1", "ConfigMap", "shelf", "media")
         assert shelf
         assert shelf["data"] == {"colour": "blue"}
-        home.paint("red")
+        home.push_change("red")
         recovered(home)
         assert everything(home) == before
 
@@ -189,7 +189,7 @@ class TestAccidents:
         empty = git("commit-tree", git("hash-object", "-t", "tree", "-w", "--stdin"), "-m", "oops", "-p", head)
         git("update-ref", f"refs/heads/{where.revision}", empty)
         look_again(home.lab)
-        home.waited("media-shelf", lambda one: "app path does not exist" in str(one), "without its folder")
+        home.wait_for("media-shelf", lambda one: "app path does not exist" in str(one), "without its folder")
         assert "app path does not exist" in home.status()
         # What `delete` means, as the documents say: no folder, no workload; what holds data stays even so.
         eventually("deleted", lambda: home.app("ai-toy") is None)
@@ -198,8 +198,8 @@ class TestAccidents:
         assert {"argocd-repo-server", "argocd-server"} <= deployments
         git("update-ref", f"refs/heads/{where.revision}", head)
         look_again(home.lab)
-        home.good("media-shelf", head)
-        home.good("ai-toy", head)
+        home.wait_healthy("media-shelf", head)
+        home.wait_healthy("ai-toy", head)
 
     def test_a_renamed_category_retires_its_applications_and_keeps_their_objects(self, home: Home) -> None:
         files = {file: home.read(f"apps/media/{file}") for file in ("category.yaml", "shelf/app.yaml")}
@@ -207,10 +207,10 @@ class TestAccidents:
         for file, text in files.items():
             home.write(f"apps/films/{file}", text.replace("media:", "films:"))
         home.push()
-        home.waited("media-shelf", lambda one: "app path does not exist" in str(one), "without its folder")
+        home.wait_for("media-shelf", lambda one: "app path does not exist" in str(one), "without its folder")
         said = home.status()
         home.remove("apps/films")
         for file, text in files.items():
             home.write(f"apps/media/{file}", text)
-        home.good("media-shelf", home.push())
+        home.wait_healthy("media-shelf", home.push())
         assert "retired: the folder left Git, the objects stay:\n  media-shelf" in said

@@ -126,11 +126,11 @@ class TestDrift:
 
     def test_a_live_edit_stays_and_names_its_manager(self, home: Home) -> None:
         # An Application that never had to sync, as after its set was made again, syncs once at the first difference.
-        home.paint("blue")
+        home.push_change("blue")
         container = {"name": "app", "image": "example.com/shelf:1.0.0", "resources": {"limits": {"memory": "1Gi"}}}
         change = {"spec": {"template": {"spec": {"containers": [container]}}}}
-        home.strategic("apps/v1", "Deployment", "media", "shelf", change)
-        home.waited("media-shelf", lambda one: (one or {})["status"]["sync"]["status"] == "OutOfSync", "OutOfSync")
+        home.strategic_merge("apps/v1", "Deployment", "media", "shelf", change)
+        home.wait_for("media-shelf", lambda one: (one or {})["status"]["sync"]["status"] == "OutOfSync", "OutOfSync")
         said = home.run("status")
         assert said.code == 1
         path = "spec.template.spec.containers[app].resources.limits.memory"
@@ -139,7 +139,7 @@ class TestDrift:
         assert resource(home) == {"limits": {"memory": "1Gi"}}
 
     def test_an_unrelated_commit_undoes_it(self, home: Home) -> None:
-        home.paint("red")
+        home.push_change("red")
         assert resource(home) == {"limits": {"memory": "64Mi"}}
         applied = (home.app("media-shelf") or {})["status"]["operationState"]["syncResult"]["resources"]
         assert {one["kind"] for one in applied} == {"ConfigMap", "Deployment"}, "what is in sync is left alone"
@@ -153,10 +153,10 @@ class TestDrift:
     def test_a_misspelt_field_is_refused_though_nothing_is_validated_before(self, home: Home) -> None:
         home.write("apps/media/typo/typo.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: typo}, dat: {}}\n")
         home.push()
-        home.says("media-typo", ".dat: field not declared in schema")
+        home.wait_for_condition("media-typo", ".dat: field not declared in schema")
         home.remove("apps/media/typo")
         home.push()
-        home.end_application("media-typo")
+        home.delete_application("media-typo")
 
     def test_a_changed_category_waits_for_up(self, home: Home) -> None:
         text = home.read("apps/media/category.yaml")
@@ -166,7 +166,7 @@ class TestDrift:
         assert "category.yaml that waits for up:\n  media" in said
 
     @pytest.mark.nightly  # a minute
-    def test_scaling_what_an_autoscaler_scales_is_no_drift(self, home: Home) -> None:
+    def test_the_scale_of_an_autoscaler_is_no_drift(self, home: Home) -> None:
         home.write("apps/media/elastic/app.yaml", SCALED)
         commit = home.push()
 
@@ -175,7 +175,7 @@ class TestDrift:
             sync = (one or {}).get("status", {}).get("sync", {})
             return (sync.get("status"), sync.get("revision")) == ("Synced", commit)
 
-        home.waited("media-elastic", synced, "Synced")
+        home.wait_for("media-elastic", synced, "Synced")
         scale = f"{home.api.path('apps/v1', 'Deployment', 'media', 'elastic')}/scale"
         answer = home.api.request(
             "PATCH", scale, content="application/merge-patch+json", body={"spec": {"replicas": 3}}
@@ -184,42 +184,42 @@ class TestDrift:
         elastic = home.api.get("apps/v1", "Deployment", "elastic", "media") or {}
         assert elastic["spec"]["replicas"] == 3
         at = max(one["time"] for one in elastic["metadata"]["managedFields"])
-        found = home.waited("media-elastic", lambda one: (one or {})["status"]["reconciledAt"] > at, "looked at")
+        found = home.wait_for("media-elastic", lambda one: (one or {})["status"]["reconciledAt"] > at, "looked at")
         assert found["status"]["sync"]["status"] == "Synced"
         home.remove("apps/media/elastic")
         home.push()
-        home.end_application("media-elastic")
+        home.delete_application("media-elastic")
         for version, kind in (("autoscaling/v2", "HorizontalPodAutoscaler"), ("apps/v1", "Deployment")):
             assert home.api.delete(version, kind, "elastic", "media")
 
     @pytest.mark.nightly  # a minute
     def test_the_hash_of_argo_rollouts_survives_syncs(self, home: Home) -> None:
         home.write("apps/media/rolled/service.yaml", ROLLED)
-        home.good("media-rolled", home.push())
+        home.wait_healthy("media-rolled", home.push())
         turned = {"rollouts-pod-template-hash": "6cf78c66c5"}
         home.merge("v1", "Service", "media", "rolled", {"spec": {"selector": turned}}, by="rollouts-controller")
         rolled = home.api.get("v1", "Service", "rolled", "media") or {}
         at = max(one["time"] for one in rolled["metadata"]["managedFields"])
-        found = home.waited("media-rolled", lambda one: (one or {})["status"]["reconciledAt"] > at, "looked at")
+        found = home.wait_for("media-rolled", lambda one: (one or {})["status"]["reconciledAt"] > at, "looked at")
         assert found["status"]["sync"]["status"] == "Synced"
         home.write("apps/media/rolled/service.yaml", ROLLED.replace("name: rolled}, ports", "part: front}, ports"))
-        home.good("media-rolled", home.push())
+        home.wait_healthy("media-rolled", home.push())
         rolled = home.api.get("v1", "Service", "rolled", "media") or {}
         assert rolled["spec"]["selector"] == {"app.kubernetes.io/part": "front", **turned}
         home.remove("apps/media/rolled")
         home.push()
-        home.end_application("media-rolled")
+        home.delete_application("media-rolled")
         assert home.api.delete("v1", "Service", "rolled", "media")
 
     def test_an_unready_object_is_reported_with_its_reason(self, home: Home) -> None:
         nowhere = SCALED.partition("---")[0].replace("    spec:\n", "    spec:\n      nodeSelector: {some: where}\n")
         home.write("apps/media/elastic/app.yaml", nowhere)
         home.push()
-        home.waited("media-elastic", lambda one: "0 of 1 updated" in str(one), "waiting for its pods")
+        home.wait_for("media-elastic", lambda one: "0 of 1 updated" in str(one), "waiting for its pods")
         assert "Deployment/elastic: Waiting for rollout to finish: 0 of 1" in home.status()
         home.remove("apps/media/elastic")
         home.push()
-        home.end_application("media-elastic")
+        home.delete_application("media-elastic")
         assert home.api.delete("apps/v1", "Deployment", "elastic", "media")
 
 
@@ -245,8 +245,8 @@ class TestCredentials:
             "repository-homelab",
             {"data": {"password": base64.b64encode(wrong.encode()).decode()}},
         )
-        home.look("media-shelf")
-        home.says("media-shelf", "authentication")
+        home.refresh("media-shelf")
+        home.wait_for_condition("media-shelf", "authentication")
         said = home.run("status")
         home.merge("v1", "Secret", "argocd", "repository-homelab", {"data": {"password": right}})
         assert said.code == 1
@@ -254,8 +254,8 @@ class TestCredentials:
         holds = "Secret argocd/repository-homelab holds its credentials"
         assert f"repositories that do not open:\n  {url}: authentication required; {holds}" in said.out
         assert base64.b64decode(right).decode() not in said.out
-        home.look(*(one["metadata"]["name"] for one in home.apps()))
-        home.good("media-shelf")
+        home.refresh(*(one["metadata"]["name"] for one in home.apps()))
+        home.wait_healthy("media-shelf")
 
     def test_a_missing_secret_is_reported_with_its_repository(self, home: Home) -> None:
         secret = home.api.get("v1", "Secret", "repository-homelab", "argocd")
@@ -263,15 +263,15 @@ class TestCredentials:
         (manager,) = {one["manager"] for one in secret["metadata"]["managedFields"] if one["operation"] == "Apply"}
         secret["metadata"] = {key: secret["metadata"][key] for key in ("name", "namespace", "labels")}
         assert home.api.delete("v1", "Secret", "repository-homelab", "argocd")
-        home.look("media-shelf")
-        home.says("media-shelf", "authentication")
+        home.refresh("media-shelf")
+        home.wait_for_condition("media-shelf", "authentication")
         said = home.run("status")
         home.api.apply(secret, field_manager=manager)
         assert said.code == 1
         assert home.settings.delivery.repository in said.out
         assert "Secret argocd/repository-homelab" in said.out
-        home.look(*(one["metadata"]["name"] for one in home.apps()))
-        home.good("media-shelf")
+        home.refresh(*(one["metadata"]["name"] for one in home.apps()))
+        home.wait_healthy("media-shelf")
 
 
 class TestFiles:
@@ -299,13 +299,13 @@ class TestProjects:
             home.write(f"apps/media/{name}/object.yaml", text)
         home.push()
         for name, (_, refusal, place) in intruders.items():
-            home.says(f"media-{name}", refusal)
+            home.wait_for_condition(f"media-{name}", refusal)
             assert home.api.get(*place) is None
             assert f"media-{name}" in home.status()
             home.remove(f"apps/media/{name}")
         home.push()
         for name in intruders:
-            home.end_application(f"media-{name}")
+            home.delete_application(f"media-{name}")
 
     @pytest.mark.parametrize(("project", "foreign"), [("media", "https://git.example.org/other.git"), ("default", "")])
     def test_applications_of_foreign_repositories_or_without_category_are_refused(
@@ -319,8 +319,8 @@ class TestProjects:
         }
         metadata = {"name": "foreign", "namespace": "argocd"}
         home.api.create({"apiVersion": ARGOPROJ, "kind": "Application", "metadata": metadata, "spec": spec})
-        home.says("foreign", f"application repo {repository} is not permitted in project '{project}'")
-        home.end_application("foreign")
+        home.wait_for_condition("foreign", f"application repo {repository} is not permitted in project '{project}'")
+        home.delete_application("foreign")
 
 
 @pytest.mark.usefixtures("workloads")
@@ -328,7 +328,7 @@ class TestGuard:
     """Deletions of sets and projects, also by Pulumi."""
 
     @pytest.mark.parametrize("place", [SET, PROJECT], ids=lambda place: place[1])
-    def test_deleting_is_refused_with_what_to_do(self, home: Home, place: tuple[str, str, str, str]) -> None:
+    def test_a_deletion_is_refused_with_the_remedy(self, home: Home, place: tuple[str, str, str, str]) -> None:
         with pytest.raises(ApiFailed, match="if that is meant, first: kubectl -n argocd annotate") as refused:
             home.api.delete(*place)
         assert "homelab.dev/allow-deletion=true" in str(refused.value)
@@ -381,19 +381,19 @@ class TestGuard:
 
     def test_a_refreshing_run_recreates_the_set_which_adopts_its_objects(self, home: Home) -> None:
         assert home.whole("--refresh")["changes"].get("create") == 1
-        home.good("media-shelf")
+        home.wait_healthy("media-shelf")
 
     @pytest.mark.nightly
     def test_a_deleted_project_costs_no_workload_and_is_recreated(self, home: Home) -> None:
         meant(home, PROJECT)
-        home.look_at_sets()
-        home.look("media-shelf")
-        home.says("media-shelf", "project media which does not exist")
+        home.refresh_sets()
+        home.refresh("media-shelf")
+        home.wait_for_condition("media-shelf", "project media which does not exist")
         said = home.run("status")
         assert said.code == 1
         assert "missing:\n  AppProject media" in said.out
         assert home.whole("--refresh")["changes"].get("create") == 1
-        home.look_at_sets()
-        home.look("media-shelf")
-        home.good("media-shelf")
+        home.refresh_sets()
+        home.refresh("media-shelf")
+        home.wait_healthy("media-shelf")
         eventually("recovered", lambda: not home.failing_sets())

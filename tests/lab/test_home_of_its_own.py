@@ -67,5 +67,5 @@ def test_a_cluster_that_is_seeded_again_stays_synced_and_tracked(own_home: Home)
     assert after
     assert after["metadata"]["annotations"][NOTE] == before["metadata"]["annotations"][NOTE]
     for folder in SEEDED:
-        own_home.good(folder.replace("/", "-"), seconds=5)
+        own_home.wait_healthy(folder.replace("/", "-"), seconds=5)
     assert set(own_home.whole()["changes"]) == {"same"}

@@ -18,7 +18,7 @@ from tests.lab.checkout import ROOT, Checkout
 
 
 @pytest.mark.skipif(not ears.available(), reason="this system gives no network namespaces to its users")
-def test_a_stack_is_rehearsed_with_loopback_only_and_calls_nobody(tmp_path: Path) -> None:
+def test_a_rehearsal_with_loopback_only_connects_to_no_host(tmp_path: Path) -> None:
     checkout = Checkout.make(tmp_path / "checkout")
     command = [*ears.UNSHARE, sys.executable, "-m", "tests.lab.namespace", str(checkout.root), "dev"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
@@ -56,7 +56,7 @@ def test_the_proxy_refuses_and_reports_every_other_host(lab: Lab) -> None:
     assert proxy.refused(lab) == ["10.0.0.2:8006", "http://example.com/"]
 
 
-def test_the_proxy_joins_what_the_lab_serves(lab: Lab) -> None:
+def test_the_proxy_connects_to_served_hosts(lab: Lab) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         proxy.serve_host(lab, "git.example.com:443", server.getsockname()[1])
         with socket.create_connection(("127.0.0.1", servers.port(lab, "proxy")), timeout=5) as client:

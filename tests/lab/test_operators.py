@@ -46,7 +46,7 @@ POD = {"containers": [{"name": "main", "image": "none.example/none:1"}]}
 
 
 @dataclass(frozen=True)
-class Played:
+class PlayedCluster:
     """A cluster whose operators kwok plays."""
 
     api: Api
@@ -87,7 +87,7 @@ def until(done: Callable[[], bool], seconds: float = 20) -> None:
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedCluster]:
     folder = tmp_path_factory.mktemp("stages")
     tools = ensure(PROGRAMS)
     env = tools.env()
@@ -107,7 +107,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
             for thing in OBJECTS:
                 api.apply(thing, field_manager="test")
             secret_store.reconcile(lab, api, "")
-            yield Played(api, env, folder)
+            yield PlayedCluster(api, env, folder)
         finally:
             servers.stop_all(lab)
 
@@ -162,11 +162,11 @@ def test_every_kind_that_is_acted_on_is_tried() -> None:
     [thing for thing in OBJECTS if thing["kind"] not in UNJUDGED],
     ids=lambda thing: f"{thing['kind']}-{thing['metadata']['name']}",
 )
-def test_argo_cd_finds_it_healthy(played: Played, thing: dict[str, Any]) -> None:
+def test_argo_cd_finds_it_healthy(played: PlayedCluster, thing: dict[str, Any]) -> None:
     until(lambda: played.health(thing) == "Healthy")
 
 
-def test_what_argo_cd_does_not_judge_is_ready_too(played: Played) -> None:
+def test_kinds_without_a_health_check_are_ready_too(played: PlayedCluster) -> None:
     by_kind = {thing["kind"]: thing for thing in OBJECTS}
     until(lambda: condition(played.get(by_kind["Alertmanager"]), "Available"))
     until(lambda: condition(played.get(by_kind["Bundle"]), "Synced"))
@@ -182,7 +182,7 @@ def test_what_argo_cd_does_not_judge_is_ready_too(played: Played) -> None:
     )
 
 
-def test_a_certificate_gives_a_key_pair_for_its_names(played: Played) -> None:
+def test_a_certificate_gives_a_key_pair_for_its_names(played: PlayedCluster) -> None:
     pair = played.secret("wildcard-tls")
     made = x509.load_pem_x509_certificate(pair["tls.crt"].encode())
     names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -193,7 +193,7 @@ def test_a_certificate_gives_a_key_pair_for_its_names(played: Played) -> None:
     assert (secret["type"], secret["metadata"]["labels"]["copied"]) == ("kubernetes.io/tls", "everywhere")
 
 
-def test_an_external_secret_gives_every_key_also_after_changes(played: Played) -> None:
+def test_an_external_secret_gives_every_key_also_after_changes(played: PlayedCluster) -> None:
     assert played.secret("forgejo-admin") == {
         "username": "rehearsed: forgejo-admin-user value",
         "password": "rehearsed: forgejo-admin-password value",
@@ -206,7 +206,7 @@ def test_an_external_secret_gives_every_key_also_after_changes(played: Played) -
     until(lambda: played.secret("forgejo-admin").get("token") == "rehearsed: forgejo-token")
 
 
-def test_a_gateway_has_the_address_that_its_service_has_got(played: Played) -> None:
+def test_a_gateway_has_the_address_that_its_service_has_got(played: PlayedCluster) -> None:
     version = "gateway.networking.k8s.io/v1"
     until(lambda: condition(played.seen("Gateway", "internal", version), "Programmed"))
     status = played.seen("Gateway", "internal", version)["status"]
@@ -220,14 +220,14 @@ def test_a_gateway_has_the_address_that_its_service_has_got(played: Played) -> N
     assert sorted(port["port"] for port in service["spec"]["ports"]) == [80, 443]
 
 
-def test_a_service_without_a_requested_address_gets_an_unrouted_one(played: Played) -> None:
+def test_a_service_without_a_requested_address_gets_an_unrouted_one(played: PlayedCluster) -> None:
     until(lambda: bool(played.seen("Service", "mosquitto")["status"]["loadBalancer"]))
     assert played.seen("Service", "mosquitto")["status"]["loadBalancer"]["ingress"][0]["ip"].startswith("198.18.")
     pool = played.seen("IPAddressPool", "homelab", "metallb.io/v1beta1")
     assert pool["status"]["availableIPv4"] == 12 + 16
 
 
-def test_a_claim_waits_for_its_pod_if_its_class_does(played: Played) -> None:
+def test_a_claim_waits_for_its_pod_if_its_class_does(played: PlayedCluster) -> None:
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     for name in ("wanted", "unwanted"):
         meta = {"name": name, "namespace": "default"}
@@ -244,7 +244,7 @@ def test_a_claim_waits_for_its_pod_if_its_class_does(played: Played) -> None:
     until(lambda: played.api.get("v1", "PersistentVolume", bound["spec"]["volumeName"]) is None)
 
 
-def test_a_database_has_its_services_and_its_owners_secret(played: Played) -> None:
+def test_a_database_has_its_services_and_its_owners_secret(played: PlayedCluster) -> None:
     secret = played.secret("forgejo-app")
     assert secret["uri"] == "postgresql://git:rehearsed@forgejo-rw.default:5432/forgejo"
     assert (secret["username"], secret["dbname"], secret["pgpass"][-1]) == ("git", "forgejo", "\n")
@@ -253,7 +253,7 @@ def test_a_database_has_its_services_and_its_owners_secret(played: Played) -> No
     assert played.api.get("v1", "Secret", "given-app", "default") is None
 
 
-def test_a_rollout_runs_as_many_pods_as_it_says(played: Played) -> None:
+def test_a_rollout_runs_its_replicas(played: PlayedCluster) -> None:
     version = "argoproj.io/v1alpha1"
     until(lambda: running(played, "bluegreen") == 2)
     assert played.seen("Rollout", "canary", version)["status"]["currentStepIndex"] == 2
@@ -263,7 +263,7 @@ def test_a_rollout_runs_as_many_pods_as_it_says(played: Played) -> None:
 
 
 @pytest.mark.parametrize("name", ["active", "preview", "stable", "next"])
-def test_a_service_of_a_rollout_gets_its_hash_again(played: Played, name: str) -> None:
+def test_a_service_of_a_rollout_gets_its_hash_again(played: PlayedCluster, name: str) -> None:
     asked = next(one for one in OBJECTS if (one["kind"], one["metadata"]["name"]) == ("Service", name))
     until(lambda: running(played, asked["spec"]["selector"]["app"]) > 0)
     for _ in range(2):
@@ -274,7 +274,7 @@ def test_a_service_of_a_rollout_gets_its_hash_again(played: Played, name: str) -
         assert HASH not in played.api.apply(asked, field_manager="test", force=True)["spec"]["selector"]
 
 
-def running(played: Played, app: str) -> int:
+def running(played: PlayedCluster, app: str) -> int:
     pods = played.api.list("v1", "Pod", "default", f"app={app}")
     return sum(pod["status"].get("phase") == "Running" for pod in pods)
 
@@ -283,7 +283,7 @@ def scaled(replicas: int) -> dict[str, Any]:
     return {"content": "application/merge-patch+json", "body": {"spec": {"replicas": replicas}}}
 
 
-def test_scheduled_copies_of_volsync_wait_and_manual_ones_are_done(played: Played) -> None:
+def test_scheduled_copies_of_volsync_wait_and_manual_ones_are_done(played: PlayedCluster) -> None:
     version = "volsync.backube/v1alpha1"
     until(lambda: "conditions" in played.seen("ReplicationSource", "nightly", version).get("status", {}))
     assert "lastSyncTime" not in played.seen("ReplicationSource", "nightly", version)["status"]
@@ -291,7 +291,7 @@ def test_scheduled_copies_of_volsync_wait_and_manual_ones_are_done(played: Playe
     assert played.seen("ReplicationDestination", "restored", version)["status"]["lastManualSync"] == "first"
 
 
-def test_an_aggregated_api_stays_available_without_a_server(played: Played) -> None:
+def test_an_aggregated_api_stays_available_without_a_server(played: PlayedCluster) -> None:
     found = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService"}
     thing = {**found, "metadata": {"name": "v1beta1.metrics.k8s.io"}}
     until(lambda: condition(played.get(thing), "Available"))
@@ -301,6 +301,6 @@ def test_an_aggregated_api_stays_available_without_a_server(played: Played) -> N
     assert played.health(thing) == "Healthy"
 
 
-def test_a_sealed_secret_gives_its_keys(played: Played) -> None:
+def test_a_sealed_secret_gives_its_keys(played: PlayedCluster) -> None:
     assert played.secret("sealed") == {"token": "rehearsed: token"}
     assert played.seen("Secret", "sealed")["metadata"]["labels"] == {"sealed": "once"}

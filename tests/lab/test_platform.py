@@ -44,7 +44,7 @@ def restored(home: Home) -> Iterator[None]:
         home.write(file, content)
     commit = home.push()
     for name in ("security-secret-stores", "cert-manager-cert-manager"):
-        home.good(name, commit)
+        home.wait_healthy(name, commit)
 
 
 def planned(home: Home) -> tuple[set[str], list[str]]:
@@ -69,10 +69,10 @@ class TestAdopted:
 
     @pytest.mark.parametrize("folder", SEEDED)
     def test_a_seeded_folder_is_synced_without_a_difference(self, home: Home, folder: str) -> None:
-        status = home.good(folder.replace("/", "-"))["status"]
+        status = home.wait_healthy(folder.replace("/", "-"))["status"]
         assert {one["status"] for one in status["resources"]} == {"Synced"}
 
-    def test_whoever_seeds_writes_in_argo_cds_name(self, home: Home) -> None:
+    def test_a_seed_uses_the_field_manager_of_argo_cd(self, home: Home) -> None:
         stays = note(home, "stays")
         assert stays
         assert {one["manager"] for one in stays["metadata"]["managedFields"]} == {"argocd-controller"}
@@ -89,7 +89,7 @@ class TestPeace:
         assert git_server.head_of(home.lab, where.repository, where.revision) == before, "a commit for nothing"
 
     def test_a_preview_needs_no_cluster(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-        with home.cut_off(monkeypatch):
+        with home.without_cluster(monkeypatch):
             assert planned(home) == ({"same"}, [])
 
 
@@ -101,7 +101,7 @@ class TestOthersChangeIt:
         kept = next(yaml.safe_load_all(home.read(NOTES_FILE)))
         del kept["data"]["goes"], kept["metadata"]["labels"]["goes"]
         home.write(NOTES_FILE, yaml.safe_dump(kept))
-        home.good("security-secret-stores", home.push())
+        home.wait_healthy("security-secret-stores", home.push())
         eventually("pruned", lambda: note(home, "goes") is None)
         stays = note(home, "stays")
         assert stays
@@ -115,15 +115,15 @@ class TestOthersChangeIt:
         home.write(NOTES_FILE, home.read(NOTES_FILE).replace("name: stays", "name: renamed"))
         commit = home.push()
         for name in ("security-secret-stores", "cert-manager-cert-manager"):
-            home.good(name, commit)
+            home.wait_healthy(name, commit)
         eventually("renamed", lambda: note(home, "stays") is None and note(home, "renamed") is not None)
         controller = home.api.get("apps/v1", "Deployment", "cert-manager", "cert-manager")
         assert controller
         assert controller["metadata"]["labels"]["app.kubernetes.io/version"] == raised
 
-    def test_an_edit_by_hand_is_told_by_argo_cd(self, home: Home) -> None:
+    def test_argo_cd_reports_a_live_edit(self, home: Home) -> None:
         home.merge("v1", "ConfigMap", "security", "renamed", {"data": {"stays": "by hand"}})
-        home.waited(
+        home.wait_for(
             "security-secret-stores", lambda one: (one or {})["status"]["sync"]["status"] == "OutOfSync", "OutOfSync"
         )
         assert "ConfigMap security/renamed: data.stays (by kubectl-edit, " in home.status()
@@ -221,7 +221,7 @@ WELL_KNOWN = {
 class TestSecrets:
     """Secrets that must appear nowhere."""
 
-    def test_no_secret_is_said_logged_or_kept_in_plain(self, home: Home) -> None:
+    def test_no_secret_is_printed_logged_or_stored_in_clear(self, home: Home) -> None:
         canaries = dict(secrets(home))
         assert len(canaries) > 20
         assert set(canaries) >= WELL_KNOWN

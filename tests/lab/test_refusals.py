@@ -86,14 +86,14 @@ def test_hardware_refuses_in_its_own_words(fault: str, tmp_path: Path) -> None:
 class TestRefusals:
     """One more worker with every possible obstacle, one after the other, on a cluster that keeps running."""
 
-    def test_a_vm_id_that_somebody_else_has_is_named(self, dev: Checkout) -> None:
+    def test_a_taken_vm_id_is_reported(self, dev: Checkout) -> None:
         dev.edit(WORKER, WORKER + ENTRY)
         dev.rack.add_foreign_vm(3021, "pve-1", "somebody-elses")
         assert "VM 3021 already exists on node 'pve-1' as 'somebody-elses'" in refused(dev)
         dev.rack.delete_vm(3021)
 
     @pytest.mark.parametrize("fault", FAULTS)
-    def test_a_fault_is_told_with_node_and_host(self, dev: Checkout, fault: str) -> None:
+    def test_a_fault_is_reported_with_node_and_host(self, dev: Checkout, fault: str) -> None:
         kind, subject, message = FAULTS[fault]
         dev.rack.break_(kind, subject)
         said = refused(dev)

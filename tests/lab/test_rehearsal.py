@@ -55,7 +55,7 @@ class TestProduction:
         assert set(production.rehearse()["changes"]) == {"same"}
         assert production.rack.journal() == before
 
-    def test_what_was_replaced_and_what_is_simulated_is_told(self, production: Checkout) -> None:
+    def test_replaced_and_simulated_parts_are_reported(self, production: Checkout) -> None:
         result = production.said[0].result
         assert [one["what"] for one in result["replaced"]] == ["proxmox.endpoint", "homelab:secrets"]
         assert {"proxmoxve", "talos"} <= set(result["simulated"])
@@ -74,7 +74,7 @@ class TestProduction:
         with pytest.raises(ApiFailed, match='violates PodSecurity "baseline:latest"'):
             production.api.create(pod)
 
-    def test_no_secret_is_said_logged_or_kept_in_plain(self, production: Checkout) -> None:
+    def test_no_secret_is_printed_logged_or_stored_in_clear(self, production: Checkout) -> None:
         kubeconfig = production.lab.kubeconfig.read_text(encoding="utf-8")
         secret = re.compile(r"(?:key|token|secret|secretboxEncryptionSecret|client-key-data): (\S{40,})")
         texts = [kubeconfig, *(node.configuration for node in production.rack.nodes())]
@@ -99,7 +99,7 @@ class TestProduction:
         assert "--unprotect" in refused.err
         assert production.rack.journal() == before
 
-    def test_destroy_takes_everything_and_asks_the_api_for_nothing(self, production: Checkout) -> None:
+    def test_destroy_deletes_everything_without_requests_to_the_api(self, production: Checkout) -> None:
         mark = len(production.rack.journal())
         assert production.run("destroy", "--rehearsal", "--yes", "--unprotect").code == 0
         acted = {event for event, _, _ in production.rack.journal()[mark:]}

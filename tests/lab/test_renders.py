@@ -45,7 +45,7 @@ spec:
 """
 
 
-class Renders:
+class RenderCount:
     """The applications that the repo-server has rendered since a moment."""
 
     def __init__(self, log: Path) -> None:
@@ -63,14 +63,14 @@ class Renders:
 
 
 @pytest.fixture
-def renders(home: Home) -> Iterator[Renders]:
+def renders(home: Home) -> Iterator[RenderCount]:
     """Count renders from a commit that rendered nothing: a new or removed kind renders every app once more."""
     for number in range(6):
-        counted = Renders(servers.log_of(home.lab, "argocd-repo-server"))
+        counted = RenderCount(servers.log_of(home.lab, "argocd-repo-server"))
         home.write("unread/config.yaml", config("nobody", str(number)))
         commit = home.push()
         for app in home.apps():
-            home.good(app["metadata"]["name"], commit)
+            home.wait_healthy(app["metadata"]["name"], commit)
         if not counted.names:
             break
     yield counted
@@ -85,12 +85,12 @@ def layered(home: Home) -> Iterator[None]:
     home.write("apps/media/layered/kustomization.yaml", BASE)
     home.write("apps/media/layered/config.yaml", config("layered", "red"))
     home.write("environments/dev/media/layered/kustomization.yaml", OVERLAY)
-    home.good("media-layered", home.push())
+    home.wait_healthy("media-layered", home.push())
     yield
     for folder in ("apps/_shared/colours", "apps/media/layered", "environments/dev/media"):
         home.remove(folder)
     home.push()
-    home.end_application("media-layered")
+    home.delete_application("media-layered")
     for name in ("layered", "shared"):
         assert home.api.delete("v1", "ConfigMap", name, "media")
 
@@ -104,14 +104,14 @@ def colour(home: Home, name: str) -> str:
     return str(found["data"].get("colour"))
 
 
-def test_a_commit_to_one_app_renders_that_app_alone(home: Home, renders: Renders) -> None:
+def test_a_commit_to_one_app_renders_that_app_alone(home: Home, renders: RenderCount) -> None:
     text = home.read("apps/media/shelf/app.yaml")
     home.write("apps/media/shelf/app.yaml", text.replace("colour: red", "colour: green"))
     commit = home.push()
     for name in ("media-shelf", "ai-toy", "system-argocd", "kube-system-cilium"):
-        home.good(name, commit)
+        home.wait_healthy(name, commit)
     home.write("apps/media/shelf/app.yaml", text)
-    home.good("media-shelf", home.push())
+    home.wait_healthy("media-shelf", home.push())
     assert renders.names == {"media-shelf"}
 
 
@@ -123,7 +123,7 @@ def test_a_commit_to_one_app_renders_that_app_alone(home: Home, renders: Renders
 )
 def test_a_commit_to_a_base_or_component_reaches_the_environment(home: Home, file: str, name: str) -> None:
     home.write(file, config(name, "blue"))
-    home.good("media-layered", home.push())
+    home.wait_healthy("media-layered", home.push())
     eventually("blue", lambda: colour(home, name) == "blue")
 
 
@@ -131,15 +131,15 @@ def test_a_commit_to_a_base_or_component_reaches_the_environment(home: Home, fil
 def test_a_missing_entry_of_the_store_is_seen_and_made(home: Home) -> None:
     home.write("apps/media/asking/external-secret.yaml", ASKING)
     commit = home.push()
-    found = home.waited("media-asking", lambda one: "could not get secret data" in str(one), "failing for its entry")
+    found = home.wait_for("media-asking", lambda one: "could not get secret data" in str(one), "failing for its entry")
     assert found["status"]["health"]["status"] == "Degraded"
     listed = home.run("secrets")
     assert listed.code == 1
     assert re.search(r"^asking-key +random, 32 hexadecimal digits +media/asking +missing$", listed.out, re.MULTILINE)
     assert re.search(r"^asking-key .* sent$", home.run("secrets", "--create").out, re.MULTILINE)
-    home.good("media-asking", commit)
+    home.wait_healthy("media-asking", commit)
     home.remove("apps/media/asking")
     home.push()
-    home.end_application("media-asking")
+    home.delete_application("media-asking")
     assert home.api.delete("external-secrets.io/v1", "ExternalSecret", "asking", "media")
     assert home.api.delete("v1", "Secret", "asking-key", "secret-source")

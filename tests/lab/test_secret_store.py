@@ -16,7 +16,7 @@ INSIDE = {"spec": {"provider": {"kubernetes": {"remoteNamespace": "secret-source
 OUTSIDE: dict[str, Any] = {"spec": {"provider": {"bitwardensecretsmanager": {}}}}
 
 
-class Played:
+class RecordingApi:
     """An API server with ExternalSecrets and the Secrets of a store, which records writes."""
 
     def __init__(
@@ -78,7 +78,7 @@ def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path / "lab")
 
 
-def looked(lab: Lab, played: Played, before: str = "") -> str:
+def looked(lab: Lab, played: RecordingApi, before: str = "") -> str:
     return reconcile(lab, cast(Api, played), before)
 
 
@@ -88,7 +88,7 @@ def mark(one: dict[str, Any]) -> str:
 
 def test_a_missing_entry_fails_as_with_the_real_controller(lab: Lab) -> None:
     one = external("sonarr", "{a: random, b: random}", "a", "b")
-    played = Played(INSIDE, one, secrets={"a": ["value"]})
+    played = RecordingApi(INSIDE, one, secrets={"a": ["value"]})
     looked(lab, played)
     (ready,) = one["status"]["conditions"]
     assert (ready["type"], ready["status"], ready["reason"]) == ("Ready", "False", "SecretSyncedError")
@@ -100,7 +100,7 @@ def test_a_missing_entry_fails_as_with_the_real_controller(lab: Lab) -> None:
 
 def test_an_entry_that_comes_later_is_found(lab: Lab) -> None:
     one = external("sonarr", "{a: random}", "a")
-    played = Played(INSIDE, one)
+    played = RecordingApi(INSIDE, one)
     state = looked(lab, played)
     assert mark(one) != "found"
     played.secrets["a"] = ["value"]
@@ -110,7 +110,7 @@ def test_an_entry_that_comes_later_is_found(lab: Lab) -> None:
 
 def test_a_secret_without_the_requested_part_is_no_entry(lab: Lab) -> None:
     one = external("sonarr", "{a: random}", "a")
-    looked(lab, Played(INSIDE, one, secrets={"a": ["password"]}))
+    looked(lab, RecordingApi(INSIDE, one, secrets={"a": ["password"]}))
     assert "property value does not exist in data of secret" in mark(one)
 
 
@@ -118,7 +118,7 @@ def test_a_store_refuses_the_namespaces_that_its_conditions_leave_out(lab: Lab) 
     one = external("sonarr", "{a: random}", "a")
     chosen = {"matchExpressions": [{"key": "homelab.dev/category", "operator": "Exists"}]}
     store = {"spec": {**OUTSIDE["spec"], "conditions": [{"namespaceSelector": chosen}]}}
-    played = Played(store, one)
+    played = RecordingApi(store, one)
     looked(lab, played)
     assert mark(one) == 'using cluster store "homelab" is not allowed from namespace "media": denied by spec.condition'
     played.namespaces = {"media": {"homelab.dev/category": "media"}}
@@ -126,16 +126,16 @@ def test_a_store_refuses_the_namespaces_that_its_conditions_leave_out(lab: Lab) 
     assert mark(one) == "found"
 
 
-def test_a_store_outside_has_what_is_declared_and_nothing_else(lab: Lab) -> None:
+def test_an_external_store_has_the_declared_entries_only(lab: Lab) -> None:
     one, other = external("a", "{a: random, b: 'given, by hand'}", "a", "b"), external("b", "{}", "c")
-    looked(lab, Played(OUTSIDE, one, other))
+    looked(lab, RecordingApi(OUTSIDE, one, other))
     assert mark(one) == "found"
     assert "(key: c), err: Secret does not exist" in mark(other)
 
 
 def test_an_external_store_lacks_withheld_entries_until_a_push(lab: Lab) -> None:
     one = external("a", "{a: random}", "a")
-    played = Played(OUTSIDE, one)
+    played = RecordingApi(OUTSIDE, one)
     lab.root.mkdir()
     withhold(lab, ["a"])
     state = looked(lab, played)
@@ -147,12 +147,12 @@ def test_an_external_store_lacks_withheld_entries_until_a_push(lab: Lab) -> None
 
 def test_without_a_store_every_reader_fails(lab: Lab) -> None:
     one = external("a", "{a: random}", "a")
-    looked(lab, Played(None, one))
+    looked(lab, RecordingApi(None, one))
     assert one["status"]["conditions"][0]["status"] == "False"
 
 
-def test_what_has_not_changed_is_not_judged_again(lab: Lab) -> None:
-    played = Played(OUTSIDE, external("a", "{a: random}", "a"))
+def test_unchanged_state_is_not_reconciled_again(lab: Lab) -> None:
+    played = RecordingApi(OUTSIDE, external("a", "{a: random}", "a"))
     state = looked(lab, played)
     state = looked(lab, played, state)
     before = played.listed

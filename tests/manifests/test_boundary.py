@@ -126,8 +126,7 @@ def test_a_link_that_leads_out_of_the_checkout_is_refused(root: Path, target: st
     (root / "apps/media/one/linked").symlink_to(target)
     (problem,) = contents_of(CheckoutReader(root), "apps/media/one").problems
     assert str(problem) == (
-        "apps/media/one/linked: leads out of the checkout; copy what it leads to into the repository "
-        "[reference-outside]"
+        "apps/media/one/linked: leads out of the checkout; copy its target into the repository [reference-outside]"
     )
 
 

@@ -52,7 +52,7 @@ def test_problems_of_settings_and_tree_are_told_together_and_end_with_1(
     assert main(["check", "--shape", "--root", str(tmp_path)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"{BASE}:7: network.vip = 10.0.0.60: lies in network.loadBalancerRange")
-    assert lines[1].startswith("apps/media/stray.yaml: lies where nobody reads it")
+    assert lines[1].startswith("apps/media/stray.yaml: is in a place that is never read")
     assert lines[-1].startswith("2 problems in 1 stack")
 
 

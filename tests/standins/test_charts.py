@@ -51,7 +51,7 @@ def test_every_chart_of_the_tree_is_described() -> None:
     assert pinned - set(described()) == set()
 
 
-def test_a_stand_in_honours_what_it_is_told(charts: StandInCharts, tools: Toolchain) -> None:
+def test_a_stand_in_honours_its_values(charts: StandInCharts, tools: Toolchain) -> None:
     values = "reloader: {deployment: {replicas: 3, resources: {limits: {memory: 9Mi}}}, podMonitor: {enabled: true}}"
     found = {one["kind"]: one for one in inflated(charts, tools, RELOADER, values)}
     pods = found["Deployment"]["spec"]
@@ -112,7 +112,7 @@ def test_values_that_its_chart_does_not_know_are_refused(
         inflated(charts, tools, RELOADER, values)
 
 
-def test_a_chart_that_nobody_described_runs_something(charts: StandInCharts, tools: Toolchain) -> None:
+def test_a_chart_without_a_description_has_a_workload(charts: StandInCharts, tools: Toolchain) -> None:
     kinds = {one["kind"] for one in inflated(charts, tools, NOBODYS, "anything: goes")}
     assert "Deployment" in kinds
     assert [str(one) for one in charts.placed] == ["nobodys 1.2.3: stand-in for an unknown chart"]
@@ -139,11 +139,11 @@ def test_the_real_chart_goes_first(tools: Toolchain, tmp_path: Path) -> None:
 
 
 def test_another_argo_cd_than_the_one_that_runs_is_refused(bases: StandInBases) -> None:
-    with pytest.raises(TreeRefused, match=r"v3\.1\.0.*is not the one that is rehearsed.*name v"):
+    with pytest.raises(TreeRefused, match=r"v3\.1\.0.*has another version than the rehearsal.*use v"):
         bases.base(f"{ARGO_CD}?ref=v3.1.0")
 
 
-def test_a_base_of_another_minor_version_says_so(bases: StandInBases) -> None:
+def test_a_base_of_another_minor_version_is_reported(bases: StandInBases) -> None:
     assert bases.base(f"{GATEWAY_API}?ref=v1.5.0")
     assert [one.kind for one in bases.placed] == ["real, but of"]
 
@@ -154,7 +154,7 @@ def test_a_base_by_commit_has_the_version_of_its_comment(bases: StandInBases) ->
     assert bases.base(url) is None
     assert bases.base(url, "v1.6.1")
     assert [one.kind for one in bases.placed] == ["real"]
-    with pytest.raises(TreeRefused, match=r"v3\.1\.0.*is not the one that is rehearsed.*name v"):
+    with pytest.raises(TreeRefused, match=r"v3\.1\.0.*has another version than the rehearsal.*use v"):
         bases.base(f"{ARGO_CD}?ref={commit}", "v3.1.0")
 
 
@@ -169,7 +169,7 @@ def test_a_url_without_kustomization_is_refused_in_kustomizes_words(bases: Stand
 
 
 @pytest.mark.parametrize("url", [f"{GATEWAY_API}?ref=v2.0.0", "https://github.com/somebody/else/folder?ref=v1.0.0"])
-def test_what_nobody_has_is_not_made_up(url: str, bases: StandInBases) -> None:
+def test_an_unknown_base_has_no_stand_in(url: str, bases: StandInBases) -> None:
     assert bases.base(url) is None
 
 
@@ -179,9 +179,9 @@ def test_a_crd_in_a_group_of_kubernetes_is_marked_unapproved() -> None:
     assert "annotations" not in permissive("example.com", "Thing", "things", "Namespaced", "v1")["metadata"]
 
 
-def test_permissive_definitions_are_told_from_real_ones(tools: Toolchain) -> None:
+def test_permissive_definitions_are_distinguished_from_real_ones(tools: Toolchain) -> None:
     crds = KnownCrds(tools.manifests(CRDS))
     assert str(crds.origin("cert-manager")).startswith("cert-manager v1.")
-    assert str(crds.origin("rook-ceph")) == "rook-ceph: permissive, its Go module cannot be had"
+    assert str(crds.origin("rook-ceph")) == "rook-ceph: permissive, it has no public Go module"
     with pytest.raises(Bug, match="no CRDs of that name"):
         crds.files("nobodys")

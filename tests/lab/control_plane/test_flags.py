@@ -40,7 +40,7 @@ def test_admission_plugins_are_added_to_those_of_talos() -> None:
     assert "--enable-admission-plugins=NodeRestriction,AlwaysPullImages" in given
 
 
-def test_webhooks_stay_off_whatever_else_is_disabled() -> None:
+def test_webhooks_stay_off_beside_other_disabled_plugins() -> None:
     given = api_server(extra(disable_admission_plugins="LimitRanger"))
     assert "--disable-admission-plugins=MutatingAdmissionWebhook,ValidatingAdmissionWebhook,LimitRanger" in given
 
@@ -69,10 +69,10 @@ def test_a_file_of_the_node_is_not_looked_for_here() -> None:
     wanted = cluster(controllerManager={"extraArgs": {"terminated-pod-gc-threshold": "5", "flex": "/usr/libexec"}})
     given = flags.controller_manager(wanted, LAB, PORTS)
     assert "--terminated-pod-gc-threshold=5" in given
-    assert flags.not_honoured(wanted) == ["kube-controller-manager --flex: names a file that only the node has"]
+    assert flags.not_honoured(wanted) == ["kube-controller-manager --flex: refers to a file that only the node has"]
 
 
-def test_every_part_listens_on_loopback_whatever_is_asked() -> None:
+def test_every_part_listens_on_loopback_despite_other_settings() -> None:
     everywhere = {"extraArgs": {"bind-address": "0.0.0.0", "secure-port": "1234"}}
     metrics = {"extraArgs": {"listen-metrics-urls": "http://0.0.0.0:2381"}}
     wanted = cluster(etcd=metrics, apiServer=everywhere, controllerManager=everywhere, scheduler=everywhere)

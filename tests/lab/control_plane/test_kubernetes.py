@@ -211,7 +211,7 @@ def pods(rehearsed: Rehearsed, labels: str) -> list[dict[str, Any]]:
     return rehearsed.api.list("v1", "Pod", "default", labels)
 
 
-def test_a_pod_that_somebody_calls_not_ready_is_ready_again(rehearsed: Rehearsed) -> None:
+def test_a_pod_that_is_marked_unready_is_ready_again(rehearsed: Rehearsed) -> None:
     pod = pods(rehearsed, "app=web")[0]
     said = [one | {"status": "False"} if one["type"] == "Ready" else one for one in pod["status"]["conditions"]]
     rehearsed.api.patch_status("v1", "Pod", pod["metadata"]["name"], {"conditions": said}, "default")
@@ -273,11 +273,11 @@ def test_creating_an_existing_object_is_refused(rehearsed: Rehearsed) -> None:
         rehearsed.api.create(NODE)
     assert rehearsed.api.get("v1", "Node", "worker-2") is None
     assert rehearsed.api.get("example.org/v1", "Unheard", "of") is None
-    with pytest.raises(TookTooLong, match=r"Node/worker-2: not Ready after 0 s; last seen: it is not there"):
+    with pytest.raises(TookTooLong, match=r"Node/worker-2: not Ready after 0 s; last seen: it does not exist"):
         rehearsed.api.wait("v1", "Node", "worker-2", until=lambda node: node is not None, what="Ready", seconds=0)
 
 
-def test_secrets_lie_encrypted_in_etcd_which_asks_for_a_certificate(rehearsed: Rehearsed) -> None:
+def test_secrets_are_encrypted_in_etcd_which_requires_a_certificate(rehearsed: Rehearsed) -> None:
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": named("canary"), "stringData": {"key": "canary-value"}}
     rehearsed.api.create(secret)
     port = servers.port(rehearsed.lab, "etcd", "clients")
@@ -349,7 +349,7 @@ def test_an_operator_is_played_once_its_kind_is_there(
     until(lambda: phase(rehearsed, "beside-widgets") == "Running", 5)
 
 
-def test_an_operator_whose_kind_has_gone_keeps_nobody_from_starting(rehearsed: Rehearsed) -> None:
+def test_an_operator_with_a_removed_kind_blocks_no_start(rehearsed: Rehearsed) -> None:
     rehearsed.api.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", "widgets.example.org")
     until(lambda: rehearsed.api.get("example.org/v1", "Widget", "one", "default") is None)
     os.kill(rehearsed.pids()["kwok"], signal.SIGKILL)
@@ -385,7 +385,7 @@ def test_an_unknown_flag_is_reported_with_the_output(rehearsed: Rehearsed) -> No
     assert set(rehearsed.pids()) == set(kubernetes.PARTS)
 
 
-def test_another_configuration_restarts_only_what_it_concerns(rehearsed: Rehearsed) -> None:
+def test_another_configuration_restarts_only_the_changed_parts(rehearsed: Rehearsed) -> None:
     before = rehearsed.pids()
     other = deepcopy(rehearsed.configuration)
     other["cluster"]["apiServer"]["certSANs"] = ["api.home.arpa"]

@@ -57,12 +57,12 @@ def objects(request: pytest.FixtureRequest, renderer: Renderer) -> tuple[Object,
     return render(renderer, Folder(request.param))
 
 
-def test_what_up_makes_does_not_lie_in_git(objects: tuple[Object, ...]) -> None:
+def test_objects_of_up_are_not_in_git(objects: tuple[Object, ...]) -> None:
     assert [one["metadata"]["name"] for one in objects if one["kind"] == "Secret"] == []
     assert "redis-initial-password" not in yaml.safe_dump(list(objects))
 
 
-def test_the_project_of_whoever_names_none_allows_nothing(objects: tuple[Object, ...]) -> None:
+def test_the_default_project_allows_nothing(objects: tuple[Object, ...]) -> None:
     (default,) = (one for one in objects if one["kind"] == "AppProject")
     assert (default["metadata"]["name"], default["metadata"]["namespace"]) == ("default", "argocd")
     assert default["spec"] == {

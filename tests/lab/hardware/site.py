@@ -57,7 +57,7 @@ esac
 
 
 @dataclass
-class Site:
+class RackSite:
     """The rack, and a way to run a script about one of its nodes."""
 
     root: Path
@@ -66,7 +66,7 @@ class Site:
     planes: tuple[str, ...] = ("cp-1", "cp-2", "cp-3")
 
     @classmethod
-    def make(cls, root: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    def make(cls, root: Path, monkeypatch: pytest.MonkeyPatch) -> RackSite:
         monkeypatch.setattr(talos_node, "validate", lambda configuration: None)
         lab = Lab(root / "lab")
         lab.make()

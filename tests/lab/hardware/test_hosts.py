@@ -80,7 +80,7 @@ def test_the_rights_of_the_documented_commands_suffice_for_every_request(rack: R
 
 
 @pytest.mark.parametrize("right", sorted(PRIVILEGES.keys() - UNSEEN - DOUBLE))
-def test_each_right_is_asked_for_by_a_request(right: str, rack: Rack) -> None:
+def test_each_right_is_required_by_a_request(right: str, rack: Rack) -> None:
     rack.break_("rights", right)
     said = refusal(lambda: everything(rack))
     assert "received an HTTP 403 response - Reason: Permission check failed" in said
@@ -127,7 +127,7 @@ def test_high_availability_needs_a_right_beyond_the_role(rack: Rack) -> None:
     assert rack.has("rule", "apart")
 
 
-def test_a_rule_names_only_what_high_availability_manages(rack: Rack) -> None:
+def test_a_rule_lists_only_managed_vms(rack: Rack) -> None:
     with_vm(rack)
     rack.add_things("right", [HIGH_AVAILABILITY])
     rack.manage("vm:1020")
@@ -176,7 +176,7 @@ def test_a_shared_storage_shows_one_file_to_all_hosts(rack: Rack) -> None:
         ({"machine": "virt", "initialization": {}}, "aarch64 cannot use IDE devices"),
     ],
 )
-def test_what_is_not_there_is_refused(changes: dict[str, Any], words: str, rack: Rack) -> None:
+def test_missing_things_are_refused(changes: dict[str, Any], words: str, rack: Rack) -> None:
     assert words in refusal(lambda: with_vm(rack, **changes))
     assert rack.vm(1020) is None
 

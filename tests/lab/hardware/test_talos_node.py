@@ -11,26 +11,26 @@ import pytest
 
 from errors import HardwareRefused
 from lab.hardware import etcd, kubelets, talos_node
-from tests.lab.hardware.site import IMAGE, Site
+from tests.lab.hardware.site import IMAGE, RackSite
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    return Site.make(tmp_path, monkeypatch)
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RackSite:
+    return RackSite.make(tmp_path, monkeypatch)
 
 
 def refused(*words: str) -> str:
     return re.escape(" ".join(words))
 
 
-def test_a_node_refuses_the_bootstrap_before_cri_is_up(site: Site) -> None:
+def test_a_node_refuses_the_bootstrap_before_cri_is_up(site: RackSite) -> None:
     site.boot("cp-1")
     site.configure("cp-1")
     with pytest.raises(HardwareRefused, match=refused("FailedPrecondition desc = bootstrap is not available yet")):
         talos_node.bootstrap(site.lab, site.rack, site.address("cp-1"))
 
 
-def test_bootstrap_is_tried_again_until_the_node_can_begin_etcd(site: Site) -> None:
+def test_bootstrap_is_tried_again_until_the_node_can_begin_etcd(site: RackSite) -> None:
     site.boot("cp-1")
     site.configure("cp-1")
     done = site.run("bootstrap", "cp-1")
@@ -40,7 +40,7 @@ def test_bootstrap_is_tried_again_until_the_node_can_begin_etcd(site: Site) -> N
     assert site.run("bootstrap", "cp-1").stdout.strip() == "the cluster is bootstrapped already"
 
 
-def test_a_bootstrap_that_can_never_succeed_is_not_tried_again(site: Site) -> None:
+def test_a_bootstrap_that_can_never_succeed_is_not_tried_again(site: RackSite) -> None:
     for name in ("worker-1", "cp-1"):
         site.boot(name)
         site.configure(name)
@@ -51,7 +51,7 @@ def test_a_bootstrap_that_can_never_succeed_is_not_tried_again(site: Site) -> No
     assert "bootstrap is only available on control plane nodes" in done.stderr
 
 
-def test_control_planes_join_one_at_a_time_as_learners(site: Site) -> None:
+def test_control_planes_join_one_at_a_time_as_learners(site: RackSite) -> None:
     site.cluster()
     site.rack.remove_member("cp-2")
     site.rack.remove_member("cp-3")
@@ -66,7 +66,7 @@ def test_control_planes_join_one_at_a_time_as_learners(site: Site) -> None:
     assert [subject for _, subject, _ in site.rack.journal("promote")] == ["cp-2", "cp-3"]
 
 
-def test_no_second_etcd_begins_beside_a_living_one(site: Site) -> None:
+def test_no_second_etcd_begins_beside_a_living_one(site: RackSite) -> None:
     site.cluster()
     site.lose("cp-1")
     site.boot("cp-1")
@@ -77,7 +77,7 @@ def test_no_second_etcd_begins_beside_a_living_one(site: Site) -> None:
     assert site.rack.journal("bootstrap") == []
 
 
-def test_the_rehearsal_fails_where_a_second_etcd_would_begin(site: Site) -> None:
+def test_the_rehearsal_fails_where_a_second_etcd_would_begin(site: RackSite) -> None:
     site.cluster()
     site.lose("cp-1")
     site.boot("cp-1")
@@ -90,14 +90,14 @@ def test_the_rehearsal_fails_where_a_second_etcd_would_begin(site: Site) -> None
         talos_node.bootstrap(site.lab, site.rack, site.address("cp-1"))
 
 
-def test_a_snapshot_starts_no_etcd_beside_a_running_one(site: Site) -> None:
+def test_a_snapshot_starts_no_etcd_beside_a_running_one(site: RackSite) -> None:
     site.cluster()
     done = site.run("bootstrap", "cp-1", RECOVER_FROM="etcd.snapshot")
     assert done.returncode == 1
     assert "etcd runs already, with cp-1 cp-2 cp-3" in done.stderr
 
 
-def test_most_voters_gone_is_no_leader(site: Site) -> None:
+def test_most_voters_gone_is_no_leader(site: RackSite) -> None:
     site.cluster()
     site.lose("cp-2")
     etcd.require_leader(site.rack)
@@ -106,7 +106,7 @@ def test_most_voters_gone_is_no_leader(site: Site) -> None:
         etcd.require_leader(site.rack)
 
 
-def test_a_removed_control_plane_leaves_etcd_before_its_deletion(site: Site) -> None:
+def test_a_removed_control_plane_leaves_etcd_before_its_deletion(site: RackSite) -> None:
     site.cluster()
     done = site.run("retire", "cp-3")
     assert done.returncode == 0, done.stderr
@@ -114,7 +114,7 @@ def test_a_removed_control_plane_leaves_etcd_before_its_deletion(site: Site) -> 
     assert site.asked("drain", "delete") == ["drain", "delete"]
 
 
-def test_another_control_plane_removes_a_lost_one_from_etcd(site: Site) -> None:
+def test_another_control_plane_removes_a_lost_one_from_etcd(site: RackSite) -> None:
     site.cluster()
     site.lose("cp-3")
     done = site.run("retire", "cp-3")
@@ -123,7 +123,7 @@ def test_another_control_plane_removes_a_lost_one_from_etcd(site: Site) -> None:
     assert set(site.rack.members()) == {"cp-1", "cp-2"}
 
 
-def test_a_control_plane_that_the_quorum_needs_is_not_deleted(site: Site) -> None:
+def test_a_control_plane_that_the_quorum_needs_is_not_deleted(site: RackSite) -> None:
     site.cluster()
     site.lose("cp-2")
     done = site.run("retire", "cp-3")
@@ -132,7 +132,7 @@ def test_a_control_plane_that_the_quorum_needs_is_not_deleted(site: Site) -> Non
     assert "cp-3" in site.rack.members()
 
 
-def test_a_worker_is_drained_and_nothing_of_it_is_reset(site: Site) -> None:
+def test_a_worker_is_drained_and_nothing_of_it_is_reset(site: RackSite) -> None:
     site.cluster()
     site.boot("worker-1")
     site.configure("worker-1")
@@ -141,7 +141,7 @@ def test_a_worker_is_drained_and_nothing_of_it_is_reset(site: Site) -> None:
     assert site.asked("drain", "delete") == ["drain", "delete"]
 
 
-def test_an_unknown_member_is_reported_by_the_health_check(site: Site) -> None:
+def test_an_unknown_member_is_reported_by_the_health_check(site: RackSite) -> None:
     site.cluster()
     site.planes = ("cp-1", "cp-2")
     done = site.ask("etcd_is_whole", "cp-1")
@@ -149,7 +149,7 @@ def test_an_unknown_member_is_reported_by_the_health_check(site: Site) -> None:
     assert done.stdout.strip().startswith("etcd has the member cp-3, which is no control plane of the settings")
 
 
-def test_a_learner_keeps_etcd_from_being_whole(site: Site) -> None:
+def test_a_learner_keeps_etcd_from_being_whole(site: RackSite) -> None:
     site.cluster()
     site.rack.schedule(site.node("cp-2").vm.vm_id, etcd.PROMOTE, 60)
     done = site.ask("etcd_is_whole", "cp-1")
@@ -157,7 +157,7 @@ def test_a_learner_keeps_etcd_from_being_whole(site: Site) -> None:
     assert done.stdout.strip() == "cp-2 is a learner in etcd, which does not vote yet"
 
 
-def test_members_that_leave_in_this_run_are_healthy(site: Site) -> None:
+def test_members_that_leave_in_this_run_are_healthy(site: RackSite) -> None:
     site.cluster()
     site.planes = ("cp-1",)
     before = "etcd, API and 3 nodes answer\ncontrol planes: cp-1 cp-2 cp-3"
@@ -167,7 +167,7 @@ def test_members_that_leave_in_this_run_are_healthy(site: Site) -> None:
 
 
 def test_a_drain_of_talosctl_that_times_out_installs_without_reboot(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: RackSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.cluster()
     (site.root / "stuck").touch()
@@ -181,7 +181,7 @@ def test_a_drain_of_talosctl_that_times_out_installs_without_reboot(
     assert site.node("cp-1").talos == "1.13.10"
 
 
-def test_a_node_is_drained_before_and_uncordoned_after_its_upgrade(site: Site) -> None:
+def test_a_node_is_drained_before_and_uncordoned_after_its_upgrade(site: RackSite) -> None:
     site.cluster()
     done = site.run("upgrade-talos", "cp-1", VERSION="1.13.10", IMAGE=IMAGE)
     assert done.returncode == 0, done.stderr
@@ -196,7 +196,7 @@ def test_a_node_is_drained_before_and_uncordoned_after_its_upgrade(site: Site) -
     ]
 
 
-def test_a_drain_that_times_out_installs_nothing(site: Site) -> None:
+def test_a_drain_that_times_out_installs_nothing(site: RackSite) -> None:
     site.cluster()
     (site.root / "stuck").touch()
     done = site.run("upgrade-talos", "cp-1", VERSION="1.13.10", IMAGE=IMAGE)
@@ -208,7 +208,7 @@ def test_a_drain_that_times_out_installs_nothing(site: Site) -> None:
     assert not (site.root / "mark").exists()
 
 
-def test_the_next_run_uncordons_a_node_of_an_interrupted_upgrade(site: Site) -> None:
+def test_the_next_run_uncordons_a_node_of_an_interrupted_upgrade(site: RackSite) -> None:
     site.cluster()
     for name in ("mark", "cordoned"):
         (site.root / name).write_text("yes", encoding="utf-8")
@@ -218,7 +218,7 @@ def test_the_next_run_uncordons_a_node_of_an_interrupted_upgrade(site: Site) -> 
     assert not (site.root / "cordoned").exists()
 
 
-def test_a_node_that_an_operator_cordoned_stays_cordoned(site: Site) -> None:
+def test_a_node_that_an_operator_cordoned_stays_cordoned(site: RackSite) -> None:
     site.cluster()
     (site.root / "cordoned").touch()
     done = site.run("upgrade-talos", "cp-1", VERSION="1.13.10", IMAGE=IMAGE)
@@ -226,7 +226,7 @@ def test_a_node_that_an_operator_cordoned_stays_cordoned(site: Site) -> None:
     assert (site.root / "cordoned").exists()
 
 
-def test_a_node_is_not_drained_without_room_for_its_pods(site: Site) -> None:
+def test_a_node_is_not_drained_without_room_for_its_pods(site: RackSite) -> None:
     site.cluster()
     done = site.run("upgrade-talos", "cp-1", VERSION="1.13.10", IMAGE=IMAGE, OTHERS_TAKE_PODS="no")
     assert done.returncode == 0, done.stderr
@@ -243,7 +243,7 @@ def test_a_node_is_not_drained_without_room_for_its_pods(site: Site) -> None:
     ],
 )
 def test_kubernetes_versions_unknown_to_talosctl_are_refused_in_its_words(
-    site: Site, runs: str, before: str, after: str, words: str
+    site: RackSite, runs: str, before: str, after: str, words: str
 ) -> None:
     site.cluster()
     for name in site.planes:
@@ -252,14 +252,14 @@ def test_kubernetes_versions_unknown_to_talosctl_are_refused_in_its_words(
         talos_node.upgrade_kubernetes(site.lab, site.rack, before, after, dry_run=True)
 
 
-def test_three_api_servers_that_restart_together_are_an_outage(site: Site) -> None:
+def test_three_api_servers_that_restart_together_are_an_outage(site: RackSite) -> None:
     site.cluster()
     for name in site.planes:
         site.configure(name, "10.0.0.5")
     assert len(site.rack.journal("api outage")) == 1
 
 
-def test_control_planes_are_configured_one_after_the_other(site: Site) -> None:
+def test_control_planes_are_configured_one_after_the_other(site: RackSite) -> None:
     site.cluster()
     for name in site.planes:
         site.configure(name, "10.0.0.5")
@@ -268,7 +268,7 @@ def test_control_planes_are_configured_one_after_the_other(site: Site) -> None:
     assert [subject for _, subject, _ in site.rack.journal(talos_node.API)] == ["cp-1", "cp-2", "cp-3"]
 
 
-def test_a_control_plane_is_done_with_the_new_static_pod(site: Site) -> None:
+def test_a_control_plane_is_done_with_the_new_static_pod(site: RackSite) -> None:
     site.cluster()
     pod = site.root / "pod"
     pod.write_text(f"    {talos_node.CONFIG_VERSION}: before\n", encoding="utf-8")
@@ -283,7 +283,7 @@ def test_a_control_plane_is_done_with_the_new_static_pod(site: Site) -> None:
     assert time.monotonic() - began > 3
 
 
-def test_nothing_is_waited_for_before_etcd_has_begun(site: Site) -> None:
+def test_nothing_is_waited_for_before_etcd_has_begun(site: RackSite) -> None:
     site.boot("cp-1")
     site.configure("cp-1")
     assert site.run("settle", "cp-1").stdout.strip() == "etcd does not run yet"
@@ -299,7 +299,7 @@ def test_nothing_is_waited_for_before_etcd_has_begun(site: Site) -> None:
     ],
 )
 def test_a_worker_loses_all_labels_with_one_forbidden_label(
-    site: Site, name: str, machine: dict[str, dict[str, str]], takes: bool
+    site: RackSite, name: str, machine: dict[str, dict[str, str]], takes: bool
 ) -> None:
     site.boot(name)
     site.configure(name)

@@ -89,7 +89,7 @@ class Calls:
         answer, unfinished = self.ask(lambda: self.plugin.update(request), made.inputs)
         return replace(made, inputs=given, state=answer.properties, unfinished=unfinished)
 
-    def look(self, made: Made) -> Made | None:
+    def read(self, made: Made) -> Made | None:
         """Refresh, or import a resource without state."""
         request = sdk.ReadRequest(made.urn, made.id, made.state, made.inputs)
         answer, _ = self.ask(lambda: self.plugin.read(request))

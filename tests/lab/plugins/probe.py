@@ -48,7 +48,7 @@ TABLES: dict[str, Any] = {
 }
 
 
-class File(ResourceKind):
+class ProbeFile(ResourceKind):
     """A file."""
 
     unknown_on_update = ("size",)
@@ -97,7 +97,7 @@ class Probe(StandIn):
     """The plugin."""
 
     package, distribution = "probe", "pulumi"
-    kinds: ClassVar = {"probe:index:File": File, "probe:index:Trouble": Trouble}
+    kinds: ClassVar = {"probe:index:File": ProbeFile, "probe:index:Trouble": Trouble}
     functions: ClassVar = {"probe:index:shout": shout}
     config_replace_on = ("root",)
 

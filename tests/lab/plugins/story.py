@@ -10,7 +10,7 @@ from tests.lab.plugins.desk import Desk, Run
 
 
 @dataclass
-class Story:
+class EngineRuns:
     """A project, with the output and the state of each run."""
 
     desk: Desk
@@ -18,7 +18,7 @@ class Story:
     states: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     raw: dict[str, str] = field(default_factory=dict)
 
-    def tell(self, name: str, act: Callable[[], Run], **env: str) -> None:
+    def record(self, name: str, act: Callable[[], Run], **env: str) -> None:
         """Run once, and store the result."""
         self.desk.env.update(env)
         self.runs[name] = act()

@@ -47,7 +47,7 @@ def diff(old: Given, new: Given, probe: base.StandIn | None = None, at: str = FI
     return run((probe or Probe()).diff(request), old)
 
 
-def test_an_update_is_no_replacement_and_says_where_it_is() -> None:
+def test_an_update_is_no_replacement_and_has_a_path() -> None:
     answer = diff({"path": "a", "labels": {"x": "1"}}, {"path": "a", "labels": {"x": "2", "y": "3"}, "mode": 7})
     kinds = {path: found.kind.name for path, found in answer.detailed_diff.items()}
     assert (answer.changes, answer.replaces) == (True, [])
@@ -55,7 +55,7 @@ def test_an_update_is_no_replacement_and_says_where_it_is() -> None:
     assert sorted(answer.diffs) == ["labels", "mode"]
 
 
-def test_what_the_tables_say_replaces_replaces() -> None:
+def test_replacing_properties_of_the_tables_replace() -> None:
     answer = diff({"path": "a"}, {"path": "b", "content": "x"})
     assert {path: found.kind.name for path, found in answer.detailed_diff.items()} == {
         "path": "UPDATE_REPLACE",
@@ -73,7 +73,7 @@ def test_every_change_replaces_a_kind_without_update() -> None:
     assert answer.replaces == ["length"]
 
 
-def test_what_is_not_known_yet_counts_as_changed() -> None:
+def test_unknown_values_count_as_changed() -> None:
     assert diff({"path": "a", "content": "x"}, {"path": "a", "content": UNKNOWN}).changes is True
 
 
@@ -99,11 +99,11 @@ def test_an_output_is_secret_by_the_tables_or_its_input(tmp_path: Path) -> None:
     assert answer.resource_id == given["path"]
 
 
-def test_what_is_gone_is_read_as_gone(tmp_path: Path) -> None:
+def test_a_missing_resource_is_read_as_missing(tmp_path: Path) -> None:
     assert not run(Probe().read(sdk.ReadRequest(FILE, str(tmp_path / "f"), wrapped({"path": "f"}), {}))).resource_id
 
 
-def test_what_drifted_becomes_an_input_and_stays_secret(tmp_path: Path) -> None:
+def test_drift_becomes_an_input_and_stays_secret(tmp_path: Path) -> None:
     file = tmp_path / "f"
     file.write_text("other")
     inputs = {"path": str(file), "content": "x"}
@@ -145,11 +145,11 @@ def test_all_problems_of_a_resource_are_reported_without_values() -> None:
     [
         (
             lambda it: it.check(sdk.CheckRequest(urn("probe:index:Disk"), {}, {}, b"")),
-            "this stand-in of probe does not know probe:index:Disk",
+            "this stand-in of probe does not support probe:index:Disk",
         ),
         (
             lambda it: it.invoke(sdk.InvokeRequest("probe:index:whisper", {})),
-            "this stand-in of probe does not know the function probe:index:whisper",
+            "this stand-in of probe does not support the function probe:index:whisper",
         ),
     ],
 )

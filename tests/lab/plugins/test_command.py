@@ -27,7 +27,7 @@ def test_output_loses_one_line_end_and_ids_begin_with_names() -> None:
     assert len(id_) == len("it") + 8
 
 
-def test_without_a_command_nothing_runs_and_nothing_was_said() -> None:
+def test_without_a_command_nothing_runs_and_output_is_empty() -> None:
     assert created()[1] == {"stdout": "", "stderr": ""}
 
 
@@ -76,7 +76,7 @@ def test_variables_of_the_inputs_override_those_of_the_plugin(monkeypatch: pytes
         ('echo "ä"; false', 'exit status 1: running "echo \\"ä\\"; false":\nä'),
     ],
 )
-def test_a_failure_is_said_as_the_official_plugin_says_it(command: str, words: str) -> None:
+def test_a_failure_has_the_message_of_the_official_plugin(command: str, words: str) -> None:
     with pytest.raises(ProgramFailed) as failed:
         created(create=command)
     assert str(failed.value) == words

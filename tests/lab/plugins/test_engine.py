@@ -78,7 +78,7 @@ SECOND = {"CONTENT": "longer", "TRIGGER": "2", "RELEASE": "2", "GENERATION": "2"
 
 
 @dataclass
-class Story:
+class ProbeRuns:
     """A project, and the output of each run."""
 
     desk: Desk
@@ -91,7 +91,7 @@ class Story:
     def files(self) -> Path:
         return Path(self.desk.env["DESK"])
 
-    def tell(self, name: str, act: Callable[[], Run], **env: str) -> None:
+    def record(self, name: str, act: Callable[[], Run], **env: str) -> None:
         """Run once, and store output, effects and state."""
         log = self.files / "log"
         log.write_text("")
@@ -113,23 +113,23 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(new_desk: Callable[[str], Desk], tmp_path_factory: pytest.TempPathFactory) -> Story:
-    tellings = Story(desk_with_probe(new_desk("story"), tmp_path_factory.mktemp("files")))
-    desk, files = tellings.desk, tellings.files
-    tellings.tell("foreseen", lambda: desk.preview(COMMON + STORY), **FIRST)
-    tellings.tell("made", desk.up)
-    tellings.tell("unchanged", desk.up)
-    tellings.tell("change foreseen", desk.preview, **SECOND)
-    tellings.tell("changed", desk.up)
+def story(new_desk: Callable[[str], Desk], tmp_path_factory: pytest.TempPathFactory) -> ProbeRuns:
+    runs = ProbeRuns(desk_with_probe(new_desk("story"), tmp_path_factory.mktemp("files")))
+    desk, files = runs.desk, runs.files
+    runs.record("foreseen", lambda: desk.preview(COMMON + STORY), **FIRST)
+    runs.record("made", desk.up)
+    runs.record("unchanged", desk.up)
+    runs.record("change foreseen", desk.preview, **SECOND)
+    runs.record("changed", desk.up)
     (files / "file").unlink()
     (files / "hidden").write_text("drifted")
-    tellings.tell("refreshed", desk.refresh)
-    tellings.tell("mended", desk.up)
-    tellings.tell("refused", lambda: desk.preview(COMMON + REFUSED))
-    tellings.tell("troubled", lambda: desk.up(COMMON + STORY + TROUBLES, "--continue-on-error"))
-    tellings.tell("half mended", lambda: desk.up(COMMON + STORY + '\n    Trouble("half", kind="half")'))
-    tellings.tell("destroyed", desk.destroy)
-    return tellings
+    runs.record("refreshed", desk.refresh)
+    runs.record("mended", desk.up)
+    runs.record("refused", lambda: desk.preview(COMMON + REFUSED))
+    runs.record("troubled", lambda: desk.up(COMMON + STORY + TROUBLES, "--continue-on-error"))
+    runs.record("half mended", lambda: desk.up(COMMON + STORY + '\n    Trouble("half", kind="half")'))
+    runs.record("destroyed", desk.destroy)
+    return runs
 
 
 def desk_with_probe(desk: Desk, files: Path) -> Desk:
@@ -144,7 +144,7 @@ def desk_with_probe(desk: Desk, files: Path) -> Desk:
     return desk
 
 
-def test_a_preview_runs_nothing_and_marks_unknown_outputs(story: Story) -> None:
+def test_a_preview_runs_nothing_and_marks_unknown_outputs(story: ProbeRuns) -> None:
     assert story.runs["foreseen"].exit_code == 0
     assert "+ 13 to create" in story.text("foreseen")
     assert "stdin : [unknown]" in story.text("foreseen")
@@ -152,7 +152,7 @@ def test_a_preview_runs_nothing_and_marks_unknown_outputs(story: Story) -> None:
     assert story.logs["foreseen"] == []
 
 
-def test_everything_is_made_once(story: Story) -> None:
+def test_everything_is_made_once(story: ProbeRuns) -> None:
     assert story.runs["made"].counts() == {"created": 13}
     assert sorted(story.logs["made"]) == sorted(
         [
@@ -167,18 +167,18 @@ def test_everything_is_made_once(story: Story) -> None:
     assert story.states["made"]["desk-dev"]["outputs"]["size"] == 1
 
 
-def test_the_engine_takes_our_plugins(story: Story) -> None:
+def test_the_engine_takes_our_plugins(story: ProbeRuns) -> None:
     assert "using pulumi-resource-command from $PATH at" in story.runs["made"].text
     found = {item["inputs"]["version"] for name, item in story.states["made"].items() if name.startswith("default_1_")}
     assert found == {"1.2.1"}
 
 
-def test_a_second_run_changes_nothing(story: Story) -> None:
+def test_a_second_run_changes_nothing(story: ProbeRuns) -> None:
     assert story.runs["unchanged"].counts() == {"unchanged": 13}
     assert story.logs["unchanged"] == []
 
 
-def test_a_preview_of_changes_lists_paths_and_runs_nothing(story: Story) -> None:
+def test_a_preview_of_changes_lists_paths_and_runs_nothing(story: ProbeRuns) -> None:
     text = story.text("change foreseen")
     assert '~ content: "x" => "longer"' in text
     assert '~ VERSION: "1" => "2"' in text
@@ -189,7 +189,7 @@ def test_a_preview_of_changes_lists_paths_and_runs_nothing(story: Story) -> None
     assert "+-3 to replace" in text
 
 
-def test_environment_updates_and_triggers_replace(story: Story) -> None:
+def test_environment_updates_and_triggers_replace(story: ProbeRuns) -> None:
     log = story.logs["changed"]
     assert story.runs["changed"].counts()["updated"] == 3
     assert story.runs["changed"].counts()["replaced"] == 3
@@ -198,7 +198,7 @@ def test_environment_updates_and_triggers_replace(story: Story) -> None:
     assert "update follows" in log
 
 
-def test_a_new_generation_replaces_what_names_it(story: Story) -> None:
+def test_a_new_generation_replaces_resources_that_use_it(story: ProbeRuns) -> None:
     log = story.logs["changed"]
     assert log.index("create rebuilt") < log.index("delete rebuilt")
     # Resources that are deleted with it are replaced with it, without a request to delete the old one.
@@ -206,31 +206,31 @@ def test_a_new_generation_replaces_what_names_it(story: Story) -> None:
     assert "delete leaves" not in log
 
 
-def test_what_is_ignored_stays(story: Story) -> None:
+def test_ignored_changes_stay(story: ProbeRuns) -> None:
     assert story.states["changed"]["ignored"]["inputs"]["content"] == "x"
     assert (story.states["changed"]["file"]["inputs"]["content"]) == "longer"
 
 
-def test_what_is_gone_is_dropped_and_what_drifted_is_seen(story: Story) -> None:
+def test_a_refresh_drops_missing_resources_and_reports_drift(story: ProbeRuns) -> None:
     assert "file" not in story.states["refreshed"]
     assert story.runs["refreshed"].counts()["deleted"] == 1
     assert story.runs["refreshed"].counts()["updated"] == 1
     assert "drifted" not in story.raw["refreshed"]
 
 
-def test_the_next_run_mends_it(story: Story) -> None:
+def test_the_next_run_mends_it(story: ProbeRuns) -> None:
     assert story.runs["mended"].counts() == {"created": 1, "updated": 1, "unchanged": 11}
     assert story.states["mended"]["file"]["outputs"]["size"] == 6
 
 
 @pytest.mark.parametrize("run", ["made", "changed", "mended", "troubled"])
-def test_no_secret_lies_open_in_the_state(story: Story, run: str) -> None:
+def test_no_secret_lies_open_in_the_state(story: ProbeRuns, run: str) -> None:
     assert [secret for secret in SECRETS if secret in story.raw[run]] == []
     assert '"stdout":"hunter2"' not in json.dumps(story.states[run])
     assert "hunter2" not in json.dumps(story.states[run]["whispered"]["outputs"])
 
 
-def test_all_problems_of_a_resource_are_said_at_once(story: Story) -> None:
+def test_all_problems_of_a_resource_come_at_once(story: ProbeRuns) -> None:
     lines = story.text("refused").splitlines()
     began = "error: probe:index:File resource 'unknown' has a problem: "
     assert sorted(line.strip().removeprefix(began) for line in lines if began in line) == [
@@ -253,18 +253,18 @@ def test_all_problems_of_a_resource_are_said_at_once(story: Story) -> None:
         ("command:local:Command (fails)", [f"error: {FAILED}", "one", "two"]),
     ],
 )
-def test_each_trouble_is_one_message(story: Story, resource: str, said: list[str]) -> None:
+def test_each_trouble_is_one_message(story: ProbeRuns, resource: str, said: list[str]) -> None:
     assert story.diagnostics("troubled")[resource] == said
 
 
-def test_a_bug_of_a_stand_in_is_one_line(story: Story) -> None:
+def test_a_bug_of_a_stand_in_is_one_line(story: ProbeRuns) -> None:
     said = story.diagnostics("troubled")["probe:index:Trouble (stumbles)"]
     assert len(said) == 1
-    assert said[0].startswith("error: the stand-in of probe stumbled at probe.py:")
-    assert said[0].endswith("ZeroDivisionError: division by zero; this is a mistake of the stand-in")
+    assert said[0].startswith("error: the stand-in of probe failed at probe.py:")
+    assert said[0].endswith("ZeroDivisionError: division by zero; this is a bug of the stand-in")
 
 
-def test_an_unfinished_resource_is_recorded_and_finished_next_time(story: Story) -> None:
+def test_an_unfinished_resource_is_recorded_and_finished_next_time(story: ProbeRuns) -> None:
     recorded = story.states["troubled"]["half"]
     assert (recorded["id"], recorded["initErrors"]) == ("half-1", ["half-1 was made and does not start"])
     assert story.runs["half mended"].counts()["updated"] == 1
@@ -274,7 +274,7 @@ def test_an_unfinished_resource_is_recorded_and_finished_next_time(story: Story)
     assert not {"fails", "refused", "stumbles"} & story.states["half mended"].keys()
 
 
-def test_a_destroy_skips_dependent_and_retained_resources(story: Story) -> None:
+def test_a_destroy_skips_dependent_and_retained_resources(story: ProbeRuns) -> None:
     log = story.logs["destroyed"]
     assert story.runs["destroyed"].exit_code == 0
     assert "delete rebuilt" in log

@@ -73,7 +73,7 @@ def test_a_certificate_from_our_own_authority_is_believed() -> None:
     assert verifier.verify(certificate, [])
 
 
-def test_a_certificate_says_when_it_begins_and_ends() -> None:
+def test_a_certificate_has_its_start_and_end() -> None:
     _, made = keys.self_signed({**LEAF, "privateKeyPem": key("ED25519")["privateKeyPem"]})
     begins, ends = (datetime.fromisoformat(made[name]) for name in ("validityStartTime", "validityEndTime"))
     assert ends - begins == timedelta(hours=24)
@@ -95,7 +95,7 @@ def test_a_key_that_is_only_written_signs_too() -> None:
         ({"privateKeyPem": key()["privateKeyPem"], "subject": {"country": "XYZ"}}, "Invalid subject: country = XYZ"),
     ],
 )
-def test_what_cannot_be_signed_is_refused(inputs: dict[str, Any], words: str) -> None:
+def test_an_invalid_request_is_not_signed(inputs: dict[str, Any], words: str) -> None:
     with pytest.raises(HomelabError, match=words):
         keys.self_signed({**LEAF, **inputs})
 
@@ -116,7 +116,7 @@ def test_other_algorithms_and_curves_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("hours", "anew"), [(7, []), (5, ["readyForRenewal"]), (-1, ["readyForRenewal"])])
-def test_a_certificate_near_its_end_is_made_anew(hours: int, anew: list[str]) -> None:
+def test_a_certificate_near_its_end_is_replaced(hours: int, anew: list[str]) -> None:
     ends = (datetime.now(UTC) + timedelta(hours=hours)).isoformat()
     kind = tls.SelfSignedCert(tls.Tls())
     assert kind.outlived({"validityEndTime": ends, "earlyRenewalHours": 6}) == anew
@@ -134,7 +134,7 @@ SMALL = st.integers(0, 6)
 
 
 @given(SMALL, SMALL, SMALL, SMALL, st.integers(1, 20), st.booleans(), st.sampled_from(["", "-_", "§"]))
-def test_a_text_has_its_length_and_what_it_must_have(
+def test_a_text_has_its_length_and_required_characters(
     lower: int, upper: int, numeric: int, special: int, more: int, allowed: bool, signs: str
 ) -> None:
     inputs: dict[str, Any] = {"length": lower + upper + numeric + special + more, "special": allowed}

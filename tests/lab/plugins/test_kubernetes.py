@@ -53,7 +53,7 @@ def test_a_created_object_is_recorded_with_its_inputs(calls: Calls) -> None:
     assert "managedFields" not in made.live["metadata"]
 
 
-def test_what_has_no_name_gets_one_and_keeps_it(calls: Calls) -> None:
+def test_an_object_without_a_name_gets_a_stable_one(calls: Calls) -> None:
     made = calls.make(CONFIG_MAP, "nameless", {"data": {"a": "1"}})
     name = made.live["metadata"]["name"]
     assert name.startswith("nameless-")
@@ -75,14 +75,14 @@ def test_an_existing_object_is_refused_by_up_and_not_previews(calls: Calls, api:
     assert str(error.value) == refused
 
 
-def test_what_exists_is_adopted_where_the_provider_says_so(upserting: Calls, api: Api) -> None:
+def test_an_existing_object_is_adopted_if_the_provider_allows_it(upserting: Calls, api: Api) -> None:
     api.apply(config_map("adopted", data={"a": "theirs"}), field_manager="they")
     made = upserting.make(CONFIG_MAP, "adopted", config_map("adopted", data={"b": "ours"}))
     assert made.live["data"] == {"a": "theirs", "b": "ours"}
     assert managers(api, "adopted") == [(made.live["__fieldManager"], "Apply"), ("they", "Apply")]
 
 
-def test_a_field_of_somebody_else_is_not_adopted_without_force(upserting: Calls, kubeconfig: str, api: Api) -> None:
+def test_a_foreign_field_is_not_adopted_without_force(upserting: Calls, kubeconfig: str, api: Api) -> None:
     api.apply(config_map("disputed", data={"a": "theirs"}), field_manager="they")
     ours = config_map("disputed", data={"a": "ours"})
     with pytest.raises(ApiFailed) as error:
@@ -121,19 +121,19 @@ def test_a_preview_returns_the_dry_run_and_creates_nothing(calls: Calls, api: Ap
     ],
     ids=["unknown value", "namespace that is not there yet", "kind that is not there yet"],
 )
-def test_a_preview_gives_back_what_the_server_cannot_know(calls: Calls, thing: dict[str, Any]) -> None:
+def test_a_preview_returns_inputs_that_the_server_cannot_know(calls: Calls, thing: dict[str, Any]) -> None:
     version = thing["apiVersion"].replace("v1", "core/v1") if thing["apiVersion"] == "v1" else thing["apiVersion"]
     made = calls.make(f"kubernetes:{version}:{thing['kind']}", "it", thing, preview=True)
     assert made.state == made.inputs
 
 
-def test_what_comes_before_its_namespace_waits_for_it(calls: Calls, api: Api) -> None:
+def test_an_object_waits_for_its_namespace(calls: Calls, api: Api) -> None:
     meanwhile(lambda: api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "late"}}))
     assert calls.make(CONFIG_MAP, "early", config_map("early", "late")).id == "late/early"
     assert ("info", 'Retry #0; creation failed: namespaces "late" not found') in calls.said
 
 
-def test_what_comes_before_its_definition_waits_for_it(calls: Calls, api: Api) -> None:
+def test_an_object_waits_for_its_definition(calls: Calls, api: Api) -> None:
     meanwhile(lambda: api.create(definition("Gadget")))
     gadget = {"apiVersion": "example.org/v1", "kind": "Gadget", "metadata": {"name": "one"}}
     assert calls.make("kubernetes:example.org/v1:Gadget", "one", gadget).id == "default/one"
@@ -204,7 +204,7 @@ def test_a_preview_names_the_field_and_managers_of_a_conflict(calls: Calls, api:
     assert after.live["metadata"]["labels"] == {"a": "2"}, "the state tells what is there"
 
 
-def test_an_annotation_takes_what_is_fought_for(calls: Calls, api: Api) -> None:
+def test_an_annotation_forces_a_conflict(calls: Calls, api: Api) -> None:
     made = calls.make(CONFIG_MAP, "forced", labelled("forced", a="1"))
     api.apply(labelled("forced", a="2"), field_manager="they", force=True)
     ours = labelled("forced", a="3")
@@ -229,7 +229,7 @@ def test_an_annotation_changes_the_manager_and_releases_the_first(upserting: Cal
     assert managers(api, "renamed") == [("me", "Apply")]
 
 
-def test_what_was_deleted_by_hand_cannot_be_changed(calls: Calls, api: Api) -> None:
+def test_an_object_that_was_deleted_cannot_be_changed(calls: Calls, api: Api) -> None:
     made = calls.make(CONFIG_MAP, "vanished", labelled("vanished", a="1"))
     api.delete("v1", "ConfigMap", "vanished", "default")
     with pytest.raises(ApiFailed, match=r'update of resource ".*::vanished" failed: ConfigMap "vanished" not found'):
@@ -296,7 +296,7 @@ def test_an_immutable_change_deletes_and_creates_the_object(
 @pytest.mark.parametrize(
     ("token", "setting"), [(SECRET, "enableSecretMutable"), (CONFIG_MAP, "enableConfigMapMutable")]
 )
-def test_content_is_changed_in_place_where_the_provider_says_so(kubeconfig: str, token: str, setting: str) -> None:
+def test_content_changes_in_place_if_the_provider_allows_it(kubeconfig: str, token: str, setting: str) -> None:
     calls = Calls.to(kubeconfig, **{setting: True})
     made = calls.make(token, "mutable", {"data": {"a": "MQ=="}})
     assert (calls.compare(made, {"data": {"a": "Mg=="}}).replaces or []) == []
@@ -316,16 +316,16 @@ def test_a_preview_refuses_fields_that_the_server_calls_immutable(calls: Calls) 
 # Reading
 
 
-def test_what_is_gone_is_dropped(calls: Calls, api: Api) -> None:
+def test_missing_objects_leave_the_state(calls: Calls, api: Api) -> None:
     made = calls.make(CONFIG_MAP, "gone", labelled("gone", a="1"))
     api.delete("v1", "ConfigMap", "gone", "default")
-    assert calls.look(made) is None
+    assert calls.read(made) is None
 
 
 def test_drift_appears_in_the_inputs_and_is_reverted(calls: Calls, api: Api) -> None:
     made = calls.make(CONFIG_MAP, "drifting", {**labelled("drifting", a="1"), "data": {"k": "v"}})
     api.apply(labelled("drifting", a="2", b="2"), field_manager="kubectl", force=True)
-    seen = calls.look(made)
+    seen = calls.read(made)
     assert seen
     assert plain_map(seen.inputs)["metadata"]["labels"] == {"a": "2"}
     wanted = {**labelled("drifting", a="1"), "data": {"k": "v"}}
@@ -333,12 +333,12 @@ def test_drift_appears_in_the_inputs_and_is_reverted(calls: Calls, api: Api) -> 
     assert calls.change(seen, wanted).live["metadata"]["labels"]["a"] == "1"
 
 
-def test_what_the_server_writes_in_another_way_is_no_drift(calls: Calls) -> None:
+def test_another_spelling_of_the_server_is_no_drift(calls: Calls) -> None:
     quota = {"metadata": {"name": "quota"}, "spec": {"hard": {"cpu": "1000m", "memory": "1024Mi"}}}
     made = calls.make(QUOTA, "quota", quota)
     assert made.live["spec"]["hard"] == {"cpu": "1", "memory": "1Gi"}
     assert not calls.compare(made, quota).changes
-    seen = calls.look(made)
+    seen = calls.read(made)
     assert seen
     assert not calls.compare(seen, quota).changes
 
@@ -352,12 +352,12 @@ def test_a_field_that_the_server_dropped_differs_in_every_run(calls: Calls) -> N
 
 def test_an_object_is_imported_by_its_id(calls: Calls, api: Api) -> None:
     api.create({**labelled("imported", a="1"), "data": {"k": "v"}})
-    seen = calls.look(Made(f"urn:pulumi:dev::desk::{CONFIG_MAP}::imported", "default/imported", {}, {}))
+    seen = calls.read(Made(f"urn:pulumi:dev::desk::{CONFIG_MAP}::imported", "default/imported", {}, {}))
     assert seen
     assert plain_map(seen.inputs) == {**labelled("imported", a="1"), "data": {"k": "v"}}
     assert not calls.compare(seen, {**labelled("imported", a="1"), "data": {"k": "v"}}).changes
     missing = Made(f"urn:pulumi:dev::desk::{WIDGET}::missing", "default/missing", {}, {})
-    assert calls.look(missing) is None
+    assert calls.read(missing) is None
 
 
 # Refusing
@@ -404,14 +404,14 @@ def test_an_object_is_imported_by_its_id(calls: Calls, api: Api) -> None:
         ),
     ],
 )
-def test_what_is_not_done_is_refused_by_name(calls: Calls, token: str, inputs: dict[str, Any], said: str) -> None:
+def test_unsupported_resources_are_refused_by_name(calls: Calls, token: str, inputs: dict[str, Any], said: str) -> None:
     assert calls.refusals(token, inputs) == [said]
 
 
 @pytest.mark.parametrize(
     ("kubeconfig_text", "reason"),
     [
-        ("", "no kubeconfig was given, and this stand-in looks for none"),
+        ("", "no kubeconfig was given, and this stand-in searches for none"),
         ("nonsense: true", "failed to parse kubeconfig data in `kubernetes:config:kubeconfig`- KeyError"),
     ],
 )
@@ -421,7 +421,7 @@ def test_without_a_kubeconfig_there_is_no_cluster(kubeconfig_text: str, reason: 
         calls.make(CONFIG_MAP, "it", config_map("it"))
 
 
-def test_a_server_that_is_not_on_loopback_is_never_asked(kubeconfig: str) -> None:
+def test_a_server_beyond_loopback_gets_no_request(kubeconfig: str) -> None:
     server = next(line for line in kubeconfig.splitlines() if "server:" in line)
     calls = Calls.to(kubeconfig.replace(server.split(": ")[1], "https://10.0.0.5:6443"))
     with pytest.raises(HomelabError, match=r"https://10\.0\.0\.5:6443 is not on loopback"):

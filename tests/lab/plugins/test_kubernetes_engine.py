@@ -9,7 +9,7 @@ import pytest
 
 from lab.api import Api
 from tests.lab.plugins.desk import Desk
-from tests.lab.plugins.story import Story
+from tests.lab.plugins.story import EngineRuns
 from tests.lab.plugins.things import config_map
 
 # Every rehearsal of a home runs it under the engine as well.
@@ -57,33 +57,33 @@ FIRST = {"STEP": "1", "AGAIN": "1"}
 
 
 @pytest.fixture(scope="module")
-def story(new_desk: Callable[[str], Desk], kubeconfig: str) -> Story:
-    tellings, api = Story(new_desk("story")), Api(kubeconfig)
-    desk = tellings.desk
+def story(new_desk: Callable[[str], Desk], kubeconfig: str) -> EngineRuns:
+    runs, api = EngineRuns(new_desk("story")), Api(kubeconfig)
+    desk = runs.desk
     desk.env["TEXT"] = kubeconfig
-    tellings.tell("foreseen", lambda: desk.preview(STORY), **FIRST)
-    tellings.tell("made", desk.up)
-    tellings.tell("another kubeconfig foreseen", desk.preview, AGAIN="2")
-    tellings.tell("changed", desk.up, STEP="2")
+    runs.record("foreseen", lambda: desk.preview(STORY), **FIRST)
+    runs.record("made", desk.up)
+    runs.record("another kubeconfig foreseen", desk.preview, AGAIN="2")
+    runs.record("changed", desk.up, STEP="2")
     api.apply({**config_map("x"), "metadata": {"name": "x", "namespace": "media"}}, field_manager="they")
     drifted = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "media", "labels": {"step": "drifted"}}}
     api.apply(drifted, field_manager="kubectl", force=True)
     api.delete("example.org/v1", "Widget", "one", "media")
-    tellings.tell("refreshed", desk.refresh)
-    tellings.tell("refused", lambda: desk.preview(STORY + REFUSED))
+    runs.record("refreshed", desk.refresh)
+    runs.record("refused", lambda: desk.preview(STORY + REFUSED))
     unreachable = re.sub(r"https://127\.0\.0\.1:\d+", "https://127.0.0.1:1", kubeconfig)
-    tellings.tell("cut off", lambda: desk.up(STORY), STEP="3", TEXT=unreachable)
-    tellings.tell("forgotten", desk.refresh, PULUMI_K8S_DELETE_UNREACHABLE="true")
-    return tellings
+    runs.record("cut off", lambda: desk.up(STORY), STEP="3", TEXT=unreachable)
+    runs.record("forgotten", desk.refresh, PULUMI_K8S_DELETE_UNREACHABLE="true")
+    return runs
 
 
-def test_an_unknown_kubeconfig_does_not_keep_a_preview(story: Story) -> None:
+def test_an_unknown_kubeconfig_does_not_keep_a_preview(story: EngineRuns) -> None:
     assert story.runs["foreseen"].exit_code == 0
     assert "+ 7 to create" in story.runs["foreseen"].text
     assert re.search(r"kubeconfig +: \[unknown\]", story.runs["foreseen"].text)
 
 
-def test_everything_is_created_with_the_official_plugins_names(story: Story) -> None:
+def test_everything_is_created_with_the_official_plugins_names(story: EngineRuns) -> None:
     made = story.states["made"]
     assert story.runs["made"].counts() == {"created": 7}
     assert [made[name]["urn"].split("::", 2)[2] for name in ("media", "token", "settings", "widget")] == [
@@ -97,14 +97,14 @@ def test_everything_is_created_with_the_official_plugins_names(story: Story) -> 
     assert made["desk-dev"]["outputs"]["uid"] == made["media"]["outputs"]["metadata"]["uid"]
 
 
-def test_another_kubeconfig_replaces_nothing_while_the_identifier_stays(story: Story) -> None:
+def test_another_kubeconfig_replaces_nothing_while_the_identifier_stays(story: EngineRuns) -> None:
     text = story.runs["another kubeconfig foreseen"].text
     assert story.runs["another kubeconfig foreseen"].exit_code == 0
     assert "~ 6 to update" in text, "the engine asks no provider whose settings it does not know"
     assert "replace" not in text
 
 
-def test_a_change_updates_mutable_and_replaces_immutable_fields(story: Story) -> None:
+def test_a_change_updates_mutable_and_replaces_immutable_fields(story: EngineRuns) -> None:
     assert story.runs["changed"].counts() == {"updated": 3, "replaced": 2, "unchanged": 2}
     before, after = story.states["made"], story.states["changed"]
     assert after["media"]["outputs"]["metadata"]["labels"]["step"] == "2"
@@ -115,25 +115,25 @@ def test_a_change_updates_mutable_and_replaces_immutable_fields(story: Story) ->
 
 
 @pytest.mark.parametrize("run", ["made", "changed", "refreshed"])
-def test_no_secret_lies_open_in_the_state(story: Story, run: str) -> None:
+def test_no_secret_lies_open_in_the_state(story: EngineRuns, run: str) -> None:
     for open_ in ("hunter2", "aHVudGVyMi", "client-key-data"):
         assert open_ not in story.raw[run]
 
 
-def test_what_is_gone_is_dropped_and_drift_is_seen(story: Story) -> None:
+def test_a_refresh_drops_missing_objects_and_reports_drift(story: EngineRuns) -> None:
     assert story.runs["refreshed"].counts()["deleted"] == 1
     assert "widget" not in story.states["refreshed"]
     assert story.states["refreshed"]["media"]["inputs"]["metadata"]["labels"] == {"step": "drifted"}
 
 
-def test_a_preview_shows_what_the_server_refuses(story: Story) -> None:
+def test_a_preview_shows_refusals_of_the_server(story: EngineRuns) -> None:
     text = story.runs["refused"].text
     assert story.runs["refused"].exit_code != 0
     assert 'ConfigMap::wrong" was not successfully created by the Kubernetes API server' in text, text
-    assert "mistake of the stand-in" not in text
+    assert "bug of the stand-in" not in text
 
 
-def test_without_the_cluster_old_objects_stay_and_new_ones_fail(story: Story) -> None:
+def test_without_the_cluster_old_objects_stay_and_new_ones_fail(story: EngineRuns) -> None:
     text = story.runs["cut off"].text
     assert story.runs["cut off"].exit_code == 1
     told = text.rpartition("Diagnostics:")[2]
@@ -146,7 +146,7 @@ def test_without_the_cluster_old_objects_stay_and_new_ones_fail(story: Story) ->
     assert after["settings"]["inputs"] == before["settings"]["inputs"]
 
 
-def test_unreachable_objects_are_forgotten_if_the_provider_allows_it(story: Story) -> None:
+def test_unreachable_objects_are_forgotten_if_the_provider_allows_it(story: EngineRuns) -> None:
     assert story.runs["forgotten"].exit_code == 0
     assert "configured Kubernetes cluster is unreachable: unable to load schema" in story.runs["forgotten"].text
     assert {"media", "token", "settings"} & story.states["forgotten"].keys() == set()

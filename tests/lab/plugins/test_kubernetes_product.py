@@ -16,7 +16,7 @@ from components.handover.application_defaults import ALLOW_DELETION
 from lab.api import Api
 from ops.toolchain import lookup
 from tests.lab.plugins.desk import CHECKOUT, Desk
-from tests.lab.plugins.story import Story
+from tests.lab.plugins.story import EngineRuns
 
 pytestmark = [pytest.mark.xdist_group("kubernetes product"), pytest.mark.nightly]
 
@@ -77,22 +77,22 @@ ARGOCD = "argoproj.io/v1alpha1"
 
 
 @pytest.fixture(scope="module")
-def life(new_desk: Callable[[str], Desk], kubeconfig: str) -> Story:
-    api, life = Api(kubeconfig), Story(new_desk("life"))
+def life(new_desk: Callable[[str], Desk], kubeconfig: str) -> EngineRuns:
+    api, life = Api(kubeconfig), EngineRuns(new_desk("life"))
     folder = lookup.ensure(("argocd-manifests",)).manifests("argocd-manifests") / "argo-cd" / "crds"
     for file in sorted(folder.glob("*-crd.yaml")):
         api.apply(yaml.safe_load(file.read_text()), field_manager="argocd-controller")
     desk = life.desk
     desk.env.update({"PYTHONPATH": str(CHECKOUT), "CHECKOUT": str(CHECKOUT), "TEXT": kubeconfig, "SPACES": SPACES})
-    life.tell("made", lambda: desk.up(PROGRAM), GENERATION="1", VERSION="main", CATEGORIES=CATEGORIES)
-    life.tell("settled", lambda: desk.up("", "--refresh"))
-    life.tell("taken out", desk.up, CATEGORIES="system", VERSION="v2")
+    life.record("made", lambda: desk.up(PROGRAM), GENERATION="1", VERSION="main", CATEGORIES=CATEGORIES)
+    life.record("settled", lambda: desk.up("", "--refresh"))
+    life.record("taken out", desk.up, CATEGORIES="system", VERSION="v2")
     lose(api)
-    life.tell("rebuilt", desk.up, CATEGORIES=CATEGORIES, GENERATION="2")
-    life.tell("cut off foreseen", desk.preview, TEXT=re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:1", kubeconfig))
-    life.tell("cut off", desk.up, VERSION="v3")
-    life.tell("looked at", desk.refresh)
-    life.tell("destroyed", desk.destroy)
+    life.record("rebuilt", desk.up, CATEGORIES=CATEGORIES, GENERATION="2")
+    life.record("cut off foreseen", desk.preview, TEXT=re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:1", kubeconfig))
+    life.record("cut off", desk.up, VERSION="v3")
+    life.record("looked at", desk.refresh)
+    life.record("destroyed", desk.destroy)
     return life
 
 
@@ -106,22 +106,22 @@ def lose(api: Api) -> None:
     api.delete("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", "homelab-guard")
 
 
-def test_everything_is_made_in_one_run(life: Story) -> None:
+def test_everything_is_made_in_one_run(life: EngineRuns) -> None:
     assert life.runs["made"].counts() == {"created": ALL}, life.runs["made"].text
 
 
-def test_the_next_run_with_a_refresh_changes_nothing(life: Story) -> None:
+def test_the_next_run_with_a_refresh_changes_nothing(life: EngineRuns) -> None:
     assert life.runs["settled"].counts() == {"unchanged": ALL}, life.runs["settled"].text
 
 
-def test_the_guard_refuses_the_deletion_of_a_removed_set(life: Story) -> None:
+def test_the_guard_refuses_the_deletion_of_a_removed_set(life: EngineRuns) -> None:
     text = life.runs["taken out"].text
     assert life.runs["taken out"].exit_code != 0
     assert "ValidatingAdmissionPolicy 'homelab-guard' with binding 'homelab-guard' denied request: deleting an" in text
     assert {"set-media", "project-media"} <= life.states["taken out"].keys()
 
 
-def test_a_new_generation_creates_everything_and_deletes_nothing(life: Story) -> None:
+def test_a_new_generation_creates_everything_and_deletes_nothing(life: EngineRuns) -> None:
     # The test's two clusters are one server: a deletion of the old objects would take the new ones.
     assert life.runs["rebuilt"].counts()["replaced"] == OBJECTS + 2, life.runs["rebuilt"].text
     before, after = life.states["settled"], life.states["rebuilt"]
@@ -133,7 +133,7 @@ def test_a_new_generation_creates_everything_and_deletes_nothing(life: Story) ->
 
 
 @pytest.mark.parametrize("run", ["cut off foreseen", "cut off", "looked at"])
-def test_without_the_cluster_nothing_in_it_changes_and_nothing_fails(life: Story, run: str) -> None:
+def test_without_the_cluster_nothing_in_it_changes_and_nothing_fails(life: EngineRuns, run: str) -> None:
     assert life.runs[run].exit_code == 0, life.runs[run].text
     before, after = life.states["rebuilt"], life.states[run]
     assert before.keys() == after.keys()
@@ -141,13 +141,13 @@ def test_without_the_cluster_nothing_in_it_changes_and_nothing_fails(life: Story
         assert after[name]["outputs"] == before[name]["outputs"]
 
 
-def test_without_the_cluster_a_preview_shows_no_change_in_it(life: Story) -> None:
+def test_without_the_cluster_a_preview_shows_no_change_in_it(life: EngineRuns) -> None:
     text = life.runs["cut off foreseen"].text
     assert "Cluster is unreachable but skipUpdateUnreachable flag is set to true, skipping..." in text
     assert re.search(rf"Resources:\n    ~ 1 to update\n    {ALL - 1} unchanged", text), text
 
 
-def test_a_destroy_asks_the_api_for_nothing(life: Story, api: Api) -> None:
+def test_a_destroy_sends_no_request_to_the_api(life: EngineRuns, api: Api) -> None:
     assert life.runs["destroyed"].exit_code == 0, life.runs["destroyed"].text
     assert life.states["destroyed"] == {}
     assert len(api.list(ARGOCD, "ApplicationSet", "argocd")) == 2
@@ -155,6 +155,6 @@ def test_a_destroy_asks_the_api_for_nothing(life: Story, api: Api) -> None:
 
 
 @pytest.mark.parametrize("run", ["made", "rebuilt", "looked at"])
-def test_no_secret_lies_open_in_the_state(life: Story, run: str) -> None:
+def test_no_secret_lies_open_in_the_state(life: EngineRuns, run: str) -> None:
     for open_ in ("hunter2", "aHVudGVyMi", "client-key-data"):
         assert open_ not in life.raw[run]

@@ -22,7 +22,7 @@ HELD = "example.org/held"
 BACKGROUND = {"deletionPropagationPolicy": "background"}
 
 
-def test_what_is_gone_already_is_no_mistake(calls: Calls, api: Api) -> None:
+def test_the_deletion_of_a_missing_resource_succeeds(calls: Calls, api: Api) -> None:
     made = calls.make(CONFIG_MAP, "twice", config_map("twice"))
     calls.unmake(made)
     calls.unmake(made)
@@ -112,7 +112,7 @@ def test_a_condition_is_waited_for(calls: Calls, api: Api) -> None:
     assert ("info", 'Waiting for condition=Ready (found "[Because] it was tried")') in calls.said
 
 
-def test_what_does_not_become_ready_is_recorded_and_says_why(calls: Calls) -> None:
+def test_an_unready_object_is_recorded_with_its_reason(calls: Calls) -> None:
     waits = '["condition=Ready", "jsonpath={.status.phase}=Done"]'
     made = calls.make(WIDGET, "never", widget("never", {}, waitFor=waits, timeoutSeconds="1"))
     assert made.id == "default/never"

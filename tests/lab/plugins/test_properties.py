@@ -54,7 +54,7 @@ def test_every_text_of_the_engine_for_the_unknown_is_unknown(text: str) -> None:
     assert has_unknown({"a": [{"b": plain(PropertyValue(text))}]})
 
 
-def test_what_is_null_was_not_given() -> None:
+def test_null_means_not_given() -> None:
     nested = PropertyValue({"c": PropertyValue(None), "d": PropertyValue(1.0)})
     assert plain_map({"a": PropertyValue(None), "b": nested}) == {"b": {"d": 1}}
 
@@ -87,7 +87,7 @@ def test_differences_have_a_name_that_one_side_has(old: Any, new: Any) -> None:
         ({"a": {"b": 1}}, {"a": [1]}, {"a": PropertyChange.UPDATE}),
     ],
 )
-def test_a_change_is_said_where_it_is(old: Any, new: Any, said: dict[str, PropertyChange]) -> None:
+def test_a_change_has_its_path(old: Any, new: Any, said: dict[str, PropertyChange]) -> None:
     assert dict(changes(old, new)) == said
 
 

@@ -37,7 +37,7 @@ PROGRAM = """
 """
 
 
-class Site:
+class MachineSite:
     """A project whose program makes the machines of a stack file on a rack."""
 
     def __init__(self, desk: Desk, folder: Path) -> None:
@@ -61,14 +61,14 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(new_desk: Callable[[str], Desk], tmp_path_factory: pytest.TempPathFactory) -> Site:
-    site = Site(new_desk("machines"), tmp_path_factory.mktemp("site"))
+def site(new_desk: Callable[[str], Desk], tmp_path_factory: pytest.TempPathFactory) -> MachineSite:
+    site = MachineSite(new_desk("machines"), tmp_path_factory.mktemp("site"))
     made = site.up()
     assert made.exit_code == 0, made.text
     return site
 
 
-def test_machines_are_created_with_the_rights_of_the_table(site: Site) -> None:
+def test_machines_are_created_with_the_rights_of_the_table(site: MachineSite) -> None:
     assert {vm.name for vm in site.rack.vms()} == {"cp-1", "cp-2", "cp-3", "worker-1"}
     assert {file.rpartition("_")[2] for _, _, file in site.rack.journal("download")} == {"pve-1.qcow2", "pve-2.qcow2"}
     again = site.up(refresh=True)
@@ -76,7 +76,7 @@ def test_machines_are_created_with_the_rights_of_the_table(site: Site) -> None:
 
 
 @pytest.mark.nightly
-def test_a_moved_vm_is_moved_back(site: Site) -> None:
+def test_a_moved_vm_is_moved_back(site: MachineSite) -> None:
     site.rack.move_vm(2020, "pve-1")
     moved = site.up(refresh=True)
     assert moved.counts()["updated"] == 1, moved.text
@@ -92,14 +92,14 @@ def test_a_moved_vm_is_moved_back(site: Site) -> None:
 
 
 @pytest.mark.nightly
-def test_another_id_deletes_and_creates_a_vm(site: Site) -> None:
+def test_another_id_deletes_and_creates_a_vm(site: MachineSite) -> None:
     assert site.up((WORKER, f"{WORKER}, vmId: 2999")).counts()["replaced"] == 1
     events = [event for event, subject, _ in site.rack.journal("create vm", "delete vm") if subject == "worker-1"]
     assert events == ["create vm", "delete vm", "create vm"]
     assert site.up((f"{WORKER}, vmId: 2999", WORKER)).exit_code == 0
 
 
-def test_images_of_another_talos_need_a_right_to_replace(site: Site) -> None:
+def test_images_of_another_talos_need_a_right_to_replace(site: MachineSite) -> None:
     before = {file for _, _, file in site.rack.journal("download")}
     site.rack.break_("rights", "Datastore.Allocate")
     refused = site.up(("talosVersion: 1.13.10", "talosVersion: 1.13.11"))
@@ -110,7 +110,7 @@ def test_images_of_another_talos_need_a_right_to_replace(site: Site) -> None:
     assert [vm.arguments["disks"][0]["importFrom"] in before for vm in site.rack.vms()] == [True] * 4
 
 
-def test_high_availability_manages_the_vms_before_it_keeps_them_apart(site: Site) -> None:
+def test_high_availability_manages_the_vms_before_it_keeps_them_apart(site: MachineSite) -> None:
     available = site.up(("    vlan: 10\n", "    vlan: 10\n    highAvailability: restart\n"))
     assert available.counts()["created"] == 5, available.text
     events = [event for event, _, _ in site.rack.journal("manage", "rule")]

@@ -83,7 +83,7 @@ def said(package: str, token: str, inputs: dict[str, Any]) -> dict[str, str]:
         ),
     ],
 )
-def test_what_the_official_provider_refuses_is_refused_all_at_once(
+def test_all_refusals_of_the_official_provider_come_at_once(
     package: str, token: str, inputs: dict[str, Any], problems: dict[str, str]
 ) -> None:
     found = said(package, token, inputs)
@@ -116,7 +116,7 @@ def test_secrets_of_the_tables_become_secret_inside_objects_too() -> None:
     assert [found["kubeconfigRaw"].is_secret, found["node"].is_secret] == [True, False]
 
 
-def test_what_is_secret_stays_so_where_the_tables_are_silent() -> None:
+def test_secrets_stay_secret_without_tables() -> None:
     schema = Schema.of("command")
     hidden = {"environment": PropertyValue({"A": engine_value("x", secret=True), "B": engine_value("y")})}
     found = schema.marked(schema.inputs(COMMAND), hidden)["environment"]
@@ -165,7 +165,7 @@ EVERY_CLASS = [(module, token, name) for module, found in CLASSES.items() for to
 
 
 @pytest.mark.parametrize(("module", "token", "name"), EVERY_CLASS, ids=[name for _, _, name in EVERY_CLASS])
-def test_the_other_tables_name_what_the_installed_sdk_names(module: str, token: str, name: str) -> None:
+def test_the_other_tables_match_the_installed_sdk(module: str, token: str, name: str) -> None:
     package = re.split(r"[:_]", token)[0]
     members = Schema.of(package).inputs(token)
     arguments = getattr(importlib.import_module(module), f"{name}Args")

@@ -23,7 +23,7 @@ from lab.plugins.properties import UNKNOWN, Plain, plain_map
 from lab.plugins.talos import CLIENT, KUBERNETES_CLIENT, Kubeconfig, MachineSecrets, Talos, a_month_after, duration
 from ops.toolchain import lookup
 from tests.lab.control_plane.test_kubernetes import generated
-from tests.lab.hardware.site import Site
+from tests.lab.hardware.site import RackSite
 from tests.lab.plugins.desk import Desk
 from tests.lab.plugins.test_base import diff, run, urn, wrapped
 
@@ -49,9 +49,9 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configuration: str) -> Site:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configuration: str) -> RackSite:
     """Yield a rack whose only control plane has a configuration; no API server runs."""
-    site = Site.make(tmp_path, monkeypatch)
+    site = RackSite.make(tmp_path, monkeypatch)
     (tmp_path / "talosctl-real").symlink_to(lookup.ensure(("talosctl",)).places["talosctl"].file)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     for name, value in site.lab.environment.items():
@@ -92,14 +92,14 @@ def kubeconfig_inputs(**more: Any) -> Plain:
     return {"clientConfiguration": dict.fromkeys(CLIENT, ""), "node": "10.0.0.11", **more}
 
 
-def test_secrets_are_unchanged_until_the_certificates_last_month(site: Site) -> None:
+def test_secrets_are_unchanged_until_the_certificates_last_month(site: RackSite) -> None:
     state = made(MachineSecrets, VERSION)
     assert life(state["clientConfiguration"]) > timedelta(days=360)
     for left in (timedelta(days=360), LATER):
         assert diff(VERSION, VERSION, Talos(), SECRETS, aged(state, "clientConfiguration", left)).changes is False
 
 
-def test_the_client_certificate_is_renewed_in_its_last_month(site: Site) -> None:
+def test_the_client_certificate_is_renewed_in_its_last_month(site: RackSite) -> None:
     state = aged(made(MachineSecrets, VERSION), "clientConfiguration", SOON)
     answer = diff(VERSION, VERSION, Talos(), SECRETS, state)
     assert {path: (found.kind.name, found.input_diff) for path, found in answer.detailed_diff.items()} == {
@@ -114,7 +114,7 @@ def test_the_client_certificate_is_renewed_in_its_last_month(site: Site) -> None
     assert renewed["clientConfiguration"]["caCertificate"] == state["machineSecrets"]["certs"]["os"]["cert"]
 
 
-def test_another_version_retains_the_secrets_which_previews_leave_open(site: Site) -> None:
+def test_another_version_retains_the_secrets_which_previews_leave_open(site: RackSite) -> None:
     state, raised = made(MachineSecrets, VERSION), {"talosVersion": "v1.14"}
     unknown = {"machineSecrets": UNKNOWN, "clientConfiguration": UNKNOWN}
     assert diff(VERSION, raised, Talos(), SECRETS, state).replaces == []
@@ -122,7 +122,7 @@ def test_another_version_retains_the_secrets_which_previews_leave_open(site: Sit
     assert MachineSecrets(Talos()).update("machine_secrets", state, raised, preview=False) == {}
 
 
-def test_a_kubeconfig_has_the_defaults_of_the_official_provider(site: Site) -> None:
+def test_a_kubeconfig_has_the_defaults_of_the_official_provider(site: RackSite) -> None:
     state = made(Kubeconfig, kubeconfig_inputs())
     assert (state["endpoint"], state["certificateRenewalDuration"]) == ("10.0.0.11", "720h")
     given = kubeconfig_inputs(endpoint="10.0.0.12", certificateRenewalDuration="24h")
@@ -130,7 +130,7 @@ def test_a_kubeconfig_has_the_defaults_of_the_official_provider(site: Site) -> N
     assert (state["endpoint"], state["certificateRenewalDuration"]) == ("10.0.0.12", "24h")
 
 
-def test_a_changed_kubeconfig_is_kept_and_no_node_is_asked(site: Site) -> None:
+def test_a_changed_kubeconfig_is_retained_without_a_request(site: RackSite) -> None:
     before = kubeconfig_inputs()
     state, news = made(Kubeconfig, before), kubeconfig_inputs(node="10.0.0.99", certificateRenewalDuration="721h")
     answer = diff(before, news, Talos(), KUBECONFIG, state)
@@ -142,7 +142,7 @@ def test_a_changed_kubeconfig_is_kept_and_no_node_is_asked(site: Site) -> None:
     assert changed == {**news, "endpoint": "10.0.0.99"}
 
 
-def test_a_kubeconfig_is_asked_for_again_within_the_renewal_duration(site: Site) -> None:
+def test_a_kubeconfig_is_requested_again_within_the_renewal_duration(site: RackSite) -> None:
     inputs = kubeconfig_inputs()
     state = aged(made(Kubeconfig, inputs), "kubernetesClientConfiguration", SOON)
     answer = diff(inputs, inputs, Talos(), KUBECONFIG, state)
@@ -159,13 +159,13 @@ def test_a_kubeconfig_is_asked_for_again_within_the_renewal_duration(site: Site)
 @pytest.mark.parametrize(
     ("left", "text", "due"), [(SOON, "470h", False), (LATER, "960h1m", True), (LATER, "1h", False)]
 )
-def test_the_renewal_duration_decides(left: timedelta, text: str, due: bool, site: Site) -> None:
+def test_the_renewal_duration_decides(left: timedelta, text: str, due: bool, site: RackSite) -> None:
     inputs = kubeconfig_inputs(certificateRenewalDuration=text)
     state = aged(made(Kubeconfig, inputs), "kubernetesClientConfiguration", left)
     assert diff(inputs, inputs, Talos(), KUBECONFIG, state).changes is due
 
 
-def test_a_kubeconfig_of_an_unknown_node_is_not_renewed(site: Site) -> None:
+def test_a_kubeconfig_of_an_unknown_node_is_not_renewed(site: RackSite) -> None:
     inputs = kubeconfig_inputs()
     state = aged(made(Kubeconfig, inputs), "kubernetesClientConfiguration", SOON)
     assert set(diff(inputs, {**inputs, "node": UNKNOWN}, Talos(), KUBECONFIG, state).detailed_diff) == {"node"}
@@ -198,8 +198,8 @@ def test_a_month_is_added_as_go_does(moment: str, after: str) -> None:
 
 
 @pytest.mark.xdist_group("engine")
-def test_the_engine_updates_what_is_renewed_and_nothing_afterwards(
-    site: Site, new_desk: Callable[[str], Desk], tmp_path: Path
+def test_the_engine_updates_renewed_outputs_once(
+    site: RackSite, new_desk: Callable[[str], Desk], tmp_path: Path
 ) -> None:
     desk = new_desk("talos")
     desk.env.update({**site.lab.environment, "PATH": f"{tmp_path}:{desk.env['PATH']}"})

@@ -91,7 +91,7 @@ def test_stop_all_finds_a_server_without_a_record(lab: Lab) -> None:
     assert process_table.marked(lab.root) == {}
 
 
-def test_stop_ends_what_the_server_has_started_too(lab: Lab) -> None:
+def test_stop_ends_the_children_of_a_server_too(lab: Lab) -> None:
     servers.start(lab, "parent", "sh", ["-c", "sleep 1000 & sleep 1001"], ENV)
     until(lambda: len(process_table.marked(lab.root)["parent"]) == 3)
     servers.stop(lab, "parent")
@@ -192,7 +192,7 @@ os.killpg(0, signal.SIGKILL)
     assert [server.name for server in servers.alive(lab)] == ["sleeper"]
 
 
-def test_what_runs_is_listed_with_memory_and_uptime(lab: Lab) -> None:
+def test_servers_are_listed_with_memory_and_uptime(lab: Lab) -> None:
     record = sleeper(lab)
     until(lambda: servers.alive(lab)[0].resident > 100_000)  # the program is loaded
     (server,) = servers.alive(lab)
@@ -224,7 +224,7 @@ def test_a_port_changes_only_when_another_program_takes_it(lab: Lab) -> None:
     assert servers.port(lab, "server", "http") != number
 
 
-def test_a_program_that_is_nowhere_is_told(lab: Lab) -> None:
+def test_a_missing_program_is_reported(lab: Lab) -> None:
     with pytest.raises(ProgramMissing, match=r"no-such-server: not on the PATH"):
         servers.start(lab, "x", "no-such-server", [], ENV)
 
@@ -237,7 +237,7 @@ def test_the_end_of_a_log_is_quoted_with_its_place(lab: Lab) -> None:
     assert quoted[-1] == f"    whole output: {lab.logs / 'speaker.log'}"
 
 
-def test_what_the_lab_writes_is_for_its_owner_only(lab: Lab) -> None:
+def test_files_of_the_lab_are_private(lab: Lab) -> None:
     sleeper(lab)
     modes = {path: path.stat().st_mode & 0o077 for path in (lab.root, lab.run, lab.logs, lab.run / "sleeper.json")}
     assert set(modes.values()) == {0}
