@@ -119,7 +119,7 @@ def _judged(
     for path, pieces in apps.items():
         for said in verdicts[path] or ():
             piece = pieces[said["piece"]]
-            rule, fix = f"is refused by the schema of its kind: {said['said']}", "kubectl explain tells the fields"
+            rule, fix = f"is refused by the schema of its kind: {said['said']}", "kubectl explain lists the fields"
             yield ObjectFinding("schema-refused", piece, _path(piece.item, said["path"]), "", rule, fix)
 
 
