@@ -1,4 +1,4 @@
-"""The cluster: what configurations say, in which order things happen, and what is never undone."""
+"""The cluster: its configurations, the order of its resources, and the resources that are never undone."""
 
 from __future__ import annotations
 
@@ -308,7 +308,7 @@ def test_talosctl_reads_the_secrets_bundle(tmp_path: Path) -> None:
 
 
 class Named(dict[str, Any]):
-    """A map whose keys are read as attributes, as the provider's outputs are."""
+    """A map whose keys are attributes, like the provider's outputs."""
 
     __getattr__ = dict.__getitem__
 

@@ -1,4 +1,4 @@
-"""The handover: what each category's project and set say, what the guard lets through, and in which order they come."""
+"""The handover: projects, sets and their order, and the deletions that the guard admits."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ NAMESPACES: dict[str, dict[str, Any]] = {"system": {}, "argocd": {}}
 
 
 def rendered(template: str, app: str) -> str:
-    """Do what Go does with the one shape that the rule takes."""
+    """Evaluate the rule's one form of a template as Go does."""
     found = re.fullmatch(
         r"\{\{ if has \.path\.basename \(list (.*)\) \}\}(.*)\{\{ else \}\}(.*)\{\{ end \}\}", template
     )
@@ -272,7 +272,7 @@ def test_a_destroyed_cluster_needs_no_single_deletions() -> None:
 
 
 def waits(stack: str, **delivery: Any) -> dict[str, dict[str, str]]:
-    """Give what the wait of each layer is told."""
+    """Return the environment of each layer's wait."""
 
     def change(sections: dict[str, Any]) -> None:
         sections["homelab:delivery"] |= delivery

@@ -1,4 +1,4 @@
-"""Machines: what a VM looks like, which image it boots, and that the provider knows every word of it."""
+"""Machines: the arguments of a VM, all known to the provider, and the image that it boots."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def known(cls: type) -> set[str]:
 
 
 def nested(name: str, value: Any) -> Iterator[tuple[str, set[str]]]:
-    """Give every nested argument with the name of the provider's type for it."""
+    """Yield every nested argument with the provider's type for it."""
     if isinstance(value, list):
         for item in value:
             yield from nested(name.removesuffix("s"), item)

@@ -1,4 +1,4 @@
-"""The platform: seeds that run once and in order, secrets that stay secret, credentials in Argo CD's shape."""
+"""The platform: seeds that run once and in order, secrets that stay secret, credentials for Argo CD."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the scripts of the components do where a kubectl of the test's own answers: no cluster is asked."""
+"""The scripts of the components, run with a test's own kubectl and without a cluster."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GONE = "Failed to load target state: apps/media/gone: app path does not exist"
 
 
 def environment(tmp_path: Path, kubectl: str, **more: str) -> dict[str, str]:
-    """Put a kubectl on the PATH, and let temporary files lie where a test finds them."""
+    """Return an environment with a kubectl on the PATH, and a folder for temporary files."""
     programs, temporary = tmp_path / "bin", tmp_path / "tmp"
     programs.mkdir()
     temporary.mkdir()
@@ -44,7 +44,7 @@ GENERATED = "ApplicationSet|media||||True|||||"
 
 
 def layer(*rows: str, foundation: str = "media-a", stall: str = "0") -> tuple[str, dict[str, str]]:
-    """Give a kubectl that reports these rows, and what the script is told."""
+    """Return a kubectl that reports these rows, and the variables of the script."""
     reported = "\n".join([GENERATED, *rows])
     more = {"LAYER": "infrastructure", "SETS": "media", "FOUNDATION": foundation, "STALL_SECONDS": stall}
     return f"cat <<'ROWS'\n{reported}\nROWS", more
@@ -336,9 +336,9 @@ echo 'kind: CustomResourceDefinition'
 
 
 def built(
-    tmp_path: Path, script: str, failures: int, said: str, ends: str = "exit 1"
+    tmp_path: Path, script: str, failures: int, error: str, ends: str = "exit 1"
 ) -> tuple[subprocess.CompletedProcess[str], int]:
-    """Run a script whose kustomize fails so often, and count how often it was asked for one folder."""
+    """Run a script whose kustomize fails a number of times, and count its calls for one folder."""
     checkout, count = tmp_path / "checkout", tmp_path / "count"
     (checkout / "apps/system/one").mkdir(parents=True)
     (checkout / "environments").mkdir()
@@ -347,7 +347,7 @@ def built(
     more |= {"RENDER_SECONDS": "1", "BUILDS": "2"} if "sleep" in ends else {}
     more |= {"CATEGORIES": "system", "SEEDED": "", "ENVIRONMENT": "dev", "HOMELAB_SEEDS": str(checkout)}
     given = environment(tmp_path, "echo one serverside-applied", **more)
-    (tmp_path / "bin/kustomize").write_text(HICCUP.format(count, failures, said, ends), encoding="utf-8")
+    (tmp_path / "bin/kustomize").write_text(HICCUP.format(count, failures, error, ends), encoding="utf-8")
     (tmp_path / "bin/kustomize").chmod(0o755)
     done = subprocess.run(
         ["sh", "-c", SCRIPTS[script]], env=given, cwd=checkout, capture_output=True, text=True, check=False, timeout=60
@@ -356,11 +356,11 @@ def built(
 
 
 @pytest.mark.parametrize("script", ["seed", "definitions"])
-@pytest.mark.parametrize("said", [AWAY, BUSY])
-def test_an_unreachable_chart_repository_is_retried(tmp_path: Path, script: str, said: str) -> None:
-    done, asked = built(tmp_path, script, 2, said)
+@pytest.mark.parametrize("error", [AWAY, BUSY])
+def test_an_unreachable_chart_repository_is_retried(tmp_path: Path, script: str, error: str) -> None:
+    done, asked = built(tmp_path, script, 2, error)
     assert (done.returncode, asked) == (0, 3), done.stderr
-    assert f"building apps/system/one again, attempt 2 of 5: {said}\n" in done.stderr
+    assert f"building apps/system/one again, attempt 2 of 5: {error}\n" in done.stderr
     assert "1 objects applied" in done.stdout or "1 definitions" in done.stdout
 
 
@@ -411,7 +411,7 @@ def test_a_silent_node_does_not_exceed_a_timeout(tmp_path: Path) -> None:
 
 
 def test_a_program_in_go_ends_without_the_timeout_command(tmp_path: Path) -> None:
-    """Perl takes the place of `timeout`; Go programs go on at SIGALRM."""
+    """Perl replaces `timeout`; Go programs ignore SIGALRM."""
     kubectl = ensure(("kubectl",)).places["kubectl"].file
     asks = f'mkfifo "$work/never" && exec 3<>"$work/never"; within 1 {kubectl} apply -f - <&3 || echo "code $?"'
     given = environment(tmp_path, "exit 0", SECRETS="x", CLUSTER="x", ENDPOINT="https://10.0.0.1:6443")

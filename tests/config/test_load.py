@@ -1,4 +1,4 @@
-"""A stack file and a run of Pulumi give the same settings and the same words; nothing a person writes raises."""
+"""A stack file and a run of Pulumi give the same settings and messages; no input raises another error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BASE = "Pulumi.base.yaml"
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Hand the sections of a stack file to the program as the engine does."""
+    """Pass the sections of a stack file to the program as the engine does."""
 
     def hand_over(root: Path, **secrets: str) -> None:
         sections = yaml.safe_load((root / BASE).read_text(encoding="utf-8"))["config"]

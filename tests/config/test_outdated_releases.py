@@ -1,4 +1,4 @@
-"""What is behind the newest known releases is said, by name, and nothing else is."""
+"""Outdated pins are reported by name, and no others."""
 
 from __future__ import annotations
 
