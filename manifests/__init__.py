@@ -1,6 +1,6 @@
 """From a folder of apps/ or environments/ to the objects that Argo CD would read there.
 
-What flows in is a checkout, the names of folders and where charts and remote bases lie on this machine; what flows out
-is Kubernetes objects as plain dicts, or problems with their files. Nothing here reaches a network but the steps that
-are named `fetch`. `ops` continues with checks and previews, `lab` vendors charts into the tree it serves.
+A checkout, the names of folders, and sources of charts and remote bases come in; Kubernetes objects as plain dicts go
+out, or problems with their files. Only functions named `fetch` reach a network. `ops` continues with checks and
+previews, `lab` puts charts into the tree that it serves.
 """

@@ -1,7 +1,7 @@
-"""A chart's archive, unpacked as helm reads it: regular files below one folder, and no more than helm takes.
+"""A chart's archive, unpacked as helm reads it: regular files below one folder, up to helm's limit.
 
-An archive comes in, a folder goes out. helm itself would unpack too, but only what it has thrown away afterwards: the
-archive's digest is what `manifests.receipts` remembers.
+An archive comes in, a folder goes out. helm itself could unpack it, but would delete the archive, whose digest
+`manifests.receipts` records.
 """
 
 from __future__ import annotations

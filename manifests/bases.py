@@ -54,7 +54,7 @@ class CachedBases:
         return self.home / f"{slug(url)}.json"
 
     def fetch(self, url: str, env: Mapping[str, str] | None = None, timeout: float = SLOW) -> Path:
-        """Localize an URL unless it is there, whole or not at all."""
+        """Fetch an URL unless it is cached, whole or not at all."""
         kept, receipt = self.home / slug(url), self.receipt(url)
         with locked(self.home / f".lock-{kept.name}"):
             found = self.base(url)
@@ -70,7 +70,7 @@ class CachedBases:
 
 
 def _localize(url: str, into: Path, env: dict[str, str], timeout: float) -> None:
-    """Let kustomize copy what a kustomization of nothing but this URL needs, and note where it put it."""
+    """Run kustomize on a kustomization of this URL alone, and write the path of the copy."""
     asking, kept = into / "asking", into / "entry"
     asking.mkdir()
     (asking / "kustomization.yaml").write_text(f"resources: [{json.dumps(url)}]\n", encoding="utf-8")

@@ -1,9 +1,9 @@
-"""The limits of a kustomization that a stranger may have written: what it may name, and what it may not ask for.
+"""The limits of an untrusted kustomization: the paths and URLs it may refer to, and the keys it may have.
 
 The value of a kustomization comes in, problems go out. Kustomize and helm would follow an absolute path, a link or an
-URL to anywhere, and run a program for a plugin; this refuses by the text alone, before any program is started. Keys are
-compared as kustomize compares them, which does not distinguish capital letters. `manifests.contents` asks here for each
-kustomization, `manifests.umbrella` for the names in a Chart.yaml.
+URL to any target, and run a program for a plugin; these checks read the text only, before any program starts. Keys are
+compared as kustomize compares them, without case. `manifests.contents` checks each kustomization with this module,
+`manifests.umbrella` the names in a Chart.yaml.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from config.source import KeyPath
 from manifests.checkout import CheckoutReader
 from manifests.sources import NAME
 
-# What is refused for the sake of the machine that renders, not of the cluster.
+# Checks that protect the machine that renders, not the cluster.
 LIMITS = ("chart-name", "reference-outside", "reference-url", "render-executes", "render-key")
-# Where, what value, which rule, how to mend it, the rule's id.
+# The key path, the value, the broken rule, the fix and the check's id.
 BoundaryFinding: TypeAlias = "tuple[KeyPath, str, str, str, str]"
 
 LISTS_OF_PATHS = ("resources", "bases", "components", "crds", "configurations", "patchesStrategicMerge")
@@ -78,7 +78,7 @@ NAME_FIX = "use letters, digits, dots and hyphens, and begin with a letter or a 
 
 
 def findings(reader: CheckoutReader, value: Mapping[str, Any], folder: str) -> Iterator[BoundaryFinding]:
-    """Yield what a kustomization may not ask for."""
+    """Yield the violations of a kustomization."""
     yield from _keys(value, ())
     for path, entry in _paths(value):
         yield from _path(reader, folder, path, entry)
@@ -99,7 +99,7 @@ def findings(reader: CheckoutReader, value: Mapping[str, Any], folder: str) -> I
     why="The machine that renders reads the URL: its own loopback services would answer, or Argo CD's.",
 )
 def chart_findings(entry: Mapping[str, Any], at: KeyPath) -> Iterator[BoundaryFinding]:
-    """Yield what is no name, no version or no repository in an entry for a chart."""
+    """Yield the invalid names, versions and repositories of a chart's entry."""
     for key in ("name", "chartName", "alias", "releaseName", "namespace", "releaseNamespace"):
         said = str(entry.get(key) or "")
         if said and (not NAME.match(said) or ".." in said):
@@ -115,7 +115,7 @@ def chart_findings(entry: Mapping[str, Any], at: KeyPath) -> Iterator[BoundaryFi
 
 
 def remote_rule(url: str, *, charts: bool = False) -> str:
-    """Return the rule that an URL breaks; nothing where it may be fetched when a person asks for it."""
+    """Return the rule that an URL breaks, empty if it may be fetched."""
     scheme, _, rest = url.removeprefix("git::").partition("://")
     if "::" in scheme:
         return "makes git run a program of its own"
@@ -137,7 +137,7 @@ def remote_rule(url: str, *, charts: bool = False) -> str:
 
 
 def reference_rule(url: str) -> str:
-    """Return what is wrong with the reference of a remote base: git would take it for an option."""
+    """Return the rule that the reference of a remote base breaks: git would read it as an option."""
     if not all(map(HARMLESS_REFERENCE.match, chain(*references(url).values()))):
         return "has a reference that git would take for an option"
     return ""
@@ -218,7 +218,7 @@ def _fields(entry: Any, names: tuple[str, ...], at: KeyPath) -> Iterator[tuple[K
 
 @rule("reference-outside", scope="file", why="Argo CD has this repository and no file around it.")
 def _path(reader: CheckoutReader, folder: str, at: KeyPath, entry: str) -> Iterator[BoundaryFinding]:
-    """Yield what keeps an entry from being a path inside of the checkout."""
+    """Yield the reason if an entry is not a path inside of the checkout."""
     remote = at[0] in ("resources", "bases", "components")
     if entry.startswith(("/", "~", "\\")) or "\0" in entry:
         yield at, entry, "leads out of the checkout", IN_TREE, "reference-outside"

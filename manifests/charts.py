@@ -58,7 +58,7 @@ class CachedCharts:
         return self.home / f"{chart.folder}.json"
 
     def fetch(self, chart: Chart, env: Mapping[str, str] | None = None, timeout: float = SLOW) -> Path:
-        """Pull a chart unless it is there, whole or not at all."""
+        """Fetch a chart unless it is cached, whole or not at all."""
         if not chart.is_named:
             raise OriginalRefused(f"has a name that is no chart's: {chart.name} {chart.version}", "correct the name")
         with locked(self.home / f".lock-{chart.folder}"):
@@ -78,7 +78,7 @@ class CachedCharts:
 
 
 def _pull(chart: Chart, into: Path, env: dict[str, str], timeout: float) -> str:
-    """Have helm write the chart's archive into a folder, and return the digest that a registry gave for it."""
+    """Run helm to write the chart's archive into a folder, and return the registry's digest."""
     into.mkdir()
     pull = ("pull", "--destination", into, "--version", chart.version)
     if chart.repository.startswith("oci://"):
@@ -114,7 +114,7 @@ def _check_name(chart: Chart, folder: Path) -> None:
 
 
 def _known(repository: str, env: dict[str, str]) -> str | None:
-    """Name the operator's own entry for a repository: it may hold a password, which `--repo` would not see."""
+    """Return the user's own entry for a repository: it can have a password, which `--repo` would ignore."""
     file = Path(programs.run("helm", "env", "HELM_REPOSITORY_CONFIG", env=env).stdout.strip())
     try:
         kept: Any = kubernetes_yaml.document(file.read_text(encoding="utf-8"))

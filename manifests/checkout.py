@@ -29,7 +29,7 @@ class CheckoutReader:
     """The files of a checkout as they were when they were first read."""
 
     def __init__(self, root: Path) -> None:
-        """Begin with nothing read."""
+        """Start without a file."""
         self.root = root
         self._kinds: dict[str, str] = {}
         self._raw: dict[str, bytes] = {}
@@ -41,15 +41,15 @@ class CheckoutReader:
         """Of `manifests.contents`: by folder, and whether its shape counts."""
 
     def is_folder(self, path: str) -> bool:
-        """Whether a folder lies there."""
+        """Report whether the path is a folder."""
         return self._kind(path) == "folder"
 
     def is_file(self, path: str) -> bool:
-        """Whether a file lies there."""
+        """Report whether the path is a file."""
         return self._kind(path) == "file"
 
     def names(self, folder: str) -> list[str]:
-        """Name what lies in a folder, nothing where there is none."""
+        """Return the sorted names in a folder, none if it does not exist."""
         return [entry.name for entry in self._entries(folder)]
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
@@ -60,7 +60,7 @@ class CheckoutReader:
             return []
 
     def shape(self, folder: str) -> Shape | None:
-        """Decide what a folder is as Argo CD does: by the names of its files, a kustomization before a chart."""
+        """Return a folder's shape by Argo CD's rule: by the names of its files, a kustomization before a chart."""
         names = set(self.names(folder))
         if names.intersection(KUSTOMIZATIONS):
             return "kustomization"
@@ -69,7 +69,7 @@ class CheckoutReader:
         return "manifests" if any(name.endswith(MANIFESTS) for name in names) else None
 
     def kustomization(self, folder: str) -> str | None:
-        """Give the path of a folder's kustomization."""
+        """Return the path of a folder's kustomization."""
         return next((path for name in KUSTOMIZATIONS if self.is_file(path := posixpath.join(folder, name))), None)
 
     def raw(self, file: str, most: int = files.LARGEST_TEXT) -> bytes:
@@ -84,7 +84,7 @@ class CheckoutReader:
         return found
 
     def text(self, file: str) -> str:
-        """Return a file's text, whatever its size, with a sign for each byte that is not UTF-8."""
+        """Return a file's text, of any size, with a replacement character for each byte that is not UTF-8."""
         return self.raw(file, files.LARGEST).decode("utf-8", errors="replace")
 
     def digest(self, file: str) -> str:
@@ -123,14 +123,14 @@ class CheckoutReader:
             ahead += reversed(folders)
 
     def leaves(self, path: str) -> bool:
-        """Whether a path leads out of the checkout, by its dots or through a link."""
+        """Report whether a path leads out of the checkout, by its dots or through a link."""
         if path not in self._leaving:
             outside = path.startswith(("../", "/")) or path == ".."
             self._leaving[path] = outside or files.leaves(self.root, self.root / path)
         return self._leaving[path]
 
     def line(self, file: str, key: KeyPath) -> int:
-        """Give the line of a key, 0 where it has none."""
+        """Return the line of a key, 0 if it has none."""
         return self.source(file).first.line(key) if key else 0
 
     def source(self, file: str) -> Source:

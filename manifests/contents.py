@@ -1,4 +1,4 @@
-"""What goes into a folder's render: every file by its content, every chart and every remote base it asks for.
+"""The inputs of a folder's render: every file by its digest, every chart and every remote base.
 
 A reader and a folder's path come in; `Contents` go out, even of a folder that does not render. Whole folders count, and
 each file outside of them that they refer to: too many files cost a render that was not needed, too few would return a
@@ -35,7 +35,7 @@ PINNED_FILE = re.compile(rf"/(?:v?\d+(?:\.\d+)+(?:[-+][\w.+-]{{1,60}})?|{COMMIT}
 
 @dataclass(frozen=True)
 class WantedChart:
-    """A chart that a file asks for, and where the program will look for it."""
+    """A chart that a file names, and the path where the program expects it."""
 
     chart: Chart
     file: str
@@ -45,7 +45,7 @@ class WantedChart:
 
 @dataclass(frozen=True)
 class WantedBase:
-    """An URL that a kustomization refers to, with the version that a comment gives it."""
+    """An URL in a kustomization, with the version in its comment."""
 
     url: str
     file: str
@@ -55,7 +55,7 @@ class WantedBase:
 
 @dataclass
 class Contents:
-    """All that goes in."""
+    """All inputs of a folder's render."""
 
     shape: Shape
     files: dict[str, str] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Contents:
 
     @property
     def complete(self) -> bool:
-        """Whether kustomize finds everything where it lies."""
+        """Report whether the checkout has all inputs."""
         return not (self.charts or self.bases) and self.shape == "kustomization"
 
 
@@ -118,14 +118,14 @@ def closure_of(reader: CheckoutReader, folder: str) -> Contents:
 
 
 class _Visit:
-    """One folder's way through the checkout."""
+    """The search for one folder's inputs."""
 
     def __init__(self, reader: CheckoutReader, contents: Contents) -> None:
         self.reader, self.contents = reader, contents
         self.taken: set[str] = set()
 
     def visit(self, folder: str) -> None:
-        """Take a kustomization's folder and follow what it refers to."""
+        """Add a kustomization's folder and all its references."""
         if folder in self.contents.kustomizations:
             return
         self.take_folder(folder)
@@ -145,14 +145,14 @@ class _Visit:
         self._outside({key: inner for key, inner in value.items() if key not in ROOTS}, folder)
 
     def take_folder(self, folder: str) -> None:
-        """Take every file of a folder."""
+        """Add every file of a folder."""
         if not any(_within(folder, other) for other in self.taken):
             self.taken.add(folder)
             for file in self.reader.walk(folder):
                 self._take(file)
 
     def take_manifests(self, folder: str) -> None:
-        """Take the manifests that lie directly in a folder."""
+        """Add the manifests directly in a folder."""
         for name in self.reader.names(folder):
             if name.endswith((*MANIFESTS, ".jsonnet")) and self.reader.is_file(f"{folder}/{name}"):
                 self._take(f"{folder}/{name}")
@@ -177,7 +177,7 @@ class _Visit:
             self.contents.problems.append(Problem(file, 0, "", "", rule, fix, "manifest-malformed"))
 
     def _value(self, file: str) -> dict[str, Any]:
-        """Give what a kustomization says; what is wrong with it as YAML is told with its line."""
+        """Return the value of a kustomization, and add its problems as YAML."""
         try:
             value = self.reader.value(file)
         except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
@@ -217,7 +217,7 @@ class _Visit:
 
     @rule("chart-unpinned", scope="file", why="A range means one version today and another tomorrow.")
     def _chart(self, entry: dict[str, Any], home: Any, folder: str, file: str, key: KeyPath) -> None:
-        """Look for a chart where kustomize does: in a folder of its own if both version and repository are given."""
+        """Add a chart at kustomize's path: in a folder of its own if version and repository are set."""
         name, version, repository = (str(entry.get(part) or "") for part in ("name", "version", "repo"))
         own = f"{name}-{version}/{name}" if version and repository else name
         path = _joined(folder, f"{home or 'charts'}/{own}")
@@ -237,18 +237,18 @@ class _Visit:
             self.contents.charts.append(WantedChart(Chart(name, version, repository), file, key, path))
 
     def _values(self, entry: dict[str, Any], folder: str) -> None:
-        """Note the files of a chart's values, in the order in which they apply."""
+        """Add the files of a chart's values, in the order in which they apply."""
         for one in (text(entry, "valuesFile"), *texts(entry, "additionalValuesFiles")):
             if one and self.reader.is_file(path := _joined(folder, one)):
                 self.contents.values.append(path)
 
     def _name(self, value: Any, folder: str) -> None:
-        """Note every path that any key may mean."""
+        """Add every path that any key can refer to."""
         for said in _strings(value):
             self.contents.named |= {_joined(folder, said), _joined(folder, said.partition("=")[2])}
 
     def _outside(self, value: Any, folder: str) -> None:
-        """Take the files and folders outside of this one that any key refers to."""
+        """Add the files and folders outside of this one that any key refers to."""
         for said in _strings(value):
             for entry in (said, said.partition("=")[2]):
                 path = _joined(folder, entry)
@@ -271,7 +271,7 @@ def _joined(folder: str, entry: str) -> str:
 
 
 def _within(path: str, folder: str) -> bool:
-    """Whether a path is a folder or lies in it."""
+    """Report whether a path is a folder or in it."""
     return folder in (path, ".") or path.startswith(f"{folder}/")
 
 
@@ -280,7 +280,7 @@ def _maps(value: Any) -> list[dict[str, Any]]:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Give every short text; what stands inline for a chart or in a patch names no files."""
+    """Yield every text of one line; inline values and patches name no files."""
     if isinstance(value, str):
         if "\n" not in value:
             yield value

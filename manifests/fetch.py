@@ -1,7 +1,7 @@
-"""What folders ask for and the cache does not have, and the step that reaches networks to bring it.
+"""The charts and bases that folders need and the cache lacks, and the step that fetches them.
 
-Folders come in; what is missing goes out, one thing at a time is fetched, and a failure becomes a problem that names
-the place which asked for it. `ops.upstream.originals` decides when and whom to ask; no render does.
+Folders come in; the missing charts and bases go out and are fetched one at a time, and a failure becomes a problem with
+the file and key that name the target. `ops.upstream.originals` decides when and from which hosts; no render does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Wanted: TypeAlias = "WantedChart | WantedBase"
 
 @dataclass
 class Wants:
-    """What folders of a checkout ask for; nothing is named twice."""
+    """The charts and bases of a checkout's folders, each once."""
 
     reader: CheckoutReader
     charts: CachedCharts = field(default_factory=CachedCharts)
@@ -35,19 +35,19 @@ class Wants:
 
     @cached_property
     def outside(self) -> CheckoutReader:
-        """Return what is read of the cache."""
+        """Return a reader of the cache."""
         return CheckoutReader(Path("/"))
 
     def missing(self, folders: Iterable[str]) -> list[Wanted]:
-        """Return what these folders ask for and the cache does not have, also by way of bases that it has."""
+        """Return the charts and bases of these folders, and of their cached bases, that the cache lacks."""
         return self._missing([contents_of(self.reader, folder) for folder in folders])
 
     def beyond(self, bases: Iterable[Path]) -> list[Wanted]:
-        """Return what fetched bases ask for in their turn and the cache does not have."""
+        """Return the charts and bases of fetched bases that the cache lacks."""
         return self._missing([self._contents(base) for base in bases if base.is_dir()])
 
     def fetch(self, wanted: Wanted, env: Mapping[str, str], timeout: float) -> Path | None:
-        """Fetch one thing, and return a base's copy: it may ask for more."""
+        """Fetch a chart or a base, and return a base's copy, which may name others."""
         if isinstance(wanted, WantedChart):
             self.charts.fetch(wanted.chart, env, timeout)
             return None
@@ -68,7 +68,7 @@ class Wants:
     )
     @rule("chart-unreachable", scope="file", why="Without the chart the folder cannot be rendered.")
     def problem(self, wanted: Wanted, error: HomelabError) -> Problem:
-        """Return a failure with the file, the line and the key that ask for what failed."""
+        """Return a failed fetch as a problem with the file, the line and the key that name its target."""
         line, key = self.reader.line(wanted.file, wanted.key), dotted(wanted.key)
         chart = isinstance(wanted, WantedChart)
         value = f"{wanted.chart.name} {wanted.chart.version}" if isinstance(wanted, WantedChart) else wanted.url
@@ -119,5 +119,5 @@ def url_of(wanted: Wanted) -> str:
 
 
 def message(error: HomelabError) -> str:
-    """Return what a program reported, in one line."""
+    """Return a program's report in one line."""
     return program_errors.cleaned(error.output if isinstance(error, ProgramFailed) else str(error))

@@ -1,7 +1,7 @@
-"""Fields of objects, whatever a person wrote there: what is not of the form that is asked for counts as left out.
+"""Fields of objects of any form: a value of another type counts as absent.
 
-Values and the keys that lead to a field come in, plain values go out. A schema judges forms, but null passes for any
-field that may be missing, and kinds whose definition takes any object are judged by none. Pure; `manifests.rules` and
+Values and the keys that lead to a field come in, plain values go out. A schema checks types, but null passes for any
+field that may be missing, and kinds whose definition takes any object are not checked. Pure; `manifests.rules` and
 `manifests.objects` read with this.
 """
 
@@ -11,41 +11,41 @@ from typing import Any
 
 
 def at(value: Any, *keys: str) -> Any:
-    """Give what stands below some keys, nothing where one of them leads nowhere."""
+    """Return the value below some keys, None if one is missing."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
 
 
 def mapping(value: Any, *keys: str) -> dict[str, Any]:
-    """Give the map below some keys."""
+    """Return the map below some keys."""
     found = at(value, *keys)
     return found if isinstance(found, dict) else {}
 
 
 def entries(value: Any, *keys: str) -> list[Any]:
-    """Give the list below some keys."""
+    """Return the list below some keys."""
     found = at(value, *keys)
     return found if isinstance(found, list) else []
 
 
 def mappings(value: Any, *keys: str) -> list[dict[str, Any]]:
-    """Give the maps of a list in their places; what is none of them counts as an empty one."""
+    """Return a list with an empty map in place of each item that is not a map."""
     return [mapping(one) for one in entries(value, *keys)]
 
 
 def texts(value: Any, *keys: str) -> list[str]:
-    """Give the texts of a list."""
+    """Return the texts of a list."""
     return [one for one in entries(value, *keys) if isinstance(one, str)]
 
 
 def text(value: Any, *keys: str) -> str:
-    """Give the text below some keys, empty where there is none; a number is one to whoever forgot the quotes."""
+    """Return the text below some keys, empty if there is none; a number counts as a text without quotes."""
     found = at(value, *keys)
     return str(found) if isinstance(found, (str, int, float)) and not isinstance(found, bool) else ""
 
 
 def number(value: Any, *keys: str, otherwise: int) -> int:
-    """Give the whole number below some keys."""
+    """Return the whole number below some keys."""
     found = at(value, *keys)
     return found if isinstance(found, int) and not isinstance(found, bool) else otherwise

@@ -18,7 +18,7 @@ OF_A_CHART = ("/charts/", "/templates/")
 
 
 def check(reader: CheckoutReader, contents: Contents) -> Iterator[Problem]:
-    """Find listed files that say nothing, keys that stand twice, and values that are no YAML."""
+    """Report empty files in lists, duplicate keys, and values that are not YAML."""
     for file in sorted(file for file in contents.files if not any(part in file for part in OF_A_CHART)):
         if file.endswith(YAML):
             said = reader.source(file).problems
@@ -31,6 +31,6 @@ def check(reader: CheckoutReader, contents: Contents) -> Iterator[Problem]:
 
 @rule("file-empty", scope="file", why="An empty file is usually a truncated one.")
 def empty(file: str) -> Problem:
-    """Refuse a file that says nothing: its objects would leave the cluster with the next sync."""
+    """Refuse an empty file: its objects would leave the cluster with the next sync."""
     fix = "write its object, or remove the file and the line that lists it"
     return Problem(file, 0, "", "", "is empty", fix, "file-empty")

@@ -2,7 +2,8 @@
 
 Text comes in, plain values go out. Between a file and the API stand Go's YAML 1.1 and JSON: there `on` and `y` are
 booleans, `0755` is octal, `1.0` is the number one, dates are text and keys always are. `config.source` reads settings
-otherwise; a manifest must mean here what it means to Argo CD. `manifests.render` reads what programs print with this.
+by other rules; a manifest must have the meaning here that it has in Argo CD. `manifests.render` reads the output of
+programs with this.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Kubernetes objects as plain dicts: what they are called, which documents hold several, which are hooks.
+"""Kubernetes objects as plain dicts: their identities, documents with several of them, hooks.
 
 Documents come in as `manifests.kubernetes_yaml` reads them, objects go out in their order. A missing namespace stays
 missing: Argo CD fills it in when it applies.
@@ -21,7 +21,7 @@ CRD = "CustomResourceDefinition"
 
 @dataclass(frozen=True, order=True)
 class Identity:
-    """What makes an object one object, whatever its version and its content."""
+    """The identity of an object, independent of its version and its content."""
 
     group: str
     kind: str
@@ -35,24 +35,24 @@ class Identity:
 
 
 def identity(item: Object) -> Identity:
-    """Tell which object this is."""
+    """Return an object's identity."""
     group = str(item.get("apiVersion", "")).rpartition("/")[0]
     name = text(item, "metadata", "name") or f"{text(item, 'metadata', 'generateName')}*"
     return Identity(group, str(item.get("kind", "")), text(item, "metadata", "namespace"), name)
 
 
 def version(item: Object) -> str:
-    """Tell the version of an object's API: v1 of apps/v1."""
+    """Return the version of an object's API: v1 of apps/v1."""
     return str(item.get("apiVersion", "")).rpartition("/")[2]
 
 
 def notes(item: Object) -> dict[str, str]:
-    """Give an object's annotations, none where there are none."""
+    """Return an object's annotations."""
     return {key: text(value) for key, value in mapping(item, "metadata", "annotations").items()}
 
 
 def hooks(items: Iterable[Object]) -> tuple[Object, ...]:
-    """Find the objects that Argo CD would run as hooks instead of keeping them in sync."""
+    """Return the objects that Argo CD would run as hooks and not keep in sync."""
     return tuple(item for item in items if _is_hook(notes(item)))
 
 
@@ -63,7 +63,7 @@ def _is_hook(said: dict[str, str]) -> bool:
 
 
 def unpacked(documents: Iterable[Any]) -> Iterator[Any]:
-    """Give each item of what Argo CD takes for a list, everything else as it is, and nothing for an empty document."""
+    """Yield the items of documents that Argo CD reads as lists, and all other documents but empty ones."""
     for document in documents:
         if not isinstance(document, dict):
             if document is not None:
@@ -75,7 +75,7 @@ def unpacked(documents: Iterable[Any]) -> Iterator[Any]:
 
 
 def api_versions(items: Iterable[Object]) -> tuple[str, ...]:
-    """Name the APIs that CustomResourceDefinitions add to a cluster, as Argo CD names them to helm."""
+    """Return the APIs that CustomResourceDefinitions add to a cluster, as Argo CD passes them to helm."""
     specs = [mapping(item, "spec") for item in items if item.get("kind") == CRD]
     served = [(spec, one) for spec in specs for one in mappings(spec, "versions") if one.get("served")]
     named = [(text(spec, "group"), text(one, "name"), text(spec, "names", "kind")) for spec, one in served]

@@ -1,7 +1,7 @@
-"""Folders of plain manifests: read as Argo CD reads a directory, not deeper than itself.
+"""Folders of plain manifests: read as Argo CD reads a directory, without its subfolders.
 
-Files come in, objects and problems go out. `manifests.render` asks here for folders that are neither a kustomization
-nor a chart, and whether what a program printed are objects at all.
+Files come in, objects and problems go out. `manifests.render` reads with this the folders that are neither a
+kustomization nor a chart, and checks whether the output of a program is objects.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def objects(reader: CheckoutReader, files: Iterable[str], problems: list[Problem
 
 
 def malformed(item: Any, file: str) -> Problem | None:
-    """Tell what keeps something from being an object."""
+    """Return the problem of a value that is not an object."""
     if not isinstance(item, dict):
         rule = f"holds {json.dumps(item)[:40]} where an object should be"
     elif missing := [name for name in ("apiVersion", "kind") if not isinstance(item.get(name), str)]:

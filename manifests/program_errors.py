@@ -1,7 +1,7 @@
-"""What kustomize and helm say when they refuse, in words that lead to the mistake.
+"""Errors of kustomize and helm, as problems with a file of the checkout.
 
-A program's output comes in with the folder it was about; a problem goes out whose file is one of the checkout, with the
-program's own message less what only its author wants to know. `manifests.render` gathers them.
+A program's output comes in with the folder that it rendered; a problem goes out with a file, a line where the message
+has one, and the program's message without its internals. `manifests.render` collects them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ KINDS: Mapping[str, type | tuple[type, ...]] = {
 
 
 def cleaned(output: str, *roots: Path) -> str:
-    """Give a program's message in one line, with the checkout's paths in place of absolute ones."""
+    """Return a program's message in one line, with the checkout's paths in place of absolute ones."""
     text = re.sub(r"(?s)^.*?^(?=Error: )", "", output.strip(), count=1, flags=re.MULTILINE)
     for pattern, replacement in NOISE:
         text = re.sub(pattern, replacement, text)
@@ -76,7 +76,7 @@ def problem(
 
 
 def _field(message: str, files: list[str], values: Sequence[str], checkout: Path) -> tuple[str, int] | None:
-    """Find the key that a schema refuses: in a chart's values, or in a kustomization by what stands there instead."""
+    """Return the line of the key that a schema refuses: in a chart's values, or in a kustomization by its value."""
     if found := OF_VALUES.search(message):
         parts = [int(one) if one.isdigit() else one for one in found["path"].split("/") if one]
         parts += [found["more"]] if found["more"] else []
@@ -95,7 +95,7 @@ def _field(message: str, files: list[str], values: Sequence[str], checkout: Path
 
 
 def _place(message: str, files: list[str], checkout: Path) -> tuple[str, int]:
-    """Find the file that a message is about: one that it names, else the one that names what is missing."""
+    """Return the file of a message: one that it names, else the one with the missing name."""
     names = list(_named(message))
     for name in names:
         for path in (name, *(posixpath.normpath(f"{posixpath.dirname(file)}/{name}") for file in files)):
@@ -112,7 +112,7 @@ def _place(message: str, files: list[str], checkout: Path) -> tuple[str, int]:
 
 
 def _named(message: str) -> Iterator[str]:
-    """Give what a message names, the innermost first."""
+    """Return the names in a message, the innermost first."""
     for found in reversed(list(NAMED.finditer(message))):
         yield next(group for group in found.groups() if group)
 

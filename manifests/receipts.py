@@ -1,7 +1,7 @@
-"""Receipts of what was fetched: which digest a chart or base had first, and which digest its files in the cache have.
+"""Receipts of fetched charts and bases: the digest of the first download, and the digest of the files in the cache.
 
 A receipt lies beside the entry that it is about and outlives it: an entry that was damaged or removed is fetched
-again, and what comes then must have the digest of the first time. `manifests.charts` and `manifests.bases` write them.
+again, and must have the digest of the first download. `manifests.charts` and `manifests.bases` write receipts.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Receipt:
 
     what: str
     fetched: str
-    """Of what came over the network: a chart's archive, a base's files."""
+    """Of the download: a chart's archive, a base's files."""
     manifest: str
-    """What helm reports of a chart in an OCI registry, else nothing."""
+    """Of a chart in an OCI registry, as helm reports it; empty for others."""
     content: str
     """Of the files in the cache."""
 
@@ -44,7 +44,7 @@ def write(file: Path, receipt: Receipt) -> None:
 
 
 def check(file: Path, fresh: Receipt) -> None:
-    """Refuse what has another digest than it had at the first time."""
+    """Refuse a chart or base with another digest than at the first fetch."""
     first = read(file)
     if first is None:
         return

@@ -48,7 +48,7 @@ def covered_object(item: Object, hide: Hide) -> Object:
 
 
 def covered(value: Any, hide: Hide, depth: int = 0) -> Any:
-    """Copy a value with what its name or its form gives away covered."""
+    """Return a copy of a value without secrets, which their names or forms identify."""
     if isinstance(value, dict):
         if depth and value.get("kind") in ("Secret", "List") and "apiVersion" in value:
             return covered_object(value, hide)
@@ -63,7 +63,7 @@ def covered(value: Any, hide: Hide, depth: int = 0) -> Any:
 
 
 def _under(name: Any, inner: Any, around: dict[str, Any], hide: Hide, depth: int) -> Any:
-    """Cover a value by its own name, or by the name that stands beside it."""
+    """Return a value covered because of its own name, or of the name beside it."""
     names = [str(name)]
     if name in ("value", "values"):
         names += [around[key] for key in KEYS if isinstance(around.get(key), str)]
@@ -82,7 +82,7 @@ def _under(name: Any, inner: Any, around: dict[str, Any], hide: Hide, depth: int
 
 
 def _is_reference(value: Any) -> bool:
-    """Whether a map names a secret elsewhere, or says of which form one has to be."""
+    """Report whether a map refers to a secret, or describes its form."""
     known = {"name", "key", "valueFrom", "secretKeyRef", "secretRef", "secretName", "type", "optional", "namespace"}
     return isinstance(value, dict) and bool(known.intersection(value))
 
@@ -94,7 +94,7 @@ def _is_harmless(value: Any) -> bool:
 
 
 def _hidden(value: Any, hide: Hide) -> Any:
-    """Hide every value below, and keep the keys."""
+    """Return a value with every text in it hidden, and with its keys."""
     if isinstance(value, dict):
         return {name: _hidden(inner, hide) for name, inner in value.items()}
     if isinstance(value, list):
@@ -103,7 +103,7 @@ def _hidden(value: Any, hide: Hide) -> Any:
 
 
 def _text(text: str, hide: Hide, depth: int) -> str:
-    """Hide the parts of a text that look like credentials; all of it where they cannot be told apart."""
+    """Return a text without the parts that look like credentials, wholly hidden if they cannot be separated."""
     inside = secret_patterns.decoded(text) if len(text) >= CODED else ""
     if inside and _has_secret(inside):
         return hide(text)

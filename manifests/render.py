@@ -1,11 +1,11 @@
-"""Rendering folders: from what lies in them to objects, as Argo CD does it, many at once, and each only once.
+"""Renders of folders to objects, as Argo CD makes them, many at once and each only once.
 
     renderer = Renderer(root, kubernetes="1.36.3", env=tools.env())
     renders = render_all(renderer, [Folder("apps/media/jellyfin")])
     renders.require()["apps/media/jellyfin"]    # a tuple of objects
 
 A `Renderer` holds the options. `manifests.contents` finds a folder's inputs, and `manifests.render_cache` a render of
-the same inputs; otherwise kustomize or helm runs, on the checkout if all inputs lie there, else on a copy that
+the same inputs; otherwise kustomize or helm runs, on the checkout if all inputs are there, else on a copy that
 `manifests.vendor` makes. The problems of all folders are reported together. `ops.checking.validation` continues.
 """
 
@@ -39,13 +39,13 @@ from manifests.render_cache import RenderCache
 from manifests.sources import BaseSource, ChartSource, bare_environment
 from manifests.vendor import mirror, missing_bases, missing_charts
 
-FORMAT = "2"  # of what is kept: raise it when the same input gives other objects
+FORMAT = "2"  # of cached renders: raise it when the same input gives other objects
 SLOW = 120.0
-NOBODY = "http://127.0.0.1:9"
-# What kustomize and helm would fetch behind our back is refused at once.
+CLOSED_PROXY = "http://127.0.0.1:9"
+# Downloads by kustomize and helm fail at once.
 OFFLINE = {
-    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), NOBODY),
-    **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), NOBODY),
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), CLOSED_PROXY),
+    **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), CLOSED_PROXY),
     "NO_PROXY": "",
     "no_proxy": "",
     "GIT_ALLOW_PROTOCOL": "none",
@@ -56,7 +56,7 @@ Outcome: TypeAlias = "tuple[Object, ...] | list[Problem]"
 
 @dataclass(frozen=True)
 class Folder:
-    """One folder to render; release and namespace are what Argo CD gives to a chart that is no kustomization."""
+    """One folder to render; Argo CD passes release and namespace to a chart that is not in a kustomization."""
 
     path: str
     release: str = ""
@@ -64,13 +64,13 @@ class Folder:
 
     @classmethod
     def of(cls, app: App, namespace: str) -> Folder:
-        """Name an app's folder with its Application's name and the namespace that the Application is for."""
+        """Return an app's folder with the name and the namespace of its Application."""
         return cls(app.path, app.full_name, namespace)
 
 
 @dataclass(frozen=True)
 class Renderer:
-    """How folders of one checkout are rendered; without a `reader`, each call reads the files again."""
+    """Options for the render of a checkout's folders; without a `reader`, each call reads the files again."""
 
     root: Path
     kubernetes: str
@@ -89,13 +89,13 @@ class Renderer:
 
 @dataclass(frozen=True)
 class Renders:
-    """What came of some folders: the objects of those that render, the mistakes of the others."""
+    """The objects of the folders that render, and the problems of the others."""
 
     objects: Mapping[str, tuple[Object, ...]]
     problems: tuple[Problem, ...]
 
     def require(self) -> Mapping[str, tuple[Object, ...]]:
-        """Give the objects, or refuse with everything that is wrong."""
+        """Return the objects, or raise all problems."""
         if self.problems:
             raise TreeRefused(self.problems)
         return self.objects
@@ -139,7 +139,7 @@ class _Job:
 
 
 class _RenderRun:
-    """What the renders of one call share: each file is read once, each chart's content named once."""
+    """The shared state of one call: each file is read once, each chart's digest computed once."""
 
     def __init__(self, renderer: Renderer, home: Path) -> None:
         self.renderer = renderer
@@ -151,7 +151,7 @@ class _RenderRun:
         self.wrote = False
 
     def look(self, folder: Folder) -> Outcome | _Job:
-        """Give what is known of a folder without running anything."""
+        """Return the cached objects or the problems of a folder, or a job; run no program."""
         contents = contents_of(self.reader, folder.path)
         problems = [*contents.problems, *missing_charts(self.reader, contents, self.renderer.charts)]
         problems += missing_bases(self.reader, contents, self.renderer.bases)
@@ -162,7 +162,7 @@ class _RenderRun:
         return _Job(folder, contents, key) if known is None else tuple(known)
 
     def work(self, job: _Job) -> Outcome:
-        """Render a folder and keep what came out."""
+        """Render a folder and cache the objects."""
         problems = list(file_sanity.check(self.reader, job.contents))
         objects = [] if problems else self._rendered(job, problems)
         if problems:
@@ -182,7 +182,7 @@ class _RenderRun:
             return [] if problems else self._run(job, copy, problems)
 
     def _run(self, job: _Job, place: Path, problems: list[Problem]) -> list[Object]:
-        """Run the program in a place and read what it prints."""
+        """Run the program in a folder and read its output."""
         path, files = job.folder.path, list(job.contents.kustomizations.values()) or [f"{job.folder.path}/Chart.yaml"]
         try:
             text = (self._helm if job.contents.shape == "chart" else self._kustomize)(job.folder, place)
@@ -224,7 +224,7 @@ class _RenderRun:
         return [self.renderer.capabilities, *(("api-versions", one) for one in self.renderer.api_versions)]
 
     def _key(self, folder: Folder, contents: Contents) -> str:
-        """Name a render by everything that goes into it."""
+        """Return the cache key of a render: a digest of all inputs."""
         renderer = self.renderer
         parts: list[Any] = [FORMAT, contents.shape, folder.path, sorted(contents.files.items())]
         if contents.shape != "manifests":
@@ -238,13 +238,13 @@ class _RenderRun:
         return digest(json.dumps(parts))
 
     def _asked_for(self, contents: Contents) -> Sequence[Any]:
-        """Name the content of charts and remote bases."""
+        """Return the digests of charts and remote bases."""
         charts = [(str(one.chart), self._folder(self.renderer.charts.chart(one.chart))) for one in contents.charts]
         bases = [(one.url, self._base(self.renderer.bases.base(one.url, one.version))) for one in contents.bases]
         return [charts, bases]
 
     def _folder(self, place: Path | None) -> str:
-        """Name what lies in a folder, or the file that it is."""
+        """Return the digest of a folder's files, or of one file."""
         name = str(place.resolve()).strip("/") if place else ""
         if place and name not in self.named:
             below = self.outside.walk(name) if place.is_dir() else [name]
@@ -253,7 +253,7 @@ class _RenderRun:
         return self.named.get(name, "")
 
     def _base(self, place: Path | None) -> str:
-        """Name all that a base brings along, also from beside it and from bases of its own."""
+        """Return the digest of a base's inputs, also those outside of its folder and those of its own bases."""
         if place is None or not place.is_dir():
             return self._folder(place)
         folder = str(place.resolve()).strip("/")

@@ -1,7 +1,7 @@
-"""Renders that were made before, in the user's cache.
+"""Cached renders, in the user's cache.
 
-A key over everything that went in comes in, objects go out; an entry that is cut off or altered counts as none and is
-written anew. Entries appear whole or not at all, whoever else writes the same one. `manifests.render` asks here first.
+A digest of all inputs comes in, objects go out; a damaged entry counts as none and is written again. Entries appear
+whole or not at all, also if several processes write the same one. `manifests.render` reads it first.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ MEBI = 1 << 20
 
 @dataclass(frozen=True)
 class RenderCache:
-    """A folder of renders that does not grow without end."""
+    """A folder of renders with a limited size."""
 
     home: Path = field(default_factory=lambda: cache_folder() / "renders")
     most_bytes: int = 256 * MEBI
 
     def read(self, key: str) -> list[Object] | None:
-        """Give what was rendered, nothing where there is none or it is not whole."""
+        """Return a render, None if it is absent or damaged."""
         file = self._file(key)
         try:
             seal, _, text = file.read_bytes().partition(b"\n")
@@ -41,7 +41,7 @@ class RenderCache:
         return objects
 
     def write(self, key: str, objects: Sequence[Object]) -> None:
-        """Keep a render; a cache that cannot be written costs time only."""
+        """Write a render; a cache that cannot be written costs time only."""
         text = json.dumps(list(objects), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
         file = self._file(key)
         with contextlib.suppress(OSError):
@@ -56,7 +56,7 @@ class RenderCache:
                 raise
 
     def prune(self) -> None:
-        """Remove what was not used for longest, where there is too much."""
+        """Remove the least recently used renders above the limit."""
         files = []
         for file in self.home.glob("*/*"):
             with contextlib.suppress(OSError):

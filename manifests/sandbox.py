@@ -1,8 +1,8 @@
-"""A cell for programs that read a stranger's files: no network, and the checkout can neither be written nor run.
+"""A sandbox for programs that read untrusted files: without a network, and with a checkout that is read-only.
 
-A command goes in, the command that runs it in namespaces of its own comes out. Linux makes them without root, unless an
-administrator has forbidden it; elsewhere the command comes back as it was, and the refusals of `manifests.boundary`
-protect the machine alone. `available` tells `doctor` which of the two a machine has.
+A command goes in, the command that runs it in namespaces of its own comes out. Linux allows them without root, unless
+an administrator has forbidden it; elsewhere the command comes back unchanged, and only the checks of
+`manifests.boundary` protect the machine. `available` lets `doctor` report which of the two applies.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ exec "$@"
 
 @cache
 def available() -> bool:
-    """Whether this machine makes namespaces for us."""
+    """Report whether this machine allows namespaces."""
     if sys.platform != "linux":
         return False
-    with tempfile.TemporaryDirectory(prefix="homelab-cell-") as place:
+    with tempfile.TemporaryDirectory(prefix="homelab-sandbox-") as place:
         try:
             programs.run(*_command(Path(place), Path(place), Path(place), ["true"]), timeout=10)
         except HomelabError:

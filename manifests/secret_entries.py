@@ -1,4 +1,4 @@
-"""The entries of the secret store that objects read, and the annotation that says where the value of each comes from.
+"""The entries of the secret store that objects read, and the annotation with the origin of each value.
 
     homelab.dev/entries: |
       sonarr-api-key: random hex 32
@@ -6,7 +6,7 @@
       cloudflare-token: given, an API token with Zone Read and DNS Edit
 
 An ExternalSecret comes in; the entries that it reads and those that it declares go out. `manifests.rules.entries`
-compares the two, `ops.secrets` lists and makes entries, and `lab.secret_store` knows by them which entries a store has.
+compares the two, `ops.secrets` lists and makes entries, and `lab.secret_store` fills the simulated store with them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class StoreEntry:
     name: str
     origin: Origin
     detail: str = ""
-    """The text of a fixed value, or where a given one comes from."""
+    """The text of a fixed value, or the origin of a given one."""
     length: int = LENGTH
     hexadecimal: bool = False
     optional: bool = False
@@ -52,7 +52,7 @@ class StoreEntry:
 
 @dataclass(frozen=True, order=True)
 class Reading:
-    """One place where an object reads an entry."""
+    """One reference of an object to an entry."""
 
     path: KeyPath
     name: str
@@ -72,7 +72,7 @@ def entry(name: str, declared: object) -> StoreEntry | None:
 
 
 def declarations(item: Any) -> dict[str, Any] | None:
-    """Return what an object declares of its entries, in the words of its author; nothing where it is no map."""
+    """Return the text of an object's declaration of entries, None if it is not a map."""
     try:
         said = yaml.safe_load(notes(item).get(ENTRIES, "{}"))
     except yaml.YAMLError:

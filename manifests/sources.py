@@ -1,8 +1,7 @@
-"""Where charts and remote bases come from: two small protocols, and what names a chart.
+"""Sources of charts and remote bases: two small protocols, and the identity of a chart.
 
-A chart or an URL goes in, a folder on this machine comes out, or nothing: whoever renders then says what is missing and
-how to fetch it. `manifests.charts` and `manifests.bases` keep what was fetched in the user's cache; a rehearsal brings
-its own.
+A chart or an URL goes in, a folder on this machine comes out, or None: the render then reports what is missing and how
+to fetch it. `manifests.charts` and `manifests.bases` are sources in the user's cache; a rehearsal provides its own.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ EXACT = re.compile(r"v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?\Z")
 
 @dataclass(frozen=True, order=True)
 class Chart:
-    """One version of one chart, as a file of the tree asks for it."""
+    """One version of one chart, as a file of the tree names it."""
 
     name: str
     version: str
@@ -41,32 +40,32 @@ class Chart:
 
     @property
     def is_named(self) -> bool:
-        """Whether name and version lead out of no folder that they are joined to, and are no option of helm."""
+        """Report whether name and version are safe in a path and in a command line of helm."""
         return bool(NAME.match(self.name)) and "/" not in self.version and not self.version.startswith("-")
 
     def require_name(self) -> None:
-        """Refuse a name that would lead out of the folder that it is joined to; files that ask for one are checked."""
+        """Refuse a name that would lead out of its folder; names in files are checked before."""
         if not self.is_named:
             raise Bug(f"{self}: a chart's name and version are no paths")
 
     @property
     def folder(self) -> str:
-        """The name under which a cache keeps it."""
+        """The name of its folder in a cache."""
         return f"{self.name}-{self.version}-{digest(self.repository.rstrip('/'))[:DIGITS]}"
 
 
 class ChartSource(Protocol):
-    """Who has charts."""
+    """A source of charts."""
 
     def chart(self, chart: Chart) -> Path | None:
-        """Give the folder in which the chart's Chart.yaml and values.yaml lie, or nothing; never reach a network."""
+        """Return the folder of the chart's Chart.yaml and values.yaml, or None; never reach a network."""
 
 
 class BaseSource(Protocol):
-    """Who has what kustomizations refer to by URL."""
+    """A source of remote bases: the targets of URLs in kustomizations."""
 
     def base(self, url: str, version: str = "") -> Path | None:
-        """Give a copy of the folder or file behind an URL, or nothing; never reach a network.
+        """Return a copy of the folder or file behind an URL, or None; never reach a network.
 
         `version` is the one that a comment gives to a commit.
 
@@ -75,20 +74,20 @@ class BaseSource(Protocol):
 
 
 def slug(url: str) -> str:
-    """Name a folder for an URL: readable, and of no other URL."""
+    """Return a folder name for an URL: readable and unique."""
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", re.sub(r"^\w+://|\?ref=", "-", url)).strip("-.")
     return f"{readable[-80:].lstrip('-.')}-{digest(url)[:DIGITS]}"
 
 
 def originals() -> Path:
-    """Where real charts and remote bases are kept: the user's cache, unless HOMELAB_ORIGINALS names another folder."""
+    """Return the folder of real charts and remote bases: in the user's cache, unless HOMELAB_ORIGINALS is set."""
     named = os.environ.get("HOMELAB_ORIGINALS", "")
     return Path(named) if Path(named).is_absolute() else cache_folder()
 
 
 @contextmanager
 def new_entry(entry: Path) -> Iterator[Path]:
-    """Lend a folder whose `entry` takes an entry's place in the cache at the end, whole or not at all.
+    """Yield a temporary folder, whose `entry` replaces the cache entry at the end, whole or not at all.
 
     The caller holds the entry's lock: what an interrupted run has left under this name belongs to no other run.
     """
@@ -117,7 +116,7 @@ NO_PLUGINS = {"HELM_PLUGINS": os.devnull, "HELM_NO_PLUGINS": "1"}
 
 
 def environment(env: Mapping[str, str] | None) -> dict[str, str]:
-    """Make the environment of a program that fetches: what it needs of the one that was passed, else of our own."""
+    """Make the environment of a program that fetches, from the one that was passed, else from our own."""
     kept = os.environ if env is None else env
     return {name: value for name, value in kept.items() if PASSED.fullmatch(name)} | NO_PLUGINS
 

@@ -1,8 +1,8 @@
-"""Umbrella charts: the charts that a Chart.yaml depends on, and whether its Chart.lock still says the same.
+"""Umbrella charts: the dependencies of a Chart.yaml, and whether its Chart.lock matches them.
 
 A folder comes in, the locked dependencies and problems go out. Argo CD runs `helm dependency build`, which takes the
-versions of the lock and refuses a lock that was made for another Chart.yaml; so does this, before anything is run, and
-Argo CD without a lock would take whatever is newest that day. `manifests.contents` continues.
+versions of the lock and refuses a lock of another Chart.yaml; so does this, before any program runs. Without a lock
+Argo CD would take the newest versions of that day. `manifests.contents` continues.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ UPDATE = "run `helm dependency update` there and commit Chart.lock"
     why="Argo CD rejects a lock of another Chart.yaml, and takes a stale copy in charts/ without a message.",
 )
 def dependencies(reader: CheckoutReader, folder: str, problems: list[Problem]) -> list[tuple[Chart, str, KeyPath, str]]:
-    """Give each chart that has to be laid into charts/: which, who asks for it, and where it goes."""
+    """Return each chart that charts/ lacks: the chart, the file and key that name it, and its path."""
     file = f"{folder}/Chart.yaml"
     root, source = reader.root, reader.source(file)
     problems += source.problems
@@ -69,7 +69,7 @@ def _entries(source: Source) -> list[dict[str, Any]]:
 
 
 def _refused(root: Path, folder: str, source: Source, numbered: list[tuple[int, dict[str, Any]]]) -> Iterator[Problem]:
-    """Yield what is no name, no version and no repository, in Chart.yaml and in its lock."""
+    """Yield the invalid names, versions and repositories in Chart.yaml and in its lock."""
     for index, entry in numbered:
         at: KeyPath = ("dependencies", index)
         for key, value, broken, fix, check in boundary.chart_findings(_named(entry), at):
@@ -86,7 +86,7 @@ def _named(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _local_rule(root: Path, folder: str, repository: str) -> str:
-    """Return what is wrong with a repository that is a folder: helm would pack one from anywhere."""
+    """Return the rule that a local repository breaks: helm would pack any folder."""
     if not repository.startswith("file://"):
         return ""
     path = repository.removeprefix("file://")
@@ -95,7 +95,7 @@ def _local_rule(root: Path, folder: str, repository: str) -> str:
 
 
 def _difference(wanted: list[dict[str, Any]], locked: list[dict[str, Any]], kept: str) -> str:
-    """Say in which way a lock is not this Chart.yaml's, nothing if it is."""
+    """Return the difference between a lock and its Chart.yaml, empty if there is none."""
     names, there = ([str(entry.get("name")) for entry in entries] for entries in (wanted, locked))
     if names != there:
         return f"locks {', '.join(there) or 'nothing'}, but Chart.yaml depends on {', '.join(names)}"
@@ -108,7 +108,7 @@ def _difference(wanted: list[dict[str, Any]], locked: list[dict[str, Any]], kept
 
 
 def lock_digest(wanted: list[dict[str, Any]], locked: list[dict[str, Any]]) -> str:
-    """Compute what helm writes into a lock: the hash of both lists as Go writes them."""
+    """Return the digest that helm writes into a lock: the hash of both lists in Go's JSON."""
     both = [[_as_go(entry) for entry in entries] for entries in (wanted, locked)]
     text = json.dumps(both, separators=(",", ":"), ensure_ascii=False)
     for sign in "<>&\u2028\u2029":
@@ -117,7 +117,7 @@ def lock_digest(wanted: list[dict[str, Any]], locked: list[dict[str, Any]]) -> s
 
 
 def _as_go(entry: dict[str, Any]) -> dict[str, Any]:
-    """Keep the fields that helm knows, in the order of its structure; Go sorts the keys of maps inside."""
+    """Return the fields that helm reads, in the order of its structure; Go sorts the keys of maps inside."""
     known = {name: entry.get(name, "") for name in FIELDS if name in ALWAYS or entry.get(name)}
     if "import-values" in known:
         known["import-values"] = json.loads(json.dumps(known["import-values"], sort_keys=True))
@@ -127,7 +127,7 @@ def _as_go(entry: dict[str, Any]) -> dict[str, Any]:
 def _missing(
     root: Path, folder: str, locked: list[dict[str, Any]], source: Source, problems: list[Problem]
 ) -> Iterator[tuple[Chart, str, KeyPath, str]]:
-    """Give the locked charts that do not lie in charts/ already."""
+    """Yield the locked charts that are not in charts/."""
     there = list(_vendored(root / folder / "charts"))
     names = [str(entry.get("name")) for entry in locked]
     for index, entry in enumerate(locked):
@@ -151,7 +151,7 @@ def _missing(
 
 
 def _vendored(charts: Path) -> Iterator[tuple[str, str]]:
-    """Give name and version of what lies in charts/: folders and archives."""
+    """Yield name and version of each folder and archive in charts/."""
     if not charts.is_dir():
         return
     for entry in sorted(charts.iterdir()):

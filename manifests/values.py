@@ -1,7 +1,7 @@
-"""Which values a chart knows: the keys of its values.yaml and its schema, and those that its templates ask for.
+"""The values that a chart uses: the keys of its values.yaml and its schema, and those that its templates read.
 
 A chart's folder comes in; a tree of keys goes out. A key with nothing below it takes any value: it is no map, an empty
-one, or one that a template hands on whole. `standins.facts` keeps the trees of real charts,
+one, or one that a template passes on whole. `standins.facts` has the trees of real charts,
 `manifests.rules.chart_values` checks an app's values against them.
 """
 
@@ -60,7 +60,7 @@ def _shape(value: Any) -> dict[str, Known]:
 
 
 def _merged(own: dict[str, Known], below: dict[str, Known]) -> dict[str, Known]:
-    """Return what a chart says of a dependency's keys; a key that either of both leaves open is open."""
+    """Return a dependency's keys in a chart; a key that either of both leaves open is open."""
     both = own.keys() & below.keys()
     merged: dict[str, Known] = {key: None for key in both if own[key] is None or below[key] is None}
     for key in own.keys() - merged.keys():
@@ -70,7 +70,7 @@ def _merged(own: dict[str, Known], below: dict[str, Known]) -> dict[str, Known]:
 
 
 def _add(tree: dict[str, Known], path: Sequence[str], *, whole: bool) -> None:
-    """Add a key that a template asks for; one that it takes whole is open from then on."""
+    """Add a key that a template reads; a map that it reads whole may have any keys."""
     for part in path[:-1]:
         below = tree.setdefault(part, {})
         if below is None:
@@ -114,7 +114,7 @@ def _templates(chart: Path) -> list[str]:
 
 
 def _read(file: Path) -> Any:
-    """Return what a file holds, nothing where there is none."""
+    """Return a file's value, an empty map if it does not exist."""
     if not file.is_file():
         return {}
     content = file.read_text(encoding="utf-8")

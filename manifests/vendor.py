@@ -34,7 +34,7 @@ Lay = Callable[[Path, Path], object]
 
 @dataclass(frozen=True)
 class Placed:
-    """One thing that was laid into a tree."""
+    """One chart or base that was copied into a tree."""
 
     what: str
     asked_by: str
@@ -42,7 +42,7 @@ class Placed:
 
 
 def vendor(root: Path, folders: Iterable[str], charts: ChartSource, bases: BaseSource) -> list[Placed]:
-    """Lay what these folders ask for into the tree itself, and say what was laid where; what lies there stays."""
+    """Copy charts and bases of these folders into the tree, and return them with their paths; keep existing ones."""
     placed: list[Placed] = []
     problems: list[Problem] = []
     for folder in folders:
@@ -78,7 +78,7 @@ def mirror(
     "chart-missing", scope="file", why="A render that fetched would change from day to day, and fail without a network."
 )
 def missing_charts(reader: CheckoutReader, contents: Contents, charts: ChartSource) -> Iterator[Problem]:
-    """Tell of each chart that a source does not have."""
+    """Report each chart that a source does not have."""
     for wanted in contents.charts:
         if charts.chart(wanted.chart) is None:
             chart, key = wanted.chart, dotted(wanted.key)
@@ -92,7 +92,7 @@ def missing_charts(reader: CheckoutReader, contents: Contents, charts: ChartSour
     "base-missing", scope="file", why="A render that fetched would change from day to day, and fail without a network."
 )
 def missing_bases(reader: CheckoutReader, contents: Contents, bases: BaseSource) -> Iterator[Problem]:
-    """Tell of each remote base that a source does not have."""
+    """Report each remote base that a source does not have."""
     for wanted in contents.bases:
         if bases.base(wanted.url, wanted.version) is None:
             rule = "is not on this machine, and a render fetches nothing"
@@ -103,7 +103,7 @@ def missing_bases(reader: CheckoutReader, contents: Contents, bases: BaseSource)
 def _place(
     root: Path, folder: str, charts: ChartSource, bases: BaseSource, lay: Lay, problems: list[Problem]
 ) -> list[Placed]:
-    """Lay bases until no URL is left, a base may name others, then all charts."""
+    """Copy bases until no URL is left, since a base can name others, then all charts."""
     placed: list[Placed] = []
     for _ in range(NESTED):
         reader = CheckoutReader(root)
@@ -118,7 +118,7 @@ def _place(
 
 
 def _place_charts(root: Path, contents: Contents, charts: ChartSource, lay: Lay) -> list[Placed]:
-    """Lay the charts of a folder where helm and kustomize look for them; existing folders stay."""
+    """Put the charts of a folder where helm and kustomize expect them; keep existing folders."""
     placed: list[Placed] = []
     for wanted in contents.charts:
         source = charts.chart(wanted.chart)

@@ -32,6 +32,7 @@ from lab.control_plane.certificates import Authority, Subject, split
 from lab.control_plane.flags import Ports
 from lab.layout import Lab
 from lab.running import servers
+from lab.running.locks import lock
 from local.files import private_folder, write_private
 
 PARTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
@@ -58,7 +59,7 @@ def start(lab: Lab, machine_configuration: Mapping[str, Any], seconds: float = 6
     if missing := [name for name in PARTS if not programs.find(name)]:
         raise ProgramMissing(f"{', '.join(missing)}: not on the PATH; build them: ./homelab tools")
     lab.make()
-    with servers.lock(lab, "control-plane"):
+    with lock(lab, "control-plane"):
         data = _data_of(lab, cluster)
         ports = _ports(lab)
         _write(lab, cluster, ports)
@@ -83,7 +84,7 @@ def stop(lab: Lab) -> None:
 
 def erase(lab: Lab) -> None:
     """Stop all parts and delete all of their data."""
-    with servers.lock(lab, "control-plane"):
+    with lock(lab, "control-plane"):
         stop(lab)
         for folder in lab.control_plane.glob("cluster-*"):
             shutil.rmtree(folder)
@@ -92,7 +93,7 @@ def erase(lab: Lab) -> None:
 
 def reload_operators(lab: Lab, files: Iterable[Path], seconds: float = 60) -> None:
     """Play these operators, and no others, with kwok beside nodes and pods, once the server serves their kinds."""
-    with servers.lock(lab, "control-plane"):
+    with lock(lab, "control-plane"):
         data = next(lab.control_plane.glob("cluster-*"), None)
         if data is None or not servers.runs(lab, "kube-apiserver"):
             raise Bug("operators need a control plane that runs")

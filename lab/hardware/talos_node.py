@@ -22,7 +22,7 @@ from errors import HardwareRefused, ProgramFailed
 from lab.hardware import etcd
 from lab.hardware.rack import Rack, TalosNode
 from lab.layout import Lab
-from lab.running import servers
+from lab.running.locks import lock
 
 REGISTRATION = "kubelets"  # no registration while the control plane is erased
 CRI_SECONDS = 2.0  # from the configuration until CRI is up; a node answers `version` long before
@@ -256,7 +256,7 @@ def _upgradable(rack: Rack, current: str, version: str) -> None:
 
 def register(lab: Lab, rack: Rack) -> None:
     """Register the nodes with Kubernetes, if it runs."""
-    with servers.lock(lab, REGISTRATION):
+    with lock(lab, REGISTRATION):
         if lab.kubeconfig.exists() and rack.members():
             # A plugin that only makes a preview does not load the client of an API server.
             from lab.hardware import kubelets  # noqa: PLC0415
@@ -266,7 +266,7 @@ def register(lab: Lab, rack: Rack) -> None:
 
 def reconcile(lab: Lab, rack: Rack) -> None:
     """Erase the control plane when no node runs it any more, and delete Nodes without a VM."""
-    with servers.lock(lab, REGISTRATION):
+    with lock(lab, REGISTRATION):
         if rack.members() and not any(etcd.runs(rack, node) for node in rack.nodes()):
             from lab.control_plane import kubernetes  # noqa: PLC0415 - as in `register`
 

@@ -12,7 +12,6 @@ marks and starts; `lab.control_plane.kubernetes` continues from here.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -20,15 +19,15 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TextIO
 
 import programs
 from errors import Bug, MachineNotReady, ProgramMissing, TookTooLong
 from lab.layout import Lab
+from lab.running.locks import lock
 from local import process_table
 from local.files import private_folder, write_private
 
@@ -193,15 +192,6 @@ def listens(port_number: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port_number)) == 0
-
-
-@contextmanager
-def lock(lab: Lab, name: str) -> Iterator[TextIO]:
-    """Hold a lock of this lab; the kernel releases the lock of a process that ends."""
-    private_folder(lab.run)
-    with (lab.run / f"{name}.lock").open("w") as opened:
-        fcntl.flock(opened, fcntl.LOCK_EX)
-        yield opened
 
 
 def _readable(line: str) -> str:

@@ -1,7 +1,7 @@
-"""Rights of applications: no Role, and no binding, from which a pod could give itself the rest.
+"""Rights of applications: no Role, and no binding, from which a pod could get all other rights.
 
-A scene comes in, findings go out. A category may declare Roles (`namespacedKinds`, `clusterKinds`): this looks at their
-rules, with the API server's own view of what leads further.
+The objects of a stack come in, findings go out. A category may declare Roles (`namespacedKinds`, `clusterKinds`): this
+checks their rules by the rights that the API server treats as a way to more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FURTHER = {"bind", "escalate", "impersonate"}
 WRITES = {"create", "delete", "deletecollection", "patch", "update"}
 READS = {"get", "list", "watch"}
 ALL = WRITES | READS
-# What each resource gives to whoever may do this with it. Pods run as any ServiceAccount of their namespace.
+# The verbs that lead to more rights, by resource. Pods run as any ServiceAccount of their namespace.
 RESOURCES = {
     "apiservices": WRITES,
     "applications": WRITES,
@@ -70,7 +70,7 @@ FIX = "give it the verbs and resources that it needs, or accept it with a reason
 
 @rule("role-escalates", scope="stack", why="A program with these rights can get all others, up to the node.")
 def escalating(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """No application brings rights that lead to more."""
+    """Report rights of applications that lead to more rights."""
     for piece in _of_applications(scene, "Role", "ClusterRole"):
         for index, granted in enumerate(mappings(piece.item, "rules")):
             if found := _leads(granted):

@@ -1,9 +1,9 @@
 """Objects against the schemas of their kinds, by kubeconform: Kubernetes' own and those of the CRDs around them.
 
-Scenes come in; findings go out, and the scenes as far as the other rules can read them. Schemas of Kubernetes lie in
-the folder that the pinned tool `schemas` gives, of the version that a rehearsal runs, whatever the stack's; a kind that
-neither they nor a CRD of the scene defines is refused here. What was judged before, by the same program with the same
-schemas, is not judged again.
+The objects of stacks come in; findings go out, and the objects as far as the other rules can read them. Schemas of
+Kubernetes lie in the folder of the pinned tool `schemas`, of the version that a rehearsal runs, for every stack; a kind
+that neither they nor a CRD of the stack defines is refused here. Results are cached by the program, the schemas and the
+objects.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ VAGUE = re.compile(r"validation failed|'(?:allOf|anyOf)' failed|got \w+, want nu
 
 @dataclass(frozen=True)
 class Conformer:
-    """What judges: Kubernetes' schemas, the environment in which kubeconform is found, and earlier verdicts."""
+    """The schemas of Kubernetes, the environment of kubeconform, and the cache of its results."""
 
     schemas: Path
     env: Mapping[str, str]
     kept: RenderCache | None = field(default_factory=lambda: RenderCache(cache_folder() / "verdicts"))
 
     def known(self) -> frozenset[str]:
-        """Name the kinds of Kubernetes itself."""
+        """Return the kinds of Kubernetes itself."""
         return frozenset(str(file.relative_to(self.schemas)) for file in self.schemas.rglob("*_*.json"))
 
 
@@ -56,7 +56,7 @@ class Conformer:
     why="The API server would reject the object, or drop the field without a message.",
 )
 def check(conformer: Conformer, scenes: Iterable[StackObjects]) -> tuple[list[ObjectFinding], list[StackObjects]]:
-    """Judge every object of every scene; give the scenes without what is in the objects that were refused."""
+    """Check every object; return the findings, and the stacks with refused objects reduced to their identity."""
     known, found, sound = conformer.known(), list[ObjectFinding](), list[StackObjects]()
     for scene in scenes:
         own = [piece for piece in scene.of(CRD) if _served(piece.item)]
@@ -93,7 +93,7 @@ def _file(piece: AppObject) -> str:
 
 
 def _served(crd: Object) -> list[str]:
-    """Name the kinds that a definition serves; nothing where it is not one, which its schema says better."""
+    """Return the kinds that a definition serves, none if it is malformed, which its schema reports."""
     try:
         return [name for name, _ in served(crd)]
     except (AttributeError, KeyError, TypeError):
@@ -103,7 +103,7 @@ def _served(crd: Object) -> list[str]:
 def _judged(
     conformer: Conformer, apps: Mapping[str, Sequence[AppObject]], crds: Sequence[Object]
 ) -> Iterator[ObjectFinding]:
-    """Look up what is known of each app, and run the program for the others."""
+    """Yield the findings of each app, from the cache or from one run of the program."""
     program = programs.fingerprint("kubeconform", conformer.env)
     judge = digest(json.dumps([FORMAT, str(conformer.schemas), program, crds]))
     keys = {path: digest(json.dumps([judge, [piece.item for piece in pieces]])) for path, pieces in apps.items()}
@@ -135,7 +135,9 @@ def _run(
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(schema), encoding="utf-8")
         (place / "objects").mkdir()
-        files: dict[str, tuple[str, int]] = {}  # one a piece: kubeconform says kind and name, and two may share both
+        files: dict[
+            str, tuple[str, int]
+        ] = {}  # one for each object: kubeconform reports kind and name, and two objects may share both
         for path, pieces in apps.items():
             for number, piece in enumerate(pieces):
                 file = place / "objects" / f"{len(files)}.json"
@@ -151,7 +153,7 @@ def _run(
 
 
 def _said(conformer: Conformer, *arguments: str) -> list[dict[str, Any]]:
-    """Give what kubeconform has against objects; it ends with 1 where it has something."""
+    """Return kubeconform's results; its exit code is 1 if an object is invalid."""
     said = programs.converse(["kubeconform", "-output", "json", *arguments], env=conformer.env, timeout=SLOW)
     try:
         found: list[dict[str, Any]] = json.loads(said.stdout)["resources"] or []
@@ -163,7 +165,7 @@ def _said(conformer: Conformer, *arguments: str) -> list[dict[str, Any]]:
 
 
 def _parts(one: Mapping[str, Any], number: int) -> list[Object]:
-    """Take the innermost reasons out of a message that begins with the outermost."""
+    """Return the innermost reasons of a message that begins with the outermost."""
     reasons = [
         (found["path"], found["said"]) for found in REASON.finditer(one["msg"]) if not VAGUE.match(found["said"])
     ]
@@ -174,7 +176,7 @@ def _parts(one: Mapping[str, Any], number: int) -> list[Object]:
 
 
 def _path(item: Object, pointer: str) -> KeyPath:
-    """Turn kubeconform's way of naming a field into ours, as far as the field exists."""
+    """Return kubeconform's path of a field as our key path, as far as the field exists."""
     path: list[str | int] = []
     value: Any = item
     for part in (one.replace("~1", "/").replace("~0", "~") for one in pointer.strip("/").split("/") if one):

@@ -34,7 +34,7 @@ ANNOTATION = ("metadata", "annotations", ENTRIES)
 @rule("entry-unread", scope="stack", why="An operator would look for a value that no app needs.")
 @rule("foundation-needs-entry", scope="stack", why="An account that does not exist would block every application.")
 def declared(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """An entry says where its value comes from, everywhere the same, and nothing is declared that is not read."""
+    """Require one origin for each entry, the same everywhere, and a reader for each declaration."""
     first: dict[str, tuple[StoreEntry, AppObject]] = {}
     for piece in scene.of("ExternalSecret"):
         said, readings = declarations(piece.item), list(read_by(piece.item))
@@ -77,7 +77,7 @@ def declared(scene: StackObjects) -> Iterator[ObjectFinding]:
     why="The store returns every entry by its name: one app could read the token of another.",
 )
 def foreign(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """An application reads and writes entries whose names begin with its own or its category's."""
+    """Require entries of an application to begin with its own name or its category's."""
     asked = [(piece, *one) for piece in scene.of("ExternalSecret", "PushSecret") for one in _asked(piece)]
     readers: dict[str, set[App]] = {}
     for piece, _, name in asked:
@@ -108,7 +108,7 @@ def _whose(piece: AppObject, name: str, readers: dict[str, set[App]], owners: di
 
 
 def _asked(piece: AppObject) -> Iterator[tuple[KeyPath, str]]:
-    """Yield each entry of the store that an object reads or writes, in whatever way it names the store."""
+    """Yield each entry of the store that an object reads or writes."""
     if piece.kind == "PushSecret":
         for index, one in enumerate(mappings(piece.spec, "data")):
             yield ("spec", "data", index, "match", "remoteRef"), text(one, "match", "remoteRef", "remoteKey") or EVERY

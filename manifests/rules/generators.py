@@ -39,7 +39,7 @@ def hashed_names(scene: StackObjects) -> Iterator[Problem]:
 
 
 def _entries(reader: CheckoutReader, contents: Contents) -> Iterator[tuple[str, KeyPath, dict[str, Any], bool]]:
-    """Give every generator of a folder: where it stands, what it says, whether its name is stable."""
+    """Yield every generator of a folder: its file, key and entry, and whether its name is stable."""
     for file in contents.kustomizations.values():
         value = reader.value(file)
         general = at(value, "generatorOptions", STABLE)

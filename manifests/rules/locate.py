@@ -1,7 +1,7 @@
-"""Where an object was written: the file and the line of a field, as well as they can be found.
+"""The file and line of an object's field, as exactly as they can be found.
 
-Rendered objects remember no file. The files that go into their folder are searched for a document of the same kind and
-name, the one that says most of the field wins; what a chart made leads to the line that asks for the chart.
+Rendered objects have no file. The files of their folder are searched for a document of the same kind and name, and the
+one with most of the field's path wins; an object of a chart leads to the line that names the chart.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Locator:
     reader: CheckoutReader
 
     def problem(self, found: ObjectFinding) -> Problem:
-        """Make a problem of a finding."""
+        """Return a finding as a problem with its file and line."""
         file, line = self.place(found.piece, found.path)
         key = f"{found.piece} {dotted(found.path)}".strip()
         value = "" if str(found.value) == str(found.piece) else str(found.value)
         return Problem(file, line, key, value, found.rule, found.fix, found.check)
 
     def place(self, piece: AppObject, path: KeyPath) -> tuple[str, int]:
-        """Find the file and line of a field of an object, or of what is nearest to it."""
+        """Return the file and line of an object's field, or of the nearest known key."""
         found = [
             (self._depth(document, path), -index, file, document)
             for index, (file, document) in enumerate(self._written(piece))
@@ -55,7 +55,7 @@ class Locator:
         return None
 
     def _written(self, piece: AppObject) -> list[tuple[str, Document]]:
-        """Give the documents that may be this object: of its name, else the only one of its kind."""
+        """Return the documents that can be this object: those of its name, else the only one of its kind."""
         alike = [
             (file, document)
             for file, document in self._all(piece.app.path)
@@ -65,7 +65,7 @@ class Locator:
         return named or (alike if len(alike) == 1 and not piece.by_chart else [])
 
     def _all(self, folder: str) -> Iterator[tuple[str, Document]]:
-        """Give every document that goes into a folder's render, its own files first."""
+        """Yield every document of a folder's inputs, those of its own files first."""
         for file in sorted(self._of(folder).files, key=lambda file: (not file.startswith(f"{folder}/"), file)):
             if file.endswith(MANIFESTS):
                 yield from ((file, document) for document in self.reader.source(file).documents)
@@ -77,7 +77,7 @@ class Locator:
         return max((size for size in range(len(path) + 1) if path[:size] in document.lines), default=0)
 
     def _asked(self, piece: AppObject) -> tuple[str, int]:
-        """Name the line that asks for the object's chart, else the folder's own file."""
+        """Return the line of the object's chart, else the folder's own file."""
         contents = self._of(piece.app.path)
         label = text(piece.metadata, "labels", "helm.sh/chart")
         charts = contents.charts if piece.by_chart else []

@@ -1,6 +1,7 @@
-"""The network between pods and homes: programs without a login are closed, and what the Internet reaches stays inside.
+"""Traffic between pods and to the home: programs without a login are closed, public ones cannot connect anywhere.
 
-A scene comes in, findings go out. `manifests.rules.workloads` asks every application for a policy of who may connect.
+The objects of a stack come in, findings go out. `manifests.rules.workloads` requires a policy for the clients of every
+application.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from manifests.rules.routes import PUBLIC, ROUTES
 from manifests.rules.stack_objects import AppObject, ObjectFinding, Pods, StackObjects, selects
 from manifests.rules.storage import inward
 
-# Programs of infrastructure that ask nobody who they are, by the name that their Services select.
+# Infrastructure programs without a login, by the name that their Services select.
 WITHOUT_A_LOGIN = ("alertmanager", "loki", "prometheus")
 NAME = "app.kubernetes.io/name"
 
 
 @rule("network-policy-missing", scope="stack")
 def unguarded(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """A program of infrastructure that has no login has a NetworkPolicy of who may connect."""
+    """Require a NetworkPolicy for each infrastructure program without a login."""
     if not scene.whole:
         return
     kept = [one for one in scene.of("NetworkPolicy") if inward(one)]
@@ -41,7 +42,7 @@ def unguarded(scene: StackObjects) -> Iterator[ObjectFinding]:
     why="An intruder from outside could reach Proxmox, the router, Talos and the API server.",
 )
 def outward(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Pods of an application that the Internet reaches have a policy of where they may connect to."""
+    """Require an egress policy for pods of public applications."""
     if not scene.whole:
         return
     published = {
@@ -74,7 +75,7 @@ def _policies(scene: StackObjects) -> Iterator[AppObject]:
 
 
 def _bounds(policy: AppObject, pods: Pods) -> bool:
-    """Whether a policy limits where pods connect to."""
+    """Report whether a policy limits the egress of pods."""
     if policy.namespace != pods.piece.namespace:
         return False
     if policy.kind == "NetworkPolicy":

@@ -1,4 +1,4 @@
-"""Objects that lie in an app's folder and that no kustomization names: nobody applies them.
+"""Objects in an app's folder that no kustomization names: they are never applied.
 
 A stack's folders and the contents of every folder of the tree come in; a problem goes out for each such file.
 """
@@ -35,7 +35,7 @@ def orphans(scene: StackObjects) -> Iterator[Problem]:
 
 
 def _is_object(reader: CheckoutReader, file: str) -> bool:
-    """Whether a file holds an object and is no part of a chart."""
+    """Report whether a file has an object and is not part of a chart."""
     source = reader.source(file)
     value = source.first.value
     return isinstance(value, dict) and {"apiVersion", "kind"} <= value.keys() and not _of_a_chart(reader, file)

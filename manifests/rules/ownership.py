@@ -1,7 +1,7 @@
-"""Who may make what, where: namespaces and cluster-scoped kinds of a category, one owner for each object, no hooks.
+"""Owners: the namespaces and cluster-wide kinds of a category, one app for each object, no hooks.
 
-A scene comes in, findings go out. An AppProject would refuse the same in the cluster; here it has a file and a line,
-before anything is pushed.
+The objects of a stack come in, findings go out. An AppProject would refuse the same in the cluster; here it has a file
+and a line, before a push.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from manifests.fields import text
 from manifests.objects import hooks, identity
 from manifests.rules.stack_objects import ACCEPT, AppObject, ObjectFinding, StackObjects, is_cluster_wide, is_namespaced
 
-# What Kubernetes serves no longer, by the minor version that removed it: the deprecated API migration guide.
+# Removed APIs by the minor version that removed them, from the deprecated API migration guide.
 REMOVED: Mapping[str, Mapping[str, int]] = {
     "admissionregistration.k8s.io/v1beta1": {"MutatingWebhookConfiguration": 22, "ValidatingWebhookConfiguration": 22},
     "apiextensions.k8s.io/v1beta1": {"CustomResourceDefinition": 22},
@@ -55,7 +55,7 @@ REMOVED: Mapping[str, Mapping[str, int]] = {
 )
 @rule("namespace-foreign", scope="stack", why="The category's project rejects it, in the middle of a sync.")
 def namespaces(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """An app lives in its category's namespaces, and makes none; what leads all of it astray is told once."""
+    """Require namespaces of the app's category, which apps do not create; report each namespace once for an app."""
     astray: dict[tuple[str, str], list[AppObject]] = {}
     for piece in scene.pieces:
         if piece.kind == "Namespace" and not piece.group:
@@ -79,7 +79,7 @@ def namespaces(scene: StackObjects) -> Iterator[ObjectFinding]:
     why="A chart's object would land in the category's first namespace, and its rights in another.",
 )
 def unnamed(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Every namespaced object of an app names its namespace; the objects that do not are told once for each app."""
+    """Require a namespace in each namespaced object; report an app once."""
     bare: dict[str, list[AppObject]] = {}
     for piece in scene.pieces:
         if not (piece.released or text(piece.metadata, "namespace")) and is_namespaced(scene, piece):
@@ -97,7 +97,7 @@ def unnamed(scene: StackObjects) -> Iterator[ObjectFinding]:
     why="Its project rejects a kind that the category does not declare, in the middle of a sync.",
 )
 def cluster_kinds(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """What belongs to no namespace is declared by the category."""
+    """Require a declaration of the category for each cluster-wide kind."""
     for piece in scene.pieces:
         said = f"{piece.kind}.{piece.group}" if piece.group else piece.kind
         if said not in piece.folder.settings.cluster_kinds and said != "Namespace" and is_cluster_wide(scene, piece):
@@ -111,7 +111,7 @@ def cluster_kinds(scene: StackObjects) -> Iterator[ObjectFinding]:
     "namespaced-kind-undeclared", scope="app", why="Its project rejects it: rights in a namespace can lead to the node."
 )
 def namespaced_kinds(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """An application makes no kind that reaches beyond its namespace, unless its category declares it."""
+    """Report kinds of applications that reach beyond their namespace and that no category declares."""
     for piece in scene.pieces:
         said = f"{piece.kind}.{piece.group}"
         if said in piece.folder.settings.closed_kinds:
@@ -122,7 +122,7 @@ def namespaced_kinds(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 @rule("object-twice", scope="stack", why="Two Applications would revert each other's changes for ever.")
 def owners(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """An object belongs to one app, once."""
+    """Report objects that two apps create, or one app twice."""
     first: dict[tuple[str, str, str, str], AppObject] = {}
     for piece in (one for one in scene.pieces if one.name):
         one = identity(piece.item)
@@ -135,7 +135,7 @@ def owners(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 @rule("api-removed", scope="app", why="The API server does not serve the kind; the sync would fail for ever.")
 def versions(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """No object asks for an API that the stack's Kubernetes no longer has."""
+    """Report objects of an API that the stack's Kubernetes does not serve."""
     for piece in scene.pieces:
         removed = removed_in(scene, piece)
         if removed:
@@ -146,14 +146,14 @@ def versions(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 
 def removed_in(scene: StackObjects, piece: AppObject) -> int:
-    """Give the minor version that took an object's API away, 0 where the stack's Kubernetes has it."""
+    """Return the minor version that removed an object's API, 0 if the stack's Kubernetes serves it."""
     removed = REMOVED.get(str(piece.item["apiVersion"]), {}).get(piece.kind, 0)
     return removed if removed <= int(scene.kubernetes.split(".")[1]) else 0
 
 
 @rule("hook-unasked", scope="app", why="Argo CD does not keep a hook in sync, and runs it again with every sync.")
 def unasked_hooks(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Nothing runs as a hook by accident."""
+    """Report hooks."""
     for piece in scene.pieces:
         if hooks([piece.item]):
             rule = "is a hook: it runs at every sync, and is never shown as missing or changed"
@@ -167,7 +167,7 @@ def unasked_hooks(scene: StackObjects) -> Iterator[ObjectFinding]:
     why="Half a year later it would be unknown whether the exception is still needed.",
 )
 def exceptions(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """What is accepted is accepted for a reason, by an id that exists."""
+    """Require a reason and an existing id for each accepted check."""
     known = [check.id for check in REGISTER.values() if check.is_of(__package__)]
     for piece in scene.pieces:
         for check, reason in piece.accepted.items():

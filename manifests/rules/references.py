@@ -1,7 +1,7 @@
-"""What an object names exists: Secrets with their keys, claims, accounts, backends with their ports, classes, issuers.
+"""References to objects that exist: Secrets with their keys, claims, accounts, ports, classes, issuers.
 
-A scene comes in, findings go out. What is not in Git itself is made by something that is: an ExternalSecret, a
-Certificate, a database; the few that Pulumi makes stand in `StackObjects.secrets`.
+The objects of a stack come in, findings go out. An object that is not in Git has a creator that is: an ExternalSecret,
+a Certificate, a database; `StackObjects.secrets` has the few that Pulumi creates.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ FIXES = {
     "VolumeSnapshotClass": "add what makes it, or leave the name out for the default",
     **dict.fromkeys(("Deployment", "Rollout", "StatefulSet"), "correct the name, or take it away with what it scaled"),
 }
-# Who asks for one of these chose it: it is looked for even where a chart asks. Each is there once, for all namespaces.
+# References to these are checked even in a chart: values choose them. Each is cluster-wide.
 SHARED = ("ClusterIssuer", "ClusterSecretStore", "StorageClass", "VolumeSnapshotClass")
 MISSPELT = 0.8
 CLASS = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?\Z")  # of policies some hold patterns there
-CHOSEN = {  # by its key: the group of who asks, and what it asks for
+CHOSEN = {  # by key: the group of the object that refers, and the kind that it refers to
     **dict.fromkeys(("storageClassName", "cacheStorageClassName"), ("", "StorageClass")),
     "volumeSnapshotClassName": ("", "VolumeSnapshotClass"),
     "storageClass": ("postgresql.cnpg.io", "StorageClass"),
@@ -75,7 +75,7 @@ class Reference(NamedTuple):
     why="Pods and volumes would wait for ever for an object that does not exist, and routes would fail.",
 )
 def existing(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Whatever an object of a namespace refers to is there, or is made there; charts bring what theirs need."""
+    """Require the target of each reference; the objects of a chart find their targets in the chart."""
     made: dict[Target, Parts] = {Target(space, "Secret", name): None for space, name in scene.secrets}
     for piece in scene.pieces:
         for one in (*makes(piece), *_brings(piece)):
@@ -100,7 +100,7 @@ def existing(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 @rule("reference-unknown", scope="stack")
 def bound(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """The ServiceAccount that a binding gives rights to exists in the namespace that the binding names, charts' too."""
+    """Require the ServiceAccounts of bindings, also of those in charts."""
     if not scene.whole:
         return
     made = {one for piece in scene.pieces for one in makes(piece) if one.kind == "ServiceAccount"}
@@ -133,7 +133,7 @@ def _missing(
 
 
 def _within(piece: AppObject, asked: Reference, name: str, parts: Parts) -> Iterator[ObjectFinding]:
-    """Find a key or a port that what is there does not have."""
+    """Report a key or a port that the target does not have."""
     if asked.part and parts is not None and asked.part not in parts:
         what = PARTS[asked.kind]
         rule = f"is no {what} of {asked.kind} {name}, which has {', '.join(sorted(parts)) or 'none'}"
@@ -143,7 +143,7 @@ def _within(piece: AppObject, asked: Reference, name: str, parts: Parts) -> Iter
 
 
 def holds(piece: AppObject, kind: str) -> Parts:
-    """Name the keys or ports of what a piece is or makes, as far as it says them."""
+    """Return the keys or ports of an object or of its target, None if they are unknown."""
     spec, keys = piece.spec, set[str]()
     if piece.kind == "Service" and entries(spec, "ports"):
         keys = {text(one, "port") for one in mappings(spec, "ports")}
@@ -277,7 +277,7 @@ def _named(one: dict[str, Any]) -> str:
 
 
 def refers(pods: Pods) -> Iterator[Reference]:
-    """Name what pods read, mount and act as."""
+    """Yield the references of pods: what they read and mount, and their account."""
     above = (*pods.path, "spec")
     if account := text(pods.spec, "serviceAccountName"):
         yield Reference((*above, "serviceAccountName"), "ServiceAccount", account)
@@ -296,7 +296,7 @@ def refers(pods: Pods) -> Iterator[Reference]:
 
 
 def _read(path: KeyPath, said: dict[str, Any], suffix: str) -> Iterator[Reference]:
-    """Name a Secret or ConfigMap, once for each of its keys that is asked for."""
+    """Yield a Secret or ConfigMap, once for each key that is read."""
     for key, kind in (("secret", "Secret"), ("configMap", "ConfigMap")):
         one = mapping(said, f"{key}{suffix}")
         if name := text(one, "secretName") or text(one, "name"):

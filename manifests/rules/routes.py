@@ -31,7 +31,7 @@ DOMAIN = "{{HOMEPAGE_VAR_DOMAIN}}"
 @rule("host-missing", scope="app", why="On this stack the app could not be reached.")
 @rule("host-twice", scope="stack", why="The older route wins, and the other app is unreachable without a message.")
 def hosts(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Every host lies under a stack's domain, has one route, and this stack has one of its own."""
+    """Require hosts under a stack's domain, one route for each, and one host of this stack for each route."""
     first: dict[str, AppObject] = {}
     for piece in scene.of(*ROUTES, "Ingress"):
         named = list(_hosts(piece))
@@ -57,7 +57,7 @@ def hosts(scene: StackObjects) -> Iterator[ObjectFinding]:
     "host-of-another", scope="stack", why="The owner of another app's name, or of its certificate, receives its logins."
 )
 def foreign(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """An application answers for its own names, and gets certificates for no others."""
+    """Report hosts and certificates of applications for names that are not their own."""
     routes: dict[str, set[App]] = {}
     for piece in scene.of(*ROUTES, "Ingress"):
         for _, host in _hosts(piece):
@@ -125,7 +125,7 @@ def _said(app: App) -> str:
     why="Every client on the Internet can reach it: this needs a decision and its reason.",
 )
 def published(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """A route on the gateway for the world says why."""
+    """Require a reason for a route on the public gateway."""
     for piece in scene.of(*ROUTES):
         for index, parent in enumerate(mappings(piece.spec, "parentRefs")):
             if text(parent, "name") == PUBLIC and (text(parent, "namespace") or piece.namespace) != piece.namespace:
@@ -140,7 +140,7 @@ def published(scene: StackObjects) -> Iterator[ObjectFinding]:
     why="After a rebuild Argo CD would wait for the Git server that it has to start.",
 )
 def git_inside(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """No app of the stack serves the repository from which Argo CD makes that app."""
+    """Report a route for the repository from which Argo CD deploys that route."""
     for piece in scene.of(*ROUTES, "Ingress"):
         for path, host in _hosts(piece):
             if host == scene.repository:
@@ -151,7 +151,7 @@ def git_inside(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 @rule("sso-untrusted", scope="stack", why="Single sign-on closes the admin account: no login would be possible.")
 def logins(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Argo CD trusts the certificate of a login that the stack itself serves."""
+    """Require Argo CD's trust in the certificate of a login that the stack serves."""
     if not scene.untrusted:
         return
     served = {host for piece in scene.of(*ROUTES, "Ingress") for _, host in _hosts(piece)}
@@ -171,7 +171,7 @@ def logins(scene: StackObjects) -> Iterator[ObjectFinding]:
     why="A backup to an address that does not exist is none, and the loss shows when it is needed.",
 )
 def placeholders(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """A stack with a domain of its own asks nobody under a domain that is kept for examples."""
+    """Report addresses under example domains in a stack with a domain of its own."""
     if EXAMPLE.fullmatch(scene.domain):
         return
     for piece in scene.pieces:
@@ -225,13 +225,13 @@ def _hosts(piece: AppObject) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _leads(piece: AppObject) -> bool:
-    """Whether it leads to something; a redirect does not."""
+    """Report whether a route has a backend; a redirect has none."""
     return bool(piece.spec.get("defaultBackend")) or any(
         rule.get("backendRefs") or rule.get("http") for rule in mappings(piece.spec, "rules")
     )
 
 
 def _under(host: str, domain: str) -> bool:
-    """Whether a host lies right below a domain, as far as its gateway listens and its certificate reaches."""
+    """Report whether a host is one label below a domain, the depth of its gateway and its certificate."""
     label, _, rest = host.partition(".")
     return rest == domain and label != "*"

@@ -1,4 +1,4 @@
-"""Schemas that kubeconform reads, as strict as a server-side apply: fields that nobody declares are refused.
+"""Schemas that kubeconform reads, as strict as a server-side apply: undeclared fields are refused.
 
 An OpenAPI document of Kubernetes or a CustomResourceDefinition comes in; JSON schemas by the names of their files go
 out. Pure. `ops.toolchain.extraction` makes those of the pinned Kubernetes once, `manifests.rules.conformance` those of
@@ -14,7 +14,7 @@ from manifests.fields import mapping
 from manifests.objects import Object
 
 Schema: TypeAlias = "dict[str, Any]"
-FORMAT = "3"  # of what is made: raise it when the same document gives other schemas
+FORMAT = "3"  # of the schemas: raise it when the same document gives other schemas
 KEPT = (
     *("type", "enum", "required"),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
@@ -41,7 +41,7 @@ ROOT: Mapping[str, Schema] = {"apiVersion": {"type": "string"}, "kind": {"type":
 
 
 def file_of(api_version: str, kind: str) -> str:
-    """Name the file in which kubeconform looks for a kind: group, or the version of the core, before the kind."""
+    """Return the name of kubeconform's file for a kind: its group, or the version of the core, and the kind."""
     parts = api_version.split("/")
     return f"{parts[0]}/{kind.lower()}_{parts[-1]}.json"
 
@@ -69,7 +69,7 @@ def of_crd(crd: Object) -> Iterator[tuple[str, Schema]]:
 
 
 def served(crd: Object) -> Iterator[tuple[str, Schema]]:
-    """Give every version that a CustomResourceDefinition serves, by the name of its file."""
+    """Yield every version that a CustomResourceDefinition serves, with the name of its file."""
     spec = crd["spec"]
     for version in spec["versions"]:
         if version.get("served"):
@@ -77,7 +77,7 @@ def served(crd: Object) -> Iterator[tuple[str, Schema]]:
 
 
 def _needed(name: str, raw: Mapping[str, Any]) -> set[str]:
-    """Name a definition and all that it refers to."""
+    """Return a definition's name and the names of all that it refers to."""
     found: set[str] = set()
     ahead = [name]
     while ahead:
@@ -104,7 +104,7 @@ def _either(name: str) -> Schema | None:
 
 
 def _strict(schema: Any, *, null: bool = False) -> Schema:
-    """Keep what is a rule of a field, and refuse fields that are not declared."""
+    """Return a schema with the rules of fields only, which refuses undeclared fields."""
     if not isinstance(schema, dict):
         return {}
     if "$ref" in schema:
@@ -121,7 +121,7 @@ def _strict(schema: Any, *, null: bool = False) -> Schema:
 
 
 def _fields(schema: Schema, made: Schema) -> Schema:
-    """Give the fields of a map; what has a default may be missing, what is not declared may not be there."""
+    """Return the fields of a map; a field with a default may be missing, an undeclared one is refused."""
     declared = schema.get("properties") or {}
     required = [name for name in made.pop("required", ()) if "default" not in mapping(declared.get(name))]
     found: Schema = {"required": required} if required else {}
@@ -138,7 +138,7 @@ def _fields(schema: Schema, made: Schema) -> Schema:
 
 
 def _parts(schema: Schema) -> Schema:
-    """Keep the rules that say nothing of which fields there are."""
+    """Return the rules that declare no fields."""
     found: Schema = {
         key: [_loose(one) for one in schema[key]] for key in ("allOf", "anyOf", "oneOf") if schema.get(key)
     }
@@ -158,7 +158,7 @@ def _loose(schema: Any) -> Schema:
 
 
 def _or_null(schema: Schema) -> Schema:
-    """Let a field be null, which the API server takes for absent."""
+    """Return a schema that also allows null, which the API server treats as absent."""
     if schema.keys() & {"$ref", "allOf", "anyOf", "oneOf", "not"}:
         return {"anyOf": [schema, {"type": "null"}]}
     if "enum" in schema and None not in schema["enum"]:

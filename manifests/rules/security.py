@@ -1,8 +1,8 @@
-"""Pod Security: what the level of a namespace refuses, as the API server's own admission would.
+"""Pod Security: the pods that the level of a namespace refuses, by the rules of the API server's own admission.
 
-A scene comes in, findings go out: the Pod Security Standards of Kubernetes, `baseline` and `restricted`, for the
-containers of Linux, and of the pods that VolSync makes. The API server refuses the pods, not the Deployment; without
-this nobody sees more than a ReplicaSet without pods.
+The objects of a stack come in, findings go out: the Pod Security Standards of Kubernetes, `baseline` and `restricted`,
+for containers of Linux, and for the pods that VolSync creates. The API server refuses the pods, not the Deployment; the
+only sign of it would be a ReplicaSet without pods.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MOVERS = ("rclone", "restic", "rsyncTLS", "syncthing")
 
 @rule("pod-security", scope="app", why="The API server rejects the pods, and only events of the ReplicaSet report it.")
 def levels(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Pods fit the Pod Security level of their namespace."""
+    """Report pods that the Pod Security level of their namespace refuses."""
     for pods in scene.pods:
         for broken, path in _refused(scene, pods):
             fix = "apps/_shared/hardened brings what is missing, or the category declares another podSecurity"
@@ -65,7 +65,7 @@ def _refused(scene: StackObjects, pods: Pods) -> Iterator[tuple[str, KeyPath]]:
     "mover-foreign", scope="stack", why="Every night the backup would fail, or miss a file that only the app may read."
 )
 def movers(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """The pod that copies a volume fits its namespace, and may read what the app writes."""
+    """Require movers that their namespace accepts and that can read the app's files."""
     movable = scene.of("ReplicationSource", "ReplicationDestination")
     for piece in (one for one in movable if one.group == "volsync.backube"):
         for mover in MOVERS:
@@ -74,7 +74,7 @@ def movers(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 
 def _mover(scene: StackObjects, piece: AppObject, mover: str) -> Iterator[ObjectFinding]:
-    """Judge a mover as the pod that VolSync makes: its context is what is said here, its container has all else."""
+    """Check a mover as the pod that VolSync creates: its pod context is set here, its container's by VolSync."""
     path, said = ("spec", mover, "moverSecurityContext"), mapping(piece.spec, mover, "moverSecurityContext")
     own = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     pod = Pods(piece, (), {}, {"securityContext": said, "containers": [{"name": "the mover", "securityContext": own}]})
@@ -96,7 +96,7 @@ def _mover(scene: StackObjects, piece: AppObject, mover: str) -> Iterator[Object
 
 
 def _user(pods: Pods) -> int | None:
-    """Give the user as whom the first container runs, where the pod says one."""
+    """Return the user of the first container, if the pod sets one."""
     own = next((one for _, one in pods.containers("containers")), {})
     users = (at(one, "securityContext", "runAsUser") for one in (own, pods.spec))
     return next((user for user in users if isinstance(user, int)), None)
@@ -113,7 +113,7 @@ def _user(pods: Pods) -> int | None:
     why="One kernel bug separates root from the node, and most programs do not need root.",
 )
 def unexplained(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Where the level allows it, what no chart wrote still says why it is root or asks for what is the node's."""
+    """Require a reason for root and for access to the node, where the level allows them and no chart set them."""
     for pods in (one for one in scene.pods if not one.piece.by_chart):
         level = scene.security.get(pods.piece.namespace, "privileged")
         found = [("privileged-unexplained", *one) for one in baseline(pods)] if level == "privileged" else []
@@ -125,7 +125,7 @@ def unexplained(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 
 def rooted(pods: Pods) -> Iterator[Refusal]:
-    """Find containers that are root, or that are who their image says: nobody here knows whether that is root."""
+    """Yield containers that run as root, or as the user of their image, which is unknown here."""
     for path, container in pods.containers():
         own = {**_said(pods.spec), **_said(container)}
         user, name = own.get("runAsUser"), text(container, "name")
@@ -136,12 +136,12 @@ def rooted(pods: Pods) -> Iterator[Refusal]:
 
 
 def _said(spec: Any) -> dict[str, Any]:
-    """Give the security context of a pod or a container; what is null there is inherited as if it were not there."""
+    """Return the security context of a pod or a container; null values are inherited like absent ones."""
     return {key: value for key, value in mapping(spec, "securityContext").items() if value is not None}
 
 
 def baseline(pods: Pods) -> Iterator[Refusal]:
-    """Find what only privileged namespaces allow."""
+    """Yield settings that only privileged namespaces allow."""
     above = (*pods.path, "spec")
     yield from (((*above, key), f"wants {key}") for key in ("hostNetwork", "hostPID", "hostIPC") if pods.spec.get(key))
     for path, volume in pods.volumes:
@@ -183,7 +183,7 @@ def _context(path: KeyPath, said: dict[str, Any], name: str) -> Iterator[Refusal
 
 
 def restricted(pods: Pods) -> Iterator[Refusal]:
-    """Find what restricted namespaces miss."""
+    """Yield settings that restricted namespaces require."""
     above, said = (*pods.path, "spec"), _said(pods.spec)
     for path, volume in pods.volumes:
         foreign = {key for key, what in volume.items() if what is not None} - VOLUMES - {"name", "hostPath"}

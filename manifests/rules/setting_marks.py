@@ -1,8 +1,8 @@
-"""What the stack settings say too: never two truths.
+"""Lines of the tree that repeat a setting: each has a mark, and its value is compared.
 
-A line of `apps/` or `environments/` that ends with `# = network.loadBalancerRange` holds the value of that setting, or
-with `# = tunnel.{network.domain}` a text around it. Files and a stack's settings come in, every line that differs goes
-out; so does a line of the base that an overlay builds on and leaves as another environment has it.
+A line of `apps/` or `environments/` that ends with `# = network.loadBalancerRange` has the value of that setting, or
+with `# = tunnel.{network.domain}` a text around it. The files and the settings of a stack come in; each line that
+differs goes out, and each line of the base that an overlay leaves with the value of another environment.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _forgotten(reader: CheckoutReader, stack: Stack, domains: Sequence[str], con
 
 
 def _holds(line: str, key: str, value: str) -> bool:
-    """Whether a line that is no comment and has no mark holds a value as a whole, or a host below a domain."""
+    """Report whether a line without a mark has a value as a whole, or a host below a domain."""
     if MARK.match(line) or line.lstrip().startswith("#"):
         return False
     within = WITHIN if key == "network.domain" else ""
@@ -114,7 +114,7 @@ def _holds(line: str, key: str, value: str) -> bool:
 
 
 def _telling(network: NetworkSettings) -> Iterator[tuple[str, object]]:
-    """Give the settings that no line holds by accident."""
+    """Yield the settings whose values are too specific to occur by accident."""
     yield "domain", network.domain
     yield "loadBalancerRange", network.load_balancer_range
     yield "subnet", network.subnet
@@ -135,7 +135,7 @@ def marks(reader: CheckoutReader, file: str) -> Iterator[Mark]:
 
 
 def _used(reader: CheckoutReader, contents: Contents) -> Iterator[str]:
-    """Give the manifests that are in use: a component that nobody takes up says nothing about any stack."""
+    """Yield the manifests in use; an unused component has no effect on any stack."""
     for file in contents.files:
         folder = posixpath.dirname(file)
         while folder and folder not in contents.kustomizations and reader.kustomization(folder) is None:
@@ -145,13 +145,13 @@ def _used(reader: CheckoutReader, contents: Contents) -> Iterator[str]:
 
 
 def _value(text: str) -> str:
-    """Take the scalar out of a line: after dashes and a key, without quotes."""
+    """Return the scalar of a line: after dashes and a key, without quotes."""
     text = KEY.sub("", re.sub(r"^\s*(?:-\s+)*", "", text)).strip()
     return text[1:-1] if text[:1] in "\"'" and text[-1:] == text[:1] else text
 
 
 def stated(stack: Stack, says: str) -> str:
-    """Give what a mark stands for in a stack's settings."""
+    """Return the value of a mark in a stack's settings."""
     if "{" not in says:
         return _setting(stack, says)
     return SETTING.sub(lambda found: _setting(stack, found[1]), says)

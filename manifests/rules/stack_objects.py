@@ -1,7 +1,7 @@
-"""All objects of one stack, each with the app it comes from: what every rule looks at.
+"""All objects of one stack, each with its app: the input of every rule.
 
-`ops.checking.validation` renders and makes scenes; the rules beside this module read them. Nothing is looked up
-anywhere else, so that a rule is a function of its scene.
+`ops.checking.validation` renders them; the rules of this package read them. They have all that a rule needs, so that a
+rule is a function of its input.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ACCEPT = "homelab.dev/accept-"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Rollout", "ReplicaSet")
 JOBS = ("Job", "CronJob")
-# What an app's charts are: a described stand-in has the objects of the real one, any other has made-up ones.
+# The kind of an app's charts: a described stand-in has the objects of the real one, any other has invented ones.
 Chart: TypeAlias = Literal["none", "real", "described", "unknown"]
 CLUSTER_WIDE = {
     "": ("Namespace", "Node", "PersistentVolume"),
@@ -53,7 +53,7 @@ CLUSTER_WIDE = {
 
 @dataclass(frozen=True)
 class AppObject:
-    """One object, where it comes from and where it will live.
+    """One object with its app, its category and its namespace.
 
     `released` where Argo CD runs helm for the app, so that the namespace of the release is the Application's own;
     `inflated` where kustomize made the object of a chart.
@@ -84,45 +84,45 @@ class AppObject:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What is said about it."""
+        """The object's metadata."""
         return mapping(self.item, "metadata")
 
     @property
     def spec(self) -> dict[str, Any]:
-        """What it asks for."""
+        """The object's spec."""
         return mapping(self.item, "spec")
 
     @property
     def astray(self) -> bool:
-        """Whether it would live in a namespace that its category does not have."""
+        """Report whether its namespace is not one of its category."""
         return bool(self.namespace) and self.namespace not in self.folder.namespaces
 
     @property
     def by_chart(self) -> bool:
-        """Whether a chart wrote it."""
+        """Report whether a chart made it."""
         labels = mapping(self.metadata, "labels")
         return self.inflated or labels.get(MANAGED_BY) == "Helm" or "helm.sh/chart" in labels
 
     @property
     def bare(self) -> AppObject:
-        """The same object with nothing but its name: what is left of one that is not formed as its kind."""
+        """The same object with its identity only, for one that its schema refuses."""
         kept = {key: self.metadata[key] for key in ("name", "namespace") if key in self.metadata}
         return replace(self, item={"apiVersion": self.item["apiVersion"], "kind": self.kind, "metadata": kept})
 
     @property
     def accepted(self) -> dict[str, str]:
-        """The checks that do not apply to it, with the reasons that a person gave."""
+        """The checks that its annotations accept, with their reasons."""
         said = notes(self.item).items()
         return {key.removeprefix(ACCEPT): why for key, why in said if key.startswith(ACCEPT)}
 
     def __str__(self) -> str:
-        """Write it as people say it."""
+        """Return kind and name."""
         return f"{self.kind} {self.name}"
 
 
 @dataclass(frozen=True)
 class ObjectFinding:
-    """One broken rule, before its place is looked up."""
+    """One violation of a rule, without its file and line."""
 
     check: str
     piece: AppObject
@@ -134,7 +134,7 @@ class ObjectFinding:
 
 @dataclass(frozen=True)
 class AppFolder:
-    """The files of one app, as one stack runs it; `charts` where all of its charts are the real ones."""
+    """The files of one app, as one stack runs it; `charts` if all of its charts are the real ones."""
 
     reader: CheckoutReader
     stack: Stack
@@ -147,7 +147,7 @@ class AppFolder:
 
 @dataclass(frozen=True)
 class StackObjects:
-    """All objects of one stack, and what is known beside them.
+    """All objects of one stack, and the facts that rules need beside them.
 
     `security` is the Pod Security level of each namespace, `secrets` are those that Pulumi makes, `registered` are CRDs
     that an operator brings when it starts, `disks` is how much room the nodes' data disks have together,
@@ -182,7 +182,7 @@ class StackObjects:
         return (one for one in self.folders if not one.contents.problems)
 
     def of(self, *kinds: str) -> Iterator[AppObject]:
-        """Give the objects of some kinds."""
+        """Yield the objects of some kinds."""
         for kind in kinds:
             yield from self._by_kind.get(kind, ())
 
@@ -195,25 +195,25 @@ class StackObjects:
 
     @cached_property
     def pods(self) -> tuple[Pods, ...]:
-        """Everything that makes pods."""
+        """All objects that create pods."""
         found = (Pods.of(piece) for piece in self.of(*WORKLOADS, *JOBS, "Pod"))
         return tuple(pods for pods in found if pods)
 
     @cached_property
     def pods_of(self) -> Mapping[int, Pods]:
-        """Find what an object makes pods of, by the object's `id`."""
+        """The pods of an object, by the object's `id`."""
         return {id(pods.piece): pods for pods in self.pods}
 
     @cached_property
     def scopes(self) -> Mapping[tuple[str, str], str]:
-        """Say of every kind that a CRD of this scene defines whether it is cluster-wide."""
+        """The scope of every kind that a CRD of the stack defines."""
         specs = [mapping(crd, "spec") for crd in (*self.registered, *(one.item for one in self.of(CRD)))]
         return {(text(spec, "group"), text(spec, "names", "kind")): text(spec, "scope") for spec in specs}
 
 
 @dataclass(frozen=True)
 class Pods:
-    """What makes pods: the object, and where in it the pod's labels and spec stand."""
+    """An object that creates pods, with the path, the labels and the spec of its pod template."""
 
     piece: AppObject
     path: KeyPath
@@ -222,7 +222,7 @@ class Pods:
 
     @classmethod
     def of(cls, piece: AppObject) -> Pods | None:
-        """Find the pod in an object."""
+        """Return the pod template of an object."""
         if piece.kind == "Pod":
             path: tuple[str, ...] = ()
         elif piece.kind == "CronJob":
@@ -236,28 +236,28 @@ class Pods:
 
     @property
     def lasting(self) -> bool:
-        """Whether they are meant to run for ever."""
+        """Report whether the pods run permanently."""
         return self.piece.kind in WORKLOADS
 
     @property
     def replicas(self) -> int:
-        """How many there will be."""
+        """The number of replicas."""
         return number(self.piece.spec, "replicas", otherwise=1)
 
     def containers(self, *kinds: str) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
-        """Give every container with its path."""
+        """Yield every container with its path."""
         for kind in kinds or ("initContainers", "containers"):
             for index, container in enumerate(mappings(self.spec, kind)):
                 yield (*self.path, "spec", kind, index), container
 
     @property
     def volumes(self) -> list[tuple[KeyPath, dict[str, Any]]]:
-        """Give every volume with its path."""
+        """Every volume with its path."""
         return [((*self.path, "spec", "volumes", i), one) for i, one in enumerate(mappings(self.spec, "volumes"))]
 
 
 def is_cluster_wide(scene: StackObjects, piece: AppObject) -> bool:
-    """Whether an object lives in no namespace; unknown kinds say so by having none."""
+    """Report whether an object is cluster-wide; an unknown kind counts as namespaced."""
     if piece.kind in CLUSTER_WIDE.get(piece.group, ()):
         return True
     scope = scene.scopes.get((piece.group, piece.kind))
@@ -265,14 +265,14 @@ def is_cluster_wide(scene: StackObjects, piece: AppObject) -> bool:
 
 
 def is_namespaced(scene: StackObjects, piece: AppObject) -> bool:
-    """Whether an object certainly lives in a namespace: as a kind of Kubernetes itself, or as its CRD defines it."""
+    """Report whether an object is certainly namespaced: as a kind of Kubernetes itself, or by its CRD."""
     scope = scene.scopes.get((piece.group, piece.kind))
     own = "." not in piece.group or piece.group in (*CLUSTER_WIDE, "coordination.k8s.io", "discovery.k8s.io")
     return not is_cluster_wide(scene, piece) and (scope == "Namespaced" or (scope is None and own))
 
 
 def selects(selector: Any, labels: Mapping[str, str]) -> bool:
-    """Whether a label selector takes a pod; an empty one takes all."""
+    """Report whether a label selector matches labels; an empty one matches all."""
     if not isinstance(selector, dict):
         return False
     if any(labels.get(key) != value for key, value in mapping(selector, "matchLabels").items()):

@@ -1,6 +1,7 @@
-"""What cannot be made again: volumes that no sync may delete, with room and backups, databases that can be kept twice.
+"""Data that cannot be recreated: volumes that no sync may delete, their room and backups, replicated databases.
 
-A scene comes in, findings go out. Argo CD keeps such an object when it leaves Git and when its Application goes.
+The objects of a stack come in, findings go out. Argo CD keeps such an object when it leaves Git, and when its
+Application is deleted.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ DEFAULT = "storageclass.kubernetes.io/is-default-class"
     why="Bitwarden answers a burst of requests with 429, and the ExternalSecrets fail together.",
 )
 def asked(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """A store that logs in for each request is asked for each entry once: who else needs it takes it from a Secret."""
+    """Require one read for each entry of a store that logs in for each request; other readers use the Secret."""
     stores = {
         one.name
         for one in scene.of("ClusterSecretStore")
@@ -56,7 +57,7 @@ def asked(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 @rule("data-unprotected", scope="app", why="A renamed folder must not delete user data.")
 def kept(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Volumes and databases are marked so that no sync deletes them."""
+    """Require the annotation of volumes and databases that keeps a sync from deleting them."""
     for group, kinds in DATA.items():
         for piece in scene.of(*kinds):
             said = [one.strip() for one in notes(piece.item).get(OPTIONS, "").split(",")]
@@ -73,7 +74,7 @@ def kept(scene: StackObjects) -> Iterator[ObjectFinding]:
     why="Each copy reads a whole volume: all in the same minute would slow every disk.",
 )
 def spread(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """No two backups of volumes begin in the same minute."""
+    """Report backups of volumes that begin in the same minute."""
     first: dict[str, AppObject] = {}
     for piece in scene.of("ReplicationSource"):
         time = text(piece.spec, "trigger", "schedule")
@@ -90,7 +91,7 @@ def spread(scene: StackObjects) -> Iterator[ObjectFinding]:
     why="The replica would wait for ever, and the first failed node would take the database with it.",
 )
 def joined(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """A database's instances reach one another: policies that stand before them let them in, however many there are."""
+    """Require policies that allow traffic between the instances of a database."""
     for piece in scene.of("Cluster"):
         labels = {"cnpg.io/cluster": piece.name}
         policies = [one for one in scene.of("NetworkPolicy") if one.namespace == piece.namespace]
@@ -102,12 +103,12 @@ def joined(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 
 def inward(policy: AppObject) -> bool:
-    """Whether a NetworkPolicy is one for what comes in, as one that names no direction is."""
+    """Report whether a NetworkPolicy is about ingress; one without policyTypes is."""
     return "Ingress" in (entries(policy.spec, "policyTypes") or ["Ingress"])
 
 
 def _admits(policy: AppObject, labels: Mapping[str, str]) -> bool:
-    """Whether pods of the policy's own namespace that have these labels may come in."""
+    """Report whether the policy allows ingress from pods of its namespace with these labels."""
     return any(
         not rule.get("from")
         or any(
@@ -124,7 +125,7 @@ def _admits(policy: AppObject, labels: Mapping[str, str]) -> bool:
     why="Volumes bind regardless of the disks' size; on a full disk all writes of all apps stop.",
 )
 def room(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Ceph's disks hold what all claims on it may grow to: it promises more than it has, and is full one day."""
+    """Require room on Ceph's disks for the sizes of all claims; Ceph itself promises more than it has."""
     classes = [one for one in scene.of("StorageClass") if str(one.item.get("provisioner")).endswith(CEPH)]
     default = {one.name for one in classes if notes(one.item).get(DEFAULT) == "true"}
     names = {one.name for one in classes} | ({None} if default else set())
@@ -143,7 +144,7 @@ def room(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 
 def _claims(scene: StackObjects) -> Iterator[tuple[str | None, int]]:
-    """Give the class and the size of every claim, also of those that operators make."""
+    """Yield the class and the size of every claim, also of those that operators create."""
     for piece in scene.of("PersistentVolumeClaim"):
         yield _claim(piece.spec)
     for piece in scene.of("StatefulSet", "Prometheus", "Alertmanager"):

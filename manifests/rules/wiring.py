@@ -1,7 +1,7 @@
-"""What the parts of an app say of each other: quantities, volumes and mounts, ports and probes, selectors and pods.
+"""The parts of an app that must fit: quantities, volumes and mounts, ports and probes, selectors and pods.
 
-A scene comes in, findings go out. The API server refuses half of it in the middle of a sync; of the other half nobody
-says a word: a Service without pods is Healthy.
+The objects of a stack come in, findings go out. The API server refuses half of these mistakes in the middle of a sync,
+and accepts the others without a message: a Service without pods is Healthy.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ UNITS = {
 }
 BYTES = ("memory", "storage", "ephemeral-storage")
 LEAST = 1 << 20
-MOST = Decimal((1 << 63) - 1)  # what is larger counts as this, as in Kubernetes
+MOST = Decimal((1 << 63) - 1)  # larger numbers count as this one, as in Kubernetes
 SHARE = re.compile(r"\d+%\Z", re.ASCII)
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 WITH_DATA = ("PersistentVolumeClaim", "StatefulSet")
-# Where else the schemas take any text for a quantity: by group and kind, * for whatever is there.
+# Quantities for which the schemas accept any text: by group and kind, * for any key.
 WRITTEN: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("", "LimitRange"): tuple(
         f"limits.*.{one}.*" for one in ("default", "defaultRequest", "max", "maxLimitRequestRatio", "min")
@@ -50,7 +50,7 @@ ROOM = "volumes.*.emptyDir.sizeLimit"
     why="The API server rejects the pods, and only events of the ReplicaSet report it.",
 )
 def quantities(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Sizes and shares are written as Kubernetes reads them, and no limit is below its request."""
+    """Require quantities that Kubernetes can read, and limits that are not below their requests."""
     for pods in scene.pods:
         for path, container in pods.containers():
             yield from _resources(pods.piece, (*path, "resources"), container.get("resources"))
@@ -82,7 +82,7 @@ def _claims(piece: AppObject) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
 
 
 def _written(piece: AppObject, path: KeyPath, value: Any, place: str) -> Iterator[ObjectFinding]:
-    """Find what is no quantity, down a way of keys that are joined by dots."""
+    """Report values that are not quantities, below keys that are joined by dots."""
     key, _, rest = place.partition(".")
     if not place:
         if value is not None and amount(str(value)) is None:
@@ -142,7 +142,7 @@ def _bytes(value: Decimal) -> str:
 
 @rule("reference-unknown", scope="stack")
 def mounts(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """What a container mounts is a volume of its pods."""
+    """Require a volume of the pod for each mount of a container."""
     for pods in scene.pods:
         made = [text(one, "metadata", "name") for one in mappings(pods.piece.spec, "volumeClaimTemplates")]
         known = {*made, *(text(volume, "name") for _, volume in pods.volumes)}
@@ -156,7 +156,7 @@ def mounts(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 @rule("reference-unknown", scope="stack")
 def ports(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """A port that is named is there: by a probe in its container, by a Service in the pods that it selects."""
+    """Require the port that a probe or a Service names."""
     for pods in scene.pods:
         for path, container in pods.containers():
             known = _ports(container)
@@ -182,7 +182,7 @@ def ports(scene: StackObjects) -> Iterator[ObjectFinding]:
     "selects-nothing", scope="stack", why="It is Healthy without an effect: requests get no answer, and no drain waits."
 )
 def selectors(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """What selects pods finds some, unless they are an operator's, whose labels have a domain of its own."""
+    """Require pods for each selector; labels with an operator's domain may select pods of the operator."""
     for piece, ours in (*_selected(scene, "Service"), *_selected(scene, "PodDisruptionBudget")):
         if not ours and scene.whole and piece.namespace not in scene.unread:
             rule, fix = "selects no pod of its namespace", "let it select the labels that the pods have"
@@ -190,7 +190,7 @@ def selectors(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 
 def _selected(scene: StackObjects, kind: str) -> Iterator[tuple[AppObject, list[Pods]]]:
-    """Give what selects pods that no operator makes, with those pods."""
+    """Yield each object that selects pods, with the pods, without those of operators."""
     for piece in scene.of(kind):
         said = mapping(piece.spec, "selector")
         selector = {"matchLabels": said} if kind == "Service" else said

@@ -1,7 +1,7 @@
-"""How pods are run: pinned images, requests and limits, probes, who may come in, ways to be replaced and to be drained.
+"""How pods run: pinned images, requests and limits, probes, allowed clients, replacement and drains.
 
-A scene comes in, findings go out; `manifests.rules.register` runs these. What a chart wrote is held to the same rules:
-its values can say most of it, and what they cannot say a patch can accept with a reason.
+The objects of a stack come in, findings go out. Objects of charts are checked by the same rules: values set most of it,
+and a patch can accept the rest with a reason.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TWO = 2
     why="The same commit would run another image tomorrow, and a rollback would have no effect.",
 )
 def images(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """An image is pinned: by a whole version, which does not move, by a date or by its digest."""
+    """Require images that are pinned by a whole version, a date or a digest."""
     for pods in scene.pods:
         for path, container in pods.containers():
             image = str(container.get("image", ""))
@@ -54,7 +54,7 @@ def images(scene: StackObjects) -> Iterator[ObjectFinding]:
     why="After a power cut without Internet it would not start, although its image is on the node.",
 )
 def pulled(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """An image that is on the node already is not pulled again: its name means the same one for ever."""
+    """Report images that are pulled at every start, although their name always means the same image."""
     for pods in scene.pods:
         for path, container in pods.containers():
             if container.get("imagePullPolicy") == "Always" and not pods.piece.by_chart:
@@ -64,7 +64,7 @@ def pulled(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 
 def refused(image: str) -> Iterator[tuple[str, str, str]]:
-    """Say why nobody could pull an image, or why its name may mean another one tomorrow, as 8-alpine and 1.29 do."""
+    """Yield why an image cannot be pulled, or is not pinned, as 8-alpine and 1.29 are not."""
     found = IMAGE.fullmatch(image)
     if not found:
         yield "image-malformed", "is not the name of an image", "write it as docker.io/library/nginx:1.29.1"
@@ -76,7 +76,7 @@ def refused(image: str) -> Iterator[tuple[str, str, str]]:
 @rule("requests-missing", scope="app", why="The scheduler would place it on a node without room.")
 @rule("limit-missing", scope="app", why="One leaking container would bring its node down.")
 def resources(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Every container asks for CPU and memory and has a limit for memory; values reach no chart's init containers."""
+    """Require requests and a memory limit; init containers of charts are exempt, since no value sets them."""
     for pods in scene.pods:
         kinds = ("containers",) if pods.piece.by_chart else ("initContainers", "containers")
         for path, container in pods.containers(*kinds):
@@ -98,7 +98,7 @@ def resources(scene: StackObjects) -> Iterator[ObjectFinding]:
     why="A pod there would wait for nodes, networks and volumes that wait for its layer.",
 )
 def among_crds(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Nothing runs in the layer that everything else waits for."""
+    """Report pods in the layer crds, for which all others wait."""
     for pods in scene.pods:
         if pods.piece.folder.settings.layer == "crds":
             rule, fix = "runs in the layer crds, which comes before all that pods need", "move it to another category"
@@ -107,7 +107,7 @@ def among_crds(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 @rule("probe-missing", scope="stack", why="Traffic would go to pods that cannot answer, and hung pods would stay.")
 def probes(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Who runs for ever says when it is dead, who serves also when it is ready; a chart knows itself."""
+    """Require a liveness probe for permanent pods and a readiness probe for servers; charts are exempt."""
     services = _services(scene)
     for pods in scene.pods:
         if not pods.lasting or pods.piece.by_chart:
@@ -138,7 +138,7 @@ def _serves(service: AppObject, pods: Pods) -> bool:
     why="An intruder in one pod could reach all others, past the gateway and its login.",
 )
 def policies(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Some NetworkPolicy says who may come in to an application that serves something."""
+    """Require a NetworkPolicy for the clients of each application that serves."""
     if not scene.whole:
         return
     kept, services = [one for one in scene.of("NetworkPolicy") if inward(one)], _services(scene)
@@ -161,7 +161,7 @@ def _keeps(policy: AppObject, pods: Pods) -> bool:
 
 
 def _reaches(service: AppObject, container: dict[str, Any]) -> bool:
-    """Whether one of a Service's ports leads to the container; scraping is no service."""
+    """Report whether one of a Service's ports leads to the container; ports of metrics do not count."""
     reached = [said for one in mappings(container, "ports") for said in (one.get("name"), one.get("containerPort"))]
     for port in mappings(service.spec, "ports"):
         target = port.get("targetPort") or port.get("port")
@@ -172,7 +172,7 @@ def _reaches(service: AppObject, container: dict[str, Any]) -> bool:
 
 @rule("strategy-rolling", scope="stack", why="Two nodes cannot attach the volume at once: the update would never end.")
 def replacement(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Whose volume one node at a time can hold ends the old pod before it begins the new one; no Rollout can."""
+    """Require the strategy Recreate for pods whose volume one node at a time can attach; no Rollout has it."""
     once = {
         (one.namespace, one.name)
         for one in scene.of("PersistentVolumeClaim")
@@ -197,7 +197,7 @@ def replacement(scene: StackObjects) -> Iterator[ObjectFinding]:
 )
 @rule("budget-missing", scope="stack", why="Without one a drain may evict all replicas at once.")
 def budgets(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Two replicas or more have a disruption budget, and none keeps a node from being drained."""
+    """Require a disruption budget for two replicas or more, and budgets that allow a drain."""
     for pods in scene.pods:
         if pods.piece.kind not in ("Deployment", "StatefulSet", "Rollout"):
             continue
@@ -222,7 +222,7 @@ def budgets(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 
 def _least(scene: StackObjects, piece: AppObject) -> int:
-    """Give the fewest replicas that an autoscaler leaves."""
+    """Return the lowest number of replicas that an autoscaler allows."""
     return max(
         (
             number(one.spec, "minReplicas", otherwise=1)
@@ -234,7 +234,7 @@ def _least(scene: StackObjects, piece: AppObject) -> int:
 
 
 def _blocks(budget: AppObject, count: int) -> str:
-    """Name the line of a budget that lets no pod go."""
+    """Return the key of a budget that allows no eviction."""
     most, least = budget.spec.get("maxUnavailable"), budget.spec.get("minAvailable")
     if most is not None:
         return "maxUnavailable" if str(most) in ("0", "0%") else ""
@@ -245,7 +245,7 @@ def _blocks(budget: AppObject, count: int) -> str:
 
 @rule("replicas-scaled", scope="stack", why="Every sync would revert the autoscaler's change.")
 def autoscaled(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Who is scaled by an autoscaler says no number of replicas itself."""
+    """Report a number of replicas in an object that an autoscaler scales."""
     scalers = list(scene.of("HorizontalPodAutoscaler", "ScaledObject"))
     for pods in scene.pods:
         by = next((one for one in scalers if _scales(one, pods.piece)), None)
@@ -268,7 +268,7 @@ def _scales(scaler: AppObject, piece: AppObject) -> bool:
     why="The change would be Synced and Healthy, and the pods would still run with the old values.",
 )
 def reloaded(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Who reads a ConfigMap of Git, or a Secret out of the store, is begun anew when that changes."""
+    """Require a restart of pods when a ConfigMap or Secret that they read changes."""
     made = (one for piece in scene.of("ExternalSecret", "SealedSecret") for one in makes(piece))
     own = {*made, *((one.namespace, one.kind, one.name) for one in scene.of("ConfigMap") if not one.by_chart)}
     for pods in scene.pods:
@@ -281,7 +281,7 @@ def reloaded(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 
 def _rolls(piece: AppObject, read: Reference) -> bool:
-    """Whether Reloader rolls the pods for all that they read, or for this by its name."""
+    """Report whether Reloader restarts the pods for all that they read, or for this one."""
     said = {**mapping(piece.spec, "template", "metadata", "annotations"), **notes(piece.item)}
     own = f"{read.kind.lower()}.{RELOADER}"
     named = [one.strip() for one in str(said.get(f"{own}reload") or "").split(",")]

@@ -76,7 +76,7 @@ def test_no_bytes_raise(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("file", CORPUS, ids=lambda path: path.name)
-def test_what_was_found_once_stays_mended(file: Path) -> None:
+def test_inputs_that_once_failed_do_not_fail_again(file: Path) -> None:
     read_all(file.read_bytes())
 
 

@@ -156,7 +156,7 @@ def test_the_repo_server_runs_no_program_of_a_tree_either(attack: Attack) -> Non
 
 
 @WITH_TEETH
-def test_in_a_cell_even_a_program_of_the_tree_cannot_run(attack: Attack) -> None:
+def test_the_sandbox_does_not_run_a_program_of_the_tree(attack: Attack) -> None:
     if not sandbox.available():
         pytest.skip("this machine makes no namespaces")
     env = ensure(("kustomize", "helm")).env()

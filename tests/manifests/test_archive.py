@@ -27,7 +27,7 @@ def packed(place: Path, *members: tuple[str, bytes | str]) -> Path:
     return place / "it.tgz"
 
 
-def test_files_come_out_without_the_name_of_their_folder_and_without_a_mark(tmp_path: Path) -> None:
+def test_files_are_unpacked_without_folder_name_and_byte_order_mark(tmp_path: Path) -> None:
     file = packed(tmp_path, ("./a/Chart.yaml", b"\xef\xbb\xbfname: a\n"), ("a\\templates\\b.yaml", b"b"))
     unpack(file, tmp_path / "out")
     assert (tmp_path / "out/Chart.yaml").read_bytes() == b"name: a\n"
@@ -53,7 +53,7 @@ def test_more_than_helm_takes_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("content", [b"<html>", b""], ids=["a page", "nothing"])
-def test_what_is_no_archive_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_no_archive_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "it.tgz").write_bytes(content)
     with pytest.raises(OriginalRefused, match="is not an archive that can be unpacked"):
         unpack(tmp_path / "it.tgz", tmp_path / "out")

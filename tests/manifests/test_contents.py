@@ -86,7 +86,7 @@ def test_links_are_followed_once(root: Path) -> None:
     assert files(root, "a") == ["a/kustomization.yaml", "a/linked/x.yaml"]
 
 
-def test_a_link_to_nowhere_is_told(root: Path) -> None:
+def test_a_dangling_link_is_reported(root: Path) -> None:
     lay(root, {"a/kustomization.yaml": "resources: []\n"})
     (root / "a" / "gone.yaml").symlink_to("nowhere.yaml")
     (problem,) = contents_of(CheckoutReader(root), "a").problems
@@ -96,13 +96,13 @@ def test_a_link_to_nowhere_is_told(root: Path) -> None:
     )
 
 
-def test_a_folder_is_what_its_files_say_and_a_kustomization_comes_first(root: Path) -> None:
+def test_file_names_decide_a_folders_shape(root: Path) -> None:
     lay(root, {"a/Chart.yaml": "", "a/kustomization.yml": "", "b/Chart.yaml": "", "c/x.yml": "", "d/x.txt": ""})
     reader = CheckoutReader(root)
     assert [reader.shape(name) for name in "abcde"] == ["kustomization", "chart", "manifests", None, None]
 
 
-def test_what_should_be_a_list_and_is_none_is_left_to_kustomize(root: Path) -> None:
+def test_a_value_where_kustomize_needs_a_list_is_ignored(root: Path) -> None:
     keys = ("resources", "bases", "components", "generators", "transformers", "validators", "helmCharts")
     lay(root, {"app/kustomization.yaml": "".join(f"{key}: true\n" for key in keys)})
     assert files(root, "app") == ["app/kustomization.yaml"]

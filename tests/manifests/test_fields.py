@@ -12,7 +12,7 @@ from manifests.rules.wiring import MOST, amount
 ITEM = {"name": 7, "on": True, "nothing": None, "list": ["a", 1, {"b": 2}], "map": {"inner": {"deep": "x"}}}
 
 
-def test_what_has_another_form_counts_as_left_out() -> None:
+def test_a_value_of_another_type_counts_as_absent() -> None:
     assert fields.text(ITEM, "map", "inner", "deep") == "x"
     assert fields.text(ITEM, "name") == "7"
     assert [fields.text(ITEM, key) for key in ("on", "nothing", "list", "map", "absent")] == [""] * 5

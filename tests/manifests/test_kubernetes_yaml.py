@@ -19,7 +19,7 @@ y n yes No ON off true False TRUE ~ null NULL 0 1 -1 +1 007 0755 08 0o17 0x1F 0b
 """
 
 
-def test_scalars_mean_what_they_mean_to_argo_cd(tmp_path: Path, env: dict[str, str]) -> None:
+def test_scalars_have_the_types_of_argo_cd(tmp_path: Path, env: dict[str, str]) -> None:
     words = [word for word in SCALARS.split() if word != "-"]
     text = "".join(f"k{index}: {word}\n" for index, word in enumerate(words))
     text += "empty:\nquoted: 'yes'\nlong: |\n  1\n1: int\ntrue: bool\nlist: [yes, '1', 1]\n"
@@ -56,10 +56,10 @@ def test_scalars_mean_what_they_mean_to_argo_cd(tmp_path: Path, env: dict[str, s
         ("a: 18446744073709551616", [{"a": 18446744073709551616.0}]),
     ],
 )
-def test_documents_are_told_apart(text: str, values: list[Any]) -> None:
+def test_documents_are_separated(text: str, values: list[Any]) -> None:
     assert kubernetes_yaml.documents(text) == values
 
 
-def test_what_is_not_yaml_is_an_error() -> None:
+def test_invalid_yaml_is_an_error() -> None:
     with pytest.raises(yaml.YAMLError):
         kubernetes_yaml.documents("a: [")

@@ -29,7 +29,7 @@ def test_hooks_are_found() -> None:
     assert [item["metadata"]["name"] for item in objects.hooks(items)] == ["helm", "argo"]
 
 
-def test_a_version_is_told_apart_from_its_group() -> None:
+def test_a_version_is_separated_from_its_group() -> None:
     assert objects.version({"apiVersion": "apps/v1"}) == "v1"
     assert objects.version({"apiVersion": "v1"}) == "v1"
     assert objects.identity({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"generateName": "a-"}}) == (
@@ -37,7 +37,7 @@ def test_a_version_is_told_apart_from_its_group() -> None:
     )
 
 
-def test_the_apis_of_custom_resources_are_named_as_argo_cd_names_them() -> None:
+def test_apis_of_custom_resources_have_argo_cds_names() -> None:
     versions = [
         {"name": "v1", "served": True},
         {"name": "v1beta1", "served": True},

@@ -130,7 +130,7 @@ def test_a_value_that_a_charts_schema_refuses_is_found(checkout: Path, said_of: 
     assert (found.file, found.line) == place
 
 
-def test_a_field_of_another_type_is_found_by_what_stands_there(checkout: Path) -> None:
+def test_a_field_of_another_type_is_found_by_its_value(checkout: Path) -> None:
     lay(checkout, {"apps/base/kustomization.yaml": "namespace: a\nresources: inner.yaml\n"})
     output = "Error: invalid Kustomization: json: cannot unmarshal string into Go struct field Kustomization.resources"
     error = ProgramFailed("kustomize: exit code 1", exit_code=1, output=f"{output} of type []string")
@@ -139,7 +139,7 @@ def test_a_field_of_another_type_is_found_by_what_stands_there(checkout: Path) -
     assert (found.file, found.line) == ("apps/base/kustomization.yaml", 2)
 
 
-def test_a_program_that_does_not_end_is_told_too(checkout: Path) -> None:
+def test_a_program_that_does_not_end_is_reported(checkout: Path) -> None:
     error = TookTooLong(f"kustomize build {checkout}/apps/a (in {checkout}): no end after 120 s")
     found = program_errors.problem(error, "apps/a", ["apps/a/kustomization.yaml"], checkout)
     assert found.rule == "kustomize build apps/a (in .): no end after 120 s"

@@ -86,7 +86,7 @@ MORE: list[tuple[str, Object]] = [
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_what_is_a_secret_in_git_is_one_in_an_output(name: str) -> None:
+def test_a_secret_in_git_is_hidden_in_an_output(name: str) -> None:
     for document in documents(WRITTEN[name]):
         shown = json.dumps(redacted(document))
         assert PW not in shown
@@ -111,7 +111,7 @@ HARMLESS: list[Object] = [
 
 
 @pytest.mark.parametrize("item", HARMLESS)
-def test_what_only_names_a_secret_stays_readable(item: Object) -> None:
+def test_a_reference_to_a_secret_stays_readable(item: Object) -> None:
     assert redacted(item) == item
 
 
@@ -136,5 +136,5 @@ OBJECTS = st.builds(
 
 
 @given(OBJECTS)
-def test_an_object_is_written_the_same_whatever_the_order_of_its_keys(item: Object) -> None:
+def test_the_order_of_keys_does_not_change_the_text(item: Object) -> None:
     assert as_yaml(dict(reversed(list(item.items())))) == as_yaml(item)

@@ -38,7 +38,7 @@ def test_a_malformed_manifest_is_refused_with_its_place(
     assert said.endswith(("[manifest-malformed]", "[yaml-syntax]", "[file-empty]", "[yaml-duplicate-key]"))
 
 
-def test_what_a_kustomization_lists_says_something_and_nothing_twice(root: Path, renderer: Renderer) -> None:
+def test_listed_files_are_not_empty_and_have_no_duplicate_keys(root: Path, renderer: Renderer) -> None:
     lay(
         root,
         {
@@ -70,7 +70,7 @@ def test_bytes_that_are_not_text_are_refused(root: Path, renderer: Renderer) -> 
     )
 
 
-def test_a_missing_chart_is_named_with_all_that_is_needed_to_fetch_it(root: Path, renderer: Renderer) -> None:
+def test_a_missing_chart_is_reported_with_its_repository(root: Path, renderer: Renderer) -> None:
     lay(root, {"apps/media/one/kustomization.yaml": KUSTOMIZATION, "apps/media/one/extra.yaml": config_map("extra")})
     with pytest.raises(TreeRefused) as refused:
         render(renderer, Folder("apps/media/one"))
@@ -81,7 +81,7 @@ def test_a_missing_chart_is_named_with_all_that_is_needed_to_fetch_it(root: Path
     )
 
 
-def test_a_chart_without_a_repository_has_to_lie_in_the_folder(root: Path, renderer: Renderer) -> None:
+def test_a_chart_without_a_repository_is_in_the_folder(root: Path, renderer: Renderer) -> None:
     lay(root, {"apps/media/one/kustomization.yaml": "helmCharts:\n  - {name: greeter}\n"})
     assert message(renderer, "apps/media/one") == (
         "apps/media/one/kustomization.yaml:2: helmCharts[0] = greeter: has no `repo`, and there is no chart at "
@@ -100,7 +100,7 @@ def test_a_chart_whose_version_is_not_exact_is_refused(root: Path, renderer: Ren
     )
 
 
-def test_a_mistake_in_values_is_told_in_helms_words_without_temporary_paths(
+def test_an_error_in_values_has_helms_message_without_temporary_paths(
     root: Path, renderer: Renderer, charts: Charts
 ) -> None:
     schema = '{"type": "object", "properties": {"who": {"type": "string"}}}'
@@ -113,7 +113,7 @@ def test_a_mistake_in_values_is_told_in_helms_words_without_temporary_paths(
     )
 
 
-def test_values_that_are_no_yaml_are_told_where_they_stand(root: Path, renderer: Renderer, charts: Charts) -> None:
+def test_values_that_are_no_yaml_are_reported_with_their_line(root: Path, renderer: Renderer, charts: Charts) -> None:
     charts.add("greeter")
     lay(root, {"apps/media/one/kustomization.yaml": KUSTOMIZATION, "apps/media/one/extra.yaml": config_map("extra")})
     lay(root, {"apps/media/one/values.yaml": "who: [\n"})
@@ -145,7 +145,7 @@ def test_a_remote_base_without_a_pinned_reference_is_refused(root: Path, rendere
     )
 
 
-def test_what_leads_out_of_the_checkout_is_refused(root: Path, renderer: Renderer) -> None:
+def test_paths_out_of_the_checkout_are_refused(root: Path, renderer: Renderer) -> None:
     lay(root.parent, {"secret/a.yaml": config_map("a"), "secret/kustomization.yaml": "resources: [a.yaml]\n"})
     lay(root, {"apps/media/one/kustomization.yaml": "resources:\n  - ../../../../secret\n"})
     assert message(renderer, "apps/media/one") == (
@@ -160,7 +160,7 @@ def test_a_missing_program_is_the_machines_matter(root: Path, renderer: Renderer
         render(replace(renderer, env={"PATH": str(root)}), Folder("apps/media/one"))
 
 
-def test_every_folders_mistakes_are_told_at_once_and_the_others_render(root: Path, renderer: Renderer) -> None:
+def test_problems_of_all_folders_are_reported_and_the_others_render(root: Path, renderer: Renderer) -> None:
     lay(
         root,
         {

@@ -67,7 +67,7 @@ def test_a_check_has_one_reason(monkeypatch: pytest.MonkeyPatch) -> None:
         rule("some-check", scope="app", why="Another reason.")(second)
 
 
-def test_what_one_app_decides_is_local_in_every_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_check_is_local_in_every_scope(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "_REGISTER", {})
     rule("own-files", scope="file", why="A reason.")(rule("own-files", scope="app")(every_check))
     rule("also-others", scope="app", why="A reason.")(rule("also-others", scope="stack")(every_check))

@@ -45,7 +45,7 @@ def test_an_object_without_a_namespace_gets_none(root: Path, renderer: Renderer)
     assert objects.identity(render(renderer, Folder("apps/media/one"))[0]) == Identity("", "ConfigMap", "", "a")
 
 
-def test_a_chart_is_inflated_with_the_values_and_the_capabilities_that_argo_cd_gives(
+def test_a_chart_is_inflated_with_argo_cds_values_and_capabilities(
     root: Path, renderer: Renderer, charts: Charts
 ) -> None:
     charts.add("greeter")
@@ -64,9 +64,7 @@ def test_a_chart_is_inflated_with_the_values_and_the_capabilities_that_argo_cd_g
     assert settings(render(renderer, Folder("apps/media/one")))["monitors"] == "false"
 
 
-def test_kustomize_gives_no_namespace_to_what_a_chart_made_without_one(
-    root: Path, renderer: Renderer, charts: Charts
-) -> None:
+def test_kustomize_adds_no_namespace_to_objects_of_a_chart(root: Path, renderer: Renderer, charts: Charts) -> None:
     # Since 5.8; older ones did, and the release's namespace is all that a chart gets now.
     charts.add("greeter", files={"templates/bare.yaml": config_map("bare")})
     lay(root, {"apps/media/one/kustomization.yaml": KUSTOMIZATION, "apps/media/one/extra.yaml": config_map("extra")})
@@ -91,9 +89,7 @@ def test_a_chart_that_lies_in_the_folder_needs_no_source(root: Path, renderer: R
     assert charts.asked == []
 
 
-def test_an_overlay_takes_the_bases_objects_and_values_with_a_chart_entry_of_its_own(
-    root: Path, renderer: Renderer, charts: Charts
-) -> None:
+def test_an_overlay_has_the_bases_objects_and_its_own_chart(root: Path, renderer: Renderer, charts: Charts) -> None:
     charts.add("greeter", "1.1.0")
     lay(
         root,
@@ -138,7 +134,7 @@ def test_an_overlay_takes_the_bases_objects_and_values_with_a_chart_entry_of_its
     assert items[1]["metadata"]["annotations"] == {"note": "shared"}
 
 
-def test_plain_manifests_are_read_but_not_deeper_and_lists_are_unpacked(root: Path, renderer: Renderer) -> None:
+def test_plain_manifests_are_read_without_subfolders_and_lists_unpacked(root: Path, renderer: Renderer) -> None:
     lay(
         root,
         {
@@ -155,7 +151,7 @@ def test_plain_manifests_are_read_but_not_deeper_and_lists_are_unpacked(root: Pa
     assert names(items) == ["Pod *", "ConfigMap b", "ConfigMap c", "ConfigMap d"]
 
 
-def test_a_remote_base_is_read_from_its_copy_and_from_beside_it(root: Path, renderer: Renderer, tmp_path: Path) -> None:
+def test_a_remote_base_is_read_from_its_copy(root: Path, renderer: Renderer, tmp_path: Path) -> None:
     module = tmp_path / "module"
     lay(
         module,

@@ -75,7 +75,7 @@ def test_a_second_render_calls_nothing_and_gives_the_same(
     assert calls() == 1
 
 
-def test_a_change_in_whatever_goes_in_renders_anew(
+def test_a_change_in_any_input_renders_again(
     overlay: None, root: Path, counted: tuple[Renderer, Callable[[], int]]
 ) -> None:
     renderer, calls = counted
@@ -162,7 +162,7 @@ def test_a_cache_that_cannot_be_written_costs_time_only(overlay: None, renderer:
     assert render(replace(renderer, kept=None), Folder(PATH))
 
 
-def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
+def test_the_least_recently_used_render_is_removed_first(tmp_path: Path) -> None:
     kept = RenderCache(tmp_path, most_bytes=1000)
     for number in range(10):
         kept.write(f"{number:04}", [{"text": "x" * 100}])

@@ -75,7 +75,7 @@ def test_a_chart_is_fetched_once_and_then_found(server: Server, helm: dict[str, 
     assert left == [f".lock-{chart.folder}", chart.folder, f"{chart.folder}.json"]
 
 
-def test_a_private_repository_is_read_with_what_helm_knows_of_it(
+def test_a_private_repository_is_read_with_helms_credentials(
     server: Server, helm: dict[str, str], tmp_path: Path
 ) -> None:
     charts, chart = CachedCharts(tmp_path / "cache"), Chart("greeter", "1.0.0", f"{server.url}/private/")
@@ -87,7 +87,7 @@ def test_a_private_repository_is_read_with_what_helm_knows_of_it(
     assert (charts.fetch(chart, helm) / "Chart.yaml").is_file()
 
 
-def test_a_registry_is_asked_as_helm_asks_it(tmp_path: Path) -> None:
+def test_a_registry_is_read_with_helms_configuration(tmp_path: Path) -> None:
     lay(tmp_path, {"bin/helm": '#!/bin/sh\necho "$*" >>"$HELM_CALLS"\nexit 1\n'})
     (tmp_path / "bin/helm").chmod(0o755)
     charts = CachedCharts(tmp_path / "cache")
@@ -100,7 +100,7 @@ def test_a_registry_is_asked_as_helm_asks_it(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [f".lock-{chart.folder}"]
 
 
-def test_a_remote_base_is_fetched_with_what_lies_beside_it(
+def test_a_remote_base_is_fetched_with_its_neighbours(
     repository: str, env: dict[str, str], tmp_path: Path, renderer: Renderer, root: Path
 ) -> None:
     bases, url = CachedBases(tmp_path / "cache"), f"{repository}?ref=v1"
@@ -117,7 +117,7 @@ def test_a_file_behind_an_url_is_fetched_too(server: Server, helm: dict[str, str
     assert found.read_text(encoding="utf-8") == config_map("a")
 
 
-def test_all_that_folders_ask_for_is_fetched_and_all_that_cannot_be_had_is_told(
+def test_all_charts_and_bases_are_fetched_and_failures_reported(
     server: Server, repository: str, helm: dict[str, str], tmp_path: Path, root: Path, renderer: Renderer
 ) -> None:
     charts, bases = CachedCharts(tmp_path / "charts-cache"), CachedBases(tmp_path / "bases-cache")
@@ -146,7 +146,7 @@ def test_all_that_folders_ask_for_is_fetched_and_all_that_cannot_be_had_is_told(
     assert Wants(CheckoutReader(root), charts, bases).missing(["apps/media/good"]) == []
 
 
-def test_a_chart_of_a_registry_is_fetched_with_the_digest_that_the_registry_gives(
+def test_a_chart_is_fetched_with_the_digest_of_its_registry(
     server: Server, helm: dict[str, str], tmp_path: Path
 ) -> None:
     repository = server.push(server.folder / "charts/greeter-1.0.0.tgz", "greeter", "1.0.0")
@@ -158,9 +158,7 @@ def test_a_chart_of_a_registry_is_fetched_with_the_digest_that_the_registry_give
     assert receipt.manifest == f"sha256:{digest(server.blobs['charts/greeter:1.0.0'][1])}"
 
 
-def test_a_chart_that_was_published_anew_under_its_version_is_refused(
-    server: Server, helm: dict[str, str], tmp_path: Path, root: Path
-) -> None:
+def test_a_republished_chart_is_refused(server: Server, helm: dict[str, str], tmp_path: Path, root: Path) -> None:
     charts, chart = CachedCharts(tmp_path / "cache"), Chart("greeter", "1.0.0", f"{server.url}/charts")
     shutil.rmtree(charts.fetch(chart, helm).parent)
     before = receipts.read(charts.receipt(chart))
@@ -186,7 +184,7 @@ def test_a_chart_that_was_published_anew_under_its_version_is_refused(
     assert (charts.fetch(chart, helm) / "values.yaml").read_text(encoding="utf-8").startswith("greeting: goodbye")
 
 
-def test_a_registry_that_moves_a_tag_is_refused_even_where_the_archive_is_the_same(
+def test_a_moved_tag_is_refused_even_with_the_same_archive(
     server: Server, helm: dict[str, str], tmp_path: Path
 ) -> None:
     archive = server.folder / "charts/greeter-1.0.0.tgz"
@@ -235,7 +233,7 @@ def test_a_damaged_entry_is_noticed_and_fetched_again(
     assert CachedCharts(tmp_path / "cache").chart(chart) is None
 
 
-def test_a_chart_that_a_user_laid_into_the_cache_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_chart_that_a_user_put_there_is_accepted(tmp_path: Path) -> None:
     charts, chart = CachedCharts(tmp_path), Chart("greeter", "1.0.0", "https://charts.example.com")
     make_chart(tmp_path / chart.folder / "greeter", chart)
     assert charts.chart(chart) == tmp_path / chart.folder / "greeter"
@@ -249,7 +247,7 @@ def test_a_name_that_leads_out_of_the_cache_is_refused(name: str, tmp_path: Path
         charts.fetch(chart, {"PATH": ""})
 
 
-def test_what_a_killed_run_left_goes_with_the_next(server: Server, helm: dict[str, str], tmp_path: Path) -> None:
+def test_the_remains_of_a_killed_run_are_removed(server: Server, helm: dict[str, str], tmp_path: Path) -> None:
     chart = Chart("greeter", "1.0.0", f"{server.url}/charts")
     server.stalled = ".tgz"
     code = (
@@ -296,7 +294,7 @@ def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert cache_folder() == Path.home() / ".cache" / "homelab"
 
 
-def test_urls_get_names_that_can_be_read_and_are_of_no_other() -> None:
+def test_urls_have_readable_and_unique_names() -> None:
     first = slug("https://github.com/kubernetes-sigs/gateway-api/config/crd?ref=v1.6.1")
     assert first.startswith("github.com-kubernetes-sigs-gateway-api-config-crd-v1.6.1-")
     assert slug("https://a/b") != slug("https://a-b")

@@ -42,9 +42,7 @@ def umbrella(root: Path, charts: Charts) -> Path:
     return root / "apps/media/bundle"
 
 
-def test_an_umbrella_chart_is_rendered_as_a_release_named_like_the_application(
-    umbrella: Path, renderer: Renderer
-) -> None:
+def test_the_release_of_an_umbrella_chart_is_its_application(umbrella: Path, renderer: Renderer) -> None:
     items = render(renderer, Folder("apps/media/bundle", release="media-bundle", namespace="cinema"))
     assert sorted(names(items)) == [
         "ConfigMap cinema/media-bundle-settings",
@@ -105,7 +103,7 @@ def test_a_chart_that_lies_in_charts_needs_no_source(umbrella: Path, renderer: R
     assert charts.asked == []
 
 
-def test_a_dependency_that_is_no_url_has_to_lie_in_charts(umbrella: Path, renderer: Renderer) -> None:
+def test_a_dependency_without_an_url_is_in_charts(umbrella: Path, renderer: Renderer) -> None:
     for name in ("Chart.yaml", "Chart.lock"):
         text = (umbrella / name).read_text(encoding="utf-8").replace(REPOSITORY, '"@mine"')
         (umbrella / name).write_text(text, encoding="utf-8")

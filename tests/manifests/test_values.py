@@ -71,9 +71,7 @@ def chart(tmp_path: Path) -> Path:
         ("sub: {ports: 81}", ["sub.ports"]),
     ],
 )
-def test_a_value_is_known_by_the_charts_values_and_by_its_templates(
-    chart: Path, values: str, unknown: list[str]
-) -> None:
+def test_values_and_templates_of_a_chart_define_its_values(chart: Path, values: str, unknown: list[str]) -> None:
     found = unknown_values(yaml.safe_load(values), known_values(chart))
     assert [".".join(map(str, path)) for path, _ in found] == unknown
 
@@ -89,7 +87,7 @@ def app(tmp_path: Path, chart: Path) -> Path:
     return tmp_path / "tree"
 
 
-def test_a_value_that_a_real_chart_does_not_know_has_its_line(app: Path, tmp_path: Path) -> None:
+def test_a_value_unknown_to_a_real_chart_has_its_line(app: Path, tmp_path: Path) -> None:
     reader = CheckoutReader(app)
     found = chart_values.unused_values_of(reader, contents_of(reader, "apps/media/thing"), Charts(tmp_path / "home"))
     (problem,) = map(str, found)
@@ -97,7 +95,7 @@ def test_a_value_that_a_real_chart_does_not_know_has_its_line(app: Path, tmp_pat
     assert problem.endswith("did you mean enabled? [value-unknown]")
 
 
-def test_what_no_file_of_the_folder_holds_came_out_of_the_chart(app: Path) -> None:
+def test_an_object_without_a_file_is_of_the_chart(app: Path) -> None:
     reader = CheckoutReader(app)
     made = ("HTTPRoute thing", "NetworkPolicy thing", "ConfigMap made", "ConfigMap thing-config", "Deployment thing")
     objects = [{"kind": kind, "metadata": {"name": name}} for kind, name in map(str.split, made)]

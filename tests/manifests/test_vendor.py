@@ -102,7 +102,7 @@ def test_everything_is_laid_where_the_programs_look_for_it(
     assert build(tree, "apps/media/two", env) == ["a", "b", "c", "plain", "two-settings"]
 
 
-def test_a_vendored_tree_stays_as_it_is_and_renders_as_before(
+def test_a_vendored_tree_stays_unchanged_and_renders_the_same(
     tree: Path, charts: Charts, renderer: Renderer, env: dict[str, str]
 ) -> None:
     before = render(renderer, Folder("apps/media/one"))
@@ -123,7 +123,7 @@ def test_umbrella_charts_get_their_dependencies(root: Path, charts: Charts, rend
     assert len(render(renderer, Folder("a/b"))) == 2
 
 
-def test_what_is_missing_is_told_for_all_folders_and_the_rest_is_laid(tree: Path, charts: Charts) -> None:
+def test_missing_charts_of_all_folders_are_reported(tree: Path, charts: Charts) -> None:
     with pytest.raises(TreeRefused) as refused:
         vendor(tree, ["apps/media/two", "apps/media/one"], charts, Bases())
     assert [problem.check for problem in refused.value.problems] == ["base-missing", "base-missing"]

@@ -63,7 +63,7 @@ def test_no_policy_lets_in_the_namespace_where_the_tunnel_ends() -> None:
     assert [file for file, one in policies if "networking" in repr(one["spec"].get("ingress"))] == []
 
 
-def test_every_kind_of_the_installed_definitions_is_closed_or_known_to_stay_in_its_namespace() -> None:
+def test_every_installed_kind_is_closed_or_stays_in_its_namespace() -> None:
     folder = ensure((CRDS,)).manifests(CRDS)
     installed = set()
     for file in sorted(folder.rglob("*.yaml")):

@@ -40,14 +40,14 @@ def judged(conformer: Conformer, *items: Object) -> list[Object]:
     return [found.piece.item for found in refused]
 
 
-def test_of_two_objects_of_one_name_the_one_that_is_wrong_is_told(conformer: Conformer) -> None:
+def test_of_two_objects_with_one_name_the_invalid_is_reported(conformer: Conformer) -> None:
     wrong, right = config_map("media", {"a": 1}), config_map("other", {"a": "1"})
     for _ in range(2):  # the second time out of what is kept
         assert judged(conformer, wrong, right) == [wrong]
         assert judged(conformer, right, wrong) == [wrong]
 
 
-def test_another_build_of_the_program_is_asked_anew(conformer: Conformer, tmp_path: Path) -> None:
+def test_another_build_of_the_program_checks_again(conformer: Conformer, tmp_path: Path) -> None:
     program = tmp_path / "bin/kubeconform"
     program.parent.mkdir()
     own = Conformer(conformer.schemas, {"PATH": f"{program.parent}:/usr/bin:/bin"}, conformer.kept)

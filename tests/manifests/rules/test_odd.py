@@ -89,7 +89,7 @@ def test_no_rule_ends_in_a_traceback(data: st.DataObject) -> None:
 
 @given(st.data())
 @settings(max_examples=50)
-def test_what_looks_at_one_app_says_the_same_whatever_the_others_are(data: st.DataObject) -> None:
+def test_findings_of_one_app_do_not_depend_on_others(data: st.DataObject) -> None:
     items: Any = copy.deepcopy(list(objects()))
     index, path = data.draw(st.sampled_from(places()))
     put(items[index], path, data.draw(ODD))

@@ -58,7 +58,7 @@ def made(schema: dict[str, Any]) -> dict[str, Any]:
     ],
     ids=["text", "either", "null", "list", "map", "required", "default", "open"],
 )
-def test_a_schema_keeps_what_an_api_server_judges(schema: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_a_schema_keeps_the_rules_of_the_api_server(schema: dict[str, Any], expected: dict[str, Any]) -> None:
     assert made(schema) == expected
 
 
@@ -67,7 +67,7 @@ def test_an_embedded_object_has_kind_and_metadata() -> None:
     assert set(found["properties"]) == {"a", "apiVersion", "kind", "metadata"}
 
 
-def test_a_kind_of_kubernetes_brings_all_that_it_refers_to_and_no_more() -> None:
+def test_a_schema_has_exactly_the_definitions_it_refers_to() -> None:
     document = {
         "definitions": {
             "io.k8s.Pod": {

@@ -1,0 +1,24 @@
+"""Locks of a rehearsal, each held by one process at a time.
+
+A name comes in, an open file goes out. `lab.running.servers` locks each server, and `lab.hardware.talos_node` the
+registration of nodes: the latter serves every call of talosctl, which need not import the process table.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from lab.layout import Lab
+from local.files import private_folder
+
+
+@contextmanager
+def lock(lab: Lab, name: str) -> Iterator[TextIO]:
+    """Hold a lock of this lab; the kernel releases the lock of a process that ends."""
+    private_folder(lab.run)
+    with (lab.run / f"{name}.lock").open("w") as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield opened
