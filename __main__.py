@@ -10,10 +10,8 @@ import pulumi
 from config.checks import check_stack
 from config.load import from_pulumi
 from config.tree import read_tree
-from errors import HomelabError
+from errors import ExitCode, HomelabError
 from stacks.homelab import build
-
-ALREADY_TOLD = 32  # the language host prints nothing more
 
 try:
     ROOT = Path(__file__).parent
@@ -23,4 +21,4 @@ try:
         pulumi.export(name, value)
 except HomelabError as error:
     pulumi.log.error(str(error))
-    sys.exit(ALREADY_TOLD)
+    sys.exit(ExitCode.REPORTED_TO_PULUMI)  # the language host then adds no error of its own

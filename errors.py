@@ -1,7 +1,7 @@
 """Every error of the project, as one tree split by the reader's next step.
 
     HomelabError
-    ├── Refused                 the input is not acceptable: a list of problems, each with its place
+    ├── Refused                 files are not acceptable: a list of problems, each with file and line
     │   ├── SettingsRefused     fix the stack file
     │   └── TreeRefused         fix a file under apps/ or environments/
     ├── MachineNotReady         fix this machine: something is missing or too old
@@ -11,17 +11,18 @@
     ├── TryAgain                nothing is broken for good: run the same command again
     │   ├── ProgramFailed       an external program failed
     │   ├── HardwareRefused     Proxmox or a node refused a request; in a rehearsal, the rack did
-    │   ├── RunFailed           a run of the engine failed; the next one continues from there
+    │   ├── RunFailed           a run of the engine did not reach its end; the next one goes on from there
     │   ├── ApiFailed           the Kubernetes API refused a request, or did not answer
     │   ├── DownloadFailed      a release of a pinned tool did not arrive
-    │   └── TookTooLong         a timeout expired
-    ├── Declined                the command protects something, and its message explains how to proceed
-    ├── OriginalRefused         a fetched chart or remote base is refused
-    │   └── OriginalChanged     it differs from the first one that was fetched
-    └── Bug                     a mistake of this project: report it
+    │   └── TookTooLong         a wait reached its timeout
+    ├── Declined                the command would do harm or cannot run like this; the message has the way on
+    ├── OriginalRefused         a fetched chart or remote base breaks a rule
+    │   └── OriginalChanged     its content differs from that of the first fetch
+    └── Bug                     our own mistake: report it
 
-Everything below `HomelabError` reaches the operator as its text alone, without a traceback and with exit code 1; the
-verbs of `ops/` and `__main__.py` are the two places that turn it into that.
+An error reaches the operator as its text alone, without a traceback and with the exit code of its class. `ops.__main__`
+does that for verbs; `__main__.py` for the program that Pulumi runs, which has one code, that of a reported error.
+docs/reference/exit-codes.md has the table.
 """
 
 from __future__ import annotations
@@ -29,10 +30,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from enum import IntEnum
+from typing import Any, ClassVar
 
-# Characters that move a terminal's cursor, or reverse the direction of the text after them.
+# Characters that move a terminal's cursor, or change the direction of the text behind them.
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+class ExitCode(IntEnum):
+    """Every exit code of the project."""
+
+    DONE = 0
+    NOT_GOOD = 1
+    USAGE = 2
+    REPORTED_TO_PULUMI = 32
+    BUG = 70
+    TRY_AGAIN = 75
+    INTERRUPTED = 130
+    PIPE_CLOSED = 141
 
 
 def printable(text: str) -> str:
@@ -42,7 +57,7 @@ def printable(text: str) -> str:
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One problem in a file that a person wrote."""
+    """One thing in a file or on the command line that the project does not accept."""
 
     file: str
     line: int
@@ -53,7 +68,7 @@ class Problem:
     check: str
 
     def __str__(self) -> str:
-        """Return it as one line: place, value, rule, fix."""
+        """Return one line: where, which value, which rule, how to mend it."""
         place = f"{self.file}:{self.line}" if self.line else self.file
         subject = " = ".join(part for part in (self.key, self.value) if part)
         return printable(f"{place}: {subject}{': ' if subject else ''}{self.rule}; {self.fix} [{self.check}]")
@@ -66,16 +81,18 @@ class Problem:
 class HomelabError(Exception):
     """An error that the operator can read and act upon."""
 
+    exit_code: ClassVar[ExitCode] = ExitCode.NOT_GOOD
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the text for machines."""
+        """Return the message for machines."""
         return {"error": str(self)}
 
 
 class Refused(HomelabError):
-    """The input is not acceptable; all problems are reported at once."""
+    """Files are not acceptable; all problems are reported at once."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        """Store the problems in the order of their places."""
+        """Store the problems in the order of files and lines."""
         self.problems: Sequence[Problem] = sorted(problems)
         count = len(self.problems)
         listing = "\n".join(str(problem) for problem in self.problems)
@@ -111,15 +128,17 @@ class DownloadRefused(MachineNotReady):
 
 
 class TryAgain(HomelabError):
-    """A temporary failure."""
+    """Nothing is broken for good: the same command can succeed later."""
+
+    exit_code = ExitCode.TRY_AGAIN
 
 
 class ProgramFailed(TryAgain):
     """An external program failed."""
 
-    def __init__(self, message: str, *, exit_code: int, output: str) -> None:
-        """Store the program's output for callers that interpret it."""
-        self.exit_code = exit_code
+    def __init__(self, message: str, *, status: int, output: str) -> None:
+        """Store the program's exit status and its output for callers that read them."""
+        self.status = status
         self.output = output
         super().__init__(message)
 
@@ -136,7 +155,7 @@ class ApiFailed(TryAgain):
     """The Kubernetes API refused a request, or did not answer."""
 
     def __init__(self, message: str, *, code: int) -> None:
-        """Store the status for callers that interpret it; 0 means no answer."""
+        """Store the HTTP status for callers that handle one; 0 where there was no answer."""
         self.code = code
         super().__init__(message)
 
@@ -146,26 +165,28 @@ class DownloadFailed(TryAgain):
 
 
 class TookTooLong(TryAgain):
-    """A timeout expired."""
+    """A wait reached its timeout."""
 
 
 class Declined(HomelabError):
-    """The command protects something, and its message explains how to proceed."""
+    """The command would do harm or cannot run like this; the message has the way on."""
 
 
 class OriginalRefused(HomelabError):
-    """A fetched chart or remote base is refused."""
+    """A fetched chart or remote base breaks a rule."""
 
     def __init__(self, rule: str, fix: str) -> None:
-        """Store both for a problem that adds the place."""
+        """Store both for a problem, which adds file and line."""
         self.rule = rule
         self.fix = fix
         super().__init__(f"{rule}; {fix}")
 
 
 class OriginalChanged(OriginalRefused):
-    """A chart or remote base differs from the first one that was fetched."""
+    """The content of a chart or remote base differs from that of the first fetch."""
 
 
 class Bug(HomelabError):
-    """A mistake of this project."""
+    """Our own mistake."""
+
+    exit_code = ExitCode.BUG

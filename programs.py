@@ -364,4 +364,4 @@ def _failure(
 ) -> ProgramFailed:
     last = "\n".join(f"    {line}" for line in output.splitlines()[-LAST_LINES:])
     kept = f"\n    whole output: {log}" if log else ""
-    return ProgramFailed(f"{_said(command, cwd)}: exit code {code}\n{last}{kept}", exit_code=code, output=output)
+    return ProgramFailed(f"{_said(command, cwd)}: exit code {code}\n{last}{kept}", status=code, output=output)

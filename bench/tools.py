@@ -69,7 +69,7 @@ def _run(server: ReleaseServer, folder: Path) -> tuple[list[dict[str, object]], 
     began = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True)
     seconds, used = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return json.loads(done.stdout), seconds, used.ru_utime + used.ru_stime
+    return json.loads(done.stdout)["tools"], seconds, used.ru_utime + used.ru_stime
 
 
 def _report(server: ReleaseServer, rows: list[dict[str, object]], seconds: float, processor: float) -> None:

@@ -62,7 +62,7 @@ def _read(text: str, file: str, problems: list[Problem]) -> list[Object]:
     if all(one is None for one in documents):
         problems.append(file_sanity.empty(file))
     elif not any(word in text for word in LOOKS_LIKE_ONE) and not file.endswith(".json"):
-        rule, fix = "holds no object, and Argo CD passes over it", f"write one, or begin the file with `# {SKIP}`"
+        rule, fix = "has no object, and Argo CD ignores it", f"write one, or begin the file with `# {SKIP}`"
         problems.append(Problem(file, 0, "", "", rule, fix, "manifest-malformed"))
         return []
     items = list(unpacked(documents))

@@ -138,7 +138,7 @@ def _missing(
             continue
         if found and names.count(chart.name) == 1:
             rule = f"locks version {chart.version} of {chart.name}, but charts/ holds {found[0]}"
-            fix = "remove it there: helm would take it without a word"
+            fix = "remove it there: helm would use it without a message"
             problems.append(Problem(f"{folder}/Chart.lock", 0, "", "", rule, fix, "chart-lock-old"))
         elif not chart.repository.startswith(("https://", "http://", "oci://")):
             rule = f"is not in charts/, and {chart.repository or 'no repository'} is no URL to fetch it from"

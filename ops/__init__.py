@@ -1,5 +1,5 @@
-"""The operator's hand: one module per `./homelab` verb.
+"""The verbs of `./homelab`, one module each, and below them the wings that do their work.
 
-A verb reads what the person asked for, lets `lab`, `manifests` and `config` do the work and prints for people. The
-table of verbs is `ops.verbs`; what they print goes through `ops.terminal`.
+A verb reads its options, calls the wings and the rooms below, and returns a result (`ops.result`). `ops.verbs` lists
+the verbs; `ops.__main__` runs one and prints its result. `ops.terminal` formats text.
 """

@@ -1,16 +1,15 @@
-"""Find every mistake in the settings of all stacks and in the apps tree, without Pulumi and without a cluster.
+"""Report every problem in the settings of all stacks and in the apps tree, without Pulumi and without a cluster.
 
-Every app is rendered as each stack would run it and held against rules and schemas; what was rendered before is not
-rendered again. `--shape` leaves that out and looks at settings and the shape of the tree alone, in less than a second.
+Every app is rendered as each stack would run it and compared with rules and schemas; renders are cached. `--shape`
+skips that and checks only settings and the shape of the tree, in less than a second.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, stack_files
@@ -21,6 +20,7 @@ from errors import Declined, Problem, Refused
 from ops import terminal
 from ops.checking.changed_since import Changed, commit
 from ops.checking.settings import are_all, committed, problems_of
+from ops.result import Result
 from ops.terminal import coloured, count
 from ops.upstream import offline
 
@@ -28,18 +28,24 @@ if TYPE_CHECKING:
     from ops.checking.online import Online
     from ops.checking.validation import Validation
 
-UNASKED = "no registry was asked: what is wrong with the settings or the shape of the tree comes first"
+UNASKED = "no registry was asked: mend the settings or the shape of the tree first"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Take what to check and how to print it."""
+    """Declare the options."""
     parser.add_argument("--stack", action="append", metavar="NAME", help="only this stack; may be repeated")
-    parser.add_argument("--since", metavar="REF", help="the commit that runs now (default: HEAD, where there is one)")
     parser.add_argument(
-        "--changed-since", metavar="REF", help="tell what is wrong with apps that changed since, or no longer fits them"
+        "--since", metavar="REF", help="the commit that the cluster runs now (default: HEAD, if there is one)"
+    )
+    parser.add_argument(
+        "--changed-since",
+        metavar="REF",
+        help="report problems in apps changed since REF, and problems that these changes cause elsewhere",
     )
     depth = parser.add_mutually_exclusive_group()
-    depth.add_argument("--shape", action="store_true", help="render nothing: settings and the tree's shape alone")
+    depth.add_argument(
+        "--shape", action="store_true", help="render nothing: check only settings and the shape of the tree"
+    )
     depth.add_argument(
         "--online", action="store_true", help="ask registries whether every image and chart version exists"
     )
@@ -47,32 +53,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--write-digests", action="store_true", help="with --online: write digests and commits behind versions"
     )
     offline.offline_argument(parser)
-    parser.add_argument("--json", action="store_true", help="print for machines")
-    parser.add_argument("--root", type=terminal.path, default=Path.cwd(), help="the checkout to look at")
+    parser.add_argument("--root", type=terminal.path, default=Path.cwd(), help="the checkout (default: this one)")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Check, print every problem at once, and give 1 where there is one."""
+def run(options: argparse.Namespace) -> Result:
+    """Check, and report all problems at once; good means that there is none."""
     root: Path = options.root
     if options.write_digests and not options.online:
         raise Declined("--write-digests: asks registries; add --online")
     if options.online:
-        offline.require(options, "--online")
+        offline.require_online(options, "--online")
     stacks = [read_stack(path) for path in _chosen(root, options.stack)]
-    since, changed_since = (
-        commit(root, option, said) if said is not None else None
-        for option, said in (("--since", options.since), ("--changed-since", options.changed_since))
-    )
+    since = commit(root, "--since", options.since)
+    changed_since = commit(root, "--changed-since", options.changed_since)
     tree = read_tree(root)
     now = since or changed_since or "HEAD"
     before = {stack.name: committed(root, stack, now) for stack in stacks}
     problems = problems_of(root, stacks, tree, before)
     validation = None if options.shape else _validation(root, stacks, tree, changed_since)
-    # Objects of a stack that is not acceptable would be made of guesses.
+    # Objects of a stack with problems would be guesses.
     online: Online | None = None
-    why, written = "", list[str]()
+    reason, written = "", list[str]()
     if validation and not any(stack.problems for stack in stacks) and not tree.problems:
-        why = _bring(validation, offline.forbidden(options))
+        reason = _fetch(validation, offline.forbidden(options))
         problems += _validated(validation)
         if options.online:
             online = _online(validation)
@@ -80,35 +83,27 @@ def run(options: argparse.Namespace) -> int:
         if options.write_digests and online:
             written, differing = _written(validation, online)
             problems += differing
-    return _told(
-        options,
-        sorted(set(problems)),
-        _summary(stacks, tree, validation),
-        [
-            *_notes(stacks, tree if are_all(root, stacks) else None, validation, why, in_full=options.json),
-            *([UNASKED] if options.online and not online else []),
-            *written,
-        ],
-        online,
-    )
+    notes = list(_notes(stacks, tree if are_all(root, stacks) else None, validation, reason, in_full=options.json))
+    notes += [UNASKED] if options.online and not online else []
+    return _result(sorted(set(problems)), [*notes, *written], _summary(stacks, tree, validation), online)
 
 
-def _bring(validation: Validation, forbidden: str) -> str:
-    """Fetch the charts and bases that the cache lacks, and return why some are not there."""
+def _fetch(validation: Validation, forbidden: str) -> str:
+    """Fetch the charts and bases that the cache lacks, and return the reason why some are absent."""
     from manifests.fetch import Wants  # noqa: PLC0415 - as below
-    from ops.upstream.originals import bring, private_of  # noqa: PLC0415 - as below
+    from ops.upstream.originals import fetch, private_of  # noqa: PLC0415 - as below
 
     if not validation.wanted:
         return ""
     settings = [stack.settings for stack in validation.stacks if stack.settings]
     wants, env = Wants(validation.reader), validation.tools.env()
-    brought = bring(wants, sorted(validation.wanted), env, forbidden=forbidden, private=private_of(*settings))
-    validation.not_fetched = brought.problems
-    return brought.why
+    fetched = fetch(wants, sorted(validation.wanted), env, forbidden=forbidden, private=private_of(*settings))
+    validation.not_fetched = fetched.problems
+    return fetched.why
 
 
 def _online(validation: Validation) -> Online:
-    from ops.checking.online import ask  # noqa: PLC0415 - what asks over HTTP takes as long to import as all the rest
+    from ops.checking.online import ask  # noqa: PLC0415 - HTTP is slow to import
 
     return ask(validation)
 
@@ -120,7 +115,7 @@ def _written(validation: Validation, online: Online) -> tuple[list[str], list[Pr
 
 
 def _validation(root: Path, stacks: list[Stack], tree: Tree, since: str | None) -> Validation:
-    from ops.checking.validation import Validation  # noqa: PLC0415 - what renders and judges takes a third of `--shape` to import
+    from ops.checking.validation import Validation  # noqa: PLC0415 - rendering takes a third of `--shape` to import
 
     every = [read_stack(path) for path in stack_files(root).values()]
     changed = Changed(root, since).takes if since else None
@@ -133,22 +128,15 @@ def _validated(validation: Validation) -> list[Problem]:
     return validate(validation)
 
 
-def _told(
-    options: argparse.Namespace, problems: list[Problem], summary: str, notes: Iterable[str], online: Online | None
-) -> int:
-    if options.json:
-        said = {"problems": [problem.as_dict() for problem in problems], "notes": list(notes)}
-        print(json.dumps(said | ({"online": online.as_dicts} if online else {}), indent=2))
-        return 1 if problems else 0
+def _result(problems: list[Problem], notes: list[str], summary: str, online: Online | None) -> Result:
+    data: dict[str, Any] = {"problems": [problem.as_dict() for problem in problems], "notes": notes}
+    lines = [*map(str, problems), *(coloured(note, "yellow") for note in notes)]
     if online:
-        print(online)
-    for problem in problems:
-        print(problem)
-    for note in notes:
-        print(coloured(note, "yellow"))
+        data["online"] = online.as_dicts
+        lines.insert(0, str(online))
     found = count(len(problems), "problem") if problems else "no problem"
-    print(f"{coloured(found, 'red' if problems else 'green')} in {summary}")
-    return 1 if problems else 0
+    lines.append(f"{coloured(found, 'red' if problems else 'green')} in {summary}")
+    return Result("\n".join(lines), data, good=not problems)
 
 
 def _summary(stacks: list[Stack], tree: Tree, validation: Validation | None) -> str:
@@ -176,23 +164,22 @@ def _chosen(root: Path, names: list[str] | None) -> list[Path]:
 
 
 def _notes(
-    stacks: list[Stack], tree: Tree | None, validation: Validation | None, why: str, *, in_full: bool
+    stacks: list[Stack], tree: Tree | None, validation: Validation | None, reason: str, *, in_full: bool
 ) -> Iterator[str]:
-    """Say which secrets `up` will ask for, what nobody runs, and what was not the real thing; none is a mistake."""
+    """Yield notes that are not errors: unset secrets, unused environments, stand-ins, and missing digests."""
     for stack in stacks:
         missing = missing_secrets(stack.settings) if stack.settings else ()
         if missing:
             yield f"{stack.places.file}: still to set before `up`: {how_to_set(stack.name, missing)}"
-    for name, meant in environments_aside(stacks, tree) if tree else ():
-        if not meant:
-            yield f"{ENVIRONMENTS}/{name}: no stack has this environment"
+    unused = environments_aside(stacks, tree) if tree else ()
+    yield from (f"{ENVIRONMENTS}/{name}: no stack has this environment" for name, intended in unused if not intended)
     if validation and not validation.rendered and (validation.changed is None or validation.wanted):
-        yield "no app was rendered: what is wrong with the settings or the shape of the tree comes first"
+        yield "no app was rendered: mend the settings or the shape of the tree first"
     stand_ins = validation.stand_ins if validation and validation.rendered else ()
     if stand_ins:
-        said = count(len(stand_ins), "chart or base is a stand-in", "charts and bases are stand-ins")
-        names = f": {', '.join(stand_ins)}" if in_full else "; --json names them"
-        yield f"{said}{f' ({why})' if why else ''}{names}"
+        counted = count(len(stand_ins), "chart or base is a stand-in", "charts and bases are stand-ins")
+        names = f": {', '.join(stand_ins)}" if in_full else "; --json lists them"
+        yield f"{counted}{f' ({reason})' if reason else ''}{names}"
     if validation and validation.rendered and validation.changed is None:
         from ops.checking.digests import line  # noqa: PLC0415 - as above
 

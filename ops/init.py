@@ -1,7 +1,7 @@
-"""Ask what only you know and write a stack file that passes `check`.
+"""Ask for the facts of your network and hosts, and write a stack file that passes `check`.
 
-Every question has a flag; what is given is not asked. Where no terminal is there to ask, a missing answer takes its
-proposal, and one without a proposal is refused by name.
+Every question has a flag, and a question whose flag is given is skipped. Without a terminal, a missing answer takes its
+default; a missing answer without a default is refused.
 """
 
 from __future__ import annotations
@@ -21,65 +21,66 @@ from config.secret_stores import KINDS, Kind
 from config.tree import read_tree
 from config.values import LABEL
 from errors import Declined, Problem, ProgramFailed, Refused
+from ops.result import Result
 
 CONTROL_PLANES_AT, WORKERS_AT, RANGE_AT, VIP_AT = 11, 20, (50, 99), 5
-MOST = 1000  # of one kind; more is a slip of the finger
+MOST = 1000  # nodes of one role; a larger number is a typing error
 FEWEST = 4  # a network's own address, the broadcast address, a router and a node
 
 
 @dataclass(frozen=True)
 class Question:
-    """One thing to know: its flag, how it is asked, and what to propose from the answers so far."""
+    """One question: its flag, its text, and its default, which may depend on earlier answers."""
 
     name: str
-    ask: str
-    propose: Callable[[dict[str, str]], str | None] = lambda answers: None
+    text: str
+    default: Callable[[dict[str, str]], str | None] = lambda answers: None
 
 
-def _at(answers: dict[str, str], place: int) -> str:
-    # Past the last address of all it goes on from the first: a subnet that is too small is told by `check`.
-    return str(IPv4Address((int(_subnet(answers).network_address) + place) % 2**32))
+def _at(answers: dict[str, str], number: int) -> str:
+    # Beyond the last address of all it continues at the first: `check` reports a subnet that is too small.
+    return str(IPv4Address((int(_subnet(answers).network_address) + number) % 2**32))
 
 
 def _subnet(answers: dict[str, str]) -> IPv4Network:
     try:
         return IPv4Network(answers["subnet"], strict=False)
     except ValueError:
-        return IPv4Network("10.0.0.0/24")  # the wrong answer is kept, and `check` tells it at the end
+        return IPv4Network("10.0.0.0/24")  # `check` reports the wrong answer at the end
 
 
 QUESTIONS = (
     Question("repository", "your Git repository (https://... or git@...)"),
-    Question("domain", "the domain below which routes get their names"),
-    Question("subnet", "the network of hosts and nodes", lambda answers: "10.0.0.0/24"),
-    Question("gateway", "the router in it", lambda answers: _at(answers, 1)),
+    Question("domain", "the domain of the routes"),
+    Question("subnet", "the subnet of hosts and nodes", lambda answers: "10.0.0.0/24"),
+    Question("gateway", "its router", lambda answers: _at(answers, 1)),
     Question("endpoint", "the Proxmox API", lambda answers: f"https://{_at(answers, 2)}:8006"),
     Question("hosts", "Proxmox hosts, as name=address,...", lambda answers: f"pve={_at(answers, 2)}"),
     Question("control-planes", "how many control planes (1, 3 or 5)", lambda answers: "1"),
     Question("workers", "how many workers", lambda answers: "1"),
-    Question("range", "load balancers' addresses", lambda a: f"{_at(a, RANGE_AT[0])}-{_at(a, RANGE_AT[1])}"),
-    Question("store", f"where secrets are kept ({', '.join(KINDS)})", lambda answers: "kubernetes"),
-    Question("issuer", "who signs certificates (letsencrypt-staging, letsencrypt, internal)", lambda a: "internal"),
-    Question("email", "where Let's Encrypt writes to", lambda a: "" if a["issuer"] == "internal" else None),
-    Question("categories", "which categories of apps (all, or a list)", lambda answers: "all"),
-    Question("environment", "which environment (production, staging, dev)", lambda a: _environment(a["store"])),
+    Question("range", "the addresses of load balancers", lambda a: f"{_at(a, RANGE_AT[0])}-{_at(a, RANGE_AT[1])}"),
+    Question("store", f"the secret store ({', '.join(KINDS)})", lambda answers: "kubernetes"),
+    Question("issuer", "the issuer of certificates (letsencrypt-staging, letsencrypt, internal)", lambda a: "internal"),
+    Question("email", "the mail address for Let's Encrypt", lambda a: "" if a["issuer"] == "internal" else None),
+    Question("categories", "the categories of apps (all, or a list)", lambda answers: "all"),
+    Question("environment", "the environment (production, staging, dev)", lambda a: _environment(a["store"])),
 )
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the answers that are already known."""
+    """Declare the options."""
     parser.add_argument("--stack", default="homelab", metavar="NAME", help="the stack to write (default: homelab)")
     for question in QUESTIONS:
-        parser.add_argument(f"--{question.name}", metavar="ANSWER", help=question.ask)
+        parser.add_argument(f"--{question.name}", metavar="ANSWER", help=question.text)
     parser.add_argument("--replace", action="store_true", help="replace a stack file that exists")
     parser.add_argument("--only", action="store_true", help="remove the other stack files, such as the examples")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help=argparse.SUPPRESS)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Ask, write, check."""
+def run(options: argparse.Namespace) -> Result:
+    """Ask, check and write."""
     if not LABEL.match(options.stack):
-        raise Declined(f"--stack = {options.stack}: is no name of a stack; write small letters, digits and -")
+        raise Declined(f"--stack = {options.stack}: is not a name for a stack; use small letters, digits and -")
     path: Path = options.root / f"Pulumi.{options.stack}.yaml"
     if path.exists() and not options.replace:
         raise Declined(f"{path.name} exists; --replace replaces it, --stack NAME writes another")
@@ -87,39 +88,42 @@ def run(options: argparse.Namespace) -> int:
     _refuse_to_lose(options.root, [*([path] if path.exists() else []), *(others if options.only else [])])
     answers = _answers(options)
     if _subnet(answers).num_addresses < FEWEST:
-        raise Declined(f"--subnet = {answers['subnet']}: has no room for nodes; name a network such as 10.0.0.0/24")
+        raise Declined(f"--subnet = {answers['subnet']}: has no room for nodes; give a network such as 10.0.0.0/24")
     text, replaces = stack_file(options.stack, answers), path.exists()
     problems = _problems(options.root, path, text)
     if problems:
         raise Refused(replace(problem, file=f"{problem.file}, not written", line=0) for problem in problems)
     path.write_text(text, encoding="utf-8")
-    print(f"wrote {path.name}; its settings pass. The apps still name the examples' hosts: docs/start/make-it-yours.md")
+    lines = [
+        f"wrote {path.name}; its settings pass. The apps still have the examples' hosts: docs/start/make-it-yours.md"
+    ]
     if replaces:
-        print(f"it replaces what was there; git restore {path.name} brings that back")
+        lines.append(f"it replaces the old file; git restore {path.name} brings that back")
     for other in others:
         if options.only:
             other.unlink()
-            print(f"removed {other.name}; git restore {other.name} brings it back")
+            lines.append(f"removed {other.name}; git restore {other.name} brings it back")
         else:
-            print(f"{other.name} is there too; --only removes the stacks that are not yours")
-    print(f"next: ./homelab rehearse --stack {options.stack}")
-    return 0
+            lines.append(f"{other.name} exists too; --only removes the other stacks")
+    lines.append(f"next: ./homelab rehearse --stack {options.stack}")
+    removed = [other.name for other in others if options.only]
+    return Result("\n".join(lines), {"stack": options.stack, "file": path.name, "removed": removed})
 
 
 def _refuse_to_lose(root: Path, going: Sequence[Path]) -> None:
-    """Keep what nobody could bring back: what Git does not have, and secrets, which are another stack's keys."""
+    """Refuse to remove files that cannot be restored: those that Git does not have, and those with secrets."""
     for path in going:
         text = path.read_text(encoding="utf-8", errors="replace")
         if "secure:" in text or "encryptionsalt:" in text:
-            raise Declined(f"{path.name}: holds secrets and would go; move it away, or remove it yourself")
+            raise Declined(f"{path.name}: has secrets that would be lost; move it away, or delete it first")
         try:
             # git and not GitPython, which starts the same command without a timeout.
             status = ("status", "--porcelain", "--ignored", "--", path.name)
-            is_kept = not programs.run("git", *programs.on_checkout(root), *status).stdout
+            is_committed = not programs.run("git", *programs.on_checkout(root), *status).stdout
         except ProgramFailed:
-            is_kept = False
-        if not is_kept:
-            raise Declined(f"{path.name}: is not committed and would go; commit it, or remove it yourself")
+            is_committed = False
+        if not is_committed:
+            raise Declined(f"{path.name}: has uncommitted changes that would be lost; commit or delete it first")
 
 
 def _environment(store: str) -> str:
@@ -137,17 +141,17 @@ def _answers(options: argparse.Namespace) -> dict[str, str]:
     unanswered = []
     for question in QUESTIONS:
         given = getattr(options, question.name.replace("-", "_"))
-        proposal = question.propose(answers)
+        default = question.default(answers)
         if given is None and sys.stdin.isatty():
-            shown = f" [{proposal}]" if proposal else ""
-            given = input(f"{question.ask}{shown}: ").strip() or proposal
+            shown = f" [{default}]" if default else ""
+            given = input(f"{question.text}{shown}: ").strip() or default
             while given is None:
-                given = input(f"this has no proposal; {question.ask}: ").strip() or None
-        answers[question.name] = proposal if given is None and proposal is not None else given or ""
-        if given is None and proposal is None:
+                given = input(f"this has no default; {question.text}: ").strip() or None
+        answers[question.name] = default if given is None and default is not None else given or ""
+        if given is None and default is None:
             unanswered.append(f"--{question.name}")
     if unanswered:
-        raise Declined(f"there is no terminal to ask on; say {', '.join(unanswered)} (./homelab init --help)")
+        raise Declined(f"there is no terminal to ask on; give {', '.join(unanswered)} (./homelab init --help)")
     return answers
 
 
@@ -157,7 +161,7 @@ def _problems(root: Path, path: Path, text: str) -> list[Problem]:
 
 
 def stack_file(stack: str, answers: dict[str, str]) -> str:
-    """Write the answers as a stack file with its comments."""
+    """Return the answers as the text of a stack file with comments."""
     planes, workers = (_count(name, answers[name]) for name in ("control-planes", "workers"))
     hosts = [host.strip().partition("=") for host in answers["hosts"].split(",")]
     names = [name for name, _, _ in hosts]
@@ -165,7 +169,7 @@ def stack_file(stack: str, answers: dict[str, str]) -> str:
     email = f", email: {answers['email']}" if answers["email"] else ""
     listed = list(filter(None, map(str.strip, answers["categories"].split(","))))
     if not listed:
-        raise Declined("--categories: names no category; write all, or names with commas between them")
+        raise Declined("--categories: has no category; write all, or names with commas between them")
     categories = "" if listed == ["all"] else f"    categories: [{', '.join(listed)}]\n"
     host_lines = "".join(f"      - {{name: {name}, address: {address}}}\n" for name, _, address in hosts)
     alone = "    workloadsOnControlPlanes: allowed\n" if workers == 0 else ""
@@ -182,13 +186,13 @@ config:
 
   homelab:proxmox:
     endpoint: {answers["endpoint"]}
-    certificate: self-signed # what Proxmox comes with; `verified` once it has a real one
+    certificate: self-signed # the one of a fresh Proxmox; `verified` once it has a trusted one
     hosts:
 {host_lines}
   homelab:cluster:
     name: {stack}
     talosVersion: {tried["talos"]}
-    talosContract: "{tried["talos"].rpartition(".")[0]}" # the version that the cluster was made with: it stays
+    talosContract: "{tried["talos"].rpartition(".")[0]}" # the version that the cluster was made with; never change it
     kubernetesVersion: {tried["kubernetes"]}
 {alone}    sizes:
       controlPlane: {{cpu: 2, memory: 4GiB, disk: 40GiB}}
@@ -209,7 +213,7 @@ def _count(name: str, answer: str) -> int:
     if not answer.isdecimal():
         raise Declined(f"{answer[:40]!r} is not a number of nodes; write digits")
     if len(answer) > len(str(MOST)) or int(answer) > MOST:
-        raise Declined(f"--{name} = {answer[:40]}: are more than {MOST} nodes; write how many machines there are")
+        raise Declined(f"--{name} = {answer[:40]}: is more than {MOST} nodes; write the number of machines")
     return int(answer)
 
 

@@ -1,4 +1,4 @@
-"""Say what `up` would do, the changes of machine configurations in clear, and which live edits a sync would undo."""
+"""Preview `up`: the changes it would make, machine configurations in clear, and live edits that a sync would undo."""
 
 from __future__ import annotations
 
@@ -7,43 +7,48 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from ops.argocd.client import Cluster, cluster_of
-from ops.argocd.report import EDITS, chosen, look
+from ops.argocd.client import ArgoCDClient, with_kubeconfig
+from ops.argocd.report import EDITS, chosen_categories, current_report
 from ops.engine.engine import Engine, Outcome
-from ops.engine.run import drive, report
+from ops.engine.run import drive, facts, summary
 from ops.engine.timeline import Timeline
-from ops.rehearsal import entry
-from ops.stack import checked, secrets_set, stack_arguments
+from ops.rehearsal.client import client_of
+from ops.rehearsal.entry import folder_of, rehearsal_argument
+from ops.result import Result
+from ops.stack import checked, require_secrets, stack_argument
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the stack."""
-    stack_arguments(parser)
-    parser.add_argument("--rehearsal", action="store_true", help="of the rehearsal on this machine, not the real one")
+    """Declare the options."""
+    stack_argument(parser)
+    rehearsal_argument(parser)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Check, ask the engine, print what would change."""
+def run(options: argparse.Namespace) -> Result:
+    """Check the stack, run the engine's preview, and report the changes."""
     root, began = Path.cwd(), time.monotonic()
     _, settings = checked(root, options.stack)
     if not options.rehearsal:
-        secrets_set(options.stack, settings)
-    folder = entry.place(root, options, settings)
+        require_secrets(options.stack, settings)
+    folder = folder_of(root, options, settings)
 
-    def where(engine: Engine) -> AbstractContextManager[Cluster]:
-        return nullcontext(Cluster.of(root, options.stack)) if options.rehearsal else cluster_of(engine)
+    def cluster(engine: Engine) -> AbstractContextManager[ArgoCDClient]:
+        if options.rehearsal:
+            return nullcontext(client_of(root, options.stack))
+        return with_kubeconfig(str(engine.outputs().get("kubeconfig", "")))
 
     def act(engine: Engine) -> Outcome:
-        with where(engine) as cluster:
-            cluster.refuse_silence()
+        with cluster(engine) as client:
+            client.refuse_timeout()
         return engine.preview()
 
     with Timeline(planned=True) as timeline:
         engine, outcome = drive(folder, settings, options.stack, timeline, act, "read")
-    said = [text for severity, text in outcome.said if severity == "info"]
-    with where(engine) as cluster:
-        edits = look(cluster, settings, chosen(settings, root)).edits if cluster.answers() else []
-    if not options.json:
-        print("\n".join([*said, *([f"{EDITS}:", *edits] if edits else [])]))
-    report(options, timeline, outcome, time.monotonic() - began, said=said, edits=edits)
-    return 0
+    with cluster(engine) as client:
+        categories = chosen_categories(settings, root)
+        edits = current_report(client, settings, categories).edits if client.answers() else []
+    seconds = time.monotonic() - began
+    messages = [text for severity, text in outcome.diagnostics if severity == "info"]
+    text = [*messages, *([f"{EDITS}:", *edits] if edits else []), summary(timeline, outcome, seconds)]
+    data = {**facts(options.stack, timeline, outcome, seconds), "messages": messages, "edits": edits}
+    return Result("\n".join(text), data)

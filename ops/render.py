@@ -1,14 +1,13 @@
-"""Write namespaces and handover as files that kubectl applies, and with --manifests what every app renders to.
+"""Write namespaces and handover as files for kubectl apply, and with --manifests the rendered objects of every app.
 
-The same stack gives the same files, letter for letter. Each layer is a folder with one file for `kubectl apply`, its
-entry point, and beside it the same objects one by one; README.md in the output says in which order.
+The files depend only on the stack. Each layer is a folder with one file for `kubectl apply` and beside it the same
+objects one by one; README.md in the output has the order.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from components.handover.projects import project
 from components.platform.namespace_manifest import namespace_manifest
 from config.load import Stack, read_stack, stack_files
 from config.model import Settings
-from config.tree import CategoryFolder, Tree, namespaces_of, read_tree
+from config.tree import Tree, namespaces_of, read_tree
 from errors import Declined, TreeRefused
 from manifests.checkout import CheckoutReader
 from manifests.fetch import Wants
@@ -28,51 +27,50 @@ from manifests.objects import Object
 from manifests.redact import redacted
 from ops import terminal
 from ops.checking.validation import Validation, places_of
-from ops.stack import checked, stack_arguments
+from ops.result import Result
+from ops.stack import checked, stack_argument
 from ops.terminal import coloured, count
 from ops.toolchain.lookup import ensure
 from ops.upstream import offline
-from ops.upstream.originals import LONG_LIMIT, bring
+from ops.upstream.originals import LONG_LIMIT, fetch
 
 ENTRY = "application-set.yaml"
 OUTPUT = "rendered"
 HEAD = "# Made by ./homelab render"
 PAGE = """\
-{head} --stack {stack}: what `./homelab up` makes of the handover, as files.
+{head} --stack {stack}: the objects that `./homelab up` makes for the handover, as files.
 
-Namespaces come before all that lives in them:
+Namespaces come before the objects in them:
 
     kubectl apply --server-side --filename namespaces.yaml
 
-CRDs, the network, secrets and Argo CD have to be there. Then, each after the one before is Healthy:
+CRDs, the network, secrets and Argo CD must exist. Then, each after the one before is Healthy:
 
     kubectl apply --server-side --filename guard.yaml
 {steps}
-Whoever goes on with `./homelab up` afterwards finds the same objects: they are taken over, not made anew.
+A later `./homelab up` makes the same objects: it takes these over.
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the stack, where to write, and whether what apps render to is wanted too."""
-    stack_arguments(parser)
+    """Declare the options."""
+    stack_argument(parser)
+    parser.add_argument("--output", type=terminal.path, metavar="DIR", help=f"the folder (default: {OUTPUT}/<stack>)")
     parser.add_argument(
-        "--output", type=terminal.path, metavar="DIR", help=f"where to write (default: {OUTPUT}/<stack>)"
+        "--manifests", action="store_true", help="include every app's objects, Secrets without their values"
     )
-    parser.add_argument(
-        "--manifests", action="store_true", help="every app's objects too, Secrets without their values"
-    )
-    parser.add_argument("--fetch", action="store_true", help="first bring charts and remote bases into the cache")
+    parser.add_argument("--fetch", action="store_true", help="first fetch charts and remote bases into the cache")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help=argparse.SUPPRESS)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Write the files and say where they are."""
+def run(options: argparse.Namespace) -> Result:
+    """Write the files and report the folder."""
     root: Path = options.root
     stack, settings = checked(root, options.stack)
     tree = read_tree(root)
     if options.fetch:
-        offline.require(options, "--fetch")
-        fetch(root, tree)
+        offline.require_online(options, "--fetch")
+        fetch_all(root, tree)
     files = handed_over(settings, tree, stack.name)
     stand_ins: Sequence[str] = ()
     if options.manifests:
@@ -82,99 +80,94 @@ def run(options: argparse.Namespace) -> int:
         stand_ins = validation.stand_ins
     output = options.output or root / OUTPUT / stack.name
     if not options.output and (root / OUTPUT).is_symlink():
-        raise Declined(f"{root / OUTPUT}: is a link; remove it, or name a folder with --output")
+        raise Declined(f"{root / OUTPUT}: is a link; remove it, or choose a folder with --output")
     write(output, files)
-    if options.json:
-        print(json.dumps({"output": str(output), "files": sorted(files), "standIns": stand_ins}, indent=2))
-        return 0
-    print(f"wrote {count(len(files), 'file')} to {output}; README.md there says in which order they are applied")
+    lines = [f"wrote {count(len(files), 'file')} to {output}; README.md there has the order to apply them in"]
     if stand_ins:
-        print(coloured(f"stand-ins: {', '.join(stand_ins)}; --fetch brings the real ones", "yellow"))
-    return 0
+        lines.append(coloured(f"stand-ins: {', '.join(stand_ins)}; --fetch fetches the real ones", "yellow"))
+    return Result("\n".join(lines), {"output": str(output), "files": sorted(files), "standIns": stand_ins})
 
 
 def handed_over(settings: Settings, tree: Tree, stack: str) -> dict[str, str]:
-    """Give the files of the handover by their names."""
+    """Return the files of the handover by their names."""
     source, chosen = Source.of(settings), tree.chosen(settings.delivery.categories, settings.delivery.exclude)
     spaces = [namespace_manifest(name, *of) for name, of in namespaces_of(tree).items()]
     files = {name: text(items, name) for name, items in (("namespaces.yaml", spaces), ("guard.yaml", guards()))}
     steps = ""
     for layer in LAYERS:
-        members = [one for one in chosen if one.settings.layer == layer]
-        known = source.repository, *source.beside
-        pairs = [(one, project(one, *known), application_set(one, source)) for one in members]
-        files |= {name: text([item], name) for one, *items in pairs for name, item in _named(layer, one, items)}
-        if pairs:
+        categories = [one for one in chosen if one.settings.layer == layer]
+        projects = {one.name: project(one, source.repository, *source.beside) for one in categories}
+        sets = {one.name: application_set(one, source) for one in categories}
+        files |= _files(f"{layer}/project", projects) | _files(f"{layer}/appset", sets)
+        if categories:
             name = f"{layer}/{ENTRY}"
-            files[name] = text([*(owner for _, owner, _ in pairs), *(one for *_, one in pairs)], name)
+            files[name] = text([*projects.values(), *sets.values()], name)
             steps += f"    kubectl apply --server-side --filename {name}\n"
     return {"README.md": PAGE.format(head=HEAD.removeprefix("# "), stack=stack, steps=steps), **files}
 
 
-def _named(layer: str, category: CategoryFolder, items: Sequence[Object]) -> Iterator[tuple[str, Object]]:
-    yield from zip(
-        (f"{layer}/project-{category.name}.yaml", f"{layer}/appset-{category.name}.yaml"), items, strict=True
-    )
+def _files(prefix: str, objects: Mapping[str, Object]) -> dict[str, str]:
+    """Return a file for each category's object."""
+    names = {category: f"{prefix}-{category}.yaml" for category in objects}
+    return {names[category]: text([item], names[category]) for category, item in objects.items()}
 
 
 def text(items: Sequence[Mapping[str, Any]], name: str, note: str = "") -> str:
-    """Write objects as one file."""
+    """Return objects as the text of one file."""
     apply = "" if name.startswith("manifests/") else f": kubectl apply --server-side --filename {name}"
     return f"{HEAD}{apply}\n{note}" + "---\n".join(as_yaml(dict(item)) for item in items)
 
 
 def rendered(validation: Validation, stack: Stack) -> dict[str, str]:
-    """Give every app's objects as the stack would run them, each app a file."""
+    """Return a file for each app of the stack, with its rendered objects."""
     validation.render()
     if validation.problems:
         raise TreeRefused(validation.problems)
     files = {}
-    for place in places_of(stack, validation.tree):
-        items = [redacted(one) for one in validation.objects_of(stack, place.app.path)]
-        charts = sorted(str(one.chart) for one in validation.contents[place.app.path].charts)
-        made_up = [
-            one
-            for one in validation.stand_ins
-            if any(one == f"chart {chart.rpartition(' of ')[0]}" for chart in charts)
-        ]
-        note = "".join(f"# {one} is not on this machine: a stand-in took its place\n" for one in made_up)
-        name = f"manifests/{place.base.category}/{place.base.name}.yaml"
-        files[name] = text(items, name, f"# of {place.app.path}\n{note}")
+    for one in places_of(stack, validation.tree):
+        items = [redacted(item) for item in validation.objects_of(stack, one.app.path)]
+        charts = {f"chart {each.chart.name} {each.chart.version}" for each in validation.contents[one.app.path].charts}
+        stand_ins = [name for name in validation.stand_ins if name in charts]
+        note = "".join(f"# {name} is not on this machine: a stand-in was used\n" for name in stand_ins)
+        name = f"manifests/{one.base.category}/{one.base.name}.yaml"
+        files[name] = text(items, name, f"# of {one.app.path}\n{note}")
     return files
 
 
 def write(output: Path, files: Mapping[str, str]) -> None:
-    """Put the files where only we have written before, and take away what we wrote and write no more."""
-    page = output / "README.md"
+    """Write the files to a folder that holds only our output, and delete stale ones."""
+    readme = output / "README.md"
     try:
         links = [one for one in (output, *output.rglob("*")) if one.is_symlink()]
         if links:
-            raise Declined(f"{links[0]}: is a link, and a file written through it would change another; remove it")
-        ours = page.is_file() and page.read_bytes().startswith(HEAD.removeprefix("# ").encode())
+            raise Declined(f"{links[0]}: is a link, and writing through it would change another file; remove it")
+        ours = readme.is_file() and readme.read_bytes().startswith(HEAD.removeprefix("# ").encode())
         if output.exists() and not ours and (not output.is_dir() or any(output.iterdir())):
-            raise Declined(f"{output}: holds what ./homelab render has not written; name an empty folder with --output")
+            raise Declined(
+                f"{output}: holds files that ./homelab render has not written; choose an empty folder with --output"
+            )
         _clear(output)
         for name, content in files.items():
             file = output / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content, encoding="utf-8")
     except OSError as error:
-        raise Declined(f"--output = {output}: {error.strerror}: {error.filename}; name another folder") from None
+        raise Declined(f"--output = {output}: {error.strerror}: {error.filename}; choose another folder") from None
 
 
 def _clear(output: Path) -> None:
-    """Remove what begins with our own line, and the folders that are empty then; what a person put there stays."""
-    for place in sorted(output.rglob("*"), reverse=True):
-        if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
-            place.rmdir()
-        elif place.is_file() and place.read_bytes().startswith((HEAD.encode(), HEAD.removeprefix("# ").encode())):
-            place.unlink()
+    """Remove the files that begin with our own line, and folders that are empty then; other files stay."""
+    for path in sorted(output.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+            path.rmdir()
+        elif path.is_file() and path.read_bytes().startswith((HEAD.encode(), HEAD.removeprefix("# ").encode())):
+            path.unlink()
 
 
-def fetch(root: Path, tree: Tree) -> None:
-    """Fetch every chart and remote base of every environment, with time for a slow network."""
+def fetch_all(root: Path, tree: Tree) -> None:
+    """Fetch every chart and remote base of every environment, with a timeout for slow networks."""
     env = ensure(("kustomize", "helm")).env()
     folders = {app.path for app in tree.apps} | {
         app.path for found in tree.environments.values() for app in found.values()
     }
-    bring(Wants(CheckoutReader(root)), sorted(folders), env, limit=LONG_LIMIT).require(everything=True)
+    fetch(Wants(CheckoutReader(root)), sorted(folders), env, limit=LONG_LIMIT).require(everything=True)

@@ -1,57 +1,67 @@
-"""List the entries of the secret store that the chosen apps need, and make those that need no person."""
+"""List the entries of the secret store that the stack's apps need, and with --create make random and fixed ones."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from config.load import Stack, read_stack, stack_files
+from config.model import Settings
 from config.tree import read_tree
 from errors import Declined, ProgramFailed, TookTooLong, TreeRefused
 from manifests.objects import Object
 from manifests.secret_entries import StoreEntry
-from ops.argocd.client import Cluster
-from ops.argocd.report import refuse_strangers
+from ops.argocd.client import ArgoCDClient
+from ops.argocd.report import refuse_other_stack
 from ops.checking.validation import Validation, places_of
-from ops.stack import checked, stack_arguments
+from ops.rehearsal.client import client_of
+from ops.result import Result
+from ops.stack import checked, stack_argument
 from ops.store_entries import Needed, make, needed, states
 from ops.terminal import count, table
 
-UNKNOWN = "not asked"
+UNKNOWN = "unknown"
+COMPLETE = ("there", "sent")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the stack, and whether to make entries."""
-    stack_arguments(parser)
-    parser.add_argument("--create", action="store_true", help="make what is missing and can be made; print no value")
+    """Declare the options."""
+    stack_argument(parser)
+    parser.add_argument("--create", action="store_true", help="make missing random and fixed entries; print no value")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Print each entry with its origin, its readers and its state; return 0 where none is missing."""
+def run(options: argparse.Namespace) -> Result:
+    """List each entry with its origin, its readers and its state; good means that none is missing."""
     root = Path.cwd()
     stack, settings = checked(root, options.stack)
-    wanted = needed(_objects(root, stack))
-    cluster, why = _cluster(root, options.stack)
-    if cluster is not None:
-        refuse_strangers(cluster, settings, options.stack)
+    entries = needed(_objects(root, stack))
+    client, reason = _client(root, options.stack)
+    known: Mapping[str, str] = {}
+    if client is not None:
+        refuse_other_stack(client, settings, options.stack)
+        known = _states(client, settings, entries, create=options.create)
     elif options.create:
-        raise Declined(f"entries are made by the cluster's own External Secrets, and it cannot be asked: {why}")
-    made: list[str] = []
-    if cluster is not None and options.create:
-        known = states(cluster, settings, wanted)
-        made = make(cluster, settings, [one for one in wanted if one.is_made and known[one.entry.name] != "there"])
-    known = states(cluster, settings, wanted) if cluster is not None else {}
-    rows = [(one, "sent" if one.entry.name in made else known.get(one.entry.name, UNKNOWN)) for one in wanted]
-    missing = [one for one, state in rows if state not in ("there", "sent")]
-    if options.json:
-        print(json.dumps({"store": settings.platform.secret_store.kind, "entries": [_as_dict(*row) for row in rows]}))
-    else:
-        print(table(("entry", "value", "read by", "state"), [_row(*row) for row in rows]))
-        print(f"\n{count(len(wanted), 'entry', 'entries')} in a store of kind {settings.platform.secret_store.kind}")
-        print(_summary(missing, why, options.stack))
-    return 1 if missing and cluster is not None else 0
+        raise Declined(f"entries are made by the External Secrets of the cluster, which does not answer: {reason}")
+    rows = [(one, known.get(one.entry.name, UNKNOWN)) for one in entries]
+    missing = [one for one, state in rows if state not in COMPLETE]
+    kind = settings.platform.secret_store.kind
+    text = (
+        table(("entry", "value", "read by", "state"), [_row(*row) for row in rows]),
+        f"\n{count(len(entries), 'entry', 'entries')} in a store of kind {kind}",
+        _summary(missing, reason, options.stack),
+    )
+    data = {"store": kind, "entries": [_as_dict(*row) for row in rows]}
+    return Result("\n".join(text), data, good=client is None or not missing)
+
+
+def _states(client: ArgoCDClient, settings: Settings, entries: Sequence[Needed], *, create: bool) -> dict[str, str]:
+    """Return the state of each entry; make those that can be made and are missing, if requested."""
+    known = states(client, settings, entries)
+    if not create:
+        return known
+    made = make(client, settings, [one for one in entries if one.is_made and known[one.entry.name] != "there"])
+    return states(client, settings, entries) | dict.fromkeys(made, "sent")
 
 
 def _objects(root: Path, stack: Stack) -> Iterator[tuple[str, Object]]:
@@ -61,19 +71,19 @@ def _objects(root: Path, stack: Stack) -> Iterator[tuple[str, Object]]:
     validation.render()
     if validation.problems:
         raise TreeRefused(validation.problems)
-    for place in places_of(stack, tree):
-        for item in validation.objects_of(stack, place.app.path):
-            yield f"{place.base.category}/{place.base.name}", item
+    for one in places_of(stack, tree):
+        for item in validation.objects_of(stack, one.app.path):
+            yield f"{one.base.category}/{one.base.name}", item
 
 
-def _cluster(root: Path, stack: str) -> tuple[Cluster | None, str]:
-    """Return a cluster that answers, or the reason why there is none."""
+def _client(root: Path, stack: str) -> tuple[ArgoCDClient | None, str]:
+    """Return the client of a cluster that answers, or the reason why there is none."""
     try:
-        cluster = Cluster.of(root, stack)
-        cluster.kubectl("get", "--raw", "/readyz", timeout=15)
+        client = client_of(root, stack)
+        client.kubectl("get", "--raw", "/readyz", timeout=15)
     except (Declined, ProgramFailed, TookTooLong) as error:
         return None, str(error)
-    return cluster, ""
+    return client, ""
 
 
 def _row(one: Needed, state: str) -> tuple[str, str, str, str]:
@@ -93,9 +103,9 @@ def _as_dict(one: Needed, state: str) -> dict[str, object]:
     return {"name": one.entry.name, "origin": one.entry.origin, "readers": one.readers, "state": state}
 
 
-def _summary(missing: list[Needed], why: str, stack: str) -> str:
-    if why:
-        return f"which of them are missing is not known: {why}"
+def _summary(missing: list[Needed], reason: str, stack: str) -> str:
+    if reason:
+        return f"the missing entries are not known: {reason}"
     made = [one.entry.name for one in missing if one.is_made]
     given = [one.entry.name for one in missing if not one.is_made]
     lines = [f"to make: {', '.join(made)}: ./homelab secrets --stack {stack} --create"] if made else []

@@ -1,11 +1,10 @@
-"""What `up` and `rehearse` do while they wait for applications: entries of the store are made, failed syncs repeated.
+"""Repairs while `up` and `rehearse` wait for Applications: entries of the secret store, and failed syncs.
 
-A cluster and a stack come in; `mend` is called by `ops.status.wait` with what it has just seen.
+A client and a stack come in; `ops.argocd.report.wait` calls `repair` with each report.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,43 +12,39 @@ from dataclasses import dataclass, field
 from config.model import Settings
 from config.tree import CategoryFolder
 from ops.argocd.applications import operation
-from ops.argocd.client import Cluster
+from ops.argocd.client import ArgoCDClient
 from ops.argocd.report import Report
 from ops.store_entries import Filled, fill
+from ops.terminal import progress
 
-AGAIN = 60.0
+SECONDS_BETWEEN_SYNCS = 60.0
 
 
 @dataclass
 class Settling:
-    """One wait and what was done in it."""
+    """The repairs of one wait."""
 
-    cluster: Cluster
+    client: ArgoCDClient
     settings: Settings
     categories: Sequence[CategoryFolder]
     filled: Filled = field(default_factory=Filled)
     synced: dict[str, float] = field(default_factory=dict)
 
-    def mend(self, report: Report) -> None:
-        """Make missing entries, and sync again what failed for good: Argo CD never retries such a commit."""
+    def repair(self, report: Report) -> None:
+        """Make missing entries, and sync failed Applications again: Argo CD does not retry a commit that failed."""
         before = len(self.filled.made), len(self.filled.none)
-        fill(self.cluster, self.settings, self.filled)
+        fill(self.client, self.settings, self.filled)
         made, none = self.filled.made[before[0] :], self.filled.none[before[1] :]
         if made or none:
-            _say(f"made entries of the secret store: {', '.join([*made, *(f'{name} (none)' for name in none)])}")
+            progress(f"made entries of the secret store: {', '.join([*made, *(f'{name} (none)' for name in none)])}")
         now = time.monotonic()
-        names = [
-            one.name for one in report.unfinished if one.stopped and now - self.synced.get(one.name, -AGAIN) >= AGAIN
-        ]
+        due = now - SECONDS_BETWEEN_SYNCS
+        names = [one.name for one in report.unfinished if one.stopped and self.synced.get(one.name, due) <= due]
         if not names:
             return
-        found = {one["metadata"]["name"]: one for one in self.cluster.argocd()["Application"]}
+        found = {one["metadata"]["name"]: one for one in self.client.argocd()["Application"]}
         for name in names:
             self.synced[name] = now
-            _say(f"{name}: its sync failed; syncing again")
-            wish = operation(found[name], self.categories, self.settings.delivery.environment)
-            self.cluster.patch(name, {"operation": wish})
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+            progress(f"{name}: its sync failed; syncing again")
+            requested = operation(found[name], self.categories, self.settings.delivery.environment)
+            self.client.patch(name, {"operation": requested})

@@ -23,14 +23,13 @@ from ops.checking.settings import check_images
 DEFAULT_STACK = "homelab"
 
 
-def stack_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take which stack, and how to print."""
+def stack_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the option that chooses the stack."""
     parser.add_argument("--stack", default=DEFAULT_STACK, metavar="NAME", help=f"the stack (default: {DEFAULT_STACK})")
-    parser.add_argument("--json", action="store_true", help="print the result for machines")
 
 
 def checked(root: Path, name: str) -> tuple[Stack, Settings]:
-    """Read a stack and refuse it with everything that is wrong, before anything is touched."""
+    """Read a stack and refuse it with all its problems, before anything is changed."""
     stack = read_stack(file_of(root, name))
     tree = read_tree(root)
     return stack, stack.require(
@@ -44,7 +43,7 @@ def checked(root: Path, name: str) -> tuple[Stack, Settings]:
 
 
 def _beyond_limits(root: Path, tree: Tree) -> Iterator[Problem]:
-    """Yield what an app would run or read on this machine: the seeds render folders that no check has rendered."""
+    """Yield what an app would run or read on this machine: seeds render folders, and no check may have run before."""
     reader = CheckoutReader(root.resolve())
     overlays = (app for apps in tree.environments.values() for app in apps.values())
     for app in (*tree.apps, *overlays):
@@ -52,7 +51,7 @@ def _beyond_limits(root: Path, tree: Tree) -> Iterator[Problem]:
 
 
 def file_of(root: Path, name: str) -> Path:
-    """Find a stack's file."""
+    """Return the file of a stack, or refuse a name that has none."""
     files = stack_files(root)
     if name not in files:
         known = f"the stacks are {', '.join(files)}" if files else "there is none yet: ./homelab init writes one"
@@ -60,8 +59,8 @@ def file_of(root: Path, name: str) -> Path:
     return files[name]
 
 
-def secrets_set(name: str, settings: Settings) -> None:
-    """Refuse to go to real hosts without the secrets that this needs."""
+def require_secrets(name: str, settings: Settings) -> None:
+    """Refuse to act on real hosts while secrets are not set."""
     missing = missing_secrets(settings)
     if missing:
         raise Declined(f"Pulumi.{name}.yaml: still to set: {how_to_set(name, missing)}; docs/start/go-live.md")

@@ -1,4 +1,4 @@
-"""Say whether everything is synced: one table of all Applications, and whatever else a person has to know."""
+"""Report whether everything is synced: one table of all Applications, live edits, and what is missing."""
 
 from __future__ import annotations
 
@@ -13,63 +13,43 @@ from config.load import read_stack
 from config.model import Settings
 from config.tree import CategoryFolder
 from errors import TryAgain
-from lab.delivery import web_ui
-from lab.running import proxy, servers
-from ops.argocd.client import Cluster
-from ops.argocd.report import PAUSE, as_dict, chosen, look, refuse_strangers, wait, written
-from ops.stack import file_of, stack_arguments
-from ops.terminal import count
+from ops.argocd.client import ArgoCDClient
+from ops.argocd.report import PAUSE, as_text, chosen_categories, current_report, refuse_other_stack, wait
+from ops.rehearsal.client import client_of
+from ops.result import Result
+from ops.stack import file_of, stack_argument
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Take which cluster, and how long to look."""
-    stack_arguments(parser)
+    """Declare the options."""
+    stack_argument(parser)
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--wait", action="store_true", help="until all is Synced and Healthy")
-    how.add_argument("--watch", action="store_true", help="until interrupted")
+    how.add_argument("--wait", action="store_true", help="wait until all is Synced and Healthy")
+    how.add_argument("--watch", action="store_true", help="report every few seconds until interrupted")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Look, print, and give 0 only when all is Synced and Healthy at the expected revision."""
+def run(options: argparse.Namespace) -> Result:
+    """Report on the Applications; good means Synced and Healthy at the expected revision."""
     root = Path.cwd()
     settings = read_stack(file_of(root, options.stack)).require()
-    cluster = Cluster.of(root, options.stack)
-    refuse_strangers(cluster, settings, options.stack)
-    categories = chosen(settings, root)
+    client = client_of(root, options.stack)
+    refuse_other_stack(client, settings, options.stack)
+    categories = chosen_categories(settings, root)
     if options.watch:
-        watch(cluster, settings, categories, for_machines=options.json)
-    report = wait(cluster, settings, categories) if options.wait else look(cluster, settings, categories)
-    if options.json:
-        print(json.dumps(as_dict(report), indent=2))
-    else:
-        print(written(report))
-        _tell_machines(cluster)
-    return 0 if report.is_good else 1
+        watch(client, settings, categories, as_json=options.json)
+    report = (wait if options.wait else current_report)(client, settings, categories)
+    return Result("\n".join([as_text(report), *client.summary()]), report.as_dict(), good=report.is_good)
 
 
 def watch(
-    cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder], *, for_machines: bool = False
+    client: ArgoCDClient, settings: Settings, categories: Sequence[CategoryFolder], *, as_json: bool = False
 ) -> None:
-    """Look until interrupted; machines get a line each time."""
+    """Print a report every few seconds until interrupted; as JSON, a line each time."""
     while True:
         try:
-            report = look(cluster, settings, categories)
-            text = json.dumps(as_dict(report)) if for_machines else written(report)
+            report = current_report(client, settings, categories)
+            text = json.dumps(report.as_dict()) if as_json else as_text(report)
         except TryAgain as error:
-            text = json.dumps(error.as_dict()) if for_machines else str(error)
-        print(f"\033[2J\033[H{text}" if sys.stdout.isatty() and not for_machines else text, flush=True)
+            text = json.dumps(error.as_dict()) if as_json else str(error)
+        print(f"\033[2J\033[H{text}" if sys.stdout.isatty() and not as_json else text, flush=True)
         time.sleep(PAUSE)
-
-
-def _tell_machines(cluster: Cluster) -> None:
-    """Say how the rehearsal itself stands."""
-    if cluster.lab is None:
-        return
-    alive = servers.alive(cluster.lab)
-    memory = sum(one.resident for one in alive) >> 20
-    refused = proxy.refused(cluster.lab)
-    print(f"rehearsal: {count(len(alive), 'process', 'processes')}, {memory} MiB, hosts and pods simulated")
-    if address := web_ui.address(cluster.lab):
-        print(f"Argo CD's web UI: {address}, {web_ui.login(cluster.lab)}")
-    if refused:
-        print(f"refused on the way out: {', '.join(refused)}")

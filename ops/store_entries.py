@@ -1,8 +1,8 @@
-"""The entries of the secret store that a stack's apps need, and making those that need no person.
+"""The entries of the secret store that a stack's apps need; random and fixed ones are made here.
 
 Objects come in, from a render or from the cluster; entries with their readers go out, and new ones into the store:
-directly into one of kind kubernetes, through External Secrets itself (a PushSecret) into any other. No value is printed
-or stored anywhere else. `ops.secrets` is the verb, `ops.settling` makes entries while `up` waits.
+directly into a store of kind kubernetes, through External Secrets (a PushSecret) into any other. No value is printed or
+stored anywhere else. `ops.secrets` is the verb, `ops.settling` makes entries while `up` waits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from errors import Declined, ProgramFailed
 from manifests.fields import mappings
 from manifests.objects import Object
 from manifests.secret_entries import STORE, StoreEntry, declared, read_by
-from ops.argocd.client import Cluster
+from ops.argocd.client import ArgoCDClient
 
 KIND, PUSH = "externalsecrets.external-secrets.io", "pushsecrets.external-secrets.io"
 NAMESPACE, PUSHED = "security", "homelab-entries"
@@ -43,7 +43,7 @@ class Needed:
 
     @property
     def is_made(self) -> bool:
-        """Whether it can be made without a person."""
+        """Whether it can be made here: its value is random or fixed."""
         return self.entry.origin != "given"
 
 
@@ -63,17 +63,17 @@ def needed(objects: Iterable[tuple[str, Object]]) -> list[Needed]:
 
 
 def value(entry: StoreEntry) -> str:
-    """Return a value for an entry that can be made: at random, or the one that its declaration fixes."""
+    """Return a value for an entry that can be made: the fixed one of its declaration, or a random one."""
     if entry.origin == "text":
         return entry.detail
     alphabet = string.hexdigits.lower()[:16] if entry.hexadecimal else string.ascii_letters + string.digits
     return "".join(secrets.choice(alphabet) for _ in range(entry.length))
 
 
-def external_secrets(cluster: Cluster) -> list[Object]:
+def external_secrets(client: ArgoCDClient) -> list[Object]:
     """Return all ExternalSecrets of a cluster; none where it does not know the kind yet."""
     try:
-        listed = cluster.kubectl("get", KIND, "--all-namespaces", "--output", "json")
+        listed = client.kubectl("get", KIND, "--all-namespaces", "--output", "json")
     except ProgramFailed as failure:
         if "the server doesn't have a resource type" in failure.output:
             return []
@@ -83,21 +83,21 @@ def external_secrets(cluster: Cluster) -> list[Object]:
 
 
 def is_ready(item: Object) -> bool | None:
-    """Return whether the controller got every entry of an ExternalSecret; nothing while it has not tried."""
+    """Return whether the controller read every entry of an ExternalSecret; nothing before its first attempt."""
     ready = next((one for one in mappings(item, "status", "conditions") if one.get("type") == "Ready"), None)
     return None if ready is None else ready.get("status") == "True"
 
 
-def states(cluster: Cluster, settings: Settings, wanted: Sequence[Needed]) -> dict[str, str]:
-    """Return of each entry whether the store has it: `there`, `missing`, or what else is known."""
+def states(client: ArgoCDClient, settings: Settings, wanted: Sequence[Needed]) -> dict[str, str]:
+    """Return the state of each entry: `there`, `missing`, or a longer text where it is not certain."""
     store = settings.platform.secret_store
     if isinstance(store, KubernetesStore):
-        held = _held(cluster, store.namespace)
+        held = _held(client, store.namespace)
         return {
             one.entry.name: "there" if one.parts <= held.get(one.entry.name, set()) else "missing" for one in wanted
         }
     found: dict[str, str] = {}
-    for item in external_secrets(cluster):
+    for item in external_secrets(client):
         ready, name = is_ready(item), f"{item['metadata']['namespace']}/{item['metadata']['name']}"
         for reading in read_by(item):
             if ready:
@@ -107,30 +107,30 @@ def states(cluster: Cluster, settings: Settings, wanted: Sequence[Needed]) -> di
     return {one.entry.name: found.get(one.entry.name, "not read yet") for one in wanted}
 
 
-def _held(cluster: Cluster, namespace: str) -> dict[str, set[str]]:
+def _held(client: ArgoCDClient, namespace: str) -> dict[str, set[str]]:
     """Return the names and keys of a namespace's Secrets, and no value."""
-    listed = cluster.kubectl("--namespace", namespace, "get", "secrets", "--output", f"go-template={KEYS}")
+    listed = client.kubectl("--namespace", namespace, "get", "secrets", "--output", f"go-template={KEYS}")
     return {name: set(keys) for name, *keys in (line.split() for line in listed.splitlines() if line.strip())}
 
 
 def make(
-    cluster: Cluster, settings: Settings, wanted: Sequence[Needed], given: Mapping[str, str] | None = None
+    client: ArgoCDClient, settings: Settings, wanted: Sequence[Needed], fixed: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Make these entries where the store has none of the name; return the names of those that were sent to it."""
-    values = {one.entry.name: (given or {}).get(one.entry.name) or value(one.entry) for one in wanted}
+    """Make these entries where the store has no entry of the name; return the names of those that were sent to it."""
+    values = {one.entry.name: (fixed or {}).get(one.entry.name) or value(one.entry) for one in wanted}
     store = settings.platform.secret_store
     if isinstance(store, KubernetesStore):
-        held = _held(cluster, store.namespace)
+        held = _held(client, store.namespace)
         fresh = [one for one in wanted if one.entry.name not in held]
         for one in fresh:
             data = dict.fromkeys(sorted(one.parts), values[one.entry.name])
-            cluster.kubectl("create", "--filename", "-", stdin=_secret(one.entry.name, store.namespace, data))
+            client.kubectl("create", "--filename", "-", stdin=_secret(one.entry.name, store.namespace, data))
     else:
         fresh = list(wanted)
         for at in range(0, len(fresh), AT_ONCE):
-            _push(cluster, fresh[at : at + AT_ONCE], values)
+            _push(client, fresh[at : at + AT_ONCE], values)
     if fresh:
-        _refresh(cluster)
+        _refresh(client)
     return [one.entry.name for one in fresh]
 
 
@@ -139,8 +139,8 @@ def _secret(name: str, namespace: str, data: dict[str, str]) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data})
 
 
-def _push(cluster: Cluster, wanted: Sequence[Needed], values: dict[str, str]) -> None:
-    """Have External Secrets write entries into its store, where it has none of the name."""
+def _push(client: ArgoCDClient, wanted: Sequence[Needed], values: dict[str, str]) -> None:
+    """Make External Secrets write entries into its store, where it has no entry of the name."""
     matches = [
         {"match": {"secretKey": one.entry.name, "remoteRef": {"remoteKey": one.entry.name, "property": part}}}
         for one in wanted
@@ -158,79 +158,84 @@ def _push(cluster: Cluster, wanted: Sequence[Needed], values: dict[str, str]) ->
             "data": matches,
         },
     }
-    with _passing(cluster):
-        cluster.kubectl(
+    with _temporary(client):
+        client.kubectl(
             "create",
             "--filename",
             "-",
             stdin=_secret(PUSHED, NAMESPACE, {one.entry.name: values[one.entry.name] for one in wanted}),
         )
-        cluster.kubectl("create", "--filename", "-", stdin=json.dumps(push))
+        client.kubectl("create", "--filename", "-", stdin=json.dumps(push))
         deadline = time.monotonic() + TIMEOUT
-        while not (ready := _pushed(cluster)):
+        while not (ready := _pushed(client)):
             if time.monotonic() > deadline:
                 raise Declined(f"External Secrets has not pushed {', '.join(values)} after {TIMEOUT:.0f} s")
             time.sleep(PAUSE)
         if ready["status"] != "True":
             raise Declined(
-                f"the store does not take new entries: {ready.get('message', '')}; give the credential that "
-                "External Secrets uses the right to write, or make them by hand: ./homelab secrets lists them"
+                f"the store does not take new entries: {ready.get('message', '')}; grant the credential of "
+                "External Secrets write access, or make them by hand: ./homelab secrets lists them"
             )
 
 
-def _pushed(cluster: Cluster) -> dict[str, str] | None:
-    found = json.loads(cluster.kubectl("--namespace", NAMESPACE, "get", PUSH, PUSHED, "--output", "json"))
+def _pushed(client: ArgoCDClient) -> dict[str, str] | None:
+    found = json.loads(client.kubectl("--namespace", NAMESPACE, "get", PUSH, PUSHED, "--output", "json"))
     return next((one for one in mappings(found, "status", "conditions") if one.get("type") == "Ready"), None)
 
 
 @contextmanager
-def _passing(cluster: Cluster) -> Iterator[None]:
-    """Leave nothing of a push behind, however it ends."""
+def _temporary(client: ArgoCDClient) -> Iterator[None]:
+    """Remove the objects of a push before and after it, also when it fails."""
     try:
-        _forget(cluster)
+        _remove(client)
         yield
     finally:
         with suppress(ProgramFailed):
-            _forget(cluster)
+            _remove(client)
 
 
-def _forget(cluster: Cluster) -> None:
-    cluster.kubectl("--namespace", NAMESPACE, "delete", f"{PUSH}/{PUSHED}", f"secret/{PUSHED}", "--ignore-not-found")
+def _remove(client: ArgoCDClient) -> None:
+    client.kubectl("--namespace", NAMESPACE, "delete", f"{PUSH}/{PUSHED}", f"secret/{PUSHED}", "--ignore-not-found")
 
 
-def _refresh(cluster: Cluster) -> None:
-    """Have External Secrets ask again for what it did not get: by itself it would with growing pauses."""
-    for item in external_secrets(cluster):
+def _refresh(client: ArgoCDClient) -> None:
+    """Make External Secrets read failed entries again at once: by itself it backs off."""
+    for item in external_secrets(client):
         if is_ready(item) is False:
             metadata = item["metadata"]
-            wish = f"force-sync={int(time.time())}"
-            cluster.kubectl(
-                "--namespace", metadata["namespace"], "annotate", "--overwrite", f"{KIND}/{metadata['name']}", wish
+            annotation = f"force-sync={int(time.time())}"
+            client.kubectl(
+                "--namespace",
+                metadata["namespace"],
+                "annotate",
+                "--overwrite",
+                f"{KIND}/{metadata['name']}",
+                annotation,
             )
 
 
 @dataclass
 class Filled:
-    """The entries that were made while a stack came up."""
+    """The entries that were made while a stack started."""
 
     made: list[str] = field(default_factory=list)
     none: list[str] = field(default_factory=list)
-    """Those that only a person has and that readers start without."""
+    """Entries that the operator must give and that readers can start without."""
     stood_in: list[str] = field(default_factory=list)
-    """Those that only a person has and that a rehearsal stood in for."""
+    """Entries that the operator must give; a rehearsal made values up."""
 
 
-def fill(cluster: Cluster, settings: Settings, filled: Filled) -> None:
-    """Make the entries that are missing in a store of kind kubernetes: no person could before the cluster was there."""
+def fill(client: ArgoCDClient, settings: Settings, filled: Filled) -> None:
+    """Make the missing entries of a store of kind kubernetes, which did not exist before the cluster did."""
     if not isinstance(settings.platform.secret_store, KubernetesStore):
         return
-    failing = [("", item) for item in external_secrets(cluster) if is_ready(item) is False]
+    failing = [("", item) for item in external_secrets(client) if is_ready(item) is False]
     wanted = needed(failing)
     made = [one for one in wanted if one.is_made]
     none = [one for one in wanted if one.entry.optional]
-    stood_in = [one for one in wanted if not one.is_made and not one.entry.optional and cluster.lab is not None]
+    stood_in = [one for one in wanted if not one.is_made and not one.entry.optional and client.is_rehearsed]
     if made or none or stood_in:
-        given = {one.entry.name: NONE for one in none} | {one.entry.name: REHEARSED for one in stood_in}
-        sent = set(make(cluster, settings, [*made, *none, *stood_in], given))
+        fixed = {one.entry.name: NONE for one in none} | {one.entry.name: REHEARSED for one in stood_in}
+        sent = set(make(client, settings, [*made, *none, *stood_in], fixed))
         for names, one in ((filled.made, made), (filled.none, none), (filled.stood_in, stood_in)):
             names += [each.entry.name for each in one if each.entry.name in sent]

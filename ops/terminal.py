@@ -1,4 +1,4 @@
-"""What people see: aligned tables, elapsed times, and colour on a terminal only."""
+"""Text for a terminal: aligned tables, durations, colours, lines of progress, and paths as the user means them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COLOURS = {"red": 31, "green": 32, "yellow": 33, "grey": 90, "bold": 1}
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Align rows under their heads; the last column is as wide as it needs to be."""
+    """Return rows aligned under their heads; the last column has no fixed width."""
     lines = [list(head), *(list(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
@@ -20,12 +20,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
-    """Write a number with its noun: 1 stack, 2 stacks."""
+    """Return a number with its noun: 1 stack, 2 stacks."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 def elapsed(seconds: float) -> str:
-    """Write a duration as people say it: 3.2 s, 48 s, 3 min 45 s."""
+    """Return a duration in words: 3.2 s, 48 s, 3 min 45 s."""
     if seconds < TENTHS_MATTER_BELOW:
         return f"{seconds:.1f} s"
     if seconds < MINUTE:
@@ -35,15 +35,20 @@ def elapsed(seconds: float) -> str:
 
 
 def coloured(text: str, colour: str) -> str:
-    """Colour a text where it goes to a terminal and the person has not said NO_COLOR."""
+    """Return a text in colour where stdout is a terminal and NO_COLOR is not set."""
     return f"\033[{COLOURS[colour]}m{text}\033[0m" if on_terminal() and "NO_COLOR" not in os.environ else text
 
 
 def on_terminal() -> bool:
-    """Whether a person watches."""
+    """Return whether stdout is a terminal."""
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
+def progress(text: str) -> None:
+    """Print a line of progress to stderr at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def path(text: str) -> Path:
-    """Return the path of an option, which the user means from where the launcher was called."""
+    """Return the path of an option, relative to the folder that the launcher was called from."""
     return Path(os.environ.get("HOMELAB_CALLED_FROM", ""), text)

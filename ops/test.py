@@ -13,6 +13,7 @@ import programs
 from config.reference import documents
 from errors import ProgramFailed
 from ops.checking.register import every_check
+from ops.result import Result
 from ops.terminal import coloured, elapsed, table
 from ops.upstream.offline import VARIABLE
 
@@ -24,25 +25,24 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("layers", ("lint-imports",)),
     ("shell", ("shellcheck", "homelab", ".ci/run", ".ci/nightly", *SCRIPTS)),
     ("types", ("mypy", ".")),
-    # Two at a time: rehearsals wait a lot. What shares one rehearsal is a group and stays together.
+    # Two at a time: rehearsals wait a lot. Tests that share a rehearsal are a group and stay in one process.
     ("tests", ("python", "-m", "pytest", "--numprocesses=2", "--dist=loadgroup", "--verbose", "--durations=25")),
 )
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Take how much to run."""
-    parser.add_argument("--all", action="store_true", help="the long ones too, that CI runs every night")
+    """Declare the options."""
+    parser.add_argument("--all", action="store_true", help="include the long tests, which CI runs every night")
     parser.add_argument("--update", action="store_true", help="write generated documents and golden files anew")
     steps = [name for name, _ in STEPS]
     parser.add_argument("--only", metavar="STEP", choices=steps, help=f"one of {', '.join(steps)}")
-    parser.add_argument("pytest", nargs=argparse.REMAINDER, help="what pytest is given, such as tests/config -k vip")
+    parser.add_argument("pytest", nargs=argparse.REMAINDER, help="arguments for pytest, such as tests/config -k vip")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run every step, also after one that failed, and say at the end how each went."""
+def run(options: argparse.Namespace) -> Result:
+    """Run every step, also after one that failed, and report the result of each."""
     environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    environment["HOMELAB_TOOLS"] = "build"
-    environment[VARIABLE] = "1"
+    environment |= {"HOMELAB_TOOLS": "build", VARIABLE: "1"}
     if options.update:
         environment["HOMELAB_UPDATE"] = "1"
         for path, text in documents(every_check()).items():
@@ -50,12 +50,14 @@ def run(options: argparse.Namespace) -> int:
     steps = [(name, command) for name, command in STEPS if options.only in (None, name)]
     if options.pytest:
         steps = [("tests", STEPS[-1][1])]
-    rows = []
-    for name, command in steps:
-        more = (*(() if options.all else ("-m", "not nightly")), *options.pytest) if name == "tests" else ()
-        rows.append(_step(name, (*command, *more), environment))
-    print(table(("step", "took", "result"), rows))
-    return 0 if all(result == "ok" for _, _, result in rows) else 1
+    selected = () if options.all else ("-m", "not nightly")
+    rows = [
+        _step(name, (*command, *selected, *options.pytest) if name == "tests" else command, environment)
+        for name, command in steps
+    ]
+    good = all(result == "ok" for _, _, result in rows)
+    data = {"good": good, "steps": {name: result for name, _, result in rows}}
+    return Result(table(("step", "took", "result"), rows), data, good=good)
 
 
 def _step(name: str, command: tuple[str, ...], environment: dict[str, str]) -> tuple[str, str, str]:
@@ -66,7 +68,7 @@ def _step(name: str, command: tuple[str, ...], environment: dict[str, str]) -> t
 
     def beat() -> None:
         while not over.wait(HEARTBEAT):
-            print(f"still at {name} ({elapsed(time.monotonic() - began)})", flush=True)
+            print(f"{name} is running ({elapsed(time.monotonic() - began)})", flush=True)
 
     threading.Thread(target=beat, daemon=True).start()
     try:
@@ -74,7 +76,7 @@ def _step(name: str, command: tuple[str, ...], environment: dict[str, str]) -> t
             command[0], *command[1:], env=environment, log=log, on_line=lambda line: print(line, flush=True)
         )
     except ProgramFailed as failure:
-        return name, elapsed(time.monotonic() - began), f"failed with exit code {failure.exit_code}"
+        return name, elapsed(time.monotonic() - began), f"failed with exit code {failure.status}"
     finally:
         over.set()
     return name, elapsed(time.monotonic() - began), "ok"

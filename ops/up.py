@@ -1,4 +1,4 @@
-"""Bring a stack to what is written: machines, cluster, platform, handover, until all is there."""
+"""Apply a stack: machines, cluster, platform and handover, then wait until the applications are synced."""
 
 from __future__ import annotations
 
@@ -17,64 +17,72 @@ from errors import TreeRefused
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
 from manifests.vendor import vendor
-from ops.argocd.client import Cluster, cluster_of
-from ops.argocd.report import Report, chosen, look, wait, written
+from ops.argocd.client import ArgoCDClient, with_kubeconfig
+from ops.argocd.report import Report, as_text, chosen_categories, current_report, wait
+from ops.engine.engine import Engine
 from ops.engine.path import prepare_path
-from ops.engine.run import drive, report
+from ops.engine.run import drive, facts, summary
 from ops.engine.timeline import Timeline
+from ops.result import Result
 from ops.settling import Settling
-from ops.stack import checked, secrets_set, stack_arguments
+from ops.stack import checked, require_secrets, stack_argument
 from ops.upstream.offline import forbidden, offline_argument
-from ops.upstream.originals import bring_for, folders_of
+from ops.upstream.originals import fetch_for, folders_of
 
-UNREACHED = "the API cannot be reached from here, so that nothing is said of applications: ./homelab status, from there"
+UNREACHED = "this machine cannot reach the API, so that applications are unknown; run ./homelab status where it can"
 SEEDED = ("crds", "infrastructure")  # the layers that the seeds render
 TREE = ("apps", "environments")
-SEEDS = "HOMELAB_SEEDS"  # where components/platform/scripts look for the tree before they look into the checkout
+SEEDS = "HOMELAB_SEEDS"  # the tree that components/platform/scripts read in place of the checkout
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the stack."""
-    stack_arguments(parser)
+    """Declare the options."""
+    stack_argument(parser)
     offline_argument(parser)
-    parser.add_argument("--refresh", action="store_true", help="look at the real state of every resource first")
+    parser.add_argument("--refresh", action="store_true", help="read the live state of every resource first")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Check, run the engine, report."""
+def run(options: argparse.Namespace) -> Result:
+    """Check the stack, run the engine, wait for the applications, and report."""
     root, began = Path.cwd(), time.monotonic()
     _, settings = checked(root, options.stack)
-    secrets_set(options.stack, settings)
+    require_secrets(options.stack, settings)
     prepare_path()
-    brought = bring_for(root, settings, os.environ, forbidden(options), SEEDED)
-    brought.require()
+    fetched = fetch_for(root, settings, os.environ, forbidden(options), SEEDED)
+    fetched.require()
     with Timeline() as timeline, seeds_from_the_cache(root, settings):
-        if brought.why:
-            timeline.say(f"charts and bases that the cache lacks are fetched by the seeds themselves: {brought.why}")
+        if fetched.why:
+            timeline.log(f"the seeds fetch charts and bases that the cache lacks: {fetched.why}")
         engine, outcome = drive(
             root, settings, options.stack, timeline, lambda engine: engine.up(refresh=options.refresh)
         )
-    with cluster_of(engine) as cluster:
-        found = _settled(cluster, settings, chosen(settings, root)) if cluster.answers() else None
-    more = {"good": found.is_good, "unfinished": [one.name for one in found.unfinished]} if found else {}
-    report(options, timeline, outcome, time.monotonic() - began, **more)
-    if not options.json:
-        print("\n" + (written(found) if found else UNREACHED))
-    # What waits for a person is as the stack wants it, and so is what need not be there yet.
-    as_wanted = found is None or found.is_good or found.waits_for_a_person
-    return 0 if as_wanted or settings.delivery.wait == "generated" else 1
+    report = _report(engine, settings, chosen_categories(settings, root))
+    seconds = time.monotonic() - began
+    data = facts(options.stack, timeline, outcome, seconds)
+    if report:
+        data |= {"good": report.is_good, "unfinished": [one.name for one in report.unfinished]}
+    # A state that waits for the operator is a success, and so is any state that the stack does not wait for.
+    good = report is None or report.is_good or report.waits_for_operator or settings.delivery.wait == "generated"
+    text = as_text(report) if report else UNREACHED
+    return Result(f"{summary(timeline, outcome, seconds)}\n\n{text}", data, good=good)
 
 
-def _settled(cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder]) -> Report:
-    """Look once, or wait for the end state, as the stack has it."""
+def _report(engine: Engine, settings: Settings, categories: Sequence[CategoryFolder]) -> Report | None:
+    """Return the report on the stack's cluster; nothing where this machine does not reach it."""
+    with with_kubeconfig(str(engine.outputs().get("kubeconfig", ""))) as client:
+        return _settled(client, settings, categories) if client.answers() else None
+
+
+def _settled(client: ArgoCDClient, settings: Settings, categories: Sequence[CategoryFolder]) -> Report:
+    """Return the report at once, or after a wait, as `delivery.wait` has it."""
     if settings.delivery.wait == "generated":
-        return look(cluster, settings, categories)
-    return wait(cluster, settings, categories, Settling(cluster, settings, categories).mend)
+        return current_report(client, settings, categories)
+    return wait(client, settings, categories, Settling(client, settings, categories).repair)
 
 
 @contextmanager
 def seeds_from_the_cache(root: Path, settings: Settings) -> Iterator[None]:
-    """Give the seeds a copy of the tree with charts and bases from the cache; what it lacks they fetch themselves."""
+    """Copy the tree for the seeds, with charts and bases from the cache; the seeds fetch those that it lacks."""
     with TemporaryDirectory(prefix="homelab-seeds-") as folder:
         for name in TREE:
             if (root / name).is_dir():

@@ -113,7 +113,7 @@ def run(
         message = (
             f"{how_it_ended(result.exit_code)}: running {json.dumps(command, ensure_ascii=False)}:\n{result.together}"
         )
-        raise ProgramFailed(message.rstrip("\n"), exit_code=result.exit_code, output=result.together)
+        raise ProgramFailed(message.rstrip("\n"), status=result.exit_code, output=result.together)
     return {"stdout": result.stdout.removesuffix("\n"), "stderr": result.stderr.removesuffix("\n")}
 
 

@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 import random
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,14 +24,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import programs
-from errors import Bug, MachineNotReady, ProgramMissing, TookTooLong
+from errors import MachineNotReady, ProgramMissing
 from lab.layout import Lab
 from lab.running.locks import lock
-from local import process_table
+from local import process_table, termination
 from local.files import private_folder, write_private
+from local.termination import GRACE, Process
 
-GRACE = 5.0
-POLL = 0.02
 # Below the range for outgoing connections, so that no other program takes a port by chance while its server restarts.
 PORTS = range(20000, 30000)
 LAST_LINES = 15
@@ -74,9 +72,9 @@ def start(
 ) -> ServerRecord:
     """Run exactly this server: keep the same one if it runs, or start a new one in its place.
 
-    `files` are those that it reads when it starts: with other content it is another server. `grace` is the time that it
-    may take to end after SIGTERM; 0 kills it at once, if its data is useless. `before` is called after the old one has
-    ended, unless the same one runs.
+    `files` are those that it reads when it starts: with other content it is another server. `grace` is the time that
+    it may take to end after SIGTERM; 0 kills it at once, if its data is useless. `before` is called after the old one
+    has ended, unless the same one runs.
     """
     found = programs.find(program, env)
     if found is None:
@@ -115,26 +113,10 @@ def stop_all(lab: Lab, order: Sequence[str] = ()) -> None:
 def end(lab: Lab, names: Iterable[str]) -> int:
     """Stop servers whose locks are held, recorded or not, with their children; return the number of processes."""
     wanted = set(names)
-    terminated: dict[tuple[int, str], float] = {}
-    killed: set[tuple[int, str]] = set()
-    began = time.monotonic()
-    # Searched anew in every round: a process that is ending may just have started another one.
-    while found := _processes_of(lab, wanted):
-        waited = time.monotonic() - began
-        for process, grace in found.items():
-            if process not in terminated and grace:
-                terminated[process] = waited
-                _signal(process[0], signal.SIGTERM)
-            elif process not in killed and waited - terminated.get(process, waited) >= grace:
-                killed.add(process)
-                _signal(process[0], signal.SIGKILL)
-        if waited > max(found.values()) + 2 * GRACE:
-            left = ", ".join(str(pid) for pid, _ in found)
-            raise TookTooLong(f"{', '.join(sorted(wanted))}: still there after SIGKILL: pid {left}")
-        time.sleep(POLL)
+    ended = termination.end(lambda: _processes_of(lab, wanted), ", ".join(sorted(wanted)))
     for name in wanted:
         _file(lab, name).unlink(missing_ok=True)
-    return len(terminated.keys() | killed)
+    return ended
 
 
 def runs(lab: Lab, name: str) -> bool:
@@ -245,25 +227,16 @@ def _running(lab: Lab, name: str) -> ServerRecord | None:
     return record if record and record.started and process_table.started(record.pid) == record.started else None
 
 
-def _processes_of(lab: Lab, names: set[str]) -> dict[tuple[int, str], float]:
-    """Return the processes of these names, as pid and start, with the grace period of each."""
+def _processes_of(lab: Lab, names: set[str]) -> dict[Process, float]:
+    """Return the processes of these servers, each with its grace period."""
     marks = process_table.marked(lab.root) if names else {}
-    found: dict[tuple[int, str], float] = {}
+    found: dict[Process, float] = {}
     for name in names:
         record = _running(lab, name)
         pids = {*marks.get(name, []), *([record.pid] if record else [])} - {os.getpid()}
         grace = record.grace if record else GRACE
-        found |= {(pid, started): grace for pid in pids if (started := process_table.started(pid))}
+        found |= {Process(pid, started): grace for pid in pids if (started := process_table.started(pid))}
     return found
-
-
-def _signal(pid: int, which: signal.Signals) -> None:
-    try:
-        os.kill(pid, which)
-    except ProcessLookupError:
-        return
-    except PermissionError as error:
-        raise Bug(f"pid {pid}: carries the mark of this rehearsal and belongs to another user") from error
 
 
 def _is_free(candidate: int) -> bool:

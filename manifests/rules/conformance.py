@@ -119,7 +119,7 @@ def _judged(
     for path, pieces in apps.items():
         for said in verdicts[path] or ():
             piece = pieces[said["piece"]]
-            rule, fix = f"is refused by the schema of its kind: {said['said']}", "kubectl explain tells the fields"
+            rule, fix = f"is refused by the schema of its kind: {said['said']}", "kubectl explain lists the fields"
             yield ObjectFinding("schema-refused", piece, _path(piece.item, said["path"]), "", rule, fix)
 
 
@@ -159,7 +159,7 @@ def _said(conformer: Conformer, *arguments: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(said.stdout)["resources"] or []
     except (ValueError, KeyError, TypeError):
         raise ProgramFailed(
-            f"kubeconform: {said.together.strip()[:500]}", exit_code=said.exit_code, output=said.together
+            f"kubeconform: {said.together.strip()[:500]}", status=said.exit_code, output=said.together
         ) from None
     return found
 

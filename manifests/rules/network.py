@@ -58,7 +58,7 @@ def outward(scene: StackObjects) -> Iterator[ObjectFinding]:
             continue
         if service := next((one for one in public if _leads(one, pods)), None):
             rule = f"is behind {service} on the gateway {PUBLIC}, and may connect to hosts, nodes and the API server"
-            fix = "take up apps/_shared/egress, or add a policy for egress that selects these pods"
+            fix = "use apps/_shared/egress, or add a policy for egress that selects these pods"
             yield ObjectFinding(
                 "egress-open", pods.piece, (*pods.path, "metadata", "labels"), str(pods.piece), rule, fix
             )

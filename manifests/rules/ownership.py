@@ -129,7 +129,7 @@ def owners(scene: StackObjects) -> Iterator[ObjectFinding]:
         key = (one.group, one.kind, "" if is_cluster_wide(scene, piece) else piece.namespace, one.name)
         owner = first.setdefault(key, piece)
         if owner is not piece:
-            rule = f"is made by {owner.app.path} already" if owner.app != piece.app else "stands twice in this app"
+            rule = f"is made by {owner.app.path} already" if owner.app != piece.app else "is in this app twice"
             yield ObjectFinding("object-twice", piece, ("metadata", "name"), str(piece), rule, "keep it in one app")
 
 
@@ -177,7 +177,7 @@ def exceptions(scene: StackObjects) -> Iterator[ObjectFinding]:
                     nearest(check, known, "docs/reference/checks.md lists them"),
                 )
             elif not str(reason).strip():
-                rule, fix = "is accepted without a reason", "say why beside it"
+                rule, fix = "is accepted without a reason", "write the reason as its value"
             else:
                 continue
             yield ObjectFinding(

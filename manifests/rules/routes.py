@@ -45,7 +45,7 @@ def hosts(scene: StackObjects) -> Iterator[ObjectFinding]:
                 fix = f"the domains are {', '.join(scene.domains)}; certificates reach one label deep"
                 yield ObjectFinding("host-foreign", piece, path, host, rule, fix)
         if not named and _leads(piece):
-            rule, fix = "names no host: it would answer for each that no other route has", "say its hostnames"
+            rule, fix = "has no host: it would serve every host without a route", "set its hostnames"
             yield ObjectFinding("host-missing", piece, ("spec",), str(piece), rule, fix)
         if named and not any(_under(host, scene.domain) for _, host in named):
             rule = f"has no host under {scene.domain}, the domain of {scene.stack}"
@@ -180,7 +180,7 @@ def placeholders(scene: StackObjects) -> Iterator[ObjectFinding]:
         for path, said in _texts(piece.item, ()):
             found = EXAMPLE.search(said)
             if found and not any(_under(found[0], domain) for domain in scene.domains):
-                rule, fix = "is an address of the examples, where nobody answers", "put your own there"
+                rule, fix = "is an example address, which has no server", "replace it with your own"
                 yield ObjectFinding("placeholder-left", piece, path, found[0], rule, fix)
 
 
@@ -207,7 +207,7 @@ def links(scene: StackObjects) -> Iterator[Problem]:
         if one.href and hosts is not None and _host(one.href, scene.domain) not in hosts:
             own = sorted(host.replace(scene.domain, DOMAIN) for host in hosts if _under(host, scene.domain))
             broken = f"leads to no host of {one.category}/{one.app}"
-            fix = f"its hosts are {', '.join(own)}" if own else "take href away: it has no route"
+            fix = f"its hosts are {', '.join(own)}" if own else "remove href: the app has no route"
             yield Problem(PAGE, one.line, one.app, one.href, broken, fix, "start-page-link")
 
 

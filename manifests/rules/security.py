@@ -79,7 +79,7 @@ def _mover(scene: StackObjects, piece: AppObject, mover: str) -> Iterator[Object
     own = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     pod = Pods(piece, (), {}, {"securityContext": said, "containers": [{"name": "the mover", "securityContext": own}]})
     for broken, _ in _refused(scene, pod):
-        fix = "say moverSecurityContext as apps/_shared/backup does"
+        fix = "set moverSecurityContext as apps/_shared/backup does"
         yield ObjectFinding("pod-security", piece, path, "", broken, fix)
     claim, user = text(piece.spec, "sourcePVC"), said.get("runAsUser")
     if not claim:
@@ -119,7 +119,7 @@ def unexplained(scene: StackObjects) -> Iterator[ObjectFinding]:
         found = [("privileged-unexplained", *one) for one in baseline(pods)] if level == "privileged" else []
         found += [("root-unexplained", *one) for one in rooted(pods)] if level != "restricted" else []
         for check, path, what in found:
-            rule = f"{what}: namespace {pods.piece.namespace} is {level} and allows it to whoever needs it"
+            rule = f"{what}: namespace {pods.piece.namespace} is {level} and allows it with a reason"
             fix = "apps/_shared/hardened brings what is missing, or accept it with a reason"
             yield ObjectFinding(check, pods.piece, path, "", rule, fix)
 

@@ -50,7 +50,7 @@ def asked(scene: StackObjects) -> Iterator[ObjectFinding]:
                 entry = text(one, "remoteRef", "key")
                 if owner := first.get(entry):
                     rule = f"is asked for by {owner} of {owner.app.path} already"
-                    fix = "ask the store once, and hand the Secret on as apps/security/secret-stores/backup does"
+                    fix = "read it once, and copy the Secret as apps/security/secret-stores/backup does"
                     yield ObjectFinding("entry-twice", piece, ("spec", "data", index), entry, rule, fix)
                 first.setdefault(entry, piece)
 
@@ -139,7 +139,7 @@ def room(scene: StackObjects) -> Iterator[ObjectFinding]:
         if asked * copies > scene.disks * NEARLY_FULL:
             whole = f"{asked >> 30}Gi, {copies} times" if copies > 1 else f"{asked >> 30}Gi"
             rule = f"is what volumes may grow to, and {scene.stack} has dataDisks of {scene.disks >> 30}GiB"
-            fix = f"let claims ask for less, or make disks larger: at {NEARLY_FULL:.0%} Ceph begins to warn"
+            fix = f"make claims smaller or disks larger: at {NEARLY_FULL:.0%} Ceph begins to warn"
             yield ObjectFinding("ceph-full", piece, ("spec", "storage"), whole, rule, fix)
 
 

@@ -85,10 +85,10 @@ def resources(scene: StackObjects) -> Iterator[ObjectFinding]:
             name = container.get("name", "")
             if missing:
                 rule = f"asks for no {' and no '.join(missing)}"
-                fix = "say resources.requests: the scheduler counts on them"
+                fix = "set resources.requests: the scheduler needs them"
                 yield ObjectFinding("requests-missing", pods.piece, (*path, "resources"), name, rule, fix)
             if "memory" not in most:
-                rule, fix = "has no limit for memory", "say resources.limits.memory: else the node dies first"
+                rule, fix = "has no limit for memory", "set resources.limits.memory: without it the node fails first"
                 yield ObjectFinding("limit-missing", pods.piece, (*path, "resources"), name, rule, fix)
 
 
@@ -149,8 +149,8 @@ def policies(scene: StackObjects) -> Iterator[ObjectFinding]:
         if piece.astray or piece.namespace in scene.unread or any(_keeps(one, pods) for one in kept):
             continue
         if service := next((one for one in services if _serves(one, pods)), None):
-            rule = f"serves {service}, and no NetworkPolicy says to whom: every pod of the cluster may come in"
-            fix = "take up apps/_shared/network-policy, or add one that selects these pods"
+            rule = f"serves {service}, and no NetworkPolicy limits its clients: every pod of the cluster may connect"
+            fix = "use apps/_shared/network-policy, or add one that selects these pods"
             yield ObjectFinding(
                 "network-policy-missing", piece, (*pods.path, "metadata", "labels"), str(piece), rule, fix
             )
@@ -186,7 +186,7 @@ def replacement(scene: StackObjects) -> Iterator[ObjectFinding]:
         for path, volume in pods.volumes:
             claim = text(volume, "persistentVolumeClaim", "claimName")
             if (pods.piece.namespace, claim) in once:
-                rule = "is ReadWriteOnce, and the new pod would wait for it for ever"
+                rule = "is ReadWriteOnce, and the new pod would wait for it without end"
                 yield ObjectFinding("strategy-rolling", pods.piece, path, claim, rule, fix)
 
 

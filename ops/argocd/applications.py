@@ -1,7 +1,7 @@
-"""What Argo CD says about a cluster, as plain facts: Applications with what they are expected to be.
+"""The state of a cluster's Applications, compared with the tree of the checkout.
 
-Objects of the cluster and the tree of the checkout come in, rows and findings go out; nothing here asks or prints.
-`ops.argocd.client` fetches the objects, `ops.status` and `ops.sync` show what follows, `ops.engine.run` waits on it.
+Objects of the cluster and the categories of the tree come in, plain facts go out. Pure: `ops.argocd.client` reads the
+objects, `ops.argocd.report` puts the facts together.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.handover.application_defaults import CATEGORY, DIGEST, LAYER, LAYERS
 from components.handover.application_sets import digest
 from config.tree import ENVIRONMENTS, CategoryFolder
-
-Object = Mapping[str, Any]
+from manifests.objects import Identity, Object
 
 OUR_MANAGERS = (
     "argocd-controller",
@@ -31,9 +30,9 @@ OUR_MANAGERS = (
 BY = {"username": "homelab sync"}
 NO_SET, UNPUSHED = "its ApplicationSet is missing", "is not pushed: Git does not have it"
 GOOD = ("Synced", "Healthy")
-# What Argo CD says of a folder that left Git.
+# Argo CD's error about a folder that was removed from Git.
 NO_FOLDER = "app path does not exist"
-# What Argo CD puts before every error of its repo-server; a row has no room for it.
+# Argo CD's preamble to every error of its repo-server; a row has no room for it.
 PREAMBLE = re.compile(
     r"(Failed to load target state: |failed to generate manifest for source \d+ of \d+: "
     r"|rpc error: code = \w+ desc = )+"
@@ -46,7 +45,7 @@ REFUSED = re.compile(
 
 @dataclass(frozen=True)
 class Application:
-    """One Application as a person wants to see it."""
+    """The facts about one Application that decide whether it is good."""
 
     name: str
     category: str
@@ -57,32 +56,32 @@ class Application:
     synced_at: str
     error: str
     stopped: bool
-    """Whether it syncs by itself, its last sync failed for good, and Argo CD does not retry it."""
+    """Whether its sync is automated and the last one failed for good: Argo CD does not retry it."""
     progress: str
-    """A digest of the states of its objects: another one means that something has moved."""
+    """A digest of the states of its objects; it changes when one of them does."""
     failed: bool
-    """Whether Argo CD could not do what was asked: an object that is not well is no such failure."""
-    waits: str
-    """The object that is not ready yet, and why, while nothing has failed."""
+    """Whether a comparison or a sync failed; an object that is not healthy is no such failure."""
+    waiting_for: str
+    """The first object that is not ready yet, and the reason."""
     manual: bool
-    here: bool
-    """Whether this checkout asks for it, or it is somebody's own."""
+    expected: bool
+    """Whether a folder of this checkout makes it, or no category does: then it is a user's own."""
     retired: bool
     running: bool
     unpruned: bool
-    """Whether nothing differs but objects that left Git and are still there."""
-    drifted: tuple[tuple[str, str, str, str], ...]
-    """Objects that are there and differ from Git: group, kind, namespace, name."""
-    deleted: tuple[tuple[str, str, str, str], ...]
-    """Objects that a sync of this very revision made, and that are not there."""
+    """Whether the only differences are objects that were removed from Git and still exist."""
+    drifted: tuple[Identity, ...]
+    """Objects whose live state differs from the desired state."""
+    deleted: tuple[Identity, ...]
+    """Objects that a sync of the current revision made, and that no longer exist."""
 
     def is_good(self, expected: str) -> bool:
-        """Whether it is where it has to be."""
+        """Return whether it is Synced and Healthy at the expected revision."""
         at_revision = not expected or self.revision == expected
         return (self.sync, self.health) == GOOD and at_revision and not self.running
 
     def state(self, expected: str) -> str:
-        """Say in one word what keeps it."""
+        """Return the reason why it is not good, in one word."""
         if self.retired:
             return "retired"
         if self.running:
@@ -93,24 +92,24 @@ class Application:
 
 
 def applications(found: Sequence[Object], expected_names: set[str]) -> list[Application]:
-    """Read all Applications, in the order of their layers and names."""
+    """Return all Applications, sorted by layer and name."""
     rows = [_application(one, expected_names) for one in found]
     return sorted(rows, key=lambda row: (LAYERS.index(row.layer) if row.layer in LAYERS else len(LAYERS), row.name))
 
 
 def operation(found: Object, categories: Sequence[CategoryFolder], environment: str) -> Object:
-    """Write the sync of an Application as its own policy has it: Argo CD reads what is asked for as it stands."""
+    """Return a sync operation with the Application's own policy: Argo CD adds nothing of it to a requested sync."""
     category = (found["metadata"].get("labels") or {}).get(CATEGORY)
     known = next((one.settings.sync_in(environment) for one in categories if one.name == category), None)
     policy = found["spec"].get("syncPolicy") or {}
-    # A manual Application does not say whether it prunes: its category does.
+    # A manual Application has no field for pruning; its category has one.
     prune = known.prune == "enabled" if known else bool((policy.get("automated") or {}).get("prune"))
-    wish: dict[str, Any] = {"initiatedBy": BY, "sync": {"prune": prune}}
+    requested: dict[str, Any] = {"initiatedBy": BY, "sync": {"prune": prune}}
     if "syncOptions" in policy:
-        wish["sync"]["syncOptions"] = policy["syncOptions"]
+        requested["sync"]["syncOptions"] = policy["syncOptions"]
     if "retry" in policy:
-        wish["retry"] = policy["retry"]
-    return wish
+        requested["retry"] = policy["retry"]
+    return requested
 
 
 def _application(found: Object, expected_names: set[str]) -> Application:
@@ -120,12 +119,12 @@ def _application(found: Object, expected_names: set[str]) -> Application:
     sync = status.get("sync") or {}
     errors = _errors(status, operation)
     automated = "automated" in (spec.get("syncPolicy") or {})
-    here = not labels.get(CATEGORY) or metadata["name"] in expected_names
+    expected = not labels.get(CATEGORY) or metadata["name"] in expected_names
     ended, synced_to = operation.get("finishedAt", ""), (operation.get("syncResult") or {}).get("revision", "")
     made = operation.get("phase") == "Succeeded" and synced_to == sync.get("revision", "")
     differ = [one for one in status.get("resources") or () if one.get("status") == "OutOfSync"]
-    kept = [one for one in differ if not one.get("requiresPruning")]
-    gone = [one for one in kept if (one.get("health") or {}).get("status") == "Missing"]
+    desired = [one for one in differ if not one.get("requiresPruning")]
+    gone = [one for one in desired if (one.get("health") or {}).get("status") == "Missing"]
     return Application(
         name=metadata["name"],
         category=labels.get(CATEGORY, ""),
@@ -141,17 +140,17 @@ def _application(found: Object, expected_names: set[str]) -> Application:
         and sync.get("status") != "Synced",
         progress=_progress(status),
         failed=bool(errors),
-        waits=_first_line(_ailing(status, "Progressing", "Suspended")),
+        waiting_for=_first_line(_ailing(status, "Progressing", "Suspended")),
         manual=not automated,
-        here=here,
-        retired=not here and any(NO_FOLDER in message for message in errors),
-        # What Argo CD has not looked at since it synced still tells of before.
+        expected=expected,
+        retired=not expected and any(NO_FOLDER in message for message in errors),
+        # Until Argo CD reconciles after a sync, the status is that of before the sync.
         running=operation.get("phase") in ("Running", "Terminating")
         or "operation" in found
         or status.get("reconciledAt", ended) < ended,
-        unpruned=bool(differ) and not kept,
-        drifted=tuple(_key_of(one) for one in kept if one not in gone),
-        deleted=tuple(map(_key_of, gone)) if made else (),
+        unpruned=bool(differ) and not desired,
+        drifted=tuple(_identity(one) for one in desired if one not in gone),
+        deleted=tuple(map(_identity, gone)) if made else (),
     )
 
 
@@ -162,12 +161,12 @@ def _progress(status: Object) -> str:
     return hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _key_of(thing: Object) -> tuple[str, str, str, str]:
-    return thing.get("group", ""), thing["kind"], thing.get("namespace", ""), thing["name"]
+def _identity(resource: Object) -> Identity:
+    return Identity(resource.get("group", ""), resource["kind"], resource.get("namespace", ""), resource["name"])
 
 
 def _errors(status: Object, operation: Object) -> list[str]:
-    """Say what Argo CD could not do."""
+    """Return the errors of the last comparison and the last sync."""
     conditions = [one["message"] for one in status.get("conditions") or () if one["type"].endswith("Error")]
     failing = operation.get("phase") in ("Error", "Failed") or (
         operation.get("phase") == "Running" and operation.get("retryCount", 0)
@@ -176,7 +175,7 @@ def _errors(status: Object, operation: Object) -> list[str]:
 
 
 def _ailing(status: Object, *states: str) -> list[str]:
-    """Name the objects in one of these states of health, and why they are in it."""
+    """Return the objects in one of these states of health, each with the reason."""
     return [
         f"{one['kind']}/{one['name']}: {one['health'].get('message') or one['health']['status']}"
         for one in status.get("resources") or ()
@@ -184,23 +183,31 @@ def _ailing(status: Object, *states: str) -> list[str]:
     ]
 
 
-def _first_line(said: Sequence[str]) -> str:
-    return next((PREAMBLE.sub("", " ".join(text.split())) for text in said if text), "")
+def _first_line(messages: Sequence[str]) -> str:
+    return next((PREAMBLE.sub("", " ".join(text.split())) for text in messages if text), "")
 
 
-def edits(thing: Object) -> Iterator[tuple[str, str, str]]:
-    """Say which fields of an object somebody else than Argo CD has set: path, who, when."""
-    for entry in thing["metadata"].get("managedFields") or ():
+class Edit(NamedTuple):
+    """A field that was not set by Argo CD or by a controller of ours."""
+
+    path: str
+    manager: str
+    time: str
+
+
+def edits(live: Object) -> Iterator[Edit]:
+    """Yield the fields of a live object that were edited."""
+    for entry in live["metadata"].get("managedFields") or ():
         manager = entry.get("manager", "")
         if manager.startswith(OUR_MANAGERS) or entry.get("subresource") == "status":
             continue
         for path in _paths(entry.get("fieldsV1") or {}):
             if not path.startswith(("metadata.", "status.")):
-                yield path, manager, entry.get("time", "")
+                yield Edit(path, manager, entry.get("time", ""))
 
 
 def _paths(fields: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    """Write managed fields as people do: spec.containers[app].image."""
+    """Yield the paths of managed fields, such as spec.containers[app].image."""
     inner = {key: value for key, value in fields.items() if key != "."}
     if not inner:
         yield above.removeprefix(".")
@@ -211,43 +218,43 @@ def _paths(fields: Mapping[str, Any], above: str = "") -> Iterator[str]:
 
 
 def _key(text: str) -> str:
-    """Take the telling part of a list item's key, such as its name."""
+    """Return the value of a list item's key, such as its name."""
     return text.strip("{}").split(",")[0].partition(":")[2].strip('"') or text
 
 
 def expected_applications(categories: Sequence[CategoryFolder]) -> set[str]:
-    """Name every Application that the tree makes."""
+    """Return the name of every Application that the tree makes."""
     return {app.full_name for category in categories for app in category.apps}
 
 
 def missing(categories: Sequence[CategoryFolder], sets: Sequence[Object], projects: Sequence[Object]) -> list[str]:
-    """Name ApplicationSets and AppProjects that are not there."""
-    said = []
+    """Return the ApplicationSets and AppProjects that do not exist."""
+    lines = []
     for kind, found in (("ApplicationSet", sets), ("AppProject", projects)):
-        there = {one["metadata"]["name"] for one in found}
-        names = [category.name for category in categories if category.name not in there]
+        existing = {one["metadata"]["name"] for one in found}
+        names = [category.name for category in categories if category.name not in existing]
         every = len(names) == len(categories) > 1
-        said += [f"all {len(names)} {kind}s: run ./homelab up"] if every else [f"{kind} {name}" for name in names]
-    return said
+        lines += [f"all {len(names)} {kind}s: run ./homelab up"] if every else [f"{kind} {name}" for name in names]
+    return lines
 
 
 def absent(
     categories: Sequence[CategoryFolder], names: Collection[str], sets: Sequence[Object], in_git: Collection[str]
 ) -> dict[str, str]:
-    """Say of every folder whose Application is not there why that is, as far as it can be known."""
-    there = {one["metadata"]["name"]: _set_error(one) for one in sets}
-    said = {}
+    """Return the folders without an Application, each with the reason."""
+    errors = {one["metadata"]["name"]: _set_error(one) for one in sets}
+    reasons = {}
     for category in categories:
         for app in category.apps:
             if app.full_name in names:
                 continue
-            if category.name not in there:
-                said[app.full_name] = NO_SET
+            if category.name not in errors:
+                reasons[app.full_name] = NO_SET
             elif app.path not in in_git:
-                said[app.full_name] = f"{app.path} {UNPUSHED}"
+                reasons[app.full_name] = f"{app.path} {UNPUSHED}"
             else:
-                said[app.full_name] = there[category.name] or "its ApplicationSet has not made it"
-    return said
+                reasons[app.full_name] = errors[category.name] or "its ApplicationSet has not made it"
+    return reasons
 
 
 def _set_error(found: Object) -> str:
@@ -256,30 +263,29 @@ def _set_error(found: Object) -> str:
     return _first_line([one.get("message", "") for one in failing])
 
 
-def closed(found: Sequence[Object], credentials: Mapping[str, str], is_there: Callable[[str], bool]) -> list[str]:
-    """Name repositories that do not open, and the Secrets that hold, or should, what opens them."""
-    said = {}
+def inaccessible(found: Sequence[Object], secrets: Mapping[str, str], has_secret: Callable[[str], bool]) -> list[str]:
+    """Return the repositories that reject Argo CD, each with the Secret that has its credentials."""
+    lines = {}
     for one in found:
         source = one["spec"].get("template", one)["spec"].get("source") or {}
         for condition in (one.get("status") or {}).get("conditions") or ():
             message = condition.get("message", "")
             refused = REFUSED.search(message)
             if refused:
-                url = next((known for known in credentials if known in message), source.get("repoURL", ""))
-                secret = credentials.get(url)
-                said[url] = f"{url}: {refused[0]}; {_credentials(secret, is_there)}"
-    return list(said.values())
+                url = next((known for known in secrets if known in message), source.get("repoURL", ""))
+                lines[url] = f"{url}: {refused[0]}; {_credentials(secrets.get(url), has_secret)}"
+    return list(lines.values())
 
 
-def _credentials(secret: str | None, is_there: Callable[[str], bool]) -> str:
+def _credentials(secret: str | None, has_secret: Callable[[str], bool]) -> str:
     if not secret:
-        return "no Secret of ours is for it"
+        return "the stack has no Secret for it"
     holds, missing = "holds its credentials", "is missing: ./homelab up --refresh"
-    return f"Secret {secret} {holds if is_there(secret) else missing}"
+    return f"Secret {secret} {holds if has_secret(secret) else missing}"
 
 
 def followed(sets: Sequence[Object]) -> set[tuple[str, str]]:
-    """Say which repository, and which environment of it, our ApplicationSets follow."""
+    """Return the repositories that our ApplicationSets read, each with the environment."""
     ours = [one["spec"]["generators"] for one in sets if CATEGORY in (one["metadata"].get("labels") or {})]
     merged = [each["git"] for generators in ours for each in generators[0].get("merge", {}).get("generators", ())]
     folders = [(git["repoURL"], ENVIRONMENT.search(git["directories"][0]["path"])) for git in merged]
@@ -287,7 +293,7 @@ def followed(sets: Sequence[Object]) -> set[tuple[str, str]]:
 
 
 def waiting_for_up(categories: Sequence[CategoryFolder], sets: Sequence[Object]) -> list[str]:
-    """Name categories whose category.yaml says something else than what was handed over."""
+    """Return the categories whose category.yaml differs from the one that was handed over."""
     applied = {one["metadata"]["name"]: (one["metadata"].get("annotations") or {}).get(DIGEST) for one in sets}
     return [
         category.name
@@ -297,7 +303,7 @@ def waiting_for_up(categories: Sequence[CategoryFolder], sets: Sequence[Object])
 
 
 def age(timestamp: str) -> str:
-    """Say how long ago something was."""
+    """Return the time since a timestamp, in one unit."""
     if not timestamp:
         return ""
     then = datetime.fromisoformat(timestamp)

@@ -1,6 +1,7 @@
-"""A cluster to ask: a rehearsed one, or whatever KUBECONFIG names, through kubectl and its own ways to log in.
+"""A client for the API server of a cluster that runs Argo CD, through kubectl and its ways to log in.
 
-`ops.status`, `ops.sync` and `ops.engine.run` ask through here; `ops.argocd.applications` reads what comes back.
+An environment with KUBECONFIG comes in, objects of the cluster and facts about its Git repository go out.
+`ops.argocd.applications` reads the objects; `ops.rehearsal.client` has the client of a rehearsed cluster.
 """
 
 from __future__ import annotations
@@ -19,76 +20,65 @@ from typing import Any
 import programs
 from config.model import Settings
 from errors import Declined, ProgramFailed, TookTooLong
-from lab.delivery import git_server
-from lab.layout import Lab
 from local.files import write_private
-from ops.engine.engine import Engine
+from manifests.objects import Identity
 from ops.toolchain.lookup import ensure
 
 NAMESPACE = "argocd"
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
-ASK_AGAIN = 15.0
+SECONDS_BETWEEN_GIT_REQUESTS = 15.0  # a wait reads the cluster more often than a Git host likes to answer
 SECONDS_TO_ANSWER = 5
-SILENCE = re.compile("timeout|timed out|deadline exceeded", re.IGNORECASE)
+TIMEOUT = re.compile("timeout|timed out|deadline exceeded", re.IGNORECASE)
 KINDS = ("applications", "applicationsets", "appprojects")
 
 
 @dataclass(frozen=True)
-class Cluster:
+class ArgoCDClient:
     """One API server, with the environment in which kubectl reaches it."""
 
     environment: dict[str, str]
-    lab: Lab | None
-    asked: dict[str, tuple[float, str]] = field(default_factory=dict, compare=False)
-    """When Git was asked for which revision, and what it said: a wait looks more often than a Git host likes."""
+    heads: dict[str, tuple[float, str]] = field(default_factory=dict, compare=False)
+    """The commit of each revision of the Git repository, and when it was read."""
 
-    @classmethod
-    def of(cls, root: Path, stack: str) -> Cluster:
-        """Take the rehearsal of a stack where there is one, else the cluster that KUBECONFIG names."""
-        tools = ensure(("kubectl",)).env()
-        lab = Lab.of(root, stack)
-        named = os.environ.get("KUBECONFIG", "")
-        if named in ("", str(lab.kubeconfig)) and lab.kubeconfig.exists():
-            return cls({**tools, "KUBECONFIG": str(lab.kubeconfig)}, lab)
-        writes = f"pulumi stack output kubeconfig --stack {stack} --show-secrets > FILE writes one"
-        if not named:
-            raise Declined(
-                f"there is no rehearsal of {stack} to ask, and KUBECONFIG names no cluster; {writes}, then: "
-                "export KUBECONFIG=FILE"
-            )
-        files = [Path(name) for name in named.split(os.pathsep) if name]
-        if not any(file.is_file() and file.stat().st_size for file in files):
-            what = "is an empty file" if any(file.is_file() for file in files) else "is not there"
-            raise Declined(f"KUBECONFIG = {named}: {what}; {writes}; without KUBECONFIG the rehearsal is asked")
-        is_rehearsed = files[0].exists() and lab.kubeconfig.exists() and files[0].samefile(lab.kubeconfig)
-        return cls(tools, lab if is_rehearsed else None)
+    @property
+    def is_rehearsed(self) -> bool:
+        """Whether the cluster is that of a rehearsal."""
+        return False
+
+    def summary(self) -> list[str]:
+        """Return lines about the machines of the cluster, where these are simulated."""
+        return []
+
+    def repository(self, settings: Settings) -> str:
+        """Return the URL that Argo CD reads the checkout's repository from."""
+        return settings.delivery.repository
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60) -> str:
-        """Run kubectl; of what it says when it fails, its last line is for people."""
+        """Run kubectl; on failure, report only the last line of its output."""
         try:
             return programs.run("kubectl", *arguments, env=self.environment, stdin=stdin, timeout=timeout).stdout
         except ProgramFailed as failure:
             last = next((line for line in reversed(failure.output.splitlines()) if line.strip()), "it failed")
-            named = self.environment.get("KUBECONFIG", "")
-            said = f"kubectl, KUBECONFIG = {named}: {last.removeprefix('error: ')}"
-            raise ProgramFailed(said, exit_code=failure.exit_code, output=failure.output) from None
+            kubeconfig = self.environment.get("KUBECONFIG", "")
+            message = f"kubectl, KUBECONFIG = {kubeconfig}: {last.removeprefix('error: ')}"
+            raise ProgramFailed(message, status=failure.status, output=failure.output) from None
 
     def answers(self) -> bool:
-        """Whether somebody is there."""
+        """Return whether the API server answers."""
         try:
             self.kubectl("get", "--raw", "/readyz", timeout=15)
         except (ProgramFailed, TookTooLong):
             return False
         return True
 
-    def refuse_silence(self) -> None:
-        """Refuse to go on where the API takes longer than a few seconds; one that refuses at once does no harm."""
+    def refuse_timeout(self) -> None:
+        """Refuse an API that takes longer than a few seconds; one that refuses connections at once does no harm."""
         try:
             self.kubectl(
                 "get", "--raw", "/readyz", f"--request-timeout={SECONDS_TO_ANSWER}s", timeout=2 * SECONDS_TO_ANSWER
             )
         except (ProgramFailed, TookTooLong) as failure:
-            if isinstance(failure, ProgramFailed) and not SILENCE.search(failure.output):
+            if isinstance(failure, ProgramFailed) and not TIMEOUT.search(failure.output):
                 return
             server = self.kubectl("config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}")
             raise TookTooLong(
@@ -98,86 +88,98 @@ class Cluster:
             ) from None
 
     def argocd(self) -> dict[str, list[dict[str, Any]]]:
-        """Fetch everything of Argo CD at once, by kind."""
+        """Return all objects of Argo CD by kind, read in one request."""
+        found: dict[str, list[dict[str, Any]]] = {"Application": [], "ApplicationSet": [], "AppProject": []}
         try:
             listed = json.loads(self.kubectl("--namespace", NAMESPACE, "get", ",".join(KINDS), "--output", "json"))
         except ProgramFailed as failure:
             if "the server doesn't have a resource type" in failure.output:
-                return {kind: [] for kind in ("Application", "ApplicationSet", "AppProject")}
+                return found
             raise
-        found: dict[str, list[dict[str, Any]]] = {"Application": [], "ApplicationSet": [], "AppProject": []}
         for item in listed["items"]:
             found[item["kind"]].append(item)
         return found
 
-    def things(self, wanted: Sequence[tuple[str, str, str, str]]) -> list[dict[str, Any]]:
-        """Fetch single objects with their managed fields; those that are gone are left out."""
+    def objects(self, identities: Sequence[Identity]) -> list[dict[str, Any]]:
+        """Return single objects with their managed fields; those that no longer exist are left out."""
         found = []
-        for group, kind, namespace, name in wanted:
-            where = ("--namespace", namespace) if namespace else ()
-            what = f"{kind}.{group}" if group else kind
-            text = self.kubectl(
-                *where, "get", what, name, "--output", "json", "--show-managed-fields", "--ignore-not-found"
-            )
+        options = ("--output", "json", "--show-managed-fields", "--ignore-not-found")
+        for one in identities:
+            scope = ("--namespace", one.namespace) if one.namespace else ()
+            resource = f"{one.kind}.{one.group}" if one.group else one.kind
+            text = self.kubectl(*scope, "get", resource, one.name, *options)
             if text.strip():
                 found.append(json.loads(text))
         return found
 
     def has_secret(self, path: str) -> bool:
-        """Whether a Secret is there, by namespace and name."""
+        """Return whether a Secret exists, by namespace and name."""
         namespace, _, name = path.partition("/")
         return bool(self.kubectl("--namespace", namespace, "get", "secret", name, "--ignore-not-found", "-o", "name"))
 
     def patch(self, name: str, change: dict[str, Any], kind: str = "application") -> None:
-        """Change an Application, or something else of Argo CD."""
-        how = ("--type", "merge", "--patch", json.dumps(change))
-        self.kubectl("--namespace", NAMESPACE, "patch", kind, name, *how)
+        """Change an Application, or another object of Argo CD."""
+        options = ("--type", "merge", "--patch", json.dumps(change))
+        self.kubectl("--namespace", NAMESPACE, "patch", kind, name, *options)
 
     def head(self, settings: Settings) -> str:
-        """Give the commit that Git is at; nothing where it cannot be asked."""
+        """Return the commit of the stack's revision in Git; nothing where Git does not answer."""
         repository, revision = settings.delivery.repository, settings.delivery.revision
-        if self.lab is not None:
-            return git_server.head_of(self.lab, git_server.served_as(repository), revision)
         if COMMIT.match(revision):
             return revision
-        when, said = self.asked.get(revision, (-ASK_AGAIN, ""))
-        if time.monotonic() - when > ASK_AGAIN:
-            said = _head(repository, revision)
-            self.asked[revision] = time.monotonic(), said
-        return said
+        read_at, commit = self.heads.get(revision, (-SECONDS_BETWEEN_GIT_REQUESTS, ""))
+        if time.monotonic() - read_at > SECONDS_BETWEEN_GIT_REQUESTS:
+            commit = _head(repository, revision)
+            self.heads[revision] = time.monotonic(), commit
+        return commit
 
     def holds(self, settings: Settings, commit: str, folders: Sequence[str]) -> set[str]:
-        """Name the folders that Git has at a commit; all of them where the commit is not known here."""
-        where = programs.on_checkout(Path.cwd())
-        above = PurePosixPath()
-        if self.lab is not None:
-            own = git_server.served_as(settings.delivery.repository)
-            where, above = (
-                ("--git-dir", git_server.bare_repository(self.lab, own)),
-                PurePosixPath(settings.delivery.path),
-            )
-        paths = {str(above / folder): folder for folder in folders}
-        if not paths or not commit:
-            return set(folders)
-        try:
-            # git and not GitPython, whose import takes longer than this command.
-            listed = programs.run("git", *where, "ls-tree", "--name-only", "-z", commit, "--", *paths).stdout
-        except ProgramFailed:
-            return set(folders)
-        return {paths[name] for name in listed.split("\0") if name in paths}
+        """Return the folders that Git has at a commit; all of them where the commit is not known here."""
+        return folders_at(commit, folders, programs.on_checkout(Path.cwd()))
+
+
+def folders_at(commit: str, folders: Sequence[str], options: Sequence[str | Path], above: str = "") -> set[str]:
+    """Return the folders that a Git repository has at a commit; all of them where it does not know the commit."""
+    paths = {str(PurePosixPath(above, folder)): folder for folder in folders}
+    if not paths or not commit:
+        return set(folders)
+    try:
+        # git and not GitPython, whose import takes longer than this command.
+        listed = programs.run("git", *options, "ls-tree", "--name-only", "-z", commit, "--", *paths).stdout
+    except ProgramFailed:
+        return set(folders)
+    return {paths[name] for name in listed.split("\0") if name in paths}
+
+
+def refuse_kubeconfig(kubeconfig: str, stack: str) -> None:
+    """Refuse a KUBECONFIG that names no file with content."""
+    advice = f"pulumi stack output kubeconfig --stack {stack} --show-secrets > FILE writes one"
+    if not kubeconfig:
+        raise Declined(
+            f"there is no rehearsal of {stack}, and KUBECONFIG is not set; {advice}, then: export KUBECONFIG=FILE"
+        )
+    files = [Path(name) for name in kubeconfig.split(os.pathsep) if name]
+    if not any(file.is_file() and file.stat().st_size for file in files):
+        state = "is an empty file" if any(file.is_file() for file in files) else "does not exist"
+        raise Declined(f"KUBECONFIG = {kubeconfig}: {state}; {advice}; without KUBECONFIG the rehearsal is used")
 
 
 @contextmanager
-def cluster_of(engine: Engine) -> Iterator[Cluster]:
-    """Lend a way to the stack's cluster with the kubeconfig that the engine keeps."""
+def with_kubeconfig(kubeconfig: str) -> Iterator[ArgoCDClient]:
+    """Yield a client that uses the text of a kubeconfig, as the engine has it among a stack's outputs."""
     with TemporaryDirectory(prefix="homelab-") as folder:
-        kubeconfig = Path(folder) / "kubeconfig"
-        write_private(kubeconfig, str(engine.outputs().get("kubeconfig", "")))
-        yield Cluster(dict(os.environ, KUBECONFIG=str(kubeconfig)), None)
+        file = Path(folder) / "kubeconfig"
+        write_private(file, kubeconfig)
+        yield ArgoCDClient(dict(os.environ, KUBECONFIG=str(file)))
+
+
+def kubectl_environment() -> dict[str, str]:
+    """Return an environment that has kubectl."""
+    return ensure(("kubectl",)).env()
 
 
 def _head(repository: str, revision: str) -> str:
-    """Ask Git; a bare name would bring every ref that ends in it: feature/main before main."""
+    """Read a revision from Git by full names: a bare name matches every ref that ends in it, such as feature/main."""
     names = ("HEAD",) if revision == "HEAD" else (f"refs/heads/{revision}", *_tags(f"refs/tags/{revision}"))
     names = _tags(revision) if revision.startswith("refs/") else names
     try:
@@ -190,5 +192,5 @@ def _head(repository: str, revision: str) -> str:
 
 
 def _tags(name: str) -> tuple[str, ...]:
-    """Give the commit of an annotated tag before the tag itself, which is no commit."""
+    """Return the names of a tag: the commit of an annotated tag comes before the tag object."""
     return f"{name}^{{}}", name

@@ -1,11 +1,10 @@
-"""Syncs that a user requests: layer after layer, each once the one before is Synced and Healthy.
+"""Requested syncs: layer after layer, each once the one before is Synced and Healthy.
 
 A client and the names of Applications come in, their states afterwards go out. `ops.sync` and `ops.rehearse` call it.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 
@@ -14,56 +13,55 @@ from config.model import Settings
 from config.tree import CategoryFolder
 from errors import TookTooLong
 from ops.argocd.applications import Application, applications, expected_applications, operation
-from ops.argocd.client import Cluster
-from ops.argocd.report import Stall, look
+from ops.argocd.client import ArgoCDClient
+from ops.argocd.report import Stall, current_report
+from ops.terminal import progress
 
 PAUSE = 1.0
 OTHERS = "others"
 
 
 def sync(
-    cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder], names: Sequence[str]
+    client: ArgoCDClient, settings: Settings, categories: Sequence[CategoryFolder], names: Sequence[str]
 ) -> list[Application]:
-    """Sync layer after layer, each once the one before is Synced and Healthy; what has no layer comes last."""
+    """Sync layer after layer, Applications without a layer last; stop after a layer that does not get healthy."""
     done: list[Application] = []
     for layer in (*LAYERS, OTHERS):
-        found = {one["metadata"]["name"]: one for one in cluster.argocd()["Application"]}
-        wishes = {
+        found = {one["metadata"]["name"]: one for one in client.argocd()["Application"]}
+        operations = {
             one.name: operation(found[one.name], categories, settings.delivery.environment)
             for one in applications(list(found.values()), expected_applications(categories))
             if one.name in names and (one.layer if one.layer in LAYERS else OTHERS) == layer and not one.retired
         }
-        if not wishes:
+        if not operations:
             continue
-        for name, wish in wishes.items():
-            cluster.patch(name, {"operation": wish})
-        print(f"syncing {layer}: {', '.join(wishes)}", file=sys.stderr, flush=True)
-        keeping = {name for name, wish in wishes.items() if not wish["sync"]["prune"]}
-        ended = _wait(cluster, settings, categories, set(wishes), keeping)
+        for name, requested in operations.items():
+            client.patch(name, {"operation": requested})
+        progress(f"syncing {layer}: {', '.join(operations)}")
+        retaining = {name for name, requested in operations.items() if not requested["sync"]["prune"]}
+        ended = _wait(client, settings, categories, set(operations), retaining)
         done += ended
         tried = {one.name for one in done}
         left = [name for name in names if name not in tried]
-        if left and not all(_is_there(one, kept=one.name in keeping) for one in ended):
-            print(f"not synced, as {layer} is not there: {', '.join(left)}", file=sys.stderr, flush=True)
+        if left and not all(_is_finished(one, retains=one.name in retaining) for one in ended):
+            progress(f"not synced, as {layer} is not Synced and Healthy: {', '.join(left)}")
             break
     return done
 
 
 def _wait(
-    cluster: Cluster, settings: Settings, categories: Sequence[CategoryFolder], names: set[str], keeping: set[str]
+    client: ArgoCDClient, settings: Settings, categories: Sequence[CategoryFolder], names: set[str], retaining: set[str]
 ) -> list[Application]:
-    """Wait for the end; where nothing is pruned, what left Git differs for good, and the table shows it."""
+    """Wait until the syncs end; without pruning, objects that were removed from Git stay as a difference."""
     stall, timeout = Stall(), settings.delivery.stall_timeout
     while True:
-        report = look(cluster, settings, categories, edited=False)
+        report = current_report(client, settings, categories, with_edits=False)
         now = [one for one in report.applications if one.name in names]
-        going = [one for one in now if one.running or not _is_there(one, kept=one.name in keeping)]
+        going = [one for one in now if one.running or not _is_finished(one, retains=one.name in retaining)]
         failed = [one for one in going if (one.failed or one.health == "Degraded") and not one.running]
-        if not going:
+        if len(failed) == len(going):
             return now
-        if failed and len(failed) == len(going):
-            return now
-        if stall.seconds(report.moving) > timeout.seconds:
+        if stall.seconds(report.states) > timeout.seconds:
             raise TookTooLong(
                 f"nothing has changed for {timeout} (delivery.stallTimeout); still not synced: "
                 + ", ".join(f"{one.name} ({one.error or one.sync})" for one in going)
@@ -71,5 +69,5 @@ def _wait(
         time.sleep(PAUSE)
 
 
-def _is_there(one: Application, *, kept: bool) -> bool:
-    return one.health == "Healthy" and (one.sync == "Synced" or (kept and one.unpruned))
+def _is_finished(one: Application, *, retains: bool) -> bool:
+    return one.health == "Healthy" and (one.sync == "Synced" or (retains and one.unpruned))

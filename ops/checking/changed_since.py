@@ -68,16 +68,18 @@ class Changed:
 
 
 @rule("commit-unknown", scope="program", why="Changes since a commit that is not here are unknown.")
-def commit(root: Path, option: str, said: str) -> str:
-    """Give the full name of a commit, or refuse what is none; git never sees it as an option of its own."""
+def commit(root: Path, option: str, reference: str | None) -> str | None:
+    """Return the full name of an option's commit, or refuse a reference that is none; nothing without the option."""
+    if reference is None:
+        return None
     try:
-        asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{said}^{{commit}}")
+        asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{reference}^{{commit}}")
         # git and not GitPython, whose own parser of revisions knows neither @{upstream} nor dates.
         return programs.run("git", *programs.on_checkout(root), *asked).stdout.strip()
     except ProgramFailed:
         fix = "git fetch, or name a branch, a tag or a commit that git log shows"
         raise Refused(
-            [Problem("./homelab check", 0, option, said, "is no commit here", fix, "commit-unknown")]
+            [Problem("./homelab check", 0, option, reference, "is no commit here", fix, "commit-unknown")]
         ) from None
 
 

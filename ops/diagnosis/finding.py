@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the project needs, or can use."""
+    """The state of one thing that the project needs or can use, and how to mend it."""
 
     thing: str
     state: str

@@ -1,13 +1,13 @@
 """A run of the engine that leaves nothing behind: neither processes nor credentials in temporary folders.
 
-    with contained(place, say) as environment: ...    # what the engine starts gets this environment
+    with contained(folder, log) as environment: ...    # the engine's children get this environment
 
 Official plugins leave both. The plugin `kubernetes` writes the administrator's kubeconfig into TMPDIR at every start,
 and a cancelled plugin `command` kills only the shell of a script: no trap runs, and the programs of the script live on.
-So a run has a TMPDIR of its own, and everything that it starts carries a mark in its environment. When the run ends, or
-when the next one begins after a `kill -9`, the marked processes are ended and the folder is removed. The kernel's lock
-on the folder says whether its run lives. `ops.engine.engine` runs inside; `local.process_table` finds marks,
-`lab.running.servers` ends them.
+So a run has a TMPDIR of its own, and all its processes carry a mark in their environment. When the run ends, or when
+the next one begins after a `kill -9`, the marked processes are ended and the folder is removed. The kernel's lock on
+the folder tells whether its run is alive. `ops.engine.engine` runs inside; `local.process_table` finds marks,
+`local.termination` ends their processes.
 """
 
 from __future__ import annotations
@@ -24,104 +24,115 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from lab.layout import VARIABLE, Lab
-from lab.running import servers
-from local import process_table
+from local import process_table, termination
 from local.cache import cache_folder
 from local.files import private_folder
+from local.termination import GRACE, Process
 
 PREFIX = "engine-"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_BETWEEN_SEARCHES = 0.5
 SECONDS_TO_END = 5
-STOPPING = "the engine stops what it does and records the rest; once more (Ctrl-C) ends everything at once"
+STOPPING = "the engine stops and records its state; a second Ctrl-C kills all its processes at once"
 
-Say = Callable[[str], None]
+RUNS = "HOMELAB_RUNS"  # the folder of the runs, where it is not in the user's cache
+Log = Callable[[str], None]
 
 
-def place_of(folder: Path, stack: str) -> Path:
-    """Return where the runs of a stack have their folders: in its rehearsal, or in the user's cache."""
-    rehearsal = os.environ.get(VARIABLE)
-    if rehearsal:
-        return Path(rehearsal)
+def runs_of(folder: Path, stack: str) -> Path:
+    """Return the folder for the runs of a stack: that of HOMELAB_RUNS, as a rehearsal sets it, or one in the cache."""
+    chosen = os.environ.get(RUNS)
+    if chosen:
+        return Path(chosen)
     digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     return cache_folder() / "runs" / f"{stack}-{digest}"
 
 
-def clear(place: Path) -> list[str]:
-    """End what dead runs left, and report it."""
-    if not place.exists():
+def clear(runs: Path) -> list[str]:
+    """End the processes and remove the folders of dead runs; return lines that report it."""
+    if not runs.exists():
         return []
-    with _locked(place):
-        folders = {folder.name: folder for folder in place.glob(f"{PREFIX}*") if _is_dead(folder)}
-        living = {folder.name for folder in place.glob(f"{PREFIX}*")} - folders.keys()
-        marked = {name for name in process_table.marked(place) if name.startswith(PREFIX)}
-        ended = servers.end(Lab(place), marked - living)
+    with _locked(runs):
+        folders = {folder.name: folder for folder in runs.glob(f"{PREFIX}*") if _is_dead(folder)}
+        living = {folder.name for folder in runs.glob(f"{PREFIX}*")} - folders.keys()
+        marked = {name for name in process_table.marked(runs) if name.startswith(PREFIX)}
+        ended = _end(runs, marked - living)
         for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
-    said = [f"ended {ended} processes that an interrupted run had left"] if ended else []
-    return [*said, *(["removed the temporary files of an interrupted run"] if folders else [])]
+    lines = [f"ended {ended} processes that an interrupted run had left"] if ended else []
+    return [*lines, *(["removed the temporary files of an interrupted run"] if folders else [])]
 
 
 @contextmanager
-def contained(place: Path, say: Say) -> Iterator[dict[str, str]]:
+def contained(runs: Path, log: Log) -> Iterator[dict[str, str]]:
     """Yield the environment of one run; afterwards end its processes and remove its temporary folder."""
-    private_folder(place)
-    with _locked(place):
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+    private_folder(runs)
+    with _locked(runs):
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=runs))
         living = os.open(folder, os.O_RDONLY)
         fcntl.flock(living, fcntl.LOCK_EX)
     try:
-        with _stoppable(place, folder.name, say):
-            yield {"TMPDIR": str(folder), process_table.MARK: process_table.mark(place, folder.name)}
+        with _stoppable(runs, folder.name, log):
+            yield {"TMPDIR": str(folder), process_table.MARK: process_table.mark(runs, folder.name)}
     finally:
-        servers.end(Lab(place), [folder.name])
+        _end(runs, {folder.name})
         shutil.rmtree(folder, ignore_errors=True)
         os.close(living)
 
 
 @contextmanager
-def _stoppable(place: Path, name: str, say: Say) -> Iterator[None]:
-    """Let the engine end its run after the first signal, and end everything after the second."""
-    over, heard = threading.Event(), list[int]()
+def _stoppable(runs: Path, name: str, log: Log) -> Iterator[None]:
+    """End the engine's run after the first signal, and kill all its processes after the second."""
+    over, received = threading.Event(), list[int]()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        heard.append(number)
-        if len(heard) > 1:
-            _kill(process_table.marked(place).get(name, []))
+        received.append(number)
+        if len(received) > 1:
+            _kill(process_table.marked(runs).get(name, []))
             return
-        threading.Thread(target=_end_orphans, args=(place, name, over, say), daemon=True).start()
-        if number != signal.SIGINT or not _at_a_terminal():  # which has sent it to the engine as well
-            ours = [
-                pid for pid in process_table.marked(place).get(name, []) if process_table.parent(pid) == os.getpid()
-            ]
+        threading.Thread(target=_end_orphans, args=(runs, name, over, log), daemon=True).start()
+        if number != signal.SIGINT or not _at_a_terminal():  # the terminal has sent SIGINT to the engine as well
+            ours = [pid for pid in process_table.marked(runs).get(name, []) if process_table.parent(pid) == os.getpid()]
             _kill(ours, signal.SIGINT)
 
     here = threading.current_thread() is threading.main_thread()
-    kept = {one: signal.getsignal(one) for one in SIGNALS if here and signal.getsignal(one) != signal.SIG_IGN}
-    for one in kept:
+    handlers = {one: signal.getsignal(one) for one in SIGNALS if here and signal.getsignal(one) != signal.SIG_IGN}
+    for one in handlers:
         signal.signal(one, stop)
     try:
         yield
     finally:
         over.set()
-        for one, handler in kept.items():
+        for one, handler in handlers.items():
             signal.signal(one, handler)
-    if heard:
+    if received:
         raise KeyboardInterrupt
 
 
-def _end_orphans(place: Path, name: str, over: threading.Event, say: Say) -> None:
-    """End what scripts had started whose shell is gone: the engine waits for it, however long it takes."""
+def _end_orphans(runs: Path, name: str, over: threading.Event, log: Log) -> None:
+    """End the programs of a script whose shell is gone: the engine waits for them without a timeout."""
     with suppress(OSError):
-        say(STOPPING)
+        log(STOPPING)
     asked: dict[tuple[int, str | None], int] = {}
-    while not over.wait(SECONDS_BETWEEN_LOOKS):
-        pids = set(process_table.marked(place).get(name, []))
+    while not over.wait(SECONDS_BETWEEN_SEARCHES):
+        pids = set(process_table.marked(runs).get(name, []))
         for pid in (pid for pid in pids if process_table.parent(pid) not in {*pids, os.getpid(), None}):
             process = (pid, process_table.started(pid))
             asked[process] = asked.get(process, 0) + 1
-            _kill([pid], signal.SIGTERM if asked[process] * SECONDS_BETWEEN_LOOKS < SECONDS_TO_END else signal.SIGKILL)
+            _kill(
+                [pid], signal.SIGTERM if asked[process] * SECONDS_BETWEEN_SEARCHES < SECONDS_TO_END else signal.SIGKILL
+            )
+
+
+def _end(runs: Path, names: set[str]) -> int:
+    """End all processes of these runs, and return how many there were."""
+
+    def find() -> dict[Process, float]:
+        marks = process_table.marked(runs) if names else {}
+        pids = {pid for name in names for pid in marks.get(name, [])} - {os.getpid()}
+        return {Process(pid, born): GRACE for pid in pids if (born := process_table.started(pid))}
+
+    return termination.end(find, ", ".join(sorted(names)))
 
 
 def _kill(pids: Iterable[int], how: signal.Signals = signal.SIGKILL) -> None:
@@ -138,7 +149,7 @@ def _at_a_terminal() -> bool:
 
 
 def _is_dead(folder: Path) -> bool:
-    """Return whether the run of a folder has ended: its lock is free."""
+    """Return whether the run of a folder has ended: its lock is free then."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -150,9 +161,9 @@ def _is_dead(folder: Path) -> bool:
 
 
 @contextmanager
-def _locked(place: Path) -> Iterator[None]:
-    """Let one process at a time begin or clear runs; the kernel frees the lock of a dead one."""
-    opened = os.open(place, os.O_RDONLY)
+def _locked(runs: Path) -> Iterator[None]:
+    """Hold the lock for beginning and clearing runs; the kernel releases the lock of a dead process."""
+    opened = os.open(runs, os.O_RDONLY)
     try:
         fcntl.flock(opened, fcntl.LOCK_EX)
         yield

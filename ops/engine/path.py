@@ -12,6 +12,6 @@ PROGRAMS = ("pulumi", "pulumi-language-python", "talosctl", "kubectl", "kustomiz
 
 
 def prepare_path() -> None:
-    """Put the project's Python and the pinned programs first on the PATH."""
+    """Put the project's Python and the pinned programs first on the PATH of this process."""
     os.environ.update(ensure(PROGRAMS).env())
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))

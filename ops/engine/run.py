@@ -1,13 +1,11 @@
-"""From checked settings to a finished run: what `up` and `rehearse` share.
+"""One run of the engine, from checked settings to its outcome.
 
-A stack's settings and a folder to run in come in; the engine is driven through repair, run and refusal, and the outcome
-goes out with its timeline. `ops.up` does it to real hosts, `ops.rehearse` to the rack.
+A stack's settings and a folder to run in come in; the engine repairs, runs, and failures are raised as one error. The
+outcome goes out, as data and as text. `ops.up` runs it against real hosts, `ops.rehearse` against the rack.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +17,7 @@ from ops.terminal import count, elapsed
 
 
 def owners(settings: Settings) -> dict[str, str]:
-    """Say for every node where it runs, to name it in a refusal."""
+    """Return for every node its address and host, which make an error findable."""
     return {node.name: f"{node.name}, {node.address}, on {node.host}" for node in settings.cluster.nodes}
 
 
@@ -31,32 +29,32 @@ def drive(
     act: Callable[[Engine], Outcome],
     purpose: Literal["change", "read"] = "change",
 ) -> tuple[Engine, Outcome]:
-    """Repair, run, and refuse what failed; an engine that reads repairs nothing and writes no file."""
+    """Repair the stack, run the engine, and raise its failures; for reading, nothing is repaired or written."""
     file = folder / f"Pulumi.{name}.yaml"
     before = file.read_bytes()
     try:
-        engine = Engine(folder, name, timeline.hear, timeline.say, purpose)
-        for said in engine.repair() if purpose == "change" else ():
-            timeline.say(said)
+        engine = Engine(folder, name, timeline.on_event, timeline.log, purpose)
+        if purpose == "change":
+            for line in engine.repair():
+                timeline.log(line)
         outcome = act(engine)
     finally:
         if purpose == "read" and file.read_bytes() != before:
             file.write_bytes(before)
         if folder == Path.cwd() and file.read_bytes() != before:
-            timeline.say(f"pulumi has written to {file.name}: its salt, and what it makes of blank lines; commit it")
+            timeline.log(f"pulumi has changed {file.name}: it adds its salt and moves blank lines; commit it")
     refuse_failures(outcome, owners(settings))
     return engine, outcome
 
 
-def report(options: argparse.Namespace, timeline: Timeline, outcome: Outcome, seconds: float, **more: Any) -> None:
-    """Print how it went: a table for people, everything for machines."""
-    if options.json:
-        phases = {
-            phase.name: {"seconds": round(phase.ended - phase.began, 3), **phase.done}
-            for phase in timeline.phases.values()
-        }
-        result = {"stack": options.stack, "seconds": round(seconds, 3), "changes": outcome.changes, "phases": phases}
-        print(json.dumps({**result, **more}, indent=2))
-        return
-    print(timeline.summary())
-    print(f"{count(outcome.changed, 'change')} in {elapsed(seconds)}")
+def summary(timeline: Timeline, outcome: Outcome, seconds: float) -> str:
+    """Return the table of phases and the number of changes."""
+    return f"{timeline.summary()}\n{count(outcome.changed, 'change')} in {elapsed(seconds)}"
+
+
+def facts(stack: str, timeline: Timeline, outcome: Outcome, seconds: float) -> dict[str, Any]:
+    """Return the same for machines."""
+    phases = {
+        phase.name: {"seconds": round(phase.ended - phase.began, 3), **phase.done} for phase in timeline.phases.values()
+    }
+    return {"stack": stack, "seconds": round(seconds, 3), "changes": outcome.changes, "phases": phases}

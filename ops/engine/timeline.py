@@ -1,7 +1,7 @@
-"""What a run of the engine looks like while it goes on: phases with elapsed times, and what is running now.
+"""The display of a run of the engine: phases with elapsed times, and the operations that are running.
 
-Engine events come in from `ops.engine.engine`; lines go to stderr, redrawn on a terminal, plain anywhere else, and
-never silent for long. `summary` gives the table at the end.
+Events come in from `ops.engine.engine`; lines go to stderr, redrawn on a terminal, plain anywhere else, and at least
+every few seconds. `summary` returns the table at the end.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ PHASES = ("machines", "cluster", "network", "platform", "handover")
 PLATFORM = ("namespaces", "crds", "definitions", "cni", "certificates", "secrets", "argocd")
 DONE = {"create": "created", "update": "updated", "delete": "deleted", "replace": "replaced", "read": "read"}
 PLANNED = {"create": "to create", "update": "to update", "delete": "to delete", "replace": "to replace"}
-OURS = ("homelab:", "pulumi:")  # components, providers and the stack: nothing was done to them
-IDLE = ("same", "discard", "discard-replaced")  # nothing runs meanwhile
-QUIET = (*IDLE, "create-replacement", "delete-replaced")  # the engine reports the whole as one replacement
+OURS = ("homelab:", "pulumi:")  # components, providers and the stack, on which nothing acts
+IDLE = ("same", "discard", "discard-replaced")  # no operation runs
+QUIET = (*IDLE, "create-replacement", "delete-replaced")  # parts of a replacement, which is reported as a whole
 
 
 @dataclass
 class Phase:
-    """One component of the story."""
+    """One component, or the stack itself."""
 
     name: str
     began: float = 0.0
@@ -41,52 +41,52 @@ class Phase:
 
 
 class Timeline:
-    """The display of one run: `with Timeline() as timeline: Engine(..., timeline.hear)`."""
+    """The display of one run: `with Timeline() as timeline: Engine(..., timeline.on_event)`."""
 
     def __init__(self, stream: TextIO | None = None, *, planned: bool = False) -> None:
-        """Begin with nothing; `planned` words what happens as what would."""
+        """Make an empty display; `planned` is for a preview."""
         self.words = PLANNED if planned else DONE
         self.stream = stream if stream is not None else sys.stderr
         self.live = self.stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self.began = time.monotonic()
         self.phases: dict[str, Phase] = {}
-        self._saying: dict[str, str] = {}
-        self._told = self.began
+        self._messages: dict[str, str] = {}
+        self._last_line = self.began
         self._drawn = 0
         self._over = threading.Event()
         self._lock = threading.RLock()
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Start the display."""
         self._ticker.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop, and leave the last picture."""
+        """Stop the display; its last state stays."""
         self._over.set()
         self._ticker.join()
         if self.live:
             self._draw()
 
-    def say(self, text: str) -> None:
-        """Say something that belongs to no phase."""
+    def log(self, text: str) -> None:
+        """Print a line that belongs to no phase."""
         with self._lock:
             if self.live:
                 self._clear()
             self.stream.write(f"[{elapsed(time.monotonic() - self.began)}] {text}\n")
             self.stream.flush()
-            self._told = time.monotonic()
+            self._last_line = time.monotonic()
 
-    def hear(self, event: EngineEvent) -> None:
-        """Follow the engine."""
+    def on_event(self, event: EngineEvent) -> None:
+        """Show an event of the engine."""
         before, after, failed = event.resource_pre_event, event.res_outputs_event, event.res_op_failed_event
-        said = event.diagnostic_event
+        diagnostic = event.diagnostic_event
         with self._lock:
-            if said and said.urn and said.message.strip():
-                self._saying[said.urn] = said.message.strip().splitlines()[-1]
+            if diagnostic and diagnostic.urn and diagnostic.message.strip():
+                self._messages[diagnostic.urn] = diagnostic.message.strip().splitlines()[-1]
             if before:
                 self._begin(before.metadata.urn, before.metadata.op.value)
             elif after:
@@ -95,20 +95,20 @@ class Timeline:
                 self._end(failed.metadata.urn, failed.metadata.op.value, failed=True)
 
     def summary(self) -> str:
-        """Give the table of phases."""
+        """Return the table of phases."""
         rows = [
             (
                 phase.name,
                 elapsed(max(phase.ended - phase.began, 0.0)),
-                ", ".join(f"{count} {what}" for what, count in phase.done.items()) or "nothing to do",
+                ", ".join(f"{count} {what}" for what, count in phase.done.items()) or "none",
             )
             for phase in self.phases.values()
             if phase.name in PHASES
         ]
-        return table(("phase", "took", "what was done"), rows)
+        return table(("phase", "took", "changes"), rows)
 
     def phase_of(self, urn: str) -> str:
-        """Say to which phase a resource belongs: the component that stands first in its type."""
+        """Return the phase of a resource: the component that its name begins with."""
         name = urn.rsplit("::", 1)[-1].split("-", maxsplit=1)[0].split(":", maxsplit=1)[0]
         return "platform" if name in PLATFORM else name if name in PHASES else "stack"
 
@@ -127,29 +127,29 @@ class Timeline:
         phase.done[what] = phase.done.get(what, 0) + 1
         if not self.live:
             took = "" if self.words is PLANNED else f" after {elapsed(phase.ended - since)}"
-            self.say(f"{phase.name}: {what} {urn.rsplit('::', 1)[-1]}{took}")
+            self.log(f"{phase.name}: {what} {urn.rsplit('::', 1)[-1]}{took}")
 
     def _tick(self) -> None:
         while not self._over.wait(REDRAW):
             if self.live:
                 self._draw()
-            elif time.monotonic() - self._told > HEARTBEAT:
+            elif time.monotonic() - self._last_line > HEARTBEAT:
                 with self._lock:
-                    self.say(f"still at work: {self._now() or 'the engine'}")
+                    self.log(f"running: {self._now() or 'the engine'}")
 
     def _now(self) -> str:
         now = time.monotonic()
         going = [
-            f"{operation} {urn.rsplit('::', 1)[-1]} ({elapsed(now - since)}{self._said(urn)})"
+            f"{operation} {urn.rsplit('::', 1)[-1]} ({elapsed(now - since)}{self._message(urn)})"
             for phase in self.phases.values()
             for urn, (operation, since) in phase.running.items()
             if not _is_ours(urn)
         ]
         return ", ".join(going[:3]) + (f" and {len(going) - 3} more" if len(going) > 3 else "")  # noqa: PLR2004 - as above
 
-    def _said(self, urn: str) -> str:
-        """Quote what a resource said last: a command says what it waits for."""
-        return f"; {self._saying[urn][:90]}" if urn in self._saying else ""
+    def _message(self, urn: str) -> str:
+        """Return the last message of a resource: a command reports what it waits for."""
+        return f"; {self._messages[urn][:90]}" if urn in self._messages else ""
 
     def _draw(self) -> None:
         with self._lock:
@@ -175,5 +175,5 @@ class Timeline:
 
 
 def _is_ours(urn: str) -> bool:
-    """Whether it is a component, a provider or the stack."""
+    """Return whether a resource is a component, a provider or the stack."""
     return urn.split("::")[2].rsplit("$", 1)[-1].startswith(OURS)

@@ -28,7 +28,8 @@ from lab.hardware.rack import Rack
 from lab.layout import Lab
 from lab.running import servers
 from local import process_table
-from ops.argocd.report import LOOK, LOOK_AT_SET
+from ops.argocd.report import REFRESH, REFRESH_SET
+from ops.engine import containment
 from ops.engine.engine import Engine
 from ops.engine.path import prepare_path
 from ops.engine.timeline import Timeline
@@ -60,37 +61,42 @@ ENGINE = "engine"
 STAND_INS = Path("lab/plugins/bin")
 GIT_TOKEN = "gitToken"  # noqa: S105 - the name of a setting
 ARGOPROJ = "argoproj.io/v1alpha1"
-LOOKS: dict[str, Sequence[Mapping[str, str | None]]] = {"ApplicationSet": LOOK_AT_SET, "Application": (LOOK,)}
+REFRESHES: dict[str, Sequence[Mapping[str, str | None]]] = {"ApplicationSet": REFRESH_SET, "Application": (REFRESH,)}
 USUAL_MEMORY, USUAL_DISK = 128 * GIBI, 4 * TEBI
 
 
-def revive(lab: Lab, timeline: Timeline) -> None:
-    """Start the parts of the control plane again that have died: the engine does not notice it."""
+def restart_dead(lab: Lab, timeline: Timeline) -> None:
+    """Start dead servers of the control plane again: the engine does not notice that they died."""
     rack = Rack(lab.rack)
     planes = [node.configuration for node in rack.nodes() if node.name in rack.members()]
     rack.close()
     if planes and (dead := kubernetes.stopped(lab)):
-        timeline.say(f"starting again: {', '.join(dead)}")
+        timeline.log(f"starting again: {', '.join(dead)}")
         kubernetes.start(lab, talos_node.documents(planes[0])[0])
 
 
-def look_again(lab: Lab) -> None:
-    """Have Argo CD, where it runs, look at Git now and not at its next turn."""
+def refresh_argocd(lab: Lab) -> None:
+    """Refresh Argo CD, where it runs, at once: it receives no webhooks in a rehearsal."""
     if not servers.runs(lab, "kube-apiserver"):
         return
     api = Api.of(lab)
     try:
         api.ask("/readyz")
     except ApiFailed:
-        return  # it was killed at its beginning, or begins: nobody is there who could look
-    for kind, wishes in LOOKS.items():
+        return  # the API server is starting, or was killed
+    for kind, refreshes in REFRESHES.items():
         for one in api.metadata(ARGOPROJ, kind, "argocd") if api.knows(ARGOPROJ, kind) else ():
-            for wish in wishes:
-                api.annotate(ARGOPROJ, kind, one["name"], wish, "argocd")
+            for annotation in refreshes:
+                api.annotate(ARGOPROJ, kind, one["name"], annotation, "argocd")
 
 
-def place(root: Path, options: argparse.Namespace, settings: Settings) -> Path:
-    """Give the folder that a verb runs in: the checkout, or the rehearsal's tree after entering it."""
+def rehearsal_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the option that chooses the rehearsal."""
+    parser.add_argument("--rehearsal", action="store_true", help="act on the rehearsal, not on real hosts")
+
+
+def folder_of(root: Path, options: argparse.Namespace, settings: Settings) -> Path:
+    """Return the folder that the engine runs in: the checkout, or the rehearsal's tree after entering it."""
     if not options.rehearsal:
         prepare_path()
         return root
@@ -104,30 +110,31 @@ def place(root: Path, options: argparse.Namespace, settings: Settings) -> Path:
 def enter(
     root: Path, stack: str, settings: Settings, tools: Toolchain, plugins: Sequence[Plugin] = ()
 ) -> list[ReplacedSetting]:
-    """Go into the rehearsal: tree, PATH, proxy and rack; nothing of the person's own environment leads out of it.
+    """Enter the rehearsal: prepare tree, PATH, proxy and rack, and drop the user's own environment.
 
     Without a choice of plugins those of the last rehearsal stay.
     """
     lab = Lab.of(root, stack)
     lab.make()
-    _lay_out(lab.bin, root, tools.env()["PATH"], plugins)
+    _link_programs(lab.bin, root, tools.env()["PATH"], plugins)
     environment = prepared_tree.environment(lab, tools.env(), Path(sys.executable), root)
     os.environ.clear()
-    # Whatever the engine starts carries a mark: what a killed run leaves behind is ended before the next begins.
-    os.environ.update({**environment, process_table.MARK: process_table.mark(lab.root, ENGINE)})
+    # All processes of the engine carry a mark: the next run ends those that a killed run has left.
+    mark = process_table.mark(lab.root, ENGINE)
+    os.environ.update({**environment, process_table.MARK: mark, containment.RUNS: str(lab.root)})
     replaced = prepared_tree.prepare(lab, root, stack)
     port = servers.port(lab, "proxy")
-    few = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", *lab.environment)}
-    servers.start(lab, "proxy", sys.executable, ["-m", "lab.running.proxy", str(port)], few)
+    inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", *lab.environment)}
+    servers.start(lab, "proxy", sys.executable, ["-m", "lab.running.proxy", str(port)], inherited)
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"):
         os.environ[name] = f"http://127.0.0.1:{port}"
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
-    furnish_rack(lab, settings)
+    fill_rack(lab, settings)
     return replaced
 
 
-def furnish_rack(lab: Lab, settings: Settings) -> None:
-    """Set up on the rack what the settings say is there: hosts, storages, a pool, resource mappings."""
+def fill_rack(lab: Lab, settings: Settings) -> None:
+    """Make the hosts, storages, pool and resource mappings of the settings on the rack."""
     proxmox = settings.proxmox
     rack = Rack(lab.rack)
     rack.set_hosts(
@@ -145,12 +152,12 @@ def furnish_rack(lab: Lab, settings: Settings) -> None:
     rack.close()
 
 
-def _lay_out(folder: Path, root: Path, path: str, plugins: Sequence[Plugin]) -> None:
-    """Put the programs there that answer for hardware, and the plugins; the real talosctl keeps a name of its own."""
+def _link_programs(folder: Path, root: Path, path: str, plugins: Sequence[Plugin]) -> None:
+    """Link the stand-ins for hardware and the plugins into a folder; the real talosctl gets a name of its own."""
     links = {file.name: file for file in (root / "lab/bin").iterdir()}
     links |= {file.name: file for file in (root / STAND_INS).iterdir() if not (folder / file.name).exists()}
     links |= {one.file: one.program for one in plugins}
-    real = next(Path(place) / "talosctl" for place in path.split(os.pathsep) if (Path(place) / "talosctl").exists())
+    real = next(file for one in path.split(os.pathsep) if (file := Path(one) / "talosctl").exists())
     links["talosctl-real"] = real
     for name, target in links.items():
         link = folder / name
@@ -159,8 +166,8 @@ def _lay_out(folder: Path, root: Path, path: str, plugins: Sequence[Plugin]) -> 
             link.symlink_to(target)
 
 
-def encrypt(lab: Lab, engine: Engine, settings: Settings) -> None:
-    """Give every secret setting a value, once."""
+def set_secrets(lab: Lab, engine: Engine, settings: Settings) -> None:
+    """Set every secret that has no value yet."""
     missing = prepared_tree.missing_secrets(lab, settings)
     if missing:
         if GIT_TOKEN in missing:
@@ -170,12 +177,12 @@ def encrypt(lab: Lab, engine: Engine, settings: Settings) -> None:
 
 
 @contextmanager
-def alone(lab: Lab) -> Iterator[None]:
-    """Keep two rehearsals of one stack from treading on each other."""
+def locked(lab: Lab) -> Iterator[None]:
+    """Hold the lock of a rehearsal: two runs of one stack would disturb each other."""
     lab.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (lab.root / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise Declined(f"another rehearsal of {lab.root.name} is at work; wait for it") from None
+            raise Declined(f"another rehearsal of {lab.root.name} is running; wait for its end") from None
         yield

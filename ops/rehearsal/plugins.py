@@ -1,8 +1,8 @@
 """The plugin of each provider in a rehearsal: the official one where it can be had, a stand-in otherwise.
 
-The user's PATH and PULUMI_HOME come in, as a real `up` would search them, and a wish (`--plugins`); one `Plugin` for
+The user's PATH and PULUMI_HOME come in, as a real `up` would search them, and the option `--plugins`; one `Plugin` for
 each provider goes out, with the reason for the choice. The plugins of the hardware are always stand-ins, which act on
-the rack. `ops.rehearse` links the programs into the rehearsal's PATH, where the engine takes them first.
+the rack. `ops.rehearsal.entry` links the programs into the rehearsal's PATH, which the engine searches first.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ INTERCHANGEABLE = {
     "tls": "pulumi_tls",
 }
 OFFICIAL, STAND_IN = "official", "stand-in"
-WISHES = (OFFICIAL, STAND_IN)
+CHOICES = (OFFICIAL, STAND_IN)
 SOURCE = "https://get.pulumi.com"
 SECONDS_TO_ANSWER, SECONDS_TO_INSTALL = 5, 180
 OWN = ("lab", "plugins", "bin")
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """The program that a provider's requests go to, and why this one."""
+    """The program that serves a provider's requests, and the reason for the choice."""
 
     name: str
     version: str
@@ -47,34 +47,34 @@ class Plugin:
 
     @property
     def file(self) -> str:
-        """The name under which the engine searches it."""
+        """The name of the file that the engine searches for."""
         return program_of(self.name)
 
     def as_dict(self) -> dict[str, str]:
-        """Give the choice without the machine's paths."""
+        """Return the choice without paths of this machine."""
         return {"name": self.name, "version": self.version, "kind": self.kind, "reason": self.reason}
 
 
-def choose(wish: str | None, stand_ins: Path, env: Mapping[str, str], say: Say, offline: str) -> list[Plugin]:
+def choose(choice: str | None, stand_ins: Path, env: Mapping[str, str], log: Log, offline: str) -> list[Plugin]:
     """Return a plugin for each provider; missing official ones are installed unless `offline` gives a reason."""
     chosen = {
         name: Plugin(name, version(package), STAND_IN, stand_ins / program_of(name), "acts on the rack")
         for name, package in (HARDWARE | INTERCHANGEABLE).items()
     }
-    if wish == STAND_IN:
-        asked = {name: replace(chosen[name], reason="--plugins stand-in") for name in INTERCHANGEABLE}
-        return sorted((chosen | asked).values(), key=lambda one: one.name)
+    if choice == STAND_IN:
+        requested = {name: replace(chosen[name], reason="--plugins stand-in") for name in INTERCHANGEABLE}
+        return sorted((chosen | requested).values(), key=lambda one: one.name)
     for name in INTERCHANGEABLE:
         chosen[name] = installed(chosen[name], env) or chosen[name]
     missing = [chosen[name] for name in INTERCHANGEABLE if chosen[name].kind == STAND_IN]
-    chosen |= {one.name: one for one in _install(missing, env, say, offline)}
-    if wish == OFFICIAL:
+    chosen |= {one.name: one for one in _install(missing, env, log, offline)}
+    if choice == OFFICIAL:
         _refuse(one for one in chosen.values() if one.name in INTERCHANGEABLE and one.kind == STAND_IN)
     return sorted(chosen.values(), key=lambda one: one.name)
 
 
 def installed(plugin: Plugin, env: Mapping[str, str]) -> Plugin | None:
-    """Return the official plugin as the engine finds it: on the PATH, then in PULUMI_HOME in the SDK's version."""
+    """Return the official plugin that the engine would use: on the PATH, then in PULUMI_HOME in the SDK's version."""
     found = programs.find(plugin.file, env)
     if found is not None and found.resolve().parts[-4:-1] != OWN:
         return replace(plugin, version="", kind=OFFICIAL, program=found, reason="on the PATH")
@@ -87,7 +87,7 @@ def installed(plugin: Plugin, env: Mapping[str, str]) -> Plugin | None:
 
 
 def pulumi_home(env: Mapping[str, str]) -> Path:
-    """Return the folder where Pulumi keeps the user's plugins."""
+    """Return Pulumi's folder of the user."""
     return Path(env.get("PULUMI_HOME") or Path(env.get("HOME") or Path.home()) / ".pulumi")
 
 
@@ -96,16 +96,16 @@ def program_of(name: str) -> str:
     return f"pulumi-resource-{name}"
 
 
-def _install(missing: list[Plugin], env: Mapping[str, str], say: Say, offline: str) -> list[Plugin]:
+def _install(missing: list[Plugin], env: Mapping[str, str], log: Log, offline: str) -> list[Plugin]:
     """Install official plugins, within one limit for all; return each as official, or with the reason why it is not."""
     if not missing:
         return []
-    why = f"{offline} forbids the download" if offline else _unreachable()
-    if why:
-        return [replace(one, reason=f"not installed; {why}") for one in missing]
+    reason = f"{offline} forbids the download" if offline else _unreachable()
+    if reason:
+        return [replace(one, reason=f"not installed; {reason}") for one in missing]
     found, deadline = [], time.monotonic() + SECONDS_TO_INSTALL
     for one in missing:
-        say(f"installing the plugin {one.name} {one.version} (pulumi plugin install)")
+        log(f"installing the plugin {one.name} {one.version} (pulumi plugin install)")
         command = ("plugin", "install", "resource", one.name, one.version)
         try:
             programs.run("pulumi", *command, env=env, timeout=max(deadline - time.monotonic(), 1))
@@ -114,12 +114,14 @@ def _install(missing: list[Plugin], env: Mapping[str, str], say: Say, offline: s
             found.append(replace(one, reason=f"not installed; pulumi plugin install: {last[:200]}"))
             continue
         here = installed(one, env)
-        found.append(here or replace(one, reason="pulumi plugin install ended, and the plugin is not in PULUMI_HOME"))
+        found.append(
+            here or replace(one, reason="pulumi plugin install succeeded, but the plugin is not in PULUMI_HOME")
+        )
     return found
 
 
 def _unreachable() -> str:
-    """Report why no plugin can be downloaded, or nothing."""
+    """Return the reason why no plugin can be downloaded, or nothing."""
     try:
         requests.head(SOURCE, timeout=SECONDS_TO_ANSWER)
     except requests.RequestException:
@@ -136,7 +138,7 @@ def _refuse(absent: Iterable[Plugin]) -> None:
                 [
                     "--plugins official: these official plugins cannot be had:",
                     *lines,
-                    f"install them ({install}), or leave the option out: stand-ins then take their place",
+                    f"install them ({install}), or leave the option out to use stand-ins",
                 ]
             )
         )

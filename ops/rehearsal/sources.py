@@ -1,7 +1,7 @@
-"""What a rehearsal needs beyond the checkout: charts, remote bases, and Git to read them from.
+"""The sources of a rehearsal: charts and remote bases in the prepared tree, and Git to read it from.
 
-Settings and the prepared tree come in; the tree then builds without a network and is served under the repository's own
-URL. What is not the real thing is named, for the report. `ops.rehearse` calls it before the engine runs.
+Settings and the prepared tree come in; afterwards the tree builds without a network and is served under the
+repository's own URL. Stand-ins are listed for the report. `ops.rehearse` calls it before the engine runs.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from standins.crds import KnownCrds
 
 
 @dataclass(frozen=True)
-class Furnished:
-    """What was laid into the tree, and where Git is now."""
+class Served:
+    """The commit that Git serves, and the stand-ins in it."""
 
     commit: str
     is_new: bool
     stand_ins: tuple[tuple[str, str, str], ...]
 
 
-def furnish(lab: Lab, settings: Settings, tree: Tree, tools: Toolchain) -> Furnished:
-    """Lay charts and bases into the tree, commit it, and have it served."""
+def serve(lab: Lab, settings: Settings, tree: Tree, tools: Toolchain) -> Served:
+    """Copy charts and bases into the tree, commit it, and serve it."""
     charts, bases = sources(lab.root / "charts", tools)
     vendor(lab.tree, folders_of(settings, tree), charts, bases)
     repository, revision = git_server.served_as(settings.delivery.repository), settings.delivery.revision
     before = git_server.head_of(lab, repository, revision)
     commit = git_server.publish(lab, repository, revision, settings.delivery.path)
     git_server.serve(lab, repository)
-    return Furnished(commit, commit != before, stand_ins(charts, bases))
+    return Served(commit, commit != before, stand_ins(charts, bases))
 
 
 def sources(home: Path, tools: Toolchain) -> tuple[StandInCharts, StandInBases]:
-    """Give charts and bases as a rehearsal has them: the user's own copies first, then what was built or described."""
+    """Return the charts and bases of a rehearsal: the user's own copies first, then stand-ins."""
     private_folder(home)
     crds, manifests = tools.manifests(CRDS), tools.manifests(MANIFESTS)
     return StandInCharts(home, KnownCrds(crds), CachedCharts()), StandInBases((crds, manifests))
 
 
 def stand_ins(charts: StandInCharts, bases: StandInBases) -> tuple[tuple[str, str, str], ...]:
-    """Name what was given and is not what its author made: what, its version, what was given instead."""
+    """Return a row for each stand-in: the chart or base, its version, and what was used instead."""
     made = [one for one in charts.placed if one.kind != "real"]
     placed = [(f"chart {one.name}", one.version, one.kind) for one in made]
     placed += [(f"base {one.url}", "", f"{one.kind} {one.version}") for one in bases.placed if one.kind != "real"]

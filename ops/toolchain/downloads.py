@@ -63,18 +63,18 @@ def folder(tool: Tool) -> Path:
 
 def download(tool: Tool, listener: builds.Listener, network: Network) -> Path:
     """Return the folder of a tool's programs, downloaded by us or by another run that was quicker."""
-    return builds.place(tool.name, folder(tool), lambda fresh: _fill(tool, fresh, network, listener.tell), listener)
+    return builds.place(tool.name, folder(tool), lambda fresh: _fill(tool, fresh, network, listener.update), listener)
 
 
-def _fill(tool: Tool, fresh: Path, network: Network, tell: builds.Tell) -> None:
+def _fill(tool: Tool, fresh: Path, network: Network, update: builds.Update) -> None:
     began, place = time.monotonic(), releases.here()
     kept = {}
     try:
         for asset in assets(tool, place):
             file = fresh / "asset"
-            kept[asset.url(tool, place)] = _asset(tool, asset, place, file, network, tell)
+            kept[asset.url(tool, place)] = _asset(tool, asset, place, file, network, update)
             if asset.archive:
-                tell("unpacking")
+                update("unpacking")
                 members = {name: asset.filled(member, tool, place) for name, member in asset.members.items()}
                 archives.unpack(file, asset.url(tool, place), members, fresh / builds.BIN)
                 file.unlink()
@@ -93,14 +93,14 @@ def _fill(tool: Tool, fresh: Path, network: Network, tell: builds.Tell) -> None:
     builds.note(fresh, {**about, "known": known_by(tool), "sha256": kept})
 
 
-def _asset(tool: Tool, asset: Asset, place: Platform, file: Path, network: Network, tell: builds.Tell) -> str:
+def _asset(tool: Tool, asset: Asset, place: Platform, file: Path, network: Network, update: builds.Update) -> str:
     """Download one file, verify it and return its SHA-256."""
     url, source = asset.url(tool, place), "mise.lock"
     wanted = lockfile.checksum(tool, asset, place)
     if not wanted:
         source = asset.sums_url(tool, place)
         wanted = published(tool, asset, place, file, network)
-    digests = network.fetch(url, file, tell)
+    digests = network.fetch(url, file, update)
     found = digests[HASHES[len(wanted)]]
     if found != wanted:
         kind = HASHES[len(wanted)].upper().replace("SHA", "SHA-")

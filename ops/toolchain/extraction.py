@@ -25,25 +25,25 @@ OPTIONS = "crd:maxDescLen=0"
 KUSTOMIZATION = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n"
 
 
-def fill(tool: Tool, into: Path, env: Mapping[str, str], tell: Callable[[str], None]) -> None:
+def fill(tool: Tool, into: Path, env: Mapping[str, str], update: Callable[[str], None]) -> None:
     """Fill a folder with all that a tool's modules give, and note which versions these are."""
     into.mkdir(parents=True)
     noted = {}
-    tell("downloading modules")
+    update("downloading modules")
     names = [*(one.module for one in tool.files), *(one.module for one in tool.schemas)]
     modules = downloaded(tool.folder, names, env)
     for files in tool.files:
         module = modules[files.module]
-        tell(f"copying {files.name}")
+        update(f"copying {files.name}")
         _copy(Path(module["Dir"]) / files.folder, into / files.name, whole=files.whole)
         noted[files.name] = {"module": files.module, "version": module["Version"], "made": "copied"}
     for schemas in tool.schemas:
         module = modules[schemas.module]
-        tell(f"making schemas of {schemas.name}")
+        update(f"making schemas of {schemas.name}")
         _make_schemas(Path(module["Dir"]) / schemas.file, into / schemas.name)
         noted[schemas.name] = {"module": schemas.module, "version": module["Version"], "made": "converted"}
     for generated in tool.generated:
-        tell(f"generating {generated.name}")
+        update(f"generating {generated.name}")
         pins = FOLDER / generated.pins
         (module,) = downloaded(pins, [generated.module], env).values()
         _generate(generated, pins, into / generated.name, env)

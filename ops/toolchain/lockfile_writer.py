@@ -34,13 +34,13 @@ class Row:
     change: str
 
 
-def lock(tools: Sequence[Tool], tell: Callable[[str], None]) -> list[Row]:
+def lock(tools: Sequence[Tool], update: Callable[[str], None]) -> list[Row]:
     """Write the lock anew, with the checksums of these tools; one that cannot be had stays as it is."""
     entries = {key: dict(entry) for key, entry in lockfile.read().items()}
     rows = []
     with Network() as network, tempfile.TemporaryDirectory() as folder:
         for tool, asset, place in _all(tools):
-            tell(f"{asset.pin} {place.name}")
+            update(f"{asset.pin} {place.name}")
             file = Path(folder) / "asset"
             row = _one(tool, asset, place, file, network)
             file.unlink(missing_ok=True)

@@ -41,7 +41,7 @@ class Step:
         self.took = 0.0
         self._announced = announced
 
-    def tell(self, text: str) -> None:
+    def update(self, text: str) -> None:
         """Say what is going on in it."""
         self.text = text
 

@@ -19,7 +19,7 @@ import requests
 
 from errors import DownloadFailed, DownloadRefused
 from ops.terminal import elapsed
-from ops.toolchain.builds import Tell
+from ops.toolchain.builds import Update
 
 # Seconds to connect, and between two pieces of a file; then for a whole file.
 TIMEOUT = (10.0, 30.0)
@@ -50,7 +50,7 @@ class Network:
         self.session.close()
 
     def fetch(
-        self, url: str, file: Path, tell: Tell = lambda text: None, *, largest: int | None = None
+        self, url: str, file: Path, update: Update = lambda text: None, *, largest: int | None = None
     ) -> dict[str, str]:
         """Write a file and return its digests."""
         host, why = str(urlsplit(url).hostname), ""
@@ -59,7 +59,7 @@ class Network:
                 raise DownloadFailed(f"{host} cannot be reached")
             try:
                 with self._answer(url) as answer:
-                    return self._receive(answer, url, file, tell, largest or LARGEST)
+                    return self._receive(answer, url, file, update, largest or LARGEST)
             except requests.exceptions.ChunkedEncodingError:
                 why = f"the connection to {host} broke in the middle of the file"
             except requests.RequestException as error:
@@ -91,7 +91,7 @@ class Network:
             raise requests.HTTPError(response=answer)
         raise DownloadFailed(f"{url} does not exist (HTTP {answer.status_code})")
 
-    def _receive(self, answer: requests.Response, url: str, file: Path, tell: Tell, largest: int) -> dict[str, str]:
+    def _receive(self, answer: requests.Response, url: str, file: Path, update: Update, largest: int) -> dict[str, str]:
         size, done, began = int(answer.headers.get("Content-Length") or 0), 0, time.monotonic()
         digests = {name: hashlib.new(name) for name in DIGESTS}
         with file.open("wb") as written:
@@ -106,7 +106,7 @@ class Network:
                 written.write(piece)
                 for digest in digests.values():
                     digest.update(piece)
-                tell(f"downloading, {done / 1e6:.0f} MB" + (f" of {size / 1e6:.0f}" if size else ""))
+                update(f"downloading, {done / 1e6:.0f} MB" + (f" of {size / 1e6:.0f}" if size else ""))
         return {name: digest.hexdigest() for name, digest in digests.items()}
 
 

@@ -1,7 +1,7 @@
-"""Whether a run may ask other hosts: the option `--offline` and the variable HOMELAB_OFFLINE.
+"""The switch for requests to other hosts: the option `--offline` and the variable HOMELAB_OFFLINE.
 
-Options come in; the reason why no other host may be asked goes out, or nothing where it may. The verbs that fetch ask
-here first; `ops.__main__` refuses a value that the variable does not take, whatever the verb.
+Options come in; the reason why requests are forbidden goes out, or nothing where they are allowed. The verbs that fetch
+call it first; for every verb, `ops.__main__` rejects an invalid value of the variable.
 """
 
 from __future__ import annotations
@@ -15,23 +15,25 @@ VARIABLE = "HOMELAB_OFFLINE"
 
 
 def offline_argument(parser: argparse.ArgumentParser) -> None:
-    """Take whether other hosts are left alone."""
+    """Declare the option that forbids requests to other hosts."""
     parser.add_argument(
-        "--offline", action="store_true", help=f"fetch no chart and no remote base (as {VARIABLE}=1 does)"
+        "--offline", action="store_true", help=f"fetch no chart and no remote base, as with {VARIABLE}=1"
     )
 
 
 def forbidden(options: argparse.Namespace | None = None) -> str:
-    """Return why no other host may be asked, or nothing where it may."""
-    said = os.environ.get(VARIABLE, "")
-    if said not in ("", "0", "1"):
-        raise Declined(f"{VARIABLE} = {said}: takes 1 (ask no other host) or 0; set it to one of them, or unset it")
+    """Return the reason why requests to other hosts are forbidden, or nothing."""
+    value = os.environ.get(VARIABLE, "")
+    if value not in ("", "0", "1"):
+        raise Declined(
+            f"{VARIABLE} = {value}: must be 1 (no request to other hosts) or 0; set one of them, or unset it"
+        )
     if getattr(options, "offline", False):
         return "--offline"
-    return f"{VARIABLE}=1" if said == "1" else ""
+    return f"{VARIABLE}=1" if value == "1" else ""
 
 
-def require(options: argparse.Namespace, wish: str) -> None:
-    """Refuse an option that asks other hosts where none may be asked."""
+def require_online(options: argparse.Namespace, option: str) -> None:
+    """Refuse an option that needs requests to other hosts where these are forbidden."""
     if reason := forbidden(options):
-        raise Declined(f"{wish}: asks other hosts, and {reason} forbids it; leave one of the two out")
+        raise Declined(f"{option}: needs other hosts, and {reason} forbids requests to them; leave one of the two out")

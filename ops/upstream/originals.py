@@ -1,8 +1,8 @@
-"""The real charts and remote bases, brought into the user's cache before anything else happens.
+"""The real charts and remote bases, fetched into the user's cache before a verb renders.
 
-Folders come in; what the cache lacks is fetched, a few at a time and only from hosts that answer. Out goes what could
-not be had and why, for the report: a stand-in takes its place then. A repository that answers and does not have what
-the tree names is a problem. `ops.check`, `ops.rehearse`, `ops.up` and `ops.render` call it.
+Folders come in; charts and bases that the cache lacks are fetched, a few at a time and only from hosts that answer. The
+fetched ones go out, and the absent ones with the reason: stand-ins are used in their place. A chart or base that its
+repository does not have is a problem of the tree. `ops.check`, `ops.rehearse`, `ops.up` and `ops.render` call it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from ops.upstream import reachability
 from ops.upstream.registries import Registries, State
 
 AT_ONCE = 4
-SECONDS = 4.0  # what one usually takes, for the estimate
-LIMIT = 60.0  # seconds for one chart or base that nobody has asked for by name
-LONG_LIMIT = 300.0
-# What git, helm and kustomize report of a network or a server that fails, and not of what they were asked for.
+SECONDS = 4.0  # the usual duration of one, for the estimate
+LIMIT = 60.0  # seconds for one chart or base
+LONG_LIMIT = 300.0  # where the user has requested the fetch
+# Errors of git, helm and kustomize that are about the network or a server, and not about the chart or base.
 UNREACHED = re.compile(
     r"could not resolve|no such host|failed to connect|connection (?:reset|refused|timed out|closed)|timed out|"
     r"network is unreachable|no route to host|i/o timeout|TLS handshake|deadline exceeded|(?-i:\bEOF\b)|"
@@ -41,19 +41,19 @@ UNREACHED = re.compile(
 
 
 @dataclass
-class Brought:
-    """The result: what came, what did not and why, and what is wrong with the tree."""
+class Fetched:
+    """The result: fetched and absent charts and bases, and problems of the tree."""
 
     fetched: list[str] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
-    """What did not come and is no mistake of the tree, with the reason."""
+    """Charts and bases that could not be fetched for a reason outside the tree, with the reason."""
     problems: list[Problem] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
-    """Why something did not come, each reason once."""
+    """The reasons for absent charts and bases, each once."""
 
     @property
     def why(self) -> str:
-        """Return the reasons as one sentence's end."""
+        """The reasons as the end of a sentence."""
         return "; ".join(self.reasons)
 
     def as_dict(self) -> dict[str, object]:
@@ -61,7 +61,7 @@ class Brought:
         return {"fetched": self.fetched, "absent": self.absent, "reasons": self.reasons}
 
     def require(self, *, everything: bool = False) -> None:
-        """Refuse the tree where it names what does not exist or has changed; `everything` counts what did not come."""
+        """Refuse the tree where it has problems; with `everything`, also where something is absent."""
         if self.problems:
             raise TreeRefused(self.problems)
         if everything and self.absent:
@@ -69,7 +69,7 @@ class Brought:
             raise TryAgain("\n".join([*lines, "run the same command again"]))
 
 
-def bring(
+def fetch(
     wants: Wants,
     folders: Iterable[str],
     env: Mapping[str, str],
@@ -77,25 +77,25 @@ def bring(
     forbidden: str = "",
     private: Collection[str] = (),
     limit: float = LIMIT,
-) -> Brought:
-    """Fetch what folders ask for and the cache does not have, unless a reason forbids it."""
+) -> Fetched:
+    """Fetch the charts and bases of folders that the cache lacks, unless a reason forbids it."""
     if forbidden:
-        return Brought(reasons=[forbidden])
+        return Fetched(reasons=[forbidden])
     run = _Run(wants, env, tuple(private), limit)
     missing = wants.missing(folders)
     with run.registries.session:
         while missing:
             missing = wants.beyond(run.round(missing))
-    run.brought.problems.sort()
-    return run.brought
+    run.result.problems.sort()
+    return run.result
 
 
-def bring_for(
+def fetch_for(
     root: Path, settings: Settings, env: Mapping[str, str], forbidden: str, layers: Collection[str] = ()
-) -> Brought:
-    """Fetch what one stack renders, of some layers or of all."""
+) -> Fetched:
+    """Fetch the charts and bases of one stack, of some layers or of all."""
     folders, private = folders_of(settings, read_tree(root), layers), private_of(settings)
-    return bring(Wants(CheckoutReader(root)), folders, env, forbidden=forbidden, private=private)
+    return fetch(Wants(CheckoutReader(root)), folders, env, forbidden=forbidden, private=private)
 
 
 def folders_of(settings: Settings, tree: Tree, layers: Collection[str] = ()) -> list[str]:
@@ -109,98 +109,100 @@ def folders_of(settings: Settings, tree: Tree, layers: Collection[str] = ()) -> 
 
 
 def private_of(*settings: Settings) -> tuple[str, ...]:
-    """Return the repositories that need credentials: one that refuses is no mistake of the tree."""
+    """Return the repositories that need credentials: a refusal of theirs is no problem of the tree."""
     return tuple(one.url.rstrip("/") for each in settings for one in each.platform.repositories)
 
 
 @dataclass
 class _Run:
-    """One pass over the network: which hosts are silent is found out once."""
+    """One pass over the network, which asks each host once whether it answers."""
 
     wants: Wants
     env: Mapping[str, str]
     private: tuple[str, ...]
     limit: float
-    brought: Brought = field(default_factory=Brought)
+    result: Fetched = field(default_factory=Fetched)
     asked: set[str] = field(default_factory=set)
-    gone: dict[str, str] = field(default_factory=dict)
+    silent: dict[str, str] = field(default_factory=dict)
     registries: Registries = field(default_factory=Registries)
     lock: threading.Lock = field(default_factory=threading.Lock)
     interrupted: bool = False
 
     def round(self, missing: list[Wanted]) -> list[Path]:
-        """Fetch some things and return the bases among them."""
+        """Fetch some charts and bases, and return the bases among them."""
         self._probe({_host(one) for one in missing} - self.asked - {""})
-        there = [one for one in missing if not self._is_gone(one)]
-        if not there:
+        reachable = [one for one in missing if not self._is_silent(one)]
+        if not reachable:
             return []
-        named = _named(there)
+        named = _named(reachable)
         progress = Progress(dict.fromkeys(named, SECONDS), at_once=AT_ONCE)
         with progress, ThreadPoolExecutor(AT_ONCE) as pool:
             try:
-                came = list(pool.map(lambda name: self._one(named[name], name, progress), named))
+                folders = list(pool.map(lambda name: self._one(named[name], name, progress), named))
             except BaseException:
                 self.interrupted = True
                 pool.shutdown(wait=False, cancel_futures=True)
                 programs.end_running()
                 raise
-        return [one for one in came if one is not None]
+        return [one for one in folders if one is not None]
 
     def _probe(self, hosts: set[str]) -> None:
-        """Find out which hosts are silent before anything waits for one of them."""
-        silent = reachability.silent(hosts)
+        """Ask the hosts whether they answer, before a fetch waits for one that does not."""
+        found = reachability.silent(hosts)
         self.asked |= hosts
-        self.gone |= silent
-        told = [f"host {reachability.name_of(host)} did not answer ({why})" for host, why in sorted(silent.items())]
-        if len(silent) > 1 and silent.keys() == self.asked:
-            told = [f"no network: {told[0]}, nor did {count(len(told) - 1, 'other')}"]
-        self.brought.reasons += told
+        self.silent |= found
+        lines = [f"host {reachability.name_of(host)} did not answer ({why})" for host, why in sorted(found.items())]
+        if len(found) > 1 and found.keys() == self.asked:
+            lines = [f"no network: {lines[0]}, nor did {count(len(lines) - 1, 'other')}"]
+        self.result.reasons += lines
 
     def _one(self, wanted: Wanted, name: str, progress: Progress) -> Path | None:
-        if self._is_gone(wanted):
+        if self._is_silent(wanted):
             progress.steps[name].fail("left out")
             return None
         with progress.step(name) as step:
-            step.tell("fetching")
+            step.update("fetching")
             if self.wants.is_damaged(wanted):
                 step.announce("its copy in the cache was damaged: fetching it again")
             try:
-                came = self.wants.fetch(wanted, self.env, self.limit)
+                folder = self.wants.fetch(wanted, self.env, self.limit)
             except (OriginalRefused, ProgramFailed, TookTooLong, OSError) as error:
                 step.fail("not fetched")
                 if not self.interrupted:
                     self._failed(wanted, error)
                 return None
             with self.lock:
-                self.brought.fetched.append(name)
-            return came
+                self.result.fetched.append(name)
+            return folder
 
     def _failed(self, wanted: Wanted, error: HomelabError | OSError) -> None:
-        """Note a failure: its reason where network or machine are at fault, else a problem of the tree."""
+        """Record a failure: its reason where network or machine caused it, else a problem of the tree."""
         reason = self._reason(wanted, error)
         with self.lock:
             if reason:
-                self.brought.absent[name_of(wanted)] = reason
-                self.brought.reasons += [reason] if reason not in self.brought.reasons else []
+                self.result.absent[name_of(wanted)] = reason
+                self.result.reasons += [reason] if reason not in self.result.reasons else []
             elif isinstance(error, HomelabError):
-                self.brought.problems.append(self.wants.problem(wanted, error))
+                self.result.problems.append(self.wants.problem(wanted, error))
 
     def _reason(self, wanted: Wanted, error: HomelabError | OSError) -> str:
         if isinstance(error, OSError):
             return f"the cache cannot be written: {error.strerror}: {error.filename}"
         if isinstance(error, TookTooLong):
             host = _host(wanted)
-            reason = f"{reachability.name_of(host) or url_of(wanted)} was too slow: no end after {self.limit:.0f} s"
+            reason = (
+                f"{reachability.name_of(host) or url_of(wanted)} was too slow: not complete after {self.limit:.0f} s"
+            )
             with self.lock:
-                # Where nothing has come at all, the next host is given no time of its own.
-                self.gone |= dict.fromkeys([host] if self.brought.fetched else [host, *self.asked], reason)
+                # While nothing was fetched at all, the other hosts get no timeout of their own.
+                self.silent |= dict.fromkeys([host] if self.result.fetched else [host, *self.asked], reason)
             return reason
         return self._unreached(wanted, message(error)) if isinstance(error, ProgramFailed) else ""
 
-    def _unreached(self, wanted: Wanted, said: str) -> str:
-        """Return why it is not the tree's fault that something did not come, or nothing where it is."""
-        reason = f"{name_of(wanted)}: {said}"
-        if UNREACHED.search(said):
+    def _unreached(self, wanted: Wanted, error: str) -> str:
+        """Return the reason outside the tree for a failure, or nothing where the tree caused it."""
+        reason = f"{name_of(wanted)}: {error}"
+        if UNREACHED.search(error):
             return reason
         if url_of(wanted).rstrip("/").startswith(self.private):
             return f"{reason}; helm registry login and helm repo add give credentials"
@@ -209,12 +211,12 @@ class _Run:
             return reason if answer.state in (State.THERE, State.SILENT) else ""
         return ""
 
-    def _is_gone(self, wanted: Wanted) -> bool:
-        why = self.gone.get(_host(wanted), "")
-        if why:
+    def _is_silent(self, wanted: Wanted) -> bool:
+        reason = self.silent.get(_host(wanted), "")
+        if reason:
             with self.lock:
-                self.brought.absent[name_of(wanted)] = why
-        return bool(why)
+                self.result.absent[name_of(wanted)] = reason
+        return bool(reason)
 
 
 def _host(wanted: Wanted) -> str:
@@ -222,7 +224,7 @@ def _host(wanted: Wanted) -> str:
 
 
 def _named(wanted: Iterable[Wanted]) -> dict[str, Wanted]:
-    """Name things as briefly as their names are of no other."""
+    """Return charts and bases by short names that are unique among them."""
     named: dict[str, Wanted] = {}
     for one in wanted:
         chart = one.chart if isinstance(one, WantedChart) else None

@@ -1,7 +1,7 @@
-"""Which of the hosts that a run needs answer at all.
+"""The hosts of a run that do not answer.
 
-URLs come in; out goes for each host that is silent the reason. All hosts are asked at once, and no wait is longer than
-`PATIENCE`: `ops.upstream.originals` leaves out what a silent host has.
+URLs come in; each host that does not answer goes out with the reason. All hosts are asked at once, for at most
+`TIMEOUT` seconds. `ops.upstream.originals` leaves out the charts and bases of a silent host.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import requests
 
 from manifests.sources import is_loopback
 
-CONNECT, PATIENCE = 4.0, 6.0  # seconds for one connection, and for all hosts together
+CONNECT, TIMEOUT = 4.0, 6.0  # seconds for one connection, and for all hosts together
 SCHEMES = {"http": "http", "https": "https", "oci": "https"}
 REFUSED = re.compile(r"\[Errno -?\d+\] ([^'\")]+)|Tunnel connection failed: ([^'\")]+)")
 GITHUB = re.compile(r"(?:git::)?(?:https?://)?github\.com[/:]", re.IGNORECASE)
 
 
 def host_of(url: str) -> str:
-    """Return the URL to ask whether a host answers; nothing where git's own settings say which host is meant."""
+    """Return the URL that shows whether a host answers; nothing where git's configuration chooses the host."""
     if GITHUB.match(url):
         return "https://github.com/"
     try:
@@ -39,34 +39,34 @@ def host_of(url: str) -> str:
     return f"{scheme}://{host}{port}/"
 
 
-def silent(hosts: Iterable[str], patience: float = PATIENCE) -> Mapping[str, str]:
-    """Ask all hosts at once, and return for each that does not answer why not."""
+def silent(hosts: Iterable[str], timeout: float = TIMEOUT) -> Mapping[str, str]:
+    """Ask all hosts at once; return those that do not answer, each with the reason."""
     asked = sorted(set(hosts) - {""})
     answers: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
     for host in asked:
-        # A lookup of a name cannot be interrupted: nothing waits for a thread that is still at it.
+        # The lookup of a name cannot be interrupted: a thread that is stuck in one is abandoned.
         threading.Thread(target=lambda host=host: answers.put((host, _ask(host))), daemon=True).start()
-    heard: dict[str, str] = {}
-    until = time.monotonic() + patience
-    while len(heard) < len(asked) and (left := until - time.monotonic()) > 0:
+    answered: dict[str, str] = {}
+    until = time.monotonic() + timeout
+    while len(answered) < len(asked) and (left := until - time.monotonic()) > 0:
         try:
-            host, why = answers.get(timeout=left)
+            host, reason = answers.get(timeout=left)
         except queue.Empty:
             break
-        heard[host] = why
-    no_answer = f"no answer within {patience:.0f} s"
-    return {host: heard.get(host, no_answer) for host in asked if heard.get(host, no_answer)}
+        answered[host] = reason
+    no_answer = f"no answer within {timeout:.0f} s"
+    return {host: answered.get(host, no_answer) for host in asked if answered.get(host, no_answer)}
 
 
 def _ask(host: str) -> str:
-    """Return why a host does not answer; whatever it answers, it is there."""
+    """Return the reason why a host does not answer; any answer will do."""
     try:
         with requests.Session() as session:
             session.head(host, timeout=CONNECT, allow_redirects=False).close()
     except requests.exceptions.SSLError:
-        return ""  # a certificate that this Python does not know may be one that helm and git know
+        return ""  # helm and git may trust a certificate that this Python does not
     except requests.exceptions.ReadTimeout:
-        return "takes the connection and does not answer"
+        return "accepts the connection and does not answer"
     except requests.exceptions.Timeout:
         return f"no answer within {CONNECT:.0f} s"
     except (requests.RequestException, OSError, ValueError) as error:
@@ -76,5 +76,5 @@ def _ask(host: str) -> str:
 
 
 def name_of(host: str) -> str:
-    """Return a host's name as a report has it."""
+    """Return a host's name for a report."""
     return urlsplit(host).netloc

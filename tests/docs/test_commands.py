@@ -11,6 +11,7 @@ from functools import cache
 import pytest
 
 import programs
+from ops.__main__ import declare
 from ops.toolchain.lookup import ensure
 from ops.verbs import BY_NAME
 from tests.docs.pages import ROOT, Command, commands
@@ -34,7 +35,7 @@ class Refusing(argparse.ArgumentParser):
 @cache
 def parser(verb: str) -> Refusing:
     made = Refusing(allow_abbrev=False)
-    importlib.import_module(f"ops.{verb}").arguments(made)
+    declare(made, importlib.import_module(f"ops.{verb}"))
     return made
 
 

@@ -29,8 +29,8 @@ from lab.control_plane import kubernetes
 from lab.delivery import git_server, prepared_tree
 from lab.running import servers
 from manifests.vendor import vendor
-from ops.argocd.report import LOOK_AT_SET
-from ops.rehearsal.entry import PROGRAMS, look_again
+from ops.argocd.report import REFRESH_SET
+from ops.rehearsal.entry import PROGRAMS, refresh_argocd
 from ops.rehearsal.sources import sources
 from ops.toolchain.lookup import ensure
 from tests.lab.checkout import Checkout
@@ -165,7 +165,7 @@ class Home(Checkout):
         vendor(self.lab.tree, apps, *sources(self.lab.root / "charts", tools))
         commit = git_server.publish(self.lab, git_server.served_as(where.repository), where.revision, where.path)
         if look:
-            look_again(self.lab)
+            refresh_argocd(self.lab)
         return commit
 
     def app(self, name: str) -> Object | None:
@@ -213,7 +213,7 @@ class Home(Checkout):
     def refresh_sets(self) -> None:
         """Request a refresh of every ApplicationSet."""
         for one in self.api.metadata(ARGOPROJ, "ApplicationSet", "argocd"):
-            for wish in LOOK_AT_SET:
+            for wish in REFRESH_SET:
                 self.api.annotate(ARGOPROJ, "ApplicationSet", one["name"], wish, "argocd")
 
     def failing_sets(self) -> set[str]:

@@ -14,7 +14,7 @@ from lab.delivery import git_server
 from lab.delivery.git_server import QUIET
 from lab.running import servers
 from ops.__main__ import main
-from ops.rehearsal.entry import look_again
+from ops.rehearsal.entry import refresh_argocd
 from tests.lab.checkout import ROOT
 from tests.lab.home import ARGOPROJ, GADGETS, OWN, Home, eventually
 
@@ -188,7 +188,7 @@ class TestAccidents:
         head = git("rev-parse", where.revision)
         empty = git("commit-tree", git("hash-object", "-t", "tree", "-w", "--stdin"), "-m", "oops", "-p", head)
         git("update-ref", f"refs/heads/{where.revision}", empty)
-        look_again(home.lab)
+        refresh_argocd(home.lab)
         home.wait_for("media-shelf", lambda one: "app path does not exist" in str(one), "without its folder")
         assert "app path does not exist" in home.status()
         # What `delete` means, as the documents say: no folder, no workload; what holds data stays even so.
@@ -197,7 +197,7 @@ class TestAccidents:
         deployments = {one["metadata"]["name"] for one in home.api.list("apps/v1", "Deployment", "argocd")}
         assert {"argocd-repo-server", "argocd-server"} <= deployments
         git("update-ref", f"refs/heads/{where.revision}", head)
-        look_again(home.lab)
+        refresh_argocd(home.lab)
         home.wait_healthy("media-shelf", head)
         home.wait_healthy("ai-toy", head)
 

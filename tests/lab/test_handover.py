@@ -252,7 +252,7 @@ class TestCredentials:
         assert said.code == 1
         url = home.settings.delivery.repository
         holds = "Secret argocd/repository-homelab holds its credentials"
-        assert f"repositories that do not open:\n  {url}: authentication required; {holds}" in said.out
+        assert f"repositories that Argo CD cannot read:\n  {url}: authentication required; {holds}" in said.out
         assert base64.b64decode(right).decode() not in said.out
         home.refresh(*(one["metadata"]["name"] for one in home.apps()))
         home.wait_healthy("media-shelf")

@@ -138,6 +138,6 @@ def test_a_second_rehearsal_of_the_same_stack_waits_its_turn(checkout: Checkout)
         time.sleep(0.01)
     second = checkout.run("rehearse", *SHORT)
     assert second.code == 1
-    assert "another rehearsal of dev is at work" in second.err
+    assert "another rehearsal of dev is running" in second.err
     first.communicate(timeout=120)
     assert first.returncode == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from config.values import GIBI
-from errors import HardwareRefused
+from errors import ExitCode, HardwareRefused
 from lab.hardware import talos_node
 from lab.hardware.rack import Rack
 from tests.lab.checkout import SHORT, Checkout
@@ -25,7 +25,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 
 def refused(checkout: Checkout) -> str:
     ran = checkout.run("rehearse", *SHORT)
-    assert ran.code == 1, ran.out
+    assert ran.code == ExitCode.TRY_AGAIN, ran.out
     assert "Traceback" not in ran.err
     assert "run the same command again to go on" in ran.err
     return ran.err

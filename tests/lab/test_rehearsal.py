@@ -18,6 +18,7 @@ import pytest
 import programs
 from config.load import read_stack
 from config.tree import read_tree
+from errors import ExitCode
 from lab.running import servers
 from ops.toolchain.lookup import ensure
 from tests.docs.pages import ROOT, of_page
@@ -95,7 +96,7 @@ class TestProduction:
         before = production.rack.journal()
         refused = production.run("destroy", "--rehearsal", "--yes")
         assert refused.code == 1
-        assert "protected, and nothing was touched: cluster-secrets, machines-cp-1, machines-cp-2" in refused.err
+        assert "protected, and nothing was changed: cluster-secrets, machines-cp-1, machines-cp-2" in refused.err
         assert "--unprotect" in refused.err
         assert production.rack.journal() == before
 
@@ -262,7 +263,7 @@ class TestDayTwo:
         raise_talos(staging, "1.13.22\n    drainTimeout: 20s")
         mark = len(staging.rack.journal())
         refused = staging.run("rehearse", "--until", "network")
-        assert refused.code == 1
+        assert refused.code == ExitCode.TRY_AGAIN
         assert "violate the pod's disruption budget" in refused.err
         assert "raise cluster.drainTimeout" in refused.err
         assert ("upgrade talos", "worker-1") not in since(staging, mark, "upgrade talos")
@@ -288,7 +289,7 @@ class TestDayTwo:
     def test_a_skipped_minor_version_is_refused_by_the_node_itself(self, staging: Checkout) -> None:
         staging.edit("kubernetesVersion: 1.36.4", "kubernetesVersion: 1.34.1")
         refused = staging.run("rehearse", "--until", "network")
-        assert refused.code == 1
+        assert refused.code == ExitCode.TRY_AGAIN
         assert "nodes run Kubernetes 1.36.4: 1.34.1 is not the next minor version" in refused.err
         staging.edit("kubernetesVersion: 1.34.1", "kubernetesVersion: 1.36.4")
         staging.rehearse()

@@ -103,7 +103,7 @@ def checkout(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("output", "message", "place"), MESSAGES)
 def test_a_message_is_cleaned_and_placed(checkout: Path, output: str, message: str, place: tuple[str, int]) -> None:
     output = output.replace("/checkout", str(checkout))
-    error = ProgramFailed("kustomize: exit code 1", exit_code=1, output=output)
+    error = ProgramFailed("kustomize: exit code 1", status=1, output=output)
     files = ["apps/a/kustomization.yaml", "apps/base/kustomization.yaml"]
     found = program_errors.problem(error, "apps/a", files, checkout, Path("/copy"))
     assert found.rule == message
@@ -125,7 +125,7 @@ def test_a_value_that_a_charts_schema_refuses_is_found(checkout: Path, said_of: 
     output = (
         f"Error: values don't meet the specifications of the schema(s) in the following chart(s):\nc:\n- {said_of}\n"
     )
-    error = ProgramFailed("helm: exit code 1", exit_code=1, output=output)
+    error = ProgramFailed("helm: exit code 1", status=1, output=output)
     found = program_errors.problem(error, "apps/a", ["apps/a/kustomization.yaml"], checkout, values=tuple(values))
     assert (found.file, found.line) == place
 
@@ -133,7 +133,7 @@ def test_a_value_that_a_charts_schema_refuses_is_found(checkout: Path, said_of: 
 def test_a_field_of_another_type_is_found_by_its_value(checkout: Path) -> None:
     lay(checkout, {"apps/base/kustomization.yaml": "namespace: a\nresources: inner.yaml\n"})
     output = "Error: invalid Kustomization: json: cannot unmarshal string into Go struct field Kustomization.resources"
-    error = ProgramFailed("kustomize: exit code 1", exit_code=1, output=f"{output} of type []string")
+    error = ProgramFailed("kustomize: exit code 1", status=1, output=f"{output} of type []string")
     files = ["apps/a/kustomization.yaml", "apps/base/kustomization.yaml"]
     found = program_errors.problem(error, "apps/a", files, checkout)
     assert (found.file, found.line) == ("apps/base/kustomization.yaml", 2)

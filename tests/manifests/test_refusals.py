@@ -22,7 +22,7 @@ from tests.manifests.checkout import KUSTOMIZATION, Charts, config_map, lay, mes
         ("a.yaml", "apiVersion: v1\nkind: Pod\nmetadata: x\n", "a.yaml: holds a Pod whose metadata is no map; "),
         ("a.json", '{"a": 1}\n{"b": 2}', "a.json:2: is not one JSON object: Extra data; "),
         ("a.json", '{"a": 1}', "a.json: holds an object without apiVersion and kind; "),
-        ("a.yaml", "a: b\n", "a.yaml: holds no object, and Argo CD passes over it; write one, or begin the file with"),
+        ("a.yaml", "a: b\n", "a.yaml: has no object, and Argo CD ignores it; write one, or begin the file with"),
         ("a.yaml", "---\n# nothing left\n", "a.yaml: is empty; write its object, or remove the file"),
         ("a.yaml", "kind: A\nkind: B\n", "a.yaml:2: kind: the key stands twice, first on line 1; keep one of them"),
         ("a.jsonnet", "{}", "a.jsonnet: is jsonnet, which Argo CD would run and nothing here does; "),

@@ -93,7 +93,7 @@ def test_another_version_in_charts_than_the_lock_names_is_refused(umbrella: Path
     make_chart(umbrella / "charts" / "greeter", Chart("greeter", "0.9.0", REPOSITORY))
     assert message(renderer, "apps/media/bundle") == (
         "apps/media/bundle/Chart.lock: locks version 1.0.0 of greeter, but charts/ holds 0.9.0; "
-        "remove it there: helm would take it without a word [chart-lock-old]"
+        "remove it there: helm would use it without a message [chart-lock-old]"
     )
 
 

@@ -62,12 +62,12 @@ def test_a_subnet_without_room_is_a_problem(subnet: str, tmp_path: Path, capsys:
 
 def test_a_subnet_that_is_one_address_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", *WHO, "--subnet", "255.255.255.255/32", "--root", str(tmp_path)]) == 1
-    assert "--subnet = 255.255.255.255/32: has no room for nodes; name a network such as" in capsys.readouterr().err
+    assert "--subnet = 255.255.255.255/32: has no room for nodes; give a network such as" in capsys.readouterr().err
 
 
 def test_a_missing_answer_is_named_by_its_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", "--root", str(tmp_path), "--issuer", "letsencrypt", *WHO[:2]]) == 1
-    assert "say --domain, --email (./homelab init --help)" in capsys.readouterr().err
+    assert "give --domain, --email (./homelab init --help)" in capsys.readouterr().err
 
 
 def test_a_stack_file_that_exists_is_not_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,8 +89,8 @@ def test_only_removes_the_other_stacks(tmp_path: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("more", "commits", "said"),
     [
-        ("# mine\n", False, "Pulumi.base.yaml: is not committed and would go; commit it, or remove it yourself"),
-        ("encryptionsalt: v1:abc\n", True, "Pulumi.base.yaml: holds secrets and would go; move it away"),
+        ("# mine\n", False, "Pulumi.base.yaml: has uncommitted changes that would be lost; commit or delete it first"),
+        ("encryptionsalt: v1:abc\n", True, "Pulumi.base.yaml: has secrets that would be lost; move it away"),
     ],
 )
 def test_what_nobody_could_bring_back_does_not_go(
@@ -110,7 +110,7 @@ def test_what_nobody_could_bring_back_does_not_go(
 
 def test_a_stack_has_a_name_and_no_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", "--stack", "../x", "--root", str(tmp_path), *WHO]) == 1
-    assert capsys.readouterr().err.startswith("--stack = ../x: is no name of a stack; write small letters")
+    assert capsys.readouterr().err.startswith("--stack = ../x: is not a name for a stack; use small letters")
 
 
 def test_an_answer_without_a_proposal_is_asked_for_until_it_comes(
@@ -142,5 +142,5 @@ def test_a_terminal_is_asked_and_enter_takes_the_proposal(tmp_path: Path, monkey
     monkeypatch.setattr("builtins.input", answer)
     assert main(["init", "--stack", "mine", "--root", str(tmp_path), "--domain", "home.example.com"]) == 0
     assert asked[0] == "your Git repository (https://... or git@...): "
-    assert "the router in it [10.0.0.1]: " in asked
+    assert "its router [10.0.0.1]: " in asked
     assert not any("domain" in question for question in asked)

@@ -39,12 +39,12 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--control-planes", "99999999"), "--control-planes = 99999999: are more than 1000 nodes"),
-        (("--workers", "100000000"), "--workers = 100000000: are more than 1000 nodes"),
-        (("--workers", "9" * 9000), f"--workers = {'9' * 40}: are more than 1000 nodes"),
+        (("--control-planes", "99999999"), "--control-planes = 99999999: is more than 1000 nodes"),
+        (("--workers", "100000000"), "--workers = 100000000: is more than 1000 nodes"),
+        (("--workers", "9" * 9000), f"--workers = {'9' * 40}: is more than 1000 nodes"),
         (("--workers", "-1"), "'-1' is not a number of nodes; write digits"),
-        (("--categories", ""), "--categories: names no category; write all, or names with commas between them"),
-        (("--categories", " , "), "--categories: names no category"),
+        (("--categories", ""), "--categories: has no category; write all, or names with commas between them"),
+        (("--categories", " , "), "--categories: has no category"),
         (("--root", "/nonexistent"), "/nonexistent"),
     ],
 )
@@ -94,7 +94,7 @@ def test_a_checkout_or_a_disk_that_takes_nothing_is_one_line(
     assert main([verb, *arguments]) == 1
     line = one_line(capsys)
     assert os.strerror(number).lower() in line, line
-    assert "nothing more was done" in line
+    assert "stopped there" in line
 
 
 def test_a_full_disk_is_told_with_the_places_that_may_be_full(
@@ -104,20 +104,20 @@ def test_a_full_disk_is_told_with_the_places_that_may_be_full(
     assert main(["check"]) == 1
     line = one_line(capsys)
     assert line.startswith("check (the cache is ")
-    assert "temporary files lie in " in line
-    assert line.endswith("no space left on device; nothing more was done")
+    assert "temporary files are in " in line
+    assert line.endswith("no space left on device; stopped there")
 
 
 def test_a_full_disk_under_pip_is_one_short_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = f"shutil.Error: {[(f'a{number}', 'b', '[Errno 28] No space left on device') for number in range(9999)]}"
 
     def run(*_: object, **__: object) -> None:
-        raise ProgramFailed("pip", exit_code=1, output=said)
+        raise ProgramFailed("pip", status=1, output=said)
 
     monkeypatch.setattr("programs.run", run)
 
     class Quiet:
-        def tell(self, text: str) -> None:
+        def update(self, text: str) -> None:
             """Show nothing."""
 
         def announce(self, text: str) -> None:

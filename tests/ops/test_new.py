@@ -106,9 +106,9 @@ def test_an_app_that_keeps_nothing_and_knows_no_secret_gets_four_files(
     assert new(checkout, "selfhosted/films", *WHAT, "--host", "movies.staging.example.com", "--gateway", "public") == 0
     assert capsys.readouterr().out.splitlines() == [
         "wrote apps/selfhosted/films: deployment.yaml, kustomization.yaml, route.yaml, service.yaml",
-        "listed it in apps/selfhosted/homepage/services.yaml",
+        "added it to apps/selfhosted/homepage/services.yaml",
         (
-            "it will answer as movies.home.example.com, movies.staging.example.com, movies.dev.example.com "
+            "its host names: movies.home.example.com, movies.staging.example.com, movies.dev.example.com "
             "(gateway public)"
         ),
         "it runs as user 1000, without privileges, with 512Mi of memory at most: see deployment.yaml",
@@ -139,21 +139,21 @@ def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_written(
         ("./homelab new: --gateway = pubic: is none of internal, public; did you mean public? [choice-unknown]"),
         ("./homelab new: --health = health: is not a path; write it as /health [path-malformed]"),
         (
-            "./homelab new: --host = jelly.example.org: is no name right below a stack's network.domain "
+            "./homelab new: --host = jelly.example.org: is not one label below a stack's network.domain "
             "(home.example.com, staging.example.com, dev.example.com); "
             "write it as jelly.home.example.com [host-foreign]"
         ),
         (
             "./homelab new: --host = jellyfin.home.example.com, jellyfin.staging.example.com, "
-            "jellyfin.dev.example.com: leads to apps/media/jellyfin already; give each its own host [host-twice]"
+            "jellyfin.dev.example.com: belongs to apps/media/jellyfin already; give each its own host [host-twice]"
         ),
         (
             "./homelab new: --image = docker.io/x/y: has no tag; "
             "name a whole version (1.2.3), a date, or a digest [image-unpinned]"
         ),
         (
-            "./homelab new: --port = 80: has to be 1024 to 65535: nothing here runs as root; "
-            "tell the program to listen on another port [out-of-range]"
+            "./homelab new: --port = 80: must be 1024 to 65535: apps do not run as root; "
+            "configure the program to listen on another port [out-of-range]"
         ),
         (
             "./homelab new: --secret = api-key: is not the name of an environment variable; "
@@ -168,7 +168,7 @@ def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_written(
             "did you mean jelly-seerr? [name-malformed]"
         ),
         (
-            "./homelab new: CATEGORY = medai: is no category: there is no apps/*/category.yaml of that name; "
+            "./homelab new: CATEGORY = medai: is no category: there is no apps/*/category.yaml of this name; "
             "did you mean media? [category-unknown]"
         ),
         "10 problems",
@@ -181,15 +181,18 @@ def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("media/jellyfin", *WHAT), "APP = jellyfin: is there already: apps/media/jellyfin; "),
+        (("media/jellyfin", *WHAT), "APP = jellyfin: exists already: apps/media/jellyfin; "),
         (
             ("jellyseerr", *WHAT),
             "CATEGORY/APP = jellyseerr: is not a category and an app; write it as media/jellyseerr; ",
         ),
         (("media/9", *WHAT), "APP = 9: is not a DNS label that begins with a letter (RFC 1123); use small letters"),
-        (("media/on", *WHAT), "APP = on: is true to YAML, and no text; choose another name, such as on-app [name-mal"),
-        (("media/n", *WHAT), "APP = n: is false to YAML, and no text"),
-        (("media/null", *WHAT), "APP = null: is null to YAML, and no text"),
+        (
+            ("media/on", *WHAT),
+            "APP = on: is true to YAML, and not a text; choose another name, such as on-app [name-malformed]",
+        ),
+        (("media/n", *WHAT), "APP = n: is false to YAML, and not a text"),
+        (("media/null", *WHAT), "APP = null: is null to YAML, and not a text"),
         (("media/" + "a" * 60, *WHAT), "makes an Application's name of more than 63 characters; choose a shorter name"),
         (
             ("media/new", "--image", "x:latest", "--port", "8080"),
@@ -200,12 +203,12 @@ def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_written(
             ("media/new", *WHAT, "--volume", "/data:2GB"),
             "--volume = 2GB: is not a size in Mi, Gi or Ti; write it as 5Gi",
         ),
-        (("media/new", *WHAT, "--host", "a.b.home.example.com"), "is no name right below a stack's network.domain"),
+        (("media/new", *WHAT, "--host", "a.b.home.example.com"), "is not one label below a stack's network.domain"),
         (
             ("media/new", "--image", "NGINX:1.2.3", "--port", "80a"),
             "--image = NGINX:1.2.3: is not the name of an image",
         ),
-        (("media/new", "--image", "NGINX:1.2.3", "--port", "80a"), "--port = 80a: has to be 1024 to 65535"),
+        (("media/new", "--image", "NGINX:1.2.3", "--port", "80a"), "--port = 80a: must be 1024 to 65535"),
         (("media/new", "--image", "a/b:testing", "--port", "8080"), "moves: testing is another image tomorrow"),
         (
             ("media/new", *WHAT, "--secret", "1A"),
@@ -215,14 +218,17 @@ def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_written(
         (("media/new", *WHAT, "--volume", ""), "--volume: is not a path in the container and a size"),
         (
             ("media/new", *WHAT, "--port", "5056"),
-            "--port = 5055, 5056: is said more than once; say it once [flag-twice]",
+            "--port = 5055, 5056: is given more than once; give it once [flag-twice]",
         ),
         (
             ("media/new", *WHAT, "--host", "a.dev.example.com", "--host", "b.dev.example.com"),
             "--host = a.dev.example.com, b.dev.example.com: are several names below dev.example.com",
         ),
-        (("crds/zoo", *WHAT), "CATEGORY = crds: is of the layer crds, where nothing runs; choose one of ai, banking"),
-        (("media/immich", *WHAT, "--host", "sonarr.dev.example.com"), "leads to apps/media/sonarr already"),
+        (
+            ("crds/zoo", *WHAT),
+            "CATEGORY = crds: is of the layer crds, which runs no workloads; choose one of ai, banking",
+        ),
+        (("media/immich", *WHAT, "--host", "sonarr.dev.example.com"), "belongs to apps/media/sonarr already"),
     ],
 )
 def test_a_mistake_is_refused_with_its_rule(
@@ -237,7 +243,8 @@ def test_a_category_that_is_not_accepted_is_not_called_unknown(
 ) -> None:
     (checkout / "apps/media/category.yaml").write_text("layer: last\n", encoding="utf-8")
     assert new(checkout, "media/zoo", *WHAT) == 1
-    said = "CATEGORY = media: has a category.yaml that is not accepted; ./homelab check says why [category-unknown]"
+    rule = "CATEGORY = media: has a category.yaml that is not accepted"
+    said = f"{rule}; ./homelab check reports the reason [category-unknown]"
     assert said in capsys.readouterr().err
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from config.tree import read_tree
 from errors import Declined, Problem
 from lab.api import Api
 from lab.layout import Lab
 from ops import rehearse
 from ops.__main__ import main
-from ops.rehearsal.sources import Furnished
-from ops.upstream.originals import Brought
+from ops.rehearsal.sources import Served
+from ops.upstream.originals import Fetched
 from tests.lab.checkout import Checkout
 
 MISSING = Problem(
@@ -30,7 +31,7 @@ class Tools:
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Brought], list[str]]:
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Fetched], list[str]]:
     """Give what is asked for before the rehearsal is entered, which is where it ends here."""
     checkout = Checkout.make(tmp_path / "checkout")
     asked: list[str] = []
@@ -38,12 +39,12 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Brought],
     def enter(*_: object) -> None:
         raise Declined(ENTERED)
 
-    def runs_with(brought: Brought) -> list[str]:
-        def bring(root: Path, settings: object, env: object, forbidden: str) -> Brought:
+    def runs_with(fetched: Fetched) -> list[str]:
+        def fetch(root: Path, settings: object, env: object, forbidden: str) -> Fetched:
             asked.append(forbidden)
-            return brought
+            return fetched
 
-        monkeypatch.setattr(rehearse, "bring_for", bring)
+        monkeypatch.setattr(rehearse, "fetch_for", fetch)
         return asked
 
     monkeypatch.setattr(rehearse, "ensure", lambda names: Tools())
@@ -53,9 +54,9 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Brought],
 
 
 def test_a_chart_that_does_not_exist_ends_a_rehearsal_before_it_begins(
-    told: Callable[[Brought], list[str]], capsys: pytest.CaptureFixture[str]
+    told: Callable[[Fetched], list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = told(Brought(problems=[MISSING]))
+    asked = told(Fetched(problems=[MISSING]))
     assert main(["rehearse", "--stack", "dev"]) == 1
     assert capsys.readouterr().err == (
         "apps/media/one/kustomization.yaml:5: helmCharts[0] = greeter 9.9.9: is missing; correct it [x]\n1 problem\n"
@@ -64,17 +65,15 @@ def test_a_chart_that_does_not_exist_ends_a_rehearsal_before_it_begins(
 
 
 def test_what_could_not_be_had_does_not_end_it(
-    told: Callable[[Brought], list[str]], capsys: pytest.CaptureFixture[str]
+    told: Callable[[Fetched], list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = told(Brought(reasons=["no network"], absent={"chart a": "Connection refused"}))
+    asked = told(Fetched(reasons=["no network"], absent={"chart a": "Connection refused"}))
     assert main(["rehearse", "--stack", "dev", "--offline"]) == 1
     assert capsys.readouterr().err == f"{ENTERED}\n"
     assert asked == ["--offline"]
 
 
-def test_the_report_says_why_stand_ins_took_a_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_report_says_why_stand_ins_took_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Nothing:
         """An API server without a CRD."""
 
@@ -83,8 +82,9 @@ def test_the_report_says_why_stand_ins_took_a_place(
 
     monkeypatch.setattr(Api, "of", lambda lab: Nothing())
     monkeypatch.chdir(tmp_path)
-    furnished = Furnished("0" * 40, is_new=True, stand_ins=(("chart greeter", "1.0.0", "stand-in"),))
-    rehearse._tell("dev", Lab.of(tmp_path, "dev"), [], [], [], furnished, [], "no network: host a did not answer (x)")
-    said = capsys.readouterr().out
-    assert "chart greeter         1.0.0    stand-in\n" in said
+    served = Served("0" * 40, is_new=True, stand_ins=(("chart greeter", "1.0.0", "stand-in"),))
+    fetched = Fetched(reasons=["no network: host a did not answer (x)"])
+    prepared = rehearse.Prepared(Lab.of(tmp_path, "dev"), read_tree(tmp_path), fetched, [], [], served, [])
+    said = "\n".join(rehearse._lines("dev", prepared, []))
+    assert "chart greeter  1.0.0    stand-in\n" in said
     assert "because the real ones are not in the cache: no network: host a did not answer (x)\n" in said

@@ -17,7 +17,7 @@ from manifests.redact import redacted
 from ops import terminal
 from ops.__main__ import main
 from ops.render import handed_over, write
-from ops.upstream.originals import LONG_LIMIT, Brought
+from ops.upstream.originals import LONG_LIMIT, Fetched
 from tests.components.mocks import ROOT, run
 from tests.manifests.rules.scenario import prepare
 from tests.ops.checking.test_validation import with_chart
@@ -127,7 +127,7 @@ def test_a_file_says_which_of_its_charts_was_not_the_real_one(checkout: Path) ->
     text = rendered(checkout, "--manifests")["manifests/media/charted.yaml"]
     assert text.startswith(
         "# Made by ./homelab render\n# of apps/media/charted\n"
-        "# chart nobody-has-this 1.0.0 is not on this machine: a stand-in took its place\n"
+        "# chart nobody-has-this 1.0.0 is not on this machine: a stand-in was used\n"
     )
 
 
@@ -156,7 +156,7 @@ def test_a_folder_of_a_person_is_left_alone(checkout: Path, capsys: pytest.Captu
     (checkout / "mine").mkdir()
     (checkout / "mine/letter.txt").write_text("dear", encoding="utf-8")
     assert main(["render", "--stack", "home", "--root", str(checkout), "--output", str(checkout / "mine")]) == 1
-    assert "holds what ./homelab render has not written" in capsys.readouterr().err
+    assert "holds files that ./homelab render has not written" in capsys.readouterr().err
     assert (checkout / "mine/letter.txt").read_text(encoding="utf-8") == "dear"
 
 
@@ -178,13 +178,13 @@ def test_a_file_that_a_person_put_beside_ours_stays_and_ours_that_is_gone_goes(t
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "letter").write_text("dear", encoding="utf-8")
-    with pytest.raises(Declined, match=r"--output = .*letter/x: Not a directory: .*; name another folder"):
+    with pytest.raises(Declined, match=r"--output = .*letter/x: Not a directory: .*; choose another folder"):
         write(tmp_path / "letter/x", {"README.md": "x"})
 
 
 def test_a_readme_of_other_bytes_is_a_persons(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_bytes(b"\xff\xfe")
-    with pytest.raises(Declined, match=r"holds what .*homelab render has not written"):
+    with pytest.raises(Declined, match=r"holds files that .*homelab render has not written"):
         write(tmp_path, {"README.md": "x"})
 
 
@@ -193,7 +193,7 @@ def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: py
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "iterdir", closed)
-    with pytest.raises(Declined, match=r"--output = .*: Permission denied: .*; name another folder"):
+    with pytest.raises(Declined, match=r"--output = .*: Permission denied: .*; choose another folder"):
         write(tmp_path, {"README.md": "x"})
 
 
@@ -202,13 +202,13 @@ def test_what_is_fetched_is_told_beside_what_machines_read_and_waited_for_longer
 ) -> None:
     given: dict[str, Any] = {}
 
-    def bring(*arguments: Any, **options: Any) -> Brought:
+    def fetch(*arguments: Any, **options: Any) -> Fetched:
         given.update(options)
         print("greeter 1.0.0: done", file=sys.stderr)
-        return Brought()
+        return Fetched()
 
     monkeypatch.setenv("HOMELAB_OFFLINE", "0")
-    monkeypatch.setattr("ops.render.bring", bring)
+    monkeypatch.setattr("ops.render.fetch", fetch)
     assert main(["render", "--stack", "home", "--root", str(checkout), "--fetch", "--json"]) == 0
     said = capsys.readouterr()
     assert "README.md" in json.loads(said.out)["files"]

@@ -13,10 +13,10 @@ import pytest
 
 from config.load import read_stack
 from errors import Declined, ProgramFailed
-from lab.layout import Lab
 from manifests.secret_entries import StoreEntry, declared, entry, read_by
 from ops import secrets, store_entries
-from ops.argocd.client import Cluster
+from ops.argocd.client import ArgoCDClient
+from ops.result import Result
 from ops.store_entries import Filled, fill, make, needed, states, value
 
 ROOT = Path(__file__).parents[2]
@@ -37,16 +37,20 @@ def external(name: str, told: str, *keys: str, ready: bool | None = None) -> dic
 
 
 @dataclass(frozen=True)
-class Store(Cluster):
+class Store(ArgoCDClient):
     """A cluster whose kubectl knows some Secrets and ExternalSecrets, and keeps what it is told."""
 
     environment: dict[str, str] = field(default_factory=dict)
-    lab: Lab | None = None
+    rehearsed: bool = False
     held: dict[str, str] = field(default_factory=dict)
     found: list[dict[str, Any]] = field(default_factory=list)
     pushed: str = "True"
     calls: list[tuple[str, ...]] = field(default_factory=list)
     created: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def is_rehearsed(self) -> bool:
+        return self.rehearsed
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60) -> str:
         self.calls.append(arguments)
@@ -144,7 +148,7 @@ def test_any_other_store_gets_new_entries_through_external_secrets_and_nothing_i
 
 def test_a_store_that_takes_no_entries_is_reported_and_nothing_is_left_behind() -> None:
     cluster = Store(held={}, found=[], pushed="False")
-    with pytest.raises(Declined, match=r"does not take new entries: set secret failed: 403; give the credential"):
+    with pytest.raises(Declined, match=r"does not take new entries: set secret failed: 403; grant the credential"):
         make(cluster, HOME, needed([("media/a", external("a", "{x: random}", "x"))]))
     assert "delete" in cluster.calls[-1]
 
@@ -165,9 +169,9 @@ def test_up_makes_what_is_missing_in_a_kubernetes_store_and_leaves_to_a_person_w
     assert filled == Filled(made=["x"], none=["z"], stood_in=[])
 
 
-def test_a_rehearsal_stands_in_for_the_person_and_reports_it(tmp_path: Path) -> None:
+def test_a_rehearsal_makes_given_entries_up_and_reports_them() -> None:
     failing = external("a", "{y: 'given, by hand'}", "y", ready=False)
-    cluster, filled = Store(held={}, found=[failing], lab=Lab.of(tmp_path, "dev")), Filled()
+    cluster, filled = Store(held={}, found=[failing], rehearsed=True), Filled()
     fill(cluster, DEV, filled)
     assert filled == Filled(stood_in=["y"])
 
@@ -182,7 +186,7 @@ def test_before_the_controller_is_there_nothing_is_missing() -> None:
     class Early(Store):
         def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60) -> str:
             raise ProgramFailed(
-                "no", exit_code=1, output=f'the server doesn\'t have a resource type "{store_entries.KIND}"'
+                "no", status=1, output=f'the server doesn\'t have a resource type "{store_entries.KIND}"'
             )
 
     fill(Early(), DEV, Filled())
@@ -198,20 +202,19 @@ def test_a_first_up_of_dev_needs_no_entry_that_a_person_has_to_make(monkeypatch:
     assert by_hand == []
 
 
-def listing(monkeypatch: pytest.MonkeyPatch, cluster: Cluster | None, **more: Any) -> int:
+def listing(monkeypatch: pytest.MonkeyPatch, cluster: ArgoCDClient | None, **more: Any) -> Result:
     found = external("a", "{x: random, y: 'given, by hand'}", "x", "y")
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(secrets, "_objects", lambda *_: [("media/a", found)])
-    monkeypatch.setattr(secrets, "_cluster", lambda *_: (cluster, "" if cluster else "KUBECONFIG names no cluster"))
-    monkeypatch.setattr(secrets, "refuse_strangers", lambda *_: None)
-    return secrets.run(argparse.Namespace(**{"stack": "dev", "json": False, "create": False, **more}))
+    monkeypatch.setattr(secrets, "_client", lambda *_: (cluster, "" if cluster else "KUBECONFIG names no cluster"))
+    monkeypatch.setattr(secrets, "refuse_other_stack", lambda *_: None)
+    return secrets.run(argparse.Namespace(**{"stack": "dev", "create": False, **more}))
 
 
-def test_the_list_names_origin_reader_and_state(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert listing(monkeypatch, Store(held={"x": "value"}, found=[])) == 1
-    lines = capsys.readouterr().out.splitlines()
+def test_the_list_names_origin_reader_and_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = listing(monkeypatch, Store(held={"x": "value"}, found=[]))
+    assert result.code == 1
+    lines = result.text.splitlines()
     assert [line.split() for line in lines[1:3]] == [
         ["x", "random,", "40", "characters", "media/a", "there"],
         ["y", "given:", "by", "hand", "media/a", "missing"],
@@ -219,13 +222,12 @@ def test_the_list_names_origin_reader_and_state(
     assert lines[-1] == "to give by hand: y; docs/understanding/secrets.md"
 
 
-def test_without_a_cluster_the_list_says_that_nothing_was_asked(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert listing(monkeypatch, None) == 0
-    said = capsys.readouterr().out
-    assert said.count("not asked") == 2
-    assert "which of them are missing is not known: KUBECONFIG names no cluster" in said
+def test_without_a_cluster_the_list_says_that_nothing_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = listing(monkeypatch, None)
+    assert result.code == 0
+    said = result.text
+    assert said.count("unknown") == 2
+    assert "the missing entries are not known: KUBECONFIG names no cluster" in said
 
 
 def test_nothing_can_be_made_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,20 +235,16 @@ def test_nothing_can_be_made_without_a_cluster(monkeypatch: pytest.MonkeyPatch) 
         listing(monkeypatch, None, create=True)
 
 
-def test_what_was_made_is_named_and_its_value_is_not_shown(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_was_made_is_named_and_its_value_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Store(held={}, found=[])
-    listing(monkeypatch, cluster, create=True)
+    said = listing(monkeypatch, cluster, create=True).text
     (made,) = cluster.created
-    said = capsys.readouterr().out
     assert made["stringData"]["value"] not in said
     assert re.search(r"^x .* sent$", said, re.MULTILINE)
 
 
-def test_machines_get_every_entry(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    listing(monkeypatch, Store(held={}, found=[]), json=True)
-    said = json.loads(capsys.readouterr().out)
+def test_machines_get_every_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = listing(monkeypatch, Store(held={}, found=[])).as_dict()
     assert said["store"] == "kubernetes"
     assert said["entries"][0] == {"name": "x", "origin": "random", "readers": ["media/a"], "state": "missing"}
 

@@ -14,7 +14,7 @@ from manifests.sources import Chart
 from ops import up
 from ops.__main__ import main
 from ops.up import SEEDS, seeds_from_the_cache
-from ops.upstream.originals import Brought
+from ops.upstream.originals import Fetched
 from tests.manifests.checkout import make_chart
 
 CHECKOUT = Path(__file__).parents[2]
@@ -45,12 +45,12 @@ def test_seeds_get_cached_charts_and_fetch_the_others_themselves(
 def test_up_asks_for_what_seeds_render_before_the_engine_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, ...]] = []
 
-    def bring(root: Path, settings: object, env: object, forbidden: str, layers: tuple[str, ...]) -> Brought:
+    def fetch(root: Path, settings: object, env: object, forbidden: str, layers: tuple[str, ...]) -> Fetched:
         asked.append((forbidden, *layers))
         raise TreeRefused([])
 
-    monkeypatch.setattr(up, "bring_for", bring)
-    monkeypatch.setattr(up, "secrets_set", lambda *_: None)
+    monkeypatch.setattr(up, "fetch_for", fetch)
+    monkeypatch.setattr(up, "require_secrets", lambda *_: None)
     monkeypatch.setattr(up, "prepare_path", lambda: None)
     monkeypatch.chdir(CHECKOUT)
     assert main(["up", "--stack", "dev", "--offline"]) == 1

@@ -11,7 +11,7 @@ from config.load import read_stack
 from config.rights import HIGH_AVAILABILITY
 from lab.hardware.rack import Rack
 from lab.layout import Lab
-from ops.rehearsal.entry import furnish_rack
+from ops.rehearsal.entry import fill_rack
 from tests.lab.plugins.desk import CHECKOUT, Desk, Run
 
 pytestmark = pytest.mark.xdist_group("engine")
@@ -56,7 +56,7 @@ class MachineSite:
             assert text.count(old) == 1, old
             text = text.replace(old, new)
         self.file.write_text(text, encoding="utf-8")
-        furnish_rack(self.lab, read_stack(self.file).require())
+        fill_rack(self.lab, read_stack(self.file).require())
         return self.desk.up(PROGRAM, *(("--refresh",) if refresh else ()))
 
 

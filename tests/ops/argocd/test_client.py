@@ -15,7 +15,8 @@ from config.load import read_stack
 from errors import Declined, ProgramFailed, TookTooLong
 from lab.delivery import git_server
 from lab.layout import Lab
-from ops.argocd.client import Cluster
+from ops.argocd.client import ArgoCDClient
+from ops.rehearsal.client import RehearsedClient, client_of
 from ops.toolchain.lookup import ensure
 
 ROOT = Path(__file__).parents[3]
@@ -60,14 +61,14 @@ def test_the_expected_commit_is_the_very_branch_or_tag_or_the_commit_itself(
     followed = SETTINGS.delivery.model_copy(update={"repository": str(repository), "revision": revision})
     settings = SETTINGS.model_copy(update={"delivery": followed})
     wanted = git(repository, "rev-parse", commit) if commit in ("main", "feature/main") else commit
-    assert Cluster({}, None).head(settings) == wanted
+    assert ArgoCDClient({}).head(settings) == wanted
 
 
 def test_which_folders_git_has_is_asked_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     committed(tmp_path, "home/apps/media/sonarr")
     monkeypatch.chdir(tmp_path / "home")
     cluster, commit, folders = (
-        Cluster({}, None),
+        ArgoCDClient({}),
         git(tmp_path, "rev-parse", "main"),
         ("apps/media/sonarr", "apps/ai/toy"),
     )
@@ -87,7 +88,7 @@ def test_which_folders_a_rehearsal_serves_is_asked_of_its_own_repository(tmp_pat
     git(tmp_path, "clone", "--quiet", "--bare", "work", str(bare))
     commit = git(tmp_path / "work", "rev-parse", "main")
     folders = ("apps/media/sonarr", "apps/ai/toy")
-    assert Cluster({}, lab).holds(settings, commit, folders) == {"apps/media/sonarr"}
+    assert RehearsedClient({}, lab=lab).holds(settings, commit, folders) == {"apps/media/sonarr"}
 
 
 def committed(repository: Path, folder: str) -> None:
@@ -101,8 +102,16 @@ def committed(repository: Path, folder: str) -> None:
 @pytest.mark.parametrize(
     ("named", "text", "said"),
     [
-        ("", None, "there is no rehearsal of dev to ask, and KUBECONFIG names no cluster"),
-        ("nope", None, "KUBECONFIG = nope: is not there; pulumi stack output kubeconfig --stack dev --show-secrets > "),
+        (
+            "",
+            None,
+            "there is no rehearsal of dev, and KUBECONFIG is not set; pulumi stack output kubeconfig --stack dev ",
+        ),
+        (
+            "nope",
+            None,
+            "KUBECONFIG = nope: does not exist; pulumi stack output kubeconfig --stack dev --show-secrets > ",
+        ),
         ("kubeconfig", "", "KUBECONFIG = kubeconfig: is an empty file; "),
     ],
 )
@@ -114,7 +123,7 @@ def test_a_kubeconfig_that_is_not_there_is_said_before_anything_is_asked(
     if text is not None:
         (tmp_path / named).write_text(text, encoding="utf-8")
     with pytest.raises(Declined) as refused:
-        Cluster.of(tmp_path, "dev")
+        client_of(tmp_path, "dev")
     assert str(refused.value).startswith(said)
 
 
@@ -123,7 +132,8 @@ def test_an_empty_kubeconfig_variable_is_none(tmp_path: Path, monkeypatch: pytes
     lab = Lab.of(tmp_path, "dev")
     lab.kubeconfig.parent.mkdir(parents=True)
     lab.kubeconfig.write_text("{}", encoding="utf-8")
-    found = Cluster.of(tmp_path, "dev")
+    found = client_of(tmp_path, "dev")
+    assert isinstance(found, RehearsedClient)
     assert found.lab == lab
     assert found.environment["KUBECONFIG"] == str(lab.kubeconfig)
 
@@ -133,7 +143,7 @@ def test_of_what_kubectl_says_the_last_line_is_shown(tmp_path: Path, monkeypatch
     file.write_text("clusters: nonsense\n", encoding="utf-8")
     monkeypatch.setenv("KUBECONFIG", str(file))
     with pytest.raises(ProgramFailed) as refused:
-        Cluster.of(tmp_path, "dev").argocd()
+        client_of(tmp_path, "dev").argocd()
     (line,) = str(refused.value).splitlines()
     assert line.startswith(f"kubectl, KUBECONFIG = {file}: error loading config file")
 
@@ -143,13 +153,13 @@ def test_a_cluster_whose_packets_are_lost_does_not_answer(monkeypatch: pytest.Mo
         raise TookTooLong("kubectl took longer than 15 s")
 
     monkeypatch.setattr(programs, "run", lost)
-    assert not Cluster({}, None).answers()
+    assert not ArgoCDClient({}).answers()
 
 
 def test_git_is_not_asked_at_every_look(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     followed = SETTINGS.delivery.model_copy(update={"repository": str(repository), "revision": "main"})
     settings = SETTINGS.model_copy(update={"delivery": followed})
-    cluster = Cluster({}, None)
+    cluster = ArgoCDClient({})
     commit = cluster.head(settings)
     monkeypatch.setattr(programs, "run", lambda *arguments, **options: pytest.fail("asked again"))
     assert cluster.head(settings) == commit
@@ -164,7 +174,7 @@ def silent() -> Iterator[str]:
         yield f"https://127.0.0.1:{listening.getsockname()[1]}"
 
 
-def asking(server: str, tmp_path: Path) -> Cluster:
+def asking(server: str, tmp_path: Path) -> ArgoCDClient:
     file = tmp_path / "kubeconfig"
     config = {
         "clusters": [{"name": "c", "cluster": {"server": server, "insecure-skip-tls-verify": True}}],
@@ -173,7 +183,7 @@ def asking(server: str, tmp_path: Path) -> Cluster:
         "current-context": "c",
     }
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
-    return Cluster(ensure(("kubectl",)).env() | {"KUBECONFIG": str(file)}, None)
+    return ArgoCDClient(ensure(("kubectl",)).env() | {"KUBECONFIG": str(file)})
 
 
 def test_an_api_that_never_answers_is_refused_in_seconds(
@@ -182,9 +192,9 @@ def test_an_api_that_never_answers_is_refused_in_seconds(
     monkeypatch.setattr("ops.argocd.client.SECONDS_TO_ANSWER", 2)
     began = time.monotonic()
     with pytest.raises(TookTooLong, match=rf"the Kubernetes API at {silent} does not answer within 2 s: .*again"):
-        asking(silent, tmp_path).refuse_silence()
+        asking(silent, tmp_path).refuse_timeout()
     assert time.monotonic() - began < 10
 
 
 def test_an_api_that_refuses_at_once_is_no_reason_to_refuse(tmp_path: Path) -> None:
-    asking("https://127.0.0.1:1", tmp_path).refuse_silence()
+    asking("https://127.0.0.1:1", tmp_path).refuse_timeout()

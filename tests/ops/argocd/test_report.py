@@ -18,25 +18,25 @@ from config.load import read_stack
 from config.model import Settings
 from config.tree import App, CategoryFolder
 from errors import Declined
-from lab.layout import Lab
+from manifests.objects import Identity
 from ops import sync as verb
 from ops.argocd.applications import (
     NO_SET,
     absent,
     age,
     applications,
-    closed,
     edits,
     expected_applications,
     followed,
+    inaccessible,
     missing,
     operation,
     waiting_for_up,
 )
-from ops.argocd.client import Cluster
-from ops.argocd.report import EDITS, Report, _ask_to_look, look, refuse_strangers, written
-from ops.argocd.syncing import _is_there, sync
-from ops.sync import _wanted
+from ops.argocd.client import ArgoCDClient
+from ops.argocd.report import EDITS, Report, _refresh, as_text, current_report, refuse_other_stack
+from ops.argocd.syncing import _is_finished, sync
+from ops.sync import _names
 
 SETTINGS = read_stack(Path(__file__).parents[3] / "Pulumi.dev.yaml").require()
 NOW, BEFORE = "a" * 40, "b" * 40
@@ -64,7 +64,7 @@ def test_all_good_is_good_and_grouped_by_layer() -> None:
     said = report(found("media-sonarr"), found("crds-gateway-api", "crds"), found("system-argocd", "infrastructure"))
     assert said.is_good
     assert [one.layer for one in said.applications] == ["crds", "infrastructure", "applications"]
-    lines = written(said).splitlines()
+    lines = as_text(said).splitlines()
     assert [line for line in lines if line in ("crds", "infrastructure", "applications")] == [
         "crds",
         "infrastructure",
@@ -80,14 +80,14 @@ def test_nothing_at_all_is_not_good() -> None:
 def test_an_old_revision_is_behind_and_not_good() -> None:
     said = report(found("media-sonarr", sync={"status": "Synced", "revision": BEFORE}))
     assert not said.is_good
-    assert "bbbbbbbb (behind)" in written(said)
+    assert "bbbbbbbb (behind)" in as_text(said)
 
 
 def test_without_an_answer_of_git_nothing_is_good_and_it_is_said() -> None:
     said = report(found("media-sonarr", sync={"status": "Synced", "revision": BEFORE}), expected="")
     assert not said.is_good
-    assert said.waits_for_a_person
-    assert "Git could not be asked for the expected revision" in written(said)
+    assert said.waits_for_operator
+    assert "Git did not answer with the expected revision" in as_text(said)
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,10 @@ def lost(name: str) -> dict[str, Any]:
     return found(name, sync={"status": "Unknown"}, health={"status": "Missing"}, conditions=conditions)
 
 
-def test_what_left_git_is_retired_and_waits_for_a_person_and_not_for_argo_cd() -> None:
+def test_what_left_git_is_retired_and_waits_for_operator_and_not_for_argo_cd() -> None:
     said = report(found("media-radarr"), lost("media-sonarr"), names={"media-radarr"})
     assert said.is_good
-    text = written(said)
+    text = as_text(said)
     assert "retired: the folder left Git, the objects stay:\n  media-sonarr" in text
     assert text.endswith("1 of 1 application Synced and Healthy at aaaaaaaa")
 
@@ -124,7 +124,7 @@ def test_what_git_has_and_this_checkout_has_not_is_counted_and_told() -> None:
     assert [one.retired for one in said.applications] == [False, False]
     assert (
         "not of this checkout (pull?) or of this stack (delivery.categories, delivery.exclude?):\n  media-new"
-        in written(said)
+        in as_text(said)
     )
     assert wanted(said, "media-new") == ["media-new"]
 
@@ -146,7 +146,7 @@ def test_an_application_of_a_person_is_counted_and_never_retired() -> None:
 def test_what_is_missing_is_named_and_not_good() -> None:
     said = report(found("media-sonarr"), missing=["ApplicationSet media"])
     assert not said.is_good
-    assert "missing:\n  ApplicationSet media" in written(said)
+    assert "missing:\n  ApplicationSet media" in as_text(said)
 
 
 def test_an_application_that_is_not_there_is_named_with_the_reason_and_not_good() -> None:
@@ -156,13 +156,13 @@ def test_an_application_that_is_not_there_is_named_with_the_reason_and_not_good(
     gone = absent(here, {"media-sonarr"}, [failing], folders)
     said = report(found("media-sonarr"), missing=["ApplicationSet ai"], absent=gone)
     assert not said.is_good
-    assert not said.waits_for_a_person
-    assert written(said).splitlines()[-7:] == [
+    assert not said.waits_for_operator
+    assert as_text(said).splitlines()[-7:] == [
         "missing:",
         "  ApplicationSet ai",
         "  Application media-radarr: its ApplicationSet has not made it",
         "  Application media-lamp: apps/media/lamp is not pushed: Git does not have it",
-        "  1 Application of what is missing above",
+        "  1 Application of the ApplicationSets above",
         "",
         "1 of 4 applications Synced and Healthy at aaaaaaaa",
     ]
@@ -171,19 +171,19 @@ def test_an_application_that_is_not_there_is_named_with_the_reason_and_not_good(
     assert absent(here[:1], {"media-sonarr", "media-lamp"}, [failing], folders) == {"media-radarr": "no such branch"}
 
 
-def test_a_folder_that_is_not_pushed_waits_for_a_person() -> None:
+def test_a_folder_that_is_not_pushed_waits_for_operator() -> None:
     here = [category("media", "applications", "sonarr", "lamp")]
     gone = absent(here, {"media-sonarr"}, [application_set(here[0], SOURCE)], ())
-    assert report(found("media-sonarr"), absent=gone).waits_for_a_person
+    assert report(found("media-sonarr"), absent=gone).waits_for_operator
 
 
 def test_an_empty_cluster_is_said_in_few_lines() -> None:
     here = [category("media", "applications", "sonarr"), category("system")]
     gone = absent(here, (), [], ())
-    said = written(report(missing=missing(here, [], []), absent=gone))
+    said = as_text(report(missing=missing(here, [], []), absent=gone))
     assert said == (
         "missing:\n  all 2 ApplicationSets: run ./homelab up\n  all 2 AppProjects: run ./homelab up\n"
-        "  1 Application of what is missing above\n\n"
+        "  1 Application of the ApplicationSets above\n\n"
         "0 of 1 application Synced and Healthy at aaaaaaaa"
     )
 
@@ -241,7 +241,7 @@ def test_what_an_application_waits_for_is_shown_and_is_no_error() -> None:
         )
     )
     assert not said.applications[0].error
-    assert "Deployment/sonarr: 0 of 1 updated replicas are available" in written(said)
+    assert "Deployment/sonarr: 0 of 1 updated replicas are available" in as_text(said)
 
 
 def drifted(revision: str) -> dict[str, Any]:
@@ -257,14 +257,16 @@ def drifted(revision: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("revision", [NOW, BEFORE])
 def test_what_differs_from_git_may_have_been_changed_by_hand_wherever_git_is(revision: str) -> None:
-    assert report(drifted(revision)).applications[0].drifted == (("apps", "Deployment", "media", "sonarr"),)
+    assert report(drifted(revision)).applications[0].drifted == (Identity("apps", "Deployment", "media", "sonarr"),)
 
 
 @pytest.mark.parametrize(("revision", "is_deleted"), [(NOW, True), (BEFORE, False)])
 def test_what_a_sync_of_this_revision_made_and_is_gone_was_deleted_by_hand(revision: str, *, is_deleted: bool) -> None:
     one = drifted(revision)
     one["status"]["resources"][0]["health"] = {"status": "Missing"}
-    assert report(one).applications[0].deleted == ((("apps", "Deployment", "media", "sonarr"),) if is_deleted else ())
+    assert report(one).applications[0].deleted == (
+        (Identity("apps", "Deployment", "media", "sonarr"),) if is_deleted else ()
+    )
 
 
 def test_an_edit_names_field_hand_and_time_and_leaves_controllers_out() -> None:
@@ -286,7 +288,7 @@ def test_an_edit_names_field_hand_and_time_and_leaves_controllers_out() -> None:
 
 def test_live_edits_stand_above_the_summary() -> None:
     said = report(drifted(NOW), edits=["Deployment media/sonarr: spec.replicas (by kubectl-edit, 3m ago)"])
-    assert f"{EDITS}:\n  Deployment media/sonarr: spec.replicas" in written(said)
+    assert f"{EDITS}:\n  Deployment media/sonarr: spec.replicas" in as_text(said)
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0, "0s"), (59, "59s"), (61, "1m"), (7300, "2h"), (200_000, "2d")])
@@ -303,7 +305,7 @@ def test_every_folder_of_the_tree_is_expected_under_its_name() -> None:
 
 
 def wanted(said: Report, *names: str, every: bool = False) -> list[str]:
-    return _wanted(argparse.Namespace(applications=list(names), all=every), said)
+    return _names(argparse.Namespace(applications=list(names), all=every), said)
 
 
 def test_sync_takes_names_or_everything_that_is_not_synced() -> None:
@@ -320,7 +322,7 @@ def test_sync_refuses_what_is_not_there_with_the_nearest_name() -> None:
 
 @pytest.mark.parametrize(("names", "every"), [([], False), (["media-sonarr"], True)])
 def test_sync_asks_nobody_before_it_knows_what_is_wanted(names: list[str], every: bool) -> None:
-    with pytest.raises(Declined, match="name the applications to sync, or say --all"):
+    with pytest.raises(Declined, match="name the applications to sync, or pass --all"):
         verb.run(argparse.Namespace(applications=names, all=every, stack="dev", json=False))
 
 
@@ -347,21 +349,21 @@ def test_what_is_not_pruned_ends_a_sync_and_stays_to_be_seen() -> None:
     left = {"kind": "Service", "namespace": "media", "name": "old", "status": "OutOfSync", "requiresPruning": True}
     sync = {"status": "OutOfSync", "revision": NOW}
     (one,) = report(found("media-sonarr", sync=sync, resources=[left])).applications
-    assert _is_there(one, kept=True)
-    assert not _is_there(one, kept=False)
-    assert not _is_there(report(drifted(NOW)).applications[0], kept=True)
+    assert _is_finished(one, retains=True)
+    assert not _is_finished(one, retains=False)
+    assert not _is_finished(report(drifted(NOW)).applications[0], retains=True)
 
 
 def test_sync_leaves_retired_ones_alone() -> None:
     assert wanted(report(lost("media-sonarr"), names=set()), every=True) == []
 
 
-def test_a_manual_one_that_differs_waits_for_a_person() -> None:
+def test_a_manual_one_that_differs_waits_for_operator() -> None:
     one = found("banking-actual-budget", sync={"status": "OutOfSync"})
     one["spec"]["syncPolicy"] = {"retry": {}}
     said = report(one)
     assert [row.name for row in said.waiting_for_sync] == ["banking-actual-budget"]
-    assert "OutOfSync manual" in written(said)
+    assert "OutOfSync manual" in as_text(said)
 
 
 def test_a_repository_that_does_not_open_is_named_once_with_the_secret_that_should_open_it() -> None:
@@ -375,15 +377,15 @@ def test_a_repository_that_does_not_open_is_named_once_with_the_secret_that_shou
         ),
     ]
     failed[1]["spec"]["source"] = {"repoURL": SOURCE.repository}
-    said = closed([*failed, found("media-radarr")], credentials, lambda secret: secret.endswith("homelab"))
+    said = inaccessible([*failed, found("media-radarr")], credentials, lambda secret: secret.endswith("homelab"))
     assert said == [
         f"{SOURCE.repository}: authentication required; Secret argocd/repository-homelab holds its credentials",
         "https://charts.example.com: Unauthorized; Secret argocd/repository-it is missing: ./homelab up --refresh",
     ]
-    assert f"repositories that do not open:\n  {said[0]}" in written(report(closed=said))
+    assert f"repositories that Argo CD cannot read:\n  {said[0]}" in as_text(report(inaccessible=said))
 
 
-class Played(Cluster):
+class Played(ArgoCDClient):
     """A cluster whose Argo CD has one set and the Applications that a test puts there; a sync ends at once."""
 
     found: ClassVar[list[dict[str, Any]]] = []
@@ -400,7 +402,7 @@ class Played(Cluster):
     def holds(self, settings: Settings, commit: str, folders: Sequence[str]) -> set[str]:
         return {"apps/media/radarr"} & set(folders)
 
-    def things(self, wanted: Sequence[tuple[str, str, str, str]]) -> list[dict[str, Any]]:
+    def objects(self, identities: Sequence[Identity]) -> list[dict[str, Any]]:
         return []
 
     def patch(self, name: str, change: dict[str, Any], kind: str = "application") -> None:
@@ -413,7 +415,7 @@ class Played(Cluster):
 def test_a_look_finds_what_is_there_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Played, "found", [found("media-sonarr"), lost("media-old")])
     here = [category("media", "applications", "sonarr", "radarr", "lamp")]
-    said = look(Played({}, None), SETTINGS, here)
+    said = current_report(Played({}), SETTINGS, here)
     assert [(one.name, one.retired) for one in said.applications] == [("media-old", True), ("media-sonarr", False)]
     assert said.absent == {
         "media-radarr": "its ApplicationSet has not made it",
@@ -428,7 +430,7 @@ def test_a_sync_by_hand_asks_for_no_more_than_the_policy_allows(monkeypatch: pyt
     monkeypatch.setattr(Played, "found", [waiting])
     monkeypatch.setattr(Played, "patched", [])
     here = [category("media", "applications", "sonarr", sync={"prune": "disabled", "reason": "data"})]
-    (done,) = sync(Played({}, None), SETTINGS, here, ["media-sonarr"])
+    (done,) = sync(Played({}), SETTINGS, here, ["media-sonarr"])
     assert (done.sync, done.health) == ("Synced", "Healthy")
     ((name, change),) = Played.patched
     assert name == "media-sonarr"
@@ -442,10 +444,10 @@ def test_a_sync_by_hand_ends_with_the_layer_that_is_not_there(
     sick = found("system-argocd", "infrastructure", health={"status": "Degraded"})
     monkeypatch.setattr(Played, "found", [sick, found("media-sonarr")])
     monkeypatch.setattr(Played, "patched", [])
-    done = sync(Played({}, None), SETTINGS, [category("media")], ["system-argocd", "media-sonarr"])
+    done = sync(Played({}), SETTINGS, [category("media")], ["system-argocd", "media-sonarr"])
     assert [(one.name, one.health) for one in done] == [("system-argocd", "Degraded")]
     assert [name for name, _ in Played.patched] == ["system-argocd"]
-    assert "not synced, as infrastructure is not there: media-sonarr" in capsys.readouterr().err
+    assert "not synced, as infrastructure is not Synced and Healthy: media-sonarr" in capsys.readouterr().err
 
 
 def test_an_application_of_a_person_is_synced_after_all_layers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -453,21 +455,20 @@ def test_an_application_of_a_person_is_synced_after_all_layers(monkeypatch: pyte
     own["metadata"]["labels"] = {}
     monkeypatch.setattr(Played, "found", [own, found("media-sonarr")])
     monkeypatch.setattr(Played, "patched", [])
-    sync(Played({}, None), SETTINGS, [category("media", "applications", "sonarr")], ["mine", "media-sonarr"])
+    sync(Played({}), SETTINGS, [category("media", "applications", "sonarr")], ["mine", "media-sonarr"])
     assert [name for name, _ in Played.patched] == ["media-sonarr", "mine"]
 
 
-def test_a_rehearsed_set_is_asked_again_for_what_it_has_not_made(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_rehearsed_set_is_asked_again_for_what_it_has_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ops.argocd.report.PAUSE", 0.0)
     monkeypatch.setattr(Played, "found", [])
     monkeypatch.setattr(Played, "patched", [])
     here = [category("media", "applications", "radarr"), category("ai", "applications", "toy")]
-    cluster = Played({}, Lab.of(tmp_path, "dev"))
-    report = look(cluster, SETTINGS, here)
+    monkeypatch.setattr(Played, "is_rehearsed", True)
+    cluster = Played({})
+    report = current_report(cluster, SETTINGS, here)
     assert report.absent == {"media-radarr": "its ApplicationSet has not made it", "ai-toy": NO_SET}
-    _ask_to_look(cluster, report, here)
+    _refresh(cluster, report, here)
     wishes = [(name, list(change["metadata"]["annotations"].values())) for name, change in Played.patched]
     assert wishes == [("media", [None]), ("media", ["true"])]
 
@@ -479,8 +480,8 @@ def test_what_a_cluster_follows_is_read_from_our_sets() -> None:
 
 
 def test_a_cluster_of_another_stack_is_refused_and_the_stacks_own_is_not() -> None:
-    cluster = Played({}, None)
+    cluster = Played({})
     with pytest.raises(Declined, match=r"follows dev of https://git\.example\.com/homelab\.git, and stack dev is"):
-        refuse_strangers(cluster, SETTINGS, "dev")
+        refuse_other_stack(cluster, SETTINGS, "dev")
     mine = SETTINGS.delivery.model_copy(update={"repository": SOURCE.repository})
-    refuse_strangers(cluster, SETTINGS.model_copy(update={"delivery": mine}), "dev")
+    refuse_other_stack(cluster, SETTINGS.model_copy(update={"delivery": mine}), "dev")

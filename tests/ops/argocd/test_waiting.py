@@ -12,7 +12,7 @@ from config.values import Duration
 from errors import TookTooLong
 from ops import settling
 from ops.argocd.applications import applications
-from ops.argocd.report import look, wait
+from ops.argocd.report import current_report, wait
 from tests.ops.argocd.test_report import NOW, SETTINGS, Played, category, found
 
 
@@ -52,17 +52,17 @@ def test_a_wait_goes_on_while_something_moves_and_ends_when_nothing_does(
     monkeypatch.setattr("ops.argocd.report.PAUSE", 0.5)
     monkeypatch.setattr(Restless, "states", [f"{number} of 10 replicas" for number in range(10)])
     began = time.monotonic()
-    report = wait(Restless({}, None), stalling("1s"), [category("media", "applications", "sonarr")])
+    report = wait(Restless({}), stalling("1s"), [category("media", "applications", "sonarr")])
     assert not report.is_good
     assert time.monotonic() - began > 3, "it gave up while something moved"
-    assert "nothing has changed for 1s (delivery.stallTimeout): the wait ends" in capsys.readouterr().err
+    assert "nothing has changed for 1s (delivery.stallTimeout): stopped waiting" in capsys.readouterr().err
 
 
 def test_to_and_fro_is_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ops.argocd.report.PAUSE", 0.2)
     monkeypatch.setattr(Restless, "states", ["ready", "crashed"] * 100)
     began = time.monotonic()
-    wait(Restless({}, None), stalling("1s"), [category("media", "applications", "sonarr")])
+    wait(Restless({}), stalling("1s"), [category("media", "applications", "sonarr")])
     assert time.monotonic() - began < 5
 
 
@@ -74,11 +74,11 @@ def test_what_failed_for_good_is_synced_again_while_up_waits_once_a_minute(monke
     monkeypatch.setattr(Played, "found", [found("media-sonarr", **apart), by_hand])
     monkeypatch.setattr(Played, "patched", [])
     here = [category("media", "applications", "sonarr", "radarr")]
-    cluster = Played({}, None)
+    cluster = Played({})
     monkeypatch.setattr(settling, "fill", lambda *_: None)
     one = settling.Settling(cluster, SETTINGS, here)
     for _ in range(2):
-        one.mend(look(cluster, SETTINGS, here, edited=False))
+        one.repair(current_report(cluster, SETTINGS, here, with_edits=False))
         apart["sync"]["status"] = "OutOfSync"
     ((name, change),) = Played.patched
     assert (name, change["operation"]["sync"]["prune"]) == ("media-sonarr", True)
@@ -100,7 +100,7 @@ def test_a_wait_outlasts_a_question_that_nobody_answers(
     monkeypatch.setattr(Played, "found", [found("media-sonarr", operation={}, operationState={"phase": "Running"})])
     monkeypatch.setattr(Deaf, "looks", [])
     here = [category("media", "applications", "sonarr")]
-    wait(Deaf({}, None), stalling("1s"), here)
+    wait(Deaf({}), stalling("1s"), here)
     assert len(Deaf.looks) > 2
     assert "no answer: kubectl took longer than 60 s" in capsys.readouterr().err
 
@@ -108,4 +108,4 @@ def test_a_wait_outlasts_a_question_that_nobody_answers(
 def test_a_first_question_that_nobody_answers_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Deaf, "looks", [1])
     with pytest.raises(TookTooLong):
-        wait(Deaf({}, None), SETTINGS, [])
+        wait(Deaf({}), SETTINGS, [])

@@ -271,7 +271,7 @@ def test_stand_ins_are_counted_for_people_and_named_for_machines(
     with_chart(checkout, "nobody-has-this")
     main(["check", "--root", str(checkout)])
     said = "1 chart or base is a stand-in (HOMELAB_OFFLINE=1)"
-    assert f"{said}; --json names them\n" in capsys.readouterr().out
+    assert f"{said}; --json lists them\n" in capsys.readouterr().out
     main(["check", "--root", str(checkout), "--json"])
     assert f"{said}: chart nobody-has-this 1.0.0" in json.loads(capsys.readouterr().out)["notes"]
 

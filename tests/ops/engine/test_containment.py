@@ -130,9 +130,9 @@ def test_runs_of_a_rehearsal_lie_in_its_folder_and_others_in_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv("HOMELAB_LAB", raising=False)
-    one, other = (containment.place_of(tmp_path / name, "dev") for name in ("a", "b"))
+    monkeypatch.delenv(containment.RUNS, raising=False)
+    one, other = (containment.runs_of(tmp_path / name, "dev") for name in ("a", "b"))
     assert one != other
     assert one.parent == tmp_path / "homelab/runs"
-    monkeypatch.setenv("HOMELAB_LAB", str(tmp_path / ".lab/dev"))
-    assert containment.place_of(tmp_path, "dev") == tmp_path / ".lab/dev"
+    monkeypatch.setenv(containment.RUNS, str(tmp_path / ".lab/dev"))
+    assert containment.runs_of(tmp_path, "dev") == tmp_path / ".lab/dev"

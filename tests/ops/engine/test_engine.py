@@ -14,15 +14,19 @@ from config.derive import missing_secrets
 from config.load import read_stack
 from errors import Declined, RunFailed
 from ops.engine.engine import Engine, Failure, Outcome, refuse_failures
-from ops.stack import secrets_set
+from ops.stack import require_secrets
 from ops.toolchain.lookup import ensure
 
 
 @pytest.mark.parametrize(
     ("name", "left", "said"),
     [
-        ("dev.json", 40, "took the last whole checkpoint: the run before was killed while it wrote the next one"),
-        ("dev.json.attrs", 0, "removed half a note (dev.json.attrs): the run before was killed while it wrote it"),
+        ("dev.json", 40, "restored the last whole checkpoint: the last run was killed while it wrote the next one"),
+        (
+            "dev.json.attrs",
+            0,
+            "removed a half written note (dev.json.attrs): the last run was killed while it wrote it",
+        ),
     ],
 )
 def test_half_a_file_of_the_backend_is_mended(
@@ -55,7 +59,7 @@ def test_half_a_lock_of_a_killed_run_is_none(tmp_path: Path, monkeypatch: pytest
     assert Engine(tmp_path, "dev").repair() == [], "its run may be writing it now"
     os.utime(lock, (0, 0))
     engine = Engine(tmp_path, "dev")
-    assert engine.repair() == ["removed half a lock (half.json): the run before was killed while it wrote it"]
+    assert engine.repair() == ["removed a half written lock (half.json): the last run was killed while it wrote it"]
     assert not lock.exists()
 
 
@@ -118,11 +122,11 @@ def test_a_lock_is_dead_only_where_its_process_numbers_are_ours(
     ("environment", "said"),
     [
         ({}, "export PULUMI_BACKEND_URL=file://FOLDER, or pulumi login: docs/start/go-live.md"),
-        ({"PULUMI_BACKEND_URL": "file://{}/nope"}, "make the folder that PULUMI_BACKEND_URL names"),
+        ({"PULUMI_BACKEND_URL": "file://{}/nope"}, "make the folder of PULUMI_BACKEND_URL"),
         ({"PULUMI_BACKEND_URL": "file://{}"}, "export PULUMI_CONFIG_PASSPHRASE_FILE=FILE: docs/start/go-live.md"),
         (
             {"PULUMI_BACKEND_URL": "file://{}", "PULUMI_CONFIG_PASSPHRASE_FILE": "{}/nope"},
-            "make the file that PULUMI_CONFIG_PASSPHRASE_FILE names",
+            "make the file of PULUMI_CONFIG_PASSPHRASE_FILE",
         ),
     ],
 )
@@ -159,4 +163,4 @@ def test_without_its_secrets_a_stack_does_not_begin_and_the_command_is_named() -
     settings = read_stack(Path(__file__).parents[3] / "Pulumi.homelab.yaml").require()
     assert missing_secrets(settings)
     with pytest.raises(Declined, match=r"still to set: proxmoxToken.*pulumi config set --stack homelab --secret"):
-        secrets_set("homelab", settings)
+        require_secrets("homelab", settings)

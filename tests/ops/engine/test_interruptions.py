@@ -58,7 +58,7 @@ class Stack:
         self.folder = folder
         (self.desk.folder / "__main__.py").write_text(PROGRAM.replace("FOLDER", str(folder)), encoding="utf-8")
         self.desk.env.update(PYTHONPATH=str(CHECKOUT), XDG_CACHE_HOME=str(folder / "cache"))
-        self.desk.env.pop("HOMELAB_LAB", None)
+        self.desk.env.pop("HOMELAB_RUNS", None)
 
     @property
     def places(self) -> list[Path]:

@@ -22,21 +22,21 @@ def step(operation: str, *, done: bool) -> EngineEvent:
 @pytest.mark.parametrize("operation", ["create", "create-replacement", "delete-replaced"])
 def test_a_step_runs_from_its_beginning_to_its_end(operation: str) -> None:
     timeline = Timeline(io.StringIO())
-    timeline.hear(step(operation, done=False))
+    timeline.on_event(step(operation, done=False))
     assert timeline._now().startswith(f"{operation} handover-wait-infrastructure (")
-    timeline.hear(step(operation, done=True))
+    timeline.on_event(step(operation, done=True))
     assert timeline._now() == ""
 
 
 def test_a_replacement_is_counted_once() -> None:
     timeline = Timeline(io.StringIO())
     for operation in ("create-replacement", "replace", "delete-replaced"):
-        timeline.hear(step(operation, done=False))
-        timeline.hear(step(operation, done=True))
+        timeline.on_event(step(operation, done=False))
+        timeline.on_event(step(operation, done=True))
     assert timeline.phases["handover"].done == {"replaced": 1}
 
 
 def test_what_is_unchanged_does_not_run() -> None:
     timeline = Timeline(io.StringIO())
-    timeline.hear(step("same", done=False))
+    timeline.on_event(step("same", done=False))
     assert timeline._now() == ""

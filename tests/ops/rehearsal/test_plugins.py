@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from errors import Declined
-from ops.rehearsal.entry import _lay_out
+from ops.rehearsal.entry import _link_programs
 from ops.rehearsal.plugins import INTERCHANGEABLE, Plugin, choose, program_of
 
 ROOT = Path(__file__).parents[3]
@@ -167,13 +167,13 @@ def test_a_rehearsals_path_has_the_chosen_plugins_and_keeps_them_for_other_verbs
     program = user.installs("kubernetes")
     folder = tmp_path / "lab"
     folder.mkdir()
-    _lay_out(folder, ROOT, str(user.bin), choose(None, STAND_INS, user.env, user.heard.append, user.offline))
+    _link_programs(folder, ROOT, str(user.bin), choose(None, STAND_INS, user.env, user.heard.append, user.offline))
     link = folder / "pulumi-resource-kubernetes"
     assert link.readlink() == program
     assert (folder / "pulumi-resource-tls").readlink() == STAND_INS / "pulumi-resource-tls"
     assert (folder / "talosctl-real").readlink() == real
-    _lay_out(folder, ROOT, str(user.bin), ())
+    _link_programs(folder, ROOT, str(user.bin), ())
     assert link.readlink() == program
     program.unlink()
-    _lay_out(folder, ROOT, str(user.bin), ())
+    _link_programs(folder, ROOT, str(user.bin), ())
     assert link.readlink() == STAND_INS / "pulumi-resource-kubernetes"

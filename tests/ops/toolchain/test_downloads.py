@@ -540,7 +540,7 @@ def test_downloads_and_builds_run_beside_each_other(publishers: Publishers, play
     (play.folder / "hang").unlink()
     out, err = run.communicate(timeout=60)
     assert run.returncode == 0, err
-    assert {row["tool"]: row["known"] for row in json.loads(out)} == {"helm": "lock", "redis": "go.sum"}
+    assert {row["tool"]: row["known"] for row in json.loads(out)["tools"]} == {"helm": "lock", "redis": "go.sum"}
 
 
 def test_what_is_built_stays_valid_and_a_download_takes_its_place(
@@ -561,7 +561,7 @@ def test_what_is_built_stays_valid_and_a_download_takes_its_place(
 class Silent:
     """A listener that keeps nothing."""
 
-    def tell(self, text: str) -> None:
+    def update(self, text: str) -> None:
         """Hear."""
 
     def announce(self, text: str) -> None:

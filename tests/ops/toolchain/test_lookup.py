@@ -249,7 +249,7 @@ def test_the_verb_prints_a_table_for_machines_and_its_progress_elsewhere(
     play.program("helm", "echo v4.99.1")
     assert door.main(["tools", "--only", "kubeconform, helm,kube-scheduler", "--json"]) == 0
     out, err = capsys.readouterr()
-    rows = {row["tool"]: row for row in json.loads(out)}
+    rows = {row["tool"]: row for row in json.loads(out)["tools"]}
     assert {name: row["where"] for name, row in rows.items()} == {
         "helm": "PATH",
         "kubeconform": "cache",

@@ -44,7 +44,7 @@ def test_long_steps_have_a_heartbeat_where_nobody_watches(monkeypatch: pytest.Mo
     monkeypatch.setattr("ops.toolchain.progress.HEARTBEAT", 0.05)
     stream = Terminal(watched=False)
     with Progress({"a": 10.0, "b": 20.0}, stream) as progress, progress.step("a") as step:  # type: ignore[arg-type]
-        step.tell("compiling (7 packages)")
+        step.update("compiling (7 packages)")
         wait_for(lambda: "a: compiling (7 packages), 0." in stream.text)
     lines = stream.text.splitlines()
     assert lines[0] == "a: begins, about 10.0 s"

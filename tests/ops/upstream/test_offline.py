@@ -85,7 +85,7 @@ def test_a_version_that_does_not_exist_is_a_problem_and_the_rest_is_checked_with
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith(f"{KUSTOMIZATION}:5: helmCharts[0] = greeter 9.9.9: could not be fetched: ")
     assert said[0].endswith("; correct name, version and address, or run it again [chart-unreachable]")
-    assert "1 chart or base is a stand-in; --json names them" in said
+    assert "1 chart or base is a stand-in; --json lists them" in said
     assert said[-1].startswith("1 problem in ")
 
 
@@ -102,7 +102,7 @@ def test_a_host_that_does_not_answer_is_no_problem_and_the_note_names_it(
 ) -> None:
     ask_for(checkout, "http://127.0.0.1:1")
     assert main(["check", "--root", str(checkout)]) == 0
-    said = "1 chart or base is a stand-in (host 127.0.0.1:1 did not answer (Connection refused)); --json names them\n"
+    said = "1 chart or base is a stand-in (host 127.0.0.1:1 did not answer (Connection refused)); --json lists them\n"
     assert said in capsys.readouterr().out
 
 
@@ -123,4 +123,4 @@ def test_no_packet_leaves_this_machine_with_the_variable_and_without_it_one_woul
     assert found["code"] == 0, found["err"]
     assert found["heard"] == ([] if value == "1" else ["tcp 192.0.2.1:443"])
     why = "HOMELAB_OFFLINE=1" if value == "1" else "host 192.0.2.1 did not answer (no answer within 4 s)"
-    assert f"1 chart or base is a stand-in ({why}); --json names them" in found["out"]
+    assert f"1 chart or base is a stand-in ({why}); --json lists them" in found["out"]

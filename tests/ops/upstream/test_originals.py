@@ -19,7 +19,7 @@ from manifests.checkout import CheckoutReader
 from manifests.fetch import Wants
 from manifests.sources import Chart
 from ops.toolchain.lookup import ensure
-from ops.upstream.originals import UNREACHED, Brought, bring
+from ops.upstream.originals import UNREACHED, Fetched, fetch
 from tests.manifests.checkout import config_map, lay
 from tests.manifests.servers import Server, serving
 
@@ -58,8 +58,8 @@ def ask_for(wants: Wants, *charts: Chart, bases: tuple[str, ...] = ()) -> None:
     lay(wants.reader.root, {f"{FOLDER}/kustomization.yaml": text})
 
 
-def told(brought: Brought) -> list[tuple[str, str]]:
-    return [(problem.check, problem.value) for problem in brought.problems]
+def told(fetched: Fetched) -> list[tuple[str, str]]:
+    return [(problem.check, problem.value) for problem in fetched.problems]
 
 
 def test_charts_and_bases_come_with_progress_and_the_time_they_took(
@@ -78,15 +78,15 @@ def test_charts_and_bases_come_with_progress_and_the_time_they_took(
         Chart("waver", "2.0.0", repository),
         bases=(f"{outer}/top?ref=v2",),
     )
-    brought = bring(wants, [FOLDER], env)
-    assert (brought.problems, brought.reasons, brought.absent) == ([], [], {})
-    assert set(brought.fetched) == {f"base {outer}/top?ref=v2", "chart greeter 1.0.0", "chart waver 2.0.0"}
+    fetched = fetch(wants, [FOLDER], env)
+    assert (fetched.problems, fetched.reasons, fetched.absent) == ([], [], {})
+    assert set(fetched.fetched) == {f"base {outer}/top?ref=v2", "chart greeter 1.0.0", "chart waver 2.0.0"}
     said = capsys.readouterr().err
     assert "chart greeter 1.0.0: begins, about 4.0 s\n" in said
     assert re.search(r"^chart waver 2\.0\.0: done after \d\.\d s; \d of 3", said, re.MULTILINE)
     asked = len(server.asked)
-    again = bring(Wants(CheckoutReader(wants.reader.root), wants.charts, wants.bases), [FOLDER], {"PATH": ""})
-    assert again == Brought()
+    again = fetch(Wants(CheckoutReader(wants.reader.root), wants.charts, wants.bases), [FOLDER], {"PATH": ""})
+    assert again == Fetched()
     assert len(server.asked) == asked
     assert capsys.readouterr().err == ""
 
@@ -103,9 +103,9 @@ def test_what_a_repository_does_not_have_is_a_mistake_of_the_tree(
         Chart("greeter", "1.0.0", f"oci://{server.url.removeprefix('http://')}/charts"),
         bases=(f"{base}/crd?ref=v2", f"{base}/nowhere?ref=v1", f"{server.url}/v1.0.0/none.yaml"),
     )
-    brought = bring(wants, [FOLDER], env)
-    assert brought.reasons == []
-    assert sorted(told(brought)) == [
+    fetched = fetch(wants, [FOLDER], env)
+    assert fetched.reasons == []
+    assert sorted(told(fetched)) == [
         ("base-unreachable", f"{base}/crd?ref=v2"),
         ("base-unreachable", f"{base}/nowhere?ref=v1"),
         ("base-unreachable", f"{server.url}/v1.0.0/none.yaml"),
@@ -113,48 +113,48 @@ def test_what_a_repository_does_not_have_is_a_mistake_of_the_tree(
         ("chart-unreachable", "greeter 1.0.0"),
         ("chart-unreachable", "greeter 9.9.9"),
     ]
-    assert {(one.file, one.line) for one in brought.problems} == {
+    assert {(one.file, one.line) for one in fetched.problems} == {
         (f"{FOLDER}/kustomization.yaml", 1),
         (f"{FOLDER}/kustomization.yaml", 2),
     }
     with pytest.raises(
         TreeRefused, match=r"greeter 9\.9\.9: could not be fetched: .*correct name, version and address"
     ):
-        brought.require()
+        fetched.require()
 
 
 def test_no_network_is_found_out_at_once_and_no_program_is_run(wants: Wants, server: Server) -> None:
     ask_for(wants, Chart("a", "1.0.0", NOBODY), bases=("http://127.0.0.1:2/v1.0.0/b.yaml",))
     began = time.monotonic()
-    brought = bring(wants, [FOLDER], {"PATH": ""})
+    fetched = fetch(wants, [FOLDER], {"PATH": ""})
     assert time.monotonic() - began < 6
-    assert brought.why == "no network: host 127.0.0.1:1 did not answer (Connection refused), nor did 1 other"
-    assert brought.absent == {
+    assert fetched.why == "no network: host 127.0.0.1:1 did not answer (Connection refused), nor did 1 other"
+    assert fetched.absent == {
         f"chart a 1.0.0 of {NOBODY}": "Connection refused",
         "base http://127.0.0.1:2/v1.0.0/b.yaml": "Connection refused",
     }
-    assert (brought.problems, brought.fetched) == ([], [])
+    assert (fetched.problems, fetched.fetched) == ([], [])
 
 
 def test_of_two_hosts_the_one_that_answers_is_used(server: Server, env: dict[str, str], wants: Wants) -> None:
     ask_for(wants, Chart("a", "1.0.0", NOBODY), Chart("greeter", "1.0.0", server.publish(env, "charts", "greeter")))
-    brought = bring(wants, [FOLDER], env)
-    assert brought.fetched == ["chart greeter 1.0.0"]
-    assert brought.why == "host 127.0.0.1:1 did not answer (Connection refused)"
-    assert brought.problems == []
-    brought.require()
+    fetched = fetch(wants, [FOLDER], env)
+    assert fetched.fetched == ["chart greeter 1.0.0"]
+    assert fetched.why == "host 127.0.0.1:1 did not answer (Connection refused)"
+    assert fetched.problems == []
+    fetched.require()
     with pytest.raises(TryAgain, match=r"^chart a 1\.0\.0 of http://127\.0\.0\.1:1: not fetched: Connection refused\n"):
-        brought.require(everything=True)
+        fetched.require(everything=True)
 
 
 def test_a_server_that_fails_is_no_mistake_of_the_tree(server: Server, env: dict[str, str], wants: Wants) -> None:
     repository = server.publish(env, "charts", "greeter")
     server.broken = ".tgz"
     ask_for(wants, Chart("greeter", "1.0.0", repository))
-    brought = bring(wants, [FOLDER], env)
-    assert brought.problems == []
-    assert brought.why.startswith(f"chart greeter 1.0.0 of {repository}: failed to fetch")
-    assert "503" in brought.why
+    fetched = fetch(wants, [FOLDER], env)
+    assert fetched.problems == []
+    assert fetched.why.startswith(f"chart greeter 1.0.0 of {repository}: failed to fetch")
+    assert "503" in fetched.why
 
 
 def test_where_a_network_stalls_one_limit_is_waited_for_and_not_one_for_each(
@@ -163,22 +163,22 @@ def test_where_a_network_stalls_one_limit_is_waited_for_and_not_one_for_each(
     ask_for(wants, *(Chart(f"a{number}", "1.0.0", f"{server.url}/charts") for number in range(12)))
     server.stalled = "index.yaml"
     began = time.monotonic()
-    brought = bring(wants, [FOLDER], env, limit=2)
+    fetched = fetch(wants, [FOLDER], env, limit=2)
     assert time.monotonic() - began < 12  # one limit, and what ending programs takes
-    assert brought.why == f"{server.url.removeprefix('http://')} was too slow: no end after 2 s"
-    assert len(brought.absent) == 12
-    assert (brought.problems, brought.fetched) == ([], [])
+    assert fetched.why == f"{server.url.removeprefix('http://')} was too slow: not complete after 2 s"
+    assert len(fetched.absent) == 12
+    assert (fetched.problems, fetched.fetched) == ([], [])
 
 
 def test_a_private_repository_that_refuses_is_no_mistake_of_the_tree(
     server: Server, env: dict[str, str], wants: Wants
 ) -> None:
     ask_for(wants, Chart("greeter", "1.0.0", f"{server.url}/private"))
-    assert told(bring(wants, [FOLDER], env)) == [("chart-unreachable", "greeter 1.0.0")]
+    assert told(fetch(wants, [FOLDER], env)) == [("chart-unreachable", "greeter 1.0.0")]
     wants.asked.clear()
-    brought = bring(wants, [FOLDER], env, private=(f"{server.url}/private",))
-    assert brought.problems == []
-    assert brought.why.endswith("401 Unauthorized; helm registry login and helm repo add give credentials")
+    fetched = fetch(wants, [FOLDER], env, private=(f"{server.url}/private",))
+    assert fetched.problems == []
+    assert fetched.why.endswith("401 Unauthorized; helm registry login and helm repo add give credentials")
 
 
 def test_an_archive_that_is_none_is_a_mistake_of_its_publisher(
@@ -187,7 +187,7 @@ def test_an_archive_that_is_none_is_a_mistake_of_its_publisher(
     repository = server.publish(env, "charts", "greeter")
     (server.folder / "charts/greeter-1.0.0.tgz").write_bytes(b"<html>")
     ask_for(wants, Chart("greeter", "1.0.0", repository))
-    (problem,) = bring(wants, [FOLDER], env).problems
+    (problem,) = fetch(wants, [FOLDER], env).problems
     assert isinstance(problem, Problem)
     assert problem.rule.startswith("is not an archive that can be unpacked: ")
 
@@ -216,14 +216,14 @@ def test_a_cache_that_cannot_be_written_costs_the_real_chart_and_no_more(
 ) -> None:
     ask_for(wants, Chart("greeter", "1.0.0", server.publish(env, "charts", "greeter")))
     wants.charts.home.write_text("no folder", encoding="utf-8")
-    brought = bring(wants, [FOLDER], env)
-    assert brought.problems == []
-    assert brought.why.startswith("the cache cannot be written: ")
+    fetched = fetch(wants, [FOLDER], env)
+    assert fetched.problems == []
+    assert fetched.why.startswith("the cache cannot be written: ")
 
 
 def test_a_reason_forbids_everything(server: Server, wants: Wants) -> None:
     ask_for(wants, Chart("greeter", "1.0.0", f"{server.url}/charts"))
-    assert bring(wants, [FOLDER], {"PATH": ""}, forbidden="--offline") == Brought(reasons=["--offline"])
+    assert fetch(wants, [FOLDER], {"PATH": ""}, forbidden="--offline") == Fetched(reasons=["--offline"])
     assert server.asked == []
 
 
@@ -234,7 +234,7 @@ def test_a_damaged_copy_is_named_and_fetched_again(
     ask_for(wants, chart)
     (wants.charts.fetch(chart, env) / "values.yaml").unlink()
     again = Wants(wants.reader, CachedCharts(wants.charts.home), wants.bases)
-    assert bring(again, [FOLDER], env).fetched == ["chart greeter 1.0.0"]
+    assert fetch(again, [FOLDER], env).fetched == ["chart greeter 1.0.0"]
     assert "chart greeter 1.0.0: its copy in the cache was damaged: fetching it again\n" in capsys.readouterr().err
     assert again.charts.chart(chart)
 
@@ -244,9 +244,9 @@ def test_ctrl_c_ends_what_is_fetched(server: Server, env: dict[str, str], wants:
     server.stalled = "index.yaml"
     code = (
         "import os, sys; from pathlib import Path; from manifests import boundary; from manifests.fetch import Wants; "
-        "from manifests.checkout import CheckoutReader; from ops.upstream.originals import bring; "
+        "from manifests.checkout import CheckoutReader; from ops.upstream.originals import fetch; "
         "boundary.remote_rule = lambda url, *, charts=False: ''; "
-        "bring(Wants(CheckoutReader(Path(sys.argv[1]))), [sys.argv[2]], os.environ)"
+        "fetch(Wants(CheckoutReader(Path(sys.argv[1]))), [sys.argv[2]], os.environ)"
     )
     more = {"PYTHONPATH": str(CHECKOUT), "HOMELAB_ORIGINALS": str(tmp_path / "cache"), "NO_PROXY": "127.0.0.1"}
     command = [sys.executable, "-c", code, str(wants.reader.root), FOLDER]

@@ -44,7 +44,7 @@ def test_a_host_that_takes_the_connection_and_says_nothing_is_silent(monkeypatch
     with socket.create_server(("127.0.0.1", 0)) as server:
         host = f"http://127.0.0.1:{server.getsockname()[1]}/"
         assert silent([host, "http://127.0.0.1:1/", ""]) == {
-            host: "takes the connection and does not answer",
+            host: "accepts the connection and does not answer",
             "http://127.0.0.1:1/": "Connection refused",
         }
 
@@ -53,12 +53,12 @@ def test_no_number_of_hosts_that_never_answer_takes_longer_than_the_limit(monkey
     over = threading.Event()
     monkeypatch.setattr(reachability, "_ask", lambda host: str(over.wait(30)))
     began = time.monotonic()
-    found = silent([f"https://{number}.example.com/" for number in range(40)], patience=1)
+    found = silent([f"https://{number}.example.com/" for number in range(40)], timeout=1)
     assert 1 <= time.monotonic() - began < 3
     assert len(found) == 40
     assert set(found.values()) == {"no answer within 1 s"}
     over.set()
-    assert reachability.PATIENCE <= 10
+    assert reachability.TIMEOUT <= 10
 
 
 def test_a_proxy_that_refuses_makes_a_host_silent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +104,7 @@ def test_another_value_of_the_variable_is_refused_whatever_the_verb(
     monkeypatch.setenv(offline.VARIABLE, "yes")
     assert main([verb]) == 1
     assert capsys.readouterr().err == (
-        "HOMELAB_OFFLINE = yes: takes 1 (ask no other host) or 0; set it to one of them, or unset it\n"
+        "HOMELAB_OFFLINE = yes: must be 1 (no request to other hosts) or 0; set one of them, or unset it\n"
     )
 
 
@@ -114,10 +114,10 @@ def test_an_option_that_asks_other_hosts_is_refused_where_none_may_be_asked(
 ) -> None:
     monkeypatch.setenv(offline.VARIABLE, "1")
     assert main([*words]) == 1
-    said = f"{words[1]}: asks other hosts, and HOMELAB_OFFLINE=1 forbids it; leave one of the two out\n"
+    said = f"{words[1]}: needs other hosts, and HOMELAB_OFFLINE=1 forbids requests to them; leave one of the two out\n"
     assert capsys.readouterr().err == said
-    with pytest.raises(Declined, match="--offline forbids it"):
-        offline.require(argparse.Namespace(offline=True), "--online")
+    with pytest.raises(Declined, match="--offline forbids requests"):
+        offline.require_online(argparse.Namespace(offline=True), "--online")
 
 
 def test_tests_and_ci_ask_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,6 +130,6 @@ def test_tests_and_ci_ask_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.delenv(offline.VARIABLE)
     monkeypatch.setattr(test, "_step", step)
-    assert test.run(argparse.Namespace(update=False, only=None, pytest=[], all=False)) == 0
+    assert test.run(argparse.Namespace(update=False, only=None, pytest=[], all=False)).code == 0
     assert given == ["1"] * len(test.STEPS)
     assert "\nexport HOMELAB_OFFLINE=1\n" in (Path(__file__).parents[3] / ".ci/run").read_text(encoding="utf-8")
