@@ -197,8 +197,8 @@ def _syntax(error: Exception, text: str, name: str) -> Problem:
     shown = written[line - 1] if 0 < line <= len(written) else ""
     if shown[: len(shown) - len(shown.lstrip())].count("\t") or "\\t" in str(getattr(error, "problem", "")):
         return Problem(name, line, "", "", "a tab indents here, and YAML allows spaces only", "use spaces", "yaml-tab")
-    said = str(getattr(error, "problem", None) or error)
-    return _problem(name, line, shown.strip(), f"is not YAML: {said}", "yaml-syntax")
+    message = str(getattr(error, "problem", None) or error)
+    return _problem(name, line, shown.strip(), f"is not YAML: {message}", "yaml-syntax")
 
 
 def _code(character: int | str) -> str:

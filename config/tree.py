@@ -356,16 +356,16 @@ def chart_versions(root: Path, app: App) -> dict[str, str]:
 
 def taken_up(root: Path, app: App) -> set[str]:
     """Return the folders of the checkout that an app builds on."""
-    return {posixpath.normpath(posixpath.join(app.path, entry)) for entry in _built_on(_said(root, app.path))}
+    return {posixpath.normpath(posixpath.join(app.path, entry)) for entry in _built_on(_lists(root, app.path))}
 
 
 def _pins(root: Path, path: str) -> Iterator[tuple[str, str]]:
-    said = _said(root, path)
-    for entry in (*said["helmCharts"], *said["dependencies"]):
+    lists = _lists(root, path)
+    for entry in (*lists["helmCharts"], *lists["dependencies"]):
         if isinstance(entry, dict) and isinstance(entry.get("version"), str):
             yield str(entry.get("name")), entry["version"]
     commented = _versions(root, path)
-    for match in map(REFERENCE.match, _built_on(said)):
+    for match in map(REFERENCE.match, _built_on(lists)):
         if match:
             is_commit = IS_COMMIT.match(match["ref"])
             yield match["source"], commented.get(match.string, match["ref"]) if is_commit else match["ref"]
@@ -379,11 +379,11 @@ def _versions(root: Path, path: str) -> Mapping[str, str]:
     return {}
 
 
-def _built_on(said: Mapping[str, list[Any]]) -> list[str]:
-    return [entry for key in ("resources", "components") for entry in said[key] if isinstance(entry, str)]
+def _built_on(lists: Mapping[str, list[Any]]) -> list[str]:
+    return [entry for key in ("resources", "components") for entry in lists[key] if isinstance(entry, str)]
 
 
-def _said(root: Path, path: str) -> Mapping[str, list[Any]]:
+def _lists(root: Path, path: str) -> Mapping[str, list[Any]]:
     """Return the lists of a folder's kustomization or chart; the renderer reports their mistakes."""
     found: defaultdict[str, list[Any]] = defaultdict(list)
     for file in (*KUSTOMIZATIONS, "Chart.yaml"):

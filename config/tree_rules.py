@@ -75,7 +75,7 @@ def choices(facts: Facts) -> Iterator[SettingFinding]:
     takes = taken_up(facts.root, app)
     overlay = f"environments/{facts.settings.delivery.environment}/system/argocd"
     sso = argocd.sso.issuer if argocd.sso else None
-    for part, key, said, is_chosen, otherwise in (
+    for part, key, chosen_value, is_chosen, otherwise in (
         ("ha", "replicas", argocd.replicas, argocd.replicas == "ha", "write ha, or build on the base"),
         ("sso", "sso", sso, sso is not None, "add the OpenID provider, or remove the component there"),
     ):
@@ -83,7 +83,9 @@ def choices(facts: Facts) -> Iterator[SettingFinding]:
             rule = f"{'does not take' if is_chosen else 'takes'} apps/system/argocd/{part}"
             fix = f"let {overlay} take apps/system/argocd/{part}" if is_chosen else otherwise
             where = ("platform", "argocd", key)
-            yield SettingFinding(f"{part}-elsewhere", where, said, f"does not fit {app.path}, which {rule}", fix)
+            yield SettingFinding(
+                f"{part}-elsewhere", where, chosen_value, f"does not fit {app.path}, which {rule}", fix
+            )
 
 
 @rule(

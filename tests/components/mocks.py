@@ -1,7 +1,7 @@
-"""Run a stack's program without an engine, and remember what it registers.
+"""Run a stack's program without an engine, and record the resources that it registers.
 
-The mocks answer for the resources and functions that the program is known to use and refuse everything else: a new
-resource is a decision, and a test has to say so.
+The mocks answer for the known resources and functions of the program and refuse all others: a test must add a new
+resource on purpose.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ FUNCTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Registered:
-    """One resource as the engine would have seen it, its options as they went over the wire."""
+    """One resource as the engine receives it, with its options as serialized."""
 
     type: str
     name: str
@@ -93,13 +93,13 @@ class Registered:
 
     @property
     def depends_on(self) -> set[str]:
-        """The names of what it waits for."""
+        """Return the names of the resources that it depends on."""
         return {urn.rsplit("::", 1)[1] for urn in self.options.dependencies}
 
 
 @dataclass
 class Program(Mocks):
-    """What a program registered and exported."""
+    """The resources and outputs of a program."""
 
     resources: list[Registered] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
@@ -119,10 +119,10 @@ class Program(Mocks):
 
 
 class Monitor(MockMonitor):
-    """The mocks' monitor, which keeps what the mocks are not told: options."""
+    """The mocks' monitor, which records the options that mocks do not receive."""
 
     def __init__(self, program: Program) -> None:
-        """Keep the program at hand."""
+        """Store the program."""
         super().__init__(program)
         self.program = program
 
@@ -142,7 +142,7 @@ class Monitor(MockMonitor):
 
 
 def opened(value: Any) -> Any:
-    """Take values out of the wrapping that says that they are secret."""
+    """Return values without the wrapping that marks them as secret."""
     if rpc.is_rpc_secret(value):
         return opened(rpc.unwrap_rpc_secret(value))
     if isinstance(value, dict):
@@ -151,7 +151,7 @@ def opened(value: Any) -> Any:
 
 
 def close_loop() -> None:
-    """Close what the SDK opened in this thread of its pool and forgot."""
+    """Close the event loop that the SDK left open in this thread of its pool."""
     with contextlib.suppress(RuntimeError):
         asyncio.get_event_loop_policy().get_event_loop().close()
         asyncio.set_event_loop(None)
@@ -159,7 +159,7 @@ def close_loop() -> None:
 
 @cache
 def run(stack: str, change: Callable[[dict[str, Any]], None] = lambda sections: None, *, root: Path = ROOT) -> Program:
-    """Run the program of a stack, its sections changed as a test wants them; once for all who want the same."""
+    """Return the run of a stack's program with changed sections; equal calls share one run."""
     sections = yaml.safe_load((root / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8"))["config"]
     change(sections)
     sections["homelab:secrets"] = SECRETS

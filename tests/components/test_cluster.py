@@ -1,4 +1,4 @@
-"""The cluster: what configurations say, in which order things happen, and what is never undone."""
+"""The cluster: its configurations, the order of its resources, and the resources that are never undone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def merged(name: str) -> dict[str, Any]:
     return document
 
 
-def test_every_node_is_told_its_disk_its_address_and_its_name() -> None:
+def test_every_node_gets_its_disk_address_and_name() -> None:
     machine = merged("worker-1")["machine configuration"]["machine"]
     assert machine["install"] == {"disk": "/dev/sda", "image": "installer:v1"}
     interface = machine["network"]["interfaces"][0]
@@ -113,9 +113,7 @@ def test_talos_accepts_the_configuration_of_every_node(stack: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("workloads", ["allowed", "refused"])
-def test_load_balancers_are_announced_from_control_planes_where_workloads_run_on_them(
-    workloads: str, tmp_path: Path
-) -> None:
+def test_control_planes_with_workloads_announce_load_balancers(workloads: str, tmp_path: Path) -> None:
     settings = read_stack(ROOT / "Pulumi.dev.yaml").require()
     cluster = settings.cluster.model_copy(update={"workloads_on_control_planes": workloads})
     text = generated(settings.model_copy(update={"cluster": cluster}), tmp_path)["cp-1"]
@@ -136,7 +134,7 @@ def test_talos_takes_taints_of_control_planes_and_of_workers(index: int, tmp_pat
     assert (machine.get("nodeTaints"), machine["kubelet"].get("extraConfig", {}).get("registerWithTaints")) == expected
 
 
-def test_the_audit_log_has_a_line_for_what_no_rule_leaves_out(tmp_path: Path) -> None:
+def test_the_audit_log_has_each_request_without_a_rule(tmp_path: Path) -> None:
     text = generated(read_stack(ROOT / "Pulumi.dev.yaml").require(), tmp_path)["cp-1"]
     rules = yaml.safe_load(text.split("\n---")[0])["cluster"]["apiServer"]["auditPolicy"]["rules"]
     assert rules[-1] == {"level": "Metadata"}
@@ -214,14 +212,14 @@ def test_kubernetes_is_upgraded_after_talos_and_before_configurations() -> None:
         assert "cluster-kubernetes" in configuration.depends_on
 
 
-def test_an_upgrade_does_nothing_when_it_is_made_and_replaces_nothing_when_it_changes() -> None:
+def test_an_upgrade_runs_on_change_only_and_replaces_nothing() -> None:
     for name, command in run("homelab").of("Command").items():
         if name.startswith(("cluster-talos", "cluster-kubernetes", "cluster-forget", "cluster-retire")):
             assert command.inputs["create"] in (NOTHING, REMEMBER_GENERATION)
         assert "triggers" not in command.inputs
 
 
-def test_what_makes_a_vm_anew_makes_its_configuration_anew_and_undoes_nothing() -> None:
+def test_a_new_vm_gets_a_new_configuration_and_undoes_nothing() -> None:
     def triggers(program: Program) -> dict[str, Any]:
         found = {**program.of("ConfigurationApply"), "bootstrap": program.of("Command")["cluster-bootstrap"]}
         assert all(resource.options.retainOnDelete for resource in found.values())
@@ -238,7 +236,7 @@ def test_what_makes_a_vm_anew_makes_its_configuration_anew_and_undoes_nothing() 
     assert all(before[name] != whole[name] for name in before)
 
 
-def test_a_node_leaves_before_its_vm_unless_the_whole_cluster_goes() -> None:
+def test_a_node_leaves_before_its_vm_is_deleted() -> None:
     commands = run("dev").of("Command")
     retire = commands["cluster-retire-worker-1"]
     assert "cluster-configuration-worker-1" in retire.depends_on
@@ -246,7 +244,7 @@ def test_a_node_leaves_before_its_vm_unless_the_whole_cluster_goes() -> None:
     assert retire.inputs["delete"] == script("retire")
 
 
-def test_control_planes_take_their_configurations_one_after_the_other_each_when_the_last_one_works() -> None:
+def test_control_planes_are_configured_one_after_the_other() -> None:
     program = run("homelab")
     configurations, settled = program.of("ConfigurationApply"), program.of("Command")["cluster-settle-cp-1"]
     assert "cluster-configuration-cp-1" in settled.depends_on
@@ -267,7 +265,7 @@ def test_the_vip_is_never_a_talos_endpoint() -> None:
     assert planes == {"10.0.0.11", "10.0.0.12", "10.0.0.13"}
 
 
-def test_a_name_for_the_api_is_the_endpoint_and_in_its_certificates() -> None:
+def test_a_name_of_the_api_is_in_its_certificates() -> None:
     def change(sections: dict[str, Any]) -> None:
         sections["homelab:network"]["endpoint"] = "api.dev.example.com"
 
@@ -289,7 +287,7 @@ def test_a_kubeconfig_is_made_again_when_the_endpoint_changes() -> None:
     assert trigger(run("dev", vip)) == "https://10.0.20.5:6443"
 
 
-def test_a_drain_has_its_time_and_is_left_out_where_no_other_node_could_run_the_pods() -> None:
+def test_a_drain_has_a_timeout_and_needs_other_nodes() -> None:
     commands = run("homelab").of("Command")
     given = commands["cluster-talos-worker-1"].inputs["environment"]
     assert (given["DRAIN_SECONDS"], given["OTHERS_TAKE_PODS"]) == ("1800", "yes")
@@ -297,7 +295,7 @@ def test_a_drain_has_its_time_and_is_left_out_where_no_other_node_could_run_the_
     assert commands["cluster-retire-worker-1"].inputs["environment"]["DRAIN_SECONDS"] == "1800"
 
 
-def test_an_upgrade_waits_for_the_vm_and_so_for_the_schematic_of_its_installer() -> None:
+def test_an_upgrade_waits_for_the_vm_and_its_schematic() -> None:
     assert "machines-worker-1" in run("homelab").of("Command")["cluster-talos-worker-1"].depends_on
 
 
@@ -310,7 +308,7 @@ def test_talosctl_reads_the_secrets_bundle(tmp_path: Path) -> None:
 
 
 class Named(dict[str, Any]):
-    """A map whose keys are read as attributes, as the provider's outputs are."""
+    """A map whose keys are attributes, like the provider's outputs."""
 
     __getattr__ = dict.__getitem__
 

@@ -1,4 +1,4 @@
-"""Every component keeps the contract, and every stack registers the resources that are written down."""
+"""Every component fulfils the contract, and every stack registers the resources of its golden list."""
 
 from __future__ import annotations
 

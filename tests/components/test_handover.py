@@ -1,4 +1,4 @@
-"""The handover: what each category's project and set say, what the guard lets through, and in which order they come."""
+"""The handover: projects, sets and their order, and the deletions that the guard admits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def directories(made: dict[str, Any]) -> list[dict[str, Any]]:
     return [generator["git"] for generator in merge["merge"]["generators"]]
 
 
-def test_the_base_comes_first_and_an_environments_folder_takes_its_place() -> None:
+def test_an_environments_folder_replaces_the_base() -> None:
     base, overlay = directories(application_set(category(), SOURCE))
     assert base["directories"] == [{"path": "apps/media/*"}, {"path": "apps/media/_*", "exclude": True}]
     assert overlay["directories"] == [
@@ -41,7 +41,7 @@ def test_the_base_comes_first_and_an_environments_folder_takes_its_place() -> No
     ]
 
 
-def test_an_excluded_app_is_left_out_as_a_base_and_as_an_overlay() -> None:
+def test_an_excluded_app_is_excluded_as_base_and_overlay() -> None:
     source = Source(URL, "main", ".", "production", exclude=("media/jellyfin", "ai/ollama"))
     base, overlay = directories(application_set(category(), source))
     assert base["directories"][2:] == [{"path": "apps/media/jellyfin", "exclude": True}]
@@ -74,7 +74,7 @@ def test_generators_say_what_argo_cd_would_write_into_them() -> None:
     assert [one["template"] for one in (merge, *directories(made))] == [empty] * 3
 
 
-def test_a_missing_key_is_an_error_and_not_an_empty_name() -> None:
+def test_a_missing_key_is_an_error() -> None:
     spec = application_set(category(), SOURCE)["spec"]
     assert (spec["goTemplate"], spec["goTemplateOptions"]) == (True, ["missingkey=error"])
 
@@ -164,7 +164,7 @@ NAMESPACES: dict[str, dict[str, Any]] = {"system": {}, "argocd": {}}
 
 
 def rendered(template: str, app: str) -> str:
-    """Do what Go does with the one shape that the rule takes."""
+    """Evaluate the rule's one form of a template as Go does."""
     found = re.fullmatch(
         r"\{\{ if has \.path\.basename \(list (.*)\) \}\}(.*)\{\{ else \}\}(.*)\{\{ end \}\}", template
     )
@@ -180,7 +180,7 @@ def test_the_template_says_the_same_namespace_as_the_rule(app: str, namespaces: 
     assert rendered(namespace_template(namespaces), app) == namespace_of(app, namespaces)
 
 
-def test_a_project_allows_this_repository_its_namespaces_and_the_declared_kinds_alone() -> None:
+def test_a_project_allows_its_namespaces_and_declared_kinds_alone() -> None:
     made = project(category("system", namespaces=NAMESPACES, clusterKinds=["PersistentVolume", "A.b.io"]), URL)["spec"]
     assert made["sourceRepos"] == [URL]
     assert made["destinations"] == [
@@ -193,7 +193,7 @@ def test_a_project_allows_this_repository_its_namespaces_and_the_declared_kinds_
     ]
 
 
-def test_applications_create_no_kind_that_reaches_beyond_its_namespace_unless_it_is_declared() -> None:
+def test_applications_create_only_declared_kinds_beyond_their_namespace() -> None:
     def closed(**said: Any) -> set[str]:
         spec = project(category(**said), URL)["spec"]
         return {f"{one['kind']}.{one['group']}" for one in spec.get("namespaceResourceBlacklist", [])}
@@ -205,7 +205,7 @@ def test_applications_create_no_kind_that_reaches_beyond_its_namespace_unless_it
 
 
 @pytest.mark.parametrize("found", TREE.categories, ids=lambda one: one.name)
-def test_no_project_of_the_tree_has_a_wildcard_or_makes_namespaces(found: CategoryFolder) -> None:
+def test_no_project_has_a_wildcard_or_makes_namespaces(found: CategoryFolder) -> None:
     spec = project(found, URL)["spec"]
     assert "*" not in repr({key: value for key, value in spec.items() if key != "roles"})
     assert {"group": "", "kind": "Namespace"} not in spec["clusterResourceWhitelist"]
@@ -223,7 +223,7 @@ def test_owners_look_and_sync_and_change_nothing() -> None:
     assert "roles" not in project(category(), URL)["spec"]
 
 
-def test_the_guard_stands_before_deleting_sets_and_projects_and_says_what_to_do() -> None:
+def test_the_guard_refuses_to_delete_sets_and_projects() -> None:
     policy, binding = guard()
     (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
     assert (rule["operations"], rule["resources"]) == (["DELETE"], ["applicationsets", "appprojects"])
@@ -250,7 +250,7 @@ def test_only_administrators_change_the_labels_that_open_a_namespace() -> None:
 
 
 @pytest.mark.parametrize("stack", ["homelab", "staging", "dev"])
-def test_the_guard_comes_first_and_each_layer_waits_for_the_one_before(stack: str) -> None:
+def test_the_guard_is_first_and_layers_wait_in_order(stack: str) -> None:
     program = run(stack)
     sets, projects, waits = (program.of(kind) for kind in ("ApplicationSet", "AppProject", "Command"))
     chosen = TREE.chosen(read_stack(ROOT / f"Pulumi.{stack}.yaml").require().delivery.categories)
@@ -264,7 +264,7 @@ def test_the_guard_comes_first_and_each_layer_waits_for_the_one_before(stack: st
         assert f"handover-set-{found.name}" in waits[f"handover-wait-{found.settings.layer}"].depends_on
 
 
-def test_nothing_of_the_handover_is_taken_away_one_by_one_when_the_cluster_goes() -> None:
+def test_a_destroyed_cluster_needs_no_single_deletions() -> None:
     program = run("dev")
     for kind in ("ApplicationSet", "AppProject", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"):
         for resource in program.of(kind).values():
@@ -272,7 +272,7 @@ def test_nothing_of_the_handover_is_taken_away_one_by_one_when_the_cluster_goes(
 
 
 def waits(stack: str, **delivery: Any) -> dict[str, dict[str, str]]:
-    """Give what the wait of each layer is told."""
+    """Return the environment of each layer's wait."""
 
     def change(sections: dict[str, Any]) -> None:
         sections["homelab:delivery"] |= delivery
@@ -294,7 +294,7 @@ def test_only_the_named_foundation_stands_between_infrastructure_and_application
     assert set(foundation) == expected | ceph
 
 
-def test_all_definitions_come_before_infrastructure_and_nothing_waits_for_the_last_layer() -> None:
+def test_all_crds_precede_infrastructure_and_the_last_layer_is_free() -> None:
     told = waits("dev")
     definitions = [app.full_name for app in TREE.apps_of_layer("crds")]
     assert told["handover-wait-crds"]["FOUNDATION"].split() == definitions

@@ -1,4 +1,4 @@
-"""Machines: what a VM looks like, which image it boots, and that the provider knows every word of it."""
+"""Machines: the arguments of a VM, all known to the provider, and the image that it boots."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_signed_image_has_an_installer_that_is_signed_too() -> None:
     assert "/nocloud-installer-secureboot/" in installer("factory.talos.dev", image, "1.13.0")
 
 
-def test_no_two_stacks_and_no_two_hosts_own_one_image_file() -> None:
+def test_each_image_file_has_one_stack_and_one_host() -> None:
     def names(stack: str) -> list[str]:
         return [file_name(*image, stack, host) for host in ("pve", "pve-1") for image in images]
 
@@ -76,7 +76,7 @@ def settings_of_dev() -> Settings:
     return read_stack(ROOT / "Pulumi.dev.yaml").require()
 
 
-def test_hosts_that_share_the_storage_of_images_download_each_image_once() -> None:
+def test_hosts_with_shared_storage_download_each_image_once() -> None:
     def shared(sections: dict[str, Any]) -> None:
         sections["homelab:proxmox"]["imageStorage"] = "shared"
         for host in sections["homelab:proxmox"]["hosts"]:
@@ -88,7 +88,7 @@ def test_hosts_that_share_the_storage_of_images_download_each_image_once() -> No
     assert images == {f"{name}-id" for name in program.of("File")}
 
 
-def test_an_image_keeps_its_name_in_the_state_when_talos_is_upgraded() -> None:
+def test_an_upgrade_of_talos_keeps_the_names_of_images() -> None:
     raised = run("dev", lambda sections: sections["homelab:cluster"].update(talosVersion="1.13.1"))
     assert raised.of("File").keys() == run("dev").of("File").keys()
 
@@ -105,17 +105,17 @@ def test_a_vm_is_made_for_talos() -> None:
     assert vm["reboot_after_update"] is False
 
 
-def test_a_vm_that_moved_is_moved_back_and_not_made_anew() -> None:
+def test_a_migrated_vm_is_migrated_back() -> None:
     assert vm_arguments(MACHINES["worker-1"], SITE, "local-lvm")["migrate"] is True
 
 
-def test_an_arm_vm_has_its_cloud_init_drive_where_it_has_a_controller() -> None:
+def test_an_arm_vm_has_its_cloud_init_drive_on_scsi() -> None:
     arm = replace(MACHINES["worker-1"], architecture="arm64")
     assert vm_arguments(arm, SITE, "s")["initialization"]["interface"] == "scsi30"
     assert vm_arguments(MACHINES["worker-1"], SITE, "s")["initialization"]["interface"] is None  # the provider's own
 
 
-def test_secure_boot_brings_a_tpm_and_a_firmware_without_keys_of_others() -> None:
+def test_secure_boot_has_a_tpm_and_no_foreign_keys() -> None:
     vm = vm_arguments(MACHINES["cp-1"], replace(SITE, secure=True), "local-lvm")
     assert vm["tpm_state"] == {"datastore_id": "local-lvm", "version": "v2.0"}
     assert vm["efi_disk"]["pre_enrolled_keys"] is False
@@ -140,7 +140,7 @@ def test_cards_cpu_and_usb_devices_are_as_the_settings_say() -> None:
     assert plane["networkDevices"][0]["vlanId"] == 20
 
 
-def test_backup_jobs_leave_data_disks_out_unless_a_disk_says_otherwise() -> None:
+def test_backup_jobs_exclude_data_disks_by_default() -> None:
     worker = MACHINES["worker-1"]
     included = replace(worker, data_disks=(worker.data_disks[0].model_copy(update={"backup": "included"}),))
     assert [disk["backup"] for disk in (disks(worker, "s", "i")[1], disks(included, "s", "i")[1])] == [False, True]
@@ -152,7 +152,7 @@ def test_control_planes_start_before_workers() -> None:
     assert orders["cp-1"] < orders["worker-1"]
 
 
-def test_disks_are_the_system_disk_from_the_image_then_the_data_disks() -> None:
+def test_the_system_disk_comes_before_the_data_disks() -> None:
     system, data = disks(MACHINES["worker-1"], "local-lvm", "local:import/talos.qcow2")
     assert (system["interface"], system["size"], system["import_from"]) == ("scsi0", 100, "local:import/talos.qcow2")
     assert (data["interface"], data["size"]) == ("scsi1", 1024)
@@ -160,7 +160,7 @@ def test_disks_are_the_system_disk_from_the_image_then_the_data_disks() -> None:
     assert system["discard"] == data["discard"] == "on"
 
 
-def test_what_holds_data_is_protected_in_production_and_nothing_in_dev() -> None:
+def test_machines_with_data_are_protected_in_production_only() -> None:
     assert [name for name, machine in MACHINES.items() if is_protected(machine)] == list(MACHINES)
     assert all(vm.options.protect for vm in run("homelab").of("VmLegacy").values())
     assert not any(vm.options.protect for vm in run("dev").of("VmLegacy").values())
@@ -206,7 +206,7 @@ def known(cls: type) -> set[str]:
 
 
 def nested(name: str, value: Any) -> Iterator[tuple[str, set[str]]]:
-    """Give every nested argument with the name of the provider's type for it."""
+    """Yield every nested argument with the provider's type for it."""
     if isinstance(value, list):
         for item in value:
             yield from nested(name.removesuffix("s"), item)
@@ -244,7 +244,7 @@ def test_no_vm_says_more_than_the_state_may_hold() -> None:
     assert "11111111-2222" not in "".join(text(vm) for vm in run("homelab").of("VmLegacy").values())
 
 
-def test_kernel_arguments_are_part_of_the_schematic_in_the_order_of_the_factory() -> None:
+def test_kernel_arguments_have_the_order_of_the_factory() -> None:
     image = Image("amd64", ("siderolabs/qemu-guest-agent",), ("intel_iommu=on", "-selinux"))
     assert image.schematic == (
         "customization:\n    extraKernelArgs:\n        - intel_iommu=on\n        - -selinux\n"
@@ -253,7 +253,7 @@ def test_kernel_arguments_are_part_of_the_schematic_in_the_order_of_the_factory(
     assert image.key != Image("amd64", ("siderolabs/qemu-guest-agent",)).key
 
 
-def test_a_factory_of_the_operators_own_makes_images_installers_and_schematics() -> None:
+def test_the_operators_own_factory_makes_images_installers_and_schematics() -> None:
     def change(sections: dict[str, Any]) -> None:
         sections["homelab:cluster"]["imageFactory"] = "factory.example.com"
 

@@ -1,4 +1,4 @@
-"""The platform: seeds that run once and in order, secrets that stay secret, credentials in Argo CD's shape."""
+"""The platform: seeds that run once and in order, secrets that stay secret, credentials for Argo CD."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def seeds(program: Program) -> dict[str, Registered]:
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_a_seed_runs_once_and_never_again_but_for_a_new_generation(stack: str) -> None:
+def test_a_seed_runs_once_per_generation(stack: str) -> None:
     def raised(sections: dict[str, Any]) -> None:
         sections["homelab:cluster"]["generation"] = 7
 
@@ -83,11 +83,11 @@ def test_secret_zero_is_in_one_secret_and_nowhere_else() -> None:
     assert secret.inputs["metadata"] == {"name": "secret-zero", "namespace": "security"}
 
 
-def test_a_store_in_the_cluster_needs_no_secret_zero_and_no_certificate() -> None:
+def test_a_store_in_the_cluster_needs_no_secret_zero() -> None:
     assert {"secrets-secret-zero", "secrets-bitwarden-tls-certs"}.isdisjoint(run("dev").of("Secret"))
 
 
-def test_bitwardens_server_is_trusted_by_the_one_certificate_that_it_shows() -> None:
+def test_bitwardens_server_has_one_trusted_certificate() -> None:
     program = run("homelab")
     certificate = program.of("SelfSignedCert")["secrets-bitwarden"].inputs
     assert certificate["isCaCertificate"] is True
@@ -103,7 +103,7 @@ def test_the_internal_authority_is_a_kubernetes_tls_secret() -> None:
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_every_namespace_of_the_tree_is_made_with_its_level_and_stays(stack: str) -> None:
+def test_every_namespace_is_made_with_its_level_and_stays(stack: str) -> None:
     made = run(stack).of("Namespace")
     for name, level in {"media": "restricted", "kube-system": "privileged"}.items():
         assert made[f"namespaces-{name}"].inputs["metadata"] == namespace_manifest(name, name, level)["metadata"]
@@ -149,7 +149,7 @@ def test_argo_cd_finds_repository_secrets_by_their_label() -> None:
     assert secret["metadata"]["labels"]["argocd.argoproj.io/secret-type"] == "repository"
 
 
-def test_argo_cds_own_secret_has_a_key_for_sessions_and_one_for_each_webhook() -> None:
+def test_argo_cds_secret_has_keys_for_sessions_and_webhooks() -> None:
     secret = run("dev").of("Secret")["argocd-argocd-secret"].inputs["stringData"]
     hooks = {f"webhook.{host}.secret" for host in ("github", "gitlab", "gogs")}
     assert set(secret) == {"server.secretkey", *hooks}

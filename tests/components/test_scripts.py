@@ -1,4 +1,4 @@
-"""What the scripts of the components do where a kubectl of the test's own answers: no cluster is asked."""
+"""The scripts of the components, run with a test's own kubectl and without a cluster."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GONE = "Failed to load target state: apps/media/gone: app path does not exist"
 
 
 def environment(tmp_path: Path, kubectl: str, **more: str) -> dict[str, str]:
-    """Put a kubectl on the PATH, and let temporary files lie where a test finds them."""
+    """Return an environment with a kubectl on the PATH, and a folder for temporary files."""
     programs, temporary = tmp_path / "bin", tmp_path / "tmp"
     programs.mkdir()
     temporary.mkdir()
@@ -44,7 +44,7 @@ GENERATED = "ApplicationSet|media||||True|||||"
 
 
 def layer(*rows: str, foundation: str = "media-a", stall: str = "0") -> tuple[str, dict[str, str]]:
-    """Give a kubectl that reports these rows, and what the script is told."""
+    """Return a kubectl that reports these rows, and the variables of the script."""
     reported = "\n".join([GENERATED, *rows])
     more = {"LAYER": "infrastructure", "SETS": "media", "FOUNDATION": foundation, "STALL_SECONDS": stall}
     return f"cat <<'ROWS'\n{reported}\nROWS", more
@@ -82,7 +82,7 @@ def waited(tmp_path: Path, *rows: str, foundation: str = "media-a") -> subproces
         *("an object is not ready", "its sync failed", "not generated"),
     ],
 )
-def test_a_layer_waits_for_what_argo_cd_still_has_to_do_in_its_foundation(tmp_path: Path, row: str, keeps: str) -> None:
+def test_a_layer_waits_for_its_foundation(tmp_path: Path, row: str, keeps: str) -> None:
     done = waited(tmp_path, row)
     assert done.returncode == (1 if keeps else 0), done.stderr
     assert keeps in done.stderr
@@ -117,9 +117,7 @@ echo "Application|media-a|Synced|Progressing|{}|||Pod/$(EXPRESSION) Synced Progr
 @pytest.mark.parametrize(
     ("expression", "turns"), [("echo $((count < 12 ? count : 12))", 12), ("echo $((count % 2))", 2)]
 )
-def test_a_layer_ends_when_nothing_new_has_happened_for_a_while_and_not_before(
-    tmp_path: Path, expression: str, turns: int
-) -> None:
+def test_a_layer_fails_when_nothing_changes_for_a_while(tmp_path: Path, expression: str, turns: int) -> None:
     _, more = layer(stall="2")
     kubectl = MOVES.replace("EXPRESSION", expression)
     more |= {"COUNT": str(tmp_path / "count"), "SET": GENERATED, "PAUSE": "0.5"}
@@ -152,7 +150,7 @@ esac
 """
 
 
-def test_a_sync_of_the_foundation_that_failed_for_good_is_tried_again(tmp_path: Path) -> None:
+def test_a_failed_sync_of_the_foundation_is_retried(tmp_path: Path) -> None:
     _, more = layer(stall="30", foundation="media-a media-b")
     more |= {"PATCHED": str(tmp_path / "patched"), "SET": GENERATED, "SYNC_AGAIN": "0", "PAUSE": "0.1"}
     done = ran(WAIT, environment(tmp_path, AGAIN, **more))
@@ -338,9 +336,9 @@ echo 'kind: CustomResourceDefinition'
 
 
 def built(
-    tmp_path: Path, script: str, failures: int, said: str, ends: str = "exit 1"
+    tmp_path: Path, script: str, failures: int, error: str, ends: str = "exit 1"
 ) -> tuple[subprocess.CompletedProcess[str], int]:
-    """Run a script whose kustomize fails so often, and count how often it was asked for one folder."""
+    """Run a script whose kustomize fails a number of times, and count its calls for one folder."""
     checkout, count = tmp_path / "checkout", tmp_path / "count"
     (checkout / "apps/system/one").mkdir(parents=True)
     (checkout / "environments").mkdir()
@@ -349,7 +347,7 @@ def built(
     more |= {"RENDER_SECONDS": "1", "BUILDS": "2"} if "sleep" in ends else {}
     more |= {"CATEGORIES": "system", "SEEDED": "", "ENVIRONMENT": "dev", "HOMELAB_SEEDS": str(checkout)}
     given = environment(tmp_path, "echo one serverside-applied", **more)
-    (tmp_path / "bin/kustomize").write_text(HICCUP.format(count, failures, said, ends), encoding="utf-8")
+    (tmp_path / "bin/kustomize").write_text(HICCUP.format(count, failures, error, ends), encoding="utf-8")
     (tmp_path / "bin/kustomize").chmod(0o755)
     done = subprocess.run(
         ["sh", "-c", SCRIPTS[script]], env=given, cwd=checkout, capture_output=True, text=True, check=False, timeout=60
@@ -358,11 +356,11 @@ def built(
 
 
 @pytest.mark.parametrize("script", ["seed", "definitions"])
-@pytest.mark.parametrize("said", [AWAY, BUSY])
-def test_a_chart_repository_that_is_away_for_a_moment_is_asked_again(tmp_path: Path, script: str, said: str) -> None:
-    done, asked = built(tmp_path, script, 2, said)
+@pytest.mark.parametrize("error", [AWAY, BUSY])
+def test_an_unreachable_chart_repository_is_retried(tmp_path: Path, script: str, error: str) -> None:
+    done, asked = built(tmp_path, script, 2, error)
     assert (done.returncode, asked) == (0, 3), done.stderr
-    assert f"building apps/system/one again, attempt 2 of 5: {said}\n" in done.stderr
+    assert f"building apps/system/one again, attempt 2 of 5: {error}\n" in done.stderr
     assert "1 objects applied" in done.stdout or "1 definitions" in done.stdout
 
 
@@ -404,7 +402,7 @@ def of_a_node(tmp_path: Path, script: str, **more: str) -> subprocess.CompletedP
     return ran(TALOS + script, given | {"CONTROL_PLANES": "cp-1=10.0.0.1", "PAUSE": "0.1"})
 
 
-def test_a_node_that_never_answers_does_not_outlast_the_limit_of_a_wait(tmp_path: Path) -> None:
+def test_a_silent_node_does_not_exceed_a_timeout(tmp_path: Path) -> None:
     began = time.monotonic()
     done = of_a_node(tmp_path, 'wait_for 2 "cp-1 to answer" talos 10.0.0.1 version --short\n', ANSWER_SECONDS="1")
     assert done.returncode == 1
@@ -412,8 +410,8 @@ def test_a_node_that_never_answers_does_not_outlast_the_limit_of_a_wait(tmp_path
     assert time.monotonic() - began < 30
 
 
-def test_a_machine_without_timeout_ends_a_program_in_go_as_well(tmp_path: Path) -> None:
-    """Perl takes the place of `timeout`; Go programs go on at SIGALRM."""
+def test_a_program_in_go_ends_without_the_timeout_command(tmp_path: Path) -> None:
+    """Perl replaces `timeout`; Go programs ignore SIGALRM."""
     kubectl = ensure(("kubectl",)).places["kubectl"].file
     asks = f'mkfifo "$work/never" && exec 3<>"$work/never"; within 1 {kubectl} apply -f - <&3 || echo "code $?"'
     given = environment(tmp_path, "exit 0", SECRETS="x", CLUSTER="x", ENDPOINT="https://10.0.0.1:6443")
@@ -425,7 +423,7 @@ def test_a_machine_without_timeout_ends_a_program_in_go_as_well(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("jump", ["100000", "-100000"])
-def test_a_clock_that_is_set_or_a_machine_that_slept_ends_no_wait(tmp_path: Path, jump: str) -> None:
+def test_a_changed_clock_ends_no_wait(tmp_path: Path, jump: str) -> None:
     clock = f"""
 turns=0 clock=500000
 read_clock() {{ turns=$((turns + 1)); clock=$((clock + {jump})); }}

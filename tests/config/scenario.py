@@ -1,7 +1,7 @@
 """Scenarios: one change to a small valid checkout, written as a YAML file.
 
-`valid/` and `invalid/` hold them, found by glob. A scenario may replace a piece of text, write files, remove files,
-make links or write bytes; an invalid one holds the exact messages that `./homelab check` has to print.
+`valid/` and `invalid/` contain them, found by glob. A scenario can replace text, write or remove files, make links or
+write bytes; an invalid one contains the exact messages that `./homelab check` must print.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def prepare(scenario: dict[str, Any], root: Path, checkout: Path = CHECKOUT) -> None:
-    """Lay a checkout out and make the scenario's one change."""
+    """Write a checkout with the scenario's one change."""
     shutil.copytree(checkout, root, dirs_exist_ok=True)
     for file, edits in scenario.get("replace", {}).items():
         text = (root / file).read_text(encoding="utf-8")
@@ -50,7 +50,7 @@ def prepare(scenario: dict[str, Any], root: Path, checkout: Path = CHECKOUT) -> 
 
 
 def problems(root: Path, scenario: dict[str, Any] | None = None) -> list[Problem]:
-    """Everything that `./homelab check` finds in a checkout; `before` in a scenario says what a stack was before."""
+    """Return every message of `./homelab check` on a checkout; `before` in a scenario is the stack's old state."""
     stacks = [read_stack(path) for path in stack_files(root).values()]
     before: dict[str, Stack | None] = {}
     for file, edits in (scenario or {}).get("before", {}).items():

@@ -1,6 +1,6 @@
-"""Secrets in Git are found in each style in which people write them, and what only speaks of secrets is not refused.
+"""Secrets in Git are found in each usual style, and text about secrets is accepted.
 
-The lists are put together at run time, so that this file holds none itself.
+The secrets are assembled at run time, so that this file contains none.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A stack file and a run of Pulumi give the same settings and the same words; nothing a person writes raises."""
+"""A stack file and a run of Pulumi give the same settings and messages; no input raises another error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BASE = "Pulumi.base.yaml"
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Hand the sections of a stack file to the program as the engine does."""
+    """Pass the sections of a stack file to the program as the engine does."""
 
     def hand_over(root: Path, **secrets: str) -> None:
         sections = yaml.safe_load((root / BASE).read_text(encoding="utf-8"))["config"]
@@ -55,7 +55,7 @@ def test_the_engine_and_the_file_refuse_in_the_same_words(engine: Any, tmp_path:
     assert len(refused.value.problems) == 3
 
 
-def test_a_missing_secret_is_told_with_the_command_that_sets_it(engine: Any, tmp_path: Path) -> None:
+def test_a_missing_secret_is_reported_with_its_command(engine: Any, tmp_path: Path) -> None:
     prepare({}, tmp_path)
     engine(tmp_path, webhookSecret="hunter2")
     with pytest.raises(SettingsRefused) as refused:
@@ -67,7 +67,7 @@ def test_a_missing_secret_is_told_with_the_command_that_sets_it(engine: Any, tmp
     ] + ["2 problems"]
 
 
-def test_load_balancers_take_the_first_addresses_of_the_range_where_nobody_says_otherwise(tmp_path: Path) -> None:
+def test_load_balancers_default_to_the_first_addresses_of_the_range(tmp_path: Path) -> None:
     prepare({}, tmp_path)
     taken = dict(read_stack(tmp_path / BASE).require().network.load_balancers)
     assert {name: str(address) for name, address in taken.items()} == {

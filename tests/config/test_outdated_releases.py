@@ -1,4 +1,4 @@
-"""What is behind the newest known releases is said, by name, and nothing else is."""
+"""Outdated pins are reported by name, and no others."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_what_the_tree_pins_is_compared(monkeypatch: pytest.MonkeyPatch) -> None
     assert [found.name for found in outdated(ROOT, TREE, STACK, {})] == ["cilium", "gateway-api"]
 
 
-def test_every_release_that_is_known_is_of_something_that_is_pinned() -> None:
+def test_every_known_release_is_of_a_pinned_program() -> None:
     file = ROOT / "config/compatibility.yaml"
     releases = yaml.safe_load(file.read_text(encoding="utf-8"))["newest"]["releases"]
     pinned = {"talos", "kubernetes", *COMPARED, "gateway-api"}

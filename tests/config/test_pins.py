@@ -74,7 +74,7 @@ def test_the_comment_behind_an_url_is_its_version() -> None:
 
 
 @pytest.mark.parametrize("version", ["v1.10.0", "2.0.0-rc.1", "controller-v1.10.0", "helm/v3.1", "a.b-1+build.2"])
-def test_each_version_that_a_tag_may_have_is_read_out_of_a_comment(version: str) -> None:
+def test_each_form_of_version_is_read_from_a_comment(version: str) -> None:
     assert PINNED.match(version)
     assert versions(f"  - {BASE}?ref={COMMIT} # {version}\n") == {f"{BASE}?ref={COMMIT}": version}
 

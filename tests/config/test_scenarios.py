@@ -1,4 +1,4 @@
-"""Every mistake that the project knows has a scenario, and says exactly what the scenario expects."""
+"""Every known mistake has a scenario, and its messages are exactly the expected ones."""
 
 from __future__ import annotations
 

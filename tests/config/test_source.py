@@ -1,4 +1,4 @@
-"""YAML is read as Pulumi and Kubernetes read it, with places, and nothing that a file holds raises."""
+"""YAML is read as Pulumi and Kubernetes read it, with line numbers, and no content raises."""
 
 from __future__ import annotations
 
