@@ -61,8 +61,9 @@ def checks(register: Mapping[str, Check]) -> str:
         "# Checks",
         "",
         "Made from the register of `config/rules.py` by `./homelab test --update`. Every refusal ends with one of",
-        "these ids. An object can accept a finding of some checks: with the annotation",
-        "`homelab.dev/accept-<id>`, whose value is the reason. The last column shows which checks can be accepted.",
+        "these ids. A finding of some checks can be accepted: with the annotation `homelab.dev/accept-<id>`, whose",
+        "value is the reason. The last column shows where that annotation stands, and is empty for the checks that no",
+        "annotation can accept.",
         "",
         "The scope of a check is the input that decides it:",
         "",
@@ -71,12 +72,11 @@ def checks(register: Mapping[str, Check]) -> str:
         f"`check --changed-since` reports {' and '.join(f'`{scope}`' for scope in LOCAL)} for changed apps only. It",
         "reports the others for every app, since a change elsewhere can cause them.",
         "",
-        "| id | scope | why | accepted by annotation |",
+        "| id | scope | why | accepted by the annotation of |",
         "| --- | --- | --- | --- |",
     ]
     for name, check in sorted(register.items()):
-        accepted = "yes" if check.is_of("manifests.rules") else ""
-        lines.append(f"| {name} | {', '.join(check.scopes)} | {check.why} | {accepted} |")
+        lines.append(f"| {name} | {', '.join(check.scopes)} | {check.why} | {check.accepted_by or ''} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,8 +1,8 @@
 """The register of checks: each id with its reason, its scopes and the functions that report it.
 
-`@rule` stands on every function that reports a check and registers it; docs/reference/checks.md is made from the
-register, `config.checks` and `manifests.rules.register` run the rules of their scopes, and `check --changed-since`
-reads in it which problems a change elsewhere can cause.
+`@rule` registers a check, on a function that reports it, or that calls such a function, also through others.
+docs/reference/checks.md is made from the register, `config.checks` and `manifests.rules.register` run the rules of
+their scopes, and `check --changed-since` reads in it which problems a change elsewhere can cause.
 """
 
 from __future__ import annotations
@@ -27,16 +27,22 @@ SCOPES: Mapping[Scope, str] = MappingProxyType(
 # A change elsewhere cannot cause these, so `check --changed-since` reports them of changed apps only.
 LOCAL: tuple[Scope, ...] = ("file", "app")
 
+Acceptance: TypeAlias = Literal["object", "kustomization"]
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass
 class Check:
-    """One id, its reason, and each function that reports it, with its scope."""
+    """One id, its reason, and each function that reports it, with its scope.
+
+    `accepted_by` is the file or object whose annotation can accept a finding, None if no annotation can.
+    """
 
     id: str
     why: str = ""
     functions: list[tuple[Callable[..., Any], Scope]] = field(default_factory=list)
+    accepted_by: Acceptance | None = None
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
@@ -59,8 +65,15 @@ REGISTER: Mapping[str, Check] = MappingProxyType(_REGISTER)
 """Every check of the modules that are imported."""
 
 
-def rule(check: str, *, scope: Scope, why: str = "") -> Callable[[Function], Function]:
-    """Register a function as one that reports a check; one of a check's functions gives the reason."""
+def rule(
+    check: str, *, scope: Scope, why: str = "", accepted_by: Acceptance | None = None
+) -> Callable[[Function], Function]:
+    """Register a function as one that reports a check; one of a check's functions gives the reason.
+
+    An object can accept what is found in it: `manifests.rules.register` reads the annotation of each `ObjectFinding`.
+    mypy holds a function to its return type, so the register reads there which checks these are; a function that
+    reads another annotation itself states that with `accepted_by`.
+    """
 
     def register(function: Function) -> Function:
         known = _REGISTER.setdefault(check, Check(check))
@@ -72,6 +85,9 @@ def rule(check: str, *, scope: Scope, why: str = "") -> Callable[[Function], Fun
             raise ValueError(f"{check} has an unknown scope {scope}")
         known.why = known.why or why
         known.functions.append((function, scope))
+        known.accepted_by = known.accepted_by or accepted_by
+        if "ObjectFinding" in str(function.__annotations__.get("return")):
+            known.accepted_by = "object"
         return function
 
     return register

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.pins import IS_COMMIT
+from config.rules import rule
 from errors import Problem, TreeRefused
 from manifests.bases import CachedBases
 from manifests.sources import BaseSource
@@ -136,20 +137,30 @@ class StandInBases:
                     return place.resolve()
         return None
 
+    @rule(
+        "base-version",
+        scope="program",
+        why="A rehearsal runs one version of Argo CD: manifests of another would be tested with the wrong program.",
+    )
     def _fits(self, url: str, wanted: BaseUrl, known: KnownFolder, version: str) -> bool:
         if known.exact and wanted.ref != version:
-            rule = f"has another version than the rehearsal: {known.repository} is {version} here"
+            broken = f"has another version than the rehearsal: {known.repository} is {version} here"
             fix = f"use {version}, or {FETCHED}"
-            raise TreeRefused([Problem(url, 0, "ref", wanted.ref, rule, fix, "base-version")])
+            raise TreeRefused([Problem(url, 0, "ref", wanted.ref, broken, fix, "base-version")])
         return wanted.ref.split(".")[0] == version.split(".", maxsplit=1)[0]
 
 
+@rule(
+    "base-unbuildable",
+    scope="program",
+    why="kustomize fails on a folder without a kustomization.yaml, in a rehearsal and in Argo CD.",
+)
 def _check_kustomization(url: str, known: KnownFolder, place: Path) -> None:
     """Refuse a folder that kustomize could not build behind the URL."""
     if place.is_dir() and (known.files_only or not (place / "kustomization.yaml").is_file()):
-        rule = f"unable to find one of {', '.join(map(repr, RECOGNIZED))} in this folder of {known.repository}"
+        broken = f"unable to find one of {', '.join(map(repr, RECOGNIZED))} in this folder of {known.repository}"
         fix = "list its files one by one, or use a chart that has them"
-        raise TreeRefused([Problem(url, 0, "resources", url, rule, fix, "base-unbuildable")])
+        raise TreeRefused([Problem(url, 0, "resources", url, broken, fix, "base-unbuildable")])
 
 
 def _version(folder: Path, part: str) -> str:

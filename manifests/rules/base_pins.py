@@ -27,6 +27,7 @@ FILE_BY_COMMIT = re.compile(rf"https://[^?]*/{COMMIT}/[^?]*\Z")
     "base-by-tag",
     scope="app",
     why="A tag can be moved and a release's file replaced: Argo CD would apply content without a review.",
+    accepted_by="kustomization",
 )
 def pinned_by_name(scene: StackObjects) -> Iterator[Problem]:
     """Report bases that are pinned by a tag or a release."""

@@ -167,15 +167,13 @@ def unasked_hooks(scene: StackObjects) -> Iterator[ObjectFinding]:
     why="Half a year later it would be unknown whether the exception is still needed.",
 )
 def exceptions(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Require a reason and an existing id for each accepted check."""
-    known = [check.id for check in REGISTER.values() if check.is_of(__package__)]
+    """Require of each annotation a check that an object can accept, and a reason."""
+    known = [check.id for check in REGISTER.values() if check.accepted_by == "object"]
     for piece in scene.pieces:
         for check, reason in piece.accepted.items():
             if check not in known:
-                rule, fix = (
-                    "is no check that could be accepted",
-                    nearest(check, known, "docs/reference/checks.md lists them"),
-                )
+                rule, fix = "is no check that an object can accept", "docs/reference/checks.md lists those that it can"
+                fix = f"remove the annotation: {fix}" if check in REGISTER else nearest(check, known, fix)
             elif not str(reason).strip():
                 rule, fix = "is accepted without a reason", "write the reason as its value"
             else:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 import manifests
 from config import rules
 from config.rules import REGISTER, SCOPES, rule, rules_of
+from manifests.rules.stack_objects import ObjectFinding
 from ops.checking.register import every_check
 
 HERE = Path(__file__).parent
@@ -45,6 +47,37 @@ def test_every_id_that_a_render_reports_is_registered() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and AN_ID.match(node.value)
     }
     assert reported <= REGISTER.keys()
+
+
+def test_every_id_of_a_stand_in_is_expected_by_a_test() -> None:
+    names = [one.id for one in every_check().values() if one.is_of("standins")]
+    tests = "".join(file.read_text(encoding="utf-8") for file in (HERE.parent / "standins").glob("test_*.py"))
+    assert sorted(names) == ["base-unbuildable", "base-version"]
+    assert [name for name in names if rf"\[{name}\]" not in tests] == []
+
+
+def test_an_object_accepts_what_is_found_in_it_and_nothing_else() -> None:
+    every = every_check().values()
+    assert {one.id for one in every if one.is_of("manifests.rules") and one.accepted_by != "object"} == {
+        "base-by-tag",
+        "config-hashed",
+        "file-stray",
+        "mark-differs",
+        "mark-forgotten",
+        "mark-missing",
+        "mark-unknown",
+        "read-elsewhere",
+        "start-page-link",
+        "value-unknown",
+    }
+    assert [one.id for one in every if one.accepted_by == "kustomization"] == ["base-by-tag"]
+    accepted = [function for one in every if one.accepted_by == "object" for function, _ in one.functions]
+    assert {ObjectFinding in kinds_of(get_type_hints(function)["return"]) for function in accepted} == {True}
+
+
+def kinds_of(annotation: Any) -> list[Any]:
+    """Return a type and all types inside it."""
+    return [annotation, *(kind for inner in get_args(annotation) for kind in kinds_of(inner))]
 
 
 def test_every_check_has_a_reason_and_a_scope() -> None:

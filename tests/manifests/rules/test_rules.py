@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import config
+import manifests
+import ops
+import standins
 from config.rules import REGISTER
-from manifests import rules
+from ops.checking.register import every_check
 from tests.config.scenario import load
 from tests.manifests.rules.scenario import HERE, prepare, problems
 
-ROOM = Path(rules.__file__ or "").parent
+REPORTING = (config, manifests, ops, standins)
+ID_OF = {"ObjectFinding": 0, "SettingFinding": 0, "Problem": -1}
 INVALID = sorted((HERE / "invalid").glob("*.yaml"))
 VALID = sorted((HERE / "valid").glob("*.yaml"))
 TOLD_ELSEWHERE = {
@@ -46,12 +53,31 @@ def test_every_rule_has_a_scenario_that_breaks_it() -> None:
 
 
 def test_every_reported_id_is_registered() -> None:
-    told = {
-        node.args[0].value
-        for file in ROOM.glob("*.py")
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-        and getattr(node.func, "id", "") == "Finding"
-        and isinstance(node.args[0], ast.Constant)
+    known = every_check().keys()
+    found = {(package.__name__, *one) for package in REPORTING for one in reported(package)}
+    assert {(package, kind) for package, kind, _ in found} == {
+        *((package.__name__, "Problem") for package in REPORTING),
+        ("config", "SettingFinding"),
+        ("manifests", "ObjectFinding"),
     }
-    assert told <= REGISTER.keys()
+    assert [one for one in sorted(found) if one[2] not in known] == []
+
+
+def reported(package: ModuleType) -> Iterator[tuple[str, str]]:
+    """Yield each class of reports with each id that a package writes in a call of it, also as a module's constant."""
+    for file in Path(package.__file__ or "").parent.rglob("*.py"):
+        module = ast.parse(file.read_text(encoding="utf-8"))
+        constants = {
+            target.id: node.value
+            for node in module.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for node in ast.walk(module):
+            kind = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+            if isinstance(node, ast.Call) and kind in ID_OF and node.args:
+                written = node.args[ID_OF[kind]]
+                written = constants.get(written.id, written) if isinstance(written, ast.Name) else written
+                if isinstance(written, ast.Constant) and written.value:  # `ops.checking.online` fills in an empty one
+                    yield kind, str(written.value)
