@@ -1,9 +1,8 @@
 """Progress of long work: one line per step, redrawn on a terminal, plain lines with a heartbeat anywhere else.
 
-What flows in is the list of steps with the seconds each is expected to take, and what the work tells about itself;
-everything goes to stderr, so that `--json` on stdout stays clean. Estimates learn from what is done: if the first steps
-took twice as long as expected, so will the rest. `ops.toolchain.lookup` shows builds with it; any verb with long steps
-can.
+The steps come in with the expected seconds of each, and then the reports of the work; everything goes to stderr, so
+that `--json` on stdout stays clean. Estimates learn from finished steps: if the first steps took twice as long as
+expected, so will the rest. `ops.toolchain.lookup` shows builds with it; any verb with long steps can use it.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ from ops.terminal import COLOURS, elapsed
 
 REDRAW = 0.25
 HEARTBEAT = 15.0
-# What is left of a step that takes longer than expected: nobody knows, and the sum should not grow.
+# The seconds left of a step that takes longer than expected: they are unknown, and the sum should not grow.
 OVERDUE = 1.0
 MARKS = {"waiting": ("·", "grey"), "running": ("▸", "yellow"), "done": ("✓", "green"), "failed": ("✗", "red")}
 
 
 class Step:
-    """One piece of the work, as it is seen."""
+    """One piece of the work, as the display shows it."""
 
     def __init__(self, name: str, expected: float, announced: Callable[[str], None], lane: str = "") -> None:
-        """Begin as waiting."""
+        """Start as waiting."""
         self.name = name
         self.lane = lane
         self.expected = expected
@@ -42,22 +41,22 @@ class Step:
         self._announced = announced
 
     def update(self, text: str) -> None:
-        """Say what is going on in it."""
+        """Report the current activity of the step."""
         self.text = text
 
     def announce(self, text: str) -> None:
-        """Say what a person has to know at once, also where nobody sees the display."""
+        """Report something that the user must see at once, also where there is no live display."""
         self.text = text
         self._announced(f"{self.name}: {text}")
 
     def fail(self, text: str) -> None:
-        """Say that it will not be done."""
+        """Mark the step as failed."""
         self.state = "failed"
         self.text = text
 
     @property
     def so_far(self) -> float:
-        """Seconds since it began, or in all when it is over."""
+        """Return the seconds since its start, or its whole duration when it is over."""
         return self.took or (time.monotonic() - self.began if self.began else 0.0)
 
 
@@ -71,10 +70,10 @@ class Progress:
         lanes: Mapping[str, str] | None = None,
         at_once: int = 1,
     ) -> None:
-        """Take the steps in their order with the seconds that each is expected to take.
+        """Take the steps in their order, with the expected seconds of each.
 
-        Steps of different lanes run beside each other and learn nothing from each other's pace. `at_once` steps of one
-        lane run beside each other.
+        Steps of different lanes run at the same time and learn nothing from each other's pace. `at_once` steps of one
+        lane run at the same time.
         """
         named = lanes or {}
         self.steps = {name: Step(name, seconds, self._line, named.get(name, "")) for name, seconds in expected.items()}
@@ -89,14 +88,14 @@ class Progress:
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Start the display."""
         self._ticker.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Show the end state once more and stop."""
+        """Show the final state and stop."""
         self._over.set()
         self._ticker.join()
         self.noted = ""
@@ -106,7 +105,7 @@ class Progress:
 
     @contextmanager
     def step(self, name: str, expected: float | None = None) -> Iterator[Step]:
-        """Mark a step as running for as long as its work lasts; with a time of its own it is new, or begins anew."""
+        """Mark a step as running for as long as its work lasts; with `expected`, the step is new or starts again."""
         if expected is not None:
             self.steps = {**self.steps, name: Step(name, expected, self._line)}
         step = self.steps[name]
@@ -124,17 +123,17 @@ class Progress:
             self._line(f"{name}: {step.text or step.state} after {elapsed(step.took)}; {self.outlook()}")
 
     def note(self, text: str) -> None:
-        """Say something that belongs to no step."""
+        """Report something that belongs to no step."""
         self.noted = text
         self._line(text)
 
     def remark(self, text: str) -> None:
-        """Report something that is still to be read when the display is over."""
+        """Report something that stays visible after the display ends."""
         self.remarks.append(text)
         self._line(text)
 
     def remaining(self, step: Step) -> float:
-        """Seconds that a step still needs, as far as one can know."""
+        """Return the estimated seconds that a step still needs."""
         if step.state in ("done", "failed"):
             return 0.0
         done = [other for other in self.steps.values() if other.state == "done" and other.lane == step.lane]
@@ -143,7 +142,7 @@ class Progress:
         return max(step.expected * pace - step.so_far, OVERDUE)
 
     def outlook(self) -> str:
-        """Say in a few words how far the whole is."""
+        """Return the progress of all steps in a few words."""
         steps = self.steps.values()
         over = sum(step.state in ("done", "failed") for step in steps)
         lanes = {step.lane for step in steps}
@@ -176,7 +175,7 @@ class Progress:
 
     def _draw(self) -> None:
         columns, height = shutil.get_terminal_size()
-        # Lines that have left the top of a terminal cannot be drawn again: of many steps the waiting ones are left out.
+        # Lines above the top of a terminal cannot be redrawn: of many steps, only running and failed ones are shown.
         steps = [
             one for one in self.steps.values() if len(self.steps) < height - 1 or one.state in ("running", "failed")
         ]

@@ -1,8 +1,8 @@
-"""Asking registries and chart repositories whether a version exists: what everybody may ask, without credentials.
+"""Queries of registries and chart repositories for a version: public ones only, without credentials.
 
 An image or a chart goes in, an `Answer` comes out, never an exception: a registry that is down is an answer too. Images
-and OCI charts are asked for by the OCI distribution API, with the anonymous token that registries hand out; charts of a
-Helm repository are looked up in its index, which is read once. `ops.checking.online` collects what to ask.
+and OCI charts are queried by the OCI distribution API, with the anonymous token that registries issue; charts of a Helm
+repository are looked up in its index, which is read once. `ops.checking.online` collects the queries.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FOUND, UNAUTHORIZED, FORBIDDEN, GONE = 200, 401, 403, 404
 
 
 class State(Enum):
-    """What a registry says of a version."""
+    """The state of a version in a registry."""
 
     THERE = "there"
     MISSING = "missing"
@@ -48,17 +48,17 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a registry said."""
+    """The answer of a registry."""
 
     state: State
     said: str = ""
     digest: str = ""
-    """Of the manifest or index that a tag means now, where the registry gives it."""
+    """The digest of the manifest or index that a tag means now, where the registry reports it."""
 
 
 @dataclass
 class Registries:
-    """What was asked and answered; safe for several threads."""
+    """A client of registries, with the indexes that it has read; safe for several threads."""
 
     session: requests.Session = field(default_factory=GuardedSession)
     _indexes: dict[str, Mapping[str, Any] | Answer] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Registries:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def image(self, image: str) -> Answer:
-        """Ask whether an image exists, by its digest where it has one."""
+        """Check whether an image exists, by its digest where it has one."""
         found = IMAGE.fullmatch(image)
         if not found or not (found["tag"] or found["digest"]):
             return Answer(State.MISSING, "names no version")
@@ -74,10 +74,10 @@ class Registries:
         return self._manifest(host, path, found["digest"] or found["tag"])
 
     def chart(self, chart: Chart) -> Answer:
-        """Ask whether a version of a chart exists."""
+        """Check whether a version of a chart exists."""
         if chart.repository.startswith("oci://"):
             host, _, path = chart.repository.removeprefix("oci://").rstrip("/").partition("/")
-            # A tag may hold no plus, so helm writes an underscore.
+            # A tag must not contain a plus, so helm writes an underscore.
             return self._manifest(host, f"{path}/{chart.name}".lstrip("/"), chart.version.replace("+", "_"))
         index = self._index(chart.repository.rstrip("/"))
         if isinstance(index, Answer):
@@ -95,7 +95,7 @@ class Registries:
         try:
             answer = self.session.head(url, headers=headers, timeout=TIMEOUT, allow_redirects=True)
             if answer.status_code == UNAUTHORIZED:
-                # A redirect may have led to another registry: the token is that registry's, and nothing of the first.
+                # A redirect may have led to another registry: the token must be from that one, not from the first.
                 token = self._token(answer.url, answer.headers.get("WWW-Authenticate", ""), path)
                 if token:
                     headers["Authorization"] = f"Bearer {token}"
@@ -105,7 +105,7 @@ class Registries:
         return _judged(answer)
 
     def _token(self, url: str, challenge: str, path: str) -> str:
-        """Return the token that a registry gives without credentials, nothing where it gives none."""
+        """Return the token that a registry issues without credentials, or nothing where it issues none."""
         said = dict(CHALLENGE.findall(challenge))
         if not challenge.lower().startswith("bearer") or "realm" not in said:
             return ""
@@ -122,7 +122,7 @@ class Registries:
         return text(given, "token") or text(given, "access_token")
 
     def _index(self, repository: str) -> Mapping[str, Any] | Answer:
-        """Read a repository's index once, whoever else waits for it."""
+        """Read a repository's index once, even if several threads wait for it."""
         with self._lock:
             lock = self._locks.setdefault(repository, threading.Lock())
         with lock:
@@ -143,7 +143,7 @@ class Registries:
 
 @cache
 def place_of(name: str) -> tuple[str, str]:
-    """Tell a registry from a repository in an image's name, as container runtimes do."""
+    """Return the registry and the repository of an image's name, as container runtimes do."""
     first, _, rest = name.partition("/")
     if rest and ("." in first or ":" in first or first == "localhost"):
         host, path = first, rest
@@ -155,7 +155,7 @@ def place_of(name: str) -> tuple[str, str]:
 
 
 def _scheme(host: str) -> str:
-    """Speak plain HTTP to this machine alone, as container runtimes do."""
+    """Return the scheme of a host: plain HTTP for this machine alone, as in container runtimes."""
     return "http" if host.partition(":")[0] in LOOPBACK or host.startswith("[::1]") else "https"
 
 
