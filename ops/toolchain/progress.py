@@ -27,10 +27,10 @@ MARKS = {"waiting": ("·", "grey"), "running": ("▸", "yellow"), "done": ("✓"
 
 
 class Step:
-    """One piece of the work, as the display shows it."""
+    """One step of the work."""
 
     def __init__(self, name: str, expected: float, announced: Callable[[str], None], lane: str = "") -> None:
-        """Start as waiting."""
+        """Make a step that waits."""
         self.name = name
         self.lane = lane
         self.expected = expected
@@ -41,11 +41,11 @@ class Step:
         self._announced = announced
 
     def update(self, text: str) -> None:
-        """Report the current activity of the step."""
+        """Set the text of the current activity."""
         self.text = text
 
     def announce(self, text: str) -> None:
-        """Report something that the user must see at once, also where there is no live display."""
+        """Set the text, and print it at once where there is no live display."""
         self.text = text
         self._announced(f"{self.name}: {text}")
 
@@ -95,7 +95,7 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Show the final state and stop."""
+        """Show the final state and stop the display."""
         self._over.set()
         self._ticker.join()
         self.noted = ""
@@ -123,7 +123,7 @@ class Progress:
             self._line(f"{name}: {step.text or step.state} after {elapsed(step.took)}; {self.outlook()}")
 
     def note(self, text: str) -> None:
-        """Report something that belongs to no step."""
+        """Show a text that belongs to no step."""
         self.noted = text
         self._line(text)
 
@@ -142,7 +142,7 @@ class Progress:
         return max(step.expected * pace - step.so_far, OVERDUE)
 
     def outlook(self) -> str:
-        """Return the progress of all steps in a few words."""
+        """Return the number of finished steps and the remaining time."""
         steps = self.steps.values()
         over = sum(step.state in ("done", "failed") for step in steps)
         lanes = {step.lane for step in steps}

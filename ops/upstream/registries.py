@@ -1,4 +1,4 @@
-"""Queries of registries and chart repositories for a version: public ones only, without credentials.
+"""Requests to registries and chart repositories for the existence of a version, without credentials.
 
 An image or a chart goes in, an `Answer` comes out, never an exception: a registry that is down is an answer too. Images
 and OCI charts are queried by the OCI distribution API, with the anonymous token that registries issue; charts of a Helm
@@ -37,7 +37,7 @@ FOUND, UNAUTHORIZED, FORBIDDEN, GONE = 200, 401, 403, 404
 
 
 class State(Enum):
-    """The state of a version in a registry."""
+    """The state of a version in its registry."""
 
     THERE = "there"
     MISSING = "missing"
@@ -58,7 +58,7 @@ class Answer:
 
 @dataclass
 class Registries:
-    """A client of registries, with the indexes that it has read; safe for several threads."""
+    """The requests of one run with a shared session; safe for several threads."""
 
     session: requests.Session = field(default_factory=GuardedSession)
     _indexes: dict[str, Mapping[str, Any] | Answer] = field(default_factory=dict)
@@ -143,7 +143,7 @@ class Registries:
 
 @cache
 def place_of(name: str) -> tuple[str, str]:
-    """Return the registry and the repository of an image's name, as container runtimes do."""
+    """Return the registry's host and the repository of an image's name, split as container runtimes do."""
     first, _, rest = name.partition("/")
     if rest and ("." in first or ":" in first or first == "localhost"):
         host, path = first, rest
