@@ -40,7 +40,7 @@ class Changed:
 
     @cached_property
     def files(self) -> frozenset[str]:
-        """Name every file that was added, changed or removed."""
+        """Return every file that was added, changed or removed."""
         asked = (
             ("diff", "--name-only", "--no-renames", "-z", "--relative", self.since, "--"),
             ("ls-files", "--others", "--exclude-standard", "-z"),
@@ -84,6 +84,6 @@ def commit(root: Path, option: str, reference: str | None) -> str | None:
 
 
 def _above(name: str) -> list[str]:
-    """Give every folder that a file lies in."""
+    """Return every folder above a file."""
     parts = name.split("/")[:-1]
     return ["/".join(parts[:size]) for size in range(1, len(parts) + 1)]

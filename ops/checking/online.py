@@ -52,7 +52,7 @@ class Row:
     asked_by: int
 
     def as_dict(self) -> dict[str, str | int]:
-        """Give machines the same parts."""
+        """Return the same parts for machines."""
         state, said = self.answer.state.value, self.answer.said
         return {"kind": self.kind, "name": self.name, "state": state, "said": said, "askedBy": self.asked_by}
 
@@ -74,7 +74,7 @@ class Online:
 
     @property
     def as_dicts(self) -> list[dict[str, str | int]]:
-        """Give machines the same rows."""
+        """Return the same rows for machines."""
         return [row.as_dict() for row in self.rows]
 
 
@@ -105,13 +105,13 @@ def ask(validation: Validation, registries: Registries | None = None) -> Online:
 
 
 def _told(validation: Validation) -> Iterator[StackObjects]:
-    """Give every scene with the objects of those folders whose problems are told."""
+    """Return every scene, reduced to the folders whose problems are reported."""
     for scene in map(validation.scene, validation.stacks):
         yield replace(scene, pieces=tuple(one for one in scene.pieces if one.app.path in validation.told))
 
 
 def wanted_images(scenes: Sequence[StackObjects]) -> dict[str, list[ObjectFinding]]:
-    """Give every image with the places that name it."""
+    """Return every image with the objects that use it."""
     found: dict[str, list[ObjectFinding]] = {}
     for scene in scenes:
         for pods in scene.pods:
@@ -127,7 +127,7 @@ def wanted_images(scenes: Sequence[StackObjects]) -> dict[str, list[ObjectFindin
 
 
 def wanted_charts(validation: Validation) -> dict[str, list[WantedChart]]:
-    """Give every chart with the files that ask for it, but for those of repositories that need credentials."""
+    """Return every chart with the files that use it, without those of repositories that need credentials."""
     private = {url for stack in validation.stacks for url in _private(stack)}
     found: dict[str, list[WantedChart]] = {}
     for path in sorted(validation.told):

@@ -140,7 +140,7 @@ class Validation:
 
     @property
     def stand_ins(self) -> tuple[str, ...]:
-        """Name the charts and bases that are not what their authors made."""
+        """Return the names of charts and bases that stand-ins replace."""
         if CRDS not in self.tools.places:
             return ()
         charts = [f"chart {one.name} {one.version}" for one in self.charts.placed if one.kind != REAL]
@@ -148,7 +148,7 @@ class Validation:
 
     @property
     def summary(self) -> str:
-        """Say in a few words how much was looked at."""
+        """Return a short text about the amount of objects and folders."""
         objects, told = sum(map(len, self.rendered.values())), len(self.told)
         others = len(self.contents) - told
         more = f", {told} changed: of {others} others is told what changes elsewhere can break" if others else ""
@@ -174,7 +174,7 @@ class Validation:
         return [item for objects in made.objects.values() for item in objects]
 
     def objects_of(self, stack: Stack, path: str) -> tuple[Object, ...]:
-        """Give what a folder rendered to, as a stack runs it."""
+        """Return the rendered objects of a folder, as a stack runs it."""
         return self.rendered.get((_kubernetes(stack), path), ())
 
     def scene(self, stack: Stack) -> StackObjects:
@@ -235,7 +235,7 @@ class Validation:
                     yield piece
 
     def _chart(self, path: str) -> Chart:
-        """Say what the charts of a folder are, by the least real of them."""
+        """Return the kind of the folder's least real chart."""
         kinds = [self.charts.given[one.chart].kind for one in self.contents[path].charts]
         if not kinds:
             return "real" if self.contents[path].inflates else "none"
@@ -275,7 +275,7 @@ def _of_the_changed(validation: Validation, problems: Iterable[Problem]) -> Iter
 
 
 def places_of(stack: Stack, tree: Tree) -> Iterator[Place]:
-    """Give every app that a stack runs."""
+    """Yield every app that a stack runs."""
     if stack.settings is None:
         return
     delivery = stack.settings.delivery
@@ -286,7 +286,7 @@ def places_of(stack: Stack, tree: Tree) -> Iterator[Place]:
 
 
 def secrets_of(settings: Settings) -> frozenset[tuple[str, str]]:
-    """Name the Secrets that Pulumi makes for a stack: namespace and name."""
+    """Return the Secrets that Pulumi makes for a stack: namespace and name."""
     repositories = (("argocd", f"repository-{one.name}") for one in settings.platform.repositories)
     of_the_store = ((secret_stores.NAMESPACE, name) for name in derive.store_kind(settings).secrets)
     return frozenset((*BY_PULUMI, *repositories, *of_the_store))

@@ -394,7 +394,7 @@ def reaches(address: str, port: int) -> bool:
 
 
 def factory(settings: Settings, scheme: str = "https") -> Iterator[Finding]:
-    """Have the image factory build the images now: Proxmox waits 30 s for one, and a first build may take longer."""
+    """Request the images from the factory, which builds them: Proxmox waits 30 s, a first build may take longer."""
     for image in images.images_of(settings):
         yield _image(image, str(settings.cluster.talos_version), settings.cluster.image_factory, scheme)
 
