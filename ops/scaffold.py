@@ -47,7 +47,7 @@ class NewApp:
     secrets: tuple[str, ...] = ()
 
     def key(self, secret: str) -> str:
-        """Name a secret as the store knows it: <app>-<what>."""
+        """Return the name of a secret in the store: <app>-<secret>."""
         what = secret.lower().replace("_", "-")
         return what if what.startswith(f"{self.name}-") else f"{self.name}-{what}"
 
@@ -92,7 +92,7 @@ def listed(page: str, category: str, app: NewApp) -> str:
 
 
 def _heads(lines: Sequence[str], begin: int, end: int, sign: str) -> list[tuple[int, str]]:
-    """Give the lines that begin an entry, as deep as the first of them, with the names that stand there."""
+    """Yield the lines that begin an entry at the depth of the first one, each with its name."""
     found = [(at, one) for at in range(begin, end) if (one := ENTRY.match(lines[at])) and one[1].startswith(sign)]
     return [(at, one["name"]) for at, one in found if one[1] == found[0][1][1]]
 

@@ -169,7 +169,7 @@ class Tool:
         return version is not None and compatible(self.accept, self.version, version)
 
     def stamped(self) -> str:
-        """Give the linker's flags: no debug tables, and the version where the program looks for it."""
+        """Return the linker's flags: no debug tables, and the version in the variable that the program reads."""
         words = {"version": self.version, "major": self.version.major, "minor": self.version.minor}
         stamps = [f"-X={variable}={text.format(**words)}" for variable, text in self.stamps.items()]
         return " ".join(["-s", "-w", *stamps])

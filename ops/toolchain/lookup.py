@@ -63,18 +63,18 @@ class Toolchain:
         return tuple(dict.fromkeys(folder for folder in ours if folder.name == builds.BIN))
 
     def manifests(self, name: str) -> Path:
-        """Give the folder of a tool that is no program."""
+        """Return the folder of a tool that is no program."""
         return self.places[name].file
 
     def env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Give an environment (by default our own) in which these programs are found by their bare names."""
+        """Return an environment (by default our own) whose PATH has these programs."""
         kept = dict(os.environ if base is None else base)
         inherited = [kept["PATH"]] if kept.get("PATH") else []
         return kept | {"PATH": os.pathsep.join([*map(str, self.folders), *inherited])}
 
 
 def ensure(names: Iterable[str]) -> Toolchain:
-    """Find these programs, download or build what is missing, and say where they are."""
+    """Find these programs, download or build missing ones, and return their locations."""
     wanted = tuple(names)
     here, missing = locate(wanted)
     if missing:
@@ -86,7 +86,7 @@ def ensure(names: Iterable[str]) -> Toolchain:
 
 
 def locate(names: Iterable[str]) -> tuple[Toolchain, tuple[Tool, ...]]:
-    """Say where these programs are, and which tools are missing for the others."""
+    """Return the location of these programs, and the tools that are missing for the others."""
     by_tool: dict[str, list[str]] = {}
     for name in names:
         if name not in BY_PROGRAM:
@@ -129,7 +129,7 @@ def in_cache(tool: Tool, names: Iterable[str]) -> dict[str, Place]:
 
 
 def version_of(file: Path, name: str) -> Version | None:
-    """Ask a program on the PATH for its version, once for as long as its file stays the same."""
+    """Return the version of a program on the PATH; the answer is cached until its file changes."""
     program = _program(BY_PROGRAM[name], name)
     # Not what is called by another name: a server that is asked for its version may start to serve.
     asked = file.parent / (program.neighbour or program.name)
@@ -142,7 +142,7 @@ def version_of(file: Path, name: str) -> Version | None:
     if (known := remembered.get(str(asked))) and known[:2] == state and known[2]:
         return Version.read(str(known[2]))
     said = _said(asked, _program(BY_PROGRAM[asked.name], asked.name).ask)
-    if said:  # who said nothing may have been too slow for once
+    if said:  # no answer may be a slow start: it is not cached
         _remember({**remembered, str(asked): [*state, said]})
     return Version.read(said)
 

@@ -28,10 +28,10 @@ MARKS = {"waiting": ("·", "grey"), "running": ("▸", "yellow"), "done": ("✓"
 
 
 class Step:
-    """One piece of the work, as it is seen."""
+    """One step of the work."""
 
     def __init__(self, name: str, expected: float, announced: Callable[[str], None], lane: str = "") -> None:
-        """Begin as waiting."""
+        """Make a step that waits."""
         self.name = name
         self.lane = lane
         self.expected = expected
@@ -42,16 +42,16 @@ class Step:
         self._announced = announced
 
     def update(self, text: str) -> None:
-        """Say what is going on in it."""
+        """Set the text of the current activity."""
         self.text = text
 
     def announce(self, text: str) -> None:
-        """Say what a person has to know at once, also where nobody sees the display."""
+        """Set the text, and print it at once where there is no live display."""
         self.text = text
         self._announced(f"{self.name}: {text}")
 
     def fail(self, text: str) -> None:
-        """Say that it will not be done."""
+        """Mark the step as failed."""
         self.state = "failed"
         self.text = text
 
@@ -89,14 +89,14 @@ class Progress:
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Start the display."""
         self._ticker.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Show the end state once more and stop."""
+        """Show the final state and stop the display."""
         self._over.set()
         self._ticker.join()
         self.noted = ""
@@ -124,7 +124,7 @@ class Progress:
             self._line(f"{name}: {step.text or step.state} after {elapsed(step.took)}; {self.outlook()}")
 
     def note(self, text: str) -> None:
-        """Say something that belongs to no step."""
+        """Show a text that belongs to no step."""
         self.noted = text
         self._line(text)
 
@@ -143,7 +143,7 @@ class Progress:
         return max(step.expected * pace - step.so_far, OVERDUE)
 
     def outlook(self) -> str:
-        """Say in a few words how far the whole is."""
+        """Return the number of finished steps and the remaining time."""
         steps = self.steps.values()
         over = sum(step.state in ("done", "failed") for step in steps)
         lanes = {step.lane for step in steps}

@@ -1,4 +1,4 @@
-"""Asking registries and chart repositories whether a version exists: what everybody may ask, without credentials.
+"""Requests to registries and chart repositories for the existence of a version, without credentials.
 
 An image or a chart goes in, an `Answer` comes out, never an exception: a registry that is down is an answer too. Images
 and OCI charts are asked for by the OCI distribution API, with the anonymous token that registries hand out; charts of a
@@ -37,7 +37,7 @@ FOUND, UNAUTHORIZED, FORBIDDEN, GONE = 200, 401, 403, 404
 
 
 class State(Enum):
-    """What a registry says of a version."""
+    """The state of a version in its registry."""
 
     THERE = "there"
     MISSING = "missing"
@@ -48,7 +48,7 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a registry said."""
+    """The answer of a registry."""
 
     state: State
     said: str = ""
@@ -58,7 +58,7 @@ class Answer:
 
 @dataclass
 class Registries:
-    """What was asked and answered; safe for several threads."""
+    """The requests of one run with a shared session; safe for several threads."""
 
     session: requests.Session = field(default_factory=GuardedSession)
     _indexes: dict[str, Mapping[str, Any] | Answer] = field(default_factory=dict)
@@ -143,7 +143,7 @@ class Registries:
 
 @cache
 def place_of(name: str) -> tuple[str, str]:
-    """Tell a registry from a repository in an image's name, as container runtimes do."""
+    """Return the registry's host and the repository of an image's name, split as container runtimes do."""
     first, _, rest = name.partition("/")
     if rest and ("." in first or ":" in first or first == "localhost"):
         host, path = first, rest
