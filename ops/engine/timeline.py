@@ -6,20 +6,16 @@ every few seconds. `summary` returns the table at the end.
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self, TextIO
+from typing import TextIO
 
 from pulumi.automation.events import EngineEvent
 
+from ops.live_display import LiveDisplay
 from ops.terminal import elapsed, table
 
-HEARTBEAT = 15.0
-REDRAW = 0.25
 PHASES = ("machines", "cluster", "network", "platform", "handover")
 PLATFORM = ("namespaces", "crds", "definitions", "cni", "certificates", "secrets", "argocd")
 DONE = {"create": "created", "update": "updated", "delete": "deleted", "replace": "replaced", "read": "read"}
@@ -40,51 +36,37 @@ class Phase:
     running: dict[str, tuple[str, float]] = field(default_factory=dict)
 
 
-class Timeline:
+class Timeline(LiveDisplay):
     """The display of one run: `with Timeline() as timeline: Engine(..., timeline.on_event)`."""
 
     def __init__(self, stream: TextIO | None = None, *, planned: bool = False) -> None:
         """Make an empty display; `planned` is for a preview."""
+        super().__init__(stream)
         self.words = PLANNED if planned else DONE
-        self.stream = stream if stream is not None else sys.stderr
-        self.live = self.stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self.began = time.monotonic()
         self.phases: dict[str, Phase] = {}
         self._messages: dict[str, str] = {}
-        self._last_line = self.began
-        self._drawn = 0
-        self._over = threading.Event()
-        self._lock = threading.RLock()
-        self._ticker = threading.Thread(target=self._tick, daemon=True)
-
-    def __enter__(self) -> Self:
-        """Start the display."""
-        self._ticker.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop the display; its last state stays."""
-        self._over.set()
-        self._ticker.join()
-        if self.live:
-            self._draw()
 
     def log(self, text: str) -> None:
         """Print a line that belongs to no phase."""
-        with self._lock:
-            if self.live:
-                self._clear()
-            self.stream.write(f"[{elapsed(time.monotonic() - self.began)}] {text}\n")
-            self.stream.flush()
-            self._last_line = time.monotonic()
+        self.write(f"[{elapsed(time.monotonic() - self.began)}] {text}")
+
+    def heartbeats(self) -> Iterable[str]:
+        """Yield the running operations."""
+        yield f"[{elapsed(time.monotonic() - self.began)}] running: {self._now() or 'the engine'}"
+
+    def rows(self, columns: int, height: int) -> list[str]:
+        """Return a line for each phase, and the running operations while the run lasts."""
+        lines = [self._row(phase) for phase in self.phases.values() if phase.name in PHASES]
+        if not self.over.is_set() and (now := self._now()):
+            lines.append(f"  {now}")
+        return [line[: columns - 1] for line in lines]
 
     def on_event(self, event: EngineEvent) -> None:
         """Show an event of the engine."""
         before, after, failed = event.resource_pre_event, event.res_outputs_event, event.res_op_failed_event
         diagnostic = event.diagnostic_event
-        with self._lock:
+        with self.lock:
             if diagnostic and diagnostic.urn and diagnostic.message.strip():
                 self._messages[diagnostic.urn] = diagnostic.message.strip().splitlines()[-1]
             if before:
@@ -129,14 +111,6 @@ class Timeline:
             took = "" if self.words is PLANNED else f" after {elapsed(phase.ended - since)}"
             self.log(f"{phase.name}: {what} {urn.rsplit('::', 1)[-1]}{took}")
 
-    def _tick(self) -> None:
-        while not self._over.wait(REDRAW):
-            if self.live:
-                self._draw()
-            elif time.monotonic() - self._last_line > HEARTBEAT:
-                with self._lock:
-                    self.log(f"running: {self._now() or 'the engine'}")
-
     def _now(self) -> str:
         now = time.monotonic()
         going = [
@@ -150,23 +124,6 @@ class Timeline:
     def _message(self, urn: str) -> str:
         """Return the last message of a resource: a command reports what it waits for."""
         return f"; {self._messages[urn][:90]}" if urn in self._messages else ""
-
-    def _draw(self) -> None:
-        with self._lock:
-            self._clear()
-            columns = os.get_terminal_size(self.stream.fileno()).columns if self.stream.isatty() else 120
-            lines = [self._row(phase)[: columns - 1] for phase in self.phases.values() if phase.name in PHASES]
-            now = self._now()
-            if now and not self._over.is_set():
-                lines.append(f"  {now}"[: columns - 1])
-            self.stream.write("".join(f"{line}\n" for line in lines))
-            self.stream.flush()
-            self._drawn = len(lines)
-
-    def _clear(self) -> None:
-        if self._drawn:
-            self.stream.write(f"\033[{self._drawn}F\033[J")
-            self._drawn = 0
 
     def _row(self, phase: Phase) -> str:
         until = time.monotonic() if phase.running else phase.ended

@@ -9,19 +9,15 @@ can.
 from __future__ import annotations
 
 import os
-import shutil
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self, TextIO
+from typing import TextIO
 
+from ops.live_display import LiveDisplay
 from ops.terminal import COLOURS, elapsed
 
-REDRAW = 0.25
-HEARTBEAT = 15.0
 # What is left of a step that takes longer than expected: nobody knows, and the sum should not grow.
 OVERDUE = 1.0
 MARKS = {"waiting": ("·", "grey"), "running": ("▸", "yellow"), "done": ("✓", "green"), "failed": ("✗", "red")}
@@ -61,7 +57,7 @@ class Step:
         return self.took or (time.monotonic() - self.began if self.began else 0.0)
 
 
-class Progress:
+class Progress(LiveDisplay):
     """The display of several steps: `with Progress(...) as progress, progress.step(name) as step:`."""
 
     def __init__(
@@ -76,32 +72,20 @@ class Progress:
         Steps of different lanes run beside each other and learn nothing from each other's pace. `at_once` steps of one
         lane run beside each other.
         """
+        super().__init__(stream)
         named = lanes or {}
         self.steps = {name: Step(name, seconds, self._line, named.get(name, "")) for name, seconds in expected.items()}
-        self.stream = stream if stream is not None else sys.stderr
-        self.live = self.stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self.at_once = at_once
         self.noted = ""
         self.remarks: list[str] = []
-        self._drawn = 0
-        self._over = threading.Event()
-        self._writing = threading.Lock()
-        self._ticker = threading.Thread(target=self._tick, daemon=True)
-
-    def __enter__(self) -> Self:
-        """Start the display."""
-        self._ticker.start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Show the final state and stop the display."""
-        self._over.set()
-        self._ticker.join()
+        """Show the final state, stop the display, and repeat the remarks below it."""
         self.noted = ""
+        super().__exit__(kind, error, trace)
         if self.live:
-            self._draw()
             self.stream.write("".join(f"{text}\n" for text in self.remarks))
 
     @contextmanager
@@ -151,44 +135,34 @@ class Progress:
         left = max(waits, default=0.0) / self.at_once
         return f"{over} of {len(self.steps)}" + (f", about {elapsed(left)} left" if left else "")
 
+    def heartbeats(self) -> Iterable[str]:
+        """Yield a line for each running step."""
+        for step in tuple(self.steps.values()):
+            if step.state == "running":
+                yield f"{self._activity(step)}; {self.outlook()}"
+
+    def rows(self, columns: int, height: int) -> list[str]:
+        """Return a line for each step, and one for the whole.
+
+        Lines above the top of a terminal cannot be redrawn, so a small terminal shows no waiting steps.
+        """
+        steps = [
+            one for one in self.steps.values() if len(self.steps) < height - 1 or one.state in ("running", "failed")
+        ]
+        width = max((len(step.name) for step in steps), default=0)
+        return [*(self._row(step, width, columns) for step in steps), (self.noted or self.outlook())[: columns - 1]]
+
     def _line(self, text: str) -> None:
         if not self.live:
-            with self._writing:
-                self.stream.write(f"{text}\n")
-                self.stream.flush()
+            self.write(text)
 
-    def _tick(self) -> None:
-        while not self._over.wait(REDRAW if self.live else HEARTBEAT):
-            if self.live:
-                self._draw()
-                continue
-            for step in self.steps.values():
-                if step.state == "running":
-                    self._line(f"{self._said(step)}; {self.outlook()}")
-
-    def _said(self, step: Step) -> str:
+    def _activity(self, step: Step) -> str:
         doing = f"{step.text}, " if step.text else ""
         return f"{step.name}: {doing}{elapsed(step.so_far)} so far, {self._left(step)}"
 
     def _left(self, step: Step) -> str:
         left = self.remaining(step)
         return f"about {elapsed(left)} left" if left > OVERDUE else "longer than expected"
-
-    def _draw(self) -> None:
-        columns, height = shutil.get_terminal_size()
-        # Lines that have left the top of a terminal cannot be drawn again: of many steps the waiting ones are left out.
-        steps = [
-            one for one in self.steps.values() if len(self.steps) < height - 1 or one.state in ("running", "failed")
-        ]
-        width = max((len(step.name) for step in steps), default=0)
-        lines = [self._row(step, width, columns) for step in steps]
-        lines.append((self.noted or self.outlook())[: columns - 1])
-        up = f"\033[{self._drawn}F" if self._drawn else ""
-        gone = "\033[J" if len(lines) < self._drawn else ""
-        with self._writing:
-            self.stream.write(up + "".join(f"\033[K{line}\n" for line in lines) + gone)
-            self.stream.flush()
-        self._drawn = len(lines)
 
     def _row(self, step: Step, width: int, columns: int) -> str:
         mark, colour = MARKS[step.state]

@@ -41,7 +41,7 @@ class Terminal:
 
 
 def test_long_steps_have_a_heartbeat_where_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.toolchain.progress.HEARTBEAT", 0.05)
+    monkeypatch.setattr("ops.live_display.HEARTBEAT", 0.05)
     stream = Terminal(watched=False)
     with Progress({"a": 10.0, "b": 20.0}, stream) as progress, progress.step("a") as step:  # type: ignore[arg-type]
         step.update("compiling (7 packages)")
@@ -54,7 +54,7 @@ def test_long_steps_have_a_heartbeat_where_nobody_watches(monkeypatch: pytest.Mo
 
 def test_a_terminal_sees_one_line_a_step_that_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr("ops.toolchain.progress.REDRAW", 0.02)
+    monkeypatch.setattr("ops.live_display.REDRAW", 0.02)
     stream = Terminal(watched=True)
     with Progress({"kwok": 10.0, "argocd": 20.0}, stream) as progress:  # type: ignore[arg-type]
         with progress.step("kwok"):
@@ -76,7 +76,7 @@ def test_estimates_learn_from_what_is_done() -> None:
 
 
 def test_a_step_that_takes_longer_than_expected_does_not_promise_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.toolchain.progress.HEARTBEAT", 0.05)
+    monkeypatch.setattr("ops.live_display.HEARTBEAT", 0.05)
     stream = Terminal(watched=False)
     with Progress({"a": 0.01}, stream) as progress, progress.step("a"):  # type: ignore[arg-type]
         wait_for(lambda: "so far, longer than expected" in stream.text)
