@@ -1,4 +1,4 @@
-"""The reports of `status` and `sync` on Applications, from objects as Argo CD writes them, without a cluster."""
+"""The reports of `status` and `sync` about an Application, from objects as Argo CD writes them; no request is made."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_an_old_revision_is_behind_and_not_good() -> None:
     assert "bbbbbbbb (behind)" in as_text(said)
 
 
-def test_without_an_answer_of_git_nothing_is_good() -> None:
+def test_a_missing_answer_of_git_is_reported_and_not_good() -> None:
     said = report(found("media-sonarr", sync={"status": "Synced", "revision": BEFORE}), expected="")
     assert not said.is_good
     assert said.waits_for_operator
@@ -109,7 +109,7 @@ def lost(name: str) -> dict[str, Any]:
     return found(name, sync={"status": "Unknown"}, health={"status": "Missing"}, conditions=conditions)
 
 
-def test_a_folder_removed_from_git_retires_its_application() -> None:
+def test_a_retired_application_is_listed_and_the_report_stays_good() -> None:
     said = report(found("media-radarr"), lost("media-sonarr"), names={"media-radarr"})
     assert said.is_good
     text = as_text(said)
@@ -117,7 +117,7 @@ def test_a_folder_removed_from_git_retires_its_application() -> None:
     assert text.endswith("1 of 1 application Synced and Healthy at aaaaaaaa")
 
 
-def test_a_folder_that_only_git_has_is_counted() -> None:
+def test_an_application_that_this_checkout_lacks_is_counted_and_reported() -> None:
     sick = found("media-new", sync={"status": "OutOfSync", "revision": NOW}, health={"status": "Degraded"})
     said = report(found("media-radarr"), sick, names={"media-radarr"})
     assert not said.is_good
@@ -129,7 +129,7 @@ def test_a_folder_that_only_git_has_is_counted() -> None:
     assert wanted(said, "media-new") == ["media-new"]
 
 
-def test_an_application_not_reconciled_since_its_sync_is_running() -> None:
+def test_an_application_not_reconciled_since_its_sync_is_still_running() -> None:
     times: dict[str, Any] = {"operationState": {"phase": "Succeeded", "finishedAt": "2026-01-02T03:04:05Z"}}
     assert report(found("media-sonarr", reconciledAt="2026-01-02T03:04:04Z", **times)).applications[0].running
     assert not report(found("media-sonarr", reconciledAt="2026-01-02T03:04:05Z", **times)).applications[0].running
@@ -149,7 +149,7 @@ def test_what_is_missing_is_named_and_not_good() -> None:
     assert "missing:\n  ApplicationSet media" in as_text(said)
 
 
-def test_an_absent_application_is_reported_with_the_reason() -> None:
+def test_a_missing_application_has_a_reason_and_is_not_good() -> None:
     here = [category("media", "applications", "sonarr", "radarr", "lamp"), category("ai", "applications", "ollama")]
     failing = application_set(here[0], SOURCE)
     folders = {f"apps/media/{app}" for app in ("sonarr", "radarr")}
@@ -194,7 +194,7 @@ def test_projects_and_sets_that_are_not_there_are_named() -> None:
     assert missing([media, system], sets, projects) == ["ApplicationSet system", "AppProject media"]
 
 
-def test_a_category_that_differs_from_the_cluster_waits_for_up() -> None:
+def test_a_category_changed_since_the_handover_waits_for_up() -> None:
     sets = [application_set(category("media"), SOURCE), application_set(category("ai"), SOURCE)]
     assert waiting_for_up([category("media", removal="delete"), category("ai"), category("new")], sets) == ["media"]
 
@@ -231,7 +231,7 @@ def test_the_first_error_is_shown_in_one_line(status: dict[str, Any], error: str
     assert "\n" not in said
 
 
-def test_the_object_that_delays_an_application_is_no_error() -> None:
+def test_a_progressing_object_shows_its_message_and_no_error() -> None:
     health = {"status": "Progressing", "message": "0 of 1 updated replicas are available"}
     said = report(
         found(
@@ -256,12 +256,12 @@ def drifted(revision: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("revision", [NOW, BEFORE])
-def test_a_difference_counts_as_drift_at_any_revision(revision: str) -> None:
+def test_an_object_out_of_sync_is_drifted_at_any_revision(revision: str) -> None:
     assert report(drifted(revision)).applications[0].drifted == (Identity("apps", "Deployment", "media", "sonarr"),)
 
 
 @pytest.mark.parametrize(("revision", "is_deleted"), [(NOW, True), (BEFORE, False)])
-def test_a_missing_object_of_this_revisions_sync_was_deleted(revision: str, *, is_deleted: bool) -> None:
+def test_a_missing_object_of_a_synced_revision_counts_as_deleted(revision: str, *, is_deleted: bool) -> None:
     one = drifted(revision)
     one["status"]["resources"][0]["health"] = {"status": "Missing"}
     assert report(one).applications[0].deleted == (
@@ -269,7 +269,7 @@ def test_a_missing_object_of_this_revisions_sync_was_deleted(revision: str, *, i
     )
 
 
-def test_edits_list_field_manager_and_time_but_no_controllers() -> None:
+def test_edits_have_field_manager_and_time_and_leave_controllers_out() -> None:
     container: dict[str, Any] = {'k:{"name":"app"}': {".": {}, "f:resources": {"f:limits": {"f:memory": {}}}}}
     fields = {
         "f:spec": {"f:template": {"f:spec": {"f:containers": container}}},
@@ -326,7 +326,7 @@ def test_sync_asks_nobody_before_it_knows_what_is_wanted(names: list[str], every
         verb.run(argparse.Namespace(applications=names, all=every, stack="dev", json=False))
 
 
-def test_a_manual_sync_has_the_policy_of_category_and_application() -> None:
+def test_sync_prunes_by_category_with_the_applications_options_and_retry() -> None:
     made = application_set(category("banking", sync={"mode": "manual", "reason": "money"}), SOURCE)
     one = found("banking-firefly-iii")
     one["spec"]["syncPolicy"] = policy = made["spec"]["template"]["spec"]["syncPolicy"]
@@ -338,14 +338,14 @@ def test_a_manual_sync_has_the_policy_of_category_and_application() -> None:
     assert operation(one, [keeping], "production")["sync"]["prune"] is True
 
 
-def test_a_users_application_prunes_only_by_its_own_policy() -> None:
+def test_a_users_own_application_is_pruned_only_by_its_policy() -> None:
     own = found("mine")
     assert operation(own, [], "dev")["sync"] == {"prune": False}
     own["spec"]["syncPolicy"]["automated"]["prune"] = True
     assert operation(own, [], "dev")["sync"] == {"prune": True}
 
 
-def test_an_unpruned_object_does_not_delay_a_sync() -> None:
+def test_a_sync_with_retained_objects_finishes_where_pruning_is_disabled() -> None:
     left = {"kind": "Service", "namespace": "media", "name": "old", "status": "OutOfSync", "requiresPruning": True}
     sync = {"status": "OutOfSync", "revision": NOW}
     (one,) = report(found("media-sonarr", sync=sync, resources=[left])).applications
@@ -386,7 +386,7 @@ def test_an_inaccessible_repository_is_reported_once_with_its_secret() -> None:
 
 
 class Played(ArgoCDClient):
-    """A cluster whose Argo CD has one ApplicationSet and the Applications of a test; a sync ends at once."""
+    """A cluster whose Argo CD has fixed sets and the Applications that a test puts there; a sync finishes at once."""
 
     found: ClassVar[list[dict[str, Any]]] = []
     patched: ClassVar[list[tuple[str, dict[str, Any]]]] = []
@@ -424,7 +424,7 @@ def test_a_look_finds_what_is_there_and_what_is_not(monkeypatch: pytest.MonkeyPa
     assert not said.is_good
 
 
-def test_a_manual_sync_stays_within_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manual_sync_requests_no_more_than_the_policy_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = found("media-sonarr", sync={"status": "OutOfSync", "revision": NOW})
     waiting["spec"]["syncPolicy"] = {"syncOptions": ["ServerSideApply=true"], "retry": {"limit": 20}}
     monkeypatch.setattr(Played, "found", [waiting])
@@ -459,7 +459,7 @@ def test_an_application_of_a_person_is_synced_after_all_layers(monkeypatch: pyte
     assert [name for name, _ in Played.patched] == ["media-sonarr", "mine"]
 
 
-def test_a_rehearsed_applicationset_is_refreshed_for_absent_applications(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rehearsed_set_that_lacks_an_application_is_refreshed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ops.argocd.report.PAUSE", 0.0)
     monkeypatch.setattr(Played, "found", [])
     monkeypatch.setattr(Played, "patched", [])
@@ -479,7 +479,7 @@ def test_what_a_cluster_follows_is_read_from_our_sets() -> None:
     assert followed(sets) == {(SOURCE.repository, "dev"), (SOURCE.repository, "production")}
 
 
-def test_a_cluster_of_another_stack_is_refused() -> None:
+def test_only_a_cluster_of_another_stack_is_refused() -> None:
     cluster = Played({})
     with pytest.raises(Declined, match=r"follows dev of https://git\.example\.com/homelab\.git, and stack dev is"):
         refuse_other_stack(cluster, SETTINGS, "dev")
