@@ -107,7 +107,9 @@ class SyncPolicy(Sync):
     environments: dict[Name, Sync] = Field(
         default_factory=dict, description="the policy of single environments, by their names"
     )
-    reason: Text | None = Field(default=None, description="the reason for a policy that differs from the defaults")
+    reason: Text | None = Field(
+        default=None, description="the reason for other values than the defaults, required then"
+    )
 
 
 class Category(Section):

@@ -99,7 +99,7 @@ class Host(Section):
     images: Text = Field(default="local", description="the storage for disk images (content type import)")
     disks: Text = Field(default="local-lvm", description="the storage for disks of VMs")
     bridge: Text | None = Field(default=None, description="the bridge of this host (default: `proxmox.bridge`)")
-    memory: Bytes | None = Field(default=None, description="the memory that VMs may use in total")
+    memory: Bytes | None = Field(default=None, description="the memory that VMs may use in total; the sum is checked")
     nodes: Annotated[Literal["allowed", "none"], choice("allowed", "none")] = Field(
         default="allowed", description="`none` reserves the host for other services"
     )
@@ -131,8 +131,8 @@ class Proxmox(Section):
     ] = Field(default="virtio-scsi-pci", description="the SCSI controller; Talos was seen to hang with `-single`")
     high_availability: Annotated[Literal["none", "restart"], choice("none", "restart")] = Field(
         default="none",
-        description="`restart` makes Proxmox 9 start VMs on another host when theirs fails; "
-        "all hosts must share the storages of their disks",
+        description="`restart` makes Proxmox 9 start VMs on another host when theirs fails, and keeps "
+        "control planes apart; all hosts must share the storages of their disks",
     )
     first_vm_id: Annotated[Number, Field(ge=100, le=999_000_000)] = Field(
         default=1000,

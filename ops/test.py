@@ -7,6 +7,8 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import programs
@@ -14,7 +16,7 @@ from config.reference import documents
 from errors import ProgramFailed
 from ops.checking.register import every_check
 from ops.result import Result
-from ops.terminal import coloured, elapsed, table
+from ops.terminal import coloured, elapsed, progress, table
 from ops.upstream.offline import VARIABLE
 
 SCRIPTS = tuple(map(str, sorted([*Path("components").rglob("scripts/*.sh"), *Path("lab/bin").iterdir()])))
@@ -51,8 +53,9 @@ def run(options: argparse.Namespace) -> Result:
     if options.pytest:
         steps = [("tests", STEPS[-1][1])]
     selected = () if options.all else ("-m", "not nightly")
+    write = progress if options.json else partial(print, flush=True)
     rows = [
-        _step(name, (*command, *selected, *options.pytest) if name == "tests" else command, environment)
+        _step(name, (*command, *selected, *options.pytest) if name == "tests" else command, environment, write)
         for name, command in steps
     ]
     good = all(result == "ok" for _, _, result in rows)
@@ -60,21 +63,21 @@ def run(options: argparse.Namespace) -> Result:
     return Result(table(("step", "took", "result"), rows), data, good=good)
 
 
-def _step(name: str, command: tuple[str, ...], environment: dict[str, str]) -> tuple[str, str, str]:
-    print(coloured(f"== {name}: {' '.join(command)}", "bold"), flush=True)
+def _step(
+    name: str, command: tuple[str, ...], environment: dict[str, str], write: Callable[[str], None]
+) -> tuple[str, str, str]:
+    write(coloured(f"== {name}: {' '.join(command)}", "bold"))
     began, log = time.monotonic(), Path(".lab") / "test" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     over = threading.Event()
 
     def beat() -> None:
         while not over.wait(HEARTBEAT):
-            print(f"{name} is running ({elapsed(time.monotonic() - began)})", flush=True)
+            write(f"{name} is running ({elapsed(time.monotonic() - began)})")
 
     threading.Thread(target=beat, daemon=True).start()
     try:
-        programs.follow(
-            command[0], *command[1:], env=environment, log=log, on_line=lambda line: print(line, flush=True)
-        )
+        programs.follow(command[0], *command[1:], env=environment, log=log, on_line=write)
     except ProgramFailed as failure:
         return name, elapsed(time.monotonic() - began), f"failed with exit code {failure.status}"
     finally:

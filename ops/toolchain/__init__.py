@@ -1,1 +1,1 @@
-"""The pinned programs: which there are, where each is, and how a missing one is downloaded or built."""
+"""The pinned programs: their table, the lookup, and the download or build of a missing one."""

@@ -1,8 +1,8 @@
-"""Unpacking a release: the wanted programs out of a tar or zip archive, and nothing else.
+"""The unpacking of a release: only the required programs of a tar or zip archive.
 
-What flows in is an archive whose checksum was right; what flows out are regular files under the names that
-`ops.toolchain.downloads` asks for. An archive with an entry that would leave the folder is refused as a whole, wanted
-or not: a publisher has no reason to make one.
+An archive with a verified checksum comes in; regular files go out, under the names that `ops.toolchain.downloads`
+requires. An archive with an entry that would leave the folder is refused as a whole, even if that entry is not
+required: a publisher has no reason to make one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LARGEST = 1_000_000_000
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing in an archive, and where it leads if it is a link."""
+    """An entry of an archive, and its target if it is a link."""
 
     name: str
     regular: bool
@@ -36,7 +36,7 @@ class Entry:
 
     @property
     def fault(self) -> str:
-        """Return what is wrong with it, or nothing."""
+        """Return the fault of the entry, or nothing."""
         path, target = PurePosixPath(self.name), PurePosixPath(self.link)
         if path.is_absolute() or ".." in path.parts:
             return f"has an entry outside of its folder: {self.name}"
@@ -46,7 +46,7 @@ class Entry:
 
 
 def unpack(archive: Path, url: str, members: Mapping[str, str], into: Path) -> None:
-    """Write the wanted members of an archive into a folder, each under its own name."""
+    """Write the required members of an archive into a folder, each under its name in `members`."""
     names = {member: name for name, member in members.items()}
     try:
         for entry, opened in _entries(archive, zipped=url.endswith(".zip")):
@@ -90,7 +90,7 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
 
 
 def _leaves(path: PurePosixPath) -> bool:
-    """Whether a path leads out of the folder that it is relative to."""
+    """Report whether a path leads out of the folder that it is relative to."""
     depth = 0
     for part in path.parts:
         depth += -1 if part == ".." else 1

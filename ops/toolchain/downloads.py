@@ -1,10 +1,10 @@
-"""Downloading pinned tools: the publisher's release, taken only with the checksum that is known, or not at all.
+"""The download of pinned tools: the publisher's release, accepted only with a known checksum.
 
-What flows in is a tool of `ops.toolchain.catalogue` with its assets of `ops.toolchain.releases`; what flows out is a
-folder in the user's cache beside those of `ops.toolchain.builds`, by whose mechanism it appears complete or not at all.
-The checksum comes from `mise.lock` (`ops.toolchain.lockfile`); where that has none, from the file that the publisher
-serves beside the release. A file that differs raises DownloadRefused; a file that does not arrive raises
-DownloadFailed, and `ops.toolchain.installation` builds.
+A tool of `ops.toolchain.catalogue` comes in with its assets of `ops.toolchain.releases`; a folder in the user's cache
+goes out, beside those of `ops.toolchain.builds`, whose mechanism makes it appear complete or not at all. The checksum
+comes from `mise.lock` (`ops.toolchain.lockfile`); where that has none, from the file that the publisher serves beside
+the release. A file that differs raises DownloadRefused; a file that does not arrive raises DownloadFailed, and
+`ops.toolchain.installation` builds the tool.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HASHES = {64: "sha256", 128: "sha512"}
 
 
 def hindrance(tool: Tool) -> str:
-    """Return why a tool cannot be downloaded on this machine, or nothing where it can."""
+    """Return the reason why a tool cannot be downloaded on this machine, or nothing where it can."""
     place = releases.here()
     if tool.name not in RELEASES:
         return "it has no release"
@@ -44,13 +44,13 @@ def hindrance(tool: Tool) -> str:
 
 
 def known_by(tool: Tool) -> str:
-    """Return by what a download of a tool is verified."""
+    """Return the source of the checksum that verifies the download of a tool."""
     found = assets(tool, releases.here())
     return LOCK if all(lockfile.checksum(tool, asset, releases.here()) for asset in found) else PUBLISHER
 
 
 def folder(tool: Tool) -> Path:
-    """Return where a tool's download lies, whether it exists or not; another checksum in the lock is another folder."""
+    """Return the folder of a tool's download, whether it exists or not; it differs for each checksum in the lock."""
     place, entries = releases.here(), lockfile.read()
     recipe = ["release", place.name, str(tool.version)]
     for asset in assets(tool, place):
@@ -62,7 +62,7 @@ def folder(tool: Tool) -> Path:
 
 
 def download(tool: Tool, listener: builds.Listener, network: Network) -> Path:
-    """Return the folder of a tool's programs, downloaded by us or by another run that was quicker."""
+    """Return the folder of a tool's programs, downloaded by this run or by another one that was quicker."""
     return builds.place(tool.name, folder(tool), lambda fresh: _fill(tool, fresh, network, listener.update), listener)
 
 

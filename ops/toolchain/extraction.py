@@ -1,8 +1,8 @@
-"""Tools that are no programs: manifests taken out of Go modules, CRDs and schemas made from what a module holds.
+"""Tools that are no programs: manifests copied from Go modules, CRDs and schemas made from a module's content.
 
-What flows in is a tool of `ops.toolchain.catalogue`, what flows out is a folder with one subfolder for each part and a
-note of the versions, `modules.json`. go.sum says what each module holds, as for programs. `ops.toolchain.builds` gives
-the folder its place in the cache; `standins.crds` and `standins.bases` read it.
+A tool of `ops.toolchain.catalogue` comes in; a folder goes out, with one subfolder for each part and a note of the
+versions, `modules.json`. go.sum pins the content of each module, as for programs. `ops.toolchain.builds` places the
+folder in the cache; `standins.crds` and `standins.bases` read it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ops.toolchain.catalogue import FOLDER, Generated, Tool
 
 NOTE = "modules.json"
 SLOW = 600.0
-# Descriptions make nine tenths of these CRDs, and nobody reads them in a rehearsal.
+# Descriptions are nine tenths of these CRDs, and a rehearsal does not read them.
 OPTIONS = "crd:maxDescLen=0"
 KUSTOMIZATION = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n"
 
 
 def fill(tool: Tool, into: Path, env: Mapping[str, str], update: Callable[[str], None]) -> None:
-    """Fill a folder with all that a tool's modules give, and note which versions these are."""
+    """Write all parts of a tool into a folder, and note the versions of their modules."""
     into.mkdir(parents=True)
     noted = {}
     update("downloading modules")
@@ -52,14 +52,14 @@ def fill(tool: Tool, into: Path, env: Mapping[str, str], update: Callable[[str],
 
 
 def downloaded(pins: Path, modules: Iterable[str], env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Download modules in the versions that a go.mod pins, and say where each lies."""
+    """Download modules in the versions that a go.mod pins, and return the report of Go on each."""
     names = dict.fromkeys(modules)
     said = programs.run("go", "mod", "download", "-json", *names, cwd=pins, env=env, timeout=SLOW) if names else None
     return dict(zip(names, _documents(said.stdout if said else ""), strict=True))
 
 
 def _documents(text: str) -> Iterator[dict[str, Any]]:
-    """Read JSON documents that follow one another."""
+    """Yield JSON documents that follow one another."""
     reader, place = json.JSONDecoder(), 0
     while place < len(text.rstrip()):
         document, place = reader.raw_decode(text, place)
@@ -68,7 +68,7 @@ def _documents(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _copy(source: Path, target: Path, *, whole: bool) -> None:
-    """Copy the manifests of a folder and no code; what lies in a module may not be written, the copy may."""
+    """Copy the manifests of a folder and no code; the files of a module are read-only, the copies are not."""
     for file in sorted(source.rglob("*.yaml")):
         copied = target / file.relative_to(source)
         copied.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def _copy(source: Path, target: Path, *, whole: bool) -> None:
 
 
 def _shorten(file: Path) -> None:
-    """Leave the descriptions out of CRDs, and write JSON, which no reader of YAML takes for something else."""
+    """Remove the descriptions from CRDs, and write JSON, which every parser of YAML reads in the same way."""
     documents = kubernetes_yaml.documents(file.read_text(encoding="utf-8"))
     if not any(isinstance(one, dict) and one.get("kind") == objects.CRD for one in documents):
         return
@@ -92,7 +92,7 @@ def _shorten(file: Path) -> None:
 
 
 def _without_descriptions(schema: dict[str, Any]) -> None:
-    """Drop the descriptions of a schema and of all below, and no property that has this name."""
+    """Remove the descriptions of a schema and of all schemas below it, but no property of that name."""
     schema.pop("description", None)
     below = [schema.get(key) for key in ("items", "additionalProperties", "not")]
     below += [one for key in ("allOf", "anyOf", "oneOf") for one in schema.get(key) or ()]

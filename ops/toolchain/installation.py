@@ -1,9 +1,8 @@
-"""Bringing missing tools: which are downloaded and which are built, and why, then both at once.
+"""The installation of missing tools: the choice of download or build for each, and then both at once.
 
-What flows in are tools that `ops.toolchain.lookup` did not find; what flows out are their folders in the cache. A
-release that does not arrive is built instead, with one line that says so; a release that is not the pinned file is an
-error. HOMELAB_TOOLS restricts the choice: `path` brings nothing, `download` builds nothing, `build` downloads no
-release.
+Tools that `ops.toolchain.lookup` did not find come in; their folders in the cache go out. A release that does not
+arrive is built instead, with one line that reports it; a release that is not the pinned file is an error. HOMELAB_TOOLS
+restricts the choice: `path` installs nothing, `download` builds nothing, `build` downloads no release.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ SECONDS_TO_STOP = 2.0
 
 
 class Choice(Enum):
-    """Which ways may be taken; all of them where nothing is chosen."""
+    """The values of HOMELAB_TOOLS; without a value, all ways of installation are allowed."""
 
     PATH = "path"
     DOWNLOAD = "download"
@@ -40,7 +39,7 @@ class Choice(Enum):
 
 @dataclass(frozen=True)
 class Way:
-    """How a missing tool comes here: downloaded, built for a reason, or not at all where HOMELAB_TOOLS refuses it."""
+    """The installation of one missing tool: a download, a build for a reason, or a refusal by HOMELAB_TOOLS."""
 
     tool: Tool
     downloaded: bool
@@ -48,7 +47,7 @@ class Way:
     refused: bool = False
 
     def __str__(self) -> str:
-        """Write in a few words what would happen."""
+        """Return the planned action in a few words."""
         if self.refused:
             return f"refused: {self.reason}"
         if self.downloaded:
@@ -57,7 +56,7 @@ class Way:
 
 
 def chosen() -> Choice | None:
-    """Return the choice of HOMELAB_TOOLS, or refuse a value that it does not have."""
+    """Return the choice of HOMELAB_TOOLS, or refuse an invalid value."""
     value = os.environ.get(VARIABLE, "")
     try:
         return Choice(value) if value else None
@@ -69,12 +68,12 @@ def chosen() -> Choice | None:
 
 
 def downloads_count(tool: Tool) -> bool:
-    """Whether a download of a tool in the cache may be used: HOMELAB_TOOLS=build accepts no publisher's binaries."""
+    """Report whether a cached download may be used: HOMELAB_TOOLS=build accepts no publisher's binaries."""
     return chosen() is not Choice.BUILD and bool(assets(tool, releases.here()))
 
 
 def ways(missing: Iterable[Tool]) -> list[Way]:
-    """Return for each missing tool how it would come here."""
+    """Return the planned installation of each missing tool."""
     choice = chosen()
     if choice is Choice.BUILD:
         return [Way(tool, downloaded=False) for tool in missing]
@@ -110,7 +109,7 @@ def bring(missing: Sequence[Tool]) -> None:
                 progress.remark(f"{tool.name}: built from source, not downloaded: {why}")
             builder.build([tool for tool, _ in downloads.late])
         if failures:
-            # Raised while Go's caches are lent: after a failure they stay.
+            # Raised before the context of Go's caches ends: after a failure they stay.
             raise type(failures[0])("\n".join(map(str, failures)))
 
 
@@ -131,15 +130,15 @@ def _refuse(planned: Iterable[Way]) -> None:
 
 
 class Builder:
-    """Builds tools one after another, with Go's caches lent once and a Go that is new enough."""
+    """A builder of one tool after another, with Go's caches opened once and a Go that is new enough."""
 
     def __init__(self, progress: Progress, stack: ExitStack, failures: list[HomelabError]) -> None:
-        """Begin with nothing lent."""
+        """Start without Go's caches."""
         self.progress, self.stack, self.failures = progress, stack, failures
         self.caches: Path | None = None
 
     def build(self, tools: Sequence[Tool]) -> None:
-        """Build these tools; a failure of one does not keep the others from being built."""
+        """Build these tools; a failure of one does not prevent the build of the others."""
         if not tools:
             return
         self.caches = self.caches or self.stack.enter_context(builds.go_cache(self.progress.note))
@@ -148,7 +147,7 @@ class Builder:
         except MachineNotReady as error:
             self.failures.append(error)
             return
-        # One after another: two at once were measured not to be faster, one build keeps all cores busy.
+        # One after another: two at once were not faster when measured, since one build keeps all cores busy.
         for tool in tools:
             expected = estimates([Way(tool, downloaded=False)])[tool.name]
             with self.progress.step(tool.name, expected) as step:
@@ -167,10 +166,10 @@ class Builder:
 
 
 class Downloads:
-    """Downloads tools one after another beside the builds: one keeps the network busy, the other the cores."""
+    """A downloader of one tool after another beside the builds: it uses the network, and builds use the cores."""
 
     def __init__(self, tools: Iterable[Tool], progress: Progress, failures: list[HomelabError]) -> None:
-        """Begin with nothing downloaded."""
+        """Start with nothing downloaded."""
         from ops.toolchain.transfers import Network  # noqa: PLC0415 - HTTP takes as long to import as all the rest
 
         self.tools, self.progress, self.failures = tuple(tools), progress, failures
@@ -181,18 +180,18 @@ class Downloads:
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start the downloads."""
         self._thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """End; what is half done is given up."""
+        """Stop, and abandon an unfinished download."""
         self._network.stop.set()
         self._thread.join(SECONDS_TO_STOP)
         self._network.session.close()
 
     def wait(self) -> None:
-        """Wait until every tool is there, or is not to be had."""
+        """Wait until every tool is downloaded or has failed."""
         self._thread.join()
         if self._unexpected:
             raise self._unexpected[0]
@@ -220,7 +219,7 @@ class Downloads:
 
 
 def estimates(planned: Iterable[Way]) -> dict[str, float]:
-    """Return how long each way will take here; the table's seconds of builds were measured on two cores."""
+    """Return the expected seconds of each tool here; the table's seconds of builds were measured on two cores."""
     extra = 0 if (cache_folder() / "go" / "build").exists() else STANDARD_LIBRARY
     pace, seconds = 2 / min(os.cpu_count() or 2, 8), {}
     for way in planned:
@@ -237,7 +236,7 @@ def estimates(planned: Iterable[Way]) -> dict[str, float]:
 
 
 def duration(planned: Iterable[Way]) -> float:
-    """Return how long all these ways take together: downloads run beside builds."""
+    """Return the expected seconds of all these tools together: downloads run beside builds."""
     planned = list(planned)
     expected = estimates(planned)
     return max(

@@ -1,7 +1,7 @@
 """`mise.lock`: the checksum of every release that may be downloaded, read and written in mise's format without mise.
 
 The file lies beside `mise.toml`, which holds the same versions as `tools/*/go.mod`. An entry may lack its checksum:
-then `ops.toolchain.downloads` asks the publisher's own checksum file. `ops.toolchain.lockfile_writer` fills it:
+then `ops.toolchain.downloads` reads the publisher's own checksum file. `ops.toolchain.lockfile_writer` fills the lock:
 `./homelab tools --lock`.
 """
 
@@ -53,7 +53,7 @@ def _read(file: Path, _changed: int) -> Entries:
 
 
 def _platforms(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Find the platforms in the two spellings that mise has written."""
+    """Return the platforms of an entry, in both spellings that mise has written."""
     return {
         **entry.get("platforms", {}),
         **{key: about for key, about in entry.items() if key.startswith("platforms.")},
@@ -75,14 +75,14 @@ def checksum(tool: Tool, asset: Asset, place: Platform, entries: Entries | None 
 
 
 def write(entries: Entries) -> None:
-    """Write the lock, which is complete at every moment."""
+    """Write the lock in one step, so that it is complete at every moment."""
     fresh = FILE.with_name(f".{FILE.name}-{os.getpid()}")
     fresh.write_text(as_text(entries), encoding="utf-8")
     fresh.replace(FILE)
 
 
 def as_text(entries: Entries) -> str:
-    """Write the lock of all releases; what mise noted beside an unchanged checksum stays."""
+    """Return the lock of all releases as text; the keys that mise added to an unchanged asset stay."""
     parts = [HEAD]
     pinned = [(tool, asset) for tool in TOOLS for place in PLATFORMS[:1] for asset in assets(tool, place)]
     for tool, asset in sorted(pinned, key=lambda one: one[1].pin):

@@ -1,8 +1,8 @@
 """`./homelab tools --lock`: the checksums of all releases for all platforms, written into `mise.lock`.
 
-What flows in are the assets of `ops.toolchain.releases`; each one's SHA-256 is read from the file that its publisher
-serves, or taken from the asset itself where the publisher serves another kind or none. What flows out is the lock, and
-a row for each asset. An asset that changed under the same address is refused: a release is not replaced.
+The assets of `ops.toolchain.releases` come in; the SHA-256 of each is read from the file that its publisher serves, or
+computed from the asset itself where the publisher serves another kind or none. The lock goes out, and a row for each
+asset. An asset that changed under the same address is refused: a release is not replaced.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SHA256 = 64
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one checksum."""
+    """The result for one checksum."""
 
     tool: str
     asset: str
@@ -35,7 +35,7 @@ class Row:
 
 
 def lock(tools: Sequence[Tool], update: Callable[[str], None]) -> list[Row]:
-    """Write the lock anew, with the checksums of these tools; one that cannot be had stays as it is."""
+    """Write the lock again, with the checksums of these tools; one that is not available stays as it is."""
     entries = {key: dict(entry) for key, entry in lockfile.read().items()}
     rows = []
     with Network() as network, tempfile.TemporaryDirectory() as folder:
@@ -75,7 +75,7 @@ def _one(tool: Tool, asset: Asset, place: Platform, file: Path, network: Network
 
 
 def _found(tool: Tool, asset: Asset, place: Platform, file: Path, network: Network, length: int) -> tuple[str, str]:
-    """Return the digest of an asset in the kind that is wanted, and where it is from."""
+    """Return the digest of an asset in the required kind, and its source."""
     published = downloads.published(tool, asset, place, file, network) if asset.sums else ""
     if len(published) == length:
         return published, downloads.PUBLISHER

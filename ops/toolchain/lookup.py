@@ -1,13 +1,13 @@
-"""The pinned programs, found, downloaded or built: what a verb needs, when it first needs it, and nothing else.
+"""The pinned programs of a verb: found, downloaded or built when the verb first needs them, and no others.
 
     tools = ensure(("kustomize", "helm"))
     programs.run("kustomize", "build", folder, env=tools.env())
 
-What flows in are names of programs; what flows out is where each is and an environment whose PATH finds it. A program
-on the PATH is taken if its version does as well as ours (`ops.toolchain.catalogue` judges), else the one in the user's
-cache, else `ops.toolchain.installation` downloads or builds it there; HOMELAB_TOOLS chooses fewer of these. With
-everything in place this costs some stats and two small files read per tool: the answer of a program on the PATH about
-its version is remembered until the file changes.
+Names of programs come in; the file of each goes out, and an environment whose PATH finds it. A program on the PATH is
+used if its version is accepted in place of ours (`ops.toolchain.catalogue` decides), else the one in the user's cache,
+else `ops.toolchain.installation` downloads or builds it there; HOMELAB_TOOLS restricts this choice. With everything in
+place this costs some stats and two small files read per tool: the version that a program on the PATH reports is cached
+until its file changes.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from ops.toolchain.catalogue import BY_PROGRAM, TOOLS, Program, Tool, Version
 
 GO_SUM = "go.sum"
 CRDS, MANIFESTS = "crds", "argocd-manifests"  # tools that are no programs: see `Toolchain.manifests`
-# What a program must not do while it says its version.
+# Variables that prevent side effects while a program reports its version.
 QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "1"}
 
 
 class Origin(Enum):
-    """Where a program comes from."""
+    """The origin of a program."""
 
     PATH = "PATH"
     CACHE = "cache"
@@ -40,25 +40,25 @@ class Origin(Enum):
 
 @dataclass(frozen=True)
 class Place:
-    """Where one program is and which version it has."""
+    """The file and the version of one program."""
 
     program: str
     file: Path
     version: Version
     origin: Origin
     known: str
-    """By what it is known to be the right one: the PATH, the lock, the publisher's checksum, or go.sum."""
+    """The source that verifies it: the PATH, the lock, the publisher's checksum, or go.sum."""
 
 
 @dataclass(frozen=True)
 class Toolchain:
-    """Programs that are there."""
+    """The programs that were found."""
 
     places: Mapping[str, Place]
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """The folders that have to come first on the PATH."""
+        """Return the folders that must come first on the PATH."""
         ours = (place.file.parent for place in self.places.values() if place.origin is Origin.CACHE)
         return tuple(dict.fromkeys(folder for folder in ours if folder.name == builds.BIN))
 
@@ -96,7 +96,7 @@ def locate(names: Iterable[str]) -> tuple[Toolchain, tuple[Tool, ...]]:
     missing: list[Tool] = []
     for tool in TOOLS:
         asked = by_tool.get(tool.name, [])
-        # A tool is taken whole from one place: its folder in the cache would shadow the PATH anyway.
+        # All programs of a tool come from one place: its folder in the cache would shadow the PATH anyway.
         found = on_path(tool, asked) or in_cache(tool, asked)
         places |= found
         if asked and not found:
@@ -105,7 +105,7 @@ def locate(names: Iterable[str]) -> tuple[Toolchain, tuple[Tool, ...]]:
 
 
 def on_path(tool: Tool, names: Iterable[str]) -> dict[str, Place]:
-    """Find all these programs of a tool on the PATH in versions that will do, or none."""
+    """Return all these programs of a tool if the PATH has each in an accepted version, else none."""
     places: dict[str, Place] = {}
     for name in names if tool.programs else ():
         file = programs.find(name)
@@ -117,7 +117,7 @@ def on_path(tool: Tool, names: Iterable[str]) -> dict[str, Place]:
 
 
 def in_cache(tool: Tool, names: Iterable[str]) -> dict[str, Place]:
-    """Find these programs of a tool in the cache, downloaded or built."""
+    """Return these programs of a tool from the cache, downloaded or built."""
     known = downloads.known_by(tool)
     folder = builds.use(downloads.folder(tool)) if installation.downloads_count(tool) else None
     if folder is None:
@@ -131,7 +131,7 @@ def in_cache(tool: Tool, names: Iterable[str]) -> dict[str, Place]:
 def version_of(file: Path, name: str) -> Version | None:
     """Return the version of a program on the PATH; the answer is cached until its file changes."""
     program = _program(BY_PROGRAM[name], name)
-    # Not what is called by another name: a server that is asked for its version may start to serve.
+    # The program itself and no link to it: under a server's name, the arguments may start the server.
     asked = file.parent / (program.neighbour or program.name)
     try:
         about = asked.stat()

@@ -1,9 +1,8 @@
 """Progress of long work: one line per step, redrawn on a terminal, plain lines with a heartbeat anywhere else.
 
-What flows in is the list of steps with the seconds each is expected to take, and what the work tells about itself;
-everything goes to stderr, so that `--json` on stdout stays clean. Estimates learn from what is done: if the first steps
-took twice as long as expected, so will the rest. `ops.toolchain.lookup` shows builds with it; any verb with long steps
-can.
+The steps come in with the expected seconds of each, and then the reports of the work; everything goes to stderr, so
+that `--json` on stdout stays clean. Estimates learn from finished steps: if the first steps took twice as long as
+expected, so will the rest. `ops.toolchain.lookup` shows builds with it; any verb with long steps can use it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import TextIO
 from ops.live_display import LiveDisplay
 from ops.terminal import COLOURS, elapsed
 
-# What is left of a step that takes longer than expected: nobody knows, and the sum should not grow.
+# The seconds left of a step that takes longer than expected: they are unknown, and the sum should not grow.
 OVERDUE = 1.0
 MARKS = {"waiting": ("·", "grey"), "running": ("▸", "yellow"), "done": ("✓", "green"), "failed": ("✗", "red")}
 
@@ -53,7 +52,7 @@ class Step:
 
     @property
     def so_far(self) -> float:
-        """Seconds since it began, or in all when it is over."""
+        """Return the seconds since its start, or its whole duration when it is over."""
         return self.took or (time.monotonic() - self.began if self.began else 0.0)
 
 
@@ -67,10 +66,10 @@ class Progress(LiveDisplay):
         lanes: Mapping[str, str] | None = None,
         at_once: int = 1,
     ) -> None:
-        """Take the steps in their order with the seconds that each is expected to take.
+        """Take the steps in their order, with the expected seconds of each.
 
-        Steps of different lanes run beside each other and learn nothing from each other's pace. `at_once` steps of one
-        lane run beside each other.
+        Steps of different lanes run at the same time and learn nothing from each other's pace. `at_once` steps of one
+        lane run at the same time.
         """
         super().__init__(stream)
         named = lanes or {}
@@ -90,7 +89,7 @@ class Progress(LiveDisplay):
 
     @contextmanager
     def step(self, name: str, expected: float | None = None) -> Iterator[Step]:
-        """Mark a step as running for as long as its work lasts; with a time of its own it is new, or begins anew."""
+        """Mark a step as running for as long as its work lasts; with `expected`, the step is new or starts again."""
         if expected is not None:
             self.steps = {**self.steps, name: Step(name, expected, self._line)}
         step = self.steps[name]
@@ -113,12 +112,12 @@ class Progress(LiveDisplay):
         self._line(text)
 
     def remark(self, text: str) -> None:
-        """Report something that is still to be read when the display is over."""
+        """Report something that stays visible after the display ends."""
         self.remarks.append(text)
         self._line(text)
 
     def remaining(self, step: Step) -> float:
-        """Seconds that a step still needs, as far as one can know."""
+        """Return the estimated seconds that a step still needs."""
         if step.state in ("done", "failed"):
             return 0.0
         done = [other for other in self.steps.values() if other.state == "done" and other.lane == step.lane]

@@ -1,9 +1,8 @@
-"""The publishers' own releases: which file of which server holds a pinned program, and where its checksum is published.
+"""The publishers' own releases: the server and the file of each pinned program, and the address of its checksum.
 
-What flows in is a tool of `ops.toolchain.catalogue`, what flows out are its assets with their addresses for one
-platform. The names in `Asset.pin` and `Asset.backend` are those of `mise.toml` and `mise.lock`, which
-`ops.toolchain.lockfile` reads. `ops.toolchain.downloads` fetches by this table; a tool that is not in it, or not for
-this platform, is built.
+A tool of `ops.toolchain.catalogue` comes in; its assets go out, with their addresses for one platform. The names
+in `Asset.pin` and `Asset.backend` are those of `mise.toml` and `mise.lock`, which `ops.toolchain.lockfile` reads.
+`ops.toolchain.downloads` fetches by this table; a tool without an entry, or without one for this platform, is built.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 
 from ops.toolchain.catalogue import Tool
 
-# Tests put a server of their own in these places.
+# Tests replace these addresses by a server of their own.
 SERVERS = {
     "github": "https://github.com",
     "helm": "https://get.helm.sh",
@@ -35,7 +34,7 @@ class Platform:
 
     @property
     def name(self) -> str:
-        """Return the name that mise.lock uses."""
+        """Return its name in mise.lock."""
         return f"{SYSTEMS.get(self.os, self.os)}-{SHORT.get(self.arch, self.arch)}"
 
 
@@ -55,7 +54,7 @@ def here() -> Platform:
 
 @dataclass(frozen=True)
 class Asset:
-    """One file of a release: the program itself, or an archive with the members that are wanted of it.
+    """One file of a release: the program itself, or an archive with the required members.
 
     Addresses begin with the name of a server. An asset without `sums` has no checksum published beside it.
     """
@@ -71,7 +70,7 @@ class Asset:
     options: Mapping[str, str] = field(default_factory=dict)
 
     def filled(self, text: str, tool: Tool, place: Platform) -> str:
-        """Fill the version and the platform into a text of this table."""
+        """Return a text of this table with the version and the platform filled in."""
         packed = "zip" if place.os in self.zipped else "tar.gz"
         return text.format(
             version=tool.version, os=place.os, arch=place.arch, short=SHORT.get(place.arch, place.arch), packed=packed
@@ -87,7 +86,7 @@ class Asset:
 
     @property
     def archive(self) -> bool:
-        """Whether the programs have to be unpacked."""
+        """Report whether the programs must be unpacked."""
         return self.path.endswith("{packed}")
 
 
@@ -122,7 +121,7 @@ KUSTOMIZE_TAG = "kustomize/v{version}"
 HELM_FILE = "helm:helm-v{version}-{os}-{arch}.{packed}"
 PULUMI_PROGRAMS = ("pulumi", "pulumi-language-python", "pulumi-language-python-exec")
 
-# Megabytes are only for the estimate of how long a download takes.
+# Megabytes serve only to estimate the time of a download.
 RELEASES: Mapping[str, tuple[Asset, ...]] = {
     "kustomize": (
         Asset(
@@ -182,7 +181,7 @@ RELEASES: Mapping[str, tuple[Asset, ...]] = {
             zipped=("darwin",),
         ),
     ),
-    # aqua's own entry of kwok names the wrong file, and the project publishes no checksums.
+    # aqua's own entry of kwok has the wrong file, and the project publishes no checksums.
     "kwok": (
         Asset(
             "github:kubernetes-sigs/kwok",

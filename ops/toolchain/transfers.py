@@ -1,8 +1,8 @@
-"""Fetching a file over HTTP as releases need it: digests while it is written, limits of size and time, https only.
+"""The fetch of a release's file over HTTP: digests while it is written, limits of size and time, https only.
 
-What flows in is an address, what flows out is a file with its digests, or DownloadFailed with the reason in few words.
-HTTPS_PROXY is honoured. `ops.toolchain.downloads` judges the digests. This module is imported only where something is
-fetched: HTTP takes as long to import as all the rest.
+An address comes in; a file with its digests goes out, or DownloadFailed with the reason in few words. HTTPS_PROXY is
+honoured. `ops.toolchain.downloads` compares the digests. This module is imported only where a file is fetched: HTTP
+takes as long to import as all the rest.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ DIGESTS = ("sha256", "sha512")
 
 @dataclass(frozen=True)
 class Network:
-    """What fetches share: their connections, the hosts that cannot be reached, and whether they have to stop."""
+    """The shared state of fetches: their connections, the unreachable hosts, and the signal to stop."""
 
     session: requests.Session = field(default_factory=requests.Session)
     silent: set[str] = field(default_factory=set)
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Return it, ready to fetch."""
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -64,13 +64,13 @@ class Network:
                 why = f"the connection to {host} broke in the middle of the file"
             except requests.RequestException as error:
                 why = _reason(host, error)
-                # Without a network each file would wait for the same silence.
+                # Without a network, each file would wait for the same timeout again.
                 if why.endswith("cannot be reached"):
                     self.silent.add(host)
         raise DownloadFailed(why)
 
     def _answer(self, url: str) -> requests.Response:
-        """Ask for a file and follow redirects, which lead to https only."""
+        """Request a file and follow redirects, which must lead to https."""
         asked = url
         for _ in range(REDIRECTS):
             answer = self.session.get(
@@ -111,7 +111,7 @@ class Network:
 
 
 def _safe(url: str, before: str) -> bool:
-    """Whether a redirect is followed: to https, or between servers on loopback, where tests are."""
+    """Report whether a redirect is followed: to https, or between servers on loopback, where tests run."""
     there, here = urlsplit(url), urlsplit(before)
     return there.scheme == "https" or (
         there.scheme == here.scheme == "http" and {str(there.hostname), str(here.hostname)} <= LOOPBACK
@@ -119,7 +119,7 @@ def _safe(url: str, before: str) -> bool:
 
 
 def _reason(host: str, error: requests.RequestException) -> str:
-    """Return in a few words why a server gave no file."""
+    """Return in a few words the reason why a server sent no file."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"{host} answers HTTP {error.response.status_code}"
     if isinstance(error, requests.exceptions.ProxyError):

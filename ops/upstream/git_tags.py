@@ -1,7 +1,7 @@
-"""Which commit a tag of a remote base means now: what its host answers to `git ls-remote`, which follows no redirect.
+"""The current commit of a tag of a remote base: its host's answer to `git ls-remote`, which follows no redirect.
 
-A base goes in, an `Answer` whose digest is the commit comes out; credentials are the operator's own, and none are asked
-for. `ops.checking.online` compares it with the commit that the tree names, `ops.checking.digest_writer` writes it.
+A base comes in; an `Answer` whose digest is the commit goes out. Credentials are the operator's own, and git never
+prompts for any. `ops.checking.online` compares it with the commit in the tree, `ops.checking.digest_writer` writes it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MARKED = re.compile(r"(?P<repository>\w+://[^?]+?(?:\.git(?=/|\Z)|(?=//)))")
 
 
 def repository_of(url: str) -> str:
-    """Return the repository of a base as kustomize finds it, nothing where only a clone could tell."""
+    """Return the repository of a base as kustomize finds it, or nothing where only a clone could find it."""
     place = url.removeprefix("git::").partition("?")[0]
     found = GITHUB.match(place) or MARKED.match(place)
     if not found:
@@ -32,13 +32,13 @@ def repository_of(url: str) -> str:
 
 
 def tag_of(base: WantedBase) -> str:
-    """Return the tag that a base has: the version behind its commit, or its reference."""
+    """Return the tag of a base: the version behind its commit, or its reference."""
     named = reference(base.url)
     return base.version if IS_COMMIT.match(named) else named
 
 
 def ask(base: WantedBase, env: Mapping[str, str] | None = None) -> Answer:
-    """Ask a base's host for the commit of its tag, and compare it with the one that the base names."""
+    """Read the commit of a base's tag from its host, and compare it with the commit that the base references."""
     repository, tag = repository_of(base.url), tag_of(base)
     if boundary.remote_rule(repository) or not boundary.HARMLESS_REFERENCE.match(tag):
         return Answer(State.SILENT, "has a repository or a tag that is not asked for")

@@ -1,8 +1,8 @@
-"""Where a request may lead that a file of a checkout or an answer of a server names.
+"""The limits of requests to a URL from a file of a checkout or from an answer of a server.
 
-A registry names the server of its tokens, and any server may redirect: without a limit, an image in a pull request
-could make this machine ask services that only it can reach. `ops.upstream.registries` and `ops.checking.digest_writer`
-ask through here.
+A registry chooses the server of its tokens, and any server may redirect: without a limit, an image in a pull request
+could make this machine send requests to services that only it can reach. `ops.upstream.registries` and
+`ops.checking.digest_writer` send their requests through this session.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class GuardedSession(requests.Session):
     """A session that follows no redirect to this machine, its network, or to plain HTTP."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Return where a redirect leads, unless it may not be followed."""
+        """Return the target of a redirect, or refuse one that must not be followed."""
         target = super().get_redirect_target(resp)
         if target and not may_lead(resp.url, found := urljoin(resp.url, target)):
             raise requests.exceptions.InvalidURL(f"redirects to {urlsplit(found).netloc}, which is not asked")
@@ -42,9 +42,9 @@ def may_lead(origin: str, target: str) -> bool:
 
 
 def may_give_tokens(registry: str, realm: str) -> bool:
-    """Report whether a registry's tokens may come from an URL: of its own host or organization, or of a known one.
+    """Report whether a registry's tokens may come from a URL: of its own host or organization, or of a known one.
 
-    A server of tokens in this network is asked for a registry in this network alone.
+    A server of tokens in this network serves only a registry in this network.
     """
     here, there = urlsplit(registry), urlsplit(realm)
     if (here.scheme, here.netloc) == (there.scheme, there.netloc):
@@ -56,13 +56,13 @@ def may_give_tokens(registry: str, realm: str) -> bool:
 
 
 def is_public(url: str) -> bool:
-    """Report whether an URL is https and leads to no address of this machine or its network."""
+    """Report whether a URL is https and leads to no address of this machine or its network."""
     # Where a proxy resolves names, this machine resolves none and connects to the proxy alone.
     return _is_https(url) and all(address.is_global for address in _addresses(url))
 
 
 def _is_private(url: str) -> bool:
-    """Report whether an URL is https and leads into this machine's network alone, and not to this machine."""
+    """Report whether a URL is https and leads into this machine's network alone, and not to this machine."""
     found = _addresses(url) if _is_https(url) else []
     return bool(found) and not any(
         one.is_global or one.is_loopback or one.is_link_local or one.is_unspecified or one.is_reserved for one in found
@@ -74,7 +74,7 @@ def _is_https(url: str) -> bool:
 
 
 def _addresses(url: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """Return the addresses of an URL's host, none where its name is not resolved."""
+    """Return the addresses of a URL's host, none where its name is not resolved."""
     try:
         found = socket.getaddrinfo(urlsplit(url).hostname, urlsplit(url).port or 443, type=socket.SOCK_STREAM)
     except (OSError, ValueError):
@@ -83,7 +83,7 @@ def _addresses(url: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
 
 
 def _owner(host: str) -> str:
-    """Return the part of a name that is registered; an address is its own."""
+    """Return the registered part of a name, or an address as it is."""
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:

@@ -53,11 +53,11 @@ class Fetched:
 
     @property
     def why(self) -> str:
-        """The reasons as the end of a sentence."""
+        """Return the reasons as the end of a sentence."""
         return "; ".join(self.reasons)
 
     def as_dict(self) -> dict[str, object]:
-        """Return the same for machines."""
+        """Return the result for machines."""
         return {"fetched": self.fetched, "absent": self.absent, "reasons": self.reasons}
 
     def require(self, *, everything: bool = False) -> None:
@@ -115,7 +115,7 @@ def private_of(*settings: Settings) -> tuple[str, ...]:
 
 @dataclass
 class _Run:
-    """One pass over the network, which asks each host once whether it answers."""
+    """One pass over the network, which checks once whether each host answers."""
 
     wants: Wants
     env: Mapping[str, str]
@@ -147,7 +147,7 @@ class _Run:
         return [one for one in folders if one is not None]
 
     def _probe(self, hosts: set[str]) -> None:
-        """Ask the hosts whether they answer, before a fetch waits for one that does not."""
+        """Check whether the hosts answer, before a fetch waits for one that does not."""
         found = reachability.silent(hosts)
         self.asked |= hosts
         self.silent |= found

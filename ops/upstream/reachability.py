@@ -1,6 +1,6 @@
 """The hosts of a run that do not answer.
 
-URLs come in; each host that does not answer goes out with the reason. All hosts are asked at once, for at most
+URLs come in; each host that does not answer goes out with the reason. All hosts are checked at once, for at most
 `TIMEOUT` seconds. `ops.upstream.originals` leaves out the charts and bases of a silent host.
 """
 
@@ -40,7 +40,7 @@ def host_of(url: str) -> str:
 
 
 def silent(hosts: Iterable[str], timeout: float = TIMEOUT) -> Mapping[str, str]:
-    """Ask all hosts at once; return those that do not answer, each with the reason."""
+    """Check all hosts at once; return those that do not answer, each with the reason."""
     asked = sorted(set(hosts) - {""})
     answers: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
     for host in asked:
@@ -59,7 +59,7 @@ def silent(hosts: Iterable[str], timeout: float = TIMEOUT) -> Mapping[str, str]:
 
 
 def _ask(host: str) -> str:
-    """Return the reason why a host does not answer; any answer will do."""
+    """Return the reason why a host does not answer; any answer counts."""
     try:
         with requests.Session() as session:
             session.head(host, timeout=CONNECT, allow_redirects=False).close()

@@ -1,8 +1,8 @@
 """Requests to registries and chart repositories for the existence of a version, without credentials.
 
 An image or a chart goes in, an `Answer` comes out, never an exception: a registry that is down is an answer too. Images
-and OCI charts are asked for by the OCI distribution API, with the anonymous token that registries hand out; charts of a
-Helm repository are looked up in its index, which is read once. `ops.checking.online` collects what to ask.
+and OCI charts are queried by the OCI distribution API, with the anonymous token that registries issue; charts of a Helm
+repository are looked up in its index, which is read once. `ops.checking.online` collects the queries.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Answer:
     state: State
     said: str = ""
     digest: str = ""
-    """Of the manifest or index that a tag means now, where the registry gives it."""
+    """The digest of the manifest or index that a tag means now, where the registry reports it."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Registries:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def image(self, image: str) -> Answer:
-        """Ask whether an image exists, by its digest where it has one."""
+        """Check whether an image exists, by its digest where it has one."""
         found = IMAGE.fullmatch(image)
         if not found or not (found["tag"] or found["digest"]):
             return Answer(State.MISSING, "names no version")
@@ -74,10 +74,10 @@ class Registries:
         return self._manifest(host, path, found["digest"] or found["tag"])
 
     def chart(self, chart: Chart) -> Answer:
-        """Ask whether a version of a chart exists."""
+        """Check whether a version of a chart exists."""
         if chart.repository.startswith("oci://"):
             host, _, path = chart.repository.removeprefix("oci://").rstrip("/").partition("/")
-            # A tag may hold no plus, so helm writes an underscore.
+            # A tag must not contain a plus, so helm writes an underscore.
             return self._manifest(host, f"{path}/{chart.name}".lstrip("/"), chart.version.replace("+", "_"))
         index = self._index(chart.repository.rstrip("/"))
         if isinstance(index, Answer):
@@ -95,7 +95,7 @@ class Registries:
         try:
             answer = self.session.head(url, headers=headers, timeout=TIMEOUT, allow_redirects=True)
             if answer.status_code == UNAUTHORIZED:
-                # A redirect may have led to another registry: the token is that registry's, and nothing of the first.
+                # A redirect may have led to another registry: the token must be from that one, not from the first.
                 token = self._token(answer.url, answer.headers.get("WWW-Authenticate", ""), path)
                 if token:
                     headers["Authorization"] = f"Bearer {token}"
@@ -105,7 +105,7 @@ class Registries:
         return _judged(answer)
 
     def _token(self, url: str, challenge: str, path: str) -> str:
-        """Return the token that a registry gives without credentials, nothing where it gives none."""
+        """Return the token that a registry issues without credentials, or nothing where it issues none."""
         said = dict(CHALLENGE.findall(challenge))
         if not challenge.lower().startswith("bearer") or "realm" not in said:
             return ""
@@ -122,7 +122,7 @@ class Registries:
         return text(given, "token") or text(given, "access_token")
 
     def _index(self, repository: str) -> Mapping[str, Any] | Answer:
-        """Read a repository's index once, whoever else waits for it."""
+        """Read a repository's index once, even if several threads wait for it."""
         with self._lock:
             lock = self._locks.setdefault(repository, threading.Lock())
         with lock:
@@ -155,7 +155,7 @@ def place_of(name: str) -> tuple[str, str]:
 
 
 def _scheme(host: str) -> str:
-    """Speak plain HTTP to this machine alone, as container runtimes do."""
+    """Return the scheme of a host: plain HTTP for this machine alone, as in container runtimes."""
     return "http" if host.partition(":")[0] in LOOPBACK or host.startswith("[::1]") else "https"
 
 

@@ -130,7 +130,7 @@ class Monitor(MockMonitor):
         response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         inputs = opened(rpc.deserialize_properties(request.object))
         if request.type == "pulumi:pulumi:Stack":
-            return response  # made once a process, whatever stacks are run in it
+            return response  # made once a process, for all stacks that run in it
         self.program.resources.append(Registered(request.type, request.name, response.urn, inputs, request))
         close_loop()
         return response

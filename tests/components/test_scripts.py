@@ -193,7 +193,7 @@ def test_a_seed_renders_the_prepared_tree_where_there_is_one(script: str, prepar
         folder.mkdir(parents=True)
         (place / "environments").mkdir()
         (folder / "kustomization.yaml").write_text(crd.replace("PLACE", place.name), encoding="utf-8")
-    # A kustomize of the test's own gives the file itself; kubectl gives what it is told to apply.
+    # A kustomize of the test's own prints the file itself; kubectl records each file that it applies.
     kubectl = f'while [ $# -gt 0 ]; do if [ "$1" = -f ]; then cat "$2" >>{tmp_path}/applied; fi; shift; done'
     more = {"FOLDER": "apps/system/one", "NAMESPACE": "system", "WAITS": "", "KUBERNETES": "1.36.3"}
     more |= {"CATEGORIES": "system", "SEEDED": "", "ENVIRONMENT": "dev"}

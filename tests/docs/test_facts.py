@@ -139,7 +139,7 @@ def test_the_retries_are_as_long_as_the_documents_say() -> None:
     assert "125 retries, a minute apart at most" in page
 
 
-def test_the_rights_that_the_documents_give_the_token_are_those_of_the_rehearsal() -> None:
+def test_the_documented_token_has_the_rights_of_the_rehearsal() -> None:
     page = (ROOT / "docs/start/go-live.md").read_text(encoding="utf-8")
     assert tuple(re.findall(r"^ +(pveum .*)$", page, re.MULTILINE)) == rights.commands()
     renamed = re.search(r"On Proxmox VE 8 write `([A-Za-z.]+)` in the place of `([A-Za-z.]+)`", page)

@@ -36,13 +36,13 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
             yield f"{path.relative_to(ROOT)}:{node.name}", (node.end_lineno or 0) - node.lineno + 1
 
 
-def test_no_file_is_longer_than_500_lines_and_the_median_is_at_most_150() -> None:
+def test_no_file_exceeds_500_lines_nor_the_median_150() -> None:
     lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
     assert {name: length for name, length in lengths.items() if length > 500} == {}
     assert median(lengths.values()) <= 150
 
 
-def test_no_function_is_longer_than_80_lines_and_95_percent_are_at_most_50() -> None:
+def test_functions_have_at_most_80_lines_and_95_percent_50() -> None:
     lengths = dict(pair for path in SOURCES for pair in functions(path))
     assert {name: length for name, length in lengths.items() if length > 80} == {}
     assert sum(length <= 50 for length in lengths.values()) >= 0.95 * len(lengths)
@@ -150,7 +150,7 @@ def test_names_in_the_documents_exist() -> None:
     assert missing == []
 
 
-def test_the_architecture_walks_the_rooms_in_the_order_of_the_layers() -> None:
+def test_the_architecture_lists_the_rooms_in_order_of_the_layers() -> None:
     page = (ROOT / "docs" / "understanding" / "architecture.md").read_text(encoding="utf-8")
     walked = re.findall(r"^## `([a-z]+)[/.]", page, re.MULTILINE)
     layers = re.search(

@@ -81,7 +81,7 @@ def test_a_manager_finds_the_versions_that_it_is_for(manager: dict[str, Any]) ->
     assert [one for one in found if not re.fullmatch(expected[one["depName"]], one["currentValue"])] == []
 
 
-def test_the_checksum_of_a_fetched_program_is_raised_with_its_version() -> None:
+def test_a_fetched_programs_checksum_is_updated_with_its_version() -> None:
     manager = next(one for one in MANAGERS if one["datasourceTemplate"] == "github-release-attachments")
     wanted = re.sub(r"\(\?<(\w+)>", r"(?P<\1>", manager["matchStrings"][0])
     file = (ROOT / "apps/system/argo-rollouts/values.yaml").read_text(encoding="utf-8")

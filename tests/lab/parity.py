@@ -27,7 +27,7 @@ SECONDS, PAUSE = 300.0, 1.0
 
 
 def differences(checkout: Checkout) -> tuple[int, list[str]]:
-    """Return how many objects were compared, and each difference as a line."""
+    """Return the number of compared objects, and each difference as a line."""
     theirs = _rendered_by_argo_cd(checkout)
     stack = read_stack(checkout.root / f"Pulumi.{checkout.stack}.yaml")
     validation = Validation(checkout.root, [stack], read_tree(checkout.root), [stack])

@@ -191,7 +191,7 @@ class TestAccidents:
         refresh_argocd(home.lab)
         home.wait_for("media-shelf", lambda one: "app path does not exist" in str(one), "without its folder")
         assert "app path does not exist" in home.status()
-        # What `delete` means, as the documents say: no folder, no workload; what holds data stays even so.
+        # `delete` as documented: without the folder there is no workload, but objects with data stay.
         eventually("deleted", lambda: home.app("ai-toy") is None)
         eventually("pruned", lambda: set(uids(home, "ai")) == {"PersistentVolumeClaim"})
         deployments = {one["metadata"]["name"] for one in home.api.list("apps/v1", "Deployment", "argocd")}

@@ -275,7 +275,7 @@ class TestCredentials:
 
 
 class TestFiles:
-    """The handover as `render` writes it, for users who apply it themselves."""
+    """The handover as `render` writes it, which a user applies."""
 
     @pytest.mark.nightly
     def test_the_api_server_accepts_every_file_and_changes_nothing(self, home: Home, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Small checkouts, charts and sources, made where a test wants them."""
+"""Small checkouts, charts and sources for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def config_map(name: str, **data: str) -> str:
 
 
 def make_chart(folder: Path, chart: Chart, files: dict[str, str] | None = None) -> Path:
-    """Make a chart's folder with a ConfigMap, a CRD and values, and what a test adds or replaces."""
+    """Make a chart's folder with a ConfigMap, a CRD and values; `files` adds to these or replaces them."""
     usual = {
         "Chart.yaml": f"apiVersion: v2\nname: {chart.name}\nversion: {chart.version}\n",
         "values.yaml": VALUES,
@@ -74,7 +74,7 @@ def make_chart(folder: Path, chart: Chart, files: dict[str, str] | None = None) 
 
 @dataclass
 class Charts:
-    """A source of charts that a test fills."""
+    """A source of charts that a test adds, with a record of the requests."""
 
     home: Path
     asked: list[Chart] = field(default_factory=list)
@@ -91,7 +91,7 @@ class Charts:
 
 @dataclass
 class Bases:
-    """A source of remote bases that a test fills."""
+    """A source of remote bases that a test adds."""
 
     known: dict[str, Path] = field(default_factory=dict)
 
@@ -100,18 +100,18 @@ class Bases:
 
 
 def messages(renderer: Renderer, *paths: str) -> list[str]:
-    """Render folders and give what is wrong with them."""
+    """Render folders and return the messages of their problems."""
     return [str(problem) for problem in render_all(renderer, map(Folder, paths)).problems]
 
 
 def message(renderer: Renderer, path: str) -> str:
-    """Render a folder and give the one thing that is wrong with it."""
+    """Render a folder with exactly one problem and return its message."""
     (said,) = messages(renderer, path)
     return said
 
 
 def counting(folder: Path, env: dict[str, str], *programs: str) -> tuple[dict[str, str], Path]:
-    """Put programs before the real ones that note each call in a file and hand it on."""
+    """Return an environment whose programs record each call and then run the real ones, and the file of the records."""
     bin_, calls = folder / "bin", folder / "calls"
     bin_.mkdir()
     calls.touch()

@@ -1,6 +1,6 @@
-"""A server on loopback that has charts and remote bases: a folder over HTTP, a registry that speaks OCI, and Git.
+"""A server on loopback with charts and remote bases: a folder over HTTP, an OCI registry, and Git.
 
-It notes what it was asked, and can be told to keep a request waiting: what a stalled network looks like.
+It records its requests, and can leave some without an answer, as a stalled network does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 
 @dataclass
 class Server:
-    """What is served, what was asked, and what never gets an answer."""
+    """The content of the server, its recorded requests, and the parts of paths that get no answer or an error."""
 
     folder: Path
     url: str = ""
@@ -50,7 +50,7 @@ class Server:
         return f"{self.url}/{place}"
 
     def push(self, archive: Path, name: str, tag: str, **annotations: str) -> str:
-        """Keep an archive as a chart of the registry, and return the registry's URL."""
+        """Store an archive as a chart of the registry, and return the registry's URL."""
         layer, config = archive.read_bytes(), json.dumps({"name": name, "version": tag, "apiVersion": "v2"}).encode()
         manifest = {
             "schemaVersion": 2,
@@ -65,7 +65,7 @@ class Server:
         return f"oci://{self.url.removeprefix('http://')}/charts"
 
     def commit(self, name: str, files: dict[str, str], tag: str) -> str:
-        """Keep a repository with one commit, and return its URL."""
+        """Make a repository with one tagged commit, and return its URL."""
         place = self.folder / name
         lay(place, files)
         known = ("-c", "user.name=t", "-c", "user.email=t@example.com")
@@ -112,7 +112,7 @@ class Requests(http.server.SimpleHTTPRequestHandler):
         self.git()
 
     def git(self, option: str = "", first: bytes = b"") -> None:
-        """Answer as a Git server does over HTTP: with what git itself says of a repository of the folder."""
+        """Answer as a Git server does over HTTP, with the output of `git upload-pack` on a repository here."""
         repository = self.about.folder / self.path.removeprefix("/").split(".git/")[0]
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
@@ -144,7 +144,7 @@ class Requests(http.server.SimpleHTTPRequestHandler):
             self.wfile.write(data)
 
     def log_message(self, *arguments: object) -> None:
-        """Stay quiet."""
+        """Log nothing."""
 
 
 @contextmanager

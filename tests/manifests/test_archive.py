@@ -1,4 +1,4 @@
-"""A chart's archive is unpacked as helm does it, and what helm would refuse or quietly empty is refused."""
+"""A chart's archive is unpacked as by helm; links, paths that lead out, excess content and damage are refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from manifests.archive import unpack
 
 
 def packed(place: Path, *members: tuple[str, bytes | str]) -> Path:
-    """Pack files, and links where there is a text in place of the content."""
+    """Pack members into an archive: bytes are the content of a file, a text is the target of a link."""
     with tarfile.open(place / "it.tgz", "w:gz") as file:
         for name, content in members:
             member = tarfile.TarInfo(name)

@@ -1,4 +1,4 @@
-"""A kustomization runs nothing, and names nothing outside of its repository, however it is written."""
+"""A kustomization runs nothing, and references nothing outside of its repository, in any spelling."""
 
 from __future__ import annotations
 

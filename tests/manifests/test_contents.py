@@ -1,4 +1,4 @@
-"""What goes into a folder's render, also through references that lead elsewhere."""
+"""The files that a folder's render depends on, also through references to other folders."""
 
 from __future__ import annotations
 

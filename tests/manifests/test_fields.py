@@ -1,4 +1,4 @@
-"""Fields of what may have any form."""
+"""Fields of values that may have any type."""
 
 from __future__ import annotations
 

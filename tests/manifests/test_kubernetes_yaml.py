@@ -1,4 +1,4 @@
-"""YAML is read as Kubernetes reads it: helm, which uses the same Go library, is asked what it sees."""
+"""YAML is read as Kubernetes reads it: helm, which uses the same Go library, is the reference."""
 
 from __future__ import annotations
 

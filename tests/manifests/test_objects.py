@@ -1,4 +1,4 @@
-"""What objects are called, and which are hooks."""
+"""The identities of objects, their API versions, and the hooks among them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What kustomize and helm really say, and what is left of it."""
+"""Real error messages of kustomize and helm are shortened to their cause and place."""
 
 from __future__ import annotations
 

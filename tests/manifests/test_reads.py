@@ -1,4 +1,4 @@
-"""One run reads each file of the checkout once, whatever uses its content."""
+"""One run reads each file of the checkout once, however many checks use its content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does not render is refused with folder, file, line and the program's own words; all folders at once."""
+"""A folder that does not render is reported with file, line and the program's own message; all folders at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The register of checks is complete in both directions, and one function cannot take the id of another."""
+"""The register of checks is complete in both directions, and two functions can share an id only with one reason."""
 
 from __future__ import annotations
 

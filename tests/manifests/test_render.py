@@ -1,4 +1,4 @@
-"""Folders become the objects that Argo CD would read there: a kustomization with its charts, overlays, remote bases."""
+"""Folders render to the same objects as in Argo CD: a kustomization with its charts, overlays and remote bases."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_chart_is_inflated_with_argo_cds_values_and_capabilities(
 
 
 def test_kustomize_adds_no_namespace_to_objects_of_a_chart(root: Path, renderer: Renderer, charts: Charts) -> None:
-    # Since 5.8; older ones did, and the release's namespace is all that a chart gets now.
+    # kustomize before 5.8 did; since then a chart gets the namespace of its release alone.
     charts.add("greeter", files={"templates/bare.yaml": config_map("bare")})
     lay(root, {"apps/media/one/kustomization.yaml": KUSTOMIZATION, "apps/media/one/extra.yaml": config_map("extra")})
     lay(root, {"apps/media/one/values.yaml": "{}\n"})

@@ -1,4 +1,4 @@
-"""Renders are made once: what goes in decides, and a damaged cache costs time only."""
+"""Renders are cached by their inputs, and a damaged cache costs time only."""
 
 from __future__ import annotations
 

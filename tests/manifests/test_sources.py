@@ -1,4 +1,4 @@
-"""Charts and remote bases are fetched once, explicitly, whole or not at all."""
+"""Charts and remote bases are fetched once, explicitly, completely or not at all."""
 
 from __future__ import annotations
 

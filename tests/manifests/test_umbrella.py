@@ -1,4 +1,4 @@
-"""Umbrella charts: rendered as Argo CD renders a release, with a lock that says what Chart.yaml says."""
+"""Umbrella charts render as a release of Argo CD does, and their lock must match Chart.yaml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values that a chart knows, from its own files, and those of an app that it does not know."""
+"""Values that a chart knows, from its own files, and the values of an app that its chart does not know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tree into which charts and remote bases were laid builds by itself."""
+"""A vendored tree contains its charts and remote bases, and builds without their sources."""
 
 from __future__ import annotations
 

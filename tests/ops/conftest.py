@@ -1,4 +1,4 @@
-"""What tests of tools share: a machine with a cache and a PATH of its own."""
+"""The fixture that tests of tools share: a machine with a cache and a PATH of its own."""
 
 from __future__ import annotations
 

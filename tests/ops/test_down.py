@@ -1,4 +1,4 @@
-"""What `down` removes, and what it never touches."""
+"""`./homelab down` removes rehearsals, and no other file or folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def ended(stack: str, *, keep_logs: bool = False) -> int:
 
 
 @pytest.mark.parametrize("stack", ["", ".", "..", "../..", "/", "dev/../..", "-dev"])
-def test_what_is_no_stacks_name_is_refused_before_anything_is_removed(
+def test_an_invalid_stack_name_is_refused_before_any_removal(
     stack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

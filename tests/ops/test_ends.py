@@ -1,4 +1,4 @@
-"""A run ends with its children, and what a terminal shows is what was meant."""
+"""A run ends together with its children, and no control character reaches a terminal."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_no_sign_of_a_checkout_moves_the_cursor() -> None:
     assert said.startswith("a\\u001b[2J.yaml:1: k\\n = ")
 
 
-def test_a_program_that_is_cut_off_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_truncated_program_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "kustomize").write_bytes(b"")
     (tmp_path / "kustomize").chmod(0o755)
     (tmp_path / "helm").write_bytes(b"\x7fELF")

@@ -1,4 +1,4 @@
-"""The exit codes of the project stand in one place, and the page about them lists every code and every class."""
+"""The exit codes of the project are defined in one place, and their page lists every code and every class."""
 
 from __future__ import annotations
 

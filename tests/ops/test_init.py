@@ -1,4 +1,4 @@
-"""`./homelab init` writes a stack file that passes the check, or says what is missing."""
+"""`./homelab init` writes a stack file that passes the check, or reports the missing answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WHO = ("--repository", "https://git.example.com/me/homelab.git", "--domain", "ho
 
 
 def committed(root: Path) -> None:
-    """Lay the small checkout out, in a repository that has it."""
+    """Write the small checkout, and commit it."""
     prepare({}, root)
     for command in (("init", "--quiet"), ("add", "--all"), (*PERSON, "commit", "--quiet", "--message", "all")):
         programs.run("git", *command, cwd=root)
@@ -113,7 +113,7 @@ def test_a_stack_has_a_name_and_no_path(tmp_path: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().err.startswith("--stack = ../x: is not a name for a stack; use small letters")
 
 
-def test_an_answer_without_a_proposal_is_asked_for_until_it_comes(
+def test_a_question_without_a_proposal_is_repeated_until_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare({}, tmp_path)

@@ -1,4 +1,4 @@
-"""What a person or a machine gets wrong is one clear line, soon, and never a traceback."""
+"""A mistake of a user or a failure of the machine is soon reported in one clear line, without a traceback."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def fails(number: int, name: str = "") -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("verb", "arguments"), [("init", WHO), ("new", NEW), ("rehearse", ("--stack", "lab")), ("check", ())]
 )
-def test_a_checkout_or_a_disk_that_takes_nothing_is_one_line(
+def test_an_unwritable_checkout_or_disk_is_reported_in_one_line(
     verb: str,
     arguments: tuple[str, ...],
     number: int,
@@ -97,7 +97,7 @@ def test_a_checkout_or_a_disk_that_takes_nothing_is_one_line(
     assert "stopped there" in line
 
 
-def test_a_full_disk_is_told_with_the_places_that_may_be_full(
+def test_a_full_disk_is_reported_with_the_possible_places(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("ops.check.read_tree", fails(errno.ENOSPC))

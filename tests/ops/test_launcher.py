@@ -1,4 +1,4 @@
-"""The launcher, in a checkout of its own with a Python that only writes down what it was asked to install."""
+"""The launcher, in a checkout of its own with a Python that records installations and makes none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHELL = ("sh", "cat", "cmp", "cp", "date", "dirname", "find", "mkdir", "readlink", "rm", "sed", "sleep", "tail", "git")
-# Stands for the Python on the PATH and for the one in .venv: what installs is only counted, all else is the real one's.
+# Stands for the Python on the PATH and for the one in .venv: installations are recorded, other calls are passed on.
 PYTHON = r"""#!/bin/sh
 case "$*" in
     *version_info*) exit "$(cat "$PLAY/too-old" 2>/dev/null || echo 0)" ;;
@@ -44,14 +44,14 @@ print(os.getcwd(), os.environ["HOMELAB_CALLED_FROM"], *sys.argv[1:], sep="\\n")
 
 @dataclass(frozen=True)
 class Play:
-    """A checkout with the real launcher, and a PATH with nothing but what it needs."""
+    """A checkout with the real launcher, and a PATH with only the programs that it needs."""
 
     folder: Path
     checkout: Path
     bin: Path
 
     def start(self, *arguments: str, called: Path | None = None, cwd: Path | None = None) -> subprocess.Popen[str]:
-        """Call the launcher."""
+        """Start the launcher."""
         return subprocess.Popen(
             [str(called or self.checkout / "homelab"), *arguments],
             cwd=cwd or self.checkout,
@@ -63,13 +63,13 @@ class Play:
         )
 
     def call(self, *arguments: str, called: Path | None = None, cwd: Path | None = None) -> tuple[int, str, str]:
-        """Call the launcher and wait for its end."""
+        """Run the launcher to its end; return its exit code, output and error output."""
         with self.start(*arguments, called=called, cwd=cwd) as process:
             out, err = process.communicate(timeout=120)
         return process.returncode, out, err
 
     def calls(self) -> list[str]:
-        """Tell what was made and installed."""
+        """Return the recorded calls, and forget them."""
         file = self.folder / "calls"
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         file.unlink(missing_ok=True)
@@ -83,7 +83,7 @@ class Play:
             time.sleep(0.02)
 
     def set(self, name: str, text: str = "") -> None:
-        """Change how the stand-in for Python answers."""
+        """Set an answer of the stand-in for Python."""
         (self.folder / name).write_text(text, encoding="utf-8")
 
 
@@ -112,7 +112,7 @@ def test_no_archive_of_sources_is_run_to_install(play: Play) -> None:
     assert "--require-hashes --only-binary :all:" in pip
 
 
-def test_the_first_call_makes_the_venv_and_says_so_in_one_line(play: Play) -> None:
+def test_a_first_call_makes_the_venv_and_prints_one_line(play: Play) -> None:
     code, out, err = play.call("check", "--json")
     assert (code, out.splitlines()[2:]) == (0, ["check", "--json"])
     assert err.startswith("homelab: making .venv from requirements.txt: about a minute ... ")
@@ -166,7 +166,7 @@ def test_development_tools_are_added_by_the_verb_that_needs_them(play: Play) -> 
     assert play.calls() == []
 
 
-def test_a_failed_installation_shows_the_last_lines_and_is_made_anew(play: Play) -> None:
+def test_a_failed_installation_shows_its_last_lines_and_is_repeated(play: Play) -> None:
     play.set("no-network")
     code, out, err = play.call("check")
     assert (code, out) == (1, "")
@@ -236,7 +236,7 @@ WAYS = ("(Debian), dnf install", "(Fedora), pacman -S", "(Arch), brew install", 
 
 
 def refusal(play: Play, missing: str) -> str:
-    """Call the launcher where something is missing and give its one line."""
+    """Check that the launcher refuses to run and proposes installations; return its one line."""
     code, out, err = play.call("check")
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert all(way in err for way in WAYS)
@@ -245,12 +245,12 @@ def refusal(play: Play, missing: str) -> str:
     return err
 
 
-def test_a_missing_git_is_one_line_with_four_ways_to_get_it(play: Play) -> None:
+def test_a_missing_git_is_one_line_with_four_install_commands(play: Play) -> None:
     (play.bin / "git").unlink()
     assert "apt install git " in refusal(play, "git is missing; ")
 
 
-def test_a_missing_python_is_one_line_with_four_ways_to_get_it(play: Play) -> None:
+def test_a_missing_python_is_one_line_with_four_install_commands(play: Play) -> None:
     (play.bin / "python3").unlink()
     assert "apt install python3 python3-venv " in refusal(play, "Python 3.11 or newer is missing; ")
 
@@ -260,7 +260,7 @@ def test_a_python_that_is_too_old_counts_as_missing(play: Play) -> None:
     refusal(play, "Python 3.11 or newer is missing; ")
 
 
-def test_a_python_that_cannot_make_a_venv_names_the_package_that_can(play: Play) -> None:
+def test_a_python_without_venv_is_refused_with_the_missing_package(play: Play) -> None:
     play.set("bare", "1")
     assert "apt install python3-venv " in refusal(play, "python3 cannot make a venv")
 

@@ -1,4 +1,4 @@
-"""`./homelab new` writes an app like all others, or says everything that speaks against it and writes nothing."""
+"""`./homelab new` writes an app like all others, or reports every mistake and writes nothing."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_an_app_with_everything_is_written_as_the_others_are(checkout: Path) -> 
     assert found["HTTPRoute"]["spec"]["hostnames"] == HOSTS
 
 
-def test_a_secret_may_have_a_name_that_yaml_takes_for_something_else(checkout: Path) -> None:
+def test_a_secret_may_have_a_name_that_yaml_reads_differently(checkout: Path) -> None:
     assert new(checkout, "media/jellyseerr", *WHAT, "--secret", "Y", "--secret", "API_KEY") == 0
     file = checkout / "apps/media/jellyseerr/external-secret.yaml"
     (said,) = kubernetes_yaml.documents(file.read_text(encoding="utf-8"))
@@ -92,7 +92,7 @@ def without_time(volume: str) -> str:
     return re.sub(r"(homelab\.dev/backup: ).*", r"\1", volume)
 
 
-def test_a_new_volume_is_backed_up_at_a_time_of_its_own() -> None:
+def test_a_new_volume_has_a_backup_time_of_its_own() -> None:
     time = backup_time("jellyseerr", ())
     other = backup_time("jellyseerr", {time})
     assert time == backup_time("jellyseerr", {other}), "it follows from the name"
@@ -100,9 +100,7 @@ def test_a_new_volume_is_backed_up_at_a_time_of_its_own() -> None:
     assert re.fullmatch(r"[1-5]?\d [345] \* \* \*", time)
 
 
-def test_an_app_that_keeps_nothing_and_knows_no_secret_gets_four_files(
-    checkout: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_app_without_volumes_and_secrets_has_four_files(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert new(checkout, "selfhosted/films", *WHAT, "--host", "movies.staging.example.com", "--gateway", "public") == 0
     assert capsys.readouterr().out.splitlines() == [
         "wrote apps/selfhosted/films: deployment.yaml, kustomization.yaml, route.yaml, service.yaml",
@@ -122,7 +120,7 @@ def test_an_app_that_keeps_nothing_and_knows_no_secret_gets_four_files(
     assert made["CiliumNetworkPolicy"]["spec"]["endpointSelector"] == made["Deployment"]["spec"]["selector"]
 
 
-def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_written(
+def test_all_mistakes_are_reported_at_once_and_nothing_is_written(
     checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong: dict[str, Any] = {
@@ -257,7 +255,7 @@ def test_a_digest_does_as_well_as_a_tag(checkout: Path) -> None:
     assert new(checkout, "media/new", "--image", f"ghcr.io/a/b@sha256:{'0' * 64}", "--port", "8080") == 0
 
 
-def test_the_start_page_lists_it_in_its_category_in_the_order_of_the_alphabet() -> None:
+def test_the_start_page_lists_apps_alphabetically_in_their_category() -> None:
     app = NewApp("books", "media", IMAGE, 80, ("read.home.example.com",), "internal")
     page = "# Every app.\n- ai:\n    - ollama: {}\n- media:\n    - albums: {}\n    - films: {}\n"
     line = '    - books: {href: "https://read.{{HOMEPAGE_VAR_DOMAIN}}"}\n'
@@ -266,7 +264,7 @@ def test_the_start_page_lists_it_in_its_category_in_the_order_of_the_alphabet() 
     assert listed(page, "banking", app) == page.replace("- media:\n", "- banking:\n" + line + "- media:\n")
 
 
-def test_what_a_person_wrote_on_the_start_page_stays_as_it_is() -> None:
+def test_a_users_edits_of_the_start_page_stay_unchanged() -> None:
     app = NewApp("books", "media", IMAGE, 80, ("read.home.example.com",), "internal")
     films = '  # Ours.\n  - "films":\n      href: "https://f"\n      widget: {type: x}\n'
     page = f"---\n- media:\n  - albums:\n      href: 'https://a'\n{films}  - aaa: {{}}\n\n# Last.\n- zoo:\n  - a: {{}}"

@@ -1,4 +1,4 @@
-"""`rehearse` fetches while something leads out of it, and ends at once where the tree names what does not exist."""
+"""`rehearse` fetches before it leaves the network, and ends at once where the tree references a missing chart."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Tools:
 
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Fetched], list[str]]:
-    """Give what is asked for before the rehearsal is entered, which is where it ends here."""
+    """Return a function that sets the result of a fetch and returns the list of fetches; no rehearsal is entered."""
     checkout = Checkout.make(tmp_path / "checkout")
     asked: list[str] = []
 
@@ -53,7 +53,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Fetched],
     return runs_with
 
 
-def test_a_chart_that_does_not_exist_ends_a_rehearsal_before_it_begins(
+def test_a_chart_that_does_not_exist_prevents_a_rehearsal(
     told: Callable[[Fetched], list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = told(Fetched(problems=[MISSING]))

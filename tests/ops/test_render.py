@@ -1,4 +1,4 @@
-"""What `./homelab render` writes is what Pulumi makes, the same each time, and never over something of a person's."""
+"""`./homelab render` writes the objects that Pulumi makes, the same in every run, and overwrites no file of a user."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def identities(items: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def without_directives(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what Pulumi says to its own provider."""
+    """Return metadata without the annotations for the provider of Pulumi."""
     said = {key: value for key, value in metadata.get("annotations", {}).items() if not key.startswith("pulumi.com/")}
     return {
         **{key: value for key, value in metadata.items() if key != "annotations"},
@@ -66,7 +66,7 @@ def test_the_files_hold_what_pulumi_makes_and_nothing_else(files: tuple[str, dic
     assert sorted(written, key=key) == sorted(by_pulumi, key=key)
 
 
-def test_every_entry_point_is_the_sum_of_the_files_beside_it(files: tuple[str, dict[str, str]]) -> None:
+def test_every_entry_point_combines_the_files_beside_it(files: tuple[str, dict[str, str]]) -> None:
     _, made = files
     for layer in ("crds", "infrastructure", "applications"):
         entry = f"{layer}/application-set.yaml"
@@ -101,7 +101,7 @@ def rendered(checkout: Path, *options: str) -> dict[str, str]:
     return {str(file.relative_to(output)): file.read_text(encoding="utf-8") for file in output.rglob("*.*")}
 
 
-def test_the_same_tree_gives_the_same_files_and_what_is_gone_goes(checkout: Path) -> None:
+def test_a_render_is_repeatable_and_removes_stale_files(checkout: Path) -> None:
     first = rendered(checkout, "--manifests")
     assert rendered(checkout, "--manifests") == first
     assert not [name for name in rendered(checkout) if name.startswith("manifests/")]
@@ -122,7 +122,7 @@ def test_every_app_is_written_as_its_environment_runs_it(checkout: Path) -> None
     assert container["env"] == [{"name": "WHOAMI_NAME", "value": "whoami.home.example.com"}]
 
 
-def test_a_file_says_which_of_its_charts_was_not_the_real_one(checkout: Path) -> None:
+def test_a_file_lists_the_charts_that_a_stand_in_replaces(checkout: Path) -> None:
     with_chart(checkout, "nobody-has-this")
     text = rendered(checkout, "--manifests")["manifests/media/charted.yaml"]
     assert text.startswith(
@@ -166,7 +166,7 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     assert (tmp_path / "empty/README.md").exists()
 
 
-def test_a_file_that_a_person_put_beside_ours_stays_and_ours_that_is_gone_goes(tmp_path: Path) -> None:
+def test_a_users_file_stays_and_a_stale_file_is_removed(tmp_path: Path) -> None:
     first = {"README.md": "Made by ./homelab render: see", "crds/old.yaml": "# Made by ./homelab render: apply\n"}
     write(tmp_path / "out", first)
     (tmp_path / "out/crds/mine.txt").write_text("dear", encoding="utf-8")
@@ -197,7 +197,7 @@ def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: py
         write(tmp_path, {"README.md": "x"})
 
 
-def test_what_is_fetched_is_told_beside_what_machines_read_and_waited_for_longer(
+def test_a_fetch_has_a_longer_limit_and_reports_to_stderr(
     checkout: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The entries of the secret store: what apps need, what can be made, and that no value is shown."""
+"""The entries of the secret store: those that apps need, those that can be made, and no display of a value."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def external(name: str, told: str, *keys: str, ready: bool | None = None) -> dic
 
 @dataclass(frozen=True)
 class Store(ArgoCDClient):
-    """A cluster whose kubectl knows some Secrets and ExternalSecrets, and keeps what it is told."""
+    """A cluster whose kubectl knows some Secrets and ExternalSecrets, and records its calls and the new objects."""
 
     environment: dict[str, str] = field(default_factory=dict)
     rehearsed: bool = False
@@ -86,7 +86,7 @@ def test_a_declaration_has_one_of_a_few_forms(told: object, expected: StoreEntry
     assert entry("a", told) == expected
 
 
-def test_random_values_have_the_length_and_the_alphabet_that_is_declared() -> None:
+def test_random_values_have_the_declared_length_and_alphabet() -> None:
     made = {value(StoreEntry("a", "random", length=32, hexadecimal=True)) for _ in range(20)}
     assert len(made) == 20
     assert all(re.fullmatch(r"[0-9a-f]{32}", one) for one in made)
@@ -100,7 +100,7 @@ def test_an_entry_is_listed_once_with_all_its_readers() -> None:
     assert [(each.entry.name, each.readers) for each in found] == [("x", ["media/a", "media/b"]), ("y", ["media/a"])]
 
 
-def test_a_kubernetes_store_is_asked_for_names_and_keys_and_never_for_values() -> None:
+def test_a_kubernetes_store_is_read_for_names_and_keys_only() -> None:
     cluster = Store(held={"x": "value", "y": "other"}, found=[])
     wanted = needed([("media/a", external("a", "{x: random, y: random, z: random}", "x", "y", "z"))])
     assert states(cluster, DEV, wanted) == {"x": "there", "y": "missing", "z": "missing"}
@@ -108,7 +108,7 @@ def test_a_kubernetes_store_is_asked_for_names_and_keys_and_never_for_values() -
     assert "$value}}" not in template.replace("range $key, $value", "")
 
 
-def test_any_other_store_is_asked_through_the_external_secrets_that_read_it() -> None:
+def test_states_in_any_other_store_come_from_its_external_secrets() -> None:
     found = [
         external("a", "{}", "x", ready=True),
         external("b", "{}", "x", "y", ready=False),
@@ -122,7 +122,7 @@ def test_any_other_store_is_asked_through_the_external_secrets_that_read_it() ->
     }
 
 
-def test_what_a_kubernetes_store_has_is_never_overwritten_and_the_rest_is_made() -> None:
+def test_a_kubernetes_store_keeps_its_entries_and_receives_missing_ones() -> None:
     failing = external("a", "{x: random hex 8, y: random}", "x", "y", ready=False)
     cluster = Store(held={"y": "value"}, found=[failing])
     assert make(cluster, DEV, needed([("media/a", failing)])) == ["x"]
@@ -133,7 +133,7 @@ def test_what_a_kubernetes_store_has_is_never_overwritten_and_the_rest_is_made()
     assert cluster.calls[-1][:5] == asked_again
 
 
-def test_any_other_store_gets_new_entries_through_external_secrets_and_nothing_is_left_behind() -> None:
+def test_any_other_store_receives_entries_by_a_temporary_push_secret() -> None:
     wanted = needed([("media/a", external("a", "{x: random}", "x"))])
     cluster = Store(held={}, found=[])
     assert make(cluster, HOME, wanted) == ["x"]
@@ -146,7 +146,7 @@ def test_any_other_store_gets_new_entries_through_external_secrets_and_nothing_i
     assert deletions[-1][3:5] == (f"{store_entries.PUSH}/homelab-entries", "secret/homelab-entries")
 
 
-def test_a_store_that_takes_no_entries_is_reported_and_nothing_is_left_behind() -> None:
+def test_a_store_that_rejects_entries_is_reported_after_the_cleanup() -> None:
     cluster = Store(held={}, found=[], pushed="False")
     with pytest.raises(Declined, match=r"does not take new entries: set secret failed: 403; grant the credential"):
         make(cluster, HOME, needed([("media/a", external("a", "{x: random}", "x"))]))
@@ -160,7 +160,7 @@ def test_a_value_is_in_no_argument_of_a_program() -> None:
     assert made["stringData"]["value"] not in repr(cluster.calls)
 
 
-def test_up_makes_what_is_missing_in_a_kubernetes_store_and_leaves_to_a_person_what_only_a_person_has() -> None:
+def test_up_fills_a_kubernetes_store_except_for_given_entries() -> None:
     failing = external("a", "{x: random, y: 'given, by hand', z: 'given or none, by hand'}", "x", "y", "z", ready=False)
     cluster, filled = Store(held={}, found=[failing, external("b", "{w: random}", "w", ready=True)]), Filled()
     fill(cluster, DEV, filled)
@@ -192,7 +192,7 @@ def test_before_the_controller_is_there_nothing_is_missing() -> None:
     fill(Early(), DEV, Filled())
 
 
-def test_a_first_up_of_dev_needs_no_entry_that_a_person_has_to_make(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_up_of_dev_needs_no_manual_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     stack = read_stack(ROOT / "Pulumi.dev.yaml")
     by_hand = [
         (one.entry.name, one.readers)
@@ -235,7 +235,7 @@ def test_nothing_can_be_made_without_a_cluster(monkeypatch: pytest.MonkeyPatch) 
         listing(monkeypatch, None, create=True)
 
 
-def test_what_was_made_is_named_and_its_value_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_created_entry_is_listed_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Store(held={}, found=[])
     said = listing(monkeypatch, cluster, create=True).text
     (made,) = cluster.created

@@ -1,4 +1,4 @@
-"""`up` brings what the seeds render into the cache first, and has them render it from there."""
+"""`up` first fetches the charts and bases of the seeds into the cache, and the seeds render them from there."""
 
 from __future__ import annotations
 

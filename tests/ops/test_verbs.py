@@ -1,4 +1,4 @@
-"""The table of verbs leads to modules that exist, and a slip names the nearest verb."""
+"""The table of verbs references existing modules, and the error of a misspelt verb proposes the nearest one."""
 
 from __future__ import annotations
 

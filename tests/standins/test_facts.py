@@ -1,4 +1,4 @@
-"""Stand-ins against the facts of the real charts: no value more is accepted, and no object is missing."""
+"""Stand-ins against the facts of the real charts: no additional value is accepted, and no object is missing."""
 
 from __future__ import annotations
 

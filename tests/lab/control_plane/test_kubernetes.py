@@ -103,7 +103,7 @@ class Rehearsed:
         kubernetes.start(self.lab, self.configuration)
 
     def run(self, name: str, program: dict[str, Any]) -> None:
-        """Let a pod run on the node that is there."""
+        """Create a pod, which can run on the existing node."""
         containers = [{"name": "main", "image": "none.example/none:1"}]
         pod = {"tolerations": TOLERATES, "containers": containers, **program}
         self.api.create({"apiVersion": "v1", "kind": "Pod", "metadata": named(name), "spec": pod})

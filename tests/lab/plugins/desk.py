@@ -26,7 +26,7 @@ class Run:
     text: str
 
     def counts(self) -> dict[str, int]:
-        """Return the summary: how many were created, updated, replaced, deleted, left."""
+        """Return the summary: the numbers of resources that were created, updated, replaced, deleted, left."""
         summary = self.text.rpartition("Resources:")[2]
         found = re.findall(r"(\d+) (created|updated|replaced|deleted|unchanged|errored)\b", summary)
         return {what: int(count) for count, what in found}

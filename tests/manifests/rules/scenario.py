@@ -1,4 +1,4 @@
-"""Scenarios of rendered objects: one change to a small valid checkout, and what the rules say to it."""
+"""Scenarios of rendered objects: one change to a small valid checkout, and the messages of the rules."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ CHECKOUT = HERE / "checkout"
 
 
 def prepare(told: dict[str, Any], root: Path) -> None:
-    """Lay the checkout out and make the scenario's one change."""
+    """Write the checkout with the scenario's one change."""
     scenario.prepare(told, root, CHECKOUT)
 
 
 def problems(root: Path) -> list[Problem]:
-    """Everything that the rules find in a checkout."""
+    """Return the problems that the rules find in a checkout."""
     stacks = [read_stack(path) for path in stack_files(root).values()]
     tree = read_tree(root)
     assert [str(problem) for stack in stacks for problem in stack.problems] == []

@@ -1,4 +1,4 @@
-"""What a real API server takes, the schemas take too: strictness that it does not have would refuse good manifests."""
+"""The schemas accept each object that a real API server accepts: stricter ones would refuse good manifests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.manifests.rules.test_robust import mutants
 pytestmark = pytest.mark.nightly
 ROOT = Path(__file__).parents[3]
 DRY = {"dryRun": "All", "fieldValidation": "Strict"}
-CONFLICT = 409  # Kubernetes makes some roles itself
+CONFLICT = 409  # Kubernetes creates some roles itself
 KINDS = (
     *("Deployment", "StatefulSet", "CronJob", "Service", "PersistentVolumeClaim", "PodDisruptionBudget", "ConfigMap"),
     *("HTTPRoute", "Gateway", "ExternalSecret", "Certificate", "Cluster", "ReplicationSource", "Rollout"),
@@ -51,7 +51,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 @pytest.fixture(scope="module")
 def looked_at(api: Api) -> tuple[Validation, StackObjects]:
-    """Render the tree as the stack homelab runs it; its namespaces and definitions are in the API server."""
+    """Render the tree for the stack homelab, and create its namespaces and definitions in the API server."""
     stacks = [read_stack(path) for path in stack_files(ROOT).values()]
     seen = Validation(ROOT, [one for one in stacks if one.name == "homelab"], read_tree(ROOT), stacks)
     seen.render()
@@ -62,7 +62,7 @@ def looked_at(api: Api) -> tuple[Validation, StackObjects]:
 
 
 def begin(api: Api, scene: StackObjects, namespaces: Iterable[str]) -> None:
-    """Make the namespaces and the definitions that the objects need."""
+    """Create the namespaces and the definitions that the objects need."""
     for namespace in namespaces:
         if api.get("v1", "Namespace", namespace) is None:
             api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
@@ -80,7 +80,7 @@ def established(crd: Object | None) -> bool:
 
 
 def tried(api: Api, scene: StackObjects, piece: AppObject) -> ApiAnswer:
-    """Have the API server take an object without keeping it."""
+    """Send an object to the API server as a dry run, and return the answer."""
     item: dict[str, Any] = {**piece.item, "metadata": {**piece.metadata}}
     if not is_cluster_wide(scene, piece):
         item["metadata"].setdefault("namespace", piece.namespace)
@@ -118,5 +118,5 @@ def test_the_schemas_refuse_nothing_that_an_api_server_takes(
     taken = [piece for piece, answer in zip(some, asked(api, scene, some), strict=True) if answer.ok]
     assert len(taken) > ENOUGH
     stricter = [f"{one.app.path}: {refused[id(one)].rule}" for one in taken if id(one) in refused]
-    # Null in a list or as a required field is a slip of the pen, which Go takes for empty or for zero.
+    # Null in a list or as a required field is a mistake in a manifest, but Go reads it as empty or as zero.
     assert [said for said in stricter if "got null" not in said] == []

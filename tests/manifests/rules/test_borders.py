@@ -1,4 +1,4 @@
-"""The borders of this tree that are objects: stores, and policies of who may connect."""
+"""The borders of this tree that are objects: stores, network policies, and kinds that stay in their namespace."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ STORES = dict(objects("ClusterSecretStore"))
 @pytest.mark.parametrize("file", STORES)
 def test_a_store_serves_namespaces_of_categories_alone(file: str) -> None:
     chosen = [{"namespaceSelector": {"matchExpressions": [{"key": "homelab.dev/category", "operator": "Exists"}]}}]
-    if is_patch(file):  # of a store in apps/, whose conditions stay unless the patch has some
+    if is_patch(file):  # of a store in apps/, whose conditions stay unless the patch sets some
         assert STORES[file]["spec"].get("conditions", chosen) == chosen
     else:
         assert STORES[file]["spec"]["conditions"] == chosen

@@ -1,4 +1,4 @@
-"""What kubeconform says is kept as long as the program is the same, and goes to the object that it was said of."""
+"""Results of kubeconform are cached for each build of it, and each is reported for the object that it concerns."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def judged(conformer: Conformer, *items: Object) -> list[Object]:
 
 def test_of_two_objects_with_one_name_the_invalid_is_reported(conformer: Conformer) -> None:
     wrong, right = config_map("media", {"a": 1}), config_map("other", {"a": "1"})
-    for _ in range(2):  # the second time out of what is kept
+    for _ in range(2):  # the second time from the cache
         assert judged(conformer, wrong, right) == [wrong]
         assert judged(conformer, right, wrong) == [wrong]
 

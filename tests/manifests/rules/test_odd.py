@@ -1,6 +1,6 @@
-"""Objects of kinds that no schema judges: whatever is written there, no rule ends in a traceback.
+"""Objects of kinds without a schema: no content of theirs ends a rule in a traceback.
 
-A definition may take any object, and null passes every schema for a field that may be missing; so the rules are asked
+A definition may accept any object, and null passes every schema for a field that may be missing; so the rules run
 without kubeconform before them.
 """
 
@@ -46,7 +46,7 @@ def places() -> tuple[tuple[int, KeyPath], ...]:
 
 
 def put(item: Object, path: KeyPath, value: Any) -> None:
-    """Put a value in its place, as far as an earlier one has left the way there."""
+    """Set a value at its path, unless an earlier value removed the path."""
     place: Any = item
     for key in path[:-1]:
         try:
@@ -58,7 +58,7 @@ def put(item: Object, path: KeyPath, value: Any) -> None:
 
 
 def scene_of(items: Sequence[Object], level: PodSecurity) -> StackObjects:
-    """Make an app of each object."""
+    """Return the objects of a stack, with an app for each."""
     made = Category.model_validate({"layer": "applications"})
     folder = CategoryFolder("media", "apps/media", made, ())
     apps = [App("media", item["kind"], f"apps/media/{item['kind']}-{id(item)}", "manifests") for item in items]
@@ -69,7 +69,7 @@ def scene_of(items: Sequence[Object], level: PodSecurity) -> StackObjects:
 
 
 def judge(items: Sequence[Object], level: PodSecurity) -> None:
-    """Do all that is done to objects of which nobody knows that they are well formed."""
+    """Run every function that must accept malformed objects; none may raise."""
     api_versions(items)
     scene = scene_of(items, level)
     wanted_images([scene])
@@ -100,5 +100,5 @@ def test_findings_of_one_app_do_not_depend_on_others(data: st.DataObject) -> Non
 
 
 def local(items: Sequence[Object], level: PodSecurity) -> list[str]:
-    """Return the findings that an app's own files decide."""
+    """Return the findings that depend on an app's own files alone."""
     return [str(one) for one in register.findings(scene_of(items, level)) if REGISTER[one.check].is_local]

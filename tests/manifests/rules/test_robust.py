@@ -1,4 +1,4 @@
-"""Whatever somebody writes into an object, the rules answer with problems and never with a traceback."""
+"""Malformed objects are reported as problems, and never end a rule in a traceback."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def validation(tmp_path_factory: pytest.TempPathFactory) -> Validation:
 
 
 def below(value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
-    """Give the path of everything in an object but what makes it one."""
+    """Yield the path of each value inside an object, except its apiVersion and kind."""
     if path not in ((), ("apiVersion",), ("kind",)):
         yield path
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
@@ -49,7 +49,7 @@ def changed(item: dict[str, Any], path: KeyPath, value: Any) -> dict[str, Any]:
 
 
 def mutants(scene: StackObjects) -> Iterator[AppObject]:
-    """Change every field of every object to everything that it is not; CRDs alone are the matter of another test."""
+    """Yield each object with each field replaced by each value of `INSTEAD`; CRDs have a test of their own."""
     for piece in scene.pieces:
         for path in below(piece.item) if piece.kind != "CustomResourceDefinition" else ():
             for value in INSTEAD:

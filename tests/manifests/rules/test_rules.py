@@ -1,4 +1,4 @@
-"""Every rule for rendered objects has a scenario that breaks it, and says exactly what the scenario expects."""
+"""Every rule for rendered objects has a scenario that breaks it, and reports exactly the expected messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a cluster is found, and which commit Git is at."""
+"""The client of Argo CD: the cluster that it connects to, and the commit that it expects of Git."""
 
 from __future__ import annotations
 
@@ -55,9 +55,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("a" * 40, "a" * 40),
     ],
 )
-def test_the_expected_commit_is_the_very_branch_or_tag_or_the_commit_itself(
-    repository: Path, revision: str, commit: str
-) -> None:
+def test_head_resolves_an_exact_branch_tag_or_commit(repository: Path, revision: str, commit: str) -> None:
     followed = SETTINGS.delivery.model_copy(update={"repository": str(repository), "revision": revision})
     settings = SETTINGS.model_copy(update={"delivery": followed})
     wanted = git(repository, "rev-parse", commit) if commit in ("main", "feature/main") else commit
@@ -78,7 +76,7 @@ def test_which_folders_git_has_is_asked_of_the_checkout(tmp_path: Path, monkeypa
     assert cluster.holds(SETTINGS, commit, ()) == set()
 
 
-def test_which_folders_a_rehearsal_serves_is_asked_of_its_own_repository(tmp_path: Path) -> None:
+def test_folders_of_a_rehearsal_are_read_from_its_own_repository(tmp_path: Path) -> None:
     lab, settings = (
         Lab.of(tmp_path, "dev"),
         SETTINGS.model_copy(update={"delivery": SETTINGS.delivery.model_copy(update={"path": "./home"})}),
@@ -115,7 +113,7 @@ def committed(repository: Path, folder: str) -> None:
         ("kubeconfig", "", "KUBECONFIG = kubeconfig: is an empty file; "),
     ],
 )
-def test_a_kubeconfig_that_is_not_there_is_said_before_anything_is_asked(
+def test_a_missing_or_empty_kubeconfig_is_refused_before_any_request(
     named: str, text: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -167,7 +165,7 @@ def test_git_is_not_asked_at_every_look(repository: Path, monkeypatch: pytest.Mo
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """Accept connections, and never answer."""
+    """Yield the address of a server that accepts connections and never answers."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
@@ -196,5 +194,5 @@ def test_an_api_that_never_answers_is_refused_in_seconds(
     assert time.monotonic() - began < 10
 
 
-def test_an_api_that_refuses_at_once_is_no_reason_to_refuse(tmp_path: Path) -> None:
+def test_a_refused_connection_is_not_a_timeout(tmp_path: Path) -> None:
     asking("https://127.0.0.1:1", tmp_path).refuse_timeout()

@@ -1,4 +1,4 @@
-"""What `status` and `sync` say of an Application, from objects as Argo CD writes them; nothing is asked here."""
+"""The reports of `status` and `sync` about an Application, from objects as Argo CD writes them; no request is made."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_an_old_revision_is_behind_and_not_good() -> None:
     assert "bbbbbbbb (behind)" in as_text(said)
 
 
-def test_without_an_answer_of_git_nothing_is_good_and_it_is_said() -> None:
+def test_a_missing_answer_of_git_is_reported_and_not_good() -> None:
     said = report(found("media-sonarr", sync={"status": "Synced", "revision": BEFORE}), expected="")
     assert not said.is_good
     assert said.waits_for_operator
@@ -109,7 +109,7 @@ def lost(name: str) -> dict[str, Any]:
     return found(name, sync={"status": "Unknown"}, health={"status": "Missing"}, conditions=conditions)
 
 
-def test_what_left_git_is_retired_and_waits_for_operator_and_not_for_argo_cd() -> None:
+def test_a_retired_application_is_listed_and_the_report_stays_good() -> None:
     said = report(found("media-radarr"), lost("media-sonarr"), names={"media-radarr"})
     assert said.is_good
     text = as_text(said)
@@ -117,7 +117,7 @@ def test_what_left_git_is_retired_and_waits_for_operator_and_not_for_argo_cd() -
     assert text.endswith("1 of 1 application Synced and Healthy at aaaaaaaa")
 
 
-def test_what_git_has_and_this_checkout_has_not_is_counted_and_told() -> None:
+def test_an_application_that_this_checkout_lacks_is_counted_and_reported() -> None:
     sick = found("media-new", sync={"status": "OutOfSync", "revision": NOW}, health={"status": "Degraded"})
     said = report(found("media-radarr"), sick, names={"media-radarr"})
     assert not said.is_good
@@ -129,7 +129,7 @@ def test_what_git_has_and_this_checkout_has_not_is_counted_and_told() -> None:
     assert wanted(said, "media-new") == ["media-new"]
 
 
-def test_what_was_not_looked_at_since_its_sync_is_still_at_work() -> None:
+def test_an_application_not_reconciled_since_its_sync_is_still_running() -> None:
     times: dict[str, Any] = {"operationState": {"phase": "Succeeded", "finishedAt": "2026-01-02T03:04:05Z"}}
     assert report(found("media-sonarr", reconciledAt="2026-01-02T03:04:04Z", **times)).applications[0].running
     assert not report(found("media-sonarr", reconciledAt="2026-01-02T03:04:05Z", **times)).applications[0].running
@@ -149,7 +149,7 @@ def test_what_is_missing_is_named_and_not_good() -> None:
     assert "missing:\n  ApplicationSet media" in as_text(said)
 
 
-def test_an_application_that_is_not_there_is_named_with_the_reason_and_not_good() -> None:
+def test_a_missing_application_has_a_reason_and_is_not_good() -> None:
     here = [category("media", "applications", "sonarr", "radarr", "lamp"), category("ai", "applications", "ollama")]
     failing = application_set(here[0], SOURCE)
     folders = {f"apps/media/{app}" for app in ("sonarr", "radarr")}
@@ -194,7 +194,7 @@ def test_projects_and_sets_that_are_not_there_are_named() -> None:
     assert missing([media, system], sets, projects) == ["ApplicationSet system", "AppProject media"]
 
 
-def test_a_category_that_says_something_else_than_what_was_handed_over_waits_for_up() -> None:
+def test_a_category_changed_since_the_handover_waits_for_up() -> None:
     sets = [application_set(category("media"), SOURCE), application_set(category("ai"), SOURCE)]
     assert waiting_for_up([category("media", removal="delete"), category("ai"), category("new")], sets) == ["media"]
 
@@ -231,7 +231,7 @@ def test_the_first_error_is_shown_in_one_line(status: dict[str, Any], error: str
     assert "\n" not in said
 
 
-def test_what_an_application_waits_for_is_shown_and_is_no_error() -> None:
+def test_a_progressing_object_shows_its_message_and_no_error() -> None:
     health = {"status": "Progressing", "message": "0 of 1 updated replicas are available"}
     said = report(
         found(
@@ -256,12 +256,12 @@ def drifted(revision: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("revision", [NOW, BEFORE])
-def test_what_differs_from_git_may_have_been_changed_by_hand_wherever_git_is(revision: str) -> None:
+def test_an_object_out_of_sync_is_drifted_at_any_revision(revision: str) -> None:
     assert report(drifted(revision)).applications[0].drifted == (Identity("apps", "Deployment", "media", "sonarr"),)
 
 
 @pytest.mark.parametrize(("revision", "is_deleted"), [(NOW, True), (BEFORE, False)])
-def test_what_a_sync_of_this_revision_made_and_is_gone_was_deleted_by_hand(revision: str, *, is_deleted: bool) -> None:
+def test_a_missing_object_of_a_synced_revision_counts_as_deleted(revision: str, *, is_deleted: bool) -> None:
     one = drifted(revision)
     one["status"]["resources"][0]["health"] = {"status": "Missing"}
     assert report(one).applications[0].deleted == (
@@ -269,7 +269,7 @@ def test_what_a_sync_of_this_revision_made_and_is_gone_was_deleted_by_hand(revis
     )
 
 
-def test_an_edit_names_field_hand_and_time_and_leaves_controllers_out() -> None:
+def test_edits_have_field_manager_and_time_and_leave_controllers_out() -> None:
     container: dict[str, Any] = {'k:{"name":"app"}': {".": {}, "f:resources": {"f:limits": {"f:memory": {}}}}}
     fields = {
         "f:spec": {"f:template": {"f:spec": {"f:containers": container}}},
@@ -326,7 +326,7 @@ def test_sync_asks_nobody_before_it_knows_what_is_wanted(names: list[str], every
         verb.run(argparse.Namespace(applications=names, all=every, stack="dev", json=False))
 
 
-def test_a_sync_by_hand_prunes_as_the_category_says_and_takes_options_and_retry_of_the_application() -> None:
+def test_sync_prunes_by_category_with_the_applications_options_and_retry() -> None:
     made = application_set(category("banking", sync={"mode": "manual", "reason": "money"}), SOURCE)
     one = found("banking-firefly-iii")
     one["spec"]["syncPolicy"] = policy = made["spec"]["template"]["spec"]["syncPolicy"]
@@ -338,14 +338,14 @@ def test_a_sync_by_hand_prunes_as_the_category_says_and_takes_options_and_retry_
     assert operation(one, [keeping], "production")["sync"]["prune"] is True
 
 
-def test_a_sync_of_an_application_of_a_person_prunes_only_where_its_own_policy_does() -> None:
+def test_a_users_own_application_is_pruned_only_by_its_policy() -> None:
     own = found("mine")
     assert operation(own, [], "dev")["sync"] == {"prune": False}
     own["spec"]["syncPolicy"]["automated"]["prune"] = True
     assert operation(own, [], "dev")["sync"] == {"prune": True}
 
 
-def test_what_is_not_pruned_ends_a_sync_and_stays_to_be_seen() -> None:
+def test_a_sync_with_retained_objects_finishes_where_pruning_is_disabled() -> None:
     left = {"kind": "Service", "namespace": "media", "name": "old", "status": "OutOfSync", "requiresPruning": True}
     sync = {"status": "OutOfSync", "revision": NOW}
     (one,) = report(found("media-sonarr", sync=sync, resources=[left])).applications
@@ -366,7 +366,7 @@ def test_a_manual_one_that_differs_waits_for_operator() -> None:
     assert "OutOfSync manual" in as_text(said)
 
 
-def test_a_repository_that_does_not_open_is_named_once_with_the_secret_that_should_open_it() -> None:
+def test_an_inaccessible_repository_is_reported_once_with_its_secret() -> None:
     credentials = {SOURCE.repository: "argocd/repository-homelab", "https://charts.example.com": "argocd/repository-it"}
     message = "rpc error: code = Unknown desc = failed to list refs: authentication required: "
     failed: list[dict[str, Any]] = [
@@ -386,7 +386,7 @@ def test_a_repository_that_does_not_open_is_named_once_with_the_secret_that_shou
 
 
 class Played(ArgoCDClient):
-    """A cluster whose Argo CD has one set and the Applications that a test puts there; a sync ends at once."""
+    """A cluster whose Argo CD has fixed sets and the Applications that a test puts there; a sync finishes at once."""
 
     found: ClassVar[list[dict[str, Any]]] = []
     patched: ClassVar[list[tuple[str, dict[str, Any]]]] = []
@@ -424,7 +424,7 @@ def test_a_look_finds_what_is_there_and_what_is_not(monkeypatch: pytest.MonkeyPa
     assert not said.is_good
 
 
-def test_a_sync_by_hand_asks_for_no_more_than_the_policy_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manual_sync_requests_no_more_than_the_policy_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = found("media-sonarr", sync={"status": "OutOfSync", "revision": NOW})
     waiting["spec"]["syncPolicy"] = {"syncOptions": ["ServerSideApply=true"], "retry": {"limit": 20}}
     monkeypatch.setattr(Played, "found", [waiting])
@@ -438,7 +438,7 @@ def test_a_sync_by_hand_asks_for_no_more_than_the_policy_allows(monkeypatch: pyt
     assert change["operation"]["retry"] == {"limit": 20}
 
 
-def test_a_sync_by_hand_ends_with_the_layer_that_is_not_there(
+def test_a_manual_sync_stops_after_an_unhealthy_layer(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sick = found("system-argocd", "infrastructure", health={"status": "Degraded"})
@@ -459,7 +459,7 @@ def test_an_application_of_a_person_is_synced_after_all_layers(monkeypatch: pyte
     assert [name for name, _ in Played.patched] == ["media-sonarr", "mine"]
 
 
-def test_a_rehearsed_set_is_asked_again_for_what_it_has_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rehearsed_set_that_lacks_an_application_is_refreshed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ops.argocd.report.PAUSE", 0.0)
     monkeypatch.setattr(Played, "found", [])
     monkeypatch.setattr(Played, "patched", [])
@@ -479,7 +479,7 @@ def test_what_a_cluster_follows_is_read_from_our_sets() -> None:
     assert followed(sets) == {(SOURCE.repository, "dev"), (SOURCE.repository, "production")}
 
 
-def test_a_cluster_of_another_stack_is_refused_and_the_stacks_own_is_not() -> None:
+def test_only_a_cluster_of_another_stack_is_refused() -> None:
     cluster = Played({})
     with pytest.raises(Declined, match=r"follows dev of https://git\.example\.com/homelab\.git, and stack dev is"):
         refuse_other_stack(cluster, SETTINGS, "dev")

@@ -1,4 +1,4 @@
-"""How a wait for applications ends, and what `up` and `rehearse` mend while they wait."""
+"""The end of a wait for Applications, and the repairs that `up` and `rehearse` make during it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.ops.argocd.test_report import NOW, SETTINGS, Played, category, found
 
 
 class Deaf(Played):
-    """A cluster that does not answer the second time."""
+    """A cluster whose second request times out."""
 
     looks: ClassVar[list[int]] = []
 
@@ -29,13 +29,13 @@ class Deaf(Played):
 
 
 def stalling(timeout: str) -> Settings:
-    """Give the settings with another time in which something has to move."""
+    """Return the settings with another `delivery.stallTimeout`."""
     delivery = SETTINGS.delivery.model_copy(update={"stall_timeout": Duration.parse(timeout)})
     return SETTINGS.model_copy(update={"delivery": delivery})
 
 
 class Restless(Played):
-    """A cluster in which one object of an Application changes at each look, for a while or to and fro."""
+    """A cluster in which one object of an Application changes with each read, for a while or back and forth."""
 
     states: ClassVar[list[str]] = []
 
@@ -46,7 +46,7 @@ class Restless(Played):
         return {"Application": [one], "ApplicationSet": [], "AppProject": []}
 
 
-def test_a_wait_goes_on_while_something_moves_and_ends_when_nothing_does(
+def test_a_wait_continues_with_progress_and_ends_without_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("ops.argocd.report.PAUSE", 0.5)
@@ -66,7 +66,7 @@ def test_to_and_fro_is_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_what_failed_for_good_is_synced_again_while_up_waits_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_up_retries_a_failed_sync_at_most_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = {"phase": "Failed", "message": "no webhook", "finishedAt": "2026-11-29T00:00:00Z"}
     apart: dict[str, Any] = {"sync": {"status": "OutOfSync", "revision": NOW}, "operationState": ended}
     by_hand = found("media-radarr", **apart)
@@ -84,7 +84,7 @@ def test_what_failed_for_good_is_synced_again_while_up_waits_once_a_minute(monke
     assert (name, change["operation"]["sync"]["prune"]) == ("media-sonarr", True)
 
 
-def test_an_app_that_succeeded_or_still_retries_is_not_synced_again() -> None:
+def test_an_app_that_succeeded_or_still_retries_is_not_stopped() -> None:
     rows = [
         found("media-a", sync={"status": "OutOfSync"}, operationState={"phase": "Running", "retryCount": 7}),
         found("media-b", sync={"status": "OutOfSync"}, operationState={"phase": "Succeeded"}),

@@ -1,4 +1,4 @@
-"""A run of the engine leaves neither processes nor files, however it ends: well, by Ctrl-C, or by kill -9."""
+"""A run of the engine leaves neither processes nor files: after success, after Ctrl-C, and after kill -9."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from local import process_table
 from ops.engine import containment
 
 ROOT = Path(__file__).parents[3]
-# As the official plugin `command` under a cancelled engine: the shell of the script is killed, and no trap of it runs;
-# the engine waits until the programs of the script have ended.
+# Acts as the official plugin `command` under a cancelled engine: the script's shell is killed and none of its traps
+# runs; the engine waits until the programs of the script have ended.
 ENGINE = """\
 alive() {{ kill -0 $(cat {0}/child) 2>/dev/null; }}
 trap 'kill -9 $script; wait $script 2>/dev/null; while alive; do sleep 0.1; done; exit 1' INT
@@ -39,7 +39,7 @@ except KeyboardInterrupt:
 
 
 def begun(place: Path) -> tuple[subprocess.Popen[str], int]:
-    """Begin a run whose script has begun; give it, and the process that the script has started."""
+    """Start a run and wait for its script; return the run and the process ID of the script's program."""
     code = RUN.format(str(place), ENGINE.format(place))
     run = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -57,7 +57,7 @@ def begun(place: Path) -> tuple[subprocess.Popen[str], int]:
 
 
 def within(seconds: float, holds: Callable[[], bool]) -> bool:
-    """Wait until something is so."""
+    """Wait for a condition; return False at the timeout."""
     end = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > end:
@@ -70,7 +70,7 @@ def nothing_is_left(place: Path) -> bool:
     return not list((place / "runs").glob("engine-*")) and not process_table.marked(place / "runs")
 
 
-def test_a_run_has_a_private_temporary_folder_that_ends_with_it(tmp_path: Path) -> None:
+def test_a_run_has_a_private_temporary_folder_that_it_removes(tmp_path: Path) -> None:
     with containment.contained(tmp_path, print) as environment:
         folder = Path(environment["TMPDIR"])
         assert folder.stat().st_mode & 0o777 == 0o700
@@ -81,7 +81,7 @@ def test_a_run_has_a_private_temporary_folder_that_ends_with_it(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_one_signal_stops_the_engine_and_ends_what_its_scripts_had_started(number: int, tmp_path: Path) -> None:
+def test_one_signal_stops_the_engine_and_processes_of_its_scripts(number: int, tmp_path: Path) -> None:
     run, child = begun(tmp_path)
     os.kill(run.pid, number)
     said, _ = run.communicate(timeout=60)
@@ -103,7 +103,7 @@ def test_a_second_signal_ends_everything_at_once(tmp_path: Path) -> None:
     assert nothing_is_left(tmp_path)
 
 
-def test_what_a_killed_run_left_is_ended_by_the_next_and_reported(tmp_path: Path) -> None:
+def test_remains_of_a_killed_run_are_cleared_and_reported(tmp_path: Path) -> None:
     run, child = begun(tmp_path)
     os.kill(run.pid, signal.SIGKILL)
     run.wait(timeout=20)
@@ -126,9 +126,7 @@ def test_a_run_that_lives_is_left_alone(tmp_path: Path) -> None:
     run.communicate(timeout=60)
 
 
-def test_runs_of_a_rehearsal_lie_in_its_folder_and_others_in_the_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runs_are_in_the_cache_or_in_a_rehearsals_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv(containment.RUNS, raising=False)
     one, other = (containment.runs_of(tmp_path / name, "dev") for name in ("a", "b"))

@@ -1,4 +1,4 @@
-"""What keeps the engine from its beginning, and what a killed run may leave that the next one has to mend."""
+"""Refusals before the engine starts, and files of a killed run that the next run repairs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_half_a_lock_of_a_killed_run_is_none(tmp_path: Path, monkeypatch: pytest
 
 @pytest.fixture
 def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a stack in a file backend of its own."""
+    """Make a stack in a file backend of its own; return the backend's folder."""
     given = {"PULUMI_BACKEND_URL": f"file://{tmp_path}", "PULUMI_CONFIG_PASSPHRASE": ""}
     for variable, value in (ensure(("pulumi",)).env() | given | {"PULUMI_HOME": str(tmp_path / "home")}).items():
         monkeypatch.setenv(variable, value)
@@ -108,7 +108,7 @@ def test_under_a_living_run_nothing_is_mended(backend: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("key", "gone"), [("pids", False), ("machine", False), ("boot", True), ("nothing", True)])
-def test_a_lock_is_dead_only_where_its_process_numbers_are_ours(
+def test_locks_are_dead_only_where_their_process_ids_are_ours(
     backend: Path, tmp_path: Path, key: str, gone: bool
 ) -> None:
     note = backend / "runs/dev.json"
@@ -146,7 +146,7 @@ def test_what_pulumi_lacks_to_begin_is_one_message(
     assert said in line
 
 
-def test_a_run_that_did_something_goes_on_and_one_that_did_not_says_no_such_thing() -> None:
+def test_only_a_run_that_did_something_advises_to_repeat_it() -> None:
     at_a_node = Failure("urn:pulumi:dev::homelab::type::vm-worker-1", "no disk left")
     with pytest.raises(RunFailed, match=r"worker-1, on pve-1.*\n.*run the same command again to go on"):
         refuse_failures(Outcome(failures=[at_a_node]), {"worker-1": "worker-1, on pve-1"})
@@ -159,7 +159,7 @@ def test_a_run_that_did_something_goes_on_and_one_that_did_not_says_no_such_thin
         assert "run the same command again" not in str(refused.value)
 
 
-def test_without_its_secrets_a_stack_does_not_begin_and_the_command_is_named() -> None:
+def test_a_stack_without_its_secrets_is_refused_with_the_command() -> None:
     settings = read_stack(Path(__file__).parents[3] / "Pulumi.homelab.yaml").require()
     assert missing_secrets(settings)
     with pytest.raises(Declined, match=r"still to set: proxmoxToken.*pulumi config set --stack homelab --secret"):

@@ -1,6 +1,6 @@
-"""A real engine that is interrupted while a script of the plugin `command` runs: it ends soon, and nothing is left.
+"""A real engine that is interrupted during a script of the plugin `command` ends soon, and leaves nothing behind.
 
-Its script is of the usual kind: credentials in a temporary folder that a trap removes, and a program that takes long.
+The script is typical: credentials in a temporary folder that a trap removes, and a program that runs for long.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Stack:
     """A stack whose only resource takes long, run by `ops.engine.engine` in a process of its own."""
 
     def __init__(self, folder: Path) -> None:
-        """Lay out the project."""
+        """Write the files of the project."""
         path = lookup.ensure(("pulumi", "pulumi-language-python")).env()["PATH"]
         self.desk = Desk(folder / "project", {**os.environ, "PATH": path})
         self.folder = folder
@@ -75,7 +75,7 @@ class Stack:
         )
 
     def begun(self) -> tuple[subprocess.Popen[str], int]:
-        """Run until the script has begun; give the run, and the process that the script has started."""
+        """Start a run and wait for its script; return the run and the process ID of the script's program."""
         run, child = self.start("up"), self.folder / "child"
         assert within(120, lambda: child.exists() and child.read_text(encoding="utf-8").strip() != "")
         (place,) = self.places
@@ -101,18 +101,18 @@ def stack(tmp_path: Path) -> Stack:
     return Stack(tmp_path)
 
 
-def test_an_interrupted_run_ends_soon_with_its_scripts_and_their_credentials(stack: Stack) -> None:
+def test_an_interrupted_run_ends_its_scripts_and_removes_their_credentials(stack: Stack) -> None:
     run, child = stack.begun()
     began = time.monotonic()
     run.send_signal(signal.SIGINT)
     said, _ = run.communicate(timeout=120)
-    assert time.monotonic() - began < 60  # and not when `sleep 600` has ended
+    assert time.monotonic() - began < 60  # soon, and not after the end of `sleep 600`
     assert said.splitlines()[-1] == "interrupted"
     assert process_table.started(child) is None
     assert stack.nothing_is_left()
 
 
-def test_what_a_killed_run_left_is_ended_before_the_next_begins(stack: Stack) -> None:
+def test_remains_of_a_killed_run_are_cleared_before_the_next(stack: Stack) -> None:
     run, child = stack.begun()
     os.killpg(run.pid, signal.SIGKILL)
     run.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""What the display of a run shows of the engine's events."""
+"""The events of the engine, as the display of a run shows them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Publishers' servers on loopback: releases packed as their publishers pack them, with every fault that a network has.
+"""Publishers' servers on loopback: releases packed as by their publishers, with every fault of a network.
 
-`publish` writes a release and its checksum file into a folder, `ReleaseServer` serves the folder, `Proxy` stands where
-HTTPS_PROXY leads. A process of its own is led to the server by
+`publish` writes a release and its checksum file into a folder, `ReleaseServer` serves the folder, `Proxy` is the proxy
+of HTTPS_PROXY. A process of its own uses the server by
 
     python -m tests.ops.toolchain.release_server ADDRESS LOCK tools --only helm
 """
@@ -34,7 +34,7 @@ STALL = 60.0
 
 
 def lead(address: str, lock: Path) -> None:
-    """Let this process take releases from a server of ours, and checksums from a lock of ours."""
+    """Make this process take releases from a server of ours, and checksums from a lock of ours."""
     releases.SERVERS = {name: f"{address}/{name}" for name in releases.SERVERS}
     lockfile.FILE = lock
 
@@ -42,7 +42,7 @@ def lead(address: str, lock: Path) -> None:
 def publish(
     root: Path, tool: Tool, place: Platform, programs: Mapping[str, bytes | Path], *, sums: bool = True
 ) -> lockfile.Entries:
-    """Write a tool's release as its publisher packs it, and return the entries that a lock would have."""
+    """Write a tool's release as its publisher packs it, and return the entries for a lock."""
     entries: lockfile.Entries = {}
     for asset in releases.assets(tool, place):
         url = asset.url(tool, place)
@@ -103,7 +103,7 @@ def _note(published: Path, file: Path) -> None:
 
 @dataclass
 class ReleaseServer:
-    """A server of releases: what it has, what goes wrong with it, and what it was asked for."""
+    """A server of releases: its files, its faults, and the requests that it received."""
 
     root: Path
     faults: dict[str, str] = field(default_factory=dict)
@@ -115,7 +115,7 @@ class ReleaseServer:
     gone: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
-        """Begin to serve."""
+        """Start to serve."""
         self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"publishers": self}))
         self.address = f"http://127.0.0.1:{self._server.server_port}"
         self._began = 0.0
@@ -123,7 +123,7 @@ class ReleaseServer:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Let go of all clients, and end."""
+        """Release all clients, and stop."""
         self.gone.set()
         self._server.shutdown()
         self._server.server_close()
@@ -133,7 +133,7 @@ class ReleaseServer:
         return int(self._server.server_port)
 
     def secure(self, certificate: Path, key: Path) -> None:
-        """Speak TLS from now on."""
+        """Serve over TLS from now on."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
@@ -152,7 +152,7 @@ class ReleaseServer:
 
 
 class _Server(ThreadingHTTPServer):
-    """A thread a client; a client that goes away in the middle is what some tests are about."""
+    """One thread per client; in some tests, clients disconnect early."""
 
     daemon_threads = True
 
@@ -205,13 +205,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 @dataclass
 class Proxy:
-    """What HTTPS_PROXY leads to: it joins a client with a server of ours, whatever host was asked for."""
+    """The proxy of HTTPS_PROXY: it connects a client with a server of ours, for every requested host."""
 
     port_of_server: int
     asked: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        """Begin to listen."""
+        """Start to listen."""
         proxy = self
 
         class Door(socketserver.StreamRequestHandler):
@@ -236,7 +236,7 @@ class Proxy:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """End."""
+        """Stop."""
         self._server.shutdown()
         self._server.server_close()
 

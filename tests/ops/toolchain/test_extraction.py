@@ -1,4 +1,4 @@
-"""Tools that are manifests: what lies in the cache after a build, and that nobody takes them for programs."""
+"""Tools that are manifests: their files in the cache after a build, and their absence from the PATH."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def built() -> dict[str, Path]:
     return {name: tools.manifests(name) for name in NAMES}
 
 
-def test_each_part_lies_under_its_name_and_its_version_is_noted(built: dict[str, Path]) -> None:
+def test_each_part_has_its_folder_and_a_noted_version(built: dict[str, Path]) -> None:
     noted = json.loads((built["crds"] / "modules.json").read_text(encoding="utf-8"))
     assert set(noted) == {*(one.name for one in CRDS), "monitoring"}
     assert noted["monitoring"]["made"] == "generated"
@@ -30,7 +30,7 @@ def test_each_part_lies_under_its_name_and_its_version_is_noted(built: dict[str,
         assert any((built["crds"] / name).rglob("*.yaml")), name
 
 
-def test_argo_cds_own_manifests_are_of_the_version_that_is_built(built: dict[str, Path]) -> None:
+def test_argo_cds_manifests_have_the_version_of_the_build(built: dict[str, Path]) -> None:
     noted = json.loads((built["argocd-manifests"] / "modules.json").read_text(encoding="utf-8"))
     assert noted["argo-cd"]["version"] == f"v{BY_PROGRAM['argocd'].version}"
     base = built["argocd-manifests"] / "argo-cd" / "cluster-install" / "kustomization.yaml"
@@ -42,7 +42,7 @@ def test_a_folder_of_manifests_is_not_put_on_the_path(built: dict[str, Path]) ->
     assert tools.folders == ensure(("kustomize",)).folders
 
 
-def test_a_program_is_still_found_under_the_name_of_its_pins() -> None:
+def test_a_program_shares_no_folder_with_its_manifests() -> None:
     tool = BY_PROGRAM["argocd"]
     assert tool.files == ()
     assert builds.built_folder(tool) != builds.built_folder(BY_PROGRAM["argocd-manifests"])

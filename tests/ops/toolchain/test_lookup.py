@@ -1,4 +1,4 @@
-"""Finding and building tools, with a `go` that only writes down what it was asked and leaves small scripts behind."""
+"""The lookup and the build of tools, with a `go` that records its arguments and writes small scripts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.ops.play import Play, alive, wait_for
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
 
-def test_a_missing_tool_is_built_and_found_by_its_bare_name(play: Play) -> None:
+def test_a_missing_tool_is_built_and_found_by_name(play: Play) -> None:
     tools = lookup.ensure(("kubeconform",))
     assert programs.find("kubeconform") is None
     assert programs.run("kubeconform", env=tools.env()).stdout == "v9.9.9\n"
@@ -38,7 +38,7 @@ def test_a_build_that_is_there_is_used_without_asking_go(play: Play) -> None:
 
 
 @pytest.mark.parametrize("left", [0, 5])
-def test_a_program_that_a_power_cut_left_without_content_is_built_anew(play: Play, left: int) -> None:
+def test_a_program_truncated_by_a_power_cut_is_rebuilt(play: Play, left: int) -> None:
     tools = lookup.ensure(("kubeconform",))
     program = programs.find("kubeconform", tools.env())
     assert program is not None
@@ -57,7 +57,7 @@ def test_only_what_is_asked_for_is_built(play: Play) -> None:
     assert "kube-apiserver" not in play.calls()[0]
 
 
-def test_the_build_gets_the_stamps_and_an_environment_of_its_own(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_has_version_stamps_and_its_own_environment(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOPROXY", "file:///a/mirror")
     monkeypatch.setenv("GOARCH", "riscv64")
     lookup.ensure(("helm",))
@@ -79,7 +79,7 @@ def test_programs_get_the_names_that_they_are_called_by(play: Play) -> None:
     assert os.access(beside, os.X_OK)
 
 
-def test_a_failed_build_shows_the_compilers_last_lines_and_the_logs_place(play: Play) -> None:
+def test_a_failed_build_reports_last_lines_and_log_file(play: Play) -> None:
     (play.folder / "broken").write_text("kustomize", encoding="utf-8")
     with pytest.raises(BuildFailed) as refused:
         lookup.ensure(("kustomize", "kubeconform"))
@@ -95,7 +95,7 @@ def test_a_failed_build_shows_the_compilers_last_lines_and_the_logs_place(play: 
     assert lookup.locate(("kubeconform",))[1] == (), "one failure does not keep the others from being built"
 
 
-def test_gos_caches_stay_after_a_failure_and_go_when_all_is_built(play: Play) -> None:
+def test_gos_caches_stay_after_a_failure_until_all_is_built(play: Play) -> None:
     (play.folder / "broken").write_text("kustomize", encoding="utf-8")
     with pytest.raises(BuildFailed):
         lookup.ensure(("kustomize",))
@@ -113,7 +113,7 @@ def test_gos_caches_stay_while_another_run_builds_with_them(play: Play) -> None:
     assert not (play.cache / "homelab" / "go").exists()
 
 
-def test_a_killed_run_leaves_nothing_half_and_the_next_one_builds(play: Play) -> None:
+def test_after_a_killed_build_the_next_run_starts_clean(play: Play) -> None:
     (play.folder / "hang").touch()
     killed = play.tools("--only", "kubeconform")
     wait_for((play.folder / "building").exists)
@@ -157,7 +157,7 @@ def test_two_simultaneous_runs_build_once(play: Play) -> None:
     assert not (play.cache / "homelab" / "go").exists()
 
 
-def test_a_compatible_program_on_the_path_is_taken_and_asked_once(play: Play) -> None:
+def test_a_compatible_program_on_the_path_reports_its_version_once(play: Play) -> None:
     file = play.program("helm", "echo v4.99.1+g123")
     tools = lookup.ensure(("helm",))
     assert (tools.places["helm"].file, str(tools.places["helm"].version)) == (file, "4.99.1")
@@ -190,7 +190,7 @@ def test_what_another_tool_of_a_longer_name_builds_stays(play: Play) -> None:
 
 
 @pytest.mark.parametrize("says", ["echo v5.0.0", "echo no idea", "echo v4.99.0; exit 1", "echo v4.99.0-rc.1"])
-def test_a_program_that_will_not_do_is_hidden_by_our_build(play: Play, says: str) -> None:
+def test_our_build_hides_an_incompatible_program_on_the_path(play: Play, says: str) -> None:
     play.program("helm", says)
     tools = lookup.ensure(("helm",))
     assert programs.run("helm", env=tools.env()).stdout == "v9.9.9\n"
@@ -219,9 +219,7 @@ def test_a_name_that_no_tool_has_is_our_own_mistake() -> None:
         lookup.ensure(("kubecuttle",))
 
 
-def test_a_build_is_known_by_the_content_of_its_pins_and_by_nothing_else(
-    play: Play, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_content_of_its_pins_alone_identifies_a_build(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     copied = play.folder / "another checkout" / "tools"
     shutil.copytree(catalogue.FOLDER, copied)
     kubeconform, helm = catalogue.BY_PROGRAM["kubeconform"], catalogue.BY_PROGRAM["helm"]
@@ -234,7 +232,7 @@ def test_a_build_is_known_by_the_content_of_its_pins_and_by_nothing_else(
     assert builds.built_folder(helm) == before[1]
 
 
-def test_a_replaced_build_goes_when_nobody_used_it_for_two_months(play: Play) -> None:
+def test_a_replaced_build_is_removed_after_two_unused_months(play: Play) -> None:
     unused, used = (play.cache / "homelab" / "tools" / f"kubeconform-{digit * 16}" for digit in "ab")
     for folder in (unused, used):
         folder.mkdir(parents=True)
@@ -243,9 +241,7 @@ def test_a_replaced_build_goes_when_nobody_used_it_for_two_months(play: Play) ->
     assert (unused.exists(), used.exists()) == (False, True)
 
 
-def test_the_verb_prints_a_table_for_machines_and_its_progress_elsewhere(
-    play: Play, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_verb_prints_json_apart_from_its_progress(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
     play.program("helm", "echo v4.99.1")
     assert door.main(["tools", "--only", "kubeconform, helm,kube-scheduler", "--json"]) == 0
     out, err = capsys.readouterr()
@@ -266,7 +262,7 @@ def test_the_verb_prints_a_table_for_machines_and_its_progress_elsewhere(
     assert "kubernetes: done after" in err
 
 
-def test_a_dry_run_says_what_would_be_built_and_builds_nothing(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_reports_the_builds_and_runs_none(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
     assert door.main(["tools", "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + len(TOOLS)

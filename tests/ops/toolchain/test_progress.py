@@ -1,4 +1,4 @@
-"""What people and logs see of long work."""
+"""The progress of long work on terminals and in logs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ops.toolchain.progress import Progress
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait for what the display's thread writes."""
+    """Wait for the output of the display's thread."""
     until = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < until, "it did not come"
@@ -20,23 +20,23 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 class Terminal:
-    """A stream that keeps what is written and says whether a person watches."""
+    """A stream that records its text, and is a terminal if `watched` is set."""
 
     def __init__(self, watched: bool) -> None:
-        """Begin empty."""
+        """Start empty."""
         self.text = ""
         self.watched = watched
 
     def write(self, text: str) -> int:
-        """Keep it."""
+        """Record the text."""
         self.text += text
         return len(text)
 
     def flush(self) -> None:
-        """Have nothing to do."""
+        """Do nothing."""
 
     def isatty(self) -> bool:
-        """Answer."""
+        """Report whether it is a terminal."""
         return self.watched
 
 
@@ -52,7 +52,7 @@ def test_long_steps_have_a_heartbeat_where_nobody_watches(monkeypatch: pytest.Mo
     assert "\033" not in stream.text
 
 
-def test_a_terminal_sees_one_line_a_step_that_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_one_redrawn_line_per_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr("ops.live_display.REDRAW", 0.02)
     stream = Terminal(watched=True)
@@ -75,14 +75,14 @@ def test_estimates_learn_from_what_is_done() -> None:
     assert progress.outlook() == "1 of 2, about 1 min 00 s left"
 
 
-def test_a_step_that_takes_longer_than_expected_does_not_promise_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_overdue_step_promises_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ops.live_display.HEARTBEAT", 0.05)
     stream = Terminal(watched=False)
     with Progress({"a": 0.01}, stream) as progress, progress.step("a"):  # type: ignore[arg-type]
         wait_for(lambda: "so far, longer than expected" in stream.text)
 
 
-def test_a_remark_is_still_to_be_read_when_the_display_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_remark_stays_visible_after_the_display_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     seen = {}
     for watched in (True, False):

@@ -1,4 +1,4 @@
-"""`check` brings the real charts where a network answers, and asks no other host where none may be asked."""
+"""`check` fetches the real charts where a network answers, and sends no request where requests are forbidden."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHECK = (
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a checkout with an app of one chart, and a cache of charts that is empty."""
+    """Return a checkout with an app of one chart, and an empty cache of charts."""
     monkeypatch.setattr("ops.checking.settings.check_stack", lambda root, stack, tree: [])
     monkeypatch.setenv("HOMELAB_ORIGINALS", str(tmp_path / "cache"))
     root = tmp_path / "checkout"
@@ -77,7 +77,7 @@ def test_the_real_chart_is_fetched_and_checked(
     assert (capsys.readouterr().err, len(server.asked)) == ("", served)
 
 
-def test_a_version_that_does_not_exist_is_a_problem_and_the_rest_is_checked_with_a_stand_in(
+def test_an_absent_version_is_reported_despite_its_stand_in(
     checkout: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ask_for(checkout, f"{server.url}/charts", "9.9.9")
@@ -89,7 +89,7 @@ def test_a_version_that_does_not_exist_is_a_problem_and_the_rest_is_checked_with
     assert said[-1].startswith("1 problem in ")
 
 
-def test_with_the_option_nothing_is_asked_and_the_note_names_the_option(
+def test_the_option_prevents_requests_and_appears_in_the_note(
     checkout: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ask_for(checkout, f"{server.url}/charts")
@@ -97,7 +97,7 @@ def test_with_the_option_nothing_is_asked_and_the_note_names_the_option(
     assert server.asked == []
 
 
-def test_a_host_that_does_not_answer_is_no_problem_and_the_note_names_it(
+def test_a_silent_host_is_noted_and_is_no_problem(
     checkout: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ask_for(checkout, "http://127.0.0.1:1")
@@ -108,7 +108,7 @@ def test_a_host_that_does_not_answer_is_no_problem_and_the_note_names_it(
 
 @pytest.mark.skipif(not ears.available(), reason="this system gives no network namespaces to its users")
 @pytest.mark.parametrize("value", ["1", "0"])
-def test_no_packet_leaves_this_machine_with_the_variable_and_without_it_one_would(
+def test_only_without_the_variable_a_packet_leaves_this_machine(
     value: str, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask_for(checkout, "https://192.0.2.1/charts")

@@ -1,4 +1,4 @@
-"""The real charts and bases come by themselves, and what does not come is a mistake of the tree or of the network."""
+"""The real charts and bases are fetched automatically, and a failure is a problem of the tree or of the network."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def wants(tmp_path: Path) -> Wants:
 
 
 def ask_for(wants: Wants, *charts: Chart, bases: tuple[str, ...] = ()) -> None:
-    """Have a folder ask for charts and bases."""
+    """Write a folder that requires charts and bases."""
     entries = [f"{{name: {one.name}, version: {one.version}, repo: '{one.repository}'}}" for one in charts]
     text = f"resources: [{', '.join(repr(one) for one in bases)}]\nhelmCharts: [{', '.join(entries)}]\n"
     lay(wants.reader.root, {f"{FOLDER}/kustomization.yaml": text})
@@ -62,7 +62,7 @@ def told(fetched: Fetched) -> list[tuple[str, str]]:
     return [(problem.check, problem.value) for problem in fetched.problems]
 
 
-def test_charts_and_bases_come_with_progress_and_the_time_they_took(
+def test_charts_and_bases_are_fetched_with_timed_progress(
     server: Server, env: dict[str, str], wants: Wants, capsys: pytest.CaptureFixture[str]
 ) -> None:
     inner = server.commit(
@@ -91,7 +91,7 @@ def test_charts_and_bases_come_with_progress_and_the_time_they_took(
     assert capsys.readouterr().err == ""
 
 
-def test_what_a_repository_does_not_have_is_a_mistake_of_the_tree(
+def test_charts_and_bases_absent_from_repositories_are_problems(
     server: Server, env: dict[str, str], wants: Wants
 ) -> None:
     repository = server.publish(env, "charts", "greeter")
@@ -123,7 +123,7 @@ def test_what_a_repository_does_not_have_is_a_mistake_of_the_tree(
         fetched.require()
 
 
-def test_no_network_is_found_out_at_once_and_no_program_is_run(wants: Wants, server: Server) -> None:
+def test_an_absent_network_is_detected_before_any_program_runs(wants: Wants, server: Server) -> None:
     ask_for(wants, Chart("a", "1.0.0", NOBODY), bases=("http://127.0.0.1:2/v1.0.0/b.yaml",))
     began = time.monotonic()
     fetched = fetch(wants, [FOLDER], {"PATH": ""})
@@ -157,22 +157,18 @@ def test_a_server_that_fails_is_no_mistake_of_the_tree(server: Server, env: dict
     assert "503" in fetched.why
 
 
-def test_where_a_network_stalls_one_limit_is_waited_for_and_not_one_for_each(
-    server: Server, env: dict[str, str], wants: Wants
-) -> None:
+def test_a_stalled_network_costs_one_timeout_for_all_charts(server: Server, env: dict[str, str], wants: Wants) -> None:
     ask_for(wants, *(Chart(f"a{number}", "1.0.0", f"{server.url}/charts") for number in range(12)))
     server.stalled = "index.yaml"
     began = time.monotonic()
     fetched = fetch(wants, [FOLDER], env, limit=2)
-    assert time.monotonic() - began < 12  # one limit, and what ending programs takes
+    assert time.monotonic() - began < 12  # one limit, and the time to end the programs
     assert fetched.why == f"{server.url.removeprefix('http://')} was too slow: not complete after 2 s"
     assert len(fetched.absent) == 12
     assert (fetched.problems, fetched.fetched) == ([], [])
 
 
-def test_a_private_repository_that_refuses_is_no_mistake_of_the_tree(
-    server: Server, env: dict[str, str], wants: Wants
-) -> None:
+def test_a_refusal_by_a_private_repository_is_no_problem(server: Server, env: dict[str, str], wants: Wants) -> None:
     ask_for(wants, Chart("greeter", "1.0.0", f"{server.url}/private"))
     assert told(fetch(wants, [FOLDER], env)) == [("chart-unreachable", "greeter 1.0.0")]
     wants.asked.clear()
@@ -181,9 +177,7 @@ def test_a_private_repository_that_refuses_is_no_mistake_of_the_tree(
     assert fetched.why.endswith("401 Unauthorized; helm registry login and helm repo add give credentials")
 
 
-def test_an_archive_that_is_none_is_a_mistake_of_its_publisher(
-    server: Server, env: dict[str, str], wants: Wants
-) -> None:
+def test_an_invalid_archive_is_a_problem_of_its_publisher(server: Server, env: dict[str, str], wants: Wants) -> None:
     repository = server.publish(env, "charts", "greeter")
     (server.folder / "charts/greeter-1.0.0.tgz").write_bytes(b"<html>")
     ask_for(wants, Chart("greeter", "1.0.0", repository))
@@ -207,13 +201,11 @@ def test_an_archive_that_is_none_is_a_mistake_of_its_publisher(
         ("failed to fetch https://charts.example.com/index.yaml : 404 Not Found", False),
     ],
 )
-def test_words_of_a_network_that_fails_are_told_from_those_of_what_is_not_there(said: str, network: bool) -> None:
+def test_network_errors_are_distinguished_from_absent_charts(said: str, network: bool) -> None:
     assert bool(UNREACHED.search(said)) == network
 
 
-def test_a_cache_that_cannot_be_written_costs_the_real_chart_and_no_more(
-    server: Server, env: dict[str, str], wants: Wants
-) -> None:
+def test_an_unwritable_cache_costs_only_the_real_chart(server: Server, env: dict[str, str], wants: Wants) -> None:
     ask_for(wants, Chart("greeter", "1.0.0", server.publish(env, "charts", "greeter")))
     wants.charts.home.write_text("no folder", encoding="utf-8")
     fetched = fetch(wants, [FOLDER], env)

@@ -1,4 +1,4 @@
-"""Which hosts are silent is known in seconds, and who forbids to ask them is told."""
+"""Silent hosts are found in seconds, and the setting that forbids requests is reported."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from ops.upstream.reachability import host_of, silent
         ("https://example.com:port/x", ""),
     ],
 )
-def test_a_url_leads_to_a_host_unless_git_alone_knows_which(url: str, host: str) -> None:
+def test_a_url_has_a_host_unless_git_chooses_it(url: str, host: str) -> None:
     assert host_of(url) == host
 
 
-def test_a_host_that_takes_the_connection_and_says_nothing_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_accepts_but_never_answers_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(reachability, "CONNECT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -49,7 +49,7 @@ def test_a_host_that_takes_the_connection_and_says_nothing_is_silent(monkeypatch
         }
 
 
-def test_no_number_of_hosts_that_never_answer_takes_longer_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_silent_hosts_share_one_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
     monkeypatch.setattr(reachability, "_ask", lambda host: str(over.wait(30)))
     began = time.monotonic()
@@ -109,7 +109,7 @@ def test_another_value_of_the_variable_is_refused_whatever_the_verb(
 
 
 @pytest.mark.parametrize("words", [("check", "--online"), ("render", "--fetch")])
-def test_an_option_that_asks_other_hosts_is_refused_where_none_may_be_asked(
+def test_an_option_that_needs_other_hosts_is_refused_offline(
     words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(offline.VARIABLE, "1")
