@@ -1,4 +1,4 @@
-"""The only module that starts external programs.
+"""The only module that starts external programs; the one exception is GitPython in `lab.delivery.commits`.
 
 A program's bare name and its arguments come in; it is looked up on the PATH of the given environment, so that a
 rehearsal's PATH alone decides which `talosctl` runs. The program's output goes out, or an error of this project with
@@ -104,15 +104,26 @@ def on_checkout(checkout: Path) -> tuple[str | Path, ...]:
 
     Git looks for its repository in the folder where it runs and in those above. A folder with the files of a bare
     repository counts as one, and a branch can contain such files: their configuration would run a command as
-    `core.fsmonitor`. So such a folder is refused, and fsmonitor and hooks are off. Filters stay on: only the
-    operator's own configuration can define one, and without it an encrypted file looks changed.
+    `core.fsmonitor` or as a filter. So such a folder is refused here, and by git 2.38 or newer itself; older versions
+    ignore that option. fsmonitor and hooks are off. Filters stay on, because an encrypted file looks changed without
+    its filter: a branch can name a filter in .gitattributes, and only the operator's own configuration defines it.
     """
     for folder in (checkout.resolve(), *checkout.resolve().parents):
         if (folder / ".git").exists():
             break
-        if all((folder / name).exists() for name in ("HEAD", "objects", "refs")):
+        if _is_bare_repository(folder):
             raise Declined(f"{folder}: is a bare Git repository, and git would obey its configuration; delete its HEAD")
-    return ("-C", checkout, "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+    off = ("core.fsmonitor=false", f"core.hooksPath={os.devnull}", "safe.bareRepository=explicit")
+    return ("-C", checkout, *(part for setting in off for part in ("-c", setting)))
+
+
+def _is_bare_repository(folder: Path) -> bool:
+    """Check for the files by which git recognizes a repository; `commondir` names another folder with the objects.
+
+    HEAD can be a symbolic link to a branch that does not exist.
+    """
+    found = {name for name in ("HEAD", "commondir", "objects", "refs") if os.path.lexists(folder / name)}
+    return "HEAD" in found and ("commondir" in found or found >= {"objects", "refs"})
 
 
 def end_running() -> None:

@@ -25,7 +25,7 @@ MEMORY, MEMORY_LIMIT = "128Mi", "512Mi"
 
 @dataclass(frozen=True)
 class Volume:
-    """What an app keeps, where it expects it, and when it is backed up."""
+    """The volume of an app: its size, its path and the time of its backup."""
 
     path: str
     size: str
@@ -98,7 +98,7 @@ def _heads(lines: Sequence[str], begin: int, end: int, sign: str) -> list[tuple[
 
 
 def _has(page: str, category: str, name: str) -> bool:
-    """Whether a page says of an app where it is."""
+    """Return whether a page has the place of an app."""
     try:
         parts = yaml.safe_load(page)
         return any(name in entry for part in parts for entry in part.get(category) or ())

@@ -43,7 +43,7 @@ class Needed:
 
     @property
     def is_made(self) -> bool:
-        """Whether it can be made here: its value is random or fixed."""
+        """Return whether it can be made here: its value is random or fixed."""
         return self.entry.origin != "given"
 
 

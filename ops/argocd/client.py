@@ -26,7 +26,7 @@ from ops.toolchain.lookup import ensure
 
 NAMESPACE = "argocd"
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
-SECONDS_BETWEEN_GIT_REQUESTS = 15.0  # a wait reads the cluster more often than a Git host likes to answer
+SECONDS_BETWEEN_GIT_REQUESTS = 15.0  # a wait reads the cluster more often than a Git host should get requests
 SECONDS_TO_ANSWER = 5
 TIMEOUT = re.compile("timeout|timed out|deadline exceeded", re.IGNORECASE)
 KINDS = ("applications", "applicationsets", "appprojects")
@@ -42,7 +42,7 @@ class ArgoCDClient:
 
     @property
     def is_rehearsed(self) -> bool:
-        """Whether the cluster is that of a rehearsal."""
+        """Return whether the cluster is that of a rehearsal."""
         return False
 
     def summary(self) -> list[str]:
@@ -152,7 +152,7 @@ def folders_at(commit: str, folders: Sequence[str], options: Sequence[str | Path
 
 
 def refuse_kubeconfig(kubeconfig: str, stack: str) -> None:
-    """Refuse a KUBECONFIG that names no file with content."""
+    """Refuse a KUBECONFIG without a file that has content."""
     advice = f"pulumi stack output kubeconfig --stack {stack} --show-secrets > FILE writes one"
     if not kubeconfig:
         raise Declined(

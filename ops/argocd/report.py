@@ -1,4 +1,4 @@
-"""The report on a cluster's Applications: read once, or again and again until all of them are good.
+"""The report on a cluster's Applications: read once, or repeatedly until all of them are good.
 
 A client and the categories of a stack come in, a `Report` goes out. `ops.status` prints it; `ops.up`, `ops.rehearse`
 and `ops.argocd.syncing` wait with it.
@@ -59,45 +59,45 @@ class Report:
 
     @property
     def counted(self) -> list[Application]:
-        """The Applications that must be good: a retired one waits for the operator, not for Argo CD."""
+        """Return the Applications that must be good: a retired one waits for the operator, not for Argo CD."""
         return [one for one in self.applications if not one.retired]
 
     @property
     def foreign(self) -> list[str]:
-        """The Applications that Git makes and this checkout has no folder for; they count as well."""
+        """Return the Applications that come from Git and have no folder in this checkout; they count as well."""
         return [one.name for one in self.counted if not one.expected]
 
     @property
     def unfinished(self) -> list[Application]:
-        """The Applications that are not good."""
+        """Return the Applications that are not good."""
         return [one for one in self.counted if not one.is_good(self.revision)]
 
     @property
     def waiting_for_sync(self) -> list[Application]:
-        """The Applications that are OutOfSync until the operator syncs them."""
+        """Return the Applications that are OutOfSync until the operator syncs them."""
         return [one for one in self.unfinished if one.manual and one.sync == "OutOfSync" and not one.running]
 
     @property
     def states(self) -> set[tuple[str, ...]]:
-        """States that change while there is progress; retries alone are no progress."""
+        """Return states that change while there is progress; retries alone are no progress."""
         states = {(one.name, one.sync, one.health, one.revision, one.progress) for one in self.counted}
         return {*states, *((name, reason) for name, reason in self.absent.items())}
 
     @property
     def is_good(self) -> bool:
-        """Whether everything is synced, and known to be at Git's commit."""
+        """Return whether everything is synced, and known to be at Git's commit."""
         exists = not self.missing and not self.absent
         return bool(self.counted) and exists and not self.unfinished and bool(self.revision)
 
     @property
     def waits_for_operator(self) -> bool:
-        """Whether Argo CD has done its part: the rest is a manual sync, a push, or access to Git."""
+        """Return whether Argo CD has done its part: the rest is a manual sync, a push, or access to Git."""
         unpushed = all(reason.endswith(UNPUSHED) for reason in self.absent.values())
         left = self.waiting_for_sync == self.unfinished
         return not self.is_good and bool(self.counted) and left and not self.missing and unpushed
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything for machines."""
+        """Return the report for JSON output."""
         return {"good": self.is_good, **asdict(self)}
 
 
@@ -151,7 +151,7 @@ def chosen_categories(settings: Settings, root: Path) -> Sequence[CategoryFolder
 
 
 class Stall:
-    """The time without a new state; a state that occurred before is not new, so that to and fro is no progress."""
+    """The time without a new state; a state that occurred before is not new, so that an oscillation is no progress."""
 
     def __init__(self) -> None:
         """Start the clock."""

@@ -1,1 +1,1 @@
-"""What is wrong with a checkout: its settings, and every app as every stack would run it."""
+"""The problems of a checkout: those of its settings, and those of every app as every stack would run it."""

@@ -1,7 +1,7 @@
-"""Which folders a change touches: what Git says has changed, against what goes into each folder's render.
+"""The folders that a change affects: the files that Git reports as changed, compared with the inputs of each render.
 
-A checkout and a commit come in; `Changed.takes` says of a folder's contents whether any of it is not as it was.
-`ops.checking.validation` tells what is wrong with those folders, and what no longer fits them elsewhere.
+A checkout and a commit come in; `Changed.takes` returns whether a file among a folder's contents differs from the
+commit. `ops.checking.validation` reports the problems of those folders, and those that the change causes elsewhere.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ELSEWHERE = (
 
 @dataclass(frozen=True)
 class Changed:
-    """What is not as it was in a commit; files that Git does not know yet count too."""
+    """The differences between a checkout and a commit; untracked files count too."""
 
     root: Path
     since: str
@@ -51,25 +51,25 @@ class Changed:
 
     @cached_property
     def everything(self) -> bool:
-        """Whether something changed that all depends on: settings, categories, rules, or a folder that is gone."""
+        """Return whether a change affects all folders: of settings, categories or rules, or a folder was removed."""
         ours = (f"{APPS}/", f"{ENVIRONMENTS}/")
         if any(name.endswith("/category.yaml") or not name.startswith((*ours, *ELSEWHERE)) for name in self.files):
             return True
-        # Whoever built on it, or named what was in it, cannot be known from what is there.
+        # The remaining files do not show which folders built on the removed one or had references to its objects.
         return any(name.startswith(ours) and not (self.root / name).parent.is_dir() for name in self.files)
 
     def takes(self, contents: Contents) -> bool:
-        """Whether anything that goes into a folder is not as it was."""
+        """Return whether a file that goes into a folder has changed."""
         if self.everything or not self.files.isdisjoint(contents.files):
             return True
-        # A file that is gone is in no contents; it lay in or below a folder that goes in.
+        # A removed file is in no contents; it was in or below a folder that has a file among them.
         folders = {posixpath.dirname(file) for file in contents.files}
         return any(above in folders for name in self.files for above in _above(name))
 
 
 @rule("commit-unknown", scope="program", why="Changes since a commit that is not here are unknown.")
 def commit(root: Path, option: str, reference: str | None) -> str | None:
-    """Return the full name of an option's commit, or refuse a reference that is none; nothing without the option."""
+    """Return the full name of an option's commit, or refuse a reference to none; return nothing without the option."""
     if reference is None:
         return None
     try:

@@ -1,8 +1,8 @@
 """`./homelab check --online --write-digests`: digests, checksums and commits, written behind the versions of the tree.
 
-A validation and what was answered online come in; the files of the checkout that name an image, a plugin or a base by
-its version alone are written anew, one line at a time, and a report says what was written and what has no line of its
-own. Nothing that has a digest is changed: another answer for it is a problem that `ops.checking.online` reports.
+A validation and the answers from online come in. In the files of the checkout, the lines that pin an image, a plugin or
+a base by its version alone are rewritten; a report lists the changes, and the versions that have no line of their own.
+A pin that has a digest is not changed: another answer for it is a problem that `ops.checking.online` reports.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Line = Callable[[str], str]
 
 
 def write(validation: Validation, online: Online) -> tuple[list[str], list[Problem]]:
-    """Write what was found; return one line for each thing that was written or could not be, and what differs."""
+    """Write the digests; return a line for each one, written or without a place, and the problems of changed ones."""
     problems: list[Problem] = []
     told = [*_images(validation, online), *_bases(validation, online), *_plugins(validation, problems)]
     return told or ([] if problems else ["everything that has a place for a digest has one"]), problems
@@ -46,7 +46,7 @@ def _images(validation: Validation, online: Online) -> Iterator[str]:
         if not digest:
             yield f"image {image}: no digest"
             continue
-        # A tag goes on where a letter does; a digest that is there already begins with an at sign.
+        # A letter would continue the tag, and an at sign begins a digest that is already there.
         named = re.compile(rf"(?<![\w./@-]){re.escape(image)}(?![\w.@:/+-])")
 
         def pin(line: str, named: re.Pattern[str] = named, new: str = f"{image}@{digest}") -> str:
@@ -81,7 +81,7 @@ def _bases(validation: Validation, online: Online) -> Iterator[str]:
 
 
 def _with_commit(url: str, new: str, tag: str) -> Line:
-    """Return a change of the line that names a base; another comment behind it moves to a line above."""
+    """Return the change of a line with a base's URL; another comment behind it moves to a line above."""
 
     def pin(line: str) -> str:
         found = re.fullmatch(rf"(\s*)(-\s+)([\"']?){re.escape(url)}\3(?:\s+#\s*(.*?))?\s*", line)
@@ -121,7 +121,7 @@ def _with_checksum(plugin: Plugin, found: str) -> Line:
 
 
 def checksum(url: str) -> str:
-    """Return the SHA-256 of what an URL gives."""
+    """Return the SHA-256 of the content of a URL."""
     if not is_public(url):
         raise ValueError("leads to this machine or its network, or is not https")
     digest, size = hashlib.sha256(), 0
@@ -136,7 +136,7 @@ def checksum(url: str) -> str:
 
 
 def _rewrite(root: Path, path: str, change: Line) -> bool:
-    """Write a file of the checkout with some lines changed, and report whether one was."""
+    """Write a file of the checkout with some lines changed; return whether a line was changed."""
     place = root / path
     lines = files.content(place, root=root).decode("utf-8", "surrogateescape").splitlines(keepends=True)
     changed = [change(line) for line in lines]

@@ -1,8 +1,8 @@
-"""What of a tree is pinned by a name alone: images, charts, Talos images and programs without a digest.
+"""The images, charts, Talos images and programs of a tree that have no digest: their version alone pins them.
 
-A validation comes in, counts go out; nothing is asked of a network. Charts have no place for a digest in Git: one that
-was fetched has it in the user's cache. `ops.check` prints one line, `ops.checking.digest_writer` fills in what can be
-filled in.
+A validation comes in, counts go out; no request leaves this machine. Git has no place for the digest of a chart: that
+of a fetched one is in the user's cache. `ops.check` prints one line; `ops.checking.digest_writer` writes the digests
+that have a place.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Plugin:
 
 
 def line(validation: Validation) -> str:
-    """Return one line about all that has no digest, nothing where all have one."""
+    """Return one line that counts the missing digests, or nothing where none is missing."""
     counted = [one for one in _counts(validation) if one[1]]
     told = ", ".join(f"{without} of {count(of, kind)}" for kind, without, of in counted)
     return f"without a digest: {told}; {COMMAND} writes those of images and programs" if told else ""
@@ -59,13 +59,13 @@ def _counts(validation: Validation) -> Iterator[tuple[str, int, int]]:
 
 
 def has_digest(image: str) -> bool:
-    """Report whether an image is named by its digest, beside its tag or alone."""
+    """Return whether the reference to an image has its digest, with a tag or alone."""
     found = IMAGE.fullmatch(image)
     return bool(found and found["digest"])
 
 
 def plugins(validation: Validation) -> list[Plugin]:
-    """Return the plugins of Argo Rollouts that files of values name."""
+    """Return the plugins of Argo Rollouts in the files of values."""
     files = {file for found in validation.contents.values() for file in found.values}
     return sorted(
         Plugin(file, text(one, "location"), text(one, "sha256"))
@@ -78,7 +78,7 @@ def plugins(validation: Validation) -> list[Plugin]:
 
 
 def _values(validation: Validation, file: str) -> Any:
-    """Return a file of values; what is wrong with it is reported by its render."""
+    """Return the content of a file of values, or nothing where it has an error: its render reports that."""
     try:
         return validation.reader.value(file)
     except (OSError, ValueError, yaml.YAMLError, RecursionError):

@@ -1,8 +1,8 @@
-"""`./homelab check --online`: whether each image, chart version and tag of a base that the tree names exists.
+"""`./homelab check --online`: whether each image, chart version and tag of a base in the tree exists.
 
-What was rendered comes in; one row for each image, chart and base goes out, and a problem for each that is not there.
-Images that a stand-in chart names are left out: they are not the real chart's. `ops.checking.digest_writer` writes what
-was answered.
+A rendered validation comes in; one row for each image, chart and base goes out, and a problem for each missing one.
+Images of stand-in charts are left out: the real chart may have others. `ops.checking.digest_writer` writes the digests
+of the answers.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ RULES = {
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that was asked for, and by how many."""
+    """One image, chart or base, the answer about it, and the number of places that need it."""
 
     kind: str
     name: str
@@ -52,20 +52,20 @@ class Row:
     asked_by: int
 
     def as_dict(self) -> dict[str, str | int]:
-        """Return the same parts for machines."""
+        """Return the row for JSON output."""
         state, said = self.answer.state.value, self.answer.said
         return {"kind": self.kind, "name": self.name, "state": state, "said": said, "askedBy": self.asked_by}
 
 
 @dataclass(frozen=True)
 class Online:
-    """Everything that was asked for, and what of it is wrong."""
+    """All answers of registries and Git hosts, and the problems among them."""
 
     rows: tuple[Row, ...]
     problems: tuple[Problem, ...]
 
     def __str__(self) -> str:
-        """Write a table for people, what is not there first."""
+        """Return a table for people, missing versions first."""
         if not self.rows:
             return "no image and no chart to ask for"
         ordered = sorted(self.rows, key=lambda row: (row.answer.state is State.THERE, row.kind, row.name))
@@ -74,7 +74,7 @@ class Online:
 
     @property
     def as_dicts(self) -> list[dict[str, str | int]]:
-        """Return the same rows for machines."""
+        """Return the rows for JSON output."""
         return [row.as_dict() for row in self.rows]
 
 
@@ -86,7 +86,7 @@ class Online:
 @rule("registry-silent", scope="program", why="Without an answer it is unknown whether the version exists.")
 @rule("version-missing", scope="program", why="Nodes could not pull it when they need it.")
 def ask(validation: Validation, registries: Registries | None = None) -> Online:
-    """Ask for everything at once, some at a time."""
+    """Request every image, chart and base, a few at a time."""
     asked = registries or Registries()
     images, charts, bases = wanted_images(list(_told(validation))), wanted_charts(validation), wanted_bases(validation)
     env = validation.tools.env()
@@ -105,13 +105,13 @@ def ask(validation: Validation, registries: Registries | None = None) -> Online:
 
 
 def _told(validation: Validation) -> Iterator[StackObjects]:
-    """Return every scene, reduced to the folders whose problems are reported."""
+    """Yield every scene, with the objects of the folders whose problems are reported."""
     for scene in map(validation.scene, validation.stacks):
         yield replace(scene, pieces=tuple(one for one in scene.pieces if one.app.path in validation.told))
 
 
 def wanted_images(scenes: Sequence[StackObjects]) -> dict[str, list[ObjectFinding]]:
-    """Return every image with the objects that use it."""
+    """Return every image with the places that use it."""
     found: dict[str, list[ObjectFinding]] = {}
     for scene in scenes:
         for pods in scene.pods:
@@ -127,7 +127,7 @@ def wanted_images(scenes: Sequence[StackObjects]) -> dict[str, list[ObjectFindin
 
 
 def wanted_charts(validation: Validation) -> dict[str, list[WantedChart]]:
-    """Return every chart with the files that use it, without those of repositories that need credentials."""
+    """Return every chart with the files that use it; repositories that need credentials are left out."""
     private = {url for stack in validation.stacks for url in _private(stack)}
     found: dict[str, list[WantedChart]] = {}
     for path in sorted(validation.told):
@@ -138,7 +138,7 @@ def wanted_charts(validation: Validation) -> dict[str, list[WantedChart]]:
 
 
 def wanted_bases(validation: Validation) -> dict[str, list[WantedBase]]:
-    """Return every remote base that has a tag, by itself or behind its commit, with the files that name it."""
+    """Return every remote base that has a tag, alone or behind its commit, with the files that use it."""
     found: dict[str, list[WantedBase]] = {}
     for path in sorted(validation.told):
         for one in validation.contents[path].bases:

@@ -1,7 +1,7 @@
-"""Every check of the project, whichever module reports it.
+"""Every check of the project, from all modules that report checks.
 
-The modules of `config`, `manifests`, `ops` and `standins` come in, and the register of `config.rules` goes out
-complete: a run of one verb imports only some of them. The page of checks is made from it.
+The modules of `config`, `manifests`, `ops` and `standins` come in, the complete register of `config.rules` goes out: a
+run of one verb imports only some of the modules. The page of checks is made from it.
 """
 
 from __future__ import annotations

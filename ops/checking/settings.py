@@ -1,6 +1,7 @@
-"""What is wrong with the settings of all stacks and with the shape of the tree, without a render.
+"""The problems of the settings of all stacks and of the shape of the tree, without a render.
 
-Stacks that were read and the tree come in, problems go out. `ops.check` prints them; `ops.stack` refuses by them.
+Stacks that were read and the tree come in, problems go out. `ops.check` prints them; `ops.stack` refuses stacks with
+problems.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ PROJECT_FILE = "Pulumi.yaml"
 
 
 def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str, Stack | None]) -> list[Problem]:
-    """Gather what is wrong with stacks, with the tree, between them, and with the step from what they were before."""
+    """Return the problems of stacks, of the tree, between both, and of the step from the stacks as they were before."""
     own = [problem for stack in stacks for problem in (*stack.problems, *check_stack(root, stack, tree))]
     own += [problem for stack in stacks for problem in check_images(stack)]
     steps = [(before.get(stack.name), stack) for stack in stacks]
@@ -37,7 +38,7 @@ def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str
 
 @rule("image-checksum-missing", scope="program", why="Without a checksum another image could take its place.")
 def check_images(stack: Stack) -> list[Problem]:
-    """Find images that no checksum is listed for although others are compared."""
+    """Report images without a checksum where checksums of other images are listed."""
     if stack.settings is None:
         return []
     where, rule = ("cluster", "imageChecksums"), "has no checksum for an image that is downloaded"
@@ -52,7 +53,7 @@ def are_all(root: Path, stacks: list[Stack]) -> bool:
 
 
 def _project(root: Path) -> Iterator[Problem]:
-    """Find what is wrong with the project's own file, and stack files of names that Pulumi does not look for."""
+    """Yield the problems of the project's own file, and the stack files whose names Pulumi ignores."""
     if (root / PROJECT_FILE).exists():
         yield from read(root / PROJECT_FILE, PROJECT_FILE).problems
     for path in sorted(root.glob("Pulumi.*.yml")):
@@ -61,7 +62,7 @@ def _project(root: Path) -> Iterator[Problem]:
 
 
 def committed(root: Path, stack: Stack, revision: str) -> Stack | None:
-    """Read a stack as it is in a commit; nothing where there is no such commit, or no such file in it."""
+    """Read a stack from a commit; return nothing where the commit, or the file in it, does not exist."""
     path = root / stack.places.file
     try:
         # git and not GitPython, whose import takes longer than this command.

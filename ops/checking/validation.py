@@ -1,8 +1,8 @@
-"""Every app as every stack would run it, rendered and held against the rules: the slow half of `./homelab check`.
+"""Every app as every stack would run it, rendered and checked by the rules: the slow half of `./homelab check`.
 
-A checkout, its stacks and its tree come in; problems go out, with what was rendered and which charts were not the real
-ones. Programs are built when a folder first needs them, what was rendered or judged before is not done again, and no
-API server is asked. `ops.check` prints it, `ops.render` writes what comes of it.
+A checkout, its stacks and its tree come in; problems go out, with the rendered objects and the stand-ins among the
+charts. Programs are built when a folder first needs them, cached renders and verdicts are reused, and no API server
+takes part. `ops.check` prints the problems, `ops.render` writes the objects.
 """
 
 from __future__ import annotations
@@ -55,18 +55,18 @@ class Place:
 
     @property
     def folder(self) -> Folder:
-        """What is rendered for it."""
+        """Return the folder to render."""
         return Folder.of(self.app, self.namespace)
 
     @property
     def namespace(self) -> str:
-        """Where it lives that does not say so itself."""
+        """Return the namespace of objects that have none of their own."""
         return namespace_of(self.app.name, self.category.namespaces)
 
 
 @dataclass
 class Validation:
-    """One look at a checkout: what goes into which folder, what came out, what is wrong."""
+    """One validation of a checkout: the contents of each folder, the rendered objects and the problems."""
 
     root: Path
     stacks: Sequence[Stack]
@@ -79,30 +79,30 @@ class Validation:
 
     @cached_property
     def reader(self) -> CheckoutReader:
-        """What is read of the checkout, once."""
+        """Return the reader of the checkout, which reads each file once."""
         return CheckoutReader(self.root.resolve())
 
     @cached_property
     def contents(self) -> Mapping[str, Contents]:
-        """What goes into each folder that some stack runs."""
+        """Return the contents of each folder that a stack runs."""
         paths = {place.app.path for stack in self.stacks for place in places_of(stack, self.tree)}
         return {path: contents_of(self.reader, path) for path in sorted(paths)}
 
     @cached_property
     def _everywhere(self) -> Mapping[str, Contents]:
-        """What goes into each folder of the tree, also into those that no stack runs."""
+        """Return the contents of each folder of the tree, also of those that no stack runs."""
         overlays = (app for apps in self.tree.environments.values() for app in apps.values())
         paths = {app.path for app in (*self.tree.apps, *overlays)} - self.contents.keys()
         return {**self.contents, **{path: contents_of(self.reader, path) for path in sorted(paths)}}
 
     @cached_property
     def wanted(self) -> frozenset[str]:
-        """The folders to render: all, since any may refer to what changed; none where nothing did."""
+        """Return the folders to render: none without a change, else all, as each may refer to a changed one."""
         return frozenset(self.contents) if self.told or self.changed is None else frozenset()
 
     @cached_property
     def told(self) -> frozenset[str]:
-        """The folders whose problems are told."""
+        """Return the folders whose problems are reported."""
         changed = self.changed
         told = {path for path, one in self.contents.items() if changed is None or changed(one)}
         places = [place for stack in self.stacks for place in places_of(stack, self.tree)]
@@ -112,7 +112,7 @@ class Validation:
 
     @cached_property
     def tools(self) -> Toolchain:
-        """The programs that these folders need, built where they are missing."""
+        """Return the programs that these folders need; build missing ones."""
         needed = ["kubeconform", SCHEMAS]
         wanted = [one for path, one in self.contents.items() if path in self.wanted]
         if any(one.shape == "kustomization" for one in wanted):
@@ -125,22 +125,22 @@ class Validation:
 
     @cached_property
     def charts(self) -> StandInCharts:
-        """The user's charts, and stand-ins for those that are not here."""
+        """Return the user's charts, and stand-ins for missing ones."""
         return StandInCharts(cache_folder() / "stand-ins", self.crds)
 
     @cached_property
     def crds(self) -> KnownCrds:
-        """CRDs of the projects that the tree uses."""
+        """Return the CRDs of the projects that the tree uses."""
         return KnownCrds(self.tools.manifests(CRDS))
 
     @cached_property
     def bases(self) -> StandInBases:
-        """The user's remote bases, and those that lie in what is built anyway."""
+        """Return the user's remote bases, and those that are part of the built manifests."""
         return StandInBases((self.tools.manifests(CRDS), self.tools.manifests(MANIFESTS)))
 
     @property
     def stand_ins(self) -> tuple[str, ...]:
-        """Return the names of charts and bases that stand-ins replace."""
+        """Return the charts and bases that stand-ins replace."""
         if CRDS not in self.tools.places:
             return ()
         charts = [f"chart {one.name} {one.version}" for one in self.charts.placed if one.kind != REAL]
@@ -148,7 +148,7 @@ class Validation:
 
     @property
     def summary(self) -> str:
-        """Return a short text about the amount of objects and folders."""
+        """Return the numbers of rendered objects, of their folders and of changed folders."""
         objects, told = sum(map(len, self.rendered.values())), len(self.told)
         others = len(self.contents) - told
         more = f", {told} changed: of {others} others is told what changes elsewhere can break" if others else ""
@@ -164,7 +164,7 @@ class Validation:
             if CRDS in self.tools.places:
                 renderer = replace(renderer, charts=self.charts, bases=self.bases)
             defined = self._rendered(renderer, first.values())
-            # Argo CD tells charts which APIs the cluster has: some write a ServiceMonitor or a GatewayClass only then.
+            # Argo CD gives charts the APIs of the cluster: some write a ServiceMonitor or a GatewayClass only then.
             self._rendered(replace(renderer, api_versions=api_versions(defined)), then.values())
 
     def _rendered(self, renderer: Renderer, folders: Iterable[Folder]) -> list[Object]:
@@ -178,7 +178,7 @@ class Validation:
         return self.rendered.get((_kubernetes(stack), path), ())
 
     def scene(self, stack: Stack) -> StackObjects:
-        """Put together what one stack runs."""
+        """Return the objects and settings of one stack, for the rules."""
         settings, paths = stack.require(), [place.app.path for place in self._places(stack)]
         return StackObjects(
             stack=stack.name,
@@ -230,12 +230,12 @@ class Validation:
                 own = (item.get("metadata") or {}).get("namespace")
                 where = str(own or place.namespace)
                 piece = AppObject(item, place.app, place.category, where, chart, released, index in inflated)
-                # What stands in for any chart is made up altogether: nothing would be proven by judging it.
+                # The objects of a stand-in for an unknown chart are invented: a verdict on them would prove nothing.
                 if not (piece.by_chart and chart == "unknown"):
                     yield piece
 
     def _chart(self, path: str) -> Chart:
-        """Return the kind of the folder's least real chart."""
+        """Return the kind of a folder's charts: that of the least real one."""
         kinds = [self.charts.given[one.chart].kind for one in self.contents[path].charts]
         if not kinds:
             return "real" if self.contents[path].inflates else "none"
@@ -248,7 +248,7 @@ class Validation:
                 yield from (one for one in kubernetes_yaml.documents(text) if one)
 
     def judge(self) -> None:
-        """Hold every scene against every rule."""
+        """Check every scene by every rule."""
         judge = conformance.Conformer(self.tools.manifests(SCHEMAS) / "kubernetes", self.tools.env())
         locator = locate.Locator(self.reader)
         refused, scenes = conformance.check(judge, [self.scene(stack) for stack in self.stacks])
@@ -257,7 +257,7 @@ class Validation:
 
 
 def validate(validation: Validation) -> list[Problem]:
-    """Render and judge; give what is wrong, each once."""
+    """Render and check; return each problem once, sorted."""
     if not validation.wanted:
         return []
     validation.render()
@@ -267,7 +267,7 @@ def validate(validation: Validation) -> list[Problem]:
 
 
 def _of_the_changed(validation: Validation, problems: Iterable[Problem]) -> Iterator[Problem]:
-    """Leave out what is wrong with other folders, unless what changed may have made it wrong."""
+    """Yield the problems of changed folders, and those of others that a change may have caused."""
     files = {file for path in validation.told for file in validation.contents[path].files}
     for problem in problems:
         if problem.file in files or problem.file in validation.told or not REGISTER[problem.check].is_local:
@@ -286,7 +286,7 @@ def places_of(stack: Stack, tree: Tree) -> Iterator[Place]:
 
 
 def secrets_of(settings: Settings) -> frozenset[tuple[str, str]]:
-    """Return the Secrets that Pulumi makes for a stack: namespace and name."""
+    """Return the namespace and name of each Secret that Pulumi makes for a stack."""
     repositories = (("argocd", f"repository-{one.name}") for one in settings.platform.repositories)
     of_the_store = ((secret_stores.NAMESPACE, name) for name in derive.store_kind(settings).secrets)
     return frozenset((*BY_PULUMI, *repositories, *of_the_store))

@@ -1,1 +1,1 @@
-"""What the machine and the Proxmox hosts lack."""
+"""The requirements that this machine and the Proxmox hosts do not meet."""

@@ -1,8 +1,8 @@
-"""`./homelab doctor --stack`: what Proxmox has to have before the first resource is made, asked of Proxmox itself.
+"""`./homelab doctor --stack`: the requirements that Proxmox must meet before the first resource is made.
 
-Checked settings come in, findings for the doctor's table go out, each with the command that mends it. The API token
-comes out of the stack's encrypted settings and goes into one header, nowhere else. Nothing is changed on Proxmox; the
-image factory is asked for the images, which makes it build them.
+Checked settings come in, findings for the doctor's table go out, each with the command that mends it. The API token is
+read from the stack's encrypted settings and sent in one header only. All requests to Proxmox are read-only; a request
+to the image factory makes it build the images.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ from ops.toolchain import lookup
 SCHEME = "PVEAPIToken"
 TOKEN = re.compile(r"(?P<user>[^\s!]+@[^\s!=]+)!(?P<name>[^\s=]+)=\S+\Z")
 SECONDS = (5.0, 20.0)  # to connect, and between two bytes of an answer
-SECONDS_OF_FACTORY = (5.0, 120.0)  # an image that nobody asked for before is built while the request waits
+SECONDS_OF_FACTORY = (5.0, 120.0)  # the factory builds a new image while the request waits
 SECONDS_OF_PORT = 3.0
 TALOS_PORT = 50000
 PROCESSORS = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 class _Token(requests.auth.AuthBase):
-    """The one place that writes the token; a .netrc of the user would replace a plain header."""
+    """The only code that sends the token; the user's .netrc would replace a plain header."""
 
     def __init__(self, token: str) -> None:
-        """Keep the token."""
+        """Store the token."""
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Put it into the request."""
+        """Add the token to a request."""
         request.headers["Authorization"] = f"{SCHEME}={self._token}"
         return request
 
 
 @dataclass
-class Api:
+class ProxmoxApi:
     """The API of a Proxmox cluster, read only."""
 
     endpoint: str
@@ -64,9 +64,9 @@ class Api:
     session: requests.Session = field(default_factory=requests.Session, repr=False)
 
     def get(self, path: str, /, **parameters: str | int) -> Any:
-        """Return the data of an answer, or refuse in the words of Proxmox."""
+        """Return the data of an answer, or refuse with the error message of Proxmox."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", InsecureRequestWarning)  # proxmox.certificate says so
+            warnings.simplefilter("ignore", InsecureRequestWarning)  # proxmox.certificate allows it
             try:
                 answer = self.session.get(
                     f"{self.endpoint}/api2/json{path}",
@@ -99,20 +99,20 @@ class Api:
 
 
 def examine(root: Path, stack: str) -> Iterator[Finding]:
-    """Yield one finding after the other; what could not be asked for want of an earlier one is left out."""
+    """Yield the findings about a stack; a check that depends on a failed one is left out."""
     _, settings = checked(root, stack)
     token, finding = read_token(root, stack, settings)
     yield finding
     if token:
         proxmox = settings.proxmox
-        api = Api(proxmox.endpoint, proxmox.certificate == "verified", token)
+        api = ProxmoxApi(proxmox.endpoint, proxmox.certificate == "verified", token)
         with api.session:
             yield from Hosts(settings, api).examine()
     yield from factory(settings)
 
 
 def read_token(root: Path, stack: str, settings: Settings) -> tuple[str, Finding]:
-    """Return the decrypted token and how that went; without it nothing can be asked."""
+    """Return the decrypted token, or an empty one, and a finding about it."""
     thing = "API token"
     if "proxmoxToken" in missing_secrets(settings):
         return "", Finding(thing, "missing", "not set", how_to_set(stack, ["proxmoxToken"]))
@@ -134,10 +134,10 @@ def read_token(root: Path, stack: str, settings: Settings) -> tuple[str, Finding
 
 
 class Hosts:
-    """One look at the hosts of a stack."""
+    """One examination of the hosts of a stack."""
 
-    def __init__(self, settings: Settings, api: Api) -> None:
-        """Take what is wanted, and the way to ask."""
+    def __init__(self, settings: Settings, api: ProxmoxApi) -> None:
+        """Derive the machines and hosts to examine from the settings."""
         self.settings, self.api = settings, api
         self.machines = derive.machines(settings)
         used = {machine.host for machine in self.machines}
@@ -146,7 +146,7 @@ class Hosts:
         self.vms: Mapping[int, Mapping[str, Any]] = {}
 
     def examine(self) -> Iterator[Finding]:
-        """Yield everything that Proxmox can answer; without an answer at all, that alone."""
+        """Yield the findings about Proxmox; without an answer or a supported version, only that finding."""
         version = self.version()
         yield version
         if version.state != "ok":
@@ -169,7 +169,7 @@ class Hosts:
                 yield Finding(thing, "missing", str(refused), "mend the rows above first, then run it again")
 
     def version(self) -> Finding:
-        """Ask who answers, and whether it is new enough."""
+        """Check that Proxmox VE answers, and that its version is new enough."""
         thing, needed = "Proxmox VE", ".".join(map(str, rights.OLDEST))
         try:
             found = str(self.api.get("/version")["version"])
@@ -194,7 +194,7 @@ class Hosts:
         )
 
     def cluster(self) -> Iterator[Finding]:
-        """Compare the settings' hosts with the members of the cluster that the endpoint belongs to."""
+        """Check that the hosts of the settings are online members of the endpoint's cluster."""
         found = self.api.get("/cluster/status")
         members = {one["name"]: bool(one.get("online")) for one in found if one["type"] == "node"}
         name = next((one["name"] for one in found if one["type"] == "cluster"), "")
@@ -212,7 +212,7 @@ class Hosts:
             yield Finding("quorum of hosts", "missing", "lost", "start the other hosts: pvecm status")
 
     def rights(self) -> Iterator[Finding]:
-        """Compare the token's effective rights with what the stack's requests need."""
+        """Check that the token has all rights that the stack's requests need."""
         lacking: dict[tuple[str, ...], list[str]] = {}
         asked = empty = 0
         for path, names in rights.paths(self.settings):
@@ -247,7 +247,7 @@ class Hosts:
         return (found["user"], found["name"]) if found else (rights.USER, rights.TOKEN)
 
     def storages(self, host: Host) -> Iterator[Finding]:
-        """Ask whether a host's storages are there, switched on, and take what is laid on them."""
+        """Check that the storages of a host exist, are active, and accept the content that the stack stores there."""
         there = {one["storage"]: one for one in self.api.get(f"/nodes/{quote(host.name)}/storage")}
         wanted = {host.images: {"import"}}
         for machine in self.machines:
@@ -277,7 +277,7 @@ class Hosts:
         return Finding(thing, "ok", f"takes {', '.join(sorted(contents))}")
 
     def bridges(self, host: Host) -> Iterator[Finding]:
-        """Ask whether the bridges are there that the VMs of a host are plugged into."""
+        """Check that the bridges of a host's VMs exist."""
         found = {one["iface"] for one in self.api.get(f"/nodes/{quote(host.name)}/network", type="any_bridge")}
         cards = [card for machine in self.machines if machine.host == host.name for card in machine.cards]
         for bridge in dict.fromkeys(card.bridge for card in cards):
@@ -290,7 +290,7 @@ class Hosts:
             yield Finding(thing, "missing", has, f"{make}; pvesh set /nodes/{host.name}/network")
 
     def processor(self, host: Host) -> Iterator[Finding]:
-        """Compare a host's processor with what its nodes are to run on."""
+        """Check that the processor of a host fits the architecture of its nodes."""
         status = self.api.get(f"/nodes/{quote(host.name)}/status")
         found = str((status.get("current-kernel") or {}).get("machine", ""))
         wanted = next(machine.architecture for machine in self.machines if machine.host == host.name)
@@ -302,7 +302,7 @@ class Hosts:
             yield Finding(thing, "ok", found or "not said")
 
     def pool(self) -> Iterator[Finding]:
-        """Ask for the pool, where one is set."""
+        """Check that the pool exists, where one is set."""
         pool = self.settings.proxmox.pool
         if not pool:
             return
@@ -312,7 +312,7 @@ class Hosts:
             yield Finding(f"pool {pool}", "missing", "not there", f"pvesh create /pools --poolid {pool}")
 
     def mappings(self) -> Iterator[Finding]:
-        """Ask whether each device that is passed through is mapped on the host of its node."""
+        """Check that each device that is passed through has a mapping on the host of its node."""
         wanted = dict.fromkeys(
             (*mapping, machine.host) for machine in self.machines for mapping in derive.mappings(machine)
         )
@@ -335,7 +335,7 @@ class Hosts:
             yield Finding(thing, "missing", "not there" if not maps else f"not for {host}", todo)
 
     def vm_ids(self) -> Iterator[Finding]:
-        """Ask whether each VM id is free, or already that node's own."""
+        """Check that each VM id is free, or already belongs to its node."""
         self.vms = {int(one["vmid"]): one for one in self.api.get("/cluster/resources", type="vm")}
         ours, free = 0, 0
         for machine in self.machines:
@@ -361,7 +361,7 @@ class Hosts:
         return True
 
     def ports(self) -> Iterator[Finding]:
-        """Try the ports of nodes that exist: `up` talks to Talos and Kubernetes from this machine."""
+        """Check the ports of running nodes: `up` connects to Talos and Kubernetes from this machine."""
         there = [machine for machine in self.machines if self._runs(machine)]
         for machine in there:
             wanted = (TALOS_PORT, *((derive.API_PORT,) if machine.role == "control-plane" else ()))
@@ -383,7 +383,7 @@ class Hosts:
 
 
 def reaches(address: str, port: int) -> bool:
-    """Return whether packets come through; a refused connection did."""
+    """Return whether packets reach an address; a refused connection is an answer too."""
     try:
         with socket.create_connection((address, port), timeout=SECONDS_OF_PORT):
             return True
@@ -394,7 +394,7 @@ def reaches(address: str, port: int) -> bool:
 
 
 def factory(settings: Settings, scheme: str = "https") -> Iterator[Finding]:
-    """Request the images from the factory, which builds them: Proxmox waits 30 s, a first build may take longer."""
+    """Check that the image factory has the images; it builds new ones now, since Proxmox waits only 30 s for one."""
     for image in images.images_of(settings):
         yield _image(image, str(settings.cluster.talos_version), settings.cluster.image_factory, scheme)
 

@@ -1,1 +1,1 @@
-"""What a rehearsal needs beyond a real run: the way in, plugins, charts, remote bases and Git."""
+"""The parts of a rehearsal that a real run does not need: its start, plugins, charts, remote bases and Git."""

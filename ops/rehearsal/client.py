@@ -27,7 +27,7 @@ class RehearsedClient(ArgoCDClient):
 
     @property
     def is_rehearsed(self) -> bool:
-        """Whether the cluster is that of a rehearsal."""
+        """Return whether the cluster is that of a rehearsal."""
         return True
 
     def summary(self) -> list[str]:
@@ -56,7 +56,7 @@ class RehearsedClient(ArgoCDClient):
 
 
 def client_of(root: Path, stack: str) -> ArgoCDClient:
-    """Return the client of a stack's rehearsal where there is one, else of the cluster that KUBECONFIG names."""
+    """Return the client of a stack's rehearsal where there is one, else that of the cluster of KUBECONFIG."""
     lab, kubeconfig = Lab.of(root, stack), os.environ.get("KUBECONFIG", "")
     environment = kubectl_environment()
     if kubeconfig in ("", str(lab.kubeconfig)) and lab.kubeconfig.exists():

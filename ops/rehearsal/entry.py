@@ -1,7 +1,8 @@
-"""The way into a rehearsal: its lock, its environment, its rack, and the servers that must run before the engine does.
+"""The start of a rehearsal: its lock, its environment, its rack, and the servers that must run before the engine.
 
-A checkout, a stack and its settings come in; afterwards this process works in the rehearsal and nothing of the user's
-own environment leads out of it. `ops.rehearse` makes a rehearsal here; `ops.preview` and `ops.destroy` enter one.
+A checkout, a stack and its settings come in; afterwards this process works in the rehearsal, and its environment has
+no variable of the user that leads to real hosts. `ops.rehearse` makes a rehearsal here; `ops.preview` and `ops.destroy`
+enter one.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ USUAL_MEMORY, USUAL_DISK = 128 * GIBI, 4 * TEBI
 
 
 def restart_dead(lab: Lab, timeline: Timeline) -> None:
-    """Start dead servers of the control plane again: the engine does not notice that they died."""
+    """Restart dead servers of the control plane: the engine does not notice that they died."""
     rack = Rack(lab.rack)
     planes = [node.configuration for node in rack.nodes() if node.name in rack.members()]
     rack.close()
@@ -119,7 +120,7 @@ def enter(
     _link_programs(lab.bin, root, tools.env()["PATH"], plugins)
     environment = prepared_tree.environment(lab, tools.env(), Path(sys.executable), root)
     os.environ.clear()
-    # All processes of the engine carry a mark: the next run ends those that a killed run has left.
+    # All processes of the engine have a mark: the next run ends those that a killed run left behind.
     mark = process_table.mark(lab.root, ENGINE)
     os.environ.update({**environment, process_table.MARK: mark, containment.RUNS: str(lab.root)})
     replaced = prepared_tree.prepare(lab, root, stack)
@@ -153,7 +154,7 @@ def fill_rack(lab: Lab, settings: Settings) -> None:
 
 
 def _link_programs(folder: Path, root: Path, path: str, plugins: Sequence[Plugin]) -> None:
-    """Link the stand-ins for hardware and the plugins into a folder; the real talosctl gets a name of its own."""
+    """Make links to the stand-ins for hardware and to the plugins; the real talosctl gets a name of its own."""
     links = {file.name: file for file in (root / "lab/bin").iterdir()}
     links |= {file.name: file for file in (root / STAND_INS).iterdir() if not (folder / file.name).exists()}
     links |= {one.file: one.program for one in plugins}

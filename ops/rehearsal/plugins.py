@@ -1,4 +1,4 @@
-"""The plugin of each provider in a rehearsal: the official one where it can be had, a stand-in otherwise.
+"""The plugin of each provider in a rehearsal: the official one where it is available, else a stand-in.
 
 The user's PATH and PULUMI_HOME come in, as a real `up` would search them, and the option `--plugins`; one `Plugin` for
 each provider goes out, with the reason for the choice. The plugins of the hardware are always stand-ins, which act on
@@ -47,7 +47,7 @@ class Plugin:
 
     @property
     def file(self) -> str:
-        """The name of the file that the engine searches for."""
+        """Return the name of the file that the engine searches for."""
         return program_of(self.name)
 
     def as_dict(self) -> dict[str, str]:

@@ -51,7 +51,7 @@ def sources(home: Path, tools: Toolchain) -> tuple[StandInCharts, StandInBases]:
 
 
 def stand_ins(charts: StandInCharts, bases: StandInBases) -> tuple[tuple[str, str, str], ...]:
-    """Return a row for each stand-in: the chart or base, its version, and what was used instead."""
+    """Return a row for each stand-in: the chart or base, its version, and the kind of its replacement."""
     made = [one for one in charts.placed if one.kind != "real"]
     placed = [(f"chart {one.name}", one.version, one.kind) for one in made]
     placed += [(f"base {one.url}", "", f"{one.kind} {one.version}") for one in bases.placed if one.kind != "real"]

@@ -1,4 +1,4 @@
-"""`check --online --write-digests` writes what a registry, a host of Git and a publisher of our own answer."""
+"""`check --online --write-digests` writes the answers of a registry, a Git host and a publisher of our own."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def repository(tmp_path: Path, repositories_of_this_machine: None) -> Path:
-    """A repository whose annotated tag v1.0.0 is behind its branch."""
+    """Return a repository whose annotated tag v1.0.0 is behind its branch."""
     folder = tmp_path / "repo.git"
     folder.mkdir()
     git(folder, "init", "-q")
@@ -62,7 +62,7 @@ def repository(tmp_path: Path, repositories_of_this_machine: None) -> Path:
     return folder
 
 
-def test_the_digest_of_an_image_is_written_behind_its_tag_and_nowhere_else(checkout: Path) -> None:
+def test_an_image_digest_is_written_only_behind_its_tag(checkout: Path) -> None:
     file = checkout / "apps/media/jellyfin/deployment.yaml"
     lay(checkout, {"apps/media/jellyfin/other.yaml": f"# image: {IMAGE}\nimage: {IMAGE}.1\nimages: {IMAGE}\n"})
     before = file.read_text(encoding="utf-8")
@@ -81,7 +81,7 @@ def test_an_image_that_a_charts_values_name_is_reported(checkout: Path) -> None:
     assert told == "image ghcr.io/a/b:1.0.0: no digest"
 
 
-def test_the_commit_of_a_tag_is_what_the_tag_leads_to(repository: Path) -> None:
+def test_the_commit_of_an_annotated_tag_is_not_its_object(repository: Path) -> None:
     commit = git(repository, "rev-parse", "v1.0.0^{commit}")
     assert commit != git(repository, "rev-parse", "v1.0.0")
     url = f"file://{repository}/config"
@@ -111,7 +111,7 @@ def test_a_repository_of_this_machine_is_not_asked(tmp_path: Path) -> None:
         ("https://raw.githubusercontent.com/org/repo/v1.0.0/x.yaml", ""),
     ],
 )
-def test_the_repository_of_a_base_is_the_one_that_kustomize_clones(url: str, repository: str) -> None:
+def test_the_repository_of_a_base_is_that_of_kustomize(url: str, repository: str) -> None:
     assert git_tags.repository_of(url) == repository
 
 
@@ -129,7 +129,7 @@ def test_a_tag_becomes_its_commit_and_stays_behind_it(checkout: Path) -> None:
     ("comment", "above"),
     [(" # v1.0.0", ""), (" # v1.0.0, needs CRDs", "  # v1.0.0, needs CRDs\n"), (" #why", "  # why\n")],
 )
-def test_a_comment_behind_a_tag_is_its_version_or_moves_above(comment: str, above: str, checkout: Path) -> None:
+def test_a_comment_behind_a_tag_stays_or_moves_above(comment: str, above: str, checkout: Path) -> None:
     url, commit = "https://github.com/org/repo/config?ref=v1.0.0", "a" * 40
     file = checkout / "apps/crds/definitions/kustomization.yaml"
     lay(checkout, {"apps/crds/definitions/kustomization.yaml": f"resources:\n  - {url}{comment}\n"})
@@ -139,7 +139,7 @@ def test_a_comment_behind_a_tag_is_its_version_or_moves_above(comment: str, abov
 
 
 @pytest.mark.parametrize("query", ["version=v1.0.0", "ref=v1%2E0.0", "ref=v1.0.0&version=v1.0.0"])
-def test_a_base_whose_reference_is_written_otherwise_is_reported_and_not_written(query: str, checkout: Path) -> None:
+def test_a_base_with_another_form_of_reference_is_only_reported(query: str, checkout: Path) -> None:
     url, commit = f"https://github.com/org/repo/config?{query}", "a" * 40
     text = f"resources:\n  - {url}\n"
     file = checkout / "apps/crds/definitions/kustomization.yaml"
@@ -175,9 +175,7 @@ def with_plugin(root: Path, values: str) -> Path:
     return root / "apps/media/rollouts/values.yaml"
 
 
-def test_a_plugins_checksum_is_written_and_another_one_is_a_problem(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_plugins_checksum_is_written_and_a_change_reported(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = hashlib.sha256(b"program").hexdigest()
     monkeypatch.setattr(digest_writer, "checksum", lambda url: found)
     file = with_plugin(checkout, VALUES)
@@ -201,7 +199,7 @@ def test_a_plugins_checksum_is_written_and_another_one_is_a_problem(
         ("location: https://example.com/plugin", "location: https://example.com/plugin\n      sha256: {}\n"),
     ],
 )
-def test_a_plugins_checksum_follows_a_comment_and_a_last_line_without_an_end(
+def test_a_checksum_follows_a_comment_or_an_unfinished_line(
     before: str, after: str, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(digest_writer, "checksum", lambda url: "0" * 64)
@@ -255,7 +253,7 @@ def test_a_registry_sends_nowhere_but_to_its_own(registry: str, realm: str, allo
 
 
 @pytest.mark.parametrize("address", ["10.0.0.7", "127.0.0.1", "169.254.169.254", "fd00::1", "100.64.0.1"])
-def test_a_name_that_leads_into_the_own_network_is_not_followed(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_resolves_to_the_own_network_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(0, 0, 0, "", (address, 443))])
     assert not guarded_session.may_lead("https://registry.example.com/v2/", "https://inside.example.com/")
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("140.82.112.3", 443))])
@@ -275,7 +273,7 @@ def test_a_name_that_leads_into_the_own_network_is_not_followed(address: str, mo
         ("10.0.0.7", "169.254.169.254", False),
     ],
 )
-def test_a_private_server_of_tokens_is_asked_for_a_private_registry_alone(
+def test_a_private_token_server_serves_only_private_registries(
     registry: str, realm: str, allowed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places = {"registry.example.com": registry, "auth.example.com": realm}

@@ -1,4 +1,4 @@
-"""`./homelab check --online` asks a registry of our own, on loopback, as it would ask those of the world."""
+"""`./homelab check --online` sends its requests to a registry of our own, on loopback."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ OTHERWISE = {
 
 @dataclass
 class Registry:
-    """A small registry: what it has, whether it wants a token, what it was asked."""
+    """A small registry: its manifests, the repositories that need credentials, and the requests that it received."""
 
     manifests: set[str] = field(default_factory=set)
     private: set[str] = field(default_factory=set)
@@ -86,7 +86,7 @@ class Registry:
                 self.wfile.write(body)
 
             def log_message(self, *arguments: object) -> None:
-                """Stay quiet."""
+                """Do nothing: the log would disturb the output of the tests."""
 
         return Handler
 
@@ -129,9 +129,7 @@ def test_an_image_is_looked_for_where_a_node_would(name: str, place: tuple[str, 
     assert place_of(name) == place
 
 
-def test_a_tag_and_a_digest_that_exist_are_found_with_an_anonymous_token(
-    registry: Registry, registries: Registries
-) -> None:
+def test_tags_and_digests_are_found_with_an_anonymous_token(registry: Registry, registries: Registries) -> None:
     registry.manifests |= {"/v2/a/b/manifests/1.0", f"/v2/a/b/manifests/{DIGEST}"}
     assert registries.image(f"{registry.address}/a/b:1.0") == Answer(State.THERE, "", DIGEST)
     assert registries.image(f"{registry.address}/a/b:9.9@{DIGEST}") == Answer(State.THERE, "", DIGEST)
@@ -155,15 +153,15 @@ def test_a_realm_elsewhere_is_not_asked(registry: Registry, registries: Registri
 
 
 class Redirecting(BaseAdapter):
-    """Two registries of the world: the first sends everybody to the second, which wants a token of its own."""
+    """Two public registries: the first redirects all requests to the second, which requires a token of its own."""
 
     def __init__(self) -> None:
-        """Begin with nothing that was asked."""
+        """Start without requests."""
         super().__init__()
         self.asked: list[tuple[str, str]] = []
 
     def send(self, request: PreparedRequest, *_: object, **__: object) -> Response:
-        """Answer as the host of the request does."""
+        """Return the answer of the host in the URL."""
         url, token = str(request.url), request.headers.get("Authorization", "")
         self.asked.append((url, token))
         answer = Response()
@@ -179,12 +177,10 @@ class Redirecting(BaseAdapter):
         return answer
 
     def close(self) -> None:
-        """Hold nothing."""
+        """Do nothing: no connection is open."""
 
 
-def test_a_token_is_asked_for_and_shown_where_a_redirect_has_led(
-    registries: Registries, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_token_goes_to_the_host_behind_a_redirect(registries: Registries, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("140.82.112.3", 443))])
     world = Redirecting()
     registries.session.mount("https://", world)
@@ -251,7 +247,7 @@ def test_charts_of_a_registry_are_asked_for_like_images(registry: Registry, regi
 
 @pytest.fixture
 def checkout(tmp_path: Path, registry: Registry) -> Path:
-    """A checkout whose two images come from the registry, which has one of them."""
+    """Return a checkout with two images of the registry, which has one of them."""
     prepare({}, tmp_path)
     for app, image in (("jellyfin", "ghcr.io/jellyfin/jellyfin"), ("whoami", "docker.io/traefik/whoami")):
         file = tmp_path / f"apps/media/{app}/deployment.yaml"

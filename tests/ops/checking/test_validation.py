@@ -1,4 +1,4 @@
-"""What `./homelab check` renders: which folders, for which stacks, and what it knows beside the objects."""
+"""`./homelab check` renders the right folders for each stack, and adds the facts that no rendered object has."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.config.scenario import load
 from tests.manifests.rules.scenario import HERE, prepare
 
 ROOT = Path(__file__).parents[3]
-# Who brings the metrics that alerts ask for, by how their names begin.
+# The monitors that scrape the metrics of alerts, by the first part of a metric's name.
 SCRAPED = {
     "argocd": [("argocd", "argocd")],
     "certmanager": [("cert-manager", "cert-manager")],
@@ -34,7 +34,7 @@ WHO = ("-c", "user.name=test", "-c", "user.email=test@example.com")
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A valid checkout, committed."""
+    """Return a valid checkout, committed."""
     prepare({}, tmp_path)
     commit(tmp_path)
     return tmp_path
@@ -80,9 +80,7 @@ ODD_FILES = (
 
 
 @pytest.mark.parametrize(("file", "old", "new"), ODD_FILES)
-def test_a_file_that_holds_something_else_than_it_should_is_a_problem(
-    checkout: Path, file: str, old: str, new: str
-) -> None:
+def test_a_file_with_unexpected_content_is_a_problem(checkout: Path, file: str, old: str, new: str) -> None:
     edit(checkout / file, old, new)
     assert (file, "schema-refused") in {(one.file, one.check) for one in validate(look(checkout))}
 
@@ -110,7 +108,7 @@ def test_nothing_changed_renders_nothing(checkout: Path) -> None:
     assert seen.rendered == {}
 
 
-def test_what_is_wrong_with_what_did_not_change_is_not_told(checkout: Path) -> None:
+def test_problems_of_unchanged_folders_are_not_reported(checkout: Path) -> None:
     edit(checkout / "apps/media/jellyfin/volume.yaml", "20Gi", "20gb")
     programs.run("git", "-C", checkout, *WHO, "commit", "-q", "-a", "-m", "wrong before")
     edit(checkout / "apps/media/whoami/deployment.yaml", "whoami:v1.11.0", "whoami:latest")
@@ -138,7 +136,7 @@ def test_what_a_change_breaks_elsewhere_is_told(
     assert [str(one) for one in found] == [str(one) for one in validate(look(checkout))]
 
 
-# A scenario of the rule, what mends it, and what breaks it anew from another app.
+# A scenario of the rule, an edit that mends it, and an edit of another app that breaks it again.
 OF_A_SCENARIO = (
     (
         "start-page-link",
@@ -150,7 +148,7 @@ OF_A_SCENARIO = (
 
 
 @pytest.mark.parametrize(("check", "mend", "breaking"), OF_A_SCENARIO)
-def test_what_a_change_breaks_in_an_app_that_it_does_not_touch_is_told(
+def test_problems_that_a_change_causes_in_other_apps_are_reported(
     check: str, mend: tuple[str, str, str], breaking: tuple[str, str, str], tmp_path: Path
 ) -> None:
     prepare(load(HERE / f"invalid/{check}.yaml"), tmp_path)
@@ -180,12 +178,12 @@ def test_a_commit_that_is_not_here_is_refused(
     assert not (checkout / "told").exists()
 
 
-def test_a_base_that_changed_reaches_the_overlays_that_build_on_it(checkout: Path) -> None:
+def test_a_changed_base_affects_the_overlays_on_it(checkout: Path) -> None:
     edit(checkout / "apps/media/whoami/service.yaml", "port: 80", "port: 8080")
     assert "environments/production/media/whoami" in look(checkout, "HEAD").told
 
 
-def test_a_file_that_is_gone_or_new_counts_as_a_change(checkout: Path) -> None:
+def test_a_removed_or_new_file_counts_as_a_change(checkout: Path) -> None:
     (checkout / "apps/media/jellyfin/network.xml").unlink()
     assert look(checkout, "HEAD").told == {"apps/media/jellyfin"}
     (checkout / "apps/networking/gateways/other.yaml").write_text("", encoding="utf-8")
@@ -244,7 +242,7 @@ def with_chart(root: Path, name: str) -> Validation:
     return look(root)
 
 
-def test_what_stands_in_for_an_unknown_chart_is_named_and_not_judged(checkout: Path) -> None:
+def test_a_stand_in_for_an_unknown_chart_is_not_checked(checkout: Path) -> None:
     seen = with_chart(checkout, "nobody-has-this")
     assert validate(seen) == []
     assert seen.stand_ins == ("chart nobody-has-this 1.0.0",)
@@ -253,9 +251,7 @@ def test_what_stands_in_for_an_unknown_chart_is_named_and_not_judged(checkout: P
 
 
 @pytest.mark.parametrize(("name", "said"), [("whatever-it-brings", set()), ("ceph-blok", {"did you mean ceph-block?"})])
-def test_of_classes_that_an_unknown_chart_may_bring_a_misspelt_one_is_told(
-    name: str, said: set[str], checkout: Path
-) -> None:
+def test_a_misspelt_class_is_reported_despite_an_unknown_chart(name: str, said: set[str], checkout: Path) -> None:
     category, claim = (checkout / f"apps/{one}" for one in ("networking/category.yaml", "media/jellyfin/volume.yaml"))
     category.write_text(f"{category.read_text()}clusterKinds: [StorageClass.storage.k8s.io]\n", encoding="utf-8")
     (checkout / "apps/networking/classes").mkdir()
@@ -276,7 +272,7 @@ def test_stand_ins_are_counted_for_people_and_named_for_machines(
     assert f"{said}: chart nobody-has-this 1.0.0" in json.loads(capsys.readouterr().out)["notes"]
 
 
-def test_a_described_chart_is_judged_as_far_as_its_values_reach(checkout: Path) -> None:
+def test_a_described_chart_is_checked_within_its_values(checkout: Path) -> None:
     seen = with_chart(checkout, "metrics-server")
     told = {problem.check: problem for problem in validate(seen)}
     assert {"cluster-kind-undeclared", "reference-unknown"} <= told.keys()

@@ -1,8 +1,7 @@
-"""A Proxmox API on loopback, with TLS: the paths that `doctor --stack` asks, in the form of Proxmox, as strict as it.
+"""A Proxmox API on loopback, with TLS: the paths that `doctor --stack` reads, in the format and strictness of Proxmox.
 
-It holds a small cluster that fits tests/config/checkout; a test changes what it wants missing. It refuses a wrong
-token, a path that the token has no right to, a host that the cluster does not know and parameters that a path does not
-take.
+It has a small cluster that fits tests/config/checkout; a test removes parts of it. It refuses a wrong token, a path
+that the token has no right to, an unknown host, and parameters that a path does not accept.
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ PARAMETERS = {
 
 
 class Refused(Exception):
-    """An answer that is none."""
+    """A request that is refused."""
 
     def __init__(self, status: int, reason: str, errors: Mapping[str, str] | None = None) -> None:
-        """Keep what goes into the status line and into the body."""
+        """Store the content of the status line and of the body."""
         self.status, self.reason, self.errors = status, reason, errors
 
 
@@ -83,7 +82,7 @@ class Proxmox:
         return dict.fromkeys(sorted(found), 1)
 
     def need(self, path: str, *names: str) -> None:
-        """Refuse where none of the rights is there."""
+        """Refuse a token that has none of the rights on a path."""
         if not self.rights(path).keys() & {*names}:
             raise Refused(403, f"Permission check failed ({path}, {'|'.join(names)})")
 
@@ -108,7 +107,7 @@ class Proxmox:
         return self.data(template, host, given)
 
     def data(self, path: str, host: str, given: dict[str, str]) -> Any:
-        """Return what a path holds, as far as the token may see it."""
+        """Return the content of a path, as far as the token may read it."""
         if path.startswith("/nodes/HOST/"):
             return self.of_host(path.rpartition("/")[2], host, given)
         if path == "/version":
@@ -184,21 +183,21 @@ class Proxmox:
                 self.wfile.write(data)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's word
-                """Be quiet."""
+                """Do nothing: the log would disturb the output of the tests."""
 
         return Handler
 
 
 class Server(ThreadingHTTPServer):
-    """A server that stays quiet about clients that hang up: those refuse its certificate, which a test asks for."""
+    """A server that ignores clients that hang up: a test has clients that refuse its certificate."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing."""
+        """Do nothing: a refused certificate is part of a test."""
 
 
 @contextmanager
 def served(proxmox: Proxmox, folder: Path) -> Iterator[Proxmox]:
-    """Serve a cluster with a certificate of its own until the block ends."""
+    """Yield a cluster that is served with a certificate of its own until the block ends."""
     key = ec.generate_private_key(ec.SECP256R1())
     name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pve-1")]), datetime.now(UTC)
     certificate = (

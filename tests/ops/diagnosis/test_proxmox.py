@@ -18,7 +18,7 @@ from config.model import Settings
 from ops import __main__ as door
 from ops.diagnosis import proxmox as hosts
 from ops.diagnosis.finding import Finding
-from ops.diagnosis.proxmox import Api, Hosts
+from ops.diagnosis.proxmox import Hosts, ProxmoxApi
 from tests.config.scenario import prepare
 from tests.ops.diagnosis.proxmox import TOKEN, UUID, Proxmox, served, storage
 
@@ -43,7 +43,7 @@ def settings_with(folder: Path, *edits: tuple[str, str]) -> Settings:
 
 
 def look(proxmox: Proxmox, settings: Settings, token: str = TOKEN) -> dict[str, Finding]:
-    api = Api(proxmox.address, settings.proxmox.certificate == "verified", token)
+    api = ProxmoxApi(proxmox.address, settings.proxmox.certificate == "verified", token)
     with api.session:
         return {finding.thing: finding for finding in Hosts(settings, api).examine()}
 
@@ -77,7 +77,7 @@ def test_proxmox_8_knows_the_agents_right_under_its_old_name(proxmox: Proxmox, t
     assert "VM.Monitor" in missing(look(proxmox, settings_with(tmp_path)))["rights"].todo
 
 
-def test_a_wrong_token_is_told_with_the_command_that_makes_one(proxmox: Proxmox, tmp_path: Path) -> None:
+def test_a_wrong_token_is_reported_with_the_command_for_another(proxmox: Proxmox, tmp_path: Path) -> None:
     found = look(proxmox, settings_with(tmp_path), "homelab@pve!homelab=" + TOKEN.partition("=")[2].replace("1", "2"))
     assert "HTTP 401: invalid token value!" in found["Proxmox VE"].found
     assert "pveum user token add homelab@pve homelab --privsep 0" in found["Proxmox VE"].todo
@@ -103,22 +103,20 @@ def test_a_right_that_a_deeper_path_takes_away_is_missed(proxmox: Proxmox, tmp_p
     assert found.found == "on /storage/local: Datastore.Allocate"
 
 
-def test_a_storage_without_the_content_type_is_told_with_all_that_it_has_to_keep(
-    proxmox: Proxmox, tmp_path: Path
-) -> None:
+def test_a_missing_content_type_joins_those_of_a_storage(proxmox: Proxmox, tmp_path: Path) -> None:
     proxmox.storages[0] = storage("local", "iso,vztmpl")
     found = missing(look(proxmox, settings_with(tmp_path)))["storage local of pve-1"]
     assert found.todo == "pvesm set local --content iso,vztmpl,import"
 
 
-def test_a_storage_that_is_not_there_or_not_active_is_told(proxmox: Proxmox, tmp_path: Path) -> None:
+def test_a_missing_or_inactive_storage_is_reported(proxmox: Proxmox, tmp_path: Path) -> None:
     proxmox.storages = [storage("local", "import", active=0)]
     found = missing(look(proxmox, settings_with(tmp_path)))
     assert found["storage local-lvm of pve-2"].found == "is not there"
     assert found["storage local of pve-2"].found == "is not active"
 
 
-def test_a_shared_image_storage_has_to_be_shared_on_proxmox_too(proxmox: Proxmox, tmp_path: Path) -> None:
+def test_a_shared_image_storage_must_be_shared_on_proxmox(proxmox: Proxmox, tmp_path: Path) -> None:
     shared = ("hosts:\n", "imageStorage: shared\n    hosts:\n")
     found = missing(look(proxmox, settings_with(tmp_path, shared)))
     assert found["storage local of pve-1"].found == "is not shared, and proxmox.imageStorage is"
@@ -134,7 +132,7 @@ def test_hosts_that_form_no_cluster_are_told(proxmox: Proxmox, tmp_path: Path) -
     assert "hostname lookup 'pve-2' failed" in found["storages of pve-2"].found
 
 
-def test_a_host_that_is_off_and_a_lost_quorum_are_told(proxmox: Proxmox, tmp_path: Path) -> None:
+def test_an_offline_host_and_a_lost_quorum_are_reported(proxmox: Proxmox, tmp_path: Path) -> None:
     proxmox.hosts["pve-2"] = proxmox.members["pve-2"] = proxmox.quorate = 0
     found = missing(look(proxmox, settings_with(tmp_path)))
     assert found["host pve-2"].found == "offline"
@@ -142,7 +140,7 @@ def test_a_host_that_is_off_and_a_lost_quorum_are_told(proxmox: Proxmox, tmp_pat
     assert "HTTP 595" in found["storages of pve-2"].found
 
 
-def test_a_bridge_a_pool_and_a_mapping_that_are_not_there_are_told(proxmox: Proxmox, tmp_path: Path) -> None:
+def test_missing_bridges_pools_and_mappings_are_reported(proxmox: Proxmox, tmp_path: Path) -> None:
     edits = (("hosts:\n", "pool: talos\n    hosts:\n"), (WORKER, f"{WORKER}, bridge: vmbr7, usb: [zigbee], pci: [gpu]"))
     proxmox.mappings["pci"] = [{"id": "gpu", "map": ["node=pve-1,path=0000:01:00.0,id=8086:56a0"]}]
     found = missing(look(proxmox, settings_with(tmp_path, *edits)))
@@ -160,7 +158,7 @@ def test_a_bridge_a_pool_and_a_mapping_that_are_not_there_are_told(proxmox: Prox
     assert missing(look(proxmox, settings_with(tmp_path, *edits))) == {}
 
 
-def test_a_vm_id_that_another_vm_has_is_told_also_where_it_is_hidden(proxmox: Proxmox, tmp_path: Path) -> None:
+def test_a_taken_vm_id_is_reported_even_if_hidden(proxmox: Proxmox, tmp_path: Path) -> None:
     proxmox.vms = [{"vmid": 1011, "name": "nas", "node": "pve-1", "status": "running"}]
     proxmox.hidden = [1012]
     found = missing(look(proxmox, settings_with(tmp_path)))
@@ -202,7 +200,7 @@ def test_a_refused_connection_came_through_and_silence_did_not(monkeypatch: pyte
         port = listening.getsockname()[1]
         listening.listen()
         assert hosts.reaches("127.0.0.1", port)
-    assert hosts.reaches("127.0.0.1", port)  # nothing listens any more: the machine itself answers that
+    assert hosts.reaches("127.0.0.1", port)  # the port is closed now: the kernel refuses the connection
 
     def silence(*arguments: Any, **options: Any) -> Any:
         raise TimeoutError
@@ -211,7 +209,7 @@ def test_a_refused_connection_came_through_and_silence_did_not(monkeypatch: pyte
     assert not hosts.reaches("127.0.0.1", port)
 
 
-def test_a_certificate_of_its_own_is_refused_unless_the_settings_accept_it(proxmox: Proxmox, tmp_path: Path) -> None:
+def test_a_self_signed_certificate_is_refused_unless_accepted(proxmox: Proxmox, tmp_path: Path) -> None:
     settings = settings_with(tmp_path)
     verified = settings.model_copy(update={"proxmox": settings.proxmox.model_copy(update={"certificate": "verified"})})
     found = look(proxmox, verified)["Proxmox VE"]
@@ -225,7 +223,7 @@ def test_a_certificate_that_this_machine_trusts_is_accepted(
 ) -> None:
     (tmp_path / "trusted.pem").write_bytes(proxmox.certificate)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "trusted.pem"))
-    assert Api(proxmox.address, verify=True, token=TOKEN).get("/version")["version"] == "9.0.3"
+    assert ProxmoxApi(proxmox.address, verify=True, token=TOKEN).get("/version")["version"] == "9.0.3"
 
 
 def test_a_host_that_is_silent_is_given_up(proxmox: Proxmox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,12 +232,12 @@ def test_a_host_that_is_silent_is_given_up(proxmox: Proxmox, tmp_path: Path, mon
     assert look(proxmox, settings_with(tmp_path))["Proxmox VE"].found.endswith("no answer in time")
 
 
-def test_a_host_that_is_not_there_is_told_with_the_setting(tmp_path: Path) -> None:
+def test_an_unreachable_host_is_reported_with_the_setting(tmp_path: Path) -> None:
     settings = settings_with(tmp_path)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    api = Api(f"https://127.0.0.1:{port}", verify=False, token=TOKEN)
+    api = ProxmoxApi(f"https://127.0.0.1:{port}", verify=False, token=TOKEN)
     finding = next(Hosts(settings, api).examine())
     assert finding.found.endswith("cannot be reached")
     assert "proxmox.endpoint" in finding.todo
@@ -247,7 +245,7 @@ def test_a_host_that_is_not_there_is_told_with_the_setting(tmp_path: Path) -> No
 
 @pytest.fixture
 def stack(proxmox: Proxmox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout whose stack is the served cluster, and a pulumi that decrypts its token."""
+    """Return a checkout whose stack is the served cluster; a pulumi on the PATH decrypts its token."""
     root, folder = tmp_path / "checkout", tmp_path / "bin"
     text = f"{proxmox.address}\n    certificate: self-signed"
     secrets = (
@@ -264,7 +262,7 @@ def stack(proxmox: Proxmox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return root
 
 
-def test_the_verb_tells_machines_and_people_and_never_shows_the_token(
+def test_the_verb_reports_without_showing_the_token(
     stack: Path, proxmox: Proxmox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert door.main(["doctor", "--stack", "base", "--json"]) == 0
@@ -282,13 +280,13 @@ def test_the_verb_tells_machines_and_people_and_never_shows_the_token(
     proxmox.granted["/"].discard("SDN.Use")
     assert door.main(["doctor", "--stack", "base"]) == 1
     again = capsys.readouterr()
-    # Proxmox shows a bridge only to a token that may use it.
+    # Proxmox lists a bridge only for a token that may use it.
     assert again.out.splitlines()[-1] == "not ready: rights, bridge vmbr0 of pve-1, bridge vmbr0 of pve-2"
     assert UUID not in out.out + out.err + again.out + again.err
     assert all(UUID not in path for path in proxmox.asked)
 
 
-def test_a_token_that_cannot_be_decrypted_is_told_with_what_is_missing(
+def test_an_undecryptable_token_is_reported_with_the_missing_passphrase(
     stack: Path, proxmox: Proxmox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = "error: getting secrets manager: passphrase must be set with PULUMI_CONFIG_PASSPHRASE"
@@ -301,7 +299,7 @@ def test_a_token_that_cannot_be_decrypted_is_told_with_what_is_missing(
     assert proxmox.asked == []
 
 
-def test_a_token_that_is_not_set_is_told_with_the_command(
+def test_a_missing_token_is_reported_with_the_command(
     stack: Path, proxmox: Proxmox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = stack / "Pulumi.base.yaml"
@@ -313,7 +311,7 @@ def test_a_token_that_is_not_set_is_told_with_the_command(
 
 
 @pytest.mark.parametrize(("status", "state"), [(200, "ok"), (404, "missing"), (500, "optional")])
-def test_the_factory_is_asked_for_each_image_before_the_hosts_are(
+def test_the_factory_builds_each_image_before_hosts_need_it(
     status: int, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("NO_PROXY", "no_proxy"):
@@ -337,7 +335,7 @@ def test_the_factory_is_asked_for_each_image_before_the_hosts_are(
             self.end_headers()
 
         def log_message(self, *arguments: object) -> None:
-            """Stay quiet."""
+            """Do nothing: the log would disturb the output of the tests."""
 
     settings = settings_with(tmp_path)
     with ThreadingHTTPServer(("127.0.0.1", 0), Factory) as server:
@@ -352,18 +350,18 @@ def test_the_factory_is_asked_for_each_image_before_the_hosts_are(
     assert asked[1].endswith("/v1.13.0/nocloud-amd64.qcow2")
 
 
-def test_the_rights_that_are_asked_for_are_those_of_the_documented_role(tmp_path: Path) -> None:
+def test_the_required_rights_are_those_of_the_documented_role(tmp_path: Path) -> None:
     settings = settings_with(tmp_path, (WORKER, f"{WORKER}, usb: [zigbee]"), ("hosts:\n", "pool: talos\n    hosts:\n"))
     asked = {name for _, names in rights.paths(settings) for name in names}
     assert asked - {*rights.PRIVILEGES} == set()
-    # With Sys.Audit and Sys.Modify on / a download needs the other right no more.
+    # With Sys.Audit and Sys.Modify on /, a download does not need the remaining right.
     assert {*rights.PRIVILEGES} - asked == {"Sys.AccessNetwork"}
     assert {f"/vms/{machine.vm_id}" for machine in derive.machines(settings)} < {
         path for path, _ in rights.paths(settings)
     }
 
 
-def test_high_availability_needs_proxmox_9_shared_disks_and_one_right_more(proxmox: Proxmox, tmp_path: Path) -> None:
+def test_high_availability_needs_proxmox_9_shared_disks_and_sys_console(proxmox: Proxmox, tmp_path: Path) -> None:
     settings = settings_with(tmp_path, ("hosts:\n", "highAvailability: restart\n    hosts:\n"))
     found = missing(look(proxmox, settings))
     assert found["rights"].found == "on /: Sys.Console"

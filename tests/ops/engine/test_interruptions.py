@@ -37,9 +37,9 @@ RUN = """
 import sys
 from pathlib import Path
 from ops.engine.engine import Engine
-engine = Engine(Path(sys.argv[1]), "dev", say=print)
-for said in engine.repair():
-    print(said, flush=True)
+engine = Engine(Path(sys.argv[1]), "dev", log=print)
+for line in engine.repair():
+    print(line, flush=True)
 if sys.argv[2] == "up":
     try:
         engine.up()

@@ -1,4 +1,4 @@
-"""Which plugins a rehearsal uses, why, and when it refuses to begin."""
+"""The plugins that a rehearsal uses, the reasons, and the refusal of a rehearsal without them."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def executable(file: Path, text: str = "#!/bin/sh\n") -> Path:
 
 
 class User:
-    """A user's PATH and PULUMI_HOME, and what is said to the user."""
+    """A user's PATH and PULUMI_HOME, and the messages that the user gets."""
 
     def __init__(self, folder: Path) -> None:
-        """Begin with nothing installed."""
+        """Make an empty PATH and PULUMI_HOME."""
         self.bin, self.home = folder / "bin", folder / "pulumi"
         self.home.mkdir()
         self.env = {"PATH": f"{self.bin}:/usr/bin:/bin", "PULUMI_HOME": str(self.home)}
@@ -62,7 +62,7 @@ def user(tmp_path: Path) -> User:
     return User(tmp_path)
 
 
-def test_an_installed_plugin_in_the_sdks_version_is_official_and_the_others_are_stand_ins(user: User) -> None:
+def test_only_an_installed_plugin_of_the_sdks_version_is_official(user: User) -> None:
     program = user.installs("kubernetes")
     user.installs("random", "1.2.3")
     found = user.chosen()
@@ -74,7 +74,7 @@ def test_an_installed_plugin_in_the_sdks_version_is_official_and_the_others_are_
     assert found["random"].reason == "not installed; HOMELAB_OFFLINE=1 forbids the download"
 
 
-def test_a_plugin_on_the_path_is_official_and_comes_before_an_installed_one(user: User) -> None:
+def test_a_plugin_on_the_path_precedes_an_installed_one(user: User) -> None:
     user.installs("tls")
     program = executable(user.bin / "pulumi-resource-tls")
     found = user.chosen()["tls"]
@@ -115,7 +115,7 @@ def test_stand_ins_by_hand_leave_installed_plugins_alone(user: User) -> None:
     assert found["tls"].reason == "--plugins stand-in"
 
 
-def test_official_by_hand_is_refused_and_every_missing_plugin_is_named(user: User) -> None:
+def test_the_official_choice_is_refused_with_all_missing_plugins(user: User) -> None:
     user.installs("kubernetes")
     with pytest.raises(Declined) as refused:
         user.chosen("official")
@@ -162,7 +162,7 @@ def test_offline_and_without_an_answer_nothing_is_installed(user: User, monkeypa
     assert user.asked() == []
 
 
-def test_a_rehearsals_path_has_the_chosen_plugins_and_keeps_them_for_other_verbs(user: User, tmp_path: Path) -> None:
+def test_a_rehearsals_path_keeps_the_chosen_plugins_for_other_verbs(user: User, tmp_path: Path) -> None:
     real = executable(user.bin / "talosctl")
     program = user.installs("kubernetes")
     folder = tmp_path / "lab"
