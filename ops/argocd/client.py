@@ -184,7 +184,8 @@ def _head(repository: str, revision: str) -> str:
     names = _tags(revision) if revision.startswith("refs/") else names
     try:
         # git and not GitPython, which starts the same command without a timeout.
-        listed = programs.run("git", "ls-remote", "--", repository, *names, timeout=20).stdout
+        asked = (*programs.on_checkout(Path.cwd()), "ls-remote", "--", repository, *names)
+        listed = programs.run("git", *asked, timeout=20).stdout
     except (ProgramFailed, TookTooLong):
         return ""
     commits = {name: commit for commit, _, name in (line.partition("\t") for line in listed.splitlines())}

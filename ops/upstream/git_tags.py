@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import programs
 from config.pins import IS_COMMIT, reference
@@ -45,7 +46,15 @@ def ask(base: WantedBase, env: Mapping[str, str] | None = None) -> Answer:
     quiet = environment(env) | {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": ""}
     names = (f"refs/tags/{tag}", f"refs/tags/{tag}^{{}}")
     try:
-        asked = ("-c", "http.followRedirects=false", "ls-remote", "--", repository, *names)
+        asked = (
+            *programs.on_checkout(Path.cwd()),
+            "-c",
+            "http.followRedirects=false",
+            "ls-remote",
+            "--",
+            repository,
+            *names,
+        )
         # git and not GitPython, which starts the same command without a timeout.
         listed = programs.run("git", *asked, env=quiet, timeout=TIMEOUT).stdout
     except (ProgramFailed, TookTooLong) as error:

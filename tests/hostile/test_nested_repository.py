@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from config.load import read_stack
 from errors import Declined, ProgramFailed
 from lab.delivery.prepared_tree import prepare
 from lab.layout import Lab
+from manifests.contents import WantedBase
+from ops.argocd.client import _head
 from ops.checking.changed_since import Changed, commit
 from ops.checking.settings import committed
+from ops.upstream.git_tags import ask
 from tests.config.scenario import prepare as lay_out
 
 GIT = tuple(int(part) for part in programs.run("git", "--version").stdout.split()[2].split(".")[:2])
@@ -97,11 +101,22 @@ def test_git_itself_refuses_it_too(checkout: Path, monkeypatch: pytest.MonkeyPat
     assert not (checkout.parents[1] / "witness").exists()
 
 
+BASE = WantedBase("https://host.invalid/owner/repository//folder?ref=v1", "kustomization.yaml", ())
+
+
+def _inside(folder: Path, call: Callable[[], object]) -> None:
+    """Call a function with a folder as the current one."""
+    with contextlib.chdir(folder):
+        call()
+
+
 USES: dict[str, Callable[[Path], object]] = {
     "changed files": lambda root: Changed(root, "HEAD").files,
     "a commit": lambda root: commit(root, "--changed-since", "HEAD"),
     "a committed stack": lambda root: committed(root, read_stack(root / "Pulumi.base.yaml"), "HEAD"),
     "a rehearsal's tree": lambda root: prepare(Lab(root / ".lab/base"), root, "base"),
+    "a revision of a repository": lambda root: _inside(root, lambda: _head("https://host.invalid/x.git", "main")),
+    "a tag of a base": lambda root: _inside(root, lambda: ask(BASE)),
 }
 
 

@@ -130,6 +130,6 @@ def test_tests_and_ci_ask_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.delenv(offline.VARIABLE)
     monkeypatch.setattr(test, "_step", step)
-    assert test.run(argparse.Namespace(update=False, only=None, pytest=[], all=False)).code == 0
+    assert test.run(argparse.Namespace(json=False, update=False, only=None, pytest=[], all=False)).code == 0
     assert given == ["1"] * len(test.STEPS)
     assert "\nexport HOMELAB_OFFLINE=1\n" in (Path(__file__).parents[3] / ".ci/run").read_text(encoding="utf-8")
