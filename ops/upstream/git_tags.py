@@ -46,15 +46,8 @@ def ask(base: WantedBase, env: Mapping[str, str] | None = None) -> Answer:
     quiet = environment(env) | {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": ""}
     names = (f"refs/tags/{tag}", f"refs/tags/{tag}^{{}}")
     try:
-        asked = (
-            *programs.on_checkout(Path.cwd()),
-            "-c",
-            "http.followRedirects=false",
-            "ls-remote",
-            "--",
-            repository,
-            *names,
-        )
+        options = (*programs.on_checkout(Path.cwd()), "-c", "http.followRedirects=false")
+        asked = (*options, "ls-remote", "--", repository, *names)
         # git and not GitPython, which starts the same command without a timeout.
         listed = programs.run("git", *asked, env=quiet, timeout=TIMEOUT).stdout
     except (ProgramFailed, TookTooLong) as error:

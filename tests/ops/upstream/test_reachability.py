@@ -124,7 +124,7 @@ def test_tests_and_ci_ask_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None
     assert os.environ[offline.VARIABLE] == "1"
     given: list[str | None] = []
 
-    def step(name: str, command: tuple[str, ...], environment: dict[str, str]) -> tuple[str, str, str]:
+    def step(name: str, command: object, environment: dict[str, str], write: object) -> tuple[str, str, str]:
         given.append(environment.get(offline.VARIABLE))
         return name, "", "ok"
 
