@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +101,8 @@ def test_a_killed_server_restarts_and_an_unwanted_one_is_stopped(lab: Lab) -> No
     assert web_ui.address(lab, 20)
     (pid,) = (one.pid for one in servers.alive(lab) if one.name == "argocd-server")
     os.kill(pid, 9)
+    while servers.runs(lab, "argocd-server"):  # a killed process is not gone at once
+        time.sleep(0.05)
     play(lab, "argocd-server")
     assert web_ui.address(lab, 20)
     play(lab)
