@@ -1,8 +1,8 @@
 """Umbrella charts: the dependencies of a Chart.yaml, and whether its Chart.lock matches them.
 
-A reader and a folder come in, the locked dependencies and problems go out. Argo CD runs `helm dependency build`, which takes the
-versions of the lock and refuses a lock of another Chart.yaml; so does this, before any program runs. Without a lock
-Argo CD would take the newest versions of that day. `manifests.contents` continues.
+A reader and a folder come in, the locked dependencies and problems go out. Argo CD runs `helm dependency build`, which
+takes the versions of the lock and refuses a lock of another Chart.yaml; so does this, before any program runs. Without
+a lock Argo CD would take the newest versions of that day. `manifests.contents` continues.
 """
 
 from __future__ import annotations
