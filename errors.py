@@ -3,7 +3,7 @@
     HomelabError
     ├── Refused                 files are not acceptable: a list of problems, each with file and line
     │   ├── SettingsRefused     fix the stack file
-    │   └── TreeRefused         fix a file under apps/ or environments/
+    │   └── TreeRefused         fix a file under apps/
     ├── MachineNotReady         fix this machine: something is missing or too old
     │   ├── ProgramMissing      an external program is not on the PATH
     │   ├── BuildFailed         a pinned tool did not compile
@@ -108,7 +108,7 @@ class SettingsRefused(Refused):
 
 
 class TreeRefused(Refused):
-    """A file under apps/ or environments/ must be changed."""
+    """A file under apps/ must be changed."""
 
 
 class MachineNotReady(HomelabError):

@@ -104,7 +104,7 @@ def flow() -> str:
         '<path class="rule" d="M20 142H760"/>',
         text(20, 170, "day 2: git push", "head"),
         text(190, 170, "Argo CD pulls, compares, syncs", "soft"),
-        box(20, 188, 150, "box", "Git", "apps/, environments/", "one folder is one app"),
+        box(20, 188, 150, "box", "Git", "apps/", "one folder is one app"),
         box(300, 188, 170, "git", "Argo CD", "one Application", "for each folder"),
         box(600, 188, 160, "box", "live objects", "status: Synced, Healthy", "or the difference"),
         arrow("M296 220H174", "pull"),

@@ -16,7 +16,6 @@ from config.secret_stores import SecretStore
 from config.section import Section
 from config.values import (
     Address,
-    AppPath,
     Bytes,
     Checksum,
     Domain,
@@ -347,11 +346,7 @@ class Delivery(Section):
     repository: Repository = Field(description="this repository, as Argo CD reaches it")
     revision: Text = Field(default="main", description="the branch, tag or commit to follow")
     path: RelativePath = Field(default=".", description="the folder of the repository that holds apps/")
-    environment: Name = Field(description="the folder of environments/ whose overlays replace base apps")
-    categories: tuple[Name, ...] | None = Field(default=None, description="only these categories (default: all)")
-    exclude: tuple[AppPath, ...] = Field(
-        default=(), description="apps of these categories that this stack does not run, as category/app"
-    )
+    environment: Name = Field(description="the folder of each app that this stack runs; an app without it does not run")
     wait: Annotated[Literal["generated", "healthy"], choice("generated", "healthy")] = Field(
         default="healthy", description="the state that `up` waits for after the handover"
     )

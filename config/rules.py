@@ -18,7 +18,7 @@ SCOPES: Mapping[Scope, str] = MappingProxyType(
         "file": "one file alone, when it is read",
         "settings": "the settings of one stack, with the tree",
         "stacks": "the settings of several stacks, or of two versions of one",
-        "tree": "the folders of `apps/` and `environments/`",
+        "tree": "the folders of `apps/`",
         "app": "the files of one app and the settings",
         "stack": "all objects of one stack",
         "program": "another program or a server",

@@ -13,7 +13,8 @@ from config.load import Stack
 from config.model import Settings
 from config.rules import rule
 from config.source import KeyPath
-from config.tree import ENVIRONMENTS, Tree
+from config.app_settings import folder_of
+from config.tree import Tree
 from errors import Problem
 
 MISSPELT = 0.8
@@ -77,7 +78,7 @@ def _changes_nodes(old: Settings, new: Settings) -> bool:
 def check_environments(stacks: Sequence[Stack], tree: Tree) -> list[Problem]:
     """Yield environments that no stack uses and whose name resembles a stack's environment."""
     return [
-        Problem(f"{ENVIRONMENTS}/{name}", 0, "", name, "is an environment of no stack", fix, "environment-unknown")
+        Problem(folder_of(name), 0, "", name, "is an environment of no stack", fix, "environment-unknown")
         for name, fix in environments_aside(stacks, tree)
         if fix
     ]
@@ -87,9 +88,9 @@ def environments_aside(stacks: Sequence[Stack], tree: Tree) -> Iterator[tuple[st
     """Yield the environments that no stack uses, if all stacks name theirs; with a fix for a likely misspelling."""
     named = {stack.name: stack.settings.delivery.environment for stack in stacks if stack.settings}
     used = sorted(set(named.values()))
-    if len(named) < len(stacks) or not tree.environments.keys() >= set(used):
+    if len(named) < len(stacks) or not set(tree.environments) >= set(used):
         return
-    for name in sorted(tree.environments.keys() - set(used)):
+    for name in sorted(set(tree.environments) - set(used)):
         near = [*get_close_matches(name, used, n=1, cutoff=MISSPELT), *(one for one in used if one.startswith(name))]
         of_stack = f"did you mean {named[name]}, the environment of stack {name}?" if name in named else ""
         yield name, of_stack or (f"did you mean {near[0]}?" if near else "")

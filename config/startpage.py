@@ -17,7 +17,7 @@ from config.source import read
 from config.tree import APPS, Tree
 from errors import Problem
 
-PAGE = f"{APPS}/selfhosted/homepage/services.yaml"
+PAGE = f"{APPS}/selfhosted/homepage/base/services.yaml"
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ def check(root: Path, tree: Tree) -> Iterator[Problem]:
         return
     page, apps = entries(root), {(app.category, app.name) for app in tree.apps}
     listed = {(one.category, one.app) for one in page}
-    for app in tree.apps:
+    for app in {app.label: app for app in tree.apps}.values():
         if (app.category, app.name) not in listed:
             rule, fix = f"is not in {PAGE}", f"add `- {app.name}: {{description: ...}}` below {app.category}"
-            yield Problem(app.path, 0, "", "", rule, fix, "start-page-missing")
-    known = {category.name: [app.name for app in category.apps] for category in tree.categories}
+            yield Problem(app.folder, 0, "", "", rule, fix, "start-page-missing")
+    known = {category.name: sorted({app.name for app in category.apps}) for category in tree.categories}
     for one in page:
         if one.category in known and (one.category, one.app) not in apps:
             fix = nearest(one.app, known[one.category], "remove the line")

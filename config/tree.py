@@ -1,4 +1,4 @@
-"""The shape of the apps tree: categories, apps, and the overlays of environments.
+"""The shape of the apps tree: categories, apps, and the environments that each app runs in.
 
 A checkout comes in, a `Tree` of plain facts and a list of problems go out; `manifests` renders, this module does not.
 `config.checks` compares the tree with the settings, `components.handover` passes it to Argo CD.
@@ -7,12 +7,11 @@ A checkout comes in, a `Tree` of plain facts and a list of problems go out; `man
 from __future__ import annotations
 
 import os
-import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,8 +27,11 @@ from config.source import alone, read
 from config.values import LABEL
 from errors import Problem
 
-APPS, ENVIRONMENTS = "apps", "environments"
-KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+APPS, BASE, SETTINGS = "apps", "base", "_settings"
+KUSTOMIZATION, CHART = "kustomization.yaml", "Chart.yaml"
+# The files by which Argo CD's generator finds the folder of an environment.
+GENERATED_BY = (KUSTOMIZATION, CHART)
+KUSTOMIZATIONS = (KUSTOMIZATION, "kustomization.yml", "Kustomization")
 MANIFESTS = (".yaml", ".yml", ".json")
 # Objects without a namespace are created in the first; the others are Kubernetes' own.
 RESERVED = ("default", "kube-node-lease", "kube-public")
@@ -37,16 +39,16 @@ BESIDE = ("README.md", ".gitignore", ".gitkeep")
 LONGEST_NAME = 63
 REFERENCE = re.compile(r"(?P<source>[^\s?]+)\?(?:[^\s]*&)?ref=(?P<ref>[^\s&]+)")
 
-Shape = Literal["kustomization", "chart", "manifests"]
+Shape = Literal["kustomization", "chart"]
 
 
 @dataclass(frozen=True)
 class App:
-    """One folder that becomes one Application."""
+    """One folder that becomes one Application: an app in an environment."""
 
     category: str
     name: str
-    path: str
+    environment: str
     shape: Shape
 
     @property
@@ -54,10 +56,30 @@ class App:
         """The Application's name."""
         return f"{self.category}-{self.name}"
 
+    @property
+    def label(self) -> str:
+        """The app's name with its category, the same in all environments."""
+        return f"{self.category}/{self.name}"
+
+    @property
+    def folder(self) -> str:
+        """The folder of the app, with its base and its environments."""
+        return f"{APPS}/{self.label}"
+
+    @property
+    def base(self) -> str:
+        """The folder that its environments build on."""
+        return f"{self.folder}/{BASE}"
+
+    @property
+    def path(self) -> str:
+        """The folder that Argo CD renders."""
+        return f"{self.folder}/{self.environment}"
+
 
 @dataclass(frozen=True)
 class CategoryFolder:
-    """One category with its apps."""
+    """One category with its apps, each once for every environment that runs it."""
 
     name: str
     path: str
@@ -78,34 +100,30 @@ class CategoryFolder:
 
 @dataclass(frozen=True)
 class Tree:
-    """All of apps/ and environments/; of a category in `refused`, only the name is known."""
+    """All of apps/; of a category in `refused`, only the name is known."""
 
     categories: tuple[CategoryFolder, ...] = ()
-    environments: dict[str, dict[str, App]] = field(default_factory=dict)
+    environments: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     refused: tuple[str, ...] = ()
 
     @property
     def apps(self) -> tuple[App, ...]:
-        """Return every app of the base."""
+        """Return every app of every environment."""
         return tuple(app for category in self.categories for app in category.apps)
 
-    def apps_of_layer(self, layer: Layer) -> tuple[App, ...]:
-        """Return every app of the base in a layer."""
-        return tuple(app for category in self.categories if category.settings.layer == layer for app in category.apps)
-
-    def chosen(self, names: tuple[str, ...] | None, exclude: tuple[str, ...] = ()) -> tuple[CategoryFolder, ...]:
-        """Return the categories that a stack runs, the named ones or all, without the excluded apps."""
-        return tuple(
-            replace(category, apps=tuple(app for app in category.apps if f"{app.category}/{app.name}" not in exclude))
+    def chosen(self, environment: str) -> tuple[CategoryFolder, ...]:
+        """Return the categories with the apps of an environment, without those that have none there."""
+        found = (
+            replace(category, apps=tuple(app for app in category.apps if app.environment == environment))
             for category in self.categories
-            if names is None or category.name in names
         )
+        return tuple(category for category in found if category.apps)
 
-    def apps_in(self, environment: str) -> tuple[App, ...]:
-        """Return every app of an environment: its overlay if there is one, else the base."""
-        overlays = self.environments.get(environment, {})
-        return tuple(overlays.get(f"{app.category}/{app.name}", app) for app in self.apps)
+    def apps_in(self, environment: str, layer: Layer | None = None) -> tuple[App, ...]:
+        """Return every app of an environment, or those of one layer."""
+        chosen = self.chosen(environment)
+        return tuple(app for one in chosen if layer in (None, one.settings.layer) for app in one.apps)
 
 
 @rule("tree-missing", scope="tree", why="Without it there are no apps to hand over.")
@@ -113,32 +131,32 @@ def read_tree(root: Path) -> Tree:
     """Read the shape of a checkout."""
     problems: list[Problem] = []
     apps = root / APPS
-    linked = [name for name in (APPS, ENVIRONMENTS) if (root / name).is_symlink()]
-    if linked:
-        return Tree(problems=tuple(_linked(name) for name in linked))
+    if apps.is_symlink():
+        return Tree(problems=(_linked(APPS),))
     if not apps.is_dir():
         rule = "there is no folder of applications"
         return Tree(problems=(Problem(APPS, 0, "", "", rule, "make it, or run this in a checkout", "tree-missing"),))
-    known = _folders(root, ENVIRONMENTS, []) if (root / ENVIRONMENTS).is_dir() else []
+    settings = f"{APPS}/{SETTINGS}"
+    environments = tuple(_folders(root, settings, problems)) if (root / settings).is_dir() else ()
     refused: list[str] = []
-    categories = tuple(_categories(root, known, refused, problems))
-    environments = _environments(root, categories, problems)
+    categories = tuple(_categories(root, environments, refused, problems))
     problems += _clashes(categories)
     problems += repository_leaks(root)
     return Tree(categories, environments, tuple(problems), tuple(refused))
 
 
 def _categories(
-    root: Path, environments: list[str], refused: list[str], problems: list[Problem]
+    root: Path, environments: Sequence[str], refused: list[str], problems: list[Problem]
 ) -> Iterator[CategoryFolder]:
     for name in _folders(root, APPS, problems):
         path = f"{APPS}/{name}"
         _named(name, path, problems)
         file = f"{path}/category.yaml"
         settings = _category(root / file, file, environments, problems)
-        apps = tuple(_apps(root, path, name, problems, beside=("category.yaml",)))
+        folders = _folders(root, path, problems, beside=("category.yaml",))
+        apps = tuple(app for one in folders for app in _apps(root, name, one, environments, problems))
         if settings:
-            problems += _foundation(root, file, settings, [app.name for app in apps])
+            problems += _foundation(root, file, settings, folders)
             yield CategoryFolder(name, path, settings, apps)
         else:
             refused.append(name)
@@ -155,7 +173,7 @@ def _categories(
     why="A renamed folder would delete the app, and the reason would be unknown.",
 )
 @rule("sync-without-reason", scope="tree", why="Half a year later the reason for the deviation would be unknown.")
-def _category(path: Path, file: str, environments: list[str], problems: list[Problem]) -> Category | None:
+def _category(path: Path, file: str, environments: Sequence[str], problems: list[Problem]) -> Category | None:
     if not path.exists() and not path.is_symlink():
         rule, fix = "the category has no category.yaml", "add one with at least `layer: applications`"
         problems.append(Problem(file, 0, "", "", rule, fix, "category-file-missing"))
@@ -179,8 +197,8 @@ def _category(path: Path, file: str, environments: list[str], problems: list[Pro
         problems.append(places.problem("sync-without-reason", ("sync",), None, rule, "add `reason:` beside it"))
     for name in category.sync.environments:
         if name not in environments:
-            fix = nearest(name, environments, f"the folders are {', '.join(environments)}")
-            rule, key = "has no folder in environments/", ("sync", "environments", name)
+            fix = nearest(name, environments, f"the environments are {', '.join(environments)}")
+            rule, key = f"has no folder in {APPS}/{SETTINGS}", ("sync", "environments", name)
             problems.append(places.problem("environment-unknown", key, None, rule, fix))
     if category.removal != "keep" and not category.removal_reason:
         rule, fix = (
@@ -206,18 +224,26 @@ def _foundation(root: Path, file: str, settings: Category, known: list[str]) -> 
             yield places.problem("foundation-unknown", ("foundation", index), name, "is no app of the category", fix)
 
 
-def _apps(root: Path, path: str, category: str, problems: list[Problem], beside: tuple[str, ...] = ()) -> Iterator[App]:
-    for name in _folders(root, path, problems, beside):
-        app_path = f"{path}/{name}"
-        _named(name, app_path, problems)
-        if len(f"{category}-{name}") > LONGEST_NAME:
-            rule = f"makes an Application's name of more than {LONGEST_NAME} characters"
-            problems.append(
-                Problem(app_path, 0, "", f"{category}-{name}", rule, "shorten the folder's name", "name-malformed")
-            )
-        shape = _shape(root / app_path, app_path, problems)
-        if shape:
-            yield App(category, name, app_path, shape)
+@rule("app-unused", scope="tree", why="Nothing of it would ever run, and a reader would look for it on a cluster.")
+@rule("environment-unknown", scope="tree")
+def _apps(root: Path, category: str, name: str, environments: Sequence[str], problems: list[Problem]) -> Iterator[App]:
+    """Yield an app in each of its environments."""
+    path = f"{APPS}/{category}/{name}"
+    _named(name, path, problems)
+    if len(f"{category}-{name}") > LONGEST_NAME:
+        rule = f"makes an Application's name of more than {LONGEST_NAME} characters"
+        problems.append(Problem(path, 0, "", f"{category}-{name}", rule, "shorten the folder's name", "name-malformed"))
+    folders = [one for one in _folders(root, path, problems) if one != BASE]
+    for environment in folders:
+        if environment not in environments:
+            fix = nearest(environment, environments, f"the environments are {', '.join(environments)}")
+            rule = f"is neither `{BASE}` nor an environment: {APPS}/{SETTINGS} has no folder of this name"
+            problems.append(Problem(f"{path}/{environment}", 0, "", environment, rule, fix, "environment-unknown"))
+        elif shape := _shape(root / path / environment, f"{path}/{environment}", problems):
+            yield App(category, name, environment, shape)
+    if not folders:
+        fix = f"add a folder for one of {', '.join(environments)}, or remove the app"
+        problems.append(Problem(path, 0, "", "", "runs in no environment", fix, "app-unused"))
 
 
 @rule(
@@ -227,53 +253,20 @@ def _apps(root: Path, path: str, category: str, problems: list[Problem], beside:
 )
 @rule("app-shapeless", scope="tree", why="Argo CD would create an Application that can never sync.")
 def _shape(path: Path, name: str, problems: list[Problem]) -> Shape | None:
-    """Return the type of a folder by the names of its files, as Argo CD does."""
+    """Return the type of an environment's folder by the file that Argo CD's generator looks for."""
     files = {entry.name for entry in os.scandir(path) if os.path.isfile(entry)}  # noqa: PTH113 - raises on no loop of links
-    kustomization = files.intersection(KUSTOMIZATIONS)
-    if kustomization and "Chart.yaml" in files:
+    found = [file for file in GENERATED_BY if file in files]
+    if len(found) > 1:
         rule = "is both a kustomization and a chart"
         fix = "keep one: a kustomization can inflate the chart with helmCharts"
         problems.append(Problem(name, 0, "", "", rule, fix, "app-ambiguous"))
         return None
-    if kustomization:
-        return "kustomization"
-    if "Chart.yaml" in files:
-        return "chart"
-    if any(file.endswith(MANIFESTS) for file in files):
-        return "manifests"
-    rule = "is neither a kustomization nor a chart nor a folder of manifests"
-    problems.append(
-        Problem(name, 0, "", "", rule, "add a kustomization.yaml, or begin its name with _", "app-shapeless")
-    )
-    return None
-
-
-@rule("overlay-unknown", scope="tree", why="An environment's change to an app that does not exist has no effect.")
-def _environments(
-    root: Path, categories: tuple[CategoryFolder, ...], problems: list[Problem]
-) -> dict[str, dict[str, App]]:
-    if not (root / ENVIRONMENTS).is_dir():
-        return {}
-    known = {category.name: [app.name for app in category.apps] for category in categories}
-    on_disk = {entry.name for entry in os.scandir(root / APPS) if entry.is_dir(follow_symlinks=False)}
-    found: dict[str, dict[str, App]] = {}
-    for environment in _folders(root, ENVIRONMENTS, problems):
-        overlays = found.setdefault(environment, {})
-        for category in _folders(root, f"{ENVIRONMENTS}/{environment}", problems):
-            path = f"{ENVIRONMENTS}/{environment}/{category}"
-            if category not in on_disk:
-                fix = nearest(category, sorted(on_disk), f"the categories are {', '.join(sorted(on_disk))}")
-                rule = "is for a category that apps/ does not have"
-                problems.append(Problem(path, 0, "", category, rule, fix, "overlay-unknown"))
-                continue
-            for app in _apps(root, path, category, problems):
-                if category in known and not (root / APPS / category / app.name).is_dir():
-                    fix = nearest(app.name, known[category], f"the apps are {', '.join(known[category])}")
-                    rule = f"is for an app that apps/{category} does not have"
-                    problems.append(Problem(app.path, 0, "", app.name, rule, fix, "overlay-unknown"))
-                else:
-                    overlays[f"{category}/{app.name}"] = app
-    return found
+    if not found:
+        rule = f"has neither a {KUSTOMIZATION} nor a {CHART}"
+        fix = f"add a {KUSTOMIZATION} that lists ../{BASE}, or remove the folder"
+        problems.append(Problem(name, 0, "", "", rule, fix, "app-shapeless"))
+        return None
+    return "chart" if found == [CHART] else "kustomization"
 
 
 @rule("file-stray", scope="tree", why="A manifest beside the apps' folders is never applied.")
@@ -287,7 +280,7 @@ def _folders(root: Path, path: str, problems: list[Problem], beside: tuple[str, 
             if not entry.name.startswith(("_", ".")):
                 folders.append(entry.name)
         elif entry.name not in (*BESIDE, *beside):
-            rule, fix = "is in a place that is never read", "move it into an app's folder"
+            rule, fix = "is in a place that is never read", f"move it to `{BASE}` or to an environment of an app"
             problems.append(Problem(f"{path}/{entry.name}", 0, "", "", rule, fix, "file-stray"))
     return folders
 
@@ -295,7 +288,7 @@ def _folders(root: Path, path: str, problems: list[Problem], beside: tuple[str, 
 @rule(
     "folder-linked",
     scope="tree",
-    why="Argo CD's directory generator follows no links: the app would be checked but never deployed.",
+    why="Argo CD's generator follows no links: the app would be checked but never deployed.",
 )
 def _linked(path: str) -> Problem:
     rule, fix = "is a link, and Argo CD follows none to an app's folder", "put the folder itself there"
@@ -319,12 +312,12 @@ def _named(name: str, path: str, problems: list[Problem]) -> None:
 @rule("namespace-twice", scope="tree", why="A namespace is created once, with one set of labels.")
 def _clashes(categories: tuple[CategoryFolder, ...]) -> Iterator[Problem]:
     """Yield two folders with the same Application, and two categories with the same namespace."""
-    owners: dict[str, App] = {}
+    owners: dict[str, str] = {}
     for app in (app for category in categories for app in category.apps):
-        first = owners.setdefault(app.full_name, app)
-        if first is not app:
-            rule = f"makes an Application that {first.path} makes already"
-            yield Problem(app.path, 0, "", app.full_name, rule, "rename one of the two folders", "app-name-twice")
+        first = owners.setdefault(app.full_name, app.folder)
+        if first != app.folder:
+            rule = f"makes an Application that {first} makes already"
+            yield Problem(app.folder, 0, "", app.full_name, rule, "rename one of the two folders", "app-name-twice")
     claims: dict[str, CategoryFolder] = {}
     for category in categories:
         for namespace in category.namespaces:
@@ -350,13 +343,8 @@ def namespaces_of(tree: Tree) -> dict[str, tuple[str, str]]:
 
 
 def chart_versions(root: Path, app: App) -> dict[str, str]:
-    """Return the versions of the charts and remote bases that a folder pins, by their names."""
-    return dict(_pins(root, app.path))
-
-
-def taken_up(root: Path, app: App) -> set[str]:
-    """Return the folders of the checkout that an app builds on."""
-    return {posixpath.normpath(posixpath.join(app.path, entry)) for entry in _built_on(_lists(root, app.path))}
+    """Return the versions of the charts and remote bases that an app pins, by their names."""
+    return {**dict(_pins(root, app.base)), **dict(_pins(root, app.path))}
 
 
 def _pins(root: Path, path: str) -> Iterator[tuple[str, str]]:
@@ -386,7 +374,7 @@ def _built_on(lists: Mapping[str, list[Any]]) -> list[str]:
 def _lists(root: Path, path: str) -> Mapping[str, list[Any]]:
     """Return the lists of a folder's kustomization or chart; the renderer reports their mistakes."""
     found: defaultdict[str, list[Any]] = defaultdict(list)
-    for file in (*KUSTOMIZATIONS, "Chart.yaml"):
+    for file in (*KUSTOMIZATIONS, CHART):
         value: Any = read(root / path / file, file).first.value
         if isinstance(value, dict):
             found.update((key, listed) for key, listed in value.items() if isinstance(listed, list))

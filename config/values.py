@@ -380,9 +380,6 @@ Minor = Annotated[str, PlainValidator(_minor)]
 Bytes = Annotated[Size, PlainValidator(Size.parse), PlainSerializer(str)]
 Span = Annotated[Duration, PlainValidator(Duration.parse), PlainSerializer(str)]
 Name = Annotated[str, PlainValidator(_matching(LABEL, "name-malformed", "a DNS label", "worker-1"))]
-AppPath = Annotated[
-    str, PlainValidator(_matching(APP_PATH, "app-malformed", "an app as category/app", "media/jellyfin"))
-]
 Domain = Annotated[str, PlainValidator(_matching(DOMAIN, "domain-malformed", "a domain", "home.example.com"))]
 Email = Annotated[str, PlainValidator(_matching(EMAIL, "email-malformed", "an e-mail address", "you@example.com"))]
 Extension = Annotated[

@@ -64,6 +64,7 @@ class Contents:
     values: list[str] = field(default_factory=list)
     kustomizations: dict[str, str] = field(default_factory=dict)
     charts: list[WantedChart] = field(default_factory=list)
+    local: dict[str, str] = field(default_factory=dict)
     bases: list[WantedBase] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     inflates: bool = False
@@ -101,10 +102,17 @@ def _contents_of(reader: CheckoutReader, folder: str) -> Contents:
     else:
         contents.inflates = True
         visit.take_folder(folder)
-        if reader.is_file(f"{folder}/values.yaml"):
-            contents.values.append(f"{folder}/values.yaml")
-        for chart, file, key, place in umbrella.dependencies(reader, folder, contents.problems):
-            contents.charts.append(WantedChart(chart, file, key, place))
+        for file in umbrella.values_files(folder):
+            if reader.is_file(file):
+                visit.take_file(file)
+                contents.values.append(file)
+        wanted = umbrella.dependencies(reader, folder, contents.problems)
+        contents.local = dict(umbrella.local_charts(folder, ((chart, place) for chart, *_, place in wanted)))
+        for local in contents.local:
+            visit.take_folder(local)
+        for chart, file, key, place in wanted:
+            if place not in contents.local.values():
+                contents.charts.append(WantedChart(chart, file, key, place))
     return contents
 
 
@@ -149,20 +157,20 @@ class _Visit:
         if not any(_within(folder, other) for other in self.taken):
             self.taken.add(folder)
             for file in self.reader.walk(folder):
-                self._take(file)
+                self.take_file(file)
 
     def take_manifests(self, folder: str) -> None:
         """Add the manifests directly in a folder."""
         for name in self.reader.names(folder):
             if name.endswith((*MANIFESTS, ".jsonnet")) and self.reader.is_file(f"{folder}/{name}"):
-                self._take(f"{folder}/{name}")
+                self.take_file(f"{folder}/{name}")
 
     @rule(
         "manifest-malformed",
         scope="file",
         why="Argo CD would show an error instead of the app, or ignore the file without a message.",
     )
-    def _take(self, file: str) -> None:
+    def take_file(self, file: str) -> None:
         if self.reader.leaves(file):
             fix = "copy its target into the repository"
             self.contents.problems.append(
@@ -196,7 +204,7 @@ class _Visit:
             if not _within(folder, path):  # else a cycle, which kustomize explains well
                 self.visit(path)
         elif self.reader.is_file(path):
-            self._take(path)
+            self.take_file(path)
             self.contents.listed.add(path)
         elif REMOTE.match(entry):
             place = entry.partition("?")[0]
@@ -257,7 +265,7 @@ class _Visit:
                 if self.reader.leaves(path):
                     continue
                 if self.reader.is_file(path):
-                    self._take(path)
+                    self.take_file(path)
                 elif self.reader.is_folder(path):
                     self.take_folder(path)
 

@@ -185,7 +185,7 @@ class _RenderRun:
         """Run the program in a folder and read its output."""
         path, files = job.folder.path, list(job.contents.kustomizations.values()) or [f"{job.folder.path}/Chart.yaml"]
         try:
-            text = (self._helm if job.contents.shape == "chart" else self._kustomize)(job.folder, place)
+            text = (self._helm if job.contents.shape == "chart" else self._kustomize)(job, place)
             # Kustomize writes block style alone: its brackets hold nothing.
             found = kubernetes_yaml.documents(text, bounds.OF_A_RENDER, flow=job.contents.shape == "chart")
             objects = list(unpacked(found))
@@ -199,13 +199,14 @@ class _RenderRun:
         problems += [problem for item in objects if (problem := plain_manifests.malformed(item, files[0]))]
         return objects
 
-    def _kustomize(self, folder: Folder, place: Path) -> str:
+    def _kustomize(self, job: _Job, place: Path) -> str:
         flags = [part for name, value in self._capabilities() for part in (f"--helm-{name}", value)]
         options = ("--enable-helm", "--load-restrictor", "LoadRestrictionsNone")
-        command = ("kustomize", "build", str(place / folder.path), *options, *flags)
+        command = ("kustomize", "build", str(place / job.folder.path), *options, *flags)
         return self._confined(command, place, place, self.env)
 
-    def _helm(self, folder: Folder, place: Path) -> str:
+    def _helm(self, job: _Job, place: Path) -> str:
+        folder = job.folder
         category, name = folder.path.split("/")[-2:]
         release, namespace = folder.release or f"{category}-{name}", folder.namespace or category
         flags = [part for name, value in self._capabilities() for part in (f"--{name}", value)]
@@ -213,7 +214,18 @@ class _RenderRun:
             f"HELM_{kind}_HOME": str(Path(self.env["HOME"]) / f".helm-{kind.lower()}")
             for kind in ("CONFIG", "CACHE", "DATA")
         }
-        command = ("template", ".", "--name-template", release, "--namespace", namespace, *flags, "--include-crds")
+        files = [part for file in job.contents.values for part in ("--values", str(place / file))]
+        command = (
+            "template",
+            ".",
+            "--name-template",
+            release,
+            "--namespace",
+            namespace,
+            *flags,
+            *files,
+            "--include-crds",
+        )
         return self._confined(("helm", *command), place, place / folder.path, self.env | homes)
 
     def _confined(self, command: Sequence[str], place: Path, cwd: Path, env: Mapping[str, str]) -> str:

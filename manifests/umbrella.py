@@ -8,12 +8,15 @@ a lock Argo CD would take the newest versions of that day. `manifests.contents` 
 from __future__ import annotations
 
 import json
+import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from config.app_settings import folder_of
 from config.rules import rule
 from config.source import KeyPath, Source, dotted
+from config.tree import BASE
 from errors import Problem
 from local.cache import digest
 from manifests import boundary
@@ -34,7 +37,10 @@ UPDATE = "run `helm dependency update` there and commit Chart.lock"
     why="Argo CD rejects a lock of another Chart.yaml, and takes a stale copy in charts/ without a message.",
 )
 def dependencies(reader: CheckoutReader, folder: str, problems: list[Problem]) -> list[tuple[Chart, str, KeyPath, str]]:
-    """Return each chart that charts/ lacks: the chart, the file and key that name it, and its path."""
+    """Return each chart that charts/ lacks: the chart, the file and key that name it, and its path.
+
+    The repository of a chart that is a folder of the checkout is `file://` and the folder's path.
+    """
     file = f"{folder}/Chart.yaml"
     source = reader.source(file)
     problems += source.problems
@@ -140,6 +146,12 @@ def _missing(
             rule = f"locks version {chart.version} of {chart.name}, but charts/ holds {found[0]}"
             fix = "remove it there: helm would use it without a message"
             problems.append(Problem(f"{folder}/Chart.lock", 0, "", "", rule, fix, "chart-lock-old"))
+        elif local := _local(folder, chart.repository):
+            broken = _unlike(reader, local, chart)
+            if broken:
+                problems.append(Problem(source.file, line, dotted(key), str(chart), broken, UPDATE, "chart-missing"))
+            else:
+                yield chart, source.file, key, f"{folder}/charts/{chart.name}"
         elif not chart.repository.startswith(("https://", "http://", "oci://")):
             rule = f"is not in charts/, and {chart.repository or 'no repository'} is no URL to fetch it from"
             fix = "write the repository's URL, or copy the chart there"
@@ -148,6 +160,35 @@ def _missing(
         else:
             place = chart.name if names.count(chart.name) == 1 else f"{chart.name}-{chart.version}"
             yield chart, source.file, key, f"{folder}/charts/{place}"
+
+
+def local_charts(folder: str, charts: Iterable[tuple[Chart, str]]) -> Iterator[tuple[str, str]]:
+    """Yield the folder and the path of each chart whose repository is a folder of the checkout."""
+    for chart, place in charts:
+        if local := _local(folder, chart.repository):
+            yield local, place
+
+
+def values_files(folder: str) -> tuple[str, ...]:
+    """Return the values files that an ApplicationSet gives to the chart of an environment, in their order."""
+    above, environment = posixpath.split(folder)
+    settings = f"{folder_of(environment)}/values/{'/'.join(above.split('/')[-2:])}.yaml"
+    return f"{above}/{BASE}/values.yaml", settings, f"{folder}/values.yaml"
+
+
+def _local(folder: str, repository: str) -> str:
+    """Return the folder of a local repository, nothing for another."""
+    path = repository.removeprefix("file://")
+    return "" if path == repository else posixpath.normpath(posixpath.join(folder, path))
+
+
+def _unlike(reader: CheckoutReader, local: str, chart: Chart) -> str:
+    """Return the reason why a folder is not the chart that a lock names."""
+    if not reader.is_file(file := f"{local}/Chart.yaml"):
+        return f"is not in charts/, and {local} is no chart"
+    there = mapping(reader.source(file).first.value)
+    same = (there.get("name"), str(there.get("version"))) == (chart.name, chart.version)
+    return "" if same else f"differs from {file}, which is {there.get('name')} {there.get('version')}"
 
 
 def _vendored(reader: CheckoutReader, charts: str) -> Iterator[tuple[str, str]]:

@@ -120,6 +120,10 @@ def _place(
 def _place_charts(root: Path, contents: Contents, charts: ChartSource, lay: Lay) -> list[Placed]:
     """Put the charts of a folder where helm and kustomize expect them; keep existing folders."""
     placed: list[Placed] = []
+    for folder, place in contents.local.items():
+        if not (root / place).exists():
+            (root / place).parent.mkdir(parents=True, exist_ok=True)
+            lay(root / folder, root / place)
     for wanted in contents.charts:
         source = charts.chart(wanted.chart)
         if source and not (root / wanted.place).exists():

@@ -15,7 +15,8 @@ from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, stack_files
 from config.rules import rule
 from config.stacks import environments_aside
-from config.tree import ENVIRONMENTS, Tree, read_tree
+from config.app_settings import folder_of
+from config.tree import Tree, read_tree
 from errors import Declined, Problem, Refused
 from ops import terminal
 from ops.checking.changed_since import Changed, commit
@@ -143,7 +144,7 @@ def _summary(stacks: list[Stack], tree: Tree, validation: Validation | None) -> 
     parts = (
         count(len(stacks), "stack"),
         count(len(tree.categories), "category", "categories"),
-        count(len(tree.apps), "app"),
+        count(len({app.label for app in tree.apps}), "app"),
     )
     return f"{', '.join(parts)}{f'; {validation.summary}' if validation and validation.rendered else ''}"
 
@@ -172,7 +173,7 @@ def _notes(
         if missing:
             yield f"{stack.places.file}: still to set before `up`: {how_to_set(stack.name, missing)}"
     unused = environments_aside(stacks, tree) if tree else ()
-    yield from (f"{ENVIRONMENTS}/{name}: no stack has this environment" for name, intended in unused if not intended)
+    yield from (f"{folder_of(name)}: no stack has this environment" for name, intended in unused if not intended)
     if validation and not validation.rendered and (validation.changed is None or validation.wanted):
         yield "no app was rendered: mend the settings or the shape of the tree first"
     stand_ins = validation.stand_ins if validation and validation.rendered else ()

@@ -143,7 +143,7 @@ def targets(until: str | None) -> list[str]:
 def _settle(root: Path, stack: str, settings: Settings, tree: Tree) -> Settled:
     """Wait for the applications, and sync those whose policy is manual."""
     client = client_of(root, stack)
-    categories: Sequence[CategoryFolder] = tree.chosen(settings.delivery.categories, settings.delivery.exclude)
+    categories: Sequence[CategoryFolder] = tree.chosen(settings.delivery.environment)
     settling = Settling(client, settings, categories)
     report = wait(client, settings, categories, settling.repair)
     names = [one.name for one in report.waiting_for_sync]

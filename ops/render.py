@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> Result:
 
 def handed_over(settings: Settings, tree: Tree, stack: str) -> dict[str, str]:
     """Return the files of the handover by their names."""
-    source, chosen = Source.of(settings), tree.chosen(settings.delivery.categories, settings.delivery.exclude)
+    source, chosen = Source.of(settings), tree.chosen(settings.delivery.environment)
     spaces = [namespace_manifest(name, *of) for name, of in namespaces_of(tree).items()]
     files = {name: text(items, name) for name, items in (("namespaces.yaml", spaces), ("guard.yaml", guards()))}
     steps = ""
@@ -129,7 +129,7 @@ def rendered(validation: Validation, stack: Stack) -> dict[str, str]:
         charts = {f"chart {each.chart.name} {each.chart.version}" for each in validation.contents[one.app.path].charts}
         stand_ins = [name for name in validation.stand_ins if name in charts]
         note = "".join(f"# {name} is not on this machine: a stand-in was used\n" for name in stand_ins)
-        name = f"manifests/{one.base.category}/{one.base.name}.yaml"
+        name = f"manifests/{one.app.label}.yaml"
         files[name] = text(items, name, f"# of {one.app.path}\n{note}")
     return files
 
@@ -167,7 +167,5 @@ def _clear(output: Path) -> None:
 def fetch_all(root: Path, tree: Tree) -> None:
     """Fetch every chart and remote base of every environment, with a timeout for slow networks."""
     env = ensure(("kustomize", "helm")).env()
-    folders = {app.path for app in tree.apps} | {
-        app.path for found in tree.environments.values() for app in found.values()
-    }
-    fetch(Wants(CheckoutReader(root)), sorted(folders), env, limit=LONG_LIMIT).require(everything=True)
+    folders = sorted(app.path for app in tree.apps)
+    fetch(Wants(CheckoutReader(root)), folders, env, limit=LONG_LIMIT).require(everything=True)

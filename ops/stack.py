@@ -45,8 +45,7 @@ def checked(root: Path, name: str) -> tuple[Stack, Settings]:
 def _beyond_limits(root: Path, tree: Tree) -> Iterator[Problem]:
     """Yield what an app would run or read on this machine: seeds render folders, and no check may have run before."""
     reader = CheckoutReader(root.resolve())
-    overlays = (app for apps in tree.environments.values() for app in apps.values())
-    for app in (*tree.apps, *overlays):
+    for app in tree.apps:
         yield from (one for one in contents_of(reader, app.path).problems if one.check in LIMITS)
 
 

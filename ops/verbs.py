@@ -23,6 +23,7 @@ VERBS = (
     Verb("doctor", "begin", "report what this machine lacks, or with --stack Proxmox"),
     Verb("tools", "begin", "find, download or build the pinned programs"),
     Verb("new", "change", "write a new app that passes every check"),
+    Verb("settings", "change", "write the settings of the stack files into the apps tree"),
     Verb("check", "change", "report every problem in the settings and the apps tree"),
     Verb("render", "change", "write namespaces, the handover and every app's objects as files"),
     Verb("secrets", "change", "list the secret store entries that apps need, and make random ones"),

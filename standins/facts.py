@@ -64,9 +64,7 @@ def facts_of(chart: str) -> Mapping[str, Any]:
 
 def uses(root: Path, chart: str) -> Iterator[Use]:
     """Yield every folder of the tree that uses a chart."""
-    for file in sorted(
-        (*root.glob("apps/*/*/kustomization.yaml"), *root.glob("environments/*/*/*/kustomization.yaml"))
-    ):
+    for file in sorted(root.glob("apps/*/*/*/kustomization.yaml")):
         for entry in mappings(kubernetes_yaml.document(file.read_text(encoding="utf-8")), "helmCharts"):
             if text(entry, "name") == chart:
                 files = [text(entry, "valuesFile"), *entries(entry, "additionalValuesFiles")]
@@ -74,11 +72,17 @@ def uses(root: Path, chart: str) -> Iterator[Use]:
                 folder, version = str(file.parent.relative_to(root)), text(entry, "version")
                 release = text(entry, "releaseName")
                 yield Use(folder, chart, version, release, text(entry, "namespace"), values)
-    for file in sorted(root.glob("apps/*/*/Chart.yaml")):
+    for file in sorted(root.glob("apps/*/*/*/Chart.yaml")):
         for entry in mappings(kubernetes_yaml.document(file.read_text(encoding="utf-8")), "dependencies"):
             if text(entry, "name") == chart:
-                category, app = file.parent.parts[-2:]
-                folder, values = str(file.parent.relative_to(root)), (file.parent / "values.yaml",)
+                category, app, environment = file.parent.parts[-3:]
+                folder = str(file.parent.relative_to(root))
+                parts = (
+                    file.parents[1] / "base/values.yaml",
+                    root / f"apps/_settings/{environment}/values/{category}/{app}.yaml",
+                    file.parent / "values.yaml",
+                )
+                values = tuple(one for one in parts if one.is_file())
                 yield Use(folder, chart, text(entry, "version"), f"{category}-{app}", category, values, chart)
 
 

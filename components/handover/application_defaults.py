@@ -23,11 +23,10 @@ def namespace_of(app: str, namespaces: Sequence[str]) -> str:
     return app if app in namespaces else namespaces[0]
 
 
-def namespace_template(namespaces: Sequence[str]) -> str:
+def namespace_template(namespaces: Sequence[str], app: str) -> str:
     """Return the same rule as a template for an ApplicationSet."""
     first, *others = namespaces
     if not others:
         return first
     listed = " ".join(f'"{namespace}"' for namespace in namespaces)
-    own = "{{ .path.basename }}"
-    return f"{{{{ if has .path.basename (list {listed}) }}}}{own}{{{{ else }}}}{first}{{{{ end }}}}"
+    return f"{{{{ if has ({app.strip('{} ')}) (list {listed}) }}}}{app}{{{{ else }}}}{first}{{{{ end }}}}"

@@ -1,13 +1,14 @@
-"""One ApplicationSet per category: every folder becomes an Application, an environment's folder replaces the base.
+"""One ApplicationSet per category: every app with a folder for the environment becomes an Application.
 
 Pure: a category and the location of Git come in, the manifest goes out; `components.handover.handover` makes the
-resource and `ops.render` the file. Measurements decided the shape: a merge generator of two directory generators whose
-only merge key is `values`, the same in both, because nested keys come out empty and then merge unrelated folders.
+resource and `ops.render` the file. The generator searches for files and not for folders: the fields of the
+kustomization or chart that it finds are parameters too.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,8 @@ from components.handover.application_defaults import (
 )
 from config.category import Category, Sync
 from config.model import Settings
-from config.tree import APPS, ENVIRONMENTS, CategoryFolder
+from config.app_settings import folder_of
+from config.tree import APPS, BASE, CHART, GENERATED_BY, CategoryFolder
 
 HIDDEN, SHARED = "_*", "_shared"
 # A refresh, as by a webhook, makes Argo CD write this into the generators of every set. Because it is set here too, `up
@@ -50,17 +52,13 @@ class Source:
     environment: str
     beside: tuple[str, ...] = ()
     """Private repositories that charts may come from."""
-    exclude: tuple[str, ...] = ()
-    """Apps that this stack does not run, as category/app."""
 
     @classmethod
     def of(cls, settings: Settings) -> Source:
         """Return the source of a stack, from its settings."""
         delivery = settings.delivery
         beside = tuple(repository.url for repository in settings.platform.repositories)
-        return cls(
-            delivery.repository, delivery.revision, delivery.path, delivery.environment, beside, delivery.exclude
-        )
+        return cls(delivery.repository, delivery.revision, delivery.path, delivery.environment, beside)
 
     def folder(self, *parts: str) -> str:
         """Return the path of a folder in the repository."""
@@ -84,9 +82,10 @@ def application_set(category: CategoryFolder, source: Source) -> dict[str, Any]:
         "spec": {
             "goTemplate": True,
             "goTemplateOptions": ["missingkey=error"],
-            "generators": [{"merge": _merge(category.name, source)}],
+            "generators": [{"git": _files(category.name, source)}],
             "syncPolicy": policy or {"applicationsSync": "sync"},
             "template": _template(category, source),
+            "templatePatch": _of_a_chart(source, category.name),
         },
     }
 
@@ -96,34 +95,38 @@ def digest(category: Category) -> str:
     return hashlib.sha256(category.model_dump_json(by_alias=True).encode()).hexdigest()[:16]
 
 
-def _merge(category: str, source: Source) -> dict[str, Any]:
-    """Return the base first, then the environment; the merge drops overlays whose base was deleted."""
-    folders = (source.folder(APPS, category), source.folder(ENVIRONMENTS, source.environment, category))
-    excluded = [app.partition("/")[2] for app in source.exclude if app.partition("/")[0] == category]
-    generators = [
-        {
-            "git": {
-                "repoURL": source.repository,
-                "revision": source.revision,
-                "directories": [
-                    {"path": f"{folder}/*"},
-                    *({"path": f"{folder}/{name}", "exclude": True} for name in (HIDDEN, *excluded)),
-                ],
-                "values": {"app": "{{ .path.basename }}"},
-                "template": NO_TEMPLATE,
-            }
-        }
-        for folder in folders
-    ]
-    return {"mergeKeys": ["values"], "generators": generators, "template": NO_TEMPLATE}
+def _files(category: str, source: Source) -> dict[str, Any]:
+    """Return the generator that finds the folders of an environment."""
+    folder = source.folder(APPS, category, "*", source.environment)
+    return {
+        "repoURL": source.repository,
+        "revision": source.revision,
+        "files": [{"path": f"{folder}/{file}"} for file in GENERATED_BY],
+        "template": NO_TEMPLATE,
+    }
+
+
+def _app(source: Source) -> str:
+    """Return the template of an app's name: the folder above its environment."""
+    return f"{{{{ index .path.segments {len(source.folder(APPS).split('/')) + 1} }}}}"
+
+
+def _of_a_chart(source: Source, category: str) -> str:
+    """Return the values files of an umbrella chart: those of the base, of the settings, and its own."""
+    settings = f"/{source.folder(folder_of(source.environment), 'values', category)}/{_app(source)}.yaml"
+    files = json.dumps([f"../{BASE}/values.yaml", settings, "values.yaml"])
+    helm = f"{{valueFiles: {files}, ignoreMissingValueFiles: true}}"
+    return f'{{{{ if eq .path.filename "{CHART}" }}}}spec: {{source: {{helm: {helm}}}}}{{{{ end }}}}\n'
 
 
 def _template(category: CategoryFolder, source: Source) -> dict[str, Any]:
     return {
         "metadata": {
-            "name": f"{category.name}-{{{{ .path.basename }}}}",
+            "name": f"{category.name}-{_app(source)}",
             "labels": {CATEGORY: category.name, LAYER: category.settings.layer},
-            "annotations": {GENERATE_PATHS: generate_paths(category.name, "{{ .path.basename }}", source.folder())},
+            "annotations": {
+                GENERATE_PATHS: generate_paths(category.name, _app(source), source.environment, source.folder())
+            },
         },
         "spec": {
             "project": category.name,
@@ -132,7 +135,7 @@ def _template(category: CategoryFolder, source: Source) -> dict[str, Any]:
                 "targetRevision": source.revision,
                 "path": "{{ .path.path }}",
             },
-            "destination": {"server": IN_CLUSTER, "namespace": namespace_template(category.namespaces)},
+            "destination": {"server": IN_CLUSTER, "namespace": namespace_template(category.namespaces, _app(source))},
             "syncPolicy": sync_policy(category.settings.sync_in(source.environment)),
             # An autoscaler owns this field; Git does not contain it.
             "ignoreDifferences": [
@@ -142,14 +145,16 @@ def _template(category: CategoryFolder, source: Source) -> dict[str, Any]:
     }
 
 
-def generate_paths(category: str, app: str, top: str = "") -> str:
+def generate_paths(category: str, app: str, environment: str, top: str = "") -> str:
     """Return the paths in Git that an Application is rendered from; a commit elsewhere renders nothing.
 
-    They are its own folder, the base that an overlay builds on, the shared folders of its category and those of all
-    categories: `manifests.rules.render_paths` refuses a folder that reads any other path.
+    They are its own folder, the base that it builds on, the shared folders of its category and those of all categories,
+    and the settings of the environment: `manifests.rules.render_paths` refuses a folder that reads any other path.
     """
-    apps = f"/{top}/{APPS}" if top else f"/{APPS}"
-    return f".;{apps}/{category}/{app};{apps}/{category}/{HIDDEN}/*;{apps}/{SHARED}"
+    above = f"/{top}/" if top else "/"
+    apps = f"{above}{APPS}"
+    shared = f"{apps}/{category}/{HIDDEN}/*;{apps}/{SHARED};{above}{folder_of(environment)}"
+    return f".;{apps}/{category}/{app}/{BASE};{shared}"
 
 
 def sync_policy(sync: Sync) -> dict[str, Any]:

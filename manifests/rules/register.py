@@ -25,7 +25,7 @@ from manifests.rules import (  # noqa: F401 - each import registers the module's
     render_paths,
     routes,
     security,
-    setting_marks,
+    setting_values,
     storage,
     wiring,
     workloads,

@@ -10,6 +10,7 @@ import posixpath
 from collections.abc import Iterator
 
 from config.rules import rule
+from config.app_settings import folder_of
 from config.tree import APPS, App
 from errors import Problem
 from manifests.rules.stack_objects import StackObjects
@@ -25,17 +26,15 @@ SHARED = "_shared"
 def unwatched(scene: StackObjects) -> Iterator[Problem]:
     """Report files of a render that a commit could change without a new render of the app."""
     for folder in scene.folders:
-        base, app = folder.base, folder.app
-        files = [file for file in folder.contents.files if not _is_expected(base, app, file)]
+        app = folder.app
+        files = [file for file in folder.contents.files if not _is_expected(app, file)]
         for other in sorted(set(map(posixpath.dirname, files))):
             broken = f"goes into the render of {app.path}, and Argo CD renders nothing again when it changes"
-            fix = f"move it to {APPS}/{SHARED}, to {base.path}, or directly into a folder {APPS}/{base.category}/_NAME"
+            fix = f"move it to {APPS}/{SHARED}, to {app.base}, or directly into a folder {APPS}/{app.category}/_NAME"
             yield Problem(app.path, 0, "", other, broken, fix, "read-elsewhere")
 
 
-def _is_expected(base: App, app: App, file: str) -> bool:
-    own = file.startswith((f"{app.path}/", f"{base.path}/", f"{APPS}/{SHARED}/"))
+def _is_expected(app: App, file: str) -> bool:
+    own = file.startswith((f"{app.path}/", f"{app.base}/", f"{APPS}/{SHARED}/", f"{folder_of(app.environment)}/"))
     folder = posixpath.dirname(file)
-    return own or (
-        posixpath.dirname(folder) == f"{APPS}/{base.category}" and posixpath.basename(folder).startswith("_")
-    )
+    return own or (posixpath.dirname(folder) == f"{APPS}/{app.category}" and posixpath.basename(folder).startswith("_"))

@@ -1,7 +1,6 @@
-"""Host names: each under a stack's domain, the stack's own among them, none in two routes, none left from the examples.
+"""Host names: each under the stack's domain, none in two routes, none left from the examples.
 
-A scene comes in, findings go out. A route names one host a stack; the gateway of each serves its own. The links of the
-start page come in beside it.
+A scene comes in, findings go out. The links of the start page come in beside it.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from config.app_settings import DOMAIN
 from config.rules import rule
 from config.source import KeyPath
 from config.startpage import PAGE
@@ -24,14 +24,14 @@ PUBLISHED = "external-dns.alpha.kubernetes.io/hostname"
 ROUTES = ("HTTPRoute", "GRPCRoute", "TLSRoute")
 EXAMPLE = re.compile(r"(?:[\w-]+\.)*example\.(?:com|net|org)\b")
 ISSUER = re.compile(r"^issuer: *[\"']?https://([^/:\s\"']+)", re.MULTILINE)
-DOMAIN = "{{HOMEPAGE_VAR_DOMAIN}}"
+OF_THE_PAGE = "{{HOMEPAGE_VAR_DOMAIN}}"
 
 
 @rule("host-foreign", scope="app", why="No certificate covers it, and no gateway listens for it.")
 @rule("host-missing", scope="app", why="On this stack the app could not be reached.")
 @rule("host-twice", scope="stack", why="The older route wins, and the other app is unreachable without a message.")
 def hosts(scene: StackObjects) -> Iterator[ObjectFinding]:
-    """Require hosts under a stack's domain, one route for each, and one host of this stack for each route."""
+    """Require hosts under the stack's domain, one route for each, and a host for each route."""
     first: dict[str, AppObject] = {}
     for piece in scene.of(*ROUTES, "Ingress"):
         named = list(_hosts(piece))
@@ -40,17 +40,13 @@ def hosts(scene: StackObjects) -> Iterator[ObjectFinding]:
             if owner is not piece:
                 rule = f"is a host of {owner} in {owner.app.path} already"
                 yield ObjectFinding("host-twice", piece, path, host, rule, "give each its own host")
-            if not any(_under(host, domain) for domain in scene.domains):
-                rule = "is no name right below a stack's network.domain"
-                fix = f"the domains are {', '.join(scene.domains)}; certificates reach one label deep"
+            if not _under(host, scene.domain) and not host.endswith(f".{DOMAIN}"):
+                rule = f"is no name right below {scene.domain}, the domain of {scene.stack}"
+                fix = f"write it as <app>.{DOMAIN}: the settings complete it; certificates reach one label deep"
                 yield ObjectFinding("host-foreign", piece, path, host, rule, fix)
         if not named and _leads(piece):
             rule, fix = "has no host: it would serve every host without a route", "set its hostnames"
             yield ObjectFinding("host-missing", piece, ("spec",), str(piece), rule, fix)
-        if named and not any(_under(host, scene.domain) for _, host in named):
-            rule = f"has no host under {scene.domain}, the domain of {scene.stack}"
-            fix = f"add {named[0][1].partition('.')[0]}.{scene.domain}"
-            yield ObjectFinding("host-missing", piece, named[0][0][:-1], str(piece), rule, fix)
 
 
 @rule(
@@ -101,7 +97,7 @@ def _not_own(scene: StackObjects, piece: AppObject, host: str, routes: set[App],
     own = piece.app in routes or label == piece.app.name
     others = sorted(_said(app) for app in routes - {piece.app} if piece.kind not in (*ROUTES, "Ingress"))
     namesakes = {app for app in called.get(label, set()) if app.category != piece.app.category}
-    if rest in scene.domains:
+    if rest == scene.domain:
         if others:
             return f"is a host of {others[0]}"
         if namesakes and label != piece.app.name:
@@ -179,7 +175,7 @@ def placeholders(scene: StackObjects) -> Iterator[ObjectFinding]:
             continue
         for path, said in _texts(piece.item, ()):
             found = EXAMPLE.search(said)
-            if found and not any(_under(found[0], domain) for domain in scene.domains):
+            if found and not _under(found[0], scene.domain):
                 rule, fix = "is an example address, which has no server", "replace it with your own"
                 yield ObjectFinding("placeholder-left", piece, path, found[0], rule, fix)
 
@@ -205,14 +201,14 @@ def links(scene: StackObjects) -> Iterator[Problem]:
     for one in scene.page:
         hosts = found.get((one.category, one.app))
         if one.href and hosts is not None and _host(one.href, scene.domain) not in hosts:
-            own = sorted(host.replace(scene.domain, DOMAIN) for host in hosts if _under(host, scene.domain))
+            own = sorted(host.replace(scene.domain, OF_THE_PAGE) for host in hosts if _under(host, scene.domain))
             broken = f"leads to no host of {one.category}/{one.app}"
             fix = f"its hosts are {', '.join(own)}" if own else "remove href: the app has no route"
             yield Problem(PAGE, one.line, one.app, one.href, broken, fix, "start-page-link")
 
 
 def _host(href: str, domain: str) -> str:
-    return href.replace(DOMAIN, domain).partition("://")[2].partition("/")[0].partition(":")[0]
+    return href.replace(OF_THE_PAGE, domain).partition("://")[2].partition("/")[0].partition(":")[0]
 
 
 def _hosts(piece: AppObject) -> Iterator[tuple[KeyPath, str]]:

@@ -138,7 +138,6 @@ class AppFolder:
 
     reader: CheckoutReader
     stack: Stack
-    base: App
     app: App
     contents: Contents
     rendered: bool = True

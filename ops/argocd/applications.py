@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from components.handover.application_defaults import CATEGORY, DIGEST, LAYER, LAYERS
 from components.handover.application_sets import digest
-from config.tree import ENVIRONMENTS, CategoryFolder
+from config.tree import APPS, CategoryFolder
 from manifests.objects import Identity, Object
 
 OUR_MANAGERS = (
@@ -37,7 +37,7 @@ PREAMBLE = re.compile(
     r"(Failed to load target state: |failed to generate manifest for source \d+ of \d+: "
     r"|rpc error: code = \w+ desc = )+"
 )
-ENVIRONMENT = re.compile(rf"(?:^|/){ENVIRONMENTS}/([^/]+)/[^/]+/\*$")
+ENVIRONMENT = re.compile(rf"(?:^|/){APPS}/[^/]+/\*/([^/]+)/[^/]+$")
 REFUSED = re.compile(
     r"authentication required|authentication failed|authorization failed|permission denied|unauthorized", re.IGNORECASE
 )

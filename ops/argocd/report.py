@@ -147,7 +147,7 @@ def _credentials(client: ArgoCDClient, settings: Settings) -> dict[str, str]:
 
 def chosen_categories(settings: Settings, root: Path) -> Sequence[CategoryFolder]:
     """Return the categories that a stack runs."""
-    return read_tree(root).chosen(settings.delivery.categories, settings.delivery.exclude)
+    return read_tree(root).chosen(settings.delivery.environment)
 
 
 class Stall:
@@ -238,7 +238,7 @@ def as_text(report: Report) -> str:
         ("missing", [*report.missing, *_absent(report)]),
         ("repositories that Argo CD cannot read", report.inaccessible),
         ("category.yaml that waits for up", report.waiting_for_up),
-        ("not of this checkout (pull?) or of this stack (delivery.categories, delivery.exclude?)", report.foreign),
+        ("not of this checkout (pull?) or of this environment (delivery.environment?)", report.foreign),
         ("retired: the folder left Git, the objects stay", [one.name for one in report.applications if one.retired]),
     ):
         if items:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import programs
 from config.rules import rule
-from config.tree import APPS, ENVIRONMENTS
+from config.tree import APPS
 from errors import Problem, ProgramFailed, Refused
 from manifests.contents import Contents
 
@@ -52,8 +52,8 @@ class Changed:
     @cached_property
     def everything(self) -> bool:
         """Return whether a change affects all folders: of settings, categories or rules, or a folder was removed."""
-        ours = (f"{APPS}/", f"{ENVIRONMENTS}/")
-        if any(name.endswith("/category.yaml") or not name.startswith((*ours, *ELSEWHERE)) for name in self.files):
+        ours = f"{APPS}/"
+        if any(name.endswith("/category.yaml") or not name.startswith((ours, *ELSEWHERE)) for name in self.files):
             return True
         # The remaining files do not show which folders built on the removed one or had references to its objects.
         return any(name.startswith(ours) and not (self.root / name).parent.is_dir() for name in self.files)

@@ -15,6 +15,7 @@ from config.checks import check_stack
 from config.load import Stack, read_stack, stack_files
 from config.rules import rule
 from config.source import read
+from config.app_settings import check as check_settings
 from config.stacks import check_environments, check_step, check_together
 from config.startpage import check as check_start_page
 from config.tree import Tree
@@ -30,7 +31,14 @@ def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str
     steps = [(before.get(stack.name), stack) for stack in stacks]
     taken = [problem for was, stack in steps if was for problem in check_step(was, stack)]
     strange = check_environments(stacks, tree) if are_all(root, stacks) else []
-    found = (*check_together(stacks), *strange, *_project(root), *tree.problems, *check_start_page(root, tree))
+    found = (
+        *check_together(stacks),
+        *check_settings(root, stacks, tree),
+        *strange,
+        *_project(root),
+        *tree.problems,
+        *check_start_page(root, tree),
+    )
     told = {(problem.file, problem.line) for problem in own}
     elsewhere = [one for one in found if one.check != "secret-in-git" or (one.file, one.line) not in told]
     return [*own, *taken, *elsewhere]

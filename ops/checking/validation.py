@@ -47,9 +47,8 @@ BY_PULUMI = (
 
 @dataclass(frozen=True)
 class Place:
-    """An app of the base, as one stack runs it."""
+    """An app as one stack runs it."""
 
-    base: App
     app: App
     category: CategoryFolder
 
@@ -91,8 +90,7 @@ class Validation:
     @cached_property
     def _everywhere(self) -> Mapping[str, Contents]:
         """Return the contents of each folder of the tree, also of those that no stack runs."""
-        overlays = (app for apps in self.tree.environments.values() for app in apps.values())
-        paths = {app.path for app in (*self.tree.apps, *overlays)} - self.contents.keys()
+        paths = {app.path for app in self.tree.apps} - self.contents.keys()
         return {**self.contents, **{path: contents_of(self.reader, path) for path in sorted(paths)}}
 
     @cached_property
@@ -208,7 +206,7 @@ class Validation:
                 contents.charts and self._chart(path) == "real"
             )  # the schema of a stand-in refuses unknown values too
             charts = self.charts if real else None
-            yield AppFolder(self.reader, stack, place.base, place.app, contents, path in rendered, charts)
+            yield AppFolder(self.reader, stack, place.app, contents, path in rendered, charts)
 
     @cached_property
     def _page(self) -> tuple[startpage.Entry, ...]:
@@ -278,11 +276,8 @@ def places_of(stack: Stack, tree: Tree) -> Iterator[Place]:
     """Yield every app that a stack runs."""
     if stack.settings is None:
         return
-    delivery = stack.settings.delivery
-    overlays = tree.environments.get(delivery.environment, {})
-    for category in tree.chosen(delivery.categories, delivery.exclude):
-        for base in category.apps:
-            yield Place(base, overlays.get(f"{base.category}/{base.name}", base), category)
+    for category in tree.chosen(stack.settings.delivery.environment):
+        yield from (Place(app, category) for app in category.apps)
 
 
 def secrets_of(settings: Settings) -> frozenset[tuple[str, str]]:

@@ -99,13 +99,12 @@ def fetch_for(
 
 
 def folders_of(settings: Settings, tree: Tree, layers: Collection[str] = ()) -> list[str]:
-    """Return the folders that a stack renders: of its categories, in some layers or in all, and of the platform."""
-    chosen = tree.chosen(settings.delivery.categories)
-    needed = {category.name for category in chosen if not layers or category.settings.layer in layers}
-    needed |= {app.category for app in tree.apps_of_layer("crds")}
+    """Return the folders that a stack renders: in some layers or in all, and of the platform."""
+    environment = settings.delivery.environment
+    needed = {app.category for layer in layers for app in tree.apps_in(environment, layer)}  # type: ignore[arg-type]
+    needed |= {app.category for app in tree.apps_in(environment, "crds")}
     needed |= {app.partition("/")[0] for app in platform_apps(settings)}
-    apps = [app for app in tree.apps_in(settings.delivery.environment) if app.category in needed]
-    return [app.path for app in apps if f"{app.category}/{app.name}" not in settings.delivery.exclude]
+    return [app.path for app in tree.apps_in(environment) if not layers or app.category in needed]
 
 
 def private_of(*settings: Settings) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154
 # Applies the CustomResourceDefinitions of many folders, and nothing else of them: controllers that start later find the
 # kinds that they watch, and Argo CD need not read the whole API again for each. Input by environment: CATEGORIES (separated
-# by spaces), SEEDED (folders of them that a seed applies) and ENVIRONMENT (whose folders replace the bases). A folder that
+# by spaces), SEEDED (apps of them that a seed applies) and ENVIRONMENT (whose folder each app has). A folder that
 # cannot be built is reported and left to Argo CD, whose report has more detail. Can be run again.
 cat >"$work/one" <<'ONE'
 set -eu
@@ -22,11 +22,10 @@ ONE
 say "applying definitions of $CATEGORIES"
 : >"$work/applied"
 for category in $CATEGORIES; do
-    for app in "apps/$category"/[!_]*/; do
-        name=$category/$(basename "$app")
-        case " $SEEDED " in *" $name "*) continue ;; esac
-        overlay=environments/$ENVIRONMENT/$name
-        if [ -d "$overlay" ]; then echo "$overlay"; else echo "${app%/}"; fi
+    for folder in "apps/$category"/*/"$ENVIRONMENT"; do
+        app=${folder%/*}
+        case " $SEEDED " in *" $category/${app##*/} "*) continue ;; esac
+        [ ! -d "$folder" ] || echo "$folder"
     done
 done | WORK=$work xargs -n 1 -P 4 sh "$work/one"
 echo "$(wc -l <"$work/applied") definitions"

@@ -1,0 +1,215 @@
+"""The settings that reach apps: the files of apps/_settings/<environment>, generated from a stack file and committed.
+
+Settings and the templates of the tree come in, file contents go out. `KEYS` lists the settings; a manifest gets one by
+a replacement whose source is the ConfigMap `settings`, a chart by a values file with placeholders such as
+`{network.domain}`. Some choices of the stack file are components: which issuer, which secret store, which Argo CD.
+`config.stacks` compares the files with the stack file, `ops.settings` writes them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
+
+from config import files
+from config.load import Stack
+from config.model import Settings
+from config.rules import rule
+from config.tree import APPS, BASE, SETTINGS, Tree
+from errors import Problem
+
+TEMPLATE = "values.settings.yaml"
+COMMAND = "./homelab settings"
+# The settings that manifests can use, with the keys of the stack file. Versions and machines are not among them: a raised
+# version would render every app again.
+KEYS = (
+    "network.domain",
+    "network.subnet",
+    "network.vip",
+    "network.loadBalancerRange",
+    "network.loadBalancers.internal",
+    "network.loadBalancers.public",
+    "network.loadBalancers.passthrough",
+    "network.loadBalancers.mosquitto",
+    "network.podCidr",
+    "network.serviceCidr",
+    "cluster.name",
+    "cluster.generation",
+    "platform.certificates.email",
+    "platform.secretStore.organization",
+    "platform.secretStore.project",
+    "platform.secretStore.server",
+    "platform.secretStore.path",
+    "platform.secretStore.namespace",
+    "platform.argocd.polling",
+    "platform.argocd.sso.issuer",
+    "platform.argocd.sso.clientId",
+    "platform.argocd.sso.adminGroup",
+    "delivery.repository",
+)
+DOMAIN = "domain"  # a host of a base is <app>.domain
+NO_HOSTS = "homelab.dev/hosts"
+PLACEHOLDER = re.compile(r"\{([\w.]+)\}")
+HEAD = "# Generated from {file} by `{command}`: change the stack file, not this.\n"
+COMPONENT = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n"
+HOSTS = f"""\
+resources:
+  - settings.yaml
+replacements:
+  - source: {{kind: ConfigMap, name: settings, fieldPath: data.networkDomain}}
+    targets:
+"""
+ROUTE = """\
+      - select: {{kind: {kind}}}
+        reject: [{{annotationSelector: {no_hosts}=none}}]
+        fieldPaths: [spec.hostnames.*]
+        options: {{delimiter: ".", index: 1}}
+"""
+
+
+def key_of(path: str) -> str:
+    """Return the key of a setting in the ConfigMap, such as networkDomain."""
+    first, *others = path.split(".")
+    return first + "".join(part[0].upper() + part[1:] for part in others)
+
+
+def value_of(settings: Settings, path: str) -> str | None:
+    """Return the text of a setting, nothing if it is not set."""
+    value: Any = settings
+    for part in path.split("."):
+        names = {to_camel(name): name for name in type(value).model_fields} if isinstance(value, BaseModel) else {}
+        value = getattr(value, names[part]) if part in names else None
+    return None if value is None else str(value)
+
+
+def values_of(settings: Settings) -> dict[str, str]:
+    """Return the settings that manifests can use, by their keys in the stack file."""
+    found = ((path, value_of(settings, path)) for path in KEYS)
+    return {path: value for path, value in found if value is not None}
+
+
+def folder_of(environment: str) -> str:
+    """Return the folder of an environment's settings."""
+    return f"{APPS}/{SETTINGS}/{environment}"
+
+
+def templates(root: Path, tree: Tree, environment: str) -> dict[str, str]:
+    """Return the values files with placeholders of the apps that an environment runs, by category/app."""
+    found = {}
+    for app in tree.apps_in(environment):
+        if (root / app.base / TEMPLATE).is_file():
+            text = files.content(root / app.base / TEMPLATE, root=root)
+            found[app.label] = text.decode("utf-8", errors="replace")
+    return found
+
+
+def generated(stack: Stack, templates: Mapping[str, str]) -> dict[str, str]:
+    """Return the files of a stack's settings by their paths in the checkout."""
+    settings = stack.require()
+    head = HEAD.format(file=stack.places.file, command=COMMAND)
+    written = {
+        "settings.yaml": _config_map(settings),
+        "kustomization.yaml": COMPONENT + HOSTS + "".join(_routes()),
+        "issuer/kustomization.yaml": _issuer(settings),
+        "secret-store/kustomization.yaml": _component(
+            f"security/secret-stores/{BASE}/{settings.platform.secret_store.kind}"
+        ),
+        "argocd/kustomization.yaml": _argocd(settings),
+        **{f"values/{app}.yaml": filled(settings, text) for app, text in templates.items()},
+    }
+    folder = folder_of(settings.delivery.environment)
+    return {f"{folder}/{name}": head + text for name, text in written.items()}
+
+
+def filled(settings: Settings, template: str) -> str:
+    """Return a values file with its placeholders replaced; an unknown one stays, and the check reports it."""
+    values = values_of(settings)
+    return PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), template)
+
+
+def _config_map(settings: Settings) -> str:
+    data = {key_of(path): value for path, value in values_of(settings).items()}
+    metadata = {"name": "settings", "annotations": {"config.kubernetes.io/local-config": "true"}}
+    item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+    return yaml.safe_dump(item, sort_keys=False, width=1000)
+
+
+def _routes() -> Iterator[str]:
+    for kind in ("HTTPRoute", "GRPCRoute", "TLSRoute"):
+        yield ROUTE.format(kind=kind, no_hosts=NO_HOSTS)
+
+
+def _component(*components: str, more: str = "") -> str:
+    listed = "".join(f"  - ../../../{one}\n" for one in components)
+    return COMPONENT + (f"components:\n{listed}" if listed else "") + more
+
+
+def _issuer(settings: Settings) -> str:
+    issuer = settings.platform.certificates.issuer
+    copied = f"""\
+replacements:
+  - source: {{kind: ClusterIssuer, name: {issuer}, fieldPath: spec}}
+    targets:
+      - select: {{kind: ClusterIssuer, name: homelab}}
+        fieldPaths: [spec]
+"""
+    return _component(*([] if issuer == "internal" else [f"cert-manager/issuers/{BASE}/letsencrypt"]), more=copied)
+
+
+def _argocd(settings: Settings) -> str:
+    argocd, folder = settings.platform.argocd, f"system/argocd/{BASE}"
+    base = f"{folder}/ha" if argocd.replicas == "ha" else folder
+    return _component(*([f"{folder}/sso"] if argocd.sso else []), more=f"resources:\n  - ../../../{base}\n")
+
+
+@rule("settings-stale", scope="stacks", why="The stack file and the apps would contradict each other.")
+@rule("setting-unknown", scope="stacks", why="The placeholder would stay in the chart's values.")
+@rule("environment-shared", scope="stacks", why="The apps of one stack would run with the settings of the other.")
+def check(root: Path, stacks: list[Stack], tree: Tree) -> Iterator[Problem]:
+    """Yield differences between stack files and the settings of their environments."""
+    owners: dict[str, Stack] = {}
+    for stack in stacks:
+        if stack.settings is None:
+            continue
+        environment = stack.settings.delivery.environment
+        owner = owners.setdefault(environment, stack)
+        if owner is not stack:
+            rule_, fix = (
+                f"is the environment of {owner.places.file} already",
+                "give each stack an environment of its own",
+            )
+            where = ("delivery", "environment")
+            yield stack.places.problem("environment-shared", where, environment, rule_, fix)
+        elif environment in tree.environments:
+            yield from _compared(root, stack, tree)
+
+
+def _compared(root: Path, stack: Stack, tree: Tree) -> Iterator[Problem]:
+    environment = stack.require().delivery.environment
+    found = templates(root, tree, environment)
+    known = values_of(stack.require())
+    for app, text in found.items():
+        for name in sorted({one for one in PLACEHOLDER.findall(text) if one not in known}):
+            broken, file = (
+                f"is no setting that apps can use, or not set in {stack.places.file}",
+                f"{APPS}/{app}/{BASE}/{TEMPLATE}",
+            )
+            yield Problem(file, 0, "", f"{{{name}}}", broken, f"use one of {', '.join(known)}", "setting-unknown")
+    wanted, folder = generated(stack, found), folder_of(environment)
+    there = {str(path.relative_to(root)) for path in (root / folder).rglob("*") if path.is_file()}
+    for name in sorted(wanted.keys() | there):
+        if name not in there:
+            broken = "is missing"
+        elif name not in wanted:
+            broken = "belongs to no setting and no app of this environment"
+        elif files.content(root / name, root=root).decode("utf-8", errors="replace") != wanted[name]:
+            broken = f"differs from {stack.places.file}"
+        else:
+            continue
+        yield Problem(name, 0, "", "", broken, f"run `{COMMAND}` and commit the result", "settings-stale")
