@@ -26,8 +26,8 @@ from errors import Problem
 
 TEMPLATE = "values.settings.yaml"
 COMMAND = "./homelab settings"
-# The settings that manifests can use, with the keys of the stack file. Versions and machines are not among them: a raised
-# version would render every app again.
+# The settings that manifests can use, by their keys in the stack file. Versions and machines are not among them: a
+# raised version would render every app again.
 KEYS = (
     "network.domain",
     "network.subnet",
@@ -58,11 +58,11 @@ NO_HOSTS = "homelab.dev/hosts"
 PLACEHOLDER = re.compile(r"\{([\w.]+)\}")
 HEAD = "# Generated from {file} by `{command}`: change the stack file, not this.\n"
 COMPONENT = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n"
-HOSTS = f"""\
+HOSTS = """\
 resources:
   - settings.yaml
 replacements:
-  - source: {{kind: ConfigMap, name: settings, fieldPath: data.networkDomain}}
+  - source: {kind: ConfigMap, name: settings, fieldPath: data.networkDomain}
     targets:
 """
 ROUTE = """\

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from config import derive
+from config.app_settings import folder_of
 from config.load import Stack
 from config.model import Settings
 from config.rules import rule
 from config.source import KeyPath
-from config.app_settings import folder_of
 from config.tree import Tree
 from errors import Problem
 

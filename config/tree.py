@@ -106,6 +106,8 @@ class Tree:
     environments: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     refused: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    """Folders of apps that no environment runs."""
 
     @property
     def apps(self) -> tuple[App, ...]:
@@ -139,14 +141,15 @@ def read_tree(root: Path) -> Tree:
     settings = f"{APPS}/{SETTINGS}"
     environments = tuple(_folders(root, settings, problems)) if (root / settings).is_dir() else ()
     refused: list[str] = []
-    categories = tuple(_categories(root, environments, refused, problems))
+    unused: list[str] = []
+    categories = tuple(_categories(root, environments, refused, unused, problems))
     problems += _clashes(categories)
     problems += repository_leaks(root)
-    return Tree(categories, environments, tuple(problems), tuple(refused))
+    return Tree(categories, environments, tuple(problems), tuple(refused), tuple(unused))
 
 
 def _categories(
-    root: Path, environments: Sequence[str], refused: list[str], problems: list[Problem]
+    root: Path, environments: Sequence[str], refused: list[str], unused: list[str], problems: list[Problem]
 ) -> Iterator[CategoryFolder]:
     for name in _folders(root, APPS, problems):
         path = f"{APPS}/{name}"
@@ -154,7 +157,9 @@ def _categories(
         file = f"{path}/category.yaml"
         settings = _category(root / file, file, environments, problems)
         folders = _folders(root, path, problems, beside=("category.yaml",))
-        apps = tuple(app for one in folders for app in _apps(root, name, one, environments, problems))
+        found = {one: tuple(_apps(root, name, one, environments, problems)) for one in folders}
+        apps = tuple(app for one in found.values() for app in one)
+        unused += (f"{path}/{one}" for one in folders if not found[one])
         if settings:
             problems += _foundation(root, file, settings, folders)
             yield CategoryFolder(name, path, settings, apps)
@@ -224,7 +229,6 @@ def _foundation(root: Path, file: str, settings: Category, known: list[str]) -> 
             yield places.problem("foundation-unknown", ("foundation", index), name, "is no app of the category", fix)
 
 
-@rule("app-unused", scope="tree", why="Nothing of it would ever run, and a reader would look for it on a cluster.")
 @rule("environment-unknown", scope="tree")
 def _apps(root: Path, category: str, name: str, environments: Sequence[str], problems: list[Problem]) -> Iterator[App]:
     """Yield an app in each of its environments."""
@@ -233,17 +237,13 @@ def _apps(root: Path, category: str, name: str, environments: Sequence[str], pro
     if len(f"{category}-{name}") > LONGEST_NAME:
         rule = f"makes an Application's name of more than {LONGEST_NAME} characters"
         problems.append(Problem(path, 0, "", f"{category}-{name}", rule, "shorten the folder's name", "name-malformed"))
-    folders = [one for one in _folders(root, path, problems) if one != BASE]
-    for environment in folders:
+    for environment in (one for one in _folders(root, path, problems) if one != BASE):
         if environment not in environments:
             fix = nearest(environment, environments, f"the environments are {', '.join(environments)}")
             rule = f"is neither `{BASE}` nor an environment: {APPS}/{SETTINGS} has no folder of this name"
             problems.append(Problem(f"{path}/{environment}", 0, "", environment, rule, fix, "environment-unknown"))
         elif shape := _shape(root / path / environment, f"{path}/{environment}", problems):
             yield App(category, name, environment, shape)
-    if not folders:
-        fix = f"add a folder for one of {', '.join(environments)}, or remove the app"
-        problems.append(Problem(path, 0, "", "", "runs in no environment", fix, "app-unused"))
 
 
 @rule(

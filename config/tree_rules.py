@@ -54,7 +54,7 @@ def delivery(facts: Facts) -> Iterator[SettingFinding]:
         fix = nearest(
             settings.environment,
             environments,
-            f"./homelab init --stack NAME --environment {settings.environment} --like {(*environments, 'production')[0]} writes it",
+            "./homelab init writes one, with --like as a copy of another environment",
         )
         named = ("delivery", "environment")
         yield SettingFinding("environment-unknown", named, settings.environment, "has no folder in apps/_settings", fix)

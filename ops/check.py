@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from config.app_settings import folder_of
 from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, stack_files
 from config.rules import rule
 from config.stacks import environments_aside
-from config.app_settings import folder_of
 from config.tree import Tree, read_tree
 from errors import Declined, Problem, Refused
 from ops import terminal
@@ -172,6 +172,9 @@ def _notes(
         missing = missing_secrets(stack.settings) if stack.settings else ()
         if missing:
             yield f"{stack.places.file}: still to set before `up`: {how_to_set(stack.name, missing)}"
+    yield from (
+        f"{folder}: runs in no environment; a folder for one starts it" for folder in (tree.unused if tree else ())
+    )
     unused = environments_aside(stacks, tree) if tree else ()
     yield from (f"{folder_of(name)}: no stack has this environment" for name, intended in unused if not intended)
     if validation and not validation.rendered and (validation.changed is None or validation.wanted):

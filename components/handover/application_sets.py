@@ -22,9 +22,9 @@ from components.handover.application_defaults import (
     RETRY,
     namespace_template,
 )
+from config.app_settings import folder_of
 from config.category import Category, Sync
 from config.model import Settings
-from config.app_settings import folder_of
 from config.tree import APPS, BASE, CHART, GENERATED_BY, CategoryFolder
 
 HIDDEN, SHARED = "_*", "_shared"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from config.rules import rule
 from config.app_settings import folder_of
+from config.rules import rule
 from config.tree import APPS, App
 from errors import Problem
 from manifests.rules.stack_objects import StackObjects

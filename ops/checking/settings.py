@@ -11,11 +11,11 @@ from pathlib import Path
 
 import programs
 from components.machines.images import without_checksum
+from config.app_settings import check as check_settings
 from config.checks import check_stack
 from config.load import Stack, read_stack, stack_files
 from config.rules import rule
 from config.source import read
-from config.app_settings import check as check_settings
 from config.stacks import check_environments, check_step, check_together
 from config.startpage import check as check_start_page
 from config.tree import Tree
