@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from config.app_settings import folder_of, generated, templates
-from config.load import Stack, read_stack, stack_files
-from config.tree import Tree, read_tree
+from config.load import read_stack, stack_files
+from config.tree import read_tree
 from errors import Declined
 from ops import terminal
+from ops.checking.settings_writer import write
 from ops.result import Result
 from ops.terminal import count
 
@@ -29,20 +29,3 @@ def run(options: argparse.Namespace) -> Result:
     changed = sorted(name for stack in stacks for name in write(root, stack, tree))
     lines = [*(f"wrote {name}" for name in changed), f"{count(len(changed), 'file')} changed; commit them"]
     return Result("\n".join(lines if changed else ["no file changed"]), {"changed": changed})
-
-
-def write(root: Path, stack: Stack, tree: Tree) -> list[str]:
-    """Write the settings of a stack, delete stale files, and return the paths of changed ones."""
-    environment = stack.require().delivery.environment
-    wanted, folder = generated(stack, templates(root, tree, environment)), root / folder_of(environment)
-    stale = [path for path in folder.rglob("*") if path.is_file() and str(path.relative_to(root)) not in wanted]
-    changed = [str(path.relative_to(root)) for path in stale]
-    for path in stale:
-        path.unlink()
-    for name, text in wanted.items():
-        file = root / name
-        if not file.is_file() or file.read_text(encoding="utf-8") != text:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-            changed.append(name)
-    return changed
