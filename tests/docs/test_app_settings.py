@@ -16,15 +16,16 @@ PAGE = ROOT / "docs" / "reference" / "apps.md"
 HEAD = "| setting | key in the ConfigMap |\n| --- | --- |\n"
 
 
-def settings() -> list[str]:
-    """Return the settings that apps can use, then the values that follow from others."""
+def rows() -> str:
+    """Return the settings that apps can use, then the values that follow from settings."""
     stacks = (read_stack(file).require() for file in stack_files(ROOT).values())
-    derived = {name for stack in stacks for name in values_of(stack)} - set(KEYS)
-    return [*KEYS, *sorted(derived)]
+    derived = sorted({name for stack in stacks for name in values_of(stack)} - set(KEYS))
+    named = {**{name: f"`{name}`" for name in KEYS}, **{name: f"derived, in charts `{{{name}}}`" for name in derived}}
+    return "".join(f"| {shown} | `{key_of(name)}` |\n" for name, shown in named.items())
 
 
 def test_the_page_lists_every_setting_that_apps_can_use() -> None:
-    table = HEAD + "".join(f"| `{name}` | `{key_of(name)}` |\n" for name in settings())
+    table = HEAD + rows()
     text = PAGE.read_text(encoding="utf-8")
     if os.environ.get("HOMELAB_UPDATE"):
         text = re.sub(rf"{re.escape(HEAD)}(?:\|.*\n)*", lambda _: table, text)
