@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from config.model import Settings
-from config.tree import CategoryFolder, read_tree
+from config.tree import APPS, CategoryFolder, read_tree
 from errors import TreeRefused
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
