@@ -23,7 +23,9 @@ def wanted(tree: Tree, like: str, names: Sequence[str]) -> tuple[App, ...]:
     """Return the apps that an environment takes from another: the named ones of the layer applications, all others."""
     chosen = tree.chosen(like)
     applications = [one for one in chosen if one.settings.layer == "applications"]
-    known = {one.name: one.apps for one in applications} | {app.label: (app,) for one in applications for app in one.apps}
+    known = {one.name: one.apps for one in applications} | {
+        app.label: (app,) for one in applications for app in one.apps
+    }
     for name in names:
         if name not in (ALL, *known):
             categories = ", ".join(one.name for one in applications)
@@ -72,7 +74,9 @@ def folders(root: Path, tree: Tree, environments: Collection[str], kept: Collect
     return [path for path in (*found, *settings) if path.is_dir()]
 
 
-def renamed_policies(root: Path, tree: Tree, like: str, environment: str, gone: Collection[str]) -> Iterator[tuple[Path, str]]:
+def renamed_policies(
+    root: Path, tree: Tree, like: str, environment: str, gone: Collection[str]
+) -> Iterator[tuple[Path, str]]:
     """Yield category.yaml files whose sync policy names an environment that is copied or removed."""
     for category in tree.categories:
         policies = category.settings.sync.environments
