@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,6 +24,7 @@ from manifests.render import Folder, Renderer, render
 from manifests.sources import Chart, slug
 from tests.manifests.checkout import config_map, lay, make_chart, names
 from tests.manifests.servers import Server, serving
+from tests.polling import until
 
 CHECKOUT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("repositories_of_this_machine")
@@ -256,10 +256,7 @@ def test_the_remains_of_a_killed_run_are_removed(server: Server, helm: dict[str,
     )
     command = [sys.executable, "-c", code, str(tmp_path / "cache"), chart.name, chart.version, chart.repository]
     killed = subprocess.Popen(command, env=helm | {"PYTHONPATH": str(CHECKOUT)}, start_new_session=True)
-    until = time.monotonic() + 30
-    while not any(".tgz" in path for path in server.asked):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    until(lambda: any(".tgz" in path for path in server.asked), 30)
     killed.kill()
     killed.wait()
     charts = CachedCharts(tmp_path / "cache")
