@@ -25,6 +25,7 @@ from manifests.sources import Chart, slug
 from tests.manifests.checkout import config_map, lay, make_chart, names
 from tests.manifests.servers import Server, serving
 from tests.polling import until
+from tests.repository import commit_all
 
 CHECKOUT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("repositories_of_this_machine")
@@ -56,9 +57,8 @@ def repository(tmp_path: Path) -> str:
             "config/shared/b.yaml": config_map("b"),
         },
     )
-    known = ("-c", "user.name=t", "-c", "user.email=t@example.com")
-    for command in (("init", "-q", "-b", "main"), ("add", "-A"), (*known, "commit", "-qm", "x"), ("tag", "v1")):
-        programs.run("git", *command, cwd=place)
+    commit_all(place)
+    programs.run("git", "tag", "v1", cwd=place)
     return f"file://{place}//config/crd"
 
 
@@ -203,9 +203,8 @@ def test_a_tag_that_was_moved_is_refused(repository: str, env: dict[str, str], t
     bases.fetch(url, env)
     shutil.rmtree(tmp_path / "cache" / slug(url))
     lay(tmp_path / "git", {"config/shared/b.yaml": config_map("b", other="value")})
-    known = ("-c", "user.name=t", "-c", "user.email=t@example.com")
-    for command in ((*known, "commit", "-qam", "y"), ("tag", "-f", "v1")):
-        programs.run("git", *command, cwd=tmp_path / "git")
+    commit_all(tmp_path / "git")
+    programs.run("git", "tag", "-f", "v1", cwd=tmp_path / "git")
     with pytest.raises(OriginalChanged) as refused:
         CachedBases(tmp_path / "cache").fetch(url, env)
     lay(root, {"apps/media/one/kustomization.yaml": f"resources: ['{url}']\n"})
