@@ -1,7 +1,7 @@
 """Sources of charts and remote bases: two small protocols, and the identity of a chart.
 
-A source returns a folder on this machine for a chart or a URL, or None: the render then reports the missing original and
-the command that fetches it. `manifests.charts` and `manifests.bases` are sources in the user's cache; a rehearsal
+A source returns a folder on this machine for a chart or a URL, or None: the render then reports the missing original
+and the command that fetches it. `manifests.charts` and `manifests.bases` are sources in the user's cache; a rehearsal
 provides its own.
 """
 
