@@ -15,4 +15,4 @@ AUTHOR = (
 def commit_all(root: Path) -> None:
     """Commit all files of a folder to the branch main of a repository there."""
     for words in (("init", "--initial-branch", "main"), ("add", "--all"), ("commit", "--message", "all")):
-        programs.run("git", *AUTHOR, *words, cwd=root)
+        programs.run("git", *AUTHOR, *words, cwd=root, timeout=300)

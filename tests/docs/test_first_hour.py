@@ -36,7 +36,7 @@ def line(begins: str) -> str:
     return str(found[0])
 
 
-@pytest.mark.skipif(sys.platform == "darwin", reason="the line is for GNU sed; the page says what macOS wants")
+@pytest.mark.skipif(sys.platform == "darwin", reason="the line is for GNU sed; the page has another one for macOS")
 def test_marks_are_left_after_the_page(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*words(line("./homelab init"))[1:], "--root", str(checkout)]) == 0
     assert list(stack_files(checkout)) == ["homelab"]
