@@ -151,7 +151,7 @@ class Validation:
         """Return the numbers of rendered objects, of their folders and of changed folders."""
         objects, told = sum(map(len, self.rendered.values())), len(self.told)
         others = len(self.contents) - told
-        more = f", {told} changed: of {others} others is told what changes elsewhere can break" if others else ""
+        more = f", {told} changed; of {others} others, only problems that these changes can cause" if others else ""
         return f"{count(objects, 'object')} of {count(len(self.rendered), 'folder')}{more}"
 
     def render(self) -> None:
@@ -244,8 +244,16 @@ class Validation:
     def _registered(self, paths: Iterable[str]) -> Iterator[Object]:
         names = {one.chart.name for path in paths for one in self.contents[path].charts}
         for name in sorted(names & SELF_REGISTERED.keys()):
-            for text in self.crds.registered_by(name).values():
-                yield from (one for one in kubernetes_yaml.documents(text) if one)
+            yield from self._self_registered[name]
+
+    @cached_property
+    def _self_registered(self) -> Mapping[str, tuple[Object, ...]]:
+        """Return the CRDs that operators register, by the names of their charts, parsed once for all stacks."""
+        texts = {name: self.crds.registered_by(name).values() for name in SELF_REGISTERED}
+        return {
+            name: tuple(one for text in found for one in kubernetes_yaml.documents(text) if one)
+            for name, found in texts.items()
+        }
 
     def judge(self) -> None:
         """Check every scene by every rule."""

@@ -116,7 +116,7 @@ def test_problems_of_unchanged_folders_are_not_reported(checkout: Path) -> None:
     assert {problem.check for problem in validate(seen)} == {"image-unpinned"}
     assert sorted(seen.told) == ["apps/media/whoami", "environments/production/media/whoami"]
     assert "quantity-malformed" in {problem.check for problem in validate(look(checkout))}
-    assert seen.summary.endswith(", 2 changed: of 4 others is told what changes elsewhere can break")
+    assert seen.summary.endswith(", 2 changed; of 4 others, only problems that these changes can cause")
 
 
 BROKEN_ELSEWHERE = (
