@@ -1,4 +1,4 @@
-"""Pulumi's engine for one stack, real or rehearsed: up, preview, refresh and destroy through the Automation API.
+"""Pulumi's engine for one stack, real or rehearsed: up, preview and destroy through the Automation API.
 
 A folder with the program and the name of a stack come in, an `Outcome` goes out. Before a run it repairs the remains of
 an interrupted one: processes and temporary files (`ops.engine.containment`), the lock of a dead process, half written
@@ -128,10 +128,6 @@ class Engine:
     def preview(self) -> Outcome:
         """Return the changes that `up` would make."""
         return self._run(lambda options: self._stack.preview(**options), preview=True)
-
-    def refresh(self) -> Outcome:
-        """Read every resource into the state."""
-        return self._run(lambda options: self._stack.refresh(**options))
 
     def destroy(self, targets: Sequence[str] = ()) -> Outcome:
         """Delete all resources."""
