@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config.derive import how_to_set, missing_secrets
-from config.load import Stack, read_stack, stack_files
+from config.load import Stack, read_stack, read_stacks, stack_files
 from config.rules import rule
 from config.stacks import environments_aside
 from config.tree import ENVIRONMENTS, Tree, read_tree
@@ -117,9 +117,8 @@ def _written(validation: Validation, online: Online) -> tuple[list[str], list[Pr
 def _validation(root: Path, stacks: list[Stack], tree: Tree, since: str | None) -> Validation:
     from ops.checking.validation import Validation  # noqa: PLC0415 - rendering takes a third of `--shape` to import
 
-    every = [read_stack(path) for path in stack_files(root).values()]
     changed = Changed(root, since).takes if since else None
-    return Validation(root, stacks, tree, every, changed)
+    return Validation(root, stacks, tree, read_stacks(root), changed)
 
 
 def _validated(validation: Validation) -> list[Problem]:

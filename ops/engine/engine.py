@@ -146,11 +146,6 @@ class Engine:
         config = {f"homelab:secrets.{name}": auto.ConfigValue(value, secret=True) for name, value in values.items()}
         self._stack.set_all_config(config, path=True)
 
-    def protected(self) -> list[str]:
-        """Return the names of the protected resources."""
-        resources = self.state().get("resources", [])
-        return sorted(resource["urn"].rsplit("::", 1)[-1] for resource in resources if resource.get("protect"))
-
     def unprotect(self) -> None:
         """Remove the protection of all resources."""
         self._pulumi("state", "unprotect", "--all", "--yes", "--stack", self.name)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import programs
-from config.load import read_stack, stack_files
+from config.load import read_stack, read_stacks
 from config.tree import read_tree
 from ops.__main__ import main
 from ops.checking.changed_since import Changed
@@ -46,7 +46,7 @@ def commit(root: Path) -> None:
 
 
 def look(root: Path, since: str | None = None) -> Validation:
-    stacks = [read_stack(path) for path in stack_files(root).values()]
+    stacks = read_stacks(root)
     return Validation(root, stacks, read_tree(root), changed=Changed(root, since).takes if since else None)
 
 
