@@ -25,7 +25,7 @@ from ops.engine import containment
 from ops.engine.engine import Engine, Outcome
 from ops.engine.run import drive, facts, summary
 from ops.engine.timeline import Timeline
-from ops.rehearsal.client import client_of
+from ops.rehearsal.client import client_of, refusals
 from ops.rehearsal.entry import ENGINE, PROGRAMS, STAND_INS, enter, locked, refresh_argocd, restart_dead, set_secrets
 from ops.rehearsal.plugins import CHOICES, STAND_IN, Plugin, choose
 from ops.rehearsal.sources import Served, serve
@@ -201,8 +201,7 @@ def _lines(stack: str, prepared: Prepared, refused: Sequence[str]) -> list[str]:
     if prepared.behind:
         rows = [(one.name, one.here, one.newest) for one in prepared.behind]
         lines += ["", table((f"older than the newest of {looked_up()}", "here", "newest"), rows)]
-    if refused:
-        lines.append(f"requests to other hosts that were refused: {', '.join(refused)}")
+    lines += refusals(refused)
     kubeconfig = prepared.lab.kubeconfig.relative_to(Path.cwd())
     lines.append(f"\neverything is left running: export KUBECONFIG={kubeconfig}; kubectl get nodes")
     return [*lines, f"to end it: ./homelab down --stack {stack}"]
