@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config.load import read_stack, stack_files
+from config.load import read_stack, read_stacks
 from config.tree import read_tree
 from ops.__main__ import main
 from ops.checking.changed_since import Changed
@@ -40,7 +40,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def look(root: Path, since: str | None = None) -> Validation:
-    stacks = [read_stack(path) for path in stack_files(root).values()]
+    stacks = read_stacks(root)
     return Validation(root, stacks, read_tree(root), changed=Changed(root, since).takes if since else None)
 
 
@@ -110,7 +110,7 @@ def test_problems_of_unchanged_folders_are_not_reported(checkout: Path) -> None:
     assert {problem.check for problem in validate(seen)} == {"image-unpinned"}
     assert sorted(seen.told) == ["apps/media/whoami", "environments/production/media/whoami"]
     assert "quantity-malformed" in {problem.check for problem in validate(look(checkout))}
-    assert seen.summary.endswith(", 2 changed: of 4 others is told what changes elsewhere can break")
+    assert seen.summary.endswith(", 2 changed; of 4 others, only problems that these changes can cause")
 
 
 BROKEN_ELSEWHERE = (
