@@ -112,6 +112,11 @@ class Lab:
         return self.root / "run"
 
     @property
+    def sockets(self) -> Path:
+        """The folder of Unix sockets, or a link to it where its path would be too long: see `lab.running.sockets`."""
+        return self.root / "sockets"
+
+    @property
     def logs(self) -> Path:
         """The output of the servers."""
         return self.root / "logs"

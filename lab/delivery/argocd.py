@@ -19,12 +19,13 @@ import yaml
 from lab.api import Api, Object
 from lab.delivery import git_server, web_ui
 from lab.layout import Lab
-from lab.running import proxy, servers
+from lab.running import proxy, servers, sockets
 from local.files import private_folder, write_private
 
 NAMESPACE = "argocd"
 REDIS = "redis"
 LOOPBACK = "127.0.0.1"
+ASK_PASS = "ask"  # noqa: S105 - the name of a socket: git reads credentials from the repo-server through it
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _own_environment(lab: Lab, part: ArgoCDProgram) -> dict[str, str]:
         "ARGOCD_TLS_DATA_PATH": str(root / "tls"),
         "ARGOCD_SSH_DATA_PATH": str(root / "ssh"),
         "ARGOCD_PLUGINSOCKFILEPATH": str(root / "plugins"),
-        "ARGOCD_ASK_PASS_SOCK": str(home / "ask"),
+        "ARGOCD_ASK_PASS_SOCK": str(sockets.path(lab, ASK_PASS)),
         "ARGOCD_RECONCILIATION_JITTER": "0",
         "REDIS_PASSWORD": "",
         "HTTPS_PROXY": way_out,

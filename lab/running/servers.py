@@ -26,6 +26,7 @@ from pathlib import Path
 import programs
 from errors import MachineNotReady, ProgramMissing
 from lab.layout import Lab
+from lab.running import sockets
 from lab.running.locks import lock
 from local import process_table, termination
 from local.files import private_folder, write_private
@@ -104,10 +105,11 @@ def stop(lab: Lab, *names: str) -> None:
 
 
 def stop_all(lab: Lab, order: Sequence[str] = ()) -> None:
-    """Stop every server of the lab: those in `order` one after another, then all others together."""
+    """Stop every server of the lab: those in `order` one after another, then all others together with their sockets."""
     for name in order:
         stop(lab, name)
     stop(lab, *(record.name for record in _records(lab)), *process_table.marked(lab.root))
+    sockets.remove(lab)
 
 
 def end(lab: Lab, names: Iterable[str]) -> int:
