@@ -57,7 +57,6 @@ class RunningServer:
     name: str
     pid: int
     resident: int
-    uptime: float
 
 
 def start(
@@ -129,10 +128,8 @@ def runs(lab: Lab, name: str) -> bool:
 
 def alive(lab: Lab) -> list[RunningServer]:
     """Return the servers that run."""
-    now = time.time()
     running = [record for record in _records(lab) if _running(lab, record.name)]
-    sizes = {record.name: process_table.resident_memory(record.pid) for record in running}
-    return [RunningServer(record.name, record.pid, sizes[record.name], now - record.began) for record in running]
+    return [RunningServer(one.name, one.pid, process_table.resident_memory(one.pid)) for one in running]
 
 
 def log_of(lab: Lab, name: str) -> Path:
