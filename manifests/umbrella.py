@@ -1,8 +1,8 @@
 """Umbrella charts: the dependencies of a Chart.yaml, and whether its Chart.lock matches them.
 
-A folder comes in, the locked dependencies and problems go out. Argo CD runs `helm dependency build`, which takes the
-versions of the lock and refuses a lock of another Chart.yaml; so does this, before any program runs. Without a lock
-Argo CD would take the newest versions of that day. `manifests.contents` continues.
+A reader and a folder come in, the locked dependencies and problems go out. Argo CD runs `helm dependency build`, which
+takes the versions of the lock and refuses a lock of another Chart.yaml; so does this, before any program runs. Without
+a lock Argo CD would take the newest versions of that day. `manifests.contents` continues.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from config import files
 from config.rules import rule
-from config.source import KeyPath, Source, dotted, read
+from config.source import KeyPath, Source, dotted
 from errors import Problem
 from local.cache import digest
 from manifests import boundary
@@ -38,13 +36,13 @@ UPDATE = "run `helm dependency update` there and commit Chart.lock"
 def dependencies(reader: CheckoutReader, folder: str, problems: list[Problem]) -> list[tuple[Chart, str, KeyPath, str]]:
     """Return each chart that charts/ lacks: the chart, the file and key that name it, and its path."""
     file = f"{folder}/Chart.yaml"
-    root, source = reader.root, reader.source(file)
+    source = reader.source(file)
     problems += source.problems
     wanted = _entries(source)
     if not wanted or source.problems:
         return []
     lock = f"{folder}/Chart.lock"
-    if not (root / lock).is_file():
+    if not reader.is_file(lock):
         rule = "has dependencies and no Chart.lock"
         line = source.first.line(("dependencies",))
         problems.append(Problem(file, line, "dependencies", "", rule, UPDATE, "chart-lock-missing"))
@@ -52,7 +50,7 @@ def dependencies(reader: CheckoutReader, folder: str, problems: list[Problem]) -
     kept = reader.source(lock)
     problems += kept.problems
     locked = _entries(kept)
-    refused = list(_refused(root, folder, source, [*enumerate(wanted), *enumerate(locked)]))
+    refused = list(_refused(reader, folder, source, [*enumerate(wanted), *enumerate(locked)]))
     problems += refused
     if refused:
         return []
@@ -61,20 +59,22 @@ def dependencies(reader: CheckoutReader, folder: str, problems: list[Problem]) -
         line = source.first.line(("dependencies",))
         problems.append(Problem(lock, 0, "", "", differs, UPDATE, "chart-lock-old"))
         return []
-    return list(_missing(root, folder, locked, source, problems))
+    return list(_missing(reader, folder, locked, source, problems))
 
 
 def _entries(source: Source) -> list[dict[str, Any]]:
     return [entry for entry in entries(source.first.value, "dependencies") if isinstance(entry, dict)]
 
 
-def _refused(root: Path, folder: str, source: Source, numbered: list[tuple[int, dict[str, Any]]]) -> Iterator[Problem]:
+def _refused(
+    reader: CheckoutReader, folder: str, source: Source, numbered: list[tuple[int, dict[str, Any]]]
+) -> Iterator[Problem]:
     """Yield the invalid names, versions and repositories in Chart.yaml and in its lock."""
     for index, entry in numbered:
         at: KeyPath = ("dependencies", index)
         for key, value, broken, fix, check in boundary.chart_findings(_named(entry), at):
             yield Problem(source.file, source.first.line(key), dotted(key), value, broken, fix, check)
-        if outside := _local_rule(root, folder, str(entry.get("repository") or "")):
+        if outside := _local_rule(reader, folder, str(entry.get("repository") or "")):
             key, fix = (*at, "repository"), "name a folder of this repository: file://../NAME"
             yield Problem(source.file, source.first.line(key), dotted(key), "", outside, fix, "reference-outside")
 
@@ -85,12 +85,12 @@ def _named(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if not (local and key == "repository")}
 
 
-def _local_rule(root: Path, folder: str, repository: str) -> str:
+def _local_rule(reader: CheckoutReader, folder: str, repository: str) -> str:
     """Return the rule that a local repository breaks: helm would pack any folder."""
     if not repository.startswith("file://"):
         return ""
     path = repository.removeprefix("file://")
-    outside = path.startswith(("/", "~")) or files.leaves(root, root / folder / path)
+    outside = path.startswith(("/", "~")) or reader.leaves(f"{folder}/{path}")
     return "leads out of the checkout" if outside else ""
 
 
@@ -125,10 +125,10 @@ def _as_go(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _missing(
-    root: Path, folder: str, locked: list[dict[str, Any]], source: Source, problems: list[Problem]
+    reader: CheckoutReader, folder: str, locked: list[dict[str, Any]], source: Source, problems: list[Problem]
 ) -> Iterator[tuple[Chart, str, KeyPath, str]]:
     """Yield the locked charts that are not in charts/."""
-    there = list(_vendored(root / folder / "charts"))
+    there = list(_vendored(reader, f"{folder}/charts"))
     names = [str(entry.get("name")) for entry in locked]
     for index, entry in enumerate(locked):
         chart = Chart(names[index], str(entry.get("version")), str(entry.get("repository") or ""))
@@ -150,13 +150,11 @@ def _missing(
             yield chart, source.file, key, f"{folder}/charts/{place}"
 
 
-def _vendored(charts: Path) -> Iterator[tuple[str, str]]:
+def _vendored(reader: CheckoutReader, charts: str) -> Iterator[tuple[str, str]]:
     """Yield name and version of each folder and archive in charts/."""
-    if not charts.is_dir():
-        return
-    for entry in sorted(charts.iterdir()):
-        if packed := ARCHIVE.match(entry.name):
+    for name in reader.names(charts):
+        if packed := ARCHIVE.match(name):
             yield packed[1], packed[2]
-        elif (entry / "Chart.yaml").is_file():
-            value = mapping(read(entry / "Chart.yaml", entry.name).first.value)
+        elif reader.is_file(file := f"{charts}/{name}/Chart.yaml"):
+            value = mapping(reader.source(file).first.value)
             yield str(value.get("name")), str(value.get("version"))

@@ -103,6 +103,16 @@ def test_a_chart_that_lies_in_charts_needs_no_source(umbrella: Path, renderer: R
     assert charts.asked == []
 
 
+def test_a_chart_outside_of_the_checkout_is_not_read(umbrella: Path, renderer: Renderer, tmp_path: Path) -> None:
+    outside = make_chart(tmp_path / "outside", Chart("greeter", "9.9.9", REPOSITORY))
+    lay(umbrella, {"charts/greeter/values.yaml": ""})
+    (umbrella / "charts/greeter/Chart.yaml").symlink_to(outside / "Chart.yaml")
+    assert message(renderer, "apps/media/bundle") == (
+        "apps/media/bundle/charts/greeter/Chart.yaml: leads out of the checkout; "
+        "copy its target into the repository [reference-outside]"
+    )
+
+
 def test_a_dependency_without_an_url_is_in_charts(umbrella: Path, renderer: Renderer) -> None:
     for name in ("Chart.yaml", "Chart.lock"):
         text = (umbrella / name).read_text(encoding="utf-8").replace(REPOSITORY, '"@mine"')
