@@ -121,7 +121,7 @@ def test_argo_cd_reports_a_whole_stack_as_synced_and_healthy(stack: str, tmp_pat
     try:
         result = checkout.whole()
         settings = read_stack(checkout.root / f"Pulumi.{stack}.yaml").require()
-        chosen = read_tree(checkout.root).chosen(settings.delivery.categories, settings.delivery.exclude)
+        chosen = read_tree(checkout.root).chosen_by(settings.delivery)
         assert result["good"] is True
         assert result["applications"] == sum(len(category.apps) for category in chosen)
         assert set(checkout.whole()["changes"]) == {"same"}
