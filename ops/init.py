@@ -161,7 +161,7 @@ class Plan:
 
 
 def run(options: argparse.Namespace) -> Result:
-    """Ask, check and write."""
+    """Prompt for the answers, check them, and write the stack file."""
     if not LABEL.match(options.stack):
         raise Declined(f"--stack = {options.stack}: is not a name for a stack; use small letters, digits and -")
     path: Path = options.root / f"Pulumi.{options.stack}.yaml"
@@ -290,7 +290,7 @@ def _answers(options: argparse.Namespace) -> dict[str, str]:
         if given is None and default is None:
             unanswered.append(f"--{question.name}")
     if unanswered:
-        raise Declined(f"there is no terminal to ask on; give {', '.join(unanswered)} (./homelab init --help)")
+        raise Declined(f"there is no terminal for questions; give {', '.join(unanswered)} (./homelab init --help)")
     return answers
 
 
