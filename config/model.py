@@ -328,6 +328,13 @@ class ExternalRepository(Section):
     username: Text | None = Field(default=None, description="the user name; the password is under secrets.repositories")
 
 
+class Backup(Section):
+    """The S3 store of backups, which must not depend on this cluster; its keys are entries of the secret store."""
+
+    endpoint: Https = Field(description="the URL of the S3 store")
+    bucket: Text = Field(description="the bucket for databases; apps are copied to the repository in the secret store")
+
+
 class Platform(Section):
     """The services that the cluster offers to applications."""
 
@@ -336,6 +343,7 @@ class Platform(Section):
     )
     certificates: Certificates = Field(default_factory=Certificates, description="the issuer of certificates")
     secret_store: SecretStore = Field(description="the secret store of External Secrets")
+    backup: Backup | None = Field(default=None, description="backups of volumes and databases (default: none)")
     argocd: ArgoCD = Field(default_factory=ArgoCD, description="the operation of Argo CD")
     repositories: tuple[ExternalRepository, ...] = Field(default=(), description="additional private repositories")
 
