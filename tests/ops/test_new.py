@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 IMAGE = "docker.io/fallenbagel/jellyseerr:2.7.3"
 WHAT = ("--image", IMAGE, "--port", "5055")
 FULL = ("--volume", "/app/config:2Gi", "--secret", "API_KEY", "--health", "/api/v1/status")
-HOSTS = {"dev": "dev.example.com", "production": "home.example.com", "staging": "staging.example.com"}
+DOMAINS = {"dev": "dev.example.com", "production": "home.example.com", "staging": "staging.example.com"}
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def rendered(checkout: Path, path: str) -> dict[str, Object]:
 def test_an_app_with_everything_is_written_as_the_others_are(checkout: Path) -> None:
     assert new(checkout, "media/jellyseerr", *WHAT, *FULL) == 0
     assert read_tree(checkout).problems == read_tree(ROOT).problems
-    for environment, domain in HOSTS.items():
+    for environment, domain in DOMAINS.items():
         found = rendered(checkout, f"apps/media/jellyseerr/{environment}")
         assert found["HTTPRoute"]["spec"]["hostnames"] == [f"jellyseerr.{domain}"]
     assert set(found) == {
@@ -84,7 +84,7 @@ def test_what_is_written_differs_from_the_model_in_words_only(checkout: Path) ->
         new(checkout, "media/jellyfin-two", "--image", "ghcr.io/jellyfin/jellyfin:10.10.7", *FULL[:2], *WHAT[2:]) == 0
     )
     base = ("kustomization.yaml", "route.yaml", "service.yaml", "volume.yaml")
-    for file in (*(f"base/{name}" for name in base), *(f"{name}/kustomization.yaml" for name in HOSTS)):
+    for file in (*(f"base/{name}" for name in base), *(f"{name}/kustomization.yaml" for name in DOMAINS)):
         model = (checkout / "apps/media/jellyfin" / file).read_text(encoding="utf-8").replace("10Gi", "2Gi")
         written = (checkout / "apps/media/jellyfin-two" / file).read_text(encoding="utf-8")
         assert without_time(written.replace("jellyfin-two", "jellyfin")) == without_time(model)
@@ -293,7 +293,10 @@ def test_all_mistakes_are_reported_at_once_and_nothing_is_written(
         ),
         (
             ("media/new", *WHAT, "--host", "a.dev.example.com", "--host", "b.dev.example.com"),
-            "--host = a.dev.example.com, b.dev.example.com: is given more than once; give it once [flag-twice]\n1 problem",
+            (
+                "--host = a.dev.example.com, b.dev.example.com: is given more than once; "
+                "give it once [flag-twice]\n1 problem\n"
+            ),
         ),
         (
             ("media/new", *WHAT, "--environment", "qa"),
@@ -308,7 +311,7 @@ def test_all_mistakes_are_reported_at_once_and_nothing_is_written(
         ),
         (
             ("media/immich", *WHAT, "--host", "sonarr.dev.example.com"),
-            "--host = sonarr: belongs to apps/media/sonarr already",
+            "--host = sonarr: belongs to apps/media/sonarr already; give each its own host [host-twice]",
         ),
         (
             ("media/new", *WHAT, "--host", "sonarr", "--host", "sonarr.dev.example.com"),
