@@ -1,6 +1,7 @@
-"""The files of a new app, in the form that docs/reference/apps.md requires and `apps/media/jellyfin` shows.
+"""The files of a new app in the form of docs/reference/apps.md: those of `apps/media/jellyfin` with other words.
 
-Values that `ops.new` has checked come in, texts by the names of their files go out; nothing is read or written here.
+Options that `ops.new` has checked come in, texts by the paths of their files in the app's folder go out. This module
+reads and writes nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from zlib import crc32
 
 import yaml
 
+from config.app_settings import DOMAIN
+from config.tree import BASE, KUSTOMIZATION, SETTINGS
 from manifests import kubernetes_yaml
 from manifests.rules.stack_objects import ACCEPT
 from manifests.rules.storage import BACKUP
@@ -40,8 +43,9 @@ class NewApp:
     namespace: str
     image: str
     port: int
-    hosts: tuple[str, ...]
+    host: str
     gateway: str
+    environments: tuple[str, ...]
     health: str = ""
     volume: Volume | None = None
     secrets: tuple[str, ...] = ()
@@ -60,20 +64,21 @@ def backup_time(name: str, taken: Collection[str]) -> str:
 
 
 def files(app: NewApp) -> dict[str, str]:
-    """Return every file of the app's folder."""
+    """Return every file of the app's folder: those of its base, and one for each environment."""
     found = {"deployment.yaml": _deployment(app), "route.yaml": _route(app), "service.yaml": _service(app)}
     if app.secrets:
         found["external-secret.yaml"] = _external_secret(app)
     if app.volume:
         found["volume.yaml"] = _claim(app, app.volume)
-    return dict(sorted({**found, "kustomization.yaml": _kustomization(app, sorted(found))}.items()))
+    base = {**found, KUSTOMIZATION: _kustomization(app, sorted(found))}
+    written = {f"{BASE}/{name}": text for name, text in sorted(base.items())}
+    return {**written, **{f"{one}/{KUSTOMIZATION}": _environment(one) for one in app.environments}}
 
 
 def listed(page: str, category: str, app: NewApp) -> str:
     """Return the start page with a line for the app, in alphabetical order; nothing where its form is not known."""
     if _has(page, category, app.name):
         return page
-    host = app.hosts[0].partition(".")[0]
     lines = f"{page.rstrip()}\n".splitlines(keepends=True)
     heads = [*_heads(lines, 0, len(lines), "- "), (len(lines), "")]
     here = next((index for index, (_, name) in enumerate(heads) if name == category), None)
@@ -86,7 +91,7 @@ def listed(page: str, category: str, app: NewApp) -> str:
         added, inner = "", lines[entries[0][0]].partition("- ")[0] + "- " if entries else "    - "
     while at > heads[0][0] and lines[at - 1].strip()[:1] in ("", "#"):
         at -= 1  # a comment above an entry belongs to it
-    added += f'{inner}{app.name}: {{href: "https://{host}.{{{{HOMEPAGE_VAR_DOMAIN}}}}"}}\n'
+    added += f'{inner}{app.name}: {{href: "https://{app.host}.{{{{HOMEPAGE_VAR_DOMAIN}}}}"}}\n'
     text = "".join([*lines[:at], added, *lines[at:]])
     return text if _has(text, category, app.name) else ""
 
@@ -119,7 +124,18 @@ def _kustomization(app: NewApp, resources: list[str]) -> str:
         "resources:",
         *(f"  - {name}" for name in resources),
         "components:",
-        *(f"  - ../../_shared/{name}" for name in components),
+        *(f"  - ../../../_shared/{name}" for name in components),
+    )
+
+
+def _environment(name: str) -> str:
+    return _lines(
+        "apiVersion: kustomize.config.k8s.io/v1beta1",
+        "kind: Kustomization",
+        "resources:",
+        f"  - ../{BASE}",
+        "components:",
+        f"  - ../../../{SETTINGS}/{name}",
     )
 
 
@@ -183,13 +199,13 @@ def _route(app: NewApp) -> str:
         "kind: HTTPRoute",
         "metadata:",
         f"  name: {app.name}",
-        *(("  annotations:", f"    {ACCEPT}public-unexplained: requested with --gateway public") if public else ()),
+        *(("  annotations:", f"    {ACCEPT}public-unexplained: asked for with --gateway public") if public else ()),
         "spec:",
         "  parentRefs:",
         "    - {name: internal, namespace: networking}",
         *(["    - {name: public, namespace: networking}"] if public else ()),
-        "  hostnames: # one per stack; each gateway serves its own",
-        *(f"    - {host}" for host in app.hosts),
+        "  hostnames:",
+        f"    - {app.host}.{DOMAIN}",
         "  rules:",
         "    - backendRefs:",
         f"        - {{name: {app.name}, port: 80}}",
@@ -234,7 +250,7 @@ def _remote(app: NewApp, secret: str) -> str:
 
 
 def _quoted(name: str) -> str:
-    """Quote a name that YAML would not read as text, such as Y."""
+    """Quote what YAML would not read as text: a variable may well be called Y."""
     return name if kubernetes_yaml.document(name) == name else f'"{name}"'
 
 
