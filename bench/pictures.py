@@ -2,8 +2,8 @@
 
     .venv/bin/python bench/pictures.py
 
-Writes the flow, the folder of an app, the house and the rehearsal's timeline. The house follows from the imports of the modules and from the
-headings of the architecture page. `tests/docs/test_pictures.py` compares all pictures with the project, and draws the
+Writes the flow, the folder of an app, the house and the rehearsal's timeline. The house follows from the imports of the
+modules and from the headings of the architecture page. `tests/docs/test_pictures.py` compares all pictures with the project, and draws the
 report of `check`, which needs a checkout with mistakes. A picture has its own background, follows the colours that the
 reader prefers, and needs no font and no network.
 """
@@ -121,13 +121,13 @@ def flow() -> str:
 
 
 def app() -> str:
-    """Draw the parts of an app's render in two environments."""
+    """Draw an app with its base, two environments and their settings."""
     parts = [box(290, 20, 200, "git", "base/", "jellyfin.domain", "what the app is")]
-    for left, stack, environment, domain in (
-        (20, "Pulumi.dev.yaml", "dev", "dev.example.com"),
-        (520, "Pulumi.homelab.yaml", "production", "home.example.com"),
+    for left, way, stack, environment, domain in (
+        (20, "M330 84V242H264", "Pulumi.dev.yaml", "dev", "dev.example.com"),
+        (520, "M450 84V242H516", "Pulumi.homelab.yaml", "production", "home.example.com"),
     ):
-        middle, edge, lane = left + 120, (260 if left < 290 else 520), (330 if left < 290 else 450)
+        middle = left + 120
         parts += [
             box(left, 20, 240, "box", stack, f"domain: {domain}", f"environment: {environment}"),
             arrow(f"M{middle} 84V126"),
@@ -135,7 +135,7 @@ def app() -> str:
             box(left, 130, 240, "git", f"_settings/{environment}/", f"networkDomain: {domain}"),
             arrow(f"M{middle} 178V206", "pull"),
             box(left, 210, 240, "git", f"jellyfin/{environment}/", "base and settings,", "what differs: pins, sizes"),
-            arrow(f"M{lane} 84V242H{edge + (4 if lane > edge else -4)}", "pull"),
+            arrow(way, "pull"),
             arrow(f"M{middle} 274V302", "pull"),
             box(left, 306, 240, "box", "Application media-jellyfin", f"jellyfin.{domain}"),
         ]

@@ -56,7 +56,8 @@ def check(root: Path, tree: Tree) -> Iterator[Problem]:
     if problems := read(root / PAGE, PAGE).problems:
         yield from problems
         return
-    page, apps = entries(root), {(app.category, app.name) for app in tree.apps}
+    page = entries(root)
+    apps = {(app.category, app.name) for app in tree.apps} | {tuple(one.split("/")[1:]) for one in tree.unused}
     listed = {(one.category, one.app) for one in page}
     for app in {app.label: app for app in tree.apps}.values():
         if (app.category, app.name) not in listed:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from config.load import Stack
 from config.rules import rule
 from config.source import dotted
 from errors import Problem
@@ -21,6 +20,7 @@ from manifests.rules.stack_objects import ObjectFinding, StackObjects
 from ops.checking.validation import Validation
 from ops.terminal import table
 from ops.upstream import git_tags
+from ops.upstream.originals import private_of
 from ops.upstream.registries import Answer, Registries, State
 
 AT_ONCE = 8
@@ -38,7 +38,7 @@ RULES = {
     State.MISSING: "does not exist",
     State.REFUSED: "is refused",
     State.DIFFERENT: "is another commit than its version",
-    State.SILENT: "could not be asked for",
+    State.SILENT: "could not be looked up",
 }
 
 
@@ -67,7 +67,7 @@ class Online:
     def __str__(self) -> str:
         """Return a table for people, missing versions first."""
         if not self.rows:
-            return "no image and no chart to ask for"
+            return "no image, chart or base to look up"
         ordered = sorted(self.rows, key=lambda row: (row.answer.state is State.THERE, row.kind, row.name))
         lines = [(row.answer.state.value, row.kind, row.name, str(row.asked_by), row.answer.said) for row in ordered]
         return table(("state", "kind", "what", "places", ""), lines)
@@ -97,10 +97,10 @@ def ask(validation: Validation, registries: Registries | None = None) -> Online:
     ]
     with asked.session, ThreadPoolExecutor(AT_ONCE) as pool:
         answers = list(pool.map(lambda job: job[2](), jobs))
-    count = {**{("image", name): len(found) for name, found in images.items()}}
-    count |= {("chart", name): len(found) for name, found in charts.items()}
-    count |= {("base", name): len(found) for name, found in bases.items()}
-    rows = [Row(kind, name, answer, count[kind, name]) for (kind, name, _), answer in zip(jobs, answers, strict=True)]
+    wanted: Mapping[str, Mapping[str, Sequence[object]]] = {"image": images, "chart": charts, "base": bases}
+    rows = [
+        Row(kind, name, answer, len(wanted[kind][name])) for (kind, name, _), answer in zip(jobs, answers, strict=True)
+    ]
     return Online(tuple(rows), tuple(sorted(set(_problems(validation, rows, images, charts, bases)))))
 
 
@@ -128,11 +128,11 @@ def wanted_images(scenes: Sequence[StackObjects]) -> dict[str, list[ObjectFindin
 
 def wanted_charts(validation: Validation) -> dict[str, list[WantedChart]]:
     """Return every chart with the files that use it; repositories that need credentials are left out."""
-    private = {url for stack in validation.stacks for url in _private(stack)}
+    private = private_of(*(stack.settings for stack in validation.stacks if stack.settings))
     found: dict[str, list[WantedChart]] = {}
     for path in sorted(validation.told):
         for one in validation.contents[path].charts:
-            if not one.chart.repository.rstrip("/").startswith(tuple(private)):
+            if not one.chart.repository.rstrip("/").startswith(private):
                 found.setdefault(str(one.chart), []).append(one)
     return found
 
@@ -145,11 +145,6 @@ def wanted_bases(validation: Validation) -> dict[str, list[WantedBase]]:
             if git_tags.repository_of(one.url) and git_tags.tag_of(one):
                 found.setdefault(one.url, []).append(one)
     return found
-
-
-def _private(stack: Stack) -> Iterator[str]:
-    for repository in stack.settings.platform.repositories if stack.settings else ():
-        yield repository.url.rstrip("/")
 
 
 def _problems(

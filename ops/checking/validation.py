@@ -19,7 +19,7 @@ from config.load import Stack
 from config.model import Settings
 from config.rules import REGISTER
 from config.tree import App, CategoryFolder, Tree, namespaces_of
-from errors import Problem
+from errors import Problem, TreeRefused
 from local.cache import cache_folder
 from manifests import kubernetes_yaml
 from manifests.checkout import CheckoutReader
@@ -149,7 +149,7 @@ class Validation:
         """Return the numbers of rendered objects, of their folders and of changed folders."""
         objects, told = sum(map(len, self.rendered.values())), len(self.told)
         others = len(self.contents) - told
-        more = f", {told} changed: of {others} others is told what changes elsewhere can break" if others else ""
+        more = f", {told} changed; of {others} others, only problems that these changes can cause" if others else ""
         return f"{count(objects, 'object')} of {count(len(self.rendered), 'folder')}{more}"
 
     def render(self) -> None:
@@ -174,6 +174,14 @@ class Validation:
     def objects_of(self, stack: Stack, path: str) -> tuple[Object, ...]:
         """Return the rendered objects of a folder, as a stack runs it."""
         return self.rendered.get((_kubernetes(stack), path), ())
+
+    def objects_by_app(self, stack: Stack) -> Iterator[tuple[Place, tuple[Object, ...]]]:
+        """Render, refuse the tree with its problems, and yield each app that a stack runs with its objects."""
+        self.render()
+        if self.problems:
+            raise TreeRefused(self.problems)
+        for place in places_of(stack, self.tree):
+            yield place, self.objects_of(stack, place.app.path)
 
     def scene(self, stack: Stack) -> StackObjects:
         """Return the objects and settings of one stack, for the rules."""
@@ -242,8 +250,16 @@ class Validation:
     def _registered(self, paths: Iterable[str]) -> Iterator[Object]:
         names = {one.chart.name for path in paths for one in self.contents[path].charts}
         for name in sorted(names & SELF_REGISTERED.keys()):
-            for text in self.crds.registered_by(name).values():
-                yield from (one for one in kubernetes_yaml.documents(text) if one)
+            yield from self._self_registered[name]
+
+    @cached_property
+    def _self_registered(self) -> Mapping[str, tuple[Object, ...]]:
+        """Return the CRDs that operators register, by the names of their charts, parsed once for all stacks."""
+        texts = {name: self.crds.registered_by(name).values() for name in SELF_REGISTERED}
+        return {
+            name: tuple(one for text in found for one in kubernetes_yaml.documents(text) if one)
+            for name, found in texts.items()
+        }
 
     def judge(self) -> None:
         """Check every scene by every rule."""
