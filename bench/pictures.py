@@ -3,9 +3,9 @@
     .venv/bin/python bench/pictures.py
 
 Writes the flow, the folder of an app, the house and the rehearsal's timeline. The house follows from the imports of the
-modules and from the headings of the architecture page. `tests/docs/test_pictures.py` compares all pictures with the project, and draws the
-report of `check`, which needs a checkout with mistakes. A picture has its own background, follows the colours that the
-reader prefers, and needs no font and no network.
+modules and from the headings of the architecture page. `tests/docs/test_pictures.py` compares all pictures with the
+project, and draws the report of `check`, which needs a checkout with mistakes. A picture has its own background,
+follows the colours that the reader prefers, and needs no font and no network.
 """
 
 from __future__ import annotations
