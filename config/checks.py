@@ -374,7 +374,7 @@ def versions(facts: Facts) -> Iterator[SettingFinding]:
 def gateway_api(facts: Facts) -> Iterator[SettingFinding]:
     """Check that Cilium supports the CRDs of the Gateway API in this environment."""
     delivery = facts.settings.delivery
-    apps = {f"{app.category}/{app.name}": app for app in facts.tree.apps_in(delivery.environment)}
+    apps = {app.short_path: app for app in facts.tree.apps_in(delivery.environment)}
     cilium, crds = apps.get("kube-system/cilium"), apps.get("crds/gateway-api")
     if facts.settings.platform.cni != "cilium" or not cilium or not crds:
         return

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import ValidationError
 
@@ -37,7 +37,7 @@ BESIDE = ("README.md", ".gitignore", ".gitkeep")
 LONGEST_NAME = 63
 REFERENCE = re.compile(r"(?P<source>[^\s?]+)\?(?:[^\s]*&)?ref=(?P<ref>[^\s&]+)")
 
-Shape = Literal["kustomization", "chart", "manifests"]
+Shape: TypeAlias = Literal["kustomization", "chart", "manifests"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,11 @@ class App:
     def full_name(self) -> str:
         """The Application's name."""
         return f"{self.category}-{self.name}"
+
+    @property
+    def short_path(self) -> str:
+        """Return its folder as settings name it: category/app, the same for the base and its overlays."""
+        return f"{self.category}/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class Tree:
     def chosen(self, names: tuple[str, ...] | None, exclude: tuple[str, ...] = ()) -> tuple[CategoryFolder, ...]:
         """Return the categories that a stack runs, the named ones or all, without the excluded apps."""
         return tuple(
-            replace(category, apps=tuple(app for app in category.apps if f"{app.category}/{app.name}" not in exclude))
+            replace(category, apps=tuple(app for app in category.apps if app.short_path not in exclude))
             for category in self.categories
             if names is None or category.name in names
         )
@@ -105,7 +110,7 @@ class Tree:
     def apps_in(self, environment: str) -> tuple[App, ...]:
         """Return every app of an environment: its overlay if there is one, else the base."""
         overlays = self.environments.get(environment, {})
-        return tuple(overlays.get(f"{app.category}/{app.name}", app) for app in self.apps)
+        return tuple(overlays.get(app.short_path, app) for app in self.apps)
 
 
 @rule("tree-missing", scope="tree", why="Without it there are no apps to hand over.")
@@ -154,6 +159,7 @@ def _categories(
     scope="tree",
     why="A renamed folder would delete the app, and the reason would be unknown.",
 )
+@rule("environment-unknown", scope="tree")
 @rule("sync-without-reason", scope="tree", why="Half a year later the reason for the deviation would be unknown.")
 def _category(path: Path, file: str, environments: list[str], problems: list[Problem]) -> Category | None:
     if not path.exists() and not path.is_symlink():
@@ -272,7 +278,7 @@ def _environments(
                     rule = f"is for an app that apps/{category} does not have"
                     problems.append(Problem(app.path, 0, "", app.name, rule, fix, "overlay-unknown"))
                 else:
-                    overlays[f"{category}/{app.name}"] = app
+                    overlays[app.short_path] = app
     return found
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from config import derive
-from config.excluded import excluded
 from config.explain import nearest
 from config.facts import Facts, SettingFinding
 from config.rules import rule
@@ -111,6 +110,28 @@ def delivery(facts: Facts) -> Iterator[SettingFinding]:
             yield SettingFinding(
                 "category-unknown", ("delivery", "categories", index), name, "has no folder in apps/", fix
             )
-    begun = derive.platform_apps(facts.settings)
-    for index, name, check, broken, fix in excluded(settings.exclude, begun, facts.tree):
-        yield SettingFinding(check, ("delivery", "exclude", index), name, broken, fix)
+
+
+@rule(
+    "app-needed",
+    scope="settings",
+    why="The program applies it once; without it in Git, nothing would update it afterwards.",
+)
+@rule("app-unknown", scope="settings", why="A misspelt name excludes nothing, and the app would run.")
+def excluded(facts: Facts) -> Iterator[SettingFinding]:
+    """Check that each excluded app exists, and that the program seeds none of them."""
+    tree = facts.tree
+    if not tree.categories:
+        return
+    apps = [app.short_path for app in tree.apps]
+    needed = {*derive.platform_apps(facts.settings), *(app.short_path for app in tree.apps_of_layer("crds"))}
+    for index, name in enumerate(facts.settings.delivery.exclude):
+        path = ("delivery", "exclude", index)
+        if name.partition("/")[0] in tree.refused:
+            continue
+        if name not in apps:
+            fix = nearest(name, apps, "name a folder below apps/ as category/app")
+            yield SettingFinding("app-unknown", path, name, "has no folder in apps/", fix)
+        elif name in needed:
+            rule = "is an app that the program seeds and that Git must own afterwards"
+            yield SettingFinding("app-needed", path, name, rule, "remove it from the list")

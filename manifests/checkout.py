@@ -11,18 +11,16 @@ import os
 import posixpath
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from config import files, pins
 from config.source import KeyPath, Source, parse, read
-from config.tree import KUSTOMIZATIONS, MANIFESTS
+from config.tree import KUSTOMIZATIONS, MANIFESTS, Shape
 from local.cache import digest
 from manifests import kubernetes_yaml
 
 if TYPE_CHECKING:
     from manifests.contents import Contents
-
-Shape: TypeAlias = Literal["kustomization", "chart", "manifests"]
 
 
 class CheckoutReader:

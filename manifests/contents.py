@@ -18,10 +18,10 @@ import yaml
 from config.pins import COMMIT, PREFIX, reference
 from config.rules import rule
 from config.source import KeyPath, dotted
-from config.tree import MANIFESTS
+from config.tree import MANIFESTS, Shape
 from errors import Problem
 from manifests import boundary, umbrella
-from manifests.checkout import CheckoutReader, Shape
+from manifests.checkout import CheckoutReader
 from manifests.fields import entries, text, texts
 from manifests.sources import EXACT, Chart
 

@@ -190,7 +190,7 @@ class _RenderRun:
             found = kubernetes_yaml.documents(text, bounds.OF_A_RENDER, flow=job.contents.shape == "chart")
             objects = list(unpacked(found))
         except (ProgramFailed, TookTooLong) as error:
-            problems.append(program_errors.problem(error, path, files, self.root, place, values=job.contents.values))
+            problems.append(program_errors.problem(error, path, files, self.reader, place, values=job.contents.values))
             return []
         except (yaml.YAMLError, ValueError) as error:
             rule, fix = f"renders to what is not YAML: {' '.join(str(error).split())}", "correct the chart's values"

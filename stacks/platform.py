@@ -37,7 +37,7 @@ class Platform:
 
 def build_platform(settings: Settings, tree: Tree, cluster: Cluster, options: pulumi.ResourceOptions) -> Platform:
     """Make namespaces, then CRDs, then the CNI, then everything else in parallel."""
-    folders = {f"{app.category}/{app.name}": app.path for app in tree.apps_in(settings.delivery.environment)}
+    folders = {app.short_path: app.path for app in tree.apps_in(settings.delivery.environment)}
     ground = Ground(
         kubeconfig=cluster.kubeconfig,
         kubernetes_version=str(settings.cluster.kubernetes_version),
@@ -45,7 +45,7 @@ def build_platform(settings: Settings, tree: Tree, cluster: Cluster, options: pu
         gone_with=cluster.bootstrap,
     )
     spaces = Namespaces("namespaces", NamespacesArgs(namespaces_of(tree), cluster.bootstrap), options).made
-    bundles = {app.name: folders[f"{app.category}/{app.name}"] for app in tree.apps_of_layer("crds")}
+    bundles = {app.name: folders[app.short_path] for app in tree.apps_of_layer("crds")}
     crds = Crds("crds", CrdsArgs(bundles, ground, [cluster.healthy]), options)
     definitions = Definitions("definitions", definitions_args(settings, tree, ground, crds.seeds), options)
     cilium = folders["kube-system/cilium"] if settings.platform.cni == "cilium" else None

@@ -84,7 +84,7 @@ def foreign(scene: StackObjects) -> Iterator[ObjectFinding]:
         readers.setdefault(name, set()).add(piece.app)
     owners: dict[str, set[str]] = {}
     for piece in scene.pieces:
-        owners.setdefault(piece.app.name, set()).add(f"{piece.app.category}/{piece.app.name}")
+        owners.setdefault(piece.app.name, set()).add(piece.app.short_path)
         owners.setdefault(piece.app.category, set()).add(piece.app.category)
     for piece, path, name in asked:
         if piece.folder.settings.layer == "applications" and (whose := _whose(piece, name, readers, owners)):
@@ -97,11 +97,11 @@ def _whose(piece: AppObject, name: str, readers: dict[str, set[App]], owners: di
     app = piece.app
     if name == EVERY:
         return "reads or writes entries by a pattern: every app's may fit"
-    others = sorted(f"{one.category}/{one.name}" for one in readers[name] if one.category != app.category)
+    others = sorted(one.short_path for one in readers[name] if one.category != app.category)
     if others:
         return f"is an entry of {others[0]}"
     longest = max((one for one in owners if f"{name}-".startswith(f"{one}-")), key=len, default="")
-    own = {f"{app.category}/{app.name}", app.category}
+    own = {app.short_path, app.category}
     if not longest:
         return f"begins with the name of neither {app.name} nor {app.category}"
     return "" if owners[longest] & own else f"is an entry of {min(owners[longest])} by its name"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from config.rules import rule
 from manifests.fields import entries, mapping, mappings, text
 from manifests.rules.routes import PUBLIC, ROUTES
-from manifests.rules.stack_objects import AppObject, ObjectFinding, Pods, StackObjects, selects
+from manifests.rules.stack_objects import AppObject, ObjectFinding, Pods, StackObjects, selects, serves
 from manifests.rules.storage import inward
 
 # Infrastructure programs without a login, by the name that their Services select.
@@ -56,18 +56,12 @@ def outward(scene: StackObjects) -> Iterator[ObjectFinding]:
     for pods in scene.pods:
         if pods.piece.folder.settings.layer != "applications" or any(_bounds(one, pods) for one in _policies(scene)):
             continue
-        if service := next((one for one in public if _leads(one, pods)), None):
+        if service := next((one for one in public if serves(one, pods)), None):
             rule = f"is behind {service} on the gateway {PUBLIC}, and may connect to hosts, nodes and the API server"
             fix = "use apps/_shared/egress, or add a policy for egress that selects these pods"
             yield ObjectFinding(
                 "egress-open", pods.piece, (*pods.path, "metadata", "labels"), str(pods.piece), rule, fix
             )
-
-
-def _leads(service: AppObject, pods: Pods) -> bool:
-    selector = mapping(service.spec, "selector")
-    same = service.namespace == pods.piece.namespace
-    return same and bool(selector) and selects({"matchLabels": selector}, pods.labels)
 
 
 def _policies(scene: StackObjects) -> Iterator[AppObject]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from config.explain import nearest
 from config.rules import REGISTER, rule
 from manifests.fields import text
-from manifests.objects import hooks, identity
+from manifests.objects import is_hook
 from manifests.rules.stack_objects import ACCEPT, AppObject, ObjectFinding, StackObjects, is_cluster_wide, is_namespaced
 
 # Removed APIs by the minor version that removed them, from the deprecated API migration guide.
@@ -125,8 +125,7 @@ def owners(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Report objects that two apps create, or one app twice."""
     first: dict[tuple[str, str, str, str], AppObject] = {}
     for piece in (one for one in scene.pieces if one.name):
-        one = identity(piece.item)
-        key = (one.group, one.kind, "" if is_cluster_wide(scene, piece) else piece.namespace, one.name)
+        key = piece.group, piece.kind, "" if is_cluster_wide(scene, piece) else piece.namespace, piece.name
         owner = first.setdefault(key, piece)
         if owner is not piece:
             rule = f"is made by {owner.app.path} already" if owner.app != piece.app else "is in this app twice"
@@ -155,7 +154,7 @@ def removed_in(scene: StackObjects, piece: AppObject) -> int:
 def unasked_hooks(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Report hooks."""
     for piece in scene.pieces:
-        if hooks([piece.item]):
+        if is_hook(piece.item):
             rule = "is a hook: it runs at every sync, and is never shown as missing or changed"
             fix = "write skipHooks: true for a chart; make of one that is meant a Job, or accept it with a reason"
             yield ObjectFinding("hook-unasked", piece, ("metadata", "annotations"), str(piece), rule, fix)

@@ -72,7 +72,7 @@ def foreign(scene: StackObjects) -> Iterator[ObjectFinding]:
                 yield ObjectFinding("host-of-another", piece, ("spec", "isCA"), True, broken, fix)
             for path, host in _claims(piece):
                 if broken := _not_own(scene, piece, host, routes.get(host, set()), called):
-                    fix = f"name hosts of {_said(piece.app)} alone, or accept it with a reason"
+                    fix = f"name hosts of {piece.app.short_path} alone, or accept it with a reason"
                     yield ObjectFinding("host-of-another", piece, path, host, broken, fix)
 
 
@@ -99,13 +99,13 @@ def _not_own(scene: StackObjects, piece: AppObject, host: str, routes: set[App],
     """Return the reason why a name is not the app's own, nothing where it is."""
     label, _, rest = host.partition(".")
     own = piece.app in routes or label == piece.app.name
-    others = sorted(_said(app) for app in routes - {piece.app} if piece.kind not in (*ROUTES, "Ingress"))
+    others = sorted(app.short_path for app in routes - {piece.app} if piece.kind not in (*ROUTES, "Ingress"))
     namesakes = {app for app in called.get(label, set()) if app.category != piece.app.category}
     if rest in scene.domains:
         if others:
             return f"is a host of {others[0]}"
         if namesakes and label != piece.app.name:
-            return f"has the name of {min(map(_said, namesakes))}"
+            return f"has the name of {min(app.short_path for app in namesakes)}"
         if own:
             return ""
     elif re.fullmatch(rf"{re.escape(piece.namespace)}(\.svc(\.cluster\.local)?)?", rest) and label != "*":
@@ -113,10 +113,6 @@ def _not_own(scene: StackObjects, piece: AppObject, host: str, routes: set[App],
     if piece.kind in (*ROUTES, "Ingress"):
         return ""  # `host-foreign` reports a host that lies under no domain
     return "is no host of a route of this app, and no Service of its namespace"
-
-
-def _said(app: App) -> str:
-    return f"{app.category}/{app.name}"
 
 
 @rule(

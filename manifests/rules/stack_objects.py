@@ -271,6 +271,12 @@ def is_namespaced(scene: StackObjects, piece: AppObject) -> bool:
     return not is_cluster_wide(scene, piece) and (scope == "Namespaced" or (scope is None and own))
 
 
+def serves(service: AppObject, pods: Pods) -> bool:
+    """Report whether a Service selects pods; without a selector it selects none."""
+    selector, same = mapping(service.spec, "selector"), service.namespace == pods.piece.namespace
+    return same and bool(selector) and selects({"matchLabels": selector}, pods.labels)
+
+
 def selects(selector: Any, labels: Mapping[str, str]) -> bool:
     """Report whether a label selector matches labels; an empty one matches all."""
     if not isinstance(selector, dict):

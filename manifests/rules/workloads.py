@@ -14,7 +14,7 @@ from config.rules import rule
 from manifests.fields import mapping, mappings, number, text, texts
 from manifests.objects import notes
 from manifests.rules.references import Reference, makes, refers
-from manifests.rules.stack_objects import AppObject, ObjectFinding, Pods, StackObjects, selects
+from manifests.rules.stack_objects import AppObject, ObjectFinding, Pods, StackObjects, selects, serves
 from manifests.rules.storage import inward
 from manifests.rules.wiring import SHARE
 
@@ -108,11 +108,11 @@ def among_crds(scene: StackObjects) -> Iterator[ObjectFinding]:
 @rule("probe-missing", scope="stack", why="Traffic would go to pods that cannot answer, and hung pods would stay.")
 def probes(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Require a liveness probe for permanent pods and a readiness probe for servers; charts are exempt."""
-    services = _services(scene)
+    services = list(scene.of("Service"))
     for pods in scene.pods:
         if not pods.lasting or pods.piece.by_chart:
             continue
-        ours = [one for one in services if _serves(one, pods)]
+        ours = [one for one in services if serves(one, pods)]
         for path, container in pods.containers("containers"):
             asked = sorted({one.name for one in ours if _reaches(one, container)})
             needed = ("readinessProbe", "livenessProbe") if asked else ("livenessProbe",)
@@ -124,14 +124,6 @@ def probes(scene: StackObjects) -> Iterator[ObjectFinding]:
                 yield ObjectFinding("probe-missing", pods.piece, path, container.get("name", ""), rule, fix)
 
 
-def _services(scene: StackObjects) -> list[AppObject]:
-    return [one for one in scene.of("Service") if mapping(one.spec, "selector")]
-
-
-def _serves(service: AppObject, pods: Pods) -> bool:
-    return service.namespace == pods.piece.namespace and selects({"matchLabels": service.spec["selector"]}, pods.labels)
-
-
 @rule(
     "network-policy-missing",
     scope="stack",
@@ -141,14 +133,14 @@ def policies(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Require a NetworkPolicy for the clients of each application that serves."""
     if not scene.whole:
         return
-    kept, services = [one for one in scene.of("NetworkPolicy") if inward(one)], _services(scene)
+    kept, services = [one for one in scene.of("NetworkPolicy") if inward(one)], list(scene.of("Service"))
     for pods in scene.pods:
         piece = pods.piece
         if piece.folder.settings.layer != "applications" or not pods.lasting or piece.chart == "unknown":
             continue
         if piece.astray or piece.namespace in scene.unread or any(_keeps(one, pods) for one in kept):
             continue
-        if service := next((one for one in services if _serves(one, pods)), None):
+        if service := next((one for one in services if serves(one, pods)), None):
             rule = f"serves {service}, and no NetworkPolicy limits its clients: every pod of the cluster may connect"
             fix = "use apps/_shared/network-policy, or add one that selects these pods"
             yield ObjectFinding(
