@@ -115,8 +115,8 @@ def leaks(raw: bytes, name: str) -> tuple[Problem, ...]:
     judged = _judged_elsewhere(raw, name) if found and STACK.match(name) else range(0)
     found = [one for one in found if one.line not in judged]
     if not prose and (WORDS.search(text) or not name.endswith(STRUCTURED)):
-        told = {one.line for one in found}
-        found += [one for one in _read(raw, text, name) if one.line not in told or not one.line]
+        known = {one.line for one in found}
+        found += [one for one in _read(raw, text, name) if one.line not in known or not one.line]
     return tuple(one for one in dict.fromkeys(found) if one.line not in allowed)
 
 

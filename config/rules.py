@@ -70,7 +70,7 @@ def rule(
 ) -> Callable[[Function], Function]:
     """Register a function as one that reports a check; one of a check's functions gives the reason.
 
-    An object can accept what is found in it: `manifests.rules.register` reads the annotation of each `ObjectFinding`.
+    An object's annotation can accept a finding in it: `manifests.rules.register` reads it for each `ObjectFinding`.
     mypy holds a function to its return type, so the register reads there which checks these are; a function that
     reads another annotation itself states that with `accepted_by`.
     """

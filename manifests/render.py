@@ -193,7 +193,7 @@ class _RenderRun:
             problems.append(program_errors.problem(error, path, files, self.reader, place, values=job.contents.values))
             return []
         except (yaml.YAMLError, ValueError) as error:
-            rule, fix = f"renders to what is not YAML: {' '.join(str(error).split())}", "correct the chart's values"
+            rule, fix = f"renders to invalid YAML: {' '.join(str(error).split())}", "correct the chart's values"
             problems.append(Problem(files[0], 0, "", "", rule, fix, "render-failed"))
             return []
         problems += [problem for item in objects if (problem := plain_manifests.malformed(item, files[0]))]

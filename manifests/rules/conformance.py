@@ -68,10 +68,10 @@ def check(conformer: Conformer, scenes: Iterable[StackObjects]) -> tuple[list[Ob
         for piece in scene.pieces:
             if piece.kind == CRD or not scene.whole or _file(piece) in defined or removed_in(scene, piece):
                 continue
-            said = f"{piece.item['apiVersion']} {piece.kind}"
+            kind = f"{piece.item['apiVersion']} {piece.kind}"
             rule = f"is a kind that neither Kubernetes {scene.kubernetes} nor a CRD of {scene.environment} defines"
             fix = "add the app that brings its CRD, or correct apiVersion and kind"
-            refused.append(ObjectFinding("kind-unknown", piece, ("kind",), said, rule, fix))
+            refused.append(ObjectFinding("kind-unknown", piece, ("kind",), kind, rule, fix))
         ours = {id(piece) for piece in own} | {id(one.piece) for one in refused}
         refused += _judged(conformer, _by_app(piece for piece in scene.pieces if id(piece) not in ours), crds)
         found += refused
@@ -117,10 +117,10 @@ def _judged(
         if conformer.kept:
             conformer.kept.prune()
     for path, pieces in apps.items():
-        for said in verdicts[path] or ():
-            piece = pieces[said["piece"]]
-            rule, fix = f"is refused by the schema of its kind: {said['said']}", "kubectl explain lists the fields"
-            yield ObjectFinding("schema-refused", piece, _path(piece.item, said["path"]), "", rule, fix)
+        for reason in verdicts[path] or ():
+            piece = pieces[reason["piece"]]
+            rule, fix = f"is refused by the schema of its kind: {reason['said']}", "kubectl explain lists the fields"
+            yield ObjectFinding("schema-refused", piece, _path(piece.item, reason["path"]), "", rule, fix)
 
 
 def _run(
@@ -145,21 +145,21 @@ def _run(
                 files[str(file)] = path, number
         places = (f"{folder}/{LOCATION}" for folder in (conformer.schemas, place / "schemas"))
         options = [part for one in places for part in ("-schema-location", one)]
-        said = _said(conformer, *options, "-ignore-missing-schemas", str(place / "objects"))
-        for one in sorted(said, key=lambda one: files[one["filename"]]):
+        results = _results(conformer, *options, "-ignore-missing-schemas", str(place / "objects"))
+        for one in sorted(results, key=lambda one: files[one["filename"]]):
             path, number = files[one["filename"]]
             verdicts[path] += _parts(one, number)
     return verdicts
 
 
-def _said(conformer: Conformer, *arguments: str) -> list[dict[str, Any]]:
+def _results(conformer: Conformer, *arguments: str) -> list[dict[str, Any]]:
     """Return kubeconform's results; its exit code is 1 if an object is invalid."""
-    said = programs.converse(["kubeconform", "-output", "json", *arguments], env=conformer.env, timeout=SLOW)
+    output = programs.converse(["kubeconform", "-output", "json", *arguments], env=conformer.env, timeout=SLOW)
     try:
-        found: list[dict[str, Any]] = json.loads(said.stdout)["resources"] or []
+        found: list[dict[str, Any]] = json.loads(output.stdout)["resources"] or []
     except (ValueError, KeyError, TypeError):
         raise ProgramFailed(
-            f"kubeconform: {said.together.strip()[:500]}", status=said.exit_code, output=said.together
+            f"kubeconform: {output.together.strip()[:500]}", status=output.exit_code, output=output.together
         ) from None
     return found
 
@@ -170,8 +170,8 @@ def _parts(one: Mapping[str, Any], number: int) -> list[Object]:
         (found["path"], found["said"]) for found in REASON.finditer(one["msg"]) if not VAGUE.match(found["said"])
     ]
     return [
-        {"piece": number, "path": path, "said": said.replace("null or ", "")}
-        for path, said in dict.fromkeys(reasons or [("", one["msg"])])
+        {"piece": number, "path": path, "said": reason.replace("null or ", "")}
+        for path, reason in dict.fromkeys(reasons or [("", one["msg"])])
     ]
 
 

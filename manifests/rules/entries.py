@@ -37,18 +37,18 @@ def declared(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Require one origin for each entry, the same everywhere, and a reader for each declaration."""
     first: dict[str, tuple[StoreEntry, AppObject]] = {}
     for piece in scene.of("ExternalSecret"):
-        said, readings = declarations(piece.item), list(read_by(piece.item))
-        if said is None:
+        listed, readings = declarations(piece.item), list(read_by(piece.item))
+        if listed is None:
             written = notes(piece.item)[ENTRIES].strip()
             yield ObjectFinding(
                 "entry-malformed", piece, ANNOTATION, written, "is no map of entries", "write ENTRY: random"
             )
             continue
         for reading in readings:
-            if reading.name not in said:
+            if reading.name not in listed:
                 rule = f"is an entry of the secret store that the annotation {ENTRIES} does not declare"
                 yield ObjectFinding("entry-undeclared", piece, reading.path, reading.name, rule, f"{HOW} for it")
-        for name, how in said.items():
+        for name, how in listed.items():
             one = entry(name, how)
             if one is None:
                 yield ObjectFinding("entry-malformed", piece, ANNOTATION, f"{name}: {how}", "has no known form", HOW)

@@ -49,9 +49,9 @@ class Locator:
     def _moved(self, piece: AppObject) -> tuple[str, int] | None:
         """Find the kustomization that put an object into its namespace."""
         for file in self._of(piece.app.path).kustomizations.values():
-            said = self.reader.source(file).first
-            if NAMESPACE[1:] in said.lines and said.value["namespace"] == piece.namespace:
-                return file, said.line(NAMESPACE[1:])
+            document = self.reader.source(file).first
+            if NAMESPACE[1:] in document.lines and document.value["namespace"] == piece.namespace:
+                return file, document.line(NAMESPACE[1:])
         return None
 
     def _written(self, piece: AppObject) -> list[tuple[str, Document]]:

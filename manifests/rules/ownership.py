@@ -87,7 +87,7 @@ def unnamed(scene: StackObjects) -> Iterator[ObjectFinding]:
     for piece, *others in bare.values():
         more = f" (and {len(others)} more of this app)" if others else ""
         rule = f"names no namespace{more}: Argo CD puts it into {piece.namespace}, the Application's own"
-        fix = "add `namespace:`; to what a chart makes, a patch that adds /metadata/namespace"
+        fix = "add `namespace:`; for objects of a chart, a patch that adds /metadata/namespace"
         yield ObjectFinding("namespace-missing", piece, ("metadata",), str(piece), rule, fix)
 
 
@@ -99,9 +99,9 @@ def unnamed(scene: StackObjects) -> Iterator[ObjectFinding]:
 def cluster_kinds(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Require a declaration of the category for each cluster-wide kind."""
     for piece in scene.pieces:
-        said = f"{piece.kind}.{piece.group}" if piece.group else piece.kind
-        if said not in piece.folder.settings.cluster_kinds and said != "Namespace" and is_cluster_wide(scene, piece):
-            rule = f"belongs to no namespace, and {piece.folder.path}/category.yaml does not declare {said}"
+        kind = f"{piece.kind}.{piece.group}" if piece.group else piece.kind
+        if kind not in piece.folder.settings.cluster_kinds and kind != "Namespace" and is_cluster_wide(scene, piece):
+            rule = f"belongs to no namespace, and {piece.folder.path}/category.yaml does not declare {kind}"
             yield ObjectFinding(
                 "cluster-kind-undeclared", piece, ("kind",), str(piece), rule, "add it to clusterKinds there"
             )
@@ -113,9 +113,9 @@ def cluster_kinds(scene: StackObjects) -> Iterator[ObjectFinding]:
 def namespaced_kinds(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Report kinds of applications that reach beyond their namespace and that no category declares."""
     for piece in scene.pieces:
-        said = f"{piece.kind}.{piece.group}"
-        if said in piece.folder.settings.closed_kinds:
-            rule = f"reaches beyond its namespace, and {piece.folder.path}/category.yaml does not declare {said}"
+        kind = f"{piece.kind}.{piece.group}"
+        if kind in piece.folder.settings.closed_kinds:
+            rule = f"reaches beyond its namespace, and {piece.folder.path}/category.yaml does not declare {kind}"
             fix = "remove it, or add it to namespacedKinds there"
             yield ObjectFinding("namespaced-kind-undeclared", piece, ("kind",), str(piece), rule, fix)
 
@@ -140,8 +140,8 @@ def versions(scene: StackObjects) -> Iterator[ObjectFinding]:
         if removed:
             rule = f"was removed in Kubernetes 1.{removed}, and {scene.stack} runs {scene.kubernetes}"
             fix = "write the version that took its place"
-            said = f"{piece.item['apiVersion']} {piece.kind}"
-            yield ObjectFinding("api-removed", piece, ("apiVersion",), said, rule, fix)
+            kind = f"{piece.item['apiVersion']} {piece.kind}"
+            yield ObjectFinding("api-removed", piece, ("apiVersion",), kind, rule, fix)
 
 
 def removed_in(scene: StackObjects, piece: AppObject) -> int:

@@ -32,9 +32,9 @@ FIXES = {
     "ClusterIssuer": "name one of apps/cert-manager",
     "SecretStore": "add it, or name a ClusterSecretStore",
     "ClusterSecretStore": "name one of apps/security",
-    "StorageClass": "add what makes it, or leave the name out for the default",
-    "VolumeSnapshotClass": "add what makes it, or leave the name out for the default",
-    **dict.fromkeys(("Deployment", "Rollout", "StatefulSet"), "correct the name, or take it away with what it scaled"),
+    "StorageClass": "add the app that makes it, or leave the name out for the default",
+    "VolumeSnapshotClass": "add the app that makes it, or leave the name out for the default",
+    **dict.fromkeys(("Deployment", "Rollout", "StatefulSet"), "correct the name, or remove it with its workload"),
 }
 # References to these are checked even in a chart: values choose them. Each is cluster-wide.
 SHARED = ("ClusterIssuer", "ClusterSecretStore", "StorageClass", "VolumeSnapshotClass")
@@ -132,14 +132,14 @@ def _missing(
         yield ObjectFinding("reference-unknown", piece, path, name, broken, fix)
 
 
-def _within(piece: AppObject, asked: Reference, name: str, parts: Parts) -> Iterator[ObjectFinding]:
+def _within(piece: AppObject, reference: Reference, name: str, parts: Parts) -> Iterator[ObjectFinding]:
     """Report a key or a port that the target does not have."""
-    if asked.part and parts is not None and asked.part not in parts:
-        what = PARTS[asked.kind]
-        rule = f"is no {what} of {asked.kind} {name}, which has {', '.join(sorted(parts)) or 'none'}"
-        near = get_close_matches(asked.part, parts, n=1)
-        fix = f"did you mean {near[0]}?" if near else f"name one of these, or add the {what} there"
-        yield ObjectFinding("reference-unknown", piece, asked.path, asked.part, rule, fix)
+    if reference.part and parts is not None and reference.part not in parts:
+        noun = PARTS[reference.kind]
+        rule = f"is no {noun} of {reference.kind} {name}, which has {', '.join(sorted(parts)) or 'none'}"
+        near = get_close_matches(reference.part, parts, n=1)
+        fix = f"did you mean {near[0]}?" if near else f"name one of these, or add the {noun} there"
+        yield ObjectFinding("reference-unknown", piece, reference.path, reference.part, rule, fix)
 
 
 def holds(piece: AppObject, kind: str) -> Parts:
@@ -150,7 +150,7 @@ def holds(piece: AppObject, kind: str) -> Parts:
     elif piece.kind == "Cluster" and kind == "Service":
         keys = {"5432"}
     elif piece.kind in ("ConfigMap", "Secret"):
-        keys = {key for said in ("data", "binaryData", "stringData") for key in mapping(piece.item, said)}
+        keys = {key for part in ("data", "binaryData", "stringData") for key in mapping(piece.item, part)}
     elif piece.kind == "ExternalSecret":
         template = mapping(spec, "target", "template")
         if template.get("templateFrom"):
@@ -160,7 +160,7 @@ def holds(piece: AppObject, kind: str) -> Parts:
             if spec.get("dataFrom"):
                 return None
             keys |= {text(one, "secretKey") for one in mappings(spec, "data")}
-    return frozenset(keys) or None  # what says nothing is filled by somebody else
+    return frozenset(keys) or None  # another program fills an empty object
 
 
 def makes(piece: AppObject) -> Iterator[Target]:
@@ -295,10 +295,10 @@ def refers(pods: Pods) -> Iterator[Reference]:
             yield from _read((*path, "env", index), mapping(one, "valueFrom"), "KeyRef")
 
 
-def _read(path: KeyPath, said: dict[str, Any], suffix: str) -> Iterator[Reference]:
+def _read(path: KeyPath, source: dict[str, Any], suffix: str) -> Iterator[Reference]:
     """Yield a Secret or ConfigMap, once for each key that is read."""
     for key, kind in (("secret", "Secret"), ("configMap", "ConfigMap")):
-        one = mapping(said, f"{key}{suffix}")
+        one = mapping(source, f"{key}{suffix}")
         if name := text(one, "secretName") or text(one, "name"):
             parts = [text(item, "key") for item in mappings(one, "items")] or [text(one, "key")]
             yield from (Reference(path, kind, name, part, bool(one.get("optional"))) for part in parts)

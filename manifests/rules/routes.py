@@ -91,8 +91,8 @@ def _claims(piece: AppObject) -> Iterator[tuple[KeyPath, str]]:
         yield ("spec", "listeners", index), text(listener, "hostname") or "*"
     for index, one in enumerate(mappings(spec, "tls") if piece.kind == "Ingress" else []):
         yield from ((("spec", "tls", index, "hosts", number), name) for number, name in enumerate(texts(one, "hosts")))
-    if said := notes(piece.item).get(PUBLISHED):
-        yield from ((("metadata", "annotations", PUBLISHED), name.strip()) for name in said.split(","))
+    if published := notes(piece.item).get(PUBLISHED):
+        yield from ((("metadata", "annotations", PUBLISHED), name.strip()) for name in published.split(","))
 
 
 def _not_own(scene: StackObjects, piece: AppObject, host: str, routes: set[App], called: dict[str, set[App]]) -> str:
@@ -152,9 +152,9 @@ def logins(scene: StackObjects) -> Iterator[ObjectFinding]:
         return
     served = {host for piece in scene.of(*ROUTES, "Ingress") for _, host in _hosts(piece)}
     for piece in scene.of("ConfigMap"):
-        said = text(piece.item, "data", "oidc.config")
-        issuer = ISSUER.search(said)
-        if piece.name == "argocd-cm" and issuer and issuer[1] in served and "rootCA:" not in said:
+        config = text(piece.item, "data", "oidc.config")
+        issuer = ISSUER.search(config)
+        if piece.name == "argocd-cm" and issuer and issuer[1] in served and "rootCA:" not in config:
             rule = f"has a certificate of the issuer {scene.untrusted}, which Argo CD does not trust: every login fails"
             fix = "add rootCA, with the issuer's root certificate, to oidc.config in the overlay"
             fix += " (docs/understanding/argocd.md)"
@@ -173,8 +173,8 @@ def placeholders(scene: StackObjects) -> Iterator[ObjectFinding]:
     for piece in scene.pieces:
         if piece.by_chart or piece.kind in (*ROUTES, "Ingress", CRD):
             continue
-        for path, said in _texts(piece.item, ()):
-            found = EXAMPLE.search(said)
+        for path, value in _texts(piece.item, ()):
+            found = EXAMPLE.search(value)
             if found and not any(_under(found[0], domain) for domain in scene.domains):
                 rule, fix = "is an example address, which has no server", "replace it with your own"
                 yield ObjectFinding("placeholder-left", piece, path, found[0], rule, fix)

@@ -54,10 +54,10 @@ def of_openapi(document: Mapping[str, Any]) -> Iterator[tuple[str, Schema]]:
     raw = document["definitions"]
     strict = {name: _either(name) or _strict(one) for name, one in raw.items()}
     for name, one in raw.items():
-        for said in one.get("x-kubernetes-group-version-kind") or ():
-            version = "/".join(filter(None, (said["group"], said["version"])))
+        for kind in one.get("x-kubernetes-group-version-kind") or ():
+            version = "/".join(filter(None, (kind["group"], kind["version"])))
             needed = {other: strict[other] for other in _needed(name, raw)}
-            yield file_of(version, said["kind"]), {"$ref": f"{DEFINITIONS}{name}", "definitions": needed}
+            yield file_of(version, kind["kind"]), {"$ref": f"{DEFINITIONS}{name}", "definitions": needed}
 
 
 def of_crd(crd: Object) -> Iterator[tuple[str, Schema]]:

@@ -37,7 +37,7 @@ class Mark:
     file: str
     line: int
     value: str
-    says: str
+    setting: str
 
 
 @rule("mark-differs", scope="app", why="Settings and tree would contradict each other.")
@@ -58,22 +58,22 @@ def _compared(folder: AppFolder) -> Iterator[Problem]:
             (own if file.startswith(f"{app.path}/") else below).extend(marks(reader, file))
     for mark in own:
         try:
-            said = stated(stack, mark.says)
+            value = stated(stack, mark.setting)
         except LookupError as error:
             yield _problem(mark, str(error), "name a key of docs/reference/settings.md", "mark-unknown")
             continue
-        if said != mark.value:
-            yield _problem(mark, f"is {said} in {stack.places.file}", "say the same in both", "mark-differs")
-    again = {mark.says for mark in own}
+        if value != mark.value:
+            yield _problem(mark, f"is {value} in {stack.places.file}", "write the same value in both", "mark-differs")
+    again = {mark.setting for mark in own}
     for mark in below:
         try:
-            said = stated(stack, mark.says)
+            value = stated(stack, mark.setting)
         except LookupError:
             continue  # another environment's matter: the base is compared where it runs
-        if mark.says not in again and said != mark.value:
-            rule = f"stays {mark.value} of {mark.file}:{mark.line}, and {stack.places.file} says {said}"
+        if mark.setting not in again and value != mark.value:
+            rule = f"stays {mark.value} of {mark.file}:{mark.line}, and {stack.places.file} has {value}"
             fix = "patch it here, with the same mark beside it"
-            yield Problem(app.path, 0, mark.says, "", rule, fix, "mark-missing")
+            yield Problem(app.path, 0, mark.setting, "", rule, fix, "mark-missing")
 
 
 @rule(
@@ -100,8 +100,8 @@ def _forgotten(reader: CheckoutReader, stack: Stack, domains: Sequence[str], con
             for key, value in present.items():
                 if _holds(line, key, value):
                     whole = _value(line.partition(" #")[0])
-                    says = key if whole == value else whole.replace(value, f"{{{key}}}")
-                    rule, fix = f"is {key} of {stack.places.file}, and nothing compares the two", f"add: # = {says}"
+                    setting = key if whole == value else whole.replace(value, f"{{{key}}}")
+                    rule, fix = f"is {key} of {stack.places.file}, and nothing compares the two", f"add: # = {setting}"
                     yield Problem(file, number, key, value, rule, fix, "mark-forgotten")
 
 
@@ -150,11 +150,11 @@ def _value(text: str) -> str:
     return text[1:-1] if text[:1] in "\"'" and text[-1:] == text[:1] else text
 
 
-def stated(stack: Stack, says: str) -> str:
+def stated(stack: Stack, setting: str) -> str:
     """Return the value of a mark in a stack's settings."""
-    if "{" not in says:
-        return _setting(stack, says)
-    return SETTING.sub(lambda found: _setting(stack, found[1]), says)
+    if "{" not in setting:
+        return _setting(stack, setting)
+    return SETTING.sub(lambda found: _setting(stack, found[1]), setting)
 
 
 def _setting(stack: Stack, path: str) -> str:
@@ -171,4 +171,4 @@ def _setting(stack: Stack, path: str) -> str:
 
 
 def _problem(mark: Mark, rule: str, fix: str, check: str) -> Problem:
-    return Problem(mark.file, mark.line, mark.says, mark.value, rule, fix, check)
+    return Problem(mark.file, mark.line, mark.setting, mark.value, rule, fix, check)

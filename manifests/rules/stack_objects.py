@@ -112,8 +112,8 @@ class AppObject:
     @property
     def accepted(self) -> dict[str, str]:
         """The checks that its annotations accept, with their reasons."""
-        said = notes(self.item).items()
-        return {key.removeprefix(ACCEPT): why for key, why in said if key.startswith(ACCEPT)}
+        annotations = notes(self.item).items()
+        return {key.removeprefix(ACCEPT): why for key, why in annotations if key.startswith(ACCEPT)}
 
     def __str__(self) -> str:
         """Return kind and name."""

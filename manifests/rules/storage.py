@@ -36,7 +36,7 @@ DEFAULT = "storageclass.kubernetes.io/is-default-class"
     scope="stack",
     why="Bitwarden answers a burst of requests with 429, and the ExternalSecrets fail together.",
 )
-def asked(scene: StackObjects) -> Iterator[ObjectFinding]:
+def read_once(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Require one read for each entry of a store that logs in for each request; other readers use the Secret."""
     stores = {
         one.name
@@ -49,7 +49,7 @@ def asked(scene: StackObjects) -> Iterator[ObjectFinding]:
             for index, one in enumerate(mappings(piece.spec, "data")):
                 entry = text(one, "remoteRef", "key")
                 if owner := first.get(entry):
-                    rule = f"is asked for by {owner} of {owner.app.path} already"
+                    rule = f"is read by {owner} of {owner.app.path} already"
                     fix = "read it once, and copy the Secret as apps/security/secret-stores/backup does"
                     yield ObjectFinding("entry-twice", piece, ("spec", "data", index), entry, rule, fix)
                 first.setdefault(entry, piece)
@@ -60,8 +60,8 @@ def kept(scene: StackObjects) -> Iterator[ObjectFinding]:
     """Require the annotation of volumes and databases that keeps a sync from deleting them."""
     for group, kinds in DATA.items():
         for piece in scene.of(*kinds):
-            said = [one.strip() for one in notes(piece.item).get(OPTIONS, "").split(",")]
-            missing = [option for option in NEEDED if option not in said]
+            options = [one.strip() for one in notes(piece.item).get(OPTIONS, "").split(",")]
+            missing = [option for option in NEEDED if option not in options]
             if piece.group == group and missing:
                 rule = f"holds data, and a sync may delete it: {' and '.join(missing)} missing"
                 fix = f"annotate it with {OPTIONS}: {','.join(NEEDED)}"
@@ -129,16 +129,16 @@ def room(scene: StackObjects) -> Iterator[ObjectFinding]:
     classes = [one for one in scene.of("StorageClass") if str(one.item.get("provisioner")).endswith(CEPH)]
     default = {one.name for one in classes if notes(one.item).get(DEFAULT) == "true"}
     names = {one.name for one in classes} | ({None} if default else set())
-    asked = sum(size for name, size in _claims(scene) if name in names)
+    requested = sum(size for name, size in _claims(scene) if name in names)
     pools = [one.spec for one in scene.of("CephBlockPool")]
     pools += [pool for one in scene.of("CephFilesystem") for pool in mappings(one.spec, "dataPools")]
     copies = max((number(pool, "replicated", "size", otherwise=1) for pool in pools), default=1)
     if not (scene.whole and scene.disks):
         return
     for piece in scene.of("CephCluster"):
-        if asked * copies > scene.disks * NEARLY_FULL:
-            whole = f"{asked >> 30}Gi, {copies} times" if copies > 1 else f"{asked >> 30}Gi"
-            rule = f"is what volumes may grow to, and {scene.stack} has dataDisks of {scene.disks >> 30}GiB"
+        if requested * copies > scene.disks * NEARLY_FULL:
+            whole = f"{requested >> 30}Gi, {copies} times" if copies > 1 else f"{requested >> 30}Gi"
+            rule = f"is the size that volumes may grow to, and {scene.stack} has dataDisks of {scene.disks >> 30}GiB"
             fix = f"make claims smaller or disks larger: at {NEARLY_FULL:.0%} Ceph begins to warn"
             yield ObjectFinding("ceph-full", piece, ("spec", "storage"), whole, rule, fix)
 
@@ -157,13 +157,13 @@ def _claims(scene: StackObjects) -> Iterator[tuple[str | None, int]]:
             yield _class(one.get("storageClass")), size
 
 
-def _claim(said: Mapping[str, Any], count: int = 1) -> tuple[str | None, int]:
-    size = _bytes(at(said, "resources", "requests", "storage"))
-    return _class(said.get("storageClassName")), size * count
+def _claim(spec: Mapping[str, Any], count: int = 1) -> tuple[str | None, int]:
+    size = _bytes(at(spec, "resources", "requests", "storage"))
+    return _class(spec.get("storageClassName")), size * count
 
 
-def _class(said: object) -> str | None:
-    return said if isinstance(said, str) else None
+def _class(name: object) -> str | None:
+    return name if isinstance(name, str) else None
 
 
 def _bytes(quantity: object) -> int:

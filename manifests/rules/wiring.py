@@ -68,10 +68,10 @@ def quantities(scene: StackObjects) -> Iterator[ObjectFinding]:
 def _shares(scene: StackObjects) -> Iterator[ObjectFinding]:
     for piece in scene.of("PodDisruptionBudget"):
         for key in ("minAvailable", "maxUnavailable"):
-            said = piece.spec.get(key)
-            if isinstance(said, str) and not SHARE.match(said):
+            value = piece.spec.get(key)
+            if isinstance(value, str) and not SHARE.match(value):
                 rule, fix = "is neither a number nor a share, and the API server refuses it", "write 1, or 50%"
-                yield ObjectFinding("quantity-malformed", piece, ("spec", key), said, rule, fix)
+                yield ObjectFinding("quantity-malformed", piece, ("spec", key), value, rule, fix)
 
 
 def _claims(piece: AppObject) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
@@ -96,10 +96,10 @@ def _written(piece: AppObject, path: KeyPath, value: Any, place: str) -> Iterato
             yield from _written(piece, (*path, index), one, rest)
 
 
-def _resources(piece: AppObject, path: KeyPath, said: Any) -> Iterator[ObjectFinding]:
+def _resources(piece: AppObject, path: KeyPath, resources: Any) -> Iterator[ObjectFinding]:
     known: dict[tuple[str, str], Decimal] = {}
     for part in ("requests", "limits"):
-        for name, size in mapping(said, part).items():
+        for name, size in mapping(resources, part).items():
             value = amount(str(size))
             if value is None:
                 rule, fix = "is no quantity, and the API server refuses it", _meant(str(size))
@@ -112,10 +112,10 @@ def _resources(piece: AppObject, path: KeyPath, said: Any) -> Iterator[ObjectFin
     for (part, name), least in known.items():
         most = known.get(("limits", name))
         if part == "requests" and most is not None and most < least:
-            size = said["limits"][name]
-            rule = f"is below its request of {said['requests'][name]}, and the API server refuses the pods"
+            size = resources["limits"][name]
+            rule = f"is below its request of {resources['requests'][name]}, and the API server refuses the pods"
             yield ObjectFinding(
-                "limit-below-request", piece, (*path, "limits", name), size, rule, "raise it, or ask for less"
+                "limit-below-request", piece, (*path, "limits", name), size, rule, "raise it, or request less"
             )
 
 
@@ -192,9 +192,9 @@ def selectors(scene: StackObjects) -> Iterator[ObjectFinding]:
 def _selected(scene: StackObjects, kind: str) -> Iterator[tuple[AppObject, list[Pods]]]:
     """Yield each object that selects pods, with the pods, without those of operators."""
     for piece in scene.of(kind):
-        said = mapping(piece.spec, "selector")
-        selector = {"matchLabels": said} if kind == "Service" else said
-        if not said or piece.by_chart or piece.chart == "unknown" or piece.astray:
+        labels = mapping(piece.spec, "selector")
+        selector = {"matchLabels": labels} if kind == "Service" else labels
+        if not labels or piece.by_chart or piece.chart == "unknown" or piece.astray:
             continue
         found = [one for one in scene.pods if one.piece.namespace == piece.namespace and selects(selector, one.labels)]
         if found or not any(_foreign(key) for key in _keys(selector)):

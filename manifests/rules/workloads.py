@@ -80,14 +80,14 @@ def resources(scene: StackObjects) -> Iterator[ObjectFinding]:
     for pods in scene.pods:
         kinds = ("containers",) if pods.piece.by_chart else ("initContainers", "containers")
         for path, container in pods.containers(*kinds):
-            asked, most = (mapping(container, "resources", key) for key in ("requests", "limits"))
-            missing = [name for name in ("cpu", "memory") if name not in asked and name not in most]
+            requests, limits = (mapping(container, "resources", key) for key in ("requests", "limits"))
+            missing = [name for name in ("cpu", "memory") if name not in requests and name not in limits]
             name = container.get("name", "")
             if missing:
-                rule = f"asks for no {' and no '.join(missing)}"
+                rule = f"requests no {' and no '.join(missing)}"
                 fix = "set resources.requests: the scheduler needs them"
                 yield ObjectFinding("requests-missing", pods.piece, (*path, "resources"), name, rule, fix)
-            if "memory" not in most:
+            if "memory" not in limits:
                 rule, fix = "has no limit for memory", "set resources.limits.memory: without it the node fails first"
                 yield ObjectFinding("limit-missing", pods.piece, (*path, "resources"), name, rule, fix)
 
@@ -114,11 +114,11 @@ def probes(scene: StackObjects) -> Iterator[ObjectFinding]:
             continue
         ours = [one for one in services if serves(one, pods)]
         for path, container in pods.containers("containers"):
-            asked = sorted({one.name for one in ours if _reaches(one, container)})
-            needed = ("readinessProbe", "livenessProbe") if asked else ("livenessProbe",)
+            served = sorted({one.name for one in ours if _reaches(one, container)})
+            needed = ("readinessProbe", "livenessProbe") if served else ("livenessProbe",)
             missing = [probe for probe in needed if not container.get(probe)]
             if missing:
-                does = f"serves Service {asked[0]}" if asked else "runs for ever"
+                does = f"serves Service {served[0]}" if served else "runs for ever"
                 rule = f"{does} and has no {' and no '.join(missing)}"
                 fix = "add it: traffic goes to pods that are ready, and a hung one is begun anew"
                 yield ObjectFinding("probe-missing", pods.piece, path, container.get("name", ""), rule, fix)
@@ -154,7 +154,7 @@ def _keeps(policy: AppObject, pods: Pods) -> bool:
 
 def _reaches(service: AppObject, container: dict[str, Any]) -> bool:
     """Report whether one of a Service's ports leads to the container; ports of metrics do not count."""
-    reached = [said for one in mappings(container, "ports") for said in (one.get("name"), one.get("containerPort"))]
+    reached = [named for one in mappings(container, "ports") for named in (one.get("name"), one.get("containerPort"))]
     for port in mappings(service.spec, "ports"):
         target = port.get("targetPort") or port.get("port")
         if METRICS not in f"{service.name} {port.get('name')} {target}" and target in reached:
@@ -274,7 +274,7 @@ def reloaded(scene: StackObjects) -> Iterator[ObjectFinding]:
 
 def _rolls(piece: AppObject, read: Reference) -> bool:
     """Report whether Reloader restarts the pods for all that they read, or for this one."""
-    said = {**mapping(piece.spec, "template", "metadata", "annotations"), **notes(piece.item)}
+    annotations = {**mapping(piece.spec, "template", "metadata", "annotations"), **notes(piece.item)}
     own = f"{read.kind.lower()}.{RELOADER}"
-    named = [one.strip() for one in str(said.get(f"{own}reload") or "").split(",")]
-    return "true" in (said.get(f"{RELOADER}auto"), said.get(f"{own}auto")) or read.name in named
+    named = [one.strip() for one in str(annotations.get(f"{own}reload") or "").split(",")]
+    return "true" in (annotations.get(f"{RELOADER}auto"), annotations.get(f"{own}auto")) or read.name in named
