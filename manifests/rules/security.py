@@ -43,56 +43,54 @@ MOVERS = ("rclone", "restic", "rsyncTLS", "syncthing")
 
 
 @rule("pod-security", scope="app", why="The API server rejects the pods, and only events of the ReplicaSet report it.")
-def levels(scene: StackObjects) -> Iterator[ObjectFinding]:
+def levels(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Report pods that the Pod Security level of their namespace refuses."""
-    for pods in scene.pods:
-        for broken, path in _refused(scene, pods):
+    for pods in objects.pods:
+        for broken, path in _refused(objects, pods):
             fix = "apps/_shared/hardened brings the missing fields, or the category declares another podSecurity"
-            yield ObjectFinding("pod-security", pods.piece, path, "", broken, fix)
+            yield ObjectFinding("pod-security", pods.obj, path, "", broken, fix)
 
 
-def _refused(scene: StackObjects, pods: Pods) -> Iterator[tuple[str, KeyPath]]:
-    level = scene.security.get(pods.piece.namespace, "privileged")
+def _refused(objects: StackObjects, pods: Pods) -> Iterator[tuple[str, KeyPath]]:
+    level = objects.security.get(pods.obj.namespace, "privileged")
     refused = [] if level == "privileged" else list(baseline(pods))
     if level == "restricted":
         refused += restricted(pods)
     for path, broken in refused:
-        yield f"{broken}: namespace {pods.piece.namespace} is {level}, and its pods would be refused", path
+        yield f"{broken}: namespace {pods.obj.namespace} is {level}, and its pods would be refused", path
 
 
 @rule("pod-security", scope="app")
 @rule(
     "mover-foreign", scope="stack", why="Every night the backup would fail, or miss a file that only the app may read."
 )
-def movers(scene: StackObjects) -> Iterator[ObjectFinding]:
+def movers(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require movers that their namespace accepts and that can read the app's files."""
-    movable = scene.of("ReplicationSource", "ReplicationDestination")
-    for piece in (one for one in movable if one.group == "volsync.backube"):
+    movable = objects.of("ReplicationSource", "ReplicationDestination")
+    for obj in (one for one in movable if one.group == "volsync.backube"):
         for mover in MOVERS:
-            if isinstance(piece.spec.get(mover), dict):
-                yield from _mover(scene, piece, mover)
+            if isinstance(obj.spec.get(mover), dict):
+                yield from _mover(objects, obj, mover)
 
 
-def _mover(scene: StackObjects, piece: AppObject, mover: str) -> Iterator[ObjectFinding]:
+def _mover(objects: StackObjects, obj: AppObject, mover: str) -> Iterator[ObjectFinding]:
     """Check a mover as the pod that VolSync creates: its pod context is set here, its container's by VolSync."""
-    path, context = ("spec", mover, "moverSecurityContext"), mapping(piece.spec, mover, "moverSecurityContext")
+    path, context = ("spec", mover, "moverSecurityContext"), mapping(obj.spec, mover, "moverSecurityContext")
     own = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    pod = Pods(
-        piece, (), {}, {"securityContext": context, "containers": [{"name": "the mover", "securityContext": own}]}
-    )
-    for broken, _ in _refused(scene, pod):
+    pod = Pods(obj, (), {}, {"securityContext": context, "containers": [{"name": "the mover", "securityContext": own}]})
+    for broken, _ in _refused(objects, pod):
         fix = "set moverSecurityContext as apps/_shared/backup does"
-        yield ObjectFinding("pod-security", piece, path, "", broken, fix)
-    claim, user = text(piece.spec, "sourcePVC"), context.get("runAsUser")
+        yield ObjectFinding("pod-security", obj, path, "", broken, fix)
+    claim, user = text(obj.spec, "sourcePVC"), context.get("runAsUser")
     if not claim:
         return
-    for pods in scene.pods:
+    for pods in objects.pods:
         mounts = any(at(one, "persistentVolumeClaim", "claimName") == claim for _, one in pods.volumes)
         writer = _user(pods)
-        if mounts and pods.piece.namespace == piece.namespace and writer not in (None, user):
-            rule = f"is not {writer}, as whom {pods.piece} writes the volume: it could not read every file"
+        if mounts and pods.obj.namespace == obj.namespace and writer not in (None, user):
+            rule = f"is not {writer}, as whom {pods.obj} writes the volume: it could not read every file"
             yield ObjectFinding(
-                "mover-foreign", piece, (*path, "runAsUser"), user or "", rule, "write the same user in both"
+                "mover-foreign", obj, (*path, "runAsUser"), user or "", rule, "write the same user in both"
             )
             return
 
@@ -114,16 +112,16 @@ def _user(pods: Pods) -> int | None:
     scope="app",
     why="One kernel bug separates root from the node, and most programs do not need root.",
 )
-def unexplained(scene: StackObjects) -> Iterator[ObjectFinding]:
+def unexplained(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require a reason for root and for access to the node, where the level allows them and no chart set them."""
-    for pods in (one for one in scene.pods if not one.piece.by_chart):
-        level = scene.security.get(pods.piece.namespace, "privileged")
+    for pods in (one for one in objects.pods if not one.obj.by_chart):
+        level = objects.security.get(pods.obj.namespace, "privileged")
         found = [("privileged-unexplained", *one) for one in baseline(pods)] if level == "privileged" else []
         found += [("root-unexplained", *one) for one in rooted(pods)] if level != "restricted" else []
         for check, path, broken in found:
-            rule = f"{broken}: namespace {pods.piece.namespace} is {level} and allows it with a reason"
+            rule = f"{broken}: namespace {pods.obj.namespace} is {level} and allows it with a reason"
             fix = "apps/_shared/hardened brings the missing fields, or accept it with a reason"
-            yield ObjectFinding(check, pods.piece, path, "", rule, fix)
+            yield ObjectFinding(check, pods.obj, path, "", rule, fix)
 
 
 def rooted(pods: Pods) -> Iterator[Refusal]:

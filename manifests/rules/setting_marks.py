@@ -43,9 +43,9 @@ class Mark:
 @rule("mark-differs", scope="app", why="Settings and tree would contradict each other.")
 @rule("mark-missing", scope="app", why="The environment would run with another one's value.")
 @rule("mark-unknown", scope="app", why="A mark that names no setting compares nothing.")
-def compared(scene: StackObjects) -> Iterator[Problem]:
+def compared(objects: StackObjects) -> Iterator[Problem]:
     """Compare the marks of each app, as a stack runs it, with the stack's settings."""
-    for folder in scene.folders:
+    for folder in objects.folders:
         yield from _compared(folder)
 
 
@@ -81,10 +81,10 @@ def _compared(folder: AppFolder) -> Iterator[Problem]:
     scope="app",
     why="The setting would change and the line would keep the old value, without a message.",
 )
-def forgotten(scene: StackObjects) -> Iterator[Problem]:
+def forgotten(objects: StackObjects) -> Iterator[Problem]:
     """Report lines that hold a setting's value without a mark; hosts of routes have rules of their own."""
-    for folder in scene.folders:
-        yield from _forgotten(folder.reader, folder.stack, scene.domains, folder.contents)
+    for folder in objects.folders:
+        yield from _forgotten(folder.reader, folder.stack, objects.domains, folder.contents)
 
 
 def _forgotten(reader: CheckoutReader, stack: Stack, domains: Sequence[str], contents: Contents) -> Iterator[Problem]:

@@ -41,7 +41,7 @@ def line(validation: Validation) -> str:
 
 
 def _counts(validation: Validation) -> Iterator[tuple[str, int, int]]:
-    images = wanted_images([validation.scene(stack) for stack in validation.stacks])
+    images = wanted_images([validation.stack_objects(stack) for stack in validation.stacks])
     yield "image", sum(not has_digest(one) for one in images), len(images)
     charts = {one.chart for found in validation.contents.values() for one in found.charts}
     cached = CachedCharts()

@@ -177,7 +177,7 @@ class Validation:
         """Return the rendered objects of a folder, as a stack runs it."""
         return self.rendered.get((_kubernetes(stack), path), ())
 
-    def scene(self, stack: Stack) -> StackObjects:
+    def stack_objects(self, stack: Stack) -> StackObjects:
         """Return the objects and settings of one stack, for the rules."""
         settings, paths = stack.require(), [place.app.path for place in self._places(stack)]
         return StackObjects(
@@ -186,7 +186,7 @@ class Validation:
             kubernetes=_kubernetes(stack),
             domain=settings.network.domain,
             domains=self._domains,
-            pieces=tuple(self._pieces(stack)),
+            all=tuple(self._pieces(stack)),
             security={name: level for name, (_, level) in namespaces_of(self.tree).items()},  # type: ignore[misc]
             secrets=secrets_of(settings),
             registered=tuple(self._registered(paths)),
@@ -229,10 +229,10 @@ class Validation:
             for index, item in enumerate(objects):
                 own = (item.get("metadata") or {}).get("namespace")
                 where = str(own or place.namespace)
-                piece = AppObject(item, place.app, place.category, where, chart, released, index in inflated)
+                obj = AppObject(item, place.app, place.category, where, chart, released, index in inflated)
                 # The objects of a stand-in for an unknown chart are invented: a verdict on them would prove nothing.
-                if not (piece.by_chart and chart == "unknown"):
-                    yield piece
+                if not (obj.by_chart and chart == "unknown"):
+                    yield obj
 
     def _chart(self, path: str) -> Chart:
         """Return the kind of a folder's charts: that of the least real one."""
@@ -248,12 +248,12 @@ class Validation:
                 yield from (one for one in kubernetes_yaml.documents(text) if one)
 
     def judge(self) -> None:
-        """Check every scene by every rule."""
+        """Check the objects of every stack by every rule."""
         judge = conformance.Conformer(self.tools.manifests(SCHEMAS) / "kubernetes", self.tools.env())
         locator = locate.Locator(self.reader)
-        refused, scenes = conformance.check(judge, [self.scene(stack) for stack in self.stacks])
+        refused, stacks = conformance.check(judge, [self.stack_objects(stack) for stack in self.stacks])
         self.problems += register.problems(locator, refused)
-        self.problems += register.check(locator, scenes)
+        self.problems += register.check(locator, stacks)
 
 
 def validate(validation: Validation) -> list[Problem]:
