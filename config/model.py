@@ -230,7 +230,7 @@ class Patches(Section):
     worker: tuple[RelativePath, ...] = Field(default=(), description="for workers")
 
 
-class Cluster(Section):
+class ClusterSettings(Section):
     """The Talos cluster."""
 
     name: Name = Field(description="the cluster's name; part of every node's certificate")
@@ -278,7 +278,7 @@ class Cluster(Section):
     patches: Patches = Field(default_factory=Patches, description="additional machine-config patches")
 
 
-class Certificates(Section):
+class CertificateSettings(Section):
     """The issuer of the certificates of routes."""
 
     issuer: Annotated[
@@ -304,7 +304,7 @@ class SingleSignOn(Section):
     admin_group: Text = Field(description="the group with administrator rights")
 
 
-class ArgoCD(Section):
+class ArgoCDSettings(Section):
     """The operation of Argo CD."""
 
     replicas: Annotated[Literal["single", "ha"], choice("single", "ha")] = Field(
@@ -329,15 +329,17 @@ class ExternalRepository(Section):
     username: Text | None = Field(default=None, description="the user name; the password is under secrets.repositories")
 
 
-class Platform(Section):
+class PlatformSettings(Section):
     """The services that the cluster offers to applications."""
 
     cni: Annotated[Literal["cilium", "flannel"], choice("cilium", "flannel")] = Field(
         default="cilium", description="the CNI; `flannel` is part of Talos and keeps kube-proxy"
     )
-    certificates: Certificates = Field(default_factory=Certificates, description="the issuer of certificates")
+    certificates: CertificateSettings = Field(
+        default_factory=CertificateSettings, description="the issuer of certificates"
+    )
     secret_store: SecretStore = Field(description="the secret store of External Secrets")
-    argocd: ArgoCD = Field(default_factory=ArgoCD, description="the operation of Argo CD")
+    argocd: ArgoCDSettings = Field(default_factory=ArgoCDSettings, description="the operation of Argo CD")
     repositories: tuple[ExternalRepository, ...] = Field(default=(), description="additional private repositories")
 
 
@@ -362,7 +364,7 @@ class Delivery(Section):
     )
 
 
-class Secrets(Section):
+class SecretSettings(Section):
     """All secrets, under one key; set each with `pulumi config set --secret --path homelab:secrets.NAME`."""
 
     proxmox_token: Secret | None = Field(
@@ -410,7 +412,7 @@ class Settings(Section):
 
     network: NetworkSettings
     proxmox: Proxmox
-    cluster: Cluster
-    platform: Platform
+    cluster: ClusterSettings
+    platform: PlatformSettings
     delivery: Delivery
-    secrets: Secrets = Field(default_factory=Secrets)
+    secrets: SecretSettings = Field(default_factory=SecretSettings)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components.handover.application_defaults import LAYERS
-from components.handover.application_sets import Source, application_set
+from components.handover.application_sets import GitSource, application_set
 from components.handover.guard import guards
 from components.handover.projects import project
 from components.platform.namespace_manifest import namespace_manifest
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> Result:
 
 def handed_over(settings: Settings, tree: Tree, stack: str) -> dict[str, str]:
     """Return the files of the handover by their names."""
-    source, chosen = Source.of(settings), tree.chosen(settings.delivery.categories, settings.delivery.exclude)
+    source, chosen = GitSource.of(settings), tree.chosen(settings.delivery.categories, settings.delivery.exclude)
     spaces = [namespace_manifest(name, *of) for name, of in namespaces_of(tree).items()]
     files = {name: text(items, name) for name, items in (("namespaces.yaml", spaces), ("guard.yaml", guards()))}
     steps = ""
@@ -129,7 +129,7 @@ def rendered(validation: Validation, stack: Stack) -> dict[str, str]:
         charts = {f"chart {each.chart.name} {each.chart.version}" for each in validation.contents[one.app.path].charts}
         stand_ins = [name for name in validation.stand_ins if name in charts]
         note = "".join(f"# {name} is not on this machine: a stand-in was used\n" for name in stand_ins)
-        name = f"manifests/{one.base.category}/{one.base.name}.yaml"
+        name = f"manifests/{one.base.short_path}.yaml"
         files[name] = text(items, name, f"# of {one.app.path}\n{note}")
     return files
 

@@ -73,7 +73,7 @@ def _objects(root: Path, stack: Stack) -> Iterator[tuple[str, Object]]:
         raise TreeRefused(validation.problems)
     for one in places_of(stack, tree):
         for item in validation.objects_of(stack, one.app.path):
-            yield f"{one.base.category}/{one.base.name}", item
+            yield one.base.short_path, item
 
 
 def _client(root: Path, stack: str) -> tuple[ArgoCDClient | None, str]:

@@ -41,7 +41,7 @@ SYNC_OPTIONS = (
 
 
 @dataclass(frozen=True)
-class Source:
+class GitSource:
     """The location of Git, and the part of it that this stack runs."""
 
     repository: str
@@ -54,7 +54,7 @@ class Source:
     """Apps that this stack does not run, as category/app."""
 
     @classmethod
-    def of(cls, settings: Settings) -> Source:
+    def of(cls, settings: Settings) -> GitSource:
         """Return the source of a stack, from its settings."""
         delivery = settings.delivery
         beside = tuple(repository.url for repository in settings.platform.repositories)
@@ -68,7 +68,7 @@ class Source:
         return "/".join([*prefix, *parts])
 
 
-def application_set(category: CategoryFolder, source: Source) -> dict[str, Any]:
+def application_set(category: CategoryFolder, source: GitSource) -> dict[str, Any]:
     """Return the ApplicationSet of a category."""
     keep = category.settings.removal == "keep"
     policy = {"preserveResourcesOnDeletion": True, "applicationsSync": "create-update"} if keep else {}
@@ -96,7 +96,7 @@ def digest(category: Category) -> str:
     return hashlib.sha256(category.model_dump_json(by_alias=True).encode()).hexdigest()[:16]
 
 
-def _merge(category: str, source: Source) -> dict[str, Any]:
+def _merge(category: str, source: GitSource) -> dict[str, Any]:
     """Return the base first, then the environment; the merge drops overlays whose base was deleted."""
     folders = (source.folder(APPS, category), source.folder(ENVIRONMENTS, source.environment, category))
     excluded = [app.partition("/")[2] for app in source.exclude if app.partition("/")[0] == category]
@@ -118,7 +118,7 @@ def _merge(category: str, source: Source) -> dict[str, Any]:
     return {"mergeKeys": ["values"], "generators": generators, "template": NO_TEMPLATE}
 
 
-def _template(category: CategoryFolder, source: Source) -> dict[str, Any]:
+def _template(category: CategoryFolder, source: GitSource) -> dict[str, Any]:
     return {
         "metadata": {
             "name": f"{category.name}-{{{{ .path.basename }}}}",

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from config.category import PodSecurity
 from config.load import Stack
 from config.source import KeyPath
-from config.startpage import Entry
+from config.startpage import PageEntry
 from config.tree import App, CategoryFolder
 from manifests.checkout import CheckoutReader
 from manifests.contents import Contents
@@ -27,7 +27,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Rollout", "ReplicaSet")
 JOBS = ("Job", "CronJob")
 # The kind of an app's charts: a described stand-in has the objects of the real one, any other has invented ones.
-Chart: TypeAlias = Literal["none", "real", "described", "unknown"]
+ChartKind: TypeAlias = Literal["none", "real", "described", "unknown"]
 CLUSTER_WIDE = {
     "": ("Namespace", "Node", "PersistentVolume"),
     "admissionregistration.k8s.io": (
@@ -63,7 +63,7 @@ class AppObject:
     app: App
     folder: CategoryFolder
     namespace: str
-    chart: Chart = "none"
+    chart: ChartKind = "none"
     released: bool = False
     inflated: bool = False
 
@@ -174,7 +174,7 @@ class StackObjects:
     unread: frozenset[str] = frozenset()
     folders: tuple[AppFolder, ...] = ()
     tree: Mapping[str, Contents] = field(default_factory=dict)
-    page: tuple[Entry, ...] = ()
+    page: tuple[PageEntry, ...] = ()
 
     @property
     def sound_folders(self) -> Iterator[AppFolder]:

@@ -43,7 +43,7 @@ RULES = {
 
 
 @dataclass(frozen=True)
-class Row:
+class ReachabilityRow:
     """One image, chart or base, the answer about it, and the number of places that need it."""
 
     kind: str
@@ -61,7 +61,7 @@ class Row:
 class Online:
     """All answers of registries and Git hosts, and the problems among them."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ReachabilityRow, ...]
     problems: tuple[Problem, ...]
 
     def __str__(self) -> str:
@@ -100,7 +100,10 @@ def ask(validation: Validation, registries: Registries | None = None) -> Online:
     count = {**{("image", name): len(found) for name, found in images.items()}}
     count |= {("chart", name): len(found) for name, found in charts.items()}
     count |= {("base", name): len(found) for name, found in bases.items()}
-    rows = [Row(kind, name, answer, count[kind, name]) for (kind, name, _), answer in zip(jobs, answers, strict=True)]
+    rows = [
+        ReachabilityRow(kind, name, answer, count[kind, name])
+        for (kind, name, _), answer in zip(jobs, answers, strict=True)
+    ]
     return Online(tuple(rows), tuple(sorted(set(_problems(validation, rows, images, charts, bases)))))
 
 
@@ -154,7 +157,7 @@ def _private(stack: Stack) -> Iterator[str]:
 
 def _problems(
     validation: Validation,
-    rows: Sequence[Row],
+    rows: Sequence[ReachabilityRow],
     images: Mapping[str, Sequence[ObjectFinding]],
     charts: Mapping[str, Sequence[WantedChart]],
     bases: Mapping[str, Sequence[WantedBase]],

@@ -27,7 +27,7 @@ from manifests.contents import Contents, contents_of
 from manifests.objects import Object, api_versions
 from manifests.render import Folder, Renderer, render_all
 from manifests.rules import chart_objects, conformance, locate, register
-from manifests.rules.stack_objects import AppFolder, AppObject, Chart, StackObjects
+from manifests.rules.stack_objects import AppFolder, AppObject, ChartKind, StackObjects
 from ops.terminal import count
 from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain, ensure
 from standins.bases import StandInBases
@@ -46,7 +46,7 @@ BY_PULUMI = (
 
 
 @dataclass(frozen=True)
-class Place:
+class StackApp:
     """An app of the base, as one stack runs it."""
 
     base: App
@@ -211,14 +211,14 @@ class Validation:
             yield AppFolder(self.reader, stack, place.base, place.app, contents, path in rendered, charts)
 
     @cached_property
-    def _page(self) -> tuple[startpage.Entry, ...]:
+    def _page(self) -> tuple[startpage.PageEntry, ...]:
         return startpage.entries(self.root)
 
     @cached_property
     def _domains(self) -> tuple[str, ...]:
         return tuple(one.settings.network.domain for one in self.every_stack or self.stacks if one.settings)
 
-    def _places(self, stack: Stack) -> list[Place]:
+    def _places(self, stack: Stack) -> list[StackApp]:
         return [place for place in places_of(stack, self.tree) if place.app.path in self.wanted]
 
     def _pieces(self, stack: Stack) -> Iterator[AppObject]:
@@ -234,7 +234,7 @@ class Validation:
                 if not (obj.by_chart and chart == "unknown"):
                     yield obj
 
-    def _chart(self, path: str) -> Chart:
+    def _chart(self, path: str) -> ChartKind:
         """Return the kind of a folder's charts: that of the least real one."""
         kinds = [self.charts.given[one.chart].kind for one in self.contents[path].charts]
         if not kinds:
@@ -274,7 +274,7 @@ def _of_the_changed(validation: Validation, problems: Iterable[Problem]) -> Iter
             yield problem
 
 
-def places_of(stack: Stack, tree: Tree) -> Iterator[Place]:
+def places_of(stack: Stack, tree: Tree) -> Iterator[StackApp]:
     """Yield every app that a stack runs."""
     if stack.settings is None:
         return
@@ -282,7 +282,7 @@ def places_of(stack: Stack, tree: Tree) -> Iterator[Place]:
     overlays = tree.environments.get(delivery.environment, {})
     for category in tree.chosen(delivery.categories, delivery.exclude):
         for base in category.apps:
-            yield Place(base, overlays.get(f"{base.category}/{base.name}", base), category)
+            yield StackApp(base, overlays.get(base.short_path, base), category)
 
 
 def secrets_of(settings: Settings) -> frozenset[tuple[str, str]]:

@@ -105,7 +105,7 @@ def folders_of(settings: Settings, tree: Tree, layers: Collection[str] = ()) -> 
     needed |= {app.category for app in tree.apps_of_layer("crds")}
     needed |= {app.partition("/")[0] for app in platform_apps(settings)}
     apps = [app for app in tree.apps_in(settings.delivery.environment) if app.category in needed]
-    return [app.path for app in apps if f"{app.category}/{app.name}" not in settings.delivery.exclude]
+    return [app.path for app in apps if app.short_path not in settings.delivery.exclude]
 
 
 def private_of(*settings: Settings) -> tuple[str, ...]:
