@@ -22,6 +22,7 @@ from config import files
 from config.category import Category, CategoryNamespace, Layer
 from config.explain import Places, explain, nearest
 from config.leaks import repository_leaks
+from config.model import Delivery
 from config.pins import IS_COMMIT, versions
 from config.rules import rule
 from config.source import alone, read
@@ -95,6 +96,11 @@ class Tree:
         """Return every app of the base."""
         return tuple(app for category in self.categories for app in category.apps)
 
+    @property
+    def every_app(self) -> tuple[App, ...]:
+        """Return every app of the base and every overlay."""
+        return (*self.apps, *(app for apps in self.environments.values() for app in apps.values()))
+
     def apps_of_layer(self, layer: Layer) -> tuple[App, ...]:
         """Return every app of the base in a layer."""
         return tuple(app for category in self.categories if category.settings.layer == layer for app in category.apps)
@@ -106,6 +112,10 @@ class Tree:
             for category in self.categories
             if names is None or category.name in names
         )
+
+    def chosen_by(self, delivery: Delivery) -> tuple[CategoryFolder, ...]:
+        """Return the categories and apps that a stack runs."""
+        return self.chosen(delivery.categories, delivery.exclude)
 
     def apps_in(self, environment: str) -> tuple[App, ...]:
         """Return every app of an environment: its overlay if there is one, else the base."""

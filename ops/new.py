@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from config.explain import nearest
-from config.load import read_stack, stack_files
+from config.load import read_stack
 from config.rules import rule
 from config.source import read
 from config.startpage import PAGE
 from config.tree import APPS, ENVIRONMENTS, LONGEST_NAME, Tree, read_tree
 from config.values import LABEL
-from errors import Bug, Problem, Refused, TreeRefused
+from errors import Bug, Problem, TreeRefused
 from manifests import kubernetes_yaml
 from manifests.rules.workloads import refused
+from ops.checking.settings import chosen_files
 from ops.result import Result
 from ops.scaffold import MEMORY_LIMIT, NewApp, Volume, backup_time, files, listed
 
@@ -39,7 +40,7 @@ GATEWAYS = ("internal", "public")
 
 
 class Once(argparse.Action):
-    """Store a value, and refuse a second one."""
+    """Store a value, and record a second one, which is reported with all other problems."""
 
     def __call__(
         self,
@@ -50,12 +51,11 @@ class Once(argparse.Action):
     ) -> None:
         """Store the value of the option's first occurrence."""
         before = getattr(namespace, self.dest)
-        if before is not None:
-            problem = _refused(
-                f"--{self.dest}", f"{before}, {values}", "is given more than once", "give it once", "flag-twice"
-            )
-            raise TreeRefused([problem])
-        setattr(namespace, self.dest, values)
+        if before is None:
+            setattr(namespace, self.dest, values)
+            return
+        rule, fix = "is given more than once", "give it once"
+        namespace.repeated.append(_refused(f"--{self.dest}", f"{before}, {values}", rule, fix, "flag-twice"))
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,15 +75,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(f"--{name}", action="append", default=[], metavar="NAME", help=text)
     parser.add_argument("--root", type=Path, default=Path.cwd(), help=argparse.SUPPRESS)
+    parser.set_defaults(repeated=[])
 
 
 def run(options: argparse.Namespace) -> Result:
     """Refuse with all problems, or write the folder and report the next steps."""
     root: Path = options.root
-    if not stack_files(root):
-        rule, fix = "there is no stack file (Pulumi.<stack>.yaml)", "./homelab init writes one"
-        raise Refused([Problem(str(root), 0, "", "", rule, fix, "stack-missing")])
-    checkout = Checkout(root, read_tree(root), _domains(root))
+    domains = _domains(chosen_files(root))
+    checkout = Checkout(root, read_tree(root), domains)
     if problems := sorted(set(refusals(options, checkout))):
         raise TreeRefused(problems)
     category, _, name = options.app.partition("/")
@@ -107,9 +106,9 @@ def run(options: argparse.Namespace) -> Result:
     return Result("\n".join(lines), {"folder": f"{APPS}/{category}/{name}", "hosts": app.hosts})
 
 
-def _domains(root: Path) -> tuple[str, ...]:
+def _domains(paths: Sequence[Path]) -> tuple[str, ...]:
     """Return every stack's domain, that of production first."""
-    found = [read_stack(path).require() for path in stack_files(root).values()]
+    found = [read_stack(path).require() for path in paths]
     found.sort(key=lambda one: (*ORDER, one.delivery.environment).index(one.delivery.environment))
     return tuple(dict.fromkeys(one.network.domain for one in found))
 
@@ -161,6 +160,7 @@ class Checkout:
 @rule("flag-twice", scope="program", why="Of two contradicting values one would be ignored without a message.")
 def refusals(options: argparse.Namespace, checkout: Checkout) -> Iterator[Problem]:
     """Yield every problem of the options."""
+    yield from options.repeated
     yield from _named(options.app, checkout)
     yield from _hosts(options.host, options.app, checkout)
     for flag, check in CHECKS.items():

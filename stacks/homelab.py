@@ -104,7 +104,7 @@ def handover_args(settings: Settings, tree: Tree, cluster: Cluster, platform: Pl
     """Return the arguments of the handover: the part of Git that this stack runs."""
     delivery = settings.delivery
     return HandoverArgs(
-        categories=tree.chosen(delivery.categories, delivery.exclude),
+        categories=tree.chosen_by(delivery),
         source=GitSource.of(settings),
         waits_for_health=delivery.wait == "healthy",
         stall_timeout=delivery.stall_timeout,

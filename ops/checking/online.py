@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from config.load import Stack
 from config.rules import rule
 from config.source import dotted
 from errors import Problem
@@ -21,6 +20,7 @@ from manifests.rules.stack_objects import ObjectFinding, StackObjects
 from ops.checking.validation import Validation
 from ops.terminal import table
 from ops.upstream import git_tags
+from ops.upstream.originals import private_of
 from ops.upstream.registries import Answer, Registries, State
 
 AT_ONCE = 8
@@ -97,11 +97,9 @@ def ask(validation: Validation, registries: Registries | None = None) -> Online:
     ]
     with asked.session, ThreadPoolExecutor(AT_ONCE) as pool:
         answers = list(pool.map(lambda job: job[2](), jobs))
-    count = {**{("image", name): len(found) for name, found in images.items()}}
-    count |= {("chart", name): len(found) for name, found in charts.items()}
-    count |= {("base", name): len(found) for name, found in bases.items()}
+    wanted: Mapping[str, Mapping[str, Sequence[object]]] = {"image": images, "chart": charts, "base": bases}
     rows = [
-        ReachabilityRow(kind, name, answer, count[kind, name])
+        ReachabilityRow(kind, name, answer, len(wanted[kind][name]))
         for (kind, name, _), answer in zip(jobs, answers, strict=True)
     ]
     return Online(tuple(rows), tuple(sorted(set(_problems(validation, rows, images, charts, bases)))))
@@ -131,11 +129,11 @@ def wanted_images(stacks: Sequence[StackObjects]) -> dict[str, list[ObjectFindin
 
 def wanted_charts(validation: Validation) -> dict[str, list[WantedChart]]:
     """Return every chart with the files that use it; repositories that need credentials are left out."""
-    private = {url for stack in validation.stacks for url in _private(stack)}
+    private = private_of(*(stack.settings for stack in validation.stacks if stack.settings))
     found: dict[str, list[WantedChart]] = {}
     for path in sorted(validation.told):
         for one in validation.contents[path].charts:
-            if not one.chart.repository.rstrip("/").startswith(tuple(private)):
+            if not one.chart.repository.rstrip("/").startswith(private):
                 found.setdefault(str(one.chart), []).append(one)
     return found
 
@@ -148,11 +146,6 @@ def wanted_bases(validation: Validation) -> dict[str, list[WantedBase]]:
             if git_tags.repository_of(one.url) and git_tags.tag_of(one):
                 found.setdefault(one.url, []).append(one)
     return found
-
-
-def _private(stack: Stack) -> Iterator[str]:
-    for repository in stack.settings.platform.repositories if stack.settings else ():
-        yield repository.url.rstrip("/")
 
 
 def _problems(

@@ -19,7 +19,7 @@ from config.load import Stack
 from config.model import Settings
 from config.rules import REGISTER
 from config.tree import App, CategoryFolder, Tree, namespaces_of
-from errors import Problem
+from errors import Problem, TreeRefused
 from local.cache import cache_folder
 from manifests import kubernetes_yaml
 from manifests.checkout import CheckoutReader
@@ -91,8 +91,7 @@ class Validation:
     @cached_property
     def _everywhere(self) -> Mapping[str, Contents]:
         """Return the contents of each folder of the tree, also of those that no stack runs."""
-        overlays = (app for apps in self.tree.environments.values() for app in apps.values())
-        paths = {app.path for app in (*self.tree.apps, *overlays)} - self.contents.keys()
+        paths = {app.path for app in self.tree.every_app} - self.contents.keys()
         return {**self.contents, **{path: contents_of(self.reader, path) for path in sorted(paths)}}
 
     @cached_property
@@ -151,7 +150,7 @@ class Validation:
         """Return the numbers of rendered objects, of their folders and of changed folders."""
         objects, told = sum(map(len, self.rendered.values())), len(self.told)
         others = len(self.contents) - told
-        more = f", {told} changed: of {others} others is told what changes elsewhere can break" if others else ""
+        more = f", {told} changed; of {others} others, only problems that these changes can cause" if others else ""
         return f"{count(objects, 'object')} of {count(len(self.rendered), 'folder')}{more}"
 
     def render(self) -> None:
@@ -176,6 +175,14 @@ class Validation:
     def objects_of(self, stack: Stack, path: str) -> tuple[Object, ...]:
         """Return the rendered objects of a folder, as a stack runs it."""
         return self.rendered.get((_kubernetes(stack), path), ())
+
+    def objects_by_app(self, stack: Stack) -> Iterator[tuple[StackApp, tuple[Object, ...]]]:
+        """Render, refuse the tree with its problems, and yield each app that a stack runs with its objects."""
+        self.render()
+        if self.problems:
+            raise TreeRefused(self.problems)
+        for place in places_of(stack, self.tree):
+            yield place, self.objects_of(stack, place.app.path)
 
     def stack_objects(self, stack: Stack) -> StackObjects:
         """Return the objects and settings of one stack, for the rules."""
@@ -244,8 +251,16 @@ class Validation:
     def _registered(self, paths: Iterable[str]) -> Iterator[Object]:
         names = {one.chart.name for path in paths for one in self.contents[path].charts}
         for name in sorted(names & SELF_REGISTERED.keys()):
-            for text in self.crds.registered_by(name).values():
-                yield from (one for one in kubernetes_yaml.documents(text) if one)
+            yield from self._self_registered[name]
+
+    @cached_property
+    def _self_registered(self) -> Mapping[str, tuple[Object, ...]]:
+        """Return the CRDs that operators register, by the names of their charts, parsed once for all stacks."""
+        texts = {name: self.crds.registered_by(name).values() for name in SELF_REGISTERED}
+        return {
+            name: tuple(one for text in found for one in kubernetes_yaml.documents(text) if one)
+            for name, found in texts.items()
+        }
 
     def judge(self) -> None:
         """Check the objects of every stack by every rule."""
@@ -280,7 +295,7 @@ def places_of(stack: Stack, tree: Tree) -> Iterator[StackApp]:
         return
     delivery = stack.settings.delivery
     overlays = tree.environments.get(delivery.environment, {})
-    for category in tree.chosen(delivery.categories, delivery.exclude):
+    for category in tree.chosen_by(delivery):
         for base in category.apps:
             yield StackApp(base, overlays.get(base.short_path, base), category)
 

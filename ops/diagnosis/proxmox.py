@@ -100,7 +100,7 @@ class ProxmoxApi:
 
 def examine(root: Path, stack: str) -> Iterator[Finding]:
     """Yield the findings about a stack; a check that depends on a failed one is left out."""
-    _, settings = checked(root, stack)
+    settings = checked(root, stack).settings
     token, finding = read_token(root, stack, settings)
     yield finding
     if token:

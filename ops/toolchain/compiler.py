@@ -60,7 +60,7 @@ def on_path(tools: Iterable[Tool]) -> str:
 def folder() -> Path:
     """Return the folder of the wheel's Go in the cache, whether it exists or not."""
     digest = hashlib.sha256(f"{releases.here().name}\n".encode() + REQUIREMENTS.read_bytes()).hexdigest()
-    return cache_folder() / "tools" / f"{NAME}-{digest[: builds.DIGITS]}"
+    return builds.folder_of(NAME, digest)
 
 
 def ready(tools: Iterable[Tool]) -> bool:

@@ -219,6 +219,13 @@ def test_all_mistakes_are_reported_at_once_and_nothing_is_written(
             "--port = 5055, 5056: is given more than once; give it once [flag-twice]",
         ),
         (
+            ("media/new", *WHAT, "--port", "5056", "--health", "x"),
+            (
+                "./homelab new: --health = x: is not a path; write it as /health [path-malformed]\n"
+                "./homelab new: --port = 5055, 5056: is given more than once; give it once [flag-twice]\n2 problems\n"
+            ),
+        ),
+        (
             ("media/new", *WHAT, "--host", "a.dev.example.com", "--host", "b.dev.example.com"),
             "--host = a.dev.example.com, b.dev.example.com: are several names below dev.example.com",
         ),

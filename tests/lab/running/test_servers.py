@@ -192,12 +192,11 @@ os.killpg(0, signal.SIGKILL)
     assert [server.name for server in servers.alive(lab)] == ["sleeper"]
 
 
-def test_servers_are_listed_with_memory_and_uptime(lab: Lab) -> None:
+def test_servers_are_listed_with_their_memory(lab: Lab) -> None:
     record = sleeper(lab)
     until(lambda: servers.alive(lab)[0].resident > 100_000)  # the program is loaded
     (server,) = servers.alive(lab)
     assert (server.name, server.pid) == ("sleeper", record.pid)
-    assert 0 <= server.uptime < 5
 
 
 def test_two_labs_do_not_touch_each_other(lab: Lab, tmp_path: Path) -> None:

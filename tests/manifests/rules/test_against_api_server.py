@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from config.load import read_stack, stack_files
+from config.load import read_stacks
 from config.tree import namespaces_of, read_tree
 from lab.api import Api, ApiAnswer
 from lab.control_plane import kubernetes
@@ -52,7 +52,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 @pytest.fixture(scope="module")
 def looked_at(api: Api) -> tuple[Validation, StackObjects]:
     """Render the tree for the stack homelab, and create its namespaces and definitions in the API server."""
-    stacks = [read_stack(path) for path in stack_files(ROOT).values()]
+    stacks = read_stacks(ROOT)
     seen = Validation(ROOT, [one for one in stacks if one.name == "homelab"], read_tree(ROOT), stacks)
     seen.render()
     assert seen.problems == []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from config.load import read_stack, stack_files
+from config.load import read_stacks
 from config.source import KeyPath
 from config.tree import read_tree
 from manifests.rules import conformance, register
@@ -24,7 +24,7 @@ INSTEAD: tuple[Any, ...] = (None, "x", 7, True, [], {}, ["x"], {"x": "y"}, [{}],
 def validation(tmp_path_factory: pytest.TempPathFactory) -> Validation:
     root = tmp_path_factory.mktemp("checkout")
     prepare({}, root)
-    stacks = [read_stack(path) for path in stack_files(root).values()]
+    stacks = read_stacks(root)
     made = Validation(root, stacks[:1], read_tree(root), stacks)
     made.render()
     assert made.problems == []

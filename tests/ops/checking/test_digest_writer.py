@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from config.load import read_stack, stack_files
+from config.load import read_stacks
 from config.tree import read_tree
 from manifests.contents import WantedBase
 from ops.__main__ import main
@@ -27,7 +27,7 @@ IMAGE = "ghcr.io/jellyfin/jellyfin:10.10.7"
 
 
 def validation(root: Path) -> Validation:
-    stacks = [read_stack(path) for path in stack_files(root).values()]
+    stacks = read_stacks(root)
     return Validation(root, stacks, read_tree(root))
 
 

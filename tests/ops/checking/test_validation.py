@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import programs
-from config.load import read_stack, stack_files
+from config.load import read_stack, read_stacks
 from config.tree import read_tree
 from ops.__main__ import main
 from ops.checking.changed_since import Changed
@@ -46,7 +46,7 @@ def commit(root: Path) -> None:
 
 
 def look(root: Path, since: str | None = None) -> Validation:
-    stacks = [read_stack(path) for path in stack_files(root).values()]
+    stacks = read_stacks(root)
     return Validation(root, stacks, read_tree(root), changed=Changed(root, since).takes if since else None)
 
 
@@ -116,7 +116,7 @@ def test_problems_of_unchanged_folders_are_not_reported(checkout: Path) -> None:
     assert {problem.check for problem in validate(seen)} == {"image-unpinned"}
     assert sorted(seen.told) == ["apps/media/whoami", "environments/production/media/whoami"]
     assert "quantity-malformed" in {problem.check for problem in validate(look(checkout))}
-    assert seen.summary.endswith(", 2 changed: of 4 others is told what changes elsewhere can break")
+    assert seen.summary.endswith(", 2 changed; of 4 others, only problems that these changes can cause")
 
 
 BROKEN_ELSEWHERE = (
