@@ -1,4 +1,4 @@
-"""Report what this machine lacks, or with --stack the Proxmox hosts of a stack, and how to mend it.
+"""Report the missing requirements of this machine, or with --stack of a stack's Proxmox hosts, and how to mend them.
 
 `ops.diagnosis.proxmox` examines the hosts; this module examines the machine.
 """
@@ -194,7 +194,7 @@ def plugins() -> Finding:
 
 def as_table(findings: Sequence[Finding]) -> str:
     """Return the findings as a table, with coloured states on a terminal."""
-    text = table(("thing", "state", "found", "what to do"), [(f.thing, f.state, f.found, f.todo) for f in findings])
+    text = table(("thing", "state", "found", "to do"), [(f.thing, f.state, f.found, f.todo) for f in findings])
     head, *lines = text.splitlines()
     lines = [
         line.replace(finding.state, coloured(finding.state, COLOUR[finding.state]), 1)

@@ -1,4 +1,4 @@
-"""Ask for the facts of your network and hosts, and write a stack file that passes `check`.
+"""Prompt for the facts of your network and hosts, and write a stack file that passes `check`.
 
 Every question has a flag, and a question whose flag is given is skipped. Without a terminal, a missing answer takes its
 default; a missing answer without a default is refused.
@@ -78,7 +78,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> Result:
-    """Ask, check and write."""
+    """Prompt for the answers, check them, and write the stack file."""
     if not LABEL.match(options.stack):
         raise Declined(f"--stack = {options.stack}: is not a name for a stack; use small letters, digits and -")
     path: Path = options.root / f"Pulumi.{options.stack}.yaml"
@@ -151,7 +151,7 @@ def _answers(options: argparse.Namespace) -> dict[str, str]:
         if given is None and default is None:
             unanswered.append(f"--{question.name}")
     if unanswered:
-        raise Declined(f"there is no terminal to ask on; give {', '.join(unanswered)} (./homelab init --help)")
+        raise Declined(f"there is no terminal for questions; give {', '.join(unanswered)} (./homelab init --help)")
     return answers
 
 

@@ -1,6 +1,6 @@
-"""The files of a new app, as docs/reference/apps.md wants them: `apps/media/jellyfin` with other words.
+"""The files of a new app, in the form that docs/reference/apps.md requires and `apps/media/jellyfin` shows.
 
-What `ops.new` has found acceptable comes in, texts by the names of their files go out; nothing is read or written here.
+Values that `ops.new` has checked come in, texts by the names of their files go out; nothing is read or written here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class NewApp:
-    """Everything that is asked for one app."""
+    """The checked values of one app."""
 
     name: str
     namespace: str
@@ -60,7 +60,7 @@ def backup_time(name: str, taken: Collection[str]) -> str:
 
 
 def files(app: NewApp) -> dict[str, str]:
-    """Write every file of the app's folder."""
+    """Return every file of the app's folder."""
     found = {"deployment.yaml": _deployment(app), "route.yaml": _route(app), "service.yaml": _service(app)}
     if app.secrets:
         found["external-secret.yaml"] = _external_secret(app)
@@ -70,7 +70,7 @@ def files(app: NewApp) -> dict[str, str]:
 
 
 def listed(page: str, category: str, app: NewApp) -> str:
-    """Add one line to the start page, in the order of the alphabet; all others stay, and nothing is made of no page."""
+    """Return the start page with a line for the app, in alphabetical order; nothing where its form is not known."""
     if _has(page, category, app.name):
         return page
     host = app.hosts[0].partition(".")[0]
@@ -85,14 +85,14 @@ def listed(page: str, category: str, app: NewApp) -> str:
         at = next((at for at, name in entries if name > app.name), heads[here + 1][0])
         added, inner = "", lines[entries[0][0]].partition("- ")[0] + "- " if entries else "    - "
     while at > heads[0][0] and lines[at - 1].strip()[:1] in ("", "#"):
-        at -= 1  # what stands above an entry is said of it
+        at -= 1  # a comment above an entry belongs to it
     added += f'{inner}{app.name}: {{href: "https://{host}.{{{{HOMEPAGE_VAR_DOMAIN}}}}"}}\n'
     text = "".join([*lines[:at], added, *lines[at:]])
     return text if _has(text, category, app.name) else ""
 
 
 def _heads(lines: Sequence[str], begin: int, end: int, sign: str) -> list[tuple[int, str]]:
-    """Yield the lines that begin an entry at the depth of the first one, each with its name."""
+    """Return the lines that begin an entry at the depth of the first one, each with its name."""
     found = [(at, one) for at in range(begin, end) if (one := ENTRY.match(lines[at])) and one[1].startswith(sign)]
     return [(at, one["name"]) for at, one in found if one[1] == found[0][1][1]]
 
@@ -183,7 +183,7 @@ def _route(app: NewApp) -> str:
         "kind: HTTPRoute",
         "metadata:",
         f"  name: {app.name}",
-        *(("  annotations:", f"    {ACCEPT}public-unexplained: asked for with --gateway public") if public else ()),
+        *(("  annotations:", f"    {ACCEPT}public-unexplained: requested with --gateway public") if public else ()),
         "spec:",
         "  parentRefs:",
         "    - {name: internal, namespace: networking}",
@@ -234,7 +234,7 @@ def _remote(app: NewApp, secret: str) -> str:
 
 
 def _quoted(name: str) -> str:
-    """Quote what YAML would not read as text: a variable may well be called Y."""
+    """Quote a name that YAML would not read as text, such as Y."""
     return name if kubernetes_yaml.document(name) == name else f'"{name}"'
 
 

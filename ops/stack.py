@@ -53,7 +53,7 @@ def checked(root: Path, name: str) -> Checked:
 
 
 def _beyond_limits(root: Path, tree: Tree) -> Iterator[Problem]:
-    """Yield programs and files of this machine that an app uses: seeds render it, perhaps before any check."""
+    """Yield problems of apps that would run or read files of this machine: the seeds render them, perhaps unchecked."""
     reader = CheckoutReader(root.resolve())
     for app in tree.every_app:
         yield from (one for one in contents_of(reader, app.path).problems if one.check in LIMITS)

@@ -1,4 +1,4 @@
-"""Report whether everything is synced: one table of all Applications, live edits, and what is missing."""
+"""Report whether everything is synced: one table of all Applications, live edits, and missing objects."""
 
 from __future__ import annotations
 

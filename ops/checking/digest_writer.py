@@ -101,7 +101,8 @@ def _plugins(validation: Validation, problems: list[Problem]) -> Iterator[str]:
             yield f"plugin {plugin.location}: {' '.join(str(error).split())[:120]}"
             continue
         if plugin.sha256 and plugin.sha256 != found:
-            rule, fix = f"is not what its address gives now: {found}", "ask its publisher why, and correct it"
+            rule = f"is not the checksum of the file at its location: {found}"
+            fix = "ask its publisher why, and correct it"
             problems.append(Problem(plugin.file, 0, "sha256", plugin.sha256, rule, fix, "digest-differs"))
         elif plugin.sha256:
             continue

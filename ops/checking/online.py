@@ -38,7 +38,7 @@ RULES = {
     State.MISSING: "does not exist",
     State.REFUSED: "is refused",
     State.DIFFERENT: "is another commit than its version",
-    State.SILENT: "could not be asked for",
+    State.SILENT: "could not be looked up",
 }
 
 
@@ -67,7 +67,7 @@ class Online:
     def __str__(self) -> str:
         """Return a table for people, missing versions first."""
         if not self.rows:
-            return "no image and no chart to ask for"
+            return "no image, chart or base to look up"
         ordered = sorted(self.rows, key=lambda row: (row.answer.state is State.THERE, row.kind, row.name))
         lines = [(row.answer.state.value, row.kind, row.name, str(row.asked_by), row.answer.said) for row in ordered]
         return table(("state", "kind", "what", "places", ""), lines)

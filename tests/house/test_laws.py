@@ -93,7 +93,7 @@ def test_only_one_module_does_this(pattern: str, owner: str) -> None:
 
 @cache
 def _code(path: Path) -> str:
-    """Return the code of a module without its strings and comments."""
+    """Return the code of a module without its docstrings and comments."""
     return ast.unparse(_without_docstrings(ast.parse(path.read_text(encoding="utf-8"))))
 
 

@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -19,9 +20,11 @@ from errors import MachineNotReady, ProgramMissing
 from lab.layout import Lab
 from lab.running import servers
 from local import process_table
+from tests import polling
 
 ENV = {"PATH": os.environ["PATH"]}
 STUBBORN = "trap '' TERM; echo deaf; while :; do sleep 0.1; done"
+until = partial(polling.until, seconds=5)
 
 
 @pytest.fixture
@@ -111,13 +114,6 @@ def test_a_server_without_grace_period_is_killed_at_once(lab: Lab) -> None:
     until_said(lab, "polite", "up")
     servers.stop(lab, "polite")
     assert "asked" not in servers.log_of(lab, "polite").read_text()
-
-
-def until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def until_said(lab: Lab, name: str, word: str) -> None:

@@ -305,4 +305,4 @@ def test_a_silent_registry_is_no_proof(checkout: Path, registries: Registries) -
 
 
 def test_nothing_to_ask_for_is_said() -> None:
-    assert str(Online((), ())) == "no image and no chart to ask for"
+    assert str(Online((), ())) == "no image, chart or base to look up"

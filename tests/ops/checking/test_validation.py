@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import programs
 from config.load import read_stack, read_stacks
 from config.tree import read_tree
 from ops.__main__ import main
@@ -17,6 +16,7 @@ from ops.checking.changed_since import Changed
 from ops.checking.validation import Validation, secrets_of, validate
 from tests.config.scenario import load
 from tests.manifests.rules.scenario import HERE, prepare
+from tests.repository import commit_all
 
 ROOT = Path(__file__).parents[3]
 # The monitors that scrape the metrics of alerts, by the first part of a metric's name.
@@ -29,20 +29,14 @@ SCRAPED = {
     "up": [],
     "volsync": [("system", "volsync")],
 }
-WHO = ("-c", "user.name=test", "-c", "user.email=test@example.com")
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """Return a valid checkout, committed."""
     prepare({}, tmp_path)
-    commit(tmp_path)
+    commit_all(tmp_path)
     return tmp_path
-
-
-def commit(root: Path) -> None:
-    for arguments in (("init", "-q"), ("add", "-A"), (*WHO, "commit", "-q", "-m", "as it was")):
-        programs.run("git", "-C", root, *arguments)
 
 
 def look(root: Path, since: str | None = None) -> Validation:
@@ -110,7 +104,7 @@ def test_nothing_changed_renders_nothing(checkout: Path) -> None:
 
 def test_problems_of_unchanged_folders_are_not_reported(checkout: Path) -> None:
     edit(checkout / "apps/media/jellyfin/volume.yaml", "20Gi", "20gb")
-    programs.run("git", "-C", checkout, *WHO, "commit", "-q", "-a", "-m", "wrong before")
+    commit_all(checkout)
     edit(checkout / "apps/media/whoami/deployment.yaml", "whoami:v1.11.0", "whoami:latest")
     seen = look(checkout, "HEAD")
     assert {problem.check for problem in validate(seen)} == {"image-unpinned"}
@@ -153,7 +147,7 @@ def test_problems_that_a_change_causes_in_other_apps_are_reported(
 ) -> None:
     prepare(load(HERE / f"invalid/{check}.yaml"), tmp_path)
     edit(tmp_path / f"apps/{mend[0]}.yaml", *mend[1:])
-    commit(tmp_path)
+    commit_all(tmp_path)
     before = validate(look(tmp_path))
     edit(tmp_path / f"apps/media/{breaking[0]}.yaml", *breaking[1:])
     assert {one.check for one in {*validate(look(tmp_path, "HEAD"))} - {*before}} >= {check}
