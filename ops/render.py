@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components.handover.application_defaults import LAYERS
-from components.handover.application_sets import Source, application_set
+from components.handover.application_sets import GitSource, application_set
 from components.handover.guard import guards
 from components.handover.projects import project
 from components.platform.namespace_manifest import namespace_manifest
@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> Result:
 
 def handed_over(settings: Settings, tree: Tree, stack: str) -> dict[str, str]:
     """Return the files of the handover by their names."""
-    source, chosen = Source.of(settings), tree.chosen(settings.delivery.environment)
+    source, chosen = GitSource.of(settings), tree.chosen(settings.delivery.environment)
     spaces = [namespace_manifest(name, *of) for name, of in namespaces_of(tree).items()]
     files = {name: text(items, name) for name, items in (("namespaces.yaml", spaces), ("guard.yaml", guards()))}
     steps = ""

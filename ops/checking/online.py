@@ -43,7 +43,7 @@ RULES = {
 
 
 @dataclass(frozen=True)
-class Row:
+class ReachabilityRow:
     """One image, chart or base, the answer about it, and the number of places that need it."""
 
     kind: str
@@ -61,7 +61,7 @@ class Row:
 class Online:
     """All answers of registries and Git hosts, and the problems among them."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ReachabilityRow, ...]
     problems: tuple[Problem, ...]
 
     def __str__(self) -> str:
@@ -99,30 +99,31 @@ def ask(validation: Validation, registries: Registries | None = None) -> Online:
         answers = list(pool.map(lambda job: job[2](), jobs))
     wanted: Mapping[str, Mapping[str, Sequence[object]]] = {"image": images, "chart": charts, "base": bases}
     rows = [
-        Row(kind, name, answer, len(wanted[kind][name])) for (kind, name, _), answer in zip(jobs, answers, strict=True)
+        ReachabilityRow(kind, name, answer, len(wanted[kind][name]))
+        for (kind, name, _), answer in zip(jobs, answers, strict=True)
     ]
     return Online(tuple(rows), tuple(sorted(set(_problems(validation, rows, images, charts, bases)))))
 
 
 def _told(validation: Validation) -> Iterator[StackObjects]:
-    """Yield every scene, with the objects of the folders whose problems are reported."""
-    for scene in map(validation.scene, validation.stacks):
-        yield replace(scene, pieces=tuple(one for one in scene.pieces if one.app.path in validation.told))
+    """Yield the objects of each stack, of the folders alone whose problems are reported."""
+    for objects in map(validation.stack_objects, validation.stacks):
+        yield replace(objects, all=tuple(one for one in objects.all if one.app.path in validation.told))
 
 
-def wanted_images(scenes: Sequence[StackObjects]) -> dict[str, list[ObjectFinding]]:
+def wanted_images(stacks: Sequence[StackObjects]) -> dict[str, list[ObjectFinding]]:
     """Return every image with the places that use it."""
     found: dict[str, list[ObjectFinding]] = {}
-    for scene in scenes:
-        for pods in scene.pods:
-            if pods.piece.by_chart and pods.piece.chart != "real":
+    for objects in stacks:
+        for pods in objects.pods:
+            if pods.obj.by_chart and pods.obj.chart != "real":
                 continue
             for path, container in pods.containers():
                 image = str(container.get("image", ""))
-                found.setdefault(image, []).append(ObjectFinding("", pods.piece, (*path, "image"), image, "", ""))
-        for piece in scene.of("Cluster"):
-            if named := piece.spec.get("imageName"):
-                found.setdefault(str(named), []).append(ObjectFinding("", piece, ("spec", "imageName"), named, "", ""))
+                found.setdefault(image, []).append(ObjectFinding("", pods.obj, (*path, "image"), image, "", ""))
+        for obj in objects.of("Cluster"):
+            if named := obj.spec.get("imageName"):
+                found.setdefault(str(named), []).append(ObjectFinding("", obj, ("spec", "imageName"), named, "", ""))
     return found
 
 
@@ -149,7 +150,7 @@ def wanted_bases(validation: Validation) -> dict[str, list[WantedBase]]:
 
 def _problems(
     validation: Validation,
-    rows: Sequence[Row],
+    rows: Sequence[ReachabilityRow],
     images: Mapping[str, Sequence[ObjectFinding]],
     charts: Mapping[str, Sequence[WantedChart]],
     bases: Mapping[str, Sequence[WantedBase]],
@@ -162,7 +163,7 @@ def _problems(
         rule = f"{RULES[state]}{f': {row.answer.said}' if row.answer.said else ''}"
         fix = FIXES.get(state, "name a version that its registry lists")
         for found in images.get(row.name, ()) if row.kind == "image" else ():
-            yield places.problem(ObjectFinding(check, found.piece, found.path, found.value, rule, fix))
+            yield places.problem(ObjectFinding(check, found.obj, found.path, found.value, rule, fix))
         for one in charts.get(row.name, ()) if row.kind == "chart" else ():
             line, value = validation.reader.line(one.file, one.key), f"{one.chart.name} {one.chart.version}"
             yield Problem(one.file, line, dotted(one.key), value, rule, fix, check)

@@ -15,7 +15,7 @@ from config.tree import read_tree
 from manifests.contents import WantedBase
 from ops.__main__ import main
 from ops.checking import digest_writer, digests
-from ops.checking.online import Online, Row
+from ops.checking.online import Online, ReachabilityRow
 from ops.checking.validation import Validation
 from ops.upstream import git_tags, guarded_session
 from ops.upstream.registries import Answer, State
@@ -32,7 +32,7 @@ def validation(root: Path) -> Validation:
 
 
 def online(kind: str, name: str, digest: str) -> Online:
-    return Online((Row(kind, name, Answer(State.THERE, "", digest), 1),), ())
+    return Online((ReachabilityRow(kind, name, Answer(State.THERE, "", digest), 1),), ())
 
 
 @pytest.fixture

@@ -240,8 +240,8 @@ def test_a_stand_in_for_an_unknown_chart_is_not_checked(checkout: Path) -> None:
     seen = with_chart(checkout, "nobody-has-this")
     assert validate(seen) == []
     assert seen.stand_ins == ("chart nobody-has-this 1.0.0",)
-    scene = seen.scene(seen.stacks[0])
-    assert [piece.kind for piece in scene.pieces if piece.app.name == "charted"] == ["HTTPRoute"]
+    objects = seen.stack_objects(seen.stacks[0])
+    assert [obj.kind for obj in objects.all if obj.app.name == "charted"] == ["HTTPRoute"]
 
 
 @pytest.mark.parametrize(("name", "said"), [("whatever-it-brings", set()), ("ceph-blok", {"did you mean ceph-block?"})])
@@ -279,9 +279,9 @@ def test_a_described_chart_is_checked_within_its_values(checkout: Path) -> None:
 def test_what_an_alert_asks_for_is_scraped() -> None:
     seen = look(ROOT)
     seen.render()
-    scene = seen.scene(next(one for one in seen.stacks if one.name == "homelab"))
-    monitors = {(one.namespace, one.name) for one in scene.of("PodMonitor", "ServiceMonitor")}
-    rules = [one for one in scene.of("PrometheusRule") if one.app.path.endswith("/alerts")]
+    objects = seen.stack_objects(next(one for one in seen.stacks if one.name == "homelab"))
+    monitors = {(one.namespace, one.name) for one in objects.of("PodMonitor", "ServiceMonitor")}
+    rules = [one for one in objects.of("PrometheusRule") if one.app.path.endswith("/alerts")]
     alerts = [rule["expr"] for one in rules for group in one.spec["groups"] for rule in group["rules"]]
     asked = {name for expr in alerts for name in re.findall(r"\b(?:up|[a-z]+(?:_[a-z]+)+)(?=\{| [=!<>/-]|\[)", expr)}
     assert {name.partition("_")[0] for name in asked} == set(SCRAPED)
