@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from config.model import Settings
-from config.tree import CategoryFolder, read_tree
+from config.tree import APPS, CategoryFolder, read_tree
 from errors import TreeRefused
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
@@ -31,7 +31,6 @@ from ops.upstream.originals import fetch_for, folders_of
 
 UNREACHED = "this machine cannot reach the API, so that applications are unknown; run ./homelab status where it can"
 SEEDED = ("crds", "infrastructure")  # the layers that the seeds render
-TREE = ("apps", "environments")
 SEEDS = "HOMELAB_SEEDS"  # the tree that components/platform/scripts read in place of the checkout
 
 
@@ -84,9 +83,7 @@ def _settled(client: ArgoCDClient, settings: Settings, categories: Sequence[Cate
 def seeds_from_the_cache(root: Path, settings: Settings) -> Iterator[None]:
     """Copy the tree for the seeds, with charts and bases from the cache; the seeds fetch those that it lacks."""
     with TemporaryDirectory(prefix="homelab-seeds-") as folder:
-        for name in TREE:
-            if (root / name).is_dir():
-                shutil.copytree(root / name, Path(folder) / name, symlinks=True)
+        shutil.copytree(root / APPS, Path(folder) / APPS, symlinks=True)
         charts, bases = CachedCharts(), CachedBases()
         for app in folders_of(settings, read_tree(root), SEEDED):
             with suppress(TreeRefused):
