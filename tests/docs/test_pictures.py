@@ -23,11 +23,11 @@ from tests.repository import commit_all
 COMMAND = ("check", "--changed-since", "HEAD")
 MISTAKES = {
     "Pulumi.homelab.yaml": [("address: 10.0.0.21", "address: 10.0.0.60")],
-    "apps/media/jellyfin/deployment.yaml": [
+    "apps/media/jellyfin/base/deployment.yaml": [
         (r"jellyfin:10\.[\d.]+@sha256:\w+", "jellyfin:latest"),
         (r"limits: \{memory: 4Gi\}", "limits: {cpu: 2}"),
     ],
-    "apps/media/jellyfin/service.yaml": [("targetPort: http", "targetPort: web")],
+    "apps/media/jellyfin/base/service.yaml": [("targetPort: http", "targetPort: web")],
 }
 
 
@@ -42,7 +42,7 @@ def current(name: str, drawn: str) -> bool:
 @pytest.fixture
 def mistaken(tmp_path: Path) -> Path:
     """Return a repository with changes that `check` rejects."""
-    for name in ("apps", "environments", "patches"):
+    for name in ("apps", "patches"):
         shutil.copytree(ROOT / name, tmp_path / name)
     for file in (ROOT / "Pulumi.yaml", *stack_files(ROOT).values()):
         shutil.copy(file, tmp_path)
