@@ -323,12 +323,6 @@ def start(
     return int(shell.stdout)
 
 
-def become(program: str, arguments: Sequence[str], env: Mapping[str, str]) -> None:
-    """Replace this process by a program."""
-    found = _found(program, env)
-    os.execve(found, [program, *arguments], dict(env))
-
-
 def _found(program: str, env: Mapping[str, str] | None) -> Path:
     found = find(program, env)
     if found is None:

@@ -2,10 +2,10 @@
 
     .venv/bin/python bench/pictures.py
 
-Writes the flow, the house and the rehearsal's timeline. The house follows from the imports of the modules and from the
-headings of the architecture page. `tests/docs/test_pictures.py` compares all pictures with the project, and draws the
-report of `check`, which needs a checkout with mistakes. A picture has its own background, follows the colours that the
-reader prefers, and needs no font and no network.
+Writes the flow, the folder of an app, the house and the rehearsal's timeline. The house follows from the imports of the
+modules and from the headings of the architecture page. `tests/docs/test_pictures.py` compares all pictures with the
+project, and draws the report of `check`, which needs a checkout with mistakes. A picture has its own background,
+follows the colours that the reader prefers, and needs no font and no network.
 """
 
 from __future__ import annotations
@@ -114,8 +114,32 @@ def flow() -> str:
         arrow("M600 236H474", "pull"),
         text(533, 252, "watches for drift", "mid soft"),
         arrow("M692 110V150H440V184", "edge"),
+        arrow("M150 110V184", "edge"),
+        text(158, 132, "./homelab settings", "soft"),
     ]
     return picture(780, 274, "From settings to a cluster that Git keeps", parts)
+
+
+def app() -> str:
+    """Draw an app with its base, two environments and their settings."""
+    parts = [box(290, 20, 200, "git", "base/", "jellyfin.domain", "what the app is")]
+    for left, way, stack, environment, domain in (
+        (20, "M330 84V242H264", "Pulumi.dev.yaml", "dev", "dev.example.com"),
+        (520, "M450 84V242H516", "Pulumi.homelab.yaml", "production", "home.example.com"),
+    ):
+        middle = left + 120
+        parts += [
+            box(left, 20, 240, "box", stack, f"domain: {domain}", f"environment: {environment}"),
+            arrow(f"M{middle} 84V126"),
+            text(middle + 10, 110, "./homelab settings", "soft"),
+            box(left, 130, 240, "git", f"_settings/{environment}/", f"networkDomain: {domain}"),
+            arrow(f"M{middle} 178V206", "pull"),
+            box(left, 210, 240, "git", f"jellyfin/{environment}/", "base and settings,", "what differs: pins, sizes"),
+            arrow(way, "pull"),
+            arrow(f"M{middle} 274V302", "pull"),
+            box(left, 306, 240, "box", "Application media-jellyfin", f"jellyfin.{domain}"),
+        ]
+    return picture(780, 374, "An app, its environments and their settings", parts)
 
 
 def layers() -> list[str]:
@@ -197,7 +221,7 @@ def report(command: str, lines: Sequence[str]) -> str:
 def pictures() -> dict[str, str]:
     """Return every picture that follows from the checkout, by its file name."""
     assert all(one[2] <= other[2] for one, other in pairwise(STEPS))
-    return {"flow.svg": flow(), "house.svg": house(), "timeline.svg": timeline()}
+    return {"app.svg": app(), "flow.svg": flow(), "house.svg": house(), "timeline.svg": timeline()}
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+NOTHING = ":"  # the script of an operation in which a command does nothing
 BEGIN = Path(__file__).parent / "scripts" / "begin.sh"
 
 

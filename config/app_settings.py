@@ -49,12 +49,15 @@ KEYS = (
     "platform.secretStore.server",
     "platform.secretStore.path",
     "platform.secretStore.namespace",
+    "platform.backup.endpoint",
+    "platform.backup.bucket",
     "platform.argocd.polling",
     "platform.argocd.sso.issuer",
     "platform.argocd.sso.clientId",
     "platform.argocd.sso.adminGroup",
     "delivery.repository",
 )
+MOVERS = "platform.backup.replicas"  # derived: VolSync would wait for ever where no class makes snapshots
 DOMAIN = "domain"  # a host of a base is <app>.domain
 NO_HOSTS = "homelab.dev/hosts"
 PLACEHOLDER = re.compile(r"\{([\w.]+)\}")
@@ -92,8 +95,8 @@ def value_of(settings: Settings, path: str) -> str | None:
 
 def values_of(settings: Settings) -> dict[str, str]:
     """Return the settings that manifests can use, by their keys in the stack file."""
-    found = ((path, value_of(settings, path)) for path in KEYS)
-    return {path: value for path, value in found if value is not None}
+    found = {path: value for path in KEYS if (value := value_of(settings, path)) is not None}
+    return found | {MOVERS: "1" if settings.platform.backup else "0"}
 
 
 def folder_of(environment: str) -> str:
@@ -122,6 +125,8 @@ def generated(stack: Stack, templates: Mapping[str, str]) -> dict[str, str]:
         "issuer/kustomization.yaml": _issuer(settings),
         "secret-store/kustomization.yaml": _secret_store(settings.platform.secret_store),
         "argocd/kustomization.yaml": _argocd(settings),
+        "backup/kustomization.yaml": _component(more=_resources(f"security/secret-stores/{BASE}/{_backup(settings)}")),
+        "database-backup/kustomization.yaml": _component(f"cloudnative-pg/shared/{BASE}/{_backup(settings)}"),
         **{f"values/{app}.yaml": filled(settings, text) for app, text in templates.items()},
     }
     folder = folder_of(settings.delivery.environment)
@@ -179,7 +184,15 @@ patches:
 def _argocd(settings: Settings) -> str:
     argocd, folder = settings.platform.argocd, f"system/argocd/{BASE}"
     base = f"{folder}/ha" if argocd.replicas == "ha" else folder
-    return _component(*([f"{folder}/sso"] if argocd.sso else []), more=f"resources:\n  - ../../../{base}\n")
+    return _component(*([f"{folder}/sso"] if argocd.sso else []), more=_resources(base))
+
+
+def _resources(folder: str) -> str:
+    return f"resources:\n  - ../../../{folder}\n"
+
+
+def _backup(settings: Settings) -> str:
+    return "backup" if settings.platform.backup else "backup-off"
 
 
 @rule("settings-stale", scope="stacks", why="The stack file and the apps would contradict each other.")

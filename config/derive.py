@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from pydantic import SecretStr
 
-from config.model import Cluster, DataDisk, Node, NodeSize, Role, Secrets, Settings
+from config.model import ClusterSettings, DataDisk, Node, NodeSize, Role, SecretSettings, Settings
 from config.secret_stores import KINDS, Kind
 from config.values import Size
 
@@ -123,7 +123,7 @@ def mappings(machine: Machine) -> tuple[tuple[str, str], ...]:
     return (*(("pci", name) for name in machine.pci), *(("usb", name) for name in machine.usb))
 
 
-def node_size(cluster: Cluster, node: Node) -> NodeSize:
+def node_size(cluster: ClusterSettings, node: Node) -> NodeSize:
     """Return the node's own size or its role's; `config.checks` refuses a role without one."""
     of_role = cluster.sizes.control_plane if node.role == "control-plane" else cluster.sizes.worker
     base = of_role or cluster.sizes.control_plane
@@ -217,7 +217,7 @@ def needed_secrets(settings: Settings) -> tuple[str, ...]:
 
 def missing_secrets(settings: Settings) -> tuple[str, ...]:
     """Return the required secrets that are not set."""
-    by_alias = {str(field.alias): name for name, field in Secrets.model_fields.items()}
+    by_alias = {str(field.alias): name for name, field in SecretSettings.model_fields.items()}
 
     def is_set(name: str) -> bool:
         section, _, key = name.partition(".")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from config.load import Stack
 from config.model import Settings
-from config.source import KeyPath
+from config.source import KeyPath, dotted
 from config.tree import Tree
 
 
@@ -41,6 +41,5 @@ class Facts:
 
     def at(self, *path: str | int) -> str:
         """Return another owner with its line."""
-        line = self.stack.places.line(path)
-        key = self.stack.places.problem("", path, None, "", "").key
+        line, key = self.stack.places.line(path), dotted(path)
         return f"{key} (line {line})" if line else key

@@ -115,8 +115,8 @@ def leaks(raw: bytes, name: str) -> tuple[Problem, ...]:
     judged = _judged_elsewhere(raw, name) if found and STACK.match(name) else range(0)
     found = [one for one in found if one.line not in judged]
     if not prose and (WORDS.search(text) or not name.endswith(STRUCTURED)):
-        told = {one.line for one in found}
-        found += [one for one in _read(raw, text, name) if one.line not in told or not one.line]
+        known = {one.line for one in found}
+        found += [one for one in _read(raw, text, name) if one.line not in known or not one.line]
     return tuple(one for one in dict.fromkeys(found) if one.line not in allowed)
 
 
@@ -148,7 +148,7 @@ def _read(raw: bytes, text: str, name: str) -> Iterator[Problem]:
             if secret_patterns.is_secret(found["name"], found["value"]) and re.search(r"[0-9]", found["value"]):
                 yield _token(text, found.start("name"), name, "holds a secret in a comment")
     for document in values:
-        reader = _Reader(document, name)
+        reader = _LeakReader(document, name)
         yield from reader.found(_without_secrets(document.value) if STACK.match(name) else document.value)
     if not values:
         yield from (
@@ -175,7 +175,7 @@ def _token(text: str, start: int, name: str, rule: str = "holds a private key or
     return Problem(name, text.count("\n", 0, start) + 1, "", "", rule, FIX, CHECK)
 
 
-class _Reader:
+class _LeakReader:
     """The values of one document, each with its path."""
 
     def __init__(self, document: Document, name: str, at: KeyPath = (), depth: int = 0) -> None:
@@ -288,7 +288,7 @@ class _Reader:
             return
         for document in parse(text.encode("utf-8", "replace"), self.name).documents:
             if isinstance(document.value, (Mapping, list)):
-                reader = _Reader(self.document, self.name, (*self.at, *path), self.depth + 1)
+                reader = _LeakReader(self.document, self.name, (*self.at, *path), self.depth + 1)
                 yield from reader.found(document.value)
 
     def _problem(self, path: KeyPath, rule: str, key: str | None = None) -> Problem:

@@ -50,6 +50,11 @@ def stack_files(root: Path) -> dict[str, Path]:
     }
 
 
+def read_stacks(root: Path) -> list[Stack]:
+    """Read every stack file of a checkout."""
+    return [read_stack(path) for path in stack_files(root).values()]
+
+
 def read_stack(path: Path, raw: bytes | None = None) -> Stack:
     """Read a stack file without Pulumi; `raw` is another version of it, such as the committed one."""
     source = read(path, path.name) if raw is None else parse(raw, path.name)

@@ -229,7 +229,7 @@ class Patches(Section):
     worker: tuple[RelativePath, ...] = Field(default=(), description="for workers")
 
 
-class Cluster(Section):
+class ClusterSettings(Section):
     """The Talos cluster."""
 
     name: Name = Field(description="the cluster's name; part of every node's certificate")
@@ -277,7 +277,7 @@ class Cluster(Section):
     patches: Patches = Field(default_factory=Patches, description="additional machine-config patches")
 
 
-class Certificates(Section):
+class CertificateSettings(Section):
     """The issuer of the certificates of routes."""
 
     issuer: Annotated[
@@ -303,7 +303,7 @@ class SingleSignOn(Section):
     admin_group: Text = Field(description="the group with administrator rights")
 
 
-class ArgoCD(Section):
+class ArgoCDSettings(Section):
     """The operation of Argo CD."""
 
     replicas: Annotated[Literal["single", "ha"], choice("single", "ha")] = Field(
@@ -328,15 +328,25 @@ class ExternalRepository(Section):
     username: Text | None = Field(default=None, description="the user name; the password is under secrets.repositories")
 
 
-class Platform(Section):
+class BackupSettings(Section):
+    """The S3 store of backups, which must not depend on this cluster; its keys are entries of the secret store."""
+
+    endpoint: Https = Field(description="the URL of the S3 store")
+    bucket: Text = Field(description="the bucket for databases; apps are copied to the repository in the secret store")
+
+
+class PlatformSettings(Section):
     """The services that the cluster offers to applications."""
 
     cni: Annotated[Literal["cilium", "flannel"], choice("cilium", "flannel")] = Field(
         default="cilium", description="the CNI; `flannel` is part of Talos and keeps kube-proxy"
     )
-    certificates: Certificates = Field(default_factory=Certificates, description="the issuer of certificates")
+    certificates: CertificateSettings = Field(
+        default_factory=CertificateSettings, description="the issuer of certificates"
+    )
     secret_store: SecretStore = Field(description="the secret store of External Secrets")
-    argocd: ArgoCD = Field(default_factory=ArgoCD, description="the operation of Argo CD")
+    backup: BackupSettings | None = Field(default=None, description="backups of volumes and databases (default: none)")
+    argocd: ArgoCDSettings = Field(default_factory=ArgoCDSettings, description="the operation of Argo CD")
     repositories: tuple[ExternalRepository, ...] = Field(default=(), description="additional private repositories")
 
 
@@ -357,7 +367,7 @@ class Delivery(Section):
     )
 
 
-class Secrets(Section):
+class SecretSettings(Section):
     """All secrets, under one key; set each with `pulumi config set --secret --path homelab:secrets.NAME`."""
 
     proxmox_token: Secret | None = Field(
@@ -405,7 +415,7 @@ class Settings(Section):
 
     network: NetworkSettings
     proxmox: Proxmox
-    cluster: Cluster
-    platform: Platform
+    cluster: ClusterSettings
+    platform: PlatformSettings
     delivery: Delivery
-    secrets: Secrets = Field(default_factory=Secrets)
+    secrets: SecretSettings = Field(default_factory=SecretSettings)

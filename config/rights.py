@@ -7,9 +7,10 @@ compares the table with the rights that a real token has, and the rehearsal's to
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from config import derive
-from config.model import Settings
+if TYPE_CHECKING:
+    from config.model import Settings
 
 ROLE, USER, TOKEN = "Homelab", "homelab@pve", "homelab"
 OLDEST = (8, 4)  # the first version whose storages take images as content type import
@@ -64,6 +65,8 @@ def commands(major: int = RENAMED) -> tuple[str, ...]:
 
 def paths(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield each path of the permission tree that a stack's requests touch, with the privileges needed there."""
+    from config import derive  # noqa: PLC0415 - the rack needs the names alone, without pydantic
+
     proxmox, machines = settings.proxmox, derive.machines(settings)
     yield "/", ("Sys.Audit", "Sys.Modify")
     for storage in dict.fromkeys(host.images for host in proxmox.hosts):

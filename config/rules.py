@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, Literal, TypeAlias, TypeVar
 
 Scope: TypeAlias = Literal["file", "settings", "stacks", "tree", "app", "stack", "program"]
 SCOPES: Mapping[Scope, str] = MappingProxyType(
@@ -70,7 +70,7 @@ def rule(
 ) -> Callable[[Function], Function]:
     """Register a function as one that reports a check; one of a check's functions gives the reason.
 
-    An object can accept what is found in it: `manifests.rules.register` reads the annotation of each `ObjectFinding`.
+    An object's annotation can accept a finding in it: `manifests.rules.register` reads it for each `ObjectFinding`.
     mypy holds a function to its return type, so the register reads there which checks these are; a function that
     reads another annotation itself states that with `accepted_by`.
     """
@@ -78,11 +78,9 @@ def rule(
     def register(function: Function) -> Function:
         known = _REGISTER.setdefault(check, Check(check))
         if why and known.why:
-            raise ValueError(
-                f"{check} has two reasons, in {known.functions[0][0].__module__} and {function.__module__}"
-            )
-        if scope not in get_args(Scope):
-            raise ValueError(f"{check} has an unknown scope {scope}")
+            raise ValueError(f"{check} has two reasons: {known.why!r} and {why!r}")
+        if scope not in SCOPES:
+            raise ValueError(f"{check} has the unknown scope {scope}; the scopes are {', '.join(SCOPES)}")
         known.why = known.why or why
         known.functions.append((function, scope))
         known.accepted_by = known.accepted_by or accepted_by

@@ -2,7 +2,7 @@
 
 Every other module reads the row: `config.model` the section, `config.derive` the token, `stacks.platform` and
 `components.platform.secrets` the Secrets to make, `ops.init` the example, `manifests.rules` the provider. A kind also
-needs its token as a field of `config.model.Secrets`, a folder below apps/security/secret-stores and a row in
+needs its token as a field of `config.model.SecretSettings`, a folder below apps/security/secret-stores and a row in
 docs/understanding/secrets.md; tests/config/test_secret_stores.py compares all of them.
 """
 
@@ -69,7 +69,7 @@ class Kind:
     environment: str = "production"
     """The environment of this tree whose ClusterSecretStore is of this kind, which `./homelab init` proposes."""
     token_field: str | None = None
-    """The field of `config.model.Secrets` with the credential that opens the store: secret zero."""
+    """The field of `config.model.SecretSettings` with the credential that opens the store: secret zero."""
     has_sdk_server: bool = False
     """External Secrets reaches the store through its SDK server, which needs a certificate to start."""
     logs_in_for_each_entry: bool = False

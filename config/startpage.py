@@ -21,7 +21,7 @@ PAGE = f"{APPS}/selfhosted/homepage/base/services.yaml"
 
 
 @dataclass(frozen=True)
-class Entry:
+class PageEntry:
     """One line of the page."""
 
     category: str
@@ -30,19 +30,19 @@ class Entry:
     line: int
 
 
-def entries(root: Path) -> tuple[Entry, ...]:
+def entries(root: Path) -> tuple[PageEntry, ...]:
     """Return the entries of the page: groups named as categories, with their apps; none if there is no page."""
     return tuple(_entries(root)) if (root / PAGE).is_file() else ()
 
 
-def _entries(root: Path) -> Iterator[Entry]:
+def _entries(root: Path) -> Iterator[PageEntry]:
     page = read(root / PAGE, PAGE).first
     for index, group in enumerate(_list(page.value)):
         for category, listed in _map(group).items():
             for place, one in enumerate(_list(listed)):
                 for app, about in _map(one).items():
                     line = page.line((index, category, place, app))
-                    yield Entry(str(category), str(app), str(_map(about).get("href") or ""), line)
+                    yield PageEntry(str(category), str(app), str(_map(about).get("href") or ""), line)
 
 
 @rule(
@@ -56,7 +56,8 @@ def check(root: Path, tree: Tree) -> Iterator[Problem]:
     if problems := read(root / PAGE, PAGE).problems:
         yield from problems
         return
-    page, apps = entries(root), {(app.category, app.name) for app in tree.apps}
+    page = entries(root)
+    apps = {(app.category, app.name) for app in tree.apps} | {tuple(one.split("/")[1:]) for one in tree.unused}
     listed = {(one.category, one.app) for one in page}
     for app in {app.label: app for app in tree.apps}.values():
         if (app.category, app.name) not in listed:

@@ -89,9 +89,8 @@ PRIVATE_IN_BASE64 = re.compile("UFJJVkFURSBLRV|BSSVZBVEUgS0VZ|QUklWQVRFIEtFW")  
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule of gitleaks: required keywords, a pattern, and the minimal entropy of the token."""
+    """One rule of gitleaks: a pattern, and the minimal entropy of the token."""
 
-    words: tuple[str, ...]
     pattern: re.Pattern[str]
     group: int
     entropy: float
@@ -151,7 +150,7 @@ def _rule(index: int) -> Rule | None:
     lists = [raw["allowlists"]] if isinstance(raw.get("allowlists"), dict) else raw.get("allowlists", [])
     allowed = tuple(_compiled(one) for item in lists for one in item.get("regexes", ()))
     share = float(raw.get("entropy", 0)) * ENTROPY_SHARE
-    return Rule(tuple(raw["keywords"]), _compiled(raw["regex"]), raw.get("secretGroup", 0), share, allowed)
+    return Rule(_compiled(raw["regex"]), raw.get("secretGroup", 0), share, allowed)
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

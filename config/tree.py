@@ -177,6 +177,7 @@ def _categories(
     scope="tree",
     why="A renamed folder would delete the app, and the reason would be unknown.",
 )
+@rule("environment-unknown", scope="tree")
 @rule("sync-without-reason", scope="tree", why="Half a year later the reason for the deviation would be unknown.")
 def _category(path: Path, file: str, environments: Sequence[str], problems: list[Problem]) -> Category | None:
     if not path.exists() and not path.is_symlink():
@@ -375,7 +376,7 @@ def _lists(root: Path, path: str) -> Mapping[str, list[Any]]:
     """Return the lists of a folder's kustomization or chart; the renderer reports their mistakes."""
     found: defaultdict[str, list[Any]] = defaultdict(list)
     for file in (*KUSTOMIZATIONS, CHART):
-        value: Any = read(root / path / file, file).first.value
+        value: Any = read(root / path / file, f"{path}/{file}").first.value
         if isinstance(value, dict):
             found.update((key, listed) for key, listed in value.items() if isinstance(listed, list))
     return found

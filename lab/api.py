@@ -31,6 +31,7 @@ from errors import ApiFailed, TookTooLong
 from lab.layout import Lab
 
 Object = dict[str, Any]
+Texts = Mapping[str, str]
 
 POLL = 0.1
 CONNECT, ANSWER = 5, 30
@@ -133,7 +134,7 @@ class Api:
     ) -> ApiAnswer:
         """Send any request, where the caller decides about a refusal; `path` has the paths of objects."""
         sent = "" if body is None else json.dumps(body)
-        answer = self._reach(method, path, query=query, content=content, body=sent)
+        answer = self._reach(method, path, query=query, headers={"Content-Type": content}, body=sent)
         try:
             document = answer.json()
         except ValueError:
@@ -158,14 +159,8 @@ class Api:
 
     def metadata(self, api_version: str, kind: str, namespace: str = "") -> Sequence[Object]:
         """Return the metadata of all objects of a kind: for frequent reads of large objects."""
-        try:
-            path = f"{self.server}{self.path(api_version, kind, namespace)}"
-            answer = self._session.get(path, headers={"Accept": METADATA}, timeout=(CONNECT, ANSWER))
-        except requests.RequestException as error:
-            raise ApiFailed(f"{self.server} does not answer: {error}", code=0) from error
-        if not answer.ok:
-            raise ApiFailed(_message(answer), code=answer.status_code)
-        return [item["metadata"] for item in answer.json()["items"] or ()]
+        found = self._call("GET", self.path(api_version, kind, namespace), headers={"Accept": METADATA}).json()
+        return [item["metadata"] for item in found["items"] or ()]
 
     def count(self, api_version: str, kind: str) -> int:
         """Return the number of objects without reading them."""
@@ -265,19 +260,19 @@ class Api:
         query: Mapping[str, str] | None = None,
     ) -> Object:
         body = json.dumps(thing)
-        sent: Object = self._call(method, path, query=query, content=content, body=body).json()
+        sent: Object = self._call(method, path, query=query, headers={"Content-Type": content}, body=body).json()
         return sent
 
     def _call(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, content: str = "", body: str = ""
+        self, method: str, path: str, *, query: Texts | None = None, headers: Texts | None = None, body: str = ""
     ) -> requests.Response:
-        answer = self._reach(method, path, query=query, content=content, body=body)
+        answer = self._reach(method, path, query=query, headers=headers, body=body)
         if not answer.ok:
             raise ApiFailed(f"{method} {path}: {_message(answer)}", code=answer.status_code)
         return answer
 
     def _reach(
-        self, method: str, path: str, *, query: Mapping[str, str] | None, content: str, body: str
+        self, method: str, path: str, *, query: Texts | None, headers: Texts | None, body: str
     ) -> requests.Response:
         try:
             return self._session.request(
@@ -285,7 +280,7 @@ class Api:
                 f"{self.server}{path}",
                 params=query,
                 data=body.encode() or None,
-                headers={"Content-Type": content} if content else {},
+                headers=headers,
                 timeout=(CONNECT, ANSWER),
             )
         except requests.RequestException as error:

@@ -24,7 +24,7 @@ from lab.delivery import argocd
 from lab.hardware import kubelets
 from lab.hardware.rack import Rack
 from lab.layout import Lab
-from lab.running import servers
+from lab.running import servers, sockets
 from standins.crds import KnownCrds
 
 NAME = "caretaker"
@@ -54,6 +54,7 @@ class LastPoll:
 
 def start(lab: Lab, environment: dict[str, str], crds: Path) -> None:
     """Start the caretaker."""
+    sockets.path(lab, argocd.ASK_PASS)  # refused here, a path that is too long reaches the user and not only a log
     servers.start(lab, NAME, sys.executable, ["-m", "lab.caretaker", str(crds)], environment)
 
 

@@ -1,8 +1,8 @@
-"""The files of a rehearsal: one folder a stack, `.lab/<stack>/`, and a name for everything in it.
+"""The files of a rehearsal: one folder a stack, `.lab/<stack>/`, and names for the paths that several modules share.
 
 The folder comes in, from a verb or from the environment that a verb gave to its children; paths go out. All of `lab`
-continues from here, so that no other module spells a path and `down` removes everything. Machine secrets are stored in
-clear in this folder: only its owner can read it.
+continues from here: a file that one module alone uses has its name there, below the same folder, which `down` removes.
+Machine secrets are stored in clear in this folder: only its owner can read it.
 """
 
 from __future__ import annotations
@@ -110,6 +110,11 @@ class Lab:
     def run(self) -> Path:
         """Records and locks of the servers."""
         return self.root / "run"
+
+    @property
+    def sockets(self) -> Path:
+        """The folder of Unix sockets, or a link to it where its path would be too long: see `lab.running.sockets`."""
+        return self.root / "sockets"
 
     @property
     def logs(self) -> Path:

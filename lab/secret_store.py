@@ -58,16 +58,15 @@ def reconcile(lab: Lab, api: Api, before: str) -> str:
         raise
     inside = text(store, "spec", "provider", "kubernetes", "remoteNamespace")
     _push(lab, api)
+    absent = withheld(lab)
     held = [(one["name"], one["resourceVersion"]) for one in api.metadata("v1", "Secret", inside)] if inside else []
-    state = repr(
-        (store is None, sorted(held), sorted(withheld(lab)), [(one["uid"], one["resourceVersion"]) for one in items])
-    )
+    state = repr((store is None, sorted(held), sorted(absent), [(one["uid"], one["resourceVersion"]) for one in items]))
     if state != before:
         secrets = api.list("v1", "Secret", inside) if inside else []
         parts = {one["metadata"]["name"]: set(one.get("data") or {}) for one in secrets}
         open_to = _open_to(api, store)
         for item in api.list(VERSION, "ExternalSecret"):
-            has = parts if inside else dict.fromkeys(declared(item).keys() - withheld(lab), None)
+            has = parts if inside else dict.fromkeys(declared(item).keys() - absent, None)
             _report(api, item, "the store is missing" if store is None else _missing(item, has, open_to))
     return state
 

@@ -1,5 +1,5 @@
-"""Services of the machine: the user's cache, private files, and the table of processes.
+"""Services of the machine: the user's cache, private files, and processes.
 
-`local.cache` returns the folder that all runs share, `local.files` writes private files, and `local.process_table`
-reads which processes are alive. All rooms above continue from here.
+`local.cache` returns the folder that all runs share and locks its entries, `local.files` writes private files,
+`local.process_table` reads facts of processes, and `local.termination` ends them. The rooms above continue from here.
 """

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 
 def digest(text: str | bytes) -> str:
@@ -26,9 +27,9 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Hold the exclusive lock of a file; the kernel releases the lock of a process that ends."""
+def locked(file: Path) -> Iterator[TextIO]:
+    """Hold the exclusive lock of a file and yield it open; the kernel releases the lock of a process that ends."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    with file.open("w") as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield opened

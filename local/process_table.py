@@ -5,12 +5,14 @@ A process id or a folder comes in, facts go out. `lab.running.servers` and `ops.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import psutil
 
 MARK = "HOMELAB_PROCESS"
+TICKS = os.sysconf("SC_CLK_TCK")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
@@ -28,12 +30,12 @@ def started(pid: int) -> str | None:
             return None
         if sys.platform != "linux":
             return str(process.create_time())
-        # Since boot, as setting the clock moves the time of day. After the next boot the same number belongs to another
-        # process.
-        since_boot = process.create_time() - psutil.boot_time()
-        return f"{since_boot:.2f}@{BOOT_ID.read_text(encoding='utf-8').strip()}"
-    except psutil.Error:
+        # Since boot, as setting the clock moves the time of day, and psutil adds that. After the next boot the same
+        # number belongs to another process.
+        facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except (psutil.Error, FileNotFoundError, ProcessLookupError):
         return None
+    return f"{int(facts[19]) / TICKS:.2f}@{BOOT_ID.read_text(encoding='utf-8').strip()}"
 
 
 def parent(pid: int) -> int | None:

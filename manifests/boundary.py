@@ -101,17 +101,17 @@ def findings(reader: CheckoutReader, value: Mapping[str, Any], folder: str) -> I
 def chart_findings(entry: Mapping[str, Any], at: KeyPath) -> Iterator[BoundaryFinding]:
     """Yield the invalid names, versions and repositories of a chart's entry."""
     for key in ("name", "chartName", "alias", "releaseName", "namespace", "releaseNamespace"):
-        said = str(entry.get(key) or "")
-        if said and (not NAME.match(said) or ".." in said):
-            yield (*at, key), said, "is not a name, and would be taken for a path or an option", NAME_FIX, "chart-name"
+        text = str(entry.get(key) or "")
+        if text and (not NAME.match(text) or ".." in text):
+            yield (*at, key), text, "is not a name, and would be taken for a path or an option", NAME_FIX, "chart-name"
     for key in ("version", "chartVersion"):
-        said = str(entry.get(key) or "")
-        if said and (not VERSION.match(said) or ".." in said):
-            yield (*at, key), said, "is not a version", "write it as 1.2.3", "chart-name"
+        text = str(entry.get(key) or "")
+        if text and (not VERSION.match(text) or ".." in text):
+            yield (*at, key), text, "is not a version", "write it as 1.2.3", "chart-name"
     for key in ("repo", "repository", "chartRepoUrl"):
-        said = str(entry.get(key) or "")
-        if said and (rule := remote_rule(said, charts=True)):
-            yield (*at, key), shown(said), rule, "name an https:// or oci:// repository", "reference-url"
+        text = str(entry.get(key) or "")
+        if text and (rule := remote_rule(text, charts=True)):
+            yield (*at, key), shown(text), rule, "name an https:// or oci:// repository", "reference-url"
 
 
 def remote_rule(url: str, *, charts: bool = False) -> str:

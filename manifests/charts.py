@@ -1,7 +1,7 @@
 """Charts in the user's cache: pulled once and used by every checkout from then on.
 
 A chart goes in, its folder comes out. `CachedCharts.fetch` is the only place that reaches chart repositories; it runs
-the operator's own helm with the operator's own configuration, so credentials are whatever `helm registry login` and
+the operator's own helm with the operator's own configuration, so credentials are those that `helm registry login` and
 `helm repo add` have kept, or what HELM_REGISTRY_CONFIG and HELM_REPOSITORY_CONFIG name. The archive's digest is
 remembered (`manifests.receipts`): another archive under the same version is refused. `manifests.render` continues.
 """

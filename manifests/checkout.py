@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from config import files, pins
 from config.source import KeyPath, Source, parse, read
-from config.tree import KUSTOMIZATIONS, MANIFESTS
+from config.tree import KUSTOMIZATIONS, MANIFESTS, Shape
 from local.cache import digest
 from manifests import kubernetes_yaml
 
 if TYPE_CHECKING:
     from manifests.contents import Contents
 
-Shape: TypeAlias = Literal["kustomization", "chart", "manifests"]
+# Of any folder; an environment's folder of an app is never one of plain manifests.
+FolderShape: TypeAlias = Shape | Literal["manifests"]
 
 
 class CheckoutReader:
@@ -59,7 +60,7 @@ class CheckoutReader:
         except OSError:
             return []
 
-    def shape(self, folder: str) -> Shape | None:
+    def shape(self, folder: str) -> FolderShape | None:
         """Return a folder's shape by Argo CD's rule: by the names of its files, a kustomization before a chart."""
         names = set(self.names(folder))
         if names.intersection(KUSTOMIZATIONS):

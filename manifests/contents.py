@@ -21,7 +21,7 @@ from config.source import KeyPath, dotted
 from config.tree import MANIFESTS
 from errors import Problem
 from manifests import boundary, umbrella
-from manifests.checkout import CheckoutReader, Shape
+from manifests.checkout import CheckoutReader, FolderShape
 from manifests.fields import entries, text, texts
 from manifests.sources import EXACT, Chart
 
@@ -57,7 +57,7 @@ class WantedBase:
 class Contents:
     """All inputs of a folder's render."""
 
-    shape: Shape
+    shape: FolderShape
     files: dict[str, str] = field(default_factory=dict)
     listed: set[str] = field(default_factory=set)
     named: set[str] = field(default_factory=set)
@@ -142,8 +142,8 @@ class _Visit:
             return
         self.contents.kustomizations[folder] = file
         value = self._value(file)
-        for at, *said in boundary.findings(self.reader, value, folder):
-            self._problem(file, at, *said)
+        for at, *broken in boundary.findings(self.reader, value, folder):
+            self._problem(file, at, *broken)
         for key in ROOTS:
             for index, entry in enumerate(entries(value, key)):
                 if isinstance(entry, str):
@@ -215,8 +215,8 @@ class _Visit:
 
     def _charts(self, value: dict[str, Any], folder: str, file: str) -> None:
         old = _maps(value.get("helmChartInflationGenerator"))
-        said = (*_maps([value.get("helmGlobals")]), *reversed(old))
-        home = next((entry["chartHome"] for entry in said if entry.get("chartHome")), None)
+        homes = (*_maps([value.get("helmGlobals")]), *reversed(old))
+        home = next((entry["chartHome"] for entry in homes if entry.get("chartHome")), None)
         for index, entry in enumerate(_maps(value.get("helmCharts"))):
             self._chart(entry, home, folder, file, ("helmCharts", index))
         for index, entry in enumerate(old):
@@ -252,13 +252,13 @@ class _Visit:
 
     def _name(self, value: Any, folder: str) -> None:
         """Add every path that any key can refer to."""
-        for said in _strings(value):
-            self.contents.named |= {_joined(folder, said), _joined(folder, said.partition("=")[2])}
+        for one in _strings(value):
+            self.contents.named |= {_joined(folder, one), _joined(folder, one.partition("=")[2])}
 
     def _outside(self, value: Any, folder: str) -> None:
         """Add the files and folders outside of this one that any key refers to."""
-        for said in _strings(value):
-            for entry in (said, said.partition("=")[2]):
+        for one in _strings(value):
+            for entry in (one, one.partition("=")[2]):
                 path = _joined(folder, entry)
                 if "../" not in f"{entry}/" or _within(path, folder) or _within(folder, path):
                     continue

@@ -21,8 +21,8 @@ def check(reader: CheckoutReader, contents: Contents) -> Iterator[Problem]:
     """Report empty files in lists, duplicate keys, and values that are not YAML."""
     for file in sorted(file for file in contents.files if not any(part in file for part in OF_A_CHART)):
         if file.endswith(YAML):
-            said = reader.source(file).problems
-            yield from (one for one in said if one.check == "yaml-duplicate-key" or file in contents.values)
+            found = reader.source(file).problems
+            yield from (one for one in found if one.check == "yaml-duplicate-key" or file in contents.values)
         if file in contents.listed:
             source = reader.source(file)
             if not source.problems and all(one.value is None for one in source.documents):

@@ -51,15 +51,12 @@ def notes(item: Object) -> dict[str, str]:
     return {key: text(value) for key, value in mapping(item, "metadata", "annotations").items()}
 
 
-def hooks(items: Iterable[Object]) -> tuple[Object, ...]:
-    """Return the objects that Argo CD would run as hooks and not keep in sync."""
-    return tuple(item for item in items if _is_hook(notes(item)))
-
-
-def _is_hook(said: dict[str, str]) -> bool:
-    if ARGO_HOOK in said:
-        return [part.strip() for part in said[ARGO_HOOK].split(",")] != ["Skip"]
-    return said.get(HELM_HOOK, "crd-install") != "crd-install"
+def is_hook(item: Object) -> bool:
+    """Report whether Argo CD would run an object as a hook and not keep it in sync."""
+    annotations = notes(item)
+    if ARGO_HOOK in annotations:
+        return [part.strip() for part in annotations[ARGO_HOOK].split(",")] != ["Skip"]
+    return annotations.get(HELM_HOOK, "crd-install") != "crd-install"
 
 
 def unpacked(documents: Iterable[Any]) -> Iterator[Any]:

@@ -1,7 +1,7 @@
 """Errors of kustomize and helm, as problems with a file of the checkout.
 
-A program's output comes in with the folder that it rendered; a problem goes out with a file, a line where the message
-has one, and the program's message without its internals. `manifests.render` collects them.
+A program's output comes in with a reader and the folder that it rendered; a problem goes out with a file, a line where
+the message has one, and the program's message without its internals. `manifests.render` collects them.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from config.rules import rule
-from config.source import read
 from errors import HomelabError, Problem, ProgramFailed
+from manifests.checkout import CheckoutReader
 
 LONGEST = 700
 NOISE = (
@@ -62,50 +62,55 @@ def cleaned(output: str, *roots: Path) -> str:
 
 @rule("render-failed", scope="program", why="A folder that fails to render here fails in Argo CD.")
 def problem(
-    error: HomelabError, folder: str, files: Iterable[str], checkout: Path, *roots: Path, values: Sequence[str] = ()
+    error: HomelabError,
+    folder: str,
+    files: Sequence[str],
+    reader: CheckoutReader,
+    *roots: Path,
+    values: Sequence[str] = (),
 ) -> Problem:
     """Make a problem of a program's refusal; `files` are the kustomizations or charts that it went through."""
     output = error.output if isinstance(error, ProgramFailed) else str(error)
-    message = cleaned(output, checkout, *roots)
+    message = cleaned(output, reader.root, *roots)
     if NETWORK.search(message):
         rule, fix = f"reads from a network, and a render does not: {message}", "keep a copy in the folder"
         return Problem(folder, 0, "", "", rule, fix, "render-failed")
-    file, line = _field(message, list(files), values, checkout) or _place(message, list(files), checkout)
+    file, line = _field(message, files, values, reader) or _place(message, files, reader)
     fix = "correct it here" if line or file != folder else "correct what the message names"
     return Problem(file or folder, line, "", "", message, fix, "render-failed")
 
 
-def _field(message: str, files: list[str], values: Sequence[str], checkout: Path) -> tuple[str, int] | None:
+def _field(message: str, files: Sequence[str], values: Sequence[str], reader: CheckoutReader) -> tuple[str, int] | None:
     """Return the line of the key that a schema refuses: in a chart's values, or in a kustomization by its value."""
     if found := OF_VALUES.search(message):
         parts = [int(one) if one.isdigit() else one for one in found["path"].split("/") if one]
         parts += [found["more"]] if found["more"] else []
         for file in reversed(values):
-            document = read(checkout / file, file).first
-            for path in (tuple(parts), (found["chart"], *parts)):  # an umbrella says them below the chart's name
+            document = reader.source(file).first
+            for path in (tuple(parts), (found["chart"], *parts)):  # an umbrella has them below the chart's name
                 if path in document.lines and path:
                     return file, document.line(path)
     if found := OF_A_FIELD.search(message):
         for file in files:
-            document = read(checkout / file, file).first
+            document = reader.source(file).first
             value = document.value.get(found["key"]) if isinstance(document.value, dict) else None
             if isinstance(value, KINDS.get(found["kind"], ())):
                 return file, document.line((found["key"],))
     return None
 
 
-def _place(message: str, files: list[str], checkout: Path) -> tuple[str, int]:
+def _place(message: str, files: Sequence[str], reader: CheckoutReader) -> tuple[str, int]:
     """Return the file of a message: one that it names, else the one with the missing name."""
     names = list(_named(message))
     for name in names:
         for path in (name, *(posixpath.normpath(f"{posixpath.dirname(file)}/{name}") for file in files)):
-            if (checkout / path).is_file() and not path.startswith("/"):
-                said = LINE.search(message)
-                return path, int(said[1]) if said else 0
+            if reader.is_file(path) and not path.startswith("/"):
+                found = LINE.search(message)
+                return path, int(found[1]) if found else 0
     for name in (name for name in names if not name.startswith("/")):
         words = "|".join(map(re.escape, {name, posixpath.basename(name)} - {""}))
         for file in files:
-            for number, line in enumerate(_lines(checkout / file), 1):
+            for number, line in enumerate(_lines(reader, file), 1):
                 if re.search(rf"(?<![\w.-])(?:{words})(?![\w-])", line):
                     return file, number
     return (files[0] if files else ""), 0
@@ -117,8 +122,8 @@ def _named(message: str) -> Iterator[str]:
         yield next(group for group in found.groups() if group)
 
 
-def _lines(file: Path) -> list[str]:
+def _lines(reader: CheckoutReader, file: str) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+        return reader.text(file).splitlines()
     except OSError:
         return []

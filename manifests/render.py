@@ -51,7 +51,7 @@ OFFLINE = {
     "GIT_ALLOW_PROTOCOL": "none",
 }
 
-Outcome: TypeAlias = "tuple[Object, ...] | list[Problem]"
+FolderOutcome: TypeAlias = "tuple[Object, ...] | list[Problem]"
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def render(renderer: Renderer, folder: Folder) -> tuple[Object, ...]:
 
 def render_all(renderer: Renderer, folders: Iterable[Folder]) -> Renders:
     """Render folders, as many at once as there are processors."""
-    outcomes: dict[str, Outcome | Future[Outcome]] = {}
+    outcomes: dict[str, FolderOutcome | Future[FolderOutcome]] = {}
     with (
         tempfile.TemporaryDirectory(prefix="homelab-home-") as home,
         ThreadPoolExecutor(os.cpu_count() or 2) as pool,
@@ -150,7 +150,7 @@ class _RenderRun:
         self.named: dict[str, str] = {}
         self.wrote = False
 
-    def look(self, folder: Folder) -> Outcome | _Job:
+    def look(self, folder: Folder) -> FolderOutcome | _Job:
         """Return the cached objects or the problems of a folder, or a job; run no program."""
         contents = contents_of(self.reader, folder.path)
         problems = [*contents.problems, *missing_charts(self.reader, contents, self.renderer.charts)]
@@ -161,7 +161,7 @@ class _RenderRun:
         known = self.renderer.kept.read(key) if self.renderer.kept else None
         return _Job(folder, contents, key) if known is None else tuple(known)
 
-    def work(self, job: _Job) -> Outcome:
+    def work(self, job: _Job) -> FolderOutcome:
         """Render a folder and cache the objects."""
         problems = list(file_sanity.check(self.reader, job.contents))
         objects = [] if problems else self._rendered(job, problems)
@@ -190,10 +190,10 @@ class _RenderRun:
             found = kubernetes_yaml.documents(text, bounds.OF_A_RENDER, flow=job.contents.shape == "chart")
             objects = list(unpacked(found))
         except (ProgramFailed, TookTooLong) as error:
-            problems.append(program_errors.problem(error, path, files, self.root, place, values=job.contents.values))
+            problems.append(program_errors.problem(error, path, files, self.reader, place, values=job.contents.values))
             return []
         except (yaml.YAMLError, ValueError) as error:
-            rule, fix = f"renders to what is not YAML: {' '.join(str(error).split())}", "correct the chart's values"
+            rule, fix = f"renders to invalid YAML: {' '.join(str(error).split())}", "correct the chart's values"
             problems.append(Problem(files[0], 0, "", "", rule, fix, "render-failed"))
             return []
         problems += [problem for item in objects if (problem := plain_manifests.malformed(item, files[0]))]

@@ -44,7 +44,7 @@ def available() -> bool:
 
 
 def confined(command: Sequence[str], root: Path, place: Path, cwd: Path) -> tuple[str, ...]:
-    """Return the command that runs another one in a cell, from `cwd`, with `root` and `place` closed for writing."""
+    """Return the command that runs another one in a sandbox, from `cwd`, with `root` and `place` closed for writing."""
     return tuple(_command(root, place, cwd, command)) if available() else tuple(command)
 
 

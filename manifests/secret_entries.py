@@ -74,10 +74,10 @@ def entry(name: str, declared: object) -> StoreEntry | None:
 def declarations(item: Any) -> dict[str, Any] | None:
     """Return the text of an object's declaration of entries, None if it is not a map."""
     try:
-        said = yaml.safe_load(notes(item).get(ENTRIES, "{}"))
+        written = yaml.safe_load(notes(item).get(ENTRIES, "{}"))
     except yaml.YAMLError:
         return None
-    return {str(name): how for name, how in said.items()} if isinstance(said, dict) else None
+    return {str(name): how for name, how in written.items()} if isinstance(written, dict) else None
 
 
 def declared(item: Any) -> dict[str, StoreEntry]:

@@ -1,7 +1,8 @@
 """Sources of charts and remote bases: two small protocols, and the identity of a chart.
 
-A chart or an URL goes in, a folder on this machine comes out, or None: the render then reports what is missing and how
-to fetch it. `manifests.charts` and `manifests.bases` are sources in the user's cache; a rehearsal provides its own.
+A source returns a folder on this machine for a chart or a URL, or None: the render then reports the missing original
+and the command that fetches it. `manifests.charts` and `manifests.bases` are sources in the user's cache; a rehearsal
+provides its own.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class BaseSource(Protocol):
     """A source of remote bases: the targets of URLs in kustomizations."""
 
     def base(self, url: str, version: str = "") -> Path | None:
-        """Return a copy of the folder or file behind an URL, or None; never reach a network.
+        """Return a copy of the folder or file behind a URL, or None; never reach a network.
 
         `version` is the one that a comment gives to a commit.
 
@@ -74,7 +75,7 @@ class BaseSource(Protocol):
 
 
 def slug(url: str) -> str:
-    """Return a folder name for an URL: readable and unique."""
+    """Return a folder name for a URL: readable and unique."""
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", re.sub(r"^\w+://|\?ref=", "-", url)).strip("-.")
     return f"{readable[-80:].lstrip('-.')}-{digest(url)[:DIGITS]}"
 
@@ -101,7 +102,7 @@ def new_entry(entry: Path) -> Iterator[Path]:
 
 
 def is_loopback(url: str) -> bool:
-    """Report whether an URL leads to this machine."""
+    """Report whether a URL leads to this machine."""
     return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 

@@ -107,9 +107,9 @@ def _difference(wanted: list[dict[str, Any]], locked: list[dict[str, Any]], kept
         return f"locks {', '.join(there) or 'nothing'}, but Chart.yaml depends on {', '.join(names)}"
     for entry, other in zip(wanted, locked, strict=True):
         for part in ("repository", "version"):
-            asked, has = str(entry.get(part, "")), str(other.get(part, ""))
-            if asked.lstrip("v") != has.lstrip("v") and (part == "repository" or EXACT.match(asked)):
-                return f"locks {part} {has} of {entry.get('name')}, but Chart.yaml says {asked}"
+            required, has = str(entry.get(part, "")), str(other.get(part, ""))
+            if required.lstrip("v") != has.lstrip("v") and (part == "repository" or EXACT.match(required)):
+                return f"locks {part} {has} of {entry.get('name')}, but Chart.yaml has {required}"
     return "" if lock_digest(wanted, locked) == kept else "was made for another Chart.yaml: its digest differs"
 
 

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from config.app_settings import folder_of
 from config.derive import how_to_set, missing_secrets
-from config.load import Stack, read_stack, stack_files
-from config.rules import rule
+from config.load import Stack, read_stack, read_stacks
 from config.stacks import environments_aside
 from config.tree import Tree, read_tree
-from errors import Declined, Problem, Refused
+from errors import Declined, Problem
 from ops import terminal
 from ops.checking.changed_since import Changed, commit
-from ops.checking.settings import are_all, committed, problems_of
+from ops.checking.settings import are_all, chosen_files, committed, problems_of
 from ops.result import Result
 from ops.terminal import coloured, count
 from ops.upstream import offline
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from ops.checking.online import Online
     from ops.checking.validation import Validation
 
-UNASKED = "no registry was asked: mend the settings or the shape of the tree first"
+NO_REQUEST = "no request was sent to a registry: mend the settings or the shape of the tree first"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--shape", action="store_true", help="render nothing: check only settings and the shape of the tree"
     )
     depth.add_argument(
-        "--online", action="store_true", help="ask registries whether every image and chart version exists"
+        "--online", action="store_true", help="check in the registries that every image and chart version exists"
     )
     parser.add_argument(
         "--write-digests", action="store_true", help="with --online: write digests and commits behind versions"
@@ -61,10 +60,10 @@ def run(options: argparse.Namespace) -> Result:
     """Check, and report all problems at once; good means that there is none."""
     root: Path = options.root
     if options.write_digests and not options.online:
-        raise Declined("--write-digests: asks registries; add --online")
+        raise Declined("--write-digests: sends requests to registries; add --online")
     if options.online:
         offline.require_online(options, "--online")
-    stacks = [read_stack(path) for path in _chosen(root, options.stack)]
+    stacks = [read_stack(path) for path in chosen_files(root, options.stack)]
     since = commit(root, "--since", options.since)
     changed_since = commit(root, "--changed-since", options.changed_since)
     tree = read_tree(root)
@@ -85,14 +84,14 @@ def run(options: argparse.Namespace) -> Result:
             written, differing = _written(validation, online)
             problems += differing
     notes = list(_notes(stacks, tree if are_all(root, stacks) else None, validation, reason, in_full=options.json))
-    notes += [UNASKED] if options.online and not online else []
+    notes += [NO_REQUEST] if options.online and not online else []
     return _result(sorted(set(problems)), [*notes, *written], _summary(stacks, tree, validation), online)
 
 
 def _fetch(validation: Validation, forbidden: str) -> str:
     """Fetch the charts and bases that the cache lacks, and return the reason why some are absent."""
-    from manifests.fetch import Wants  # noqa: PLC0415 - as below
-    from ops.upstream.originals import fetch, private_of  # noqa: PLC0415 - as below
+    from manifests.fetch import Wants  # noqa: PLC0415 - rendering is slow to import
+    from ops.upstream.originals import fetch, private_of  # noqa: PLC0415 - HTTP is slow to import
 
     if not validation.wanted:
         return ""
@@ -110,7 +109,7 @@ def _online(validation: Validation) -> Online:
 
 
 def _written(validation: Validation, online: Online) -> tuple[list[str], list[Problem]]:
-    from ops.checking.digest_writer import write  # noqa: PLC0415 - as above
+    from ops.checking.digest_writer import write  # noqa: PLC0415 - HTTP is slow to import
 
     return write(validation, online)
 
@@ -118,13 +117,12 @@ def _written(validation: Validation, online: Online) -> tuple[list[str], list[Pr
 def _validation(root: Path, stacks: list[Stack], tree: Tree, since: str | None) -> Validation:
     from ops.checking.validation import Validation  # noqa: PLC0415 - rendering takes a third of `--shape` to import
 
-    every = [read_stack(path) for path in stack_files(root).values()]
     changed = Changed(root, since).takes if since else None
-    return Validation(root, stacks, tree, every, changed)
+    return Validation(root, stacks, tree, read_stacks(root), changed)
 
 
 def _validated(validation: Validation) -> list[Problem]:
-    from ops.checking.validation import validate  # noqa: PLC0415 - as above
+    from ops.checking.validation import validate  # noqa: PLC0415 - rendering is slow to import
 
     return validate(validation)
 
@@ -149,21 +147,6 @@ def _summary(stacks: list[Stack], tree: Tree, validation: Validation | None) -> 
     return f"{', '.join(parts)}{f'; {validation.summary}' if validation and validation.rendered else ''}"
 
 
-@rule("stack-missing", scope="program", why="Without a stack file there is nothing to check.")
-def _chosen(root: Path, names: list[str] | None) -> list[Path]:
-    files = stack_files(root)
-    if not files:
-        rule, fix = "there is no stack file (Pulumi.<stack>.yaml)", "./homelab init writes one"
-        raise Refused([Problem(str(root), 0, "", "", rule, fix, "stack-missing")])
-    unknown = [name for name in names or () if name not in files]
-    if unknown:
-        fix = f"the stacks are {', '.join(files)}"
-        raise Refused(
-            [Problem(f"Pulumi.{name}.yaml", 0, "", "", "does not exist", fix, "stack-missing") for name in unknown]
-        )
-    return [path for name, path in files.items() if not names or name in names]
-
-
 def _notes(
     stacks: list[Stack], tree: Tree | None, validation: Validation | None, reason: str, *, in_full: bool
 ) -> Iterator[str]:
@@ -185,6 +168,6 @@ def _notes(
         names = f": {', '.join(stand_ins)}" if in_full else "; --json lists them"
         yield f"{counted}{f' ({reason})' if reason else ''}{names}"
     if validation and validation.rendered and validation.changed is None:
-        from ops.checking.digests import line  # noqa: PLC0415 - as above
+        from ops.checking.digests import line  # noqa: PLC0415 - HTTP is slow to import
 
         yield from filter(None, [line(validation)])

@@ -29,16 +29,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Result:
     """Refuse protected resources, ask for confirmation, destroy, and report."""
     root, began = Path.cwd(), time.monotonic()
-    _, settings = checked(root, options.stack)
+    settings = checked(root, options.stack).settings
     folder = folder_of(root, options, settings)
-    reading = Engine(folder, options.stack, purpose="read")
-    protected = reading.protected()
+    resources = Engine(folder, options.stack, purpose="read").state().get("resources", [])
+    protected = sorted(one["urn"].rsplit("::", 1)[-1] for one in resources if one.get("protect"))
     if protected and not options.unprotect:
         raise Declined(
             f"protected, and nothing was changed: {', '.join(protected)}; "
             f"to destroy them too: ./homelab destroy --stack {options.stack} --unprotect"
         )
-    _confirm(options, len(reading.state().get("resources", [])))
+    _confirm(options, len(resources))
 
     def act(engine: Engine) -> Outcome:
         if protected:

@@ -1,4 +1,4 @@
-"""Report what this machine lacks, or with --stack the Proxmox hosts of a stack, and how to mend it.
+"""Report the missing requirements of this machine, or with --stack of a stack's Proxmox hosts, and how to mend them.
 
 `ops.diagnosis.proxmox` examines the hosts; this module examines the machine.
 """
@@ -22,11 +22,11 @@ from ops.diagnosis.finding import Finding
 from ops.result import Result
 from ops.terminal import coloured, count, elapsed, table
 from ops.toolchain import compiler, installation, lookup
-from ops.toolchain.catalogue import TOOLS, Tool, Version
+from ops.toolchain.catalogue import TOOLS, ProgramVersion, Tool
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PYTHON = (3, 11)
-GIT = Version(2, 30, 0)
+GIT = ProgramVersion(2, 30, 0)
 # Measured: all programs take 0.9 GB; building them takes 15 GB at most, which are freed afterwards.
 GIGABYTES_OF_ALL_TOOLS = 16.0
 GIGABYTES_OF_ALL_DOWNLOADS = 2.0
@@ -98,7 +98,7 @@ def git() -> Finding:
     if programs.find("git") is None:
         return Finding("git", "missing", "", programs.WHERE_FROM["git"])
     # git and not GitPython: the version of the program itself.
-    version = Version.read(programs.run("git", "--version").stdout)
+    version = ProgramVersion.read(programs.run("git", "--version").stdout)
     if version is None or (version.major, version.minor) < (GIT.major, GIT.minor):
         return Finding("git", "missing", str(version), f"{GIT} or newer; {programs.WHERE_FROM['git']}")
     return Finding("git", "ok", str(version))
@@ -194,7 +194,7 @@ def plugins() -> Finding:
 
 def as_table(findings: Sequence[Finding]) -> str:
     """Return the findings as a table, with coloured states on a terminal."""
-    text = table(("thing", "state", "found", "what to do"), [(f.thing, f.state, f.found, f.todo) for f in findings])
+    text = table(("thing", "state", "found", "to do"), [(f.thing, f.state, f.found, f.todo) for f in findings])
     head, *lines = text.splitlines()
     lines = [
         line.replace(finding.state, coloured(finding.state, COLOUR[finding.state]), 1)

@@ -1,4 +1,4 @@
-"""Ask for the facts of your network and hosts, and write a stack file that passes `check`.
+"""Ask for the facts of your network and hosts; write a stack file, its environment and settings, which pass `check`.
 
 Every question has a flag, and a question whose flag is given is skipped. Without a terminal, a missing answer takes its
 default; a missing answer without a default is refused.
@@ -7,34 +7,70 @@ default; a missing answer without a default is refused.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import programs
+from config.app_settings import folder_of
 from config.checks import check_stack
 from config.compatibility import compatible
-from config.load import read_stack, stack_files
-from config.secret_stores import KINDS, Kind
-from config.tree import read_tree
+from config.explain import nearest
+from config.load import Stack, read_stack, stack_files
+from config.secret_stores import KINDS
+from config.tree import App, Tree, read_tree
 from config.values import LABEL
-from errors import Declined, Problem, ProgramFailed, Refused
+from errors import Declined, ProgramFailed, Refused
+from ops.checking.settings_writer import write
+from ops.environments import ALL, copies, folders, renamed_policies, wanted, with_environment
 from ops.result import Result
+from ops.terminal import count
 
 CONTROL_PLANES_AT, WORKERS_AT, RANGE_AT, VIP_AT = 11, 20, (50, 99), 5
 MOST = 1000  # nodes of one role; a larger number is a typing error
 FEWEST = 4  # a network's own address, the broadcast address, a router and a node
+OPENEBS = "patches/openebs.yaml"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A size of clusters: the environment to copy, the numbers and the sizes of nodes."""
+
+    like: str
+    control_planes: int
+    workers: int
+    control_plane: str = "{cpu: 2, memory: 4GiB, disk: 40GiB}"
+    worker: str = "{cpu: 4, memory: 12GiB, disk: 100GiB}"
+    alone: str = "{cpu: 4, memory: 12GiB, disk: 100GiB}"
+    """The size of a node that runs everything."""
+    of_each_worker: str = ""
+
+
+PROFILES: Mapping[str, Profile] = {
+    "one-node": Profile("dev", 1, 0),
+    "small": Profile("staging", 1, 2),
+    "ha": Profile(
+        "production",
+        3,
+        3,
+        control_plane="{cpu: 4, memory: 8GiB, disk: 40GiB}",
+        worker="{cpu: 8, memory: 24GiB, disk: 100GiB}",
+        of_each_worker=', labels: {homelab.dev/storage: "true"}, dataDisks: [{size: 1TiB}]',  # for Rook-Ceph
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question: its flag, its text, and its default, which may depend on earlier answers."""
+    """One question: its flag, its text, its default and its condition, which may depend on earlier answers."""
 
     name: str
     text: str
     default: Callable[[dict[str, str]], str | None] = lambda answers: None
+    when: Callable[[dict[str, str]], bool] = lambda answers: True
 
 
 def _at(answers: dict[str, str], number: int) -> str:
@@ -49,21 +85,38 @@ def _subnet(answers: dict[str, str]) -> IPv4Network:
         return IPv4Network("10.0.0.0/24")  # `check` reports the wrong answer at the end
 
 
+def _profile(answers: dict[str, str]) -> Profile:
+    name = answers["profile"]
+    if name not in PROFILES:
+        fix = nearest(name, list(PROFILES), f"choose one of {', '.join(PROFILES)}")
+        raise Declined(f"--profile = {name}: is no profile; {fix}")
+    return PROFILES[name]
+
+
+def _is_store(*kinds: str) -> Callable[[dict[str, str]], bool]:
+    return lambda answers: answers["store"] in kinds
+
+
 QUESTIONS = (
+    Question("profile", f"the size of the cluster ({', '.join(PROFILES)})", lambda answers: "small"),
     Question("repository", "your Git repository (https://... or git@...)"),
     Question("domain", "the domain of the routes"),
     Question("subnet", "the subnet of hosts and nodes", lambda answers: "10.0.0.0/24"),
     Question("gateway", "its router", lambda answers: _at(answers, 1)),
     Question("endpoint", "the Proxmox API", lambda answers: f"https://{_at(answers, 2)}:8006"),
     Question("hosts", "Proxmox hosts, as name=address,...", lambda answers: f"pve={_at(answers, 2)}"),
-    Question("control-planes", "how many control planes (1, 3 or 5)", lambda answers: "1"),
-    Question("workers", "how many workers", lambda answers: "1"),
+    Question("control-planes", "how many control planes (1, 3 or 5)", lambda a: str(_profile(a).control_planes)),
+    Question("workers", "how many workers", lambda answers: str(_profile(answers).workers)),
     Question("range", "the addresses of load balancers", lambda a: f"{_at(a, RANGE_AT[0])}-{_at(a, RANGE_AT[1])}"),
     Question("store", f"the secret store ({', '.join(KINDS)})", lambda answers: "kubernetes"),
+    Question("organization", "the id of Bitwarden's organization", when=_is_store("bitwarden")),
+    Question("project", "the id of Bitwarden's project", when=_is_store("bitwarden")),
+    Question("server", "the URL of the secret store", when=_is_store("vault", "onepassword")),
+    Question("vaults", "1Password's vaults, with commas between them", when=_is_store("onepassword")),
     Question("issuer", "the issuer of certificates (letsencrypt-staging, letsencrypt, internal)", lambda a: "internal"),
-    Question("email", "the mail address for Let's Encrypt", lambda a: "" if a["issuer"] == "internal" else None),
-    Question("categories", "the categories of apps (all, or a list)", lambda answers: "all"),
-    Question("environment", "the environment (production, staging, dev)", lambda a: _environment(a["store"])),
+    Question("email", "the mail address for Let's Encrypt", when=lambda answers: answers["issuer"] != "internal"),
+    Question("backup", "the S3 store and bucket of backups, as https://HOST/BUCKET", lambda answers: ""),
+    Question("apps", "the applications (all, or categories and category/app with commas)", lambda answers: ALL),
 )
 
 
@@ -72,68 +125,151 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stack", default="homelab", metavar="NAME", help="the stack to write (default: homelab)")
     for question in QUESTIONS:
         parser.add_argument(f"--{question.name}", metavar="ANSWER", help=question.text)
+    parser.add_argument("--environment", metavar="NAME", help="the folder of each app (default: the stack's name)")
+    parser.add_argument("--like", metavar="NAME", help="the environment to copy (default: that of the profile)")
     parser.add_argument("--replace", action="store_true", help="replace a stack file that exists")
-    parser.add_argument("--only", action="store_true", help="remove the other stack files, such as the examples")
+    parser.add_argument(
+        "--only", action="store_true", help="remove the other stacks with their environments, such as the examples"
+    )
     parser.add_argument("--root", type=Path, default=Path.cwd(), help=argparse.SUPPRESS)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """Everything that init writes and removes, after all checks."""
+
+    root: Path
+    path: Path
+    text: str
+    tree: Tree
+    like: str
+    environment: str
+    apps: tuple[App, ...]
+    others: tuple[Stack, ...]
+    only: bool
+
+    @property
+    def gone(self) -> tuple[str, ...]:
+        """The environments that are removed with their stacks."""
+        return tuple(name for name in self.tree.environments if self.only and name != self.environment)
+
+    @property
+    def removed(self) -> list[Path]:
+        """The folders that are removed: of other stacks, and of applications that the stack does not run any more."""
+        own = folders(self.root, self.tree, [self.environment], self.apps)
+        return [*folders(self.root, self.tree, self.gone), *own]
+
+
 def run(options: argparse.Namespace) -> Result:
-    """Ask, check and write."""
+    """Prompt for the answers, check them, and write the stack file."""
     if not LABEL.match(options.stack):
         raise Declined(f"--stack = {options.stack}: is not a name for a stack; use small letters, digits and -")
     path: Path = options.root / f"Pulumi.{options.stack}.yaml"
     if path.exists() and not options.replace:
         raise Declined(f"{path.name} exists; --replace replaces it, --stack NAME writes another")
-    others = [other for other in stack_files(options.root).values() if other != path]
-    _refuse_to_lose(options.root, [*([path] if path.exists() else []), *(others if options.only else [])])
+    plan = _plan(options, path)
+    going = [*([path] if path.exists() else []), *(plan.root / one.places.file for one in plan.others if plan.only)]
+    _refuse_to_lose(plan.root, [*going, *plan.removed])
+    return _written(plan, replaces=path.exists())
+
+
+def _plan(options: argparse.Namespace, path: Path) -> Plan:
+    root, tree = options.root, read_tree(options.root)
     answers = _answers(options)
     if _subnet(answers).num_addresses < FEWEST:
         raise Declined(f"--subnet = {answers['subnet']}: has no room for nodes; give a network such as 10.0.0.0/24")
-    text, replaces = stack_file(options.stack, answers), path.exists()
-    problems = _problems(options.root, path, text)
+    environment = options.environment or options.stack
+    others = tuple(read_stack(file) for file in stack_files(root).values() if file != path)
+    used = {one.settings.delivery.environment: one.places.file for one in others if one.settings}
+    if environment in used and not options.only:
+        raise Declined(f"--environment = {environment}: is that of {used[environment]}; give each stack its own")
+    like = _like(options.like, tree, environment, answers)
+    apps = wanted(tree, like, [name.strip() for name in answers["apps"].split(",") if name.strip()])
+    text = stack_file(options.stack, environment, answers, patches=(root / OPENEBS).is_file())
+    stack = read_stack(path, text.encode())
+    problems = sorted({*stack.problems, *check_stack(root, stack, with_environment(tree, environment, apps))})
     if problems:
         raise Refused(replace(problem, file=f"{problem.file}, not written", line=0) for problem in problems)
-    path.write_text(text, encoding="utf-8")
-    lines = [
-        f"wrote {path.name}; its settings pass. The apps still have the examples' hosts: docs/start/make-it-yours.md"
-    ]
-    if replaces:
-        lines.append(f"it replaces the old file; git restore {path.name} brings that back")
-    for other in others:
-        if options.only:
-            other.unlink()
-            lines.append(f"removed {other.name}; git restore {other.name} brings it back")
-        else:
-            lines.append(f"{other.name} exists too; --only removes the other stacks")
-    lines.append(f"next: ./homelab rehearse --stack {options.stack}")
-    removed = [other.name for other in others if options.only]
-    return Result("\n".join(lines), {"stack": options.stack, "file": path.name, "removed": removed})
+    return Plan(root, path, text, tree, like, environment, apps, others, options.only)
+
+
+def _like(given: str | None, tree: Tree, environment: str, answers: dict[str, str]) -> str:
+    """Return the environment to copy: the given one, the stack's own, that of the profile, or the only one."""
+    if given and given not in tree.environments:
+        fix = nearest(given, tree.environments, f"the environments are {', '.join(tree.environments)}")
+        raise Declined(f"--like = {given}: is no environment of this checkout; {fix}")
+    own = environment if environment in tree.environments else ""
+    preferred = (given, own, _profile(answers).like, *tree.environments)
+    found = next((name for name in preferred if name and name in tree.environments), None)
+    if found is None:
+        raise Declined("apps/_settings has no environment to copy; git restore apps brings the examples back")
+    return found
+
+
+def _written(plan: Plan, *, replaces: bool) -> Result:
+    """Write the stack file, its environment and its settings, remove the others, and report."""
+    root, copied = plan.root, list(copies(plan.root, plan.like, plan.environment, plan.apps))
+    policies = list(renamed_policies(root, plan.tree, plan.like, plan.environment, plan.gone))
+    texts = [*policies, (plan.path, plan.text)]
+    for file, content in (*copied, *((file, text.encode()) for file, text in texts)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    for folder in plan.removed:
+        shutil.rmtree(folder)
+    removed = [root / one.places.file for one in plan.others if plan.only]
+    for file in removed:
+        file.unlink()
+    (root / folder_of(plan.environment)).mkdir(parents=True, exist_ok=True)
+    write(root, read_stack(plan.path), read_tree(root))
+    lines = [f"wrote {plan.path.name}, and {count(len(plan.apps), 'app')} with the environment {plan.environment}"]
+    lines += [f"it replaces the old file; git restore {plan.path.name} brings that back"] if replaces else []
+    lines += [f"removed {file.name}; git restore {file.name} brings it back" for file in removed]
+    if plan.gone:
+        lines.append(f"removed the environments {', '.join(plan.gone)}; git restore apps brings them back")
+    lines += [f"{one.places.file} exists too; --only removes the other stacks" for one in plan.others if not plan.only]
+    lines += [f"next: ./homelab check, then ./homelab rehearse --stack {_name(plan.path)}"]
+    data = {"stack": _name(plan.path), "file": plan.path.name, "removed": [file.name for file in removed]}
+    return Result("\n".join(lines), {**data, "environment": plan.environment, "apps": [app.label for app in plan.apps]})
+
+
+def _name(path: Path) -> str:
+    return path.name.removeprefix("Pulumi.").removesuffix(".yaml")
 
 
 def _refuse_to_lose(root: Path, going: Sequence[Path]) -> None:
     """Refuse to remove files that cannot be restored: those that Git does not have, and those with secrets."""
-    for path in going:
-        text = path.read_text(encoding="utf-8", errors="replace")
+    names = [str(path.relative_to(root)) for path in going]
+    for path, name in zip(going, names, strict=True):
+        text = "" if path.is_dir() else path.read_text(encoding="utf-8", errors="replace")
         if "secure:" in text or "encryptionsalt:" in text:
-            raise Declined(f"{path.name}: has secrets that would be lost; move it away, or delete it first")
-        try:
-            # git and not GitPython, which starts the same command without a timeout.
-            status = ("status", "--porcelain", "--ignored", "--", path.name)
-            is_committed = not programs.run("git", *programs.on_checkout(root), *status).stdout
-        except ProgramFailed:
-            is_committed = False
-        if not is_committed:
-            raise Declined(f"{path.name}: has uncommitted changes that would be lost; commit or delete it first")
+            raise Declined(f"{name}: has secrets that would be lost; move it away, or delete it first")
+    try:
+        # git and not GitPython, which starts the same command without a timeout.
+        status = ("status", "--porcelain", "--ignored", "--", *names)
+        changed = programs.run("git", *programs.on_checkout(root), *status).stdout.splitlines() if names else []
+    except ProgramFailed:
+        changed = names
+    if changed:
+        name = changed[0].split()[-1]
+        raise Declined(f"{name}: has uncommitted changes that would be lost; commit or delete it first")
 
 
-def _environment(store: str) -> str:
-    """Return the environment whose secret store is of this kind."""
-    return KINDS[store].environment if store in KINDS else Kind.environment
-
-
-def _secret_store(kind: str) -> str:
+def _secret_store(answers: dict[str, str]) -> str:
     """Return the value of `platform.secretStore`; `check` reports an unknown kind."""
-    return KINDS[kind].example if kind in KINDS else f"{{kind: {kind}}}"
+    given = {name: answers[name] for name in ("organization", "project", "server") if answers[name]}
+    if answers["vaults"]:
+        given["vaults"] = f"[{answers['vaults']}]"
+    return ", ".join(f"{name}: {value}" for name, value in {"kind": answers["store"], **given}.items())
+
+
+def _backup(answer: str) -> str:
+    """Return the lines of `platform.backup`, nothing without a store."""
+    if not answer:
+        return ""
+    endpoint, _, bucket = answer.rstrip("/").rpartition("/")
+    if not endpoint.startswith("https://") or not bucket:
+        raise Declined(f"--backup = {answer}: is not https://HOST/BUCKET; write it so, or leave it out for no backups")
+    return f"    backup: {{endpoint: {endpoint}, bucket: {bucket}}}\n"
 
 
 def _answers(options: argparse.Namespace) -> dict[str, str]:
@@ -141,6 +277,9 @@ def _answers(options: argparse.Namespace) -> dict[str, str]:
     unanswered = []
     for question in QUESTIONS:
         given = getattr(options, question.name.replace("-", "_"))
+        if not question.when(answers):
+            answers[question.name] = ""
+            continue
         default = question.default(answers)
         if given is None and sys.stdin.isatty():
             shown = f" [{default}]" if default else ""
@@ -151,30 +290,24 @@ def _answers(options: argparse.Namespace) -> dict[str, str]:
         if given is None and default is None:
             unanswered.append(f"--{question.name}")
     if unanswered:
-        raise Declined(f"there is no terminal to ask on; give {', '.join(unanswered)} (./homelab init --help)")
+        raise Declined(f"there is no terminal for questions; give {', '.join(unanswered)} (./homelab init --help)")
     return answers
 
 
-def _problems(root: Path, path: Path, text: str) -> list[Problem]:
-    stack = read_stack(path, text.encode())
-    return sorted({*stack.problems, *check_stack(root, stack, read_tree(root))})
-
-
-def stack_file(stack: str, answers: dict[str, str]) -> str:
+def stack_file(stack: str, environment: str, answers: dict[str, str], *, patches: bool) -> str:
     """Return the answers as the text of a stack file with comments."""
     planes, workers = (_count(name, answers[name]) for name in ("control-planes", "workers"))
     hosts = [host.strip().partition("=") for host in answers["hosts"].split(",")]
     names = [name for name, _, _ in hosts]
     vip = f"    vip: {_at(answers, VIP_AT)} # the control planes' shared address\n" if planes > 1 else ""
     email = f", email: {answers['email']}" if answers["email"] else ""
-    listed = list(filter(None, map(str.strip, answers["categories"].split(","))))
-    if not listed:
-        raise Declined("--categories: has no category; write all, or names with commas between them")
-    categories = "" if listed == ["all"] else f"    categories: [{', '.join(listed)}]\n"
     host_lines = "".join(f"      - {{name: {name}, address: {address}}}\n" for name, _, address in hosts)
     alone = "    workloadsOnControlPlanes: allowed\n" if workers == 0 else ""
     tried = compatible()["tried"]
-    worker_size = "      worker: {cpu: 4, memory: 8GiB, disk: 60GiB}\n" if workers else ""
+    profile = _profile(answers)
+    size = profile.alone if workers == 0 else profile.control_plane
+    worker_size = f"      worker: {profile.worker}\n" if workers else ""
+    patched = f"    patches: {{all: [{OPENEBS}]}}\n" if patches else ""
     return f"""# Written by ./homelab init; docs/reference/settings.md explains every key.
 config:
   homelab:network:
@@ -194,18 +327,18 @@ config:
     talosVersion: {tried["talos"]}
     talosContract: "{tried["talos"].rpartition(".")[0]}" # the version that the cluster was made with; never change it
     kubernetesVersion: {tried["kubernetes"]}
-{alone}    sizes:
-      controlPlane: {{cpu: 2, memory: 4GiB, disk: 40GiB}}
+{alone}{patched}    sizes:
+      controlPlane: {size}
 {worker_size}    nodes:
 {_nodes("cp", "control-plane", planes, CONTROL_PLANES_AT, answers, names)}\
-{_nodes("worker", "worker", workers, WORKERS_AT, answers, names)}
+{_nodes("worker", "worker", workers, WORKERS_AT, answers, names, profile.of_each_worker)}
   homelab:platform:
     certificates: {{issuer: {answers["issuer"]}{email}}}
-    secretStore: {_secret_store(answers["store"])}
-
+    secretStore: {{{_secret_store(answers)}}}
+{_backup(answers["backup"])}
   homelab:delivery:
     repository: {answers["repository"]}
-{categories}    environment: {answers["environment"]}
+    environment: {environment} # the folder of each app that this stack runs
 """
 
 
@@ -217,10 +350,12 @@ def _count(name: str, answer: str) -> int:
     return int(answer)
 
 
-def _nodes(prefix: str, role: str, count: int, first: int, answers: dict[str, str], hosts: list[str]) -> str:
+def _nodes(
+    prefix: str, role: str, count: int, first: int, answers: dict[str, str], hosts: list[str], more: str = ""
+) -> str:
     lines = (
         f"      - {{name: {prefix}-{number + 1}, role: {role}, address: {_at(answers, first + number)}, "
-        f"host: {hosts[number % len(hosts)]}}}\n"
+        f"host: {hosts[number % len(hosts)]}{more}}}\n"
         for number in range(count)
     )
     return "".join(lines)

@@ -1,13 +1,12 @@
 """Lines that a thread redraws on a terminal, and plain lines with a heartbeat anywhere else.
 
-The work changes what the subclass shows: `ops.toolchain.progress` the steps of a build, `ops.engine.timeline` the
-phases of a run. Everything is written to stderr, so that `--json` on stdout stays clean. A library for terminals
+A subclass chooses the lines: `ops.toolchain.progress` shows the steps of a build, `ops.engine.timeline` the phases of a
+run. Everything is written to stderr, so that `--json` on stdout stays clean. A library for terminals
 would replace these lines, and cost its import at the start of every verb that shows progress.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import threading
@@ -16,6 +15,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self, TextIO
+
+from ops.terminal import on_terminal
 
 REDRAW = 0.25
 HEARTBEAT = 15.0
@@ -27,7 +28,7 @@ class LiveDisplay(ABC):
     def __init__(self, stream: TextIO | None) -> None:
         """Decide whether the stream is a terminal that can be redrawn."""
         self.stream = stream if stream is not None else sys.stderr
-        self.live = self.stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self.live = on_terminal(self.stream)
         self.over = threading.Event()
         self.lock = threading.RLock()
         self._drawn = 0

@@ -1,7 +1,7 @@
 """Write a new app like the others of the tree: it passes the checks, and its folder is all that Argo CD needs.
 
-`ops.scaffold` writes the texts; this module checks the options first. All problems are reported at once, and nothing is
-written then. A host that is given for one stack is derived for the others.
+`ops.scaffold` makes the texts; this module checks the options first. It reports all problems at once and writes nothing
+then. A host is a label: the settings of each environment complete it with the domain of the stack.
 """
 
 from __future__ import annotations
@@ -9,21 +9,22 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from config.app_settings import DOMAIN
 from config.explain import nearest
-from config.load import read_stack, stack_files
+from config.load import read_stack
 from config.rules import rule
 from config.source import read
 from config.startpage import PAGE
-from config.tree import APPS, ENVIRONMENTS, LONGEST_NAME, Tree, read_tree
+from config.tree import APPS, BASE, LONGEST_NAME, SETTINGS, Tree, read_tree
 from config.values import LABEL
-from errors import Bug, Problem, Refused, TreeRefused
+from errors import Bug, Problem, TreeRefused
 from manifests import kubernetes_yaml
 from manifests.rules.workloads import refused
+from ops.checking.settings import chosen_files
 from ops.result import Result
 from ops.scaffold import MEMORY_LIMIT, NewApp, Volume, backup_time, files, listed
 
@@ -33,29 +34,8 @@ PATH = re.compile(r"/[\w./-]*\Z")
 SIZE = re.compile(r"[1-9]\d*[MGT]i\Z")
 VARIABLE = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 BACKED_UP = re.compile(r"""^\s*(?:homelab\.dev/backup|schedule): ["']?([\d/*, -]+)""", re.MULTILINE)
-ORDER = ("production", "staging", "dev")
 PORTS = range(1024, 65536)
 GATEWAYS = ("internal", "public")
-
-
-class Once(argparse.Action):
-    """Store a value, and refuse a second one."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        """Store the value of the option's first occurrence."""
-        before = getattr(namespace, self.dest)
-        if before is not None:
-            problem = _refused(
-                f"--{self.dest}", f"{before}, {values}", "is given more than once", "give it once", "flag-twice"
-            )
-            raise TreeRefused([problem])
-        setattr(namespace, self.dest, values)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,50 +47,48 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("gateway", "NAME", False, f"the gateway, one of {', '.join(GATEWAYS)} (default: {GATEWAYS[0]})"),
         ("health", "PATH", False, "the HTTP path of its health check (default: a connection to the port)"),
         ("volume", "PATH:SIZE", False, "a volume, such as /config:5Gi; backed up every night"),
+        ("host", "NAME", False, "its host name, with or without the domain of a stack (default: the name of the app)"),
+        ("environment", "NAME", False, "an environment that runs it, may be repeated (default: all)"),
+        ("secret", "NAME", False, "an environment variable from the secret store, may be repeated"),
     ):
-        parser.add_argument(f"--{name}", action=Once, required=required, metavar=value, help=text)
-    for name, text in (
-        ("host", "its host name on one stack, may be repeated (default: <app>.<domain>)"),
-        ("secret", "an environment variable from the secret store, may be repeated"),
-    ):
-        parser.add_argument(f"--{name}", action="append", default=[], metavar="NAME", help=text)
+        # Every flag collects its values, so that a repeated one is reported together with all other problems.
+        parser.add_argument(f"--{name}", action="append", default=[], required=required, metavar=value, help=text)
     parser.add_argument("--root", type=Path, default=Path.cwd(), help=argparse.SUPPRESS)
 
 
 def run(options: argparse.Namespace) -> Result:
     """Refuse with all problems, or write the folder and report the next steps."""
     root: Path = options.root
-    if not stack_files(root):
-        rule, fix = "there is no stack file (Pulumi.<stack>.yaml)", "./homelab init writes one"
-        raise Refused([Problem(str(root), 0, "", "", rule, fix, "stack-missing")])
-    checkout = Checkout(root, read_tree(root), _domains(root))
+    checkout = Checkout(root, read_tree(root), _domains(chosen_files(root)))
     if problems := sorted(set(refusals(options, checkout))):
         raise TreeRefused(problems)
     category, _, name = options.app.partition("/")
     folder = next(one for one in checkout.tree.categories if one.name == category)
+    one = {flag: values[0] for flag in ONCE if (values := getattr(options, flag))}
     volume = None
-    if options.volume:
-        path, _, size = options.volume.rpartition(":")
+    if "volume" in one:
+        path, _, size = one["volume"].rpartition(":")
         volume = Volume(path, size, backup_time(name, _backup_times(root)))
     app = NewApp(
         name=name,
         namespace=folder.namespaces[0],
-        image=options.image,
-        port=int(options.port),
-        hosts=hosts(options.host, name, checkout.domains),
-        gateway=options.gateway or GATEWAYS[0],
-        health=options.health or "",
+        image=one["image"],
+        port=int(one["port"]),
+        host=label_of(one.get("host", name), checkout.domains),
+        gateway=one.get("gateway", GATEWAYS[0]),
+        environments=tuple(dict.fromkeys(options.environment)) or checkout.tree.environments,
+        health=one.get("health", ""),
         volume=volume,
         secrets=tuple(dict.fromkeys(options.secret)),
     )
     lines = _write(root, category, app)
-    return Result("\n".join(lines), {"folder": f"{APPS}/{category}/{name}", "hosts": app.hosts})
+    about = {"folder": f"{APPS}/{category}/{name}", "host": app.host, "environments": app.environments}
+    return Result("\n".join(lines), about)
 
 
-def _domains(root: Path) -> tuple[str, ...]:
-    """Return every stack's domain, that of production first."""
-    found = [read_stack(path).require() for path in stack_files(root).values()]
-    found.sort(key=lambda one: (*ORDER, one.delivery.environment).index(one.delivery.environment))
+def _domains(paths: Iterable[Path]) -> tuple[str, ...]:
+    """Return every stack's domain."""
+    found = [read_stack(path).require() for path in paths]
     return tuple(dict.fromkeys(one.network.domain for one in found))
 
 
@@ -121,31 +99,31 @@ def _backup_times(root: Path) -> set[str]:
 
 
 def _write(root: Path, category: str, app: NewApp) -> list[str]:
-    """Write the folder and the line of the start page; return lines that report it."""
+    """Write the app's folder and the line of the start page; return lines that report it."""
     folder, written = f"{APPS}/{category}/{app.name}", files(app)
-    (root / folder).mkdir()
     for file, text in written.items():
+        (root / folder / file).parent.mkdir(parents=True, exist_ok=True)
         (root / folder / file).write_text(text, encoding="utf-8")
     page = root / PAGE
     text = listed(page.read_text(encoding="utf-8"), category, app) if page.is_file() else ""
     if text:
         page.write_text(text, encoding="utf-8")
-    if problems := [one for one in read_tree(root).problems if one.file.startswith(folder)]:
+    if problems := [one for one in read_tree(root).problems if f"{one.file}/".startswith(f"{folder}/")]:
         raise Bug(f"wrote an app that is not accepted: {'; '.join(map(str, problems))}")
     lines = [f"wrote {folder}: {', '.join(written)}"]
     if page.is_file():
         lines.append(
             f"added it to {PAGE}" if text else f"next: add it to {PAGE}, whose form this command does not know"
         )
-    lines.append(f"its host names: {', '.join(app.hosts)} (gateway {app.gateway})")
+    lines.append(f"its host name: {app.host}.<domain of the stack> (gateway {app.gateway})")
     lines.append(
-        f"it runs as user 1000, without privileges, with {MEMORY_LIMIT} of memory at most: see deployment.yaml"
+        f"it runs as user 1000, without privileges, with {MEMORY_LIMIT} of memory at most: see {BASE}/deployment.yaml"
     )
     if app.secrets:
         lines.append(f"next: put {', '.join(map(app.key, app.secrets))} into the secret store")
     return [
         *lines,
-        "next: ./homelab check, commit, push: Argo CD finds the folder without `up` (docs/how-to/add-an-app.md)",
+        "next: ./homelab check, commit, push: Argo CD finds its folders without `up` (docs/how-to/add-an-app.md)",
     ]
 
 
@@ -162,10 +140,14 @@ class Checkout:
 def refusals(options: argparse.Namespace, checkout: Checkout) -> Iterator[Problem]:
     """Yield every problem of the options."""
     yield from _named(options.app, checkout)
-    yield from _hosts(options.host, options.app, checkout)
+    for flag in ONCE:
+        if len(values := getattr(options, flag)) > 1:
+            yield _refused(f"--{flag}", ", ".join(values), "is given more than once", "give it once", "flag-twice")
     for flag, check in CHECKS.items():
-        if (value := getattr(options, flag)) is not None:
+        for value in getattr(options, flag):
             yield from check(value)
+    yield from _hosts(options.host, options.app, checkout)
+    yield from _environments(options.environment, checkout.tree.environments)
     for name in options.secret:
         yield from _secret(name)
 
@@ -203,7 +185,7 @@ def _named(app: str, checkout: Checkout) -> Iterator[Problem]:
     if len(f"{category}-{name}") > LONGEST_NAME:
         rule = f"makes an Application's name of more than {LONGEST_NAME} characters"
         yield _refused("APP", f"{category}-{name}", rule, "choose a shorter name", "name-malformed")
-    taken = {one.full_name: one.path for one in checkout.tree.apps}
+    taken = {one.full_name: one.folder for one in checkout.tree.apps}
     folder = taken.get(f"{category}-{name}", f"{APPS}/{category}/{name}")
     if (checkout.root / folder).exists():
         yield _refused(
@@ -265,48 +247,49 @@ CHECKS: Mapping[str, Callable[[str], Iterator[Problem]]] = {
     "health": _health,
     "volume": _volume,
 }
+ONCE = (*CHECKS, "host")
 
 
-def hosts(asked: Sequence[str], name: str, domains: Sequence[str]) -> tuple[str, ...]:
-    """Return a host for every stack: the given one, else one with the label of the first given host."""
-    given = {domain: host for host in asked if (domain := _domain(host, domains))}
-    first = next(iter(given.items()), None)
-    label = first[1].removesuffix(f".{first[0]}") if first else name
-    return tuple(given.get(domain, f"{label}.{domain}") for domain in domains)
-
-
-def _domain(host: str, domains: Sequence[str]) -> str:
-    """Return the stack's domain that a host lies one label below; wildcard certificates reach no deeper."""
-    label, _, domain = host.partition(".")
-    return domain if LABEL.match(label) and domain in domains else ""
+def label_of(host: str, domains: Collection[str]) -> str:
+    """Return the label of a host that is a label, or lies right below a domain; certificates reach no deeper."""
+    label, dot, domain = host.partition(".")
+    return label if LABEL.match(label) and (not dot or domain in domains) else ""
 
 
 def _hosts(asked: Sequence[str], app: str, checkout: Checkout) -> Iterator[Problem]:
+    domains = checkout.domains
     for host in asked:
-        if not _domain(host, checkout.domains):
+        if not label_of(host, domains):
             label = host.partition(".")[0].lower()
-            fix = f"write it as {label if LABEL.match(label) else '<app>'}.{checkout.domains[0]}"
-            rule = f"is not one label below a stack's network.domain ({', '.join(checkout.domains)})"
-            yield _refused("--host", host, rule, fix, "host-foreign")
-    for domain in checkout.domains:
-        if len(same := [host for host in asked if _domain(host, checkout.domains) == domain]) > 1:
-            rule = f"are several names below {domain}, and an app has one for each domain"
-            yield _refused("--host", ", ".join(same), rule, "give one of them", "flag-twice")
-    taken = dict(taken_hosts(checkout.root))
-    wanted = [host for host in hosts(asked, app.rpartition("/")[2], checkout.domains) if host in taken]
-    for owner in dict.fromkeys(map(taken.__getitem__, wanted)):
-        if owner != f"{APPS}/{app}":
-            theirs = ", ".join(host for host in wanted if taken[host] == owner)
-            yield _refused("--host", theirs, f"belongs to {owner} already", "give each its own host", "host-twice")
+            fix = f"write it as {label if LABEL.match(label) else 'jellyseerr'}"
+            broken = f"is neither a DNS label nor one below a stack's network.domain ({', '.join(domains)})"
+            yield _refused("--host", host, broken, fix, "host-foreign")
+    taken = dict(taken_hosts(checkout.root, domains))
+    for label in dict.fromkeys(label_of(host, domains) for host in asked or [app.rpartition("/")[2]]):
+        if (owner := taken.get(label, f"{APPS}/{app}")) != f"{APPS}/{app}":
+            yield _refused("--host", label, f"belongs to {owner} already", "give each its own host", "host-twice")
 
 
-def taken_hosts(root: Path) -> Iterator[tuple[str, str]]:
-    """Yield every host of a route with its folder; routes that charts make are left to `check`."""
-    for folder in (APPS, ENVIRONMENTS):
-        for path in sorted((root / folder).rglob("*.yaml")):
-            if b"hostnames:" not in path.read_bytes():
-                continue
-            for document in read(path, str(path.relative_to(root))).documents:
-                spec = document.value.get("spec") if isinstance(document.value, dict) else None
-                for host in (spec.get("hostnames") if isinstance(spec, dict) else None) or ():
-                    yield str(host), "/".join(path.relative_to(root).parts[: 4 if folder == ENVIRONMENTS else 3])
+def taken_hosts(root: Path, domains: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the label of every host of a route with its app's folder; routes that charts make are left to `check`."""
+    for path in sorted((root / APPS).rglob("*.yaml")):
+        if b"hostnames:" not in path.read_bytes():
+            continue
+        file = path.relative_to(root)
+        for document in read(path, str(file)).documents:
+            spec = document.value.get("spec") if isinstance(document.value, dict) else None
+            for host in (spec.get("hostnames") if isinstance(spec, dict) else None) or ():
+                if label := label_of(str(host), (DOMAIN, *domains)):
+                    yield label, "/".join(file.parts[:3])
+
+
+def _environments(asked: Sequence[str], known: Sequence[str]) -> Iterator[Problem]:
+    folder = f"{APPS}/{SETTINGS}"
+    if not known:
+        fix = "./homelab settings writes those of every stack"
+        yield _refused("--environment", "", f"has no choice: {folder} has no environment", fix, "environment-unknown")
+        return
+    for name in dict.fromkeys(asked):
+        if name not in known:
+            fix = nearest(name, known, f"the environments are {', '.join(known)}")
+            yield _refused("--environment", name, f"has no folder in {folder}", fix, "environment-unknown")

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from ops.argocd.client import ArgoCDClient, with_kubeconfig
-from ops.argocd.report import EDITS, chosen_categories, current_report
+from ops.argocd.report import EDITS, current_report
 from ops.engine.engine import Engine, Outcome
 from ops.engine.run import drive, facts, summary
 from ops.engine.timeline import Timeline
@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Result:
     """Check the stack, run the engine's preview, and report the changes."""
     root, began = Path.cwd(), time.monotonic()
-    _, settings = checked(root, options.stack)
+    _, settings, tree = checked(root, options.stack)
     if not options.rehearsal:
         require_secrets(options.stack, settings)
     folder = folder_of(root, options, settings)
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> Result:
     with Timeline(planned=True) as timeline:
         engine, outcome = drive(folder, settings, options.stack, timeline, act, "read")
     with cluster(engine) as client:
-        categories = chosen_categories(settings, root)
+        categories = tree.chosen(settings.delivery.environment)
         edits = current_report(client, settings, categories).edits if client.answers() else []
     seconds = time.monotonic() - began
     messages = [text for severity, text in outcome.diagnostics if severity == "info"]

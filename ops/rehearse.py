@@ -12,7 +12,7 @@ from typing import Any
 
 from config.model import Settings
 from config.outdated_releases import Outdated, looked_up, outdated
-from config.tree import CategoryFolder, Tree, read_tree
+from config.tree import Tree, read_tree
 from lab import caretaker, operators
 from lab.api import Api
 from lab.delivery import web_ui
@@ -25,7 +25,7 @@ from ops.engine import containment
 from ops.engine.engine import Engine, Outcome
 from ops.engine.run import drive, facts, summary
 from ops.engine.timeline import Timeline
-from ops.rehearsal.client import client_of
+from ops.rehearsal.client import client_of, refusals
 from ops.rehearsal.entry import ENGINE, PROGRAMS, STAND_INS, enter, locked, refresh_argocd, restart_dead, set_secrets
 from ops.rehearsal.plugins import CHOICES, STAND_IN, Plugin, choose
 from ops.rehearsal.sources import Served, serve
@@ -82,10 +82,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Result:
     """Prepare, run the engine, wait until all is Synced and Healthy, report, and leave everything running."""
     root, began = Path.cwd(), time.monotonic()
-    _, settings = checked(root, options.stack)
+    _, settings, tree = checked(root, options.stack)
     lab = Lab.of(root, options.stack)
     with Timeline() as timeline, locked(lab):
-        prepared = _prepare(root, options, settings, lab, timeline)
+        prepared = _prepare(root, options, settings, tree, lab, timeline)
 
         def act(engine: Engine) -> Outcome:
             set_secrets(lab, engine, settings)
@@ -108,7 +108,9 @@ def run(options: argparse.Namespace) -> Result:
     return Result("\n".join(text), data, good=report is None or report.is_good)
 
 
-def _prepare(root: Path, options: argparse.Namespace, settings: Settings, lab: Lab, timeline: Timeline) -> Prepared:
+def _prepare(
+    root: Path, options: argparse.Namespace, settings: Settings, tree: Tree, lab: Lab, timeline: Timeline
+) -> Prepared:
     """Fetch charts and bases, enter the rehearsal, and start its servers."""
     servers.stop(lab, ENGINE)
     for line in containment.clear(lab.root):
@@ -116,19 +118,19 @@ def _prepare(root: Path, options: argparse.Namespace, settings: Settings, lab: L
     tools = ensure(PROGRAMS)
     # After `enter` no request leaves this machine.
     offline = forbidden(options)
-    fetched = fetch_for(root, settings, tools.env(), offline)
+    fetched = fetch_for(root, settings, tree, tools.env(), offline)
     fetched.require()
     plugins = choose(options.plugins, root / STAND_INS, tools.env(), timeline.log, offline)
     replaced = enter(root, options.stack, settings, tools, plugins)
     timeline.log(f"prepared {lab.tree.relative_to(root)}: {count(len(replaced), 'setting')} replaced")
     restart_dead(lab, timeline)
-    tree = read_tree(lab.tree)
-    served = serve(lab, settings, tree, tools)
+    rehearsed = read_tree(lab.tree)
+    served = serve(lab, settings, rehearsed, tools)
     timeline.log(f"serving it from Git: {served.commit[:8]}")
     if served.is_new:
         refresh_argocd(lab)
     caretaker.start(lab, dict(os.environ), tools.manifests(CRDS))
-    return Prepared(lab, tree, fetched, plugins, replaced, served, _behind(root, tree, settings, tools))
+    return Prepared(lab, rehearsed, fetched, plugins, replaced, served, _behind(root, rehearsed, settings, tools))
 
 
 def _behind(root: Path, tree: Tree, settings: Settings, tools: Toolchain) -> Sequence[Outdated]:
@@ -143,7 +145,7 @@ def targets(until: str | None) -> list[str]:
 def _settle(root: Path, stack: str, settings: Settings, tree: Tree) -> Settled:
     """Wait for the applications, and sync those whose policy is manual."""
     client = client_of(root, stack)
-    categories: Sequence[CategoryFolder] = tree.chosen(settings.delivery.environment)
+    categories = tree.chosen(settings.delivery.environment)
     settling = Settling(client, settings, categories)
     report = wait(client, settings, categories, settling.repair)
     names = [one.name for one in report.waiting_for_sync]
@@ -199,8 +201,7 @@ def _lines(stack: str, prepared: Prepared, refused: Sequence[str]) -> list[str]:
     if prepared.behind:
         rows = [(one.name, one.here, one.newest) for one in prepared.behind]
         lines += ["", table((f"older than the newest of {looked_up()}", "here", "newest"), rows)]
-    if refused:
-        lines.append(f"requests to other hosts that were refused: {', '.join(refused)}")
+    lines += refusals(refused)
     kubeconfig = prepared.lab.kubeconfig.relative_to(Path.cwd())
     lines.append(f"\neverything is left running: export KUBECONFIG={kubeconfig}; kubectl get nodes")
     return [*lines, f"to end it: ./homelab down --stack {stack}"]

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from components.handover.application_defaults import LAYERS
-from components.handover.application_sets import Source, application_set
+from components.handover.application_sets import GitSource, application_set
 from components.handover.guard import guards
 from components.handover.projects import project
 from components.platform.namespace_manifest import namespace_manifest
-from config.load import Stack, read_stack, stack_files
+from config.load import Stack, read_stacks
 from config.model import Settings
-from config.tree import Tree, namespaces_of, read_tree
-from errors import Declined, TreeRefused
+from config.tree import Tree, namespaces_of
+from errors import Declined
 from manifests.checkout import CheckoutReader
 from manifests.fetch import Wants
 from manifests.object_text import as_yaml
 from manifests.objects import Object
 from manifests.redact import redacted
 from ops import terminal
-from ops.checking.validation import Validation, places_of
+from ops.checking.validation import Validation
 from ops.result import Result
 from ops.stack import checked, stack_argument
 from ops.terminal import coloured, count
@@ -66,16 +66,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Result:
     """Write the files and report the folder."""
     root: Path = options.root
-    stack, settings = checked(root, options.stack)
-    tree = read_tree(root)
+    stack, settings, tree = checked(root, options.stack)
     if options.fetch:
         offline.require_online(options, "--fetch")
         fetch_all(root, tree)
     files = handed_over(settings, tree, stack.name)
     stand_ins: Sequence[str] = ()
     if options.manifests:
-        every = [read_stack(path) for path in stack_files(root).values()]
-        validation = Validation(root, [stack], tree, every)
+        validation = Validation(root, [stack], tree, read_stacks(root))
         files |= rendered(validation, stack)
         stand_ins = validation.stand_ins
     output = options.output or root / OUTPUT / stack.name
@@ -90,7 +88,7 @@ def run(options: argparse.Namespace) -> Result:
 
 def handed_over(settings: Settings, tree: Tree, stack: str) -> dict[str, str]:
     """Return the files of the handover by their names."""
-    source, chosen = Source.of(settings), tree.chosen(settings.delivery.environment)
+    source, chosen = GitSource.of(settings), tree.chosen(settings.delivery.environment)
     spaces = [namespace_manifest(name, *of) for name, of in namespaces_of(tree).items()]
     files = {name: text(items, name) for name, items in (("namespaces.yaml", spaces), ("guard.yaml", guards()))}
     steps = ""
@@ -120,12 +118,9 @@ def text(items: Sequence[Mapping[str, Any]], name: str, note: str = "") -> str:
 
 def rendered(validation: Validation, stack: Stack) -> dict[str, str]:
     """Return a file for each app of the stack, with its rendered objects."""
-    validation.render()
-    if validation.problems:
-        raise TreeRefused(validation.problems)
     files = {}
-    for one in places_of(stack, validation.tree):
-        items = [redacted(item) for item in validation.objects_of(stack, one.app.path)]
+    for one, objects in validation.objects_by_app(stack):
+        items = [redacted(item) for item in objects]
         charts = {f"chart {each.chart.name} {each.chart.version}" for each in validation.contents[one.app.path].charts}
         stand_ins = [name for name in validation.stand_ins if name in charts]
         note = "".join(f"# {name} is not on this machine: a stand-in was used\n" for name in stand_ins)

@@ -1,6 +1,7 @@
-"""The files of a new app, as docs/reference/apps.md wants them: `apps/media/jellyfin` with other words.
+"""The files of a new app in the form of docs/reference/apps.md: those of `apps/media/jellyfin` with other words.
 
-What `ops.new` has found acceptable comes in, texts by the names of their files go out; nothing is read or written here.
+Options that `ops.new` has checked come in, texts by the paths of their files in the app's folder go out. This module
+reads and writes nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from zlib import crc32
 
 import yaml
 
+from config.app_settings import DOMAIN
+from config.tree import BASE, KUSTOMIZATION, SETTINGS
 from manifests import kubernetes_yaml
 from manifests.rules.stack_objects import ACCEPT
 from manifests.rules.storage import BACKUP
@@ -34,14 +37,15 @@ class Volume:
 
 @dataclass(frozen=True)
 class NewApp:
-    """Everything that is asked for one app."""
+    """The checked values of one app."""
 
     name: str
     namespace: str
     image: str
     port: int
-    hosts: tuple[str, ...]
+    host: str
     gateway: str
+    environments: tuple[str, ...]
     health: str = ""
     volume: Volume | None = None
     secrets: tuple[str, ...] = ()
@@ -60,20 +64,21 @@ def backup_time(name: str, taken: Collection[str]) -> str:
 
 
 def files(app: NewApp) -> dict[str, str]:
-    """Write every file of the app's folder."""
+    """Return every file of the app's folder: those of its base, and one for each environment."""
     found = {"deployment.yaml": _deployment(app), "route.yaml": _route(app), "service.yaml": _service(app)}
     if app.secrets:
         found["external-secret.yaml"] = _external_secret(app)
     if app.volume:
         found["volume.yaml"] = _claim(app, app.volume)
-    return dict(sorted({**found, "kustomization.yaml": _kustomization(app, sorted(found))}.items()))
+    base = {**found, KUSTOMIZATION: _kustomization(app, sorted(found))}
+    written = {f"{BASE}/{name}": text for name, text in sorted(base.items())}
+    return {**written, **{f"{one}/{KUSTOMIZATION}": _environment(one) for one in app.environments}}
 
 
 def listed(page: str, category: str, app: NewApp) -> str:
-    """Add one line to the start page, in the order of the alphabet; all others stay, and nothing is made of no page."""
+    """Return the start page with a line for the app, in alphabetical order; nothing where its form is not known."""
     if _has(page, category, app.name):
         return page
-    host = app.hosts[0].partition(".")[0]
     lines = f"{page.rstrip()}\n".splitlines(keepends=True)
     heads = [*_heads(lines, 0, len(lines), "- "), (len(lines), "")]
     here = next((index for index, (_, name) in enumerate(heads) if name == category), None)
@@ -85,14 +90,14 @@ def listed(page: str, category: str, app: NewApp) -> str:
         at = next((at for at, name in entries if name > app.name), heads[here + 1][0])
         added, inner = "", lines[entries[0][0]].partition("- ")[0] + "- " if entries else "    - "
     while at > heads[0][0] and lines[at - 1].strip()[:1] in ("", "#"):
-        at -= 1  # what stands above an entry is said of it
-    added += f'{inner}{app.name}: {{href: "https://{host}.{{{{HOMEPAGE_VAR_DOMAIN}}}}"}}\n'
+        at -= 1  # a comment above an entry belongs to it
+    added += f'{inner}{app.name}: {{href: "https://{app.host}.{{{{HOMEPAGE_VAR_DOMAIN}}}}"}}\n'
     text = "".join([*lines[:at], added, *lines[at:]])
     return text if _has(text, category, app.name) else ""
 
 
 def _heads(lines: Sequence[str], begin: int, end: int, sign: str) -> list[tuple[int, str]]:
-    """Yield the lines that begin an entry at the depth of the first one, each with its name."""
+    """Return the lines that begin an entry at the depth of the first one, each with its name."""
     found = [(at, one) for at in range(begin, end) if (one := ENTRY.match(lines[at])) and one[1].startswith(sign)]
     return [(at, one["name"]) for at, one in found if one[1] == found[0][1][1]]
 
@@ -119,7 +124,18 @@ def _kustomization(app: NewApp, resources: list[str]) -> str:
         "resources:",
         *(f"  - {name}" for name in resources),
         "components:",
-        *(f"  - ../../_shared/{name}" for name in components),
+        *(f"  - ../../../_shared/{name}" for name in components),
+    )
+
+
+def _environment(name: str) -> str:
+    return _lines(
+        "apiVersion: kustomize.config.k8s.io/v1beta1",
+        "kind: Kustomization",
+        "resources:",
+        f"  - ../{BASE}",
+        "components:",
+        f"  - ../../../{SETTINGS}/{name}",
     )
 
 
@@ -188,8 +204,8 @@ def _route(app: NewApp) -> str:
         "  parentRefs:",
         "    - {name: internal, namespace: networking}",
         *(["    - {name: public, namespace: networking}"] if public else ()),
-        "  hostnames: # one per stack; each gateway serves its own",
-        *(f"    - {host}" for host in app.hosts),
+        "  hostnames:",
+        f"    - {app.host}.{DOMAIN}",
         "  rules:",
         "    - backendRefs:",
         f"        - {{name: {app.name}, port: 80}}",

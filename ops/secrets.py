@@ -6,15 +6,15 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from config.load import Stack, read_stack, stack_files
+from config.load import Stack, read_stacks
 from config.model import Settings
-from config.tree import read_tree
-from errors import Declined, ProgramFailed, TookTooLong, TreeRefused
+from config.tree import Tree
+from errors import Declined, ProgramFailed, TookTooLong
 from manifests.objects import Object
 from manifests.secret_entries import StoreEntry
 from ops.argocd.client import ArgoCDClient
 from ops.argocd.report import refuse_other_stack
-from ops.checking.validation import Validation, places_of
+from ops.checking.validation import Validation
 from ops.rehearsal.client import client_of
 from ops.result import Result
 from ops.stack import checked, stack_argument
@@ -34,8 +34,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Result:
     """List each entry with its origin, its readers and its state; good means that none is missing."""
     root = Path.cwd()
-    stack, settings = checked(root, options.stack)
-    entries = needed(_objects(root, stack))
+    stack, settings, tree = checked(root, options.stack)
+    entries = needed(_objects(root, stack, tree))
     client, reason = _client(root, options.stack)
     known: Mapping[str, str] = {}
     if client is not None:
@@ -64,16 +64,11 @@ def _states(client: ArgoCDClient, settings: Settings, entries: Sequence[Needed],
     return states(client, settings, entries) | dict.fromkeys(made, "sent")
 
 
-def _objects(root: Path, stack: Stack) -> Iterator[tuple[str, Object]]:
+def _objects(root: Path, stack: Stack, tree: Tree) -> Iterator[tuple[str, Object]]:
     """Yield every object of the stack's apps with the name of its app."""
-    tree = read_tree(root)
-    validation = Validation(root, [stack], tree, [read_stack(path) for path in stack_files(root).values()])
-    validation.render()
-    if validation.problems:
-        raise TreeRefused(validation.problems)
-    for one in places_of(stack, tree):
-        for item in validation.objects_of(stack, one.app.path):
-            yield one.app.label, item
+    for place, objects in Validation(root, [stack], tree, read_stacks(root)).objects_by_app(stack):
+        for item in objects:
+            yield place.app.label, item
 
 
 def _client(root: Path, stack: str) -> tuple[ArgoCDClient | None, str]:

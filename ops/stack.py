@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from config.checks import check_stack
 from config.derive import how_to_set, missing_secrets
@@ -28,11 +29,19 @@ def stack_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stack", default=DEFAULT_STACK, metavar="NAME", help=f"the stack (default: {DEFAULT_STACK})")
 
 
-def checked(root: Path, name: str) -> tuple[Stack, Settings]:
+class Checked(NamedTuple):
+    """A stack without problems, its settings, and the tree that it was checked with."""
+
+    stack: Stack
+    settings: Settings
+    tree: Tree
+
+
+def checked(root: Path, name: str) -> Checked:
     """Read a stack and refuse it with all its problems, before anything is changed."""
     stack = read_stack(file_of(root, name))
     tree = read_tree(root)
-    return stack, stack.require(
+    settings = stack.require(
         lambda stack: [
             *check_stack(root, stack, tree),
             *check_images(stack),
@@ -40,10 +49,11 @@ def checked(root: Path, name: str) -> tuple[Stack, Settings]:
             *_beyond_limits(root, tree),
         ]
     )
+    return Checked(stack, settings, tree)
 
 
 def _beyond_limits(root: Path, tree: Tree) -> Iterator[Problem]:
-    """Yield what an app would run or read on this machine: seeds render folders, and no check may have run before."""
+    """Yield problems of apps that would run or read files of this machine: the seeds render them, perhaps unchecked."""
     reader = CheckoutReader(root.resolve())
     for app in tree.apps:
         yield from (one for one in contents_of(reader, app.path).problems if one.check in LIMITS)

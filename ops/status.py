@@ -1,4 +1,4 @@
-"""Report whether everything is synced: one table of all Applications, live edits, and what is missing."""
+"""Report whether everything is synced: one table of all Applications, live edits, and missing objects."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 from config.load import read_stack
 from config.model import Settings
-from config.tree import CategoryFolder
+from config.tree import CategoryFolder, read_tree
 from errors import TryAgain
 from ops.argocd.client import ArgoCDClient
-from ops.argocd.report import PAUSE, as_text, chosen_categories, current_report, refuse_other_stack, wait
+from ops.argocd.report import PAUSE, as_text, current_report, refuse_other_stack, wait
 from ops.rehearsal.client import client_of
 from ops.result import Result
 from ops.stack import file_of, stack_argument
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> Result:
     settings = read_stack(file_of(root, options.stack)).require()
     client = client_of(root, options.stack)
     refuse_other_stack(client, settings, options.stack)
-    categories = chosen_categories(settings, root)
+    categories = read_tree(root).chosen(settings.delivery.environment)
     if options.watch:
         watch(client, settings, categories, as_json=options.json)
     report = (wait if options.wait else current_report)(client, settings, categories)

@@ -84,8 +84,12 @@ def external_secrets(client: ArgoCDClient) -> list[Object]:
 
 def is_ready(item: Object) -> bool | None:
     """Return whether the controller read every entry of an ExternalSecret; nothing before its first attempt."""
-    ready = next((one for one in mappings(item, "status", "conditions") if one.get("type") == "Ready"), None)
+    ready = _ready(item)
     return None if ready is None else ready.get("status") == "True"
+
+
+def _ready(item: Object) -> Mapping[str, Any] | None:
+    return next((one for one in mappings(item, "status", "conditions") if one.get("type") == "Ready"), None)
 
 
 def states(client: ArgoCDClient, settings: Settings, wanted: Sequence[Needed]) -> dict[str, str]:
@@ -178,9 +182,8 @@ def _push(client: ArgoCDClient, wanted: Sequence[Needed], values: dict[str, str]
             )
 
 
-def _pushed(client: ArgoCDClient) -> dict[str, str] | None:
-    found = json.loads(client.kubectl("--namespace", NAMESPACE, "get", PUSH, PUSHED, "--output", "json"))
-    return next((one for one in mappings(found, "status", "conditions") if one.get("type") == "Ready"), None)
+def _pushed(client: ArgoCDClient) -> Mapping[str, Any] | None:
+    return _ready(json.loads(client.kubectl("--namespace", NAMESPACE, "get", PUSH, PUSHED, "--output", "json")))
 
 
 @contextmanager

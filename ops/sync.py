@@ -10,7 +10,7 @@ from pathlib import Path
 from config.explain import nearest
 from errors import Declined
 from ops.argocd.applications import GOOD
-from ops.argocd.report import Report, chosen_categories, current_report, refuse_other_stack
+from ops.argocd.report import Report, current_report, refuse_other_stack
 from ops.argocd.syncing import sync
 from ops.rehearsal.client import client_of
 from ops.result import Result
@@ -30,10 +30,10 @@ def run(options: argparse.Namespace) -> Result:
     root, began = Path.cwd(), time.monotonic()
     if options.all == bool(options.applications):
         raise Declined("name the applications to sync, or pass --all, not both")
-    _, settings = checked(root, options.stack)
+    _, settings, tree = checked(root, options.stack)
     client = client_of(root, options.stack)
     refuse_other_stack(client, settings, options.stack)
-    categories = chosen_categories(settings, root)
+    categories = tree.chosen(settings.delivery.environment)
     names = _names(options, current_report(client, settings, categories, with_edits=False))
     synced = sync(client, settings, categories, names)
     seconds, good = time.monotonic() - began, all((one.sync, one.health) == GOOD for one in synced)

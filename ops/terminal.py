@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TextIO
 
 TENTHS_MATTER_BELOW, MINUTE = 10, 60
 COLOURS = {"red": 31, "green": 32, "yellow": 33, "grey": 90, "bold": 1}
@@ -39,9 +40,9 @@ def coloured(text: str, colour: str) -> str:
     return f"\033[{COLOURS[colour]}m{text}\033[0m" if on_terminal() and "NO_COLOR" not in os.environ else text
 
 
-def on_terminal() -> bool:
-    """Return whether stdout is a terminal."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+def on_terminal(stream: TextIO | None = None) -> bool:
+    """Return whether a stream, stdout by default, is a terminal that shows colours and can be redrawn."""
+    return (stream or sys.stdout).isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def progress(text: str) -> None:

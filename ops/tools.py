@@ -15,7 +15,7 @@ from ops.toolchain.catalogue import BY_PROGRAM, TOOLS, Tool
 
 
 @dataclass(frozen=True)
-class Row:
+class ToolRow:
     """The facts about one tool."""
 
     tool: str
@@ -64,20 +64,22 @@ def choose(names: Sequence[str]) -> tuple[list[Tool], list[str]]:
     ]
 
 
-def row(tool: Tool) -> Row:
+def row(tool: Tool) -> ToolRow:
     """Return the facts about a tool: where it is, or how it would be brought here."""
     here, missing = lookup.locate(tool.names)
     if missing:
         (way,) = installation.ways([tool])
         known = downloads.known_by(tool) if way.downloaded else lookup.GO_SUM
-        return Row(tool.name, tool.names, str(tool.version), str(way), known, "", None)
+        return ToolRow(tool.name, tool.names, str(tool.version), str(way), known, "", None)
     place = next(iter(here.places.values()))
     folder = place.file.parent if place.file.parent.name != builds.BIN else place.file.parent.parent
     took = builds.noted(folder).get("seconds") if place.origin is lookup.Origin.CACHE else None
-    return Row(tool.name, tool.names, str(place.version), place.origin.value, place.known, str(place.file.parent), took)
+    return ToolRow(
+        tool.name, tool.names, str(place.version), place.origin.value, place.known, str(place.file.parent), took
+    )
 
 
-def as_table(rows: Sequence[Row], tools: Sequence[Tool]) -> str:
+def as_table(rows: Sequence[ToolRow], tools: Sequence[Tool]) -> str:
     """Return the rows as a table."""
     absent = {each.tool for each in rows if not each.folder}
     expected = installation.estimates(installation.ways(tool for tool in tools if tool.name in absent))

@@ -12,13 +12,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from config.model import Settings
-from config.tree import CategoryFolder, read_tree
+from config.tree import APPS, CategoryFolder, Tree
 from errors import TreeRefused
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
 from manifests.vendor import vendor
 from ops.argocd.client import ArgoCDClient, with_kubeconfig
-from ops.argocd.report import Report, as_text, chosen_categories, current_report, wait
+from ops.argocd.report import Report, as_text, current_report, wait
 from ops.engine.engine import Engine
 from ops.engine.path import prepare_path
 from ops.engine.run import drive, facts, summary
@@ -31,7 +31,6 @@ from ops.upstream.originals import fetch_for, folders_of
 
 UNREACHED = "this machine cannot reach the API, so that applications are unknown; run ./homelab status where it can"
 SEEDED = ("crds", "infrastructure")  # the layers that the seeds render
-TREE = ("apps", "environments")
 SEEDS = "HOMELAB_SEEDS"  # the tree that components/platform/scripts read in place of the checkout
 
 
@@ -45,18 +44,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Result:
     """Check the stack, run the engine, wait for the applications, and report."""
     root, began = Path.cwd(), time.monotonic()
-    _, settings = checked(root, options.stack)
+    _, settings, tree = checked(root, options.stack)
     require_secrets(options.stack, settings)
     prepare_path()
-    fetched = fetch_for(root, settings, os.environ, forbidden(options), SEEDED)
+    fetched = fetch_for(root, settings, tree, os.environ, forbidden(options), SEEDED)
     fetched.require()
-    with Timeline() as timeline, seeds_from_the_cache(root, settings):
+    with Timeline() as timeline, seeds_from_the_cache(root, settings, tree):
         if fetched.why:
             timeline.log(f"the seeds fetch charts and bases that the cache lacks: {fetched.why}")
         engine, outcome = drive(
             root, settings, options.stack, timeline, lambda engine: engine.up(refresh=options.refresh)
         )
-    report = _report(engine, settings, chosen_categories(settings, root))
+    report = _report(engine, settings, tree.chosen(settings.delivery.environment))
     seconds = time.monotonic() - began
     data = facts(options.stack, timeline, outcome, seconds)
     if report:
@@ -81,14 +80,13 @@ def _settled(client: ArgoCDClient, settings: Settings, categories: Sequence[Cate
 
 
 @contextmanager
-def seeds_from_the_cache(root: Path, settings: Settings) -> Iterator[None]:
+def seeds_from_the_cache(root: Path, settings: Settings, tree: Tree) -> Iterator[None]:
     """Copy the tree for the seeds, with charts and bases from the cache; the seeds fetch those that it lacks."""
     with TemporaryDirectory(prefix="homelab-seeds-") as folder:
-        for name in TREE:
-            if (root / name).is_dir():
-                shutil.copytree(root / name, Path(folder) / name, symlinks=True)
+        if (root / APPS).is_dir():
+            shutil.copytree(root / APPS, Path(folder) / APPS, symlinks=True)
         charts, bases = CachedCharts(), CachedBases()
-        for app in folders_of(settings, read_tree(root), SEEDED):
+        for app in folders_of(settings, tree, SEEDED):
             with suppress(TreeRefused):
                 vendor(Path(folder), [app], charts, bases)
         os.environ[SEEDS] = folder

@@ -19,8 +19,8 @@ class Verb:
 
 
 VERBS = (
-    Verb("init", "begin", "ask for the facts of your network and write a stack file"),
-    Verb("doctor", "begin", "report what this machine lacks, or with --stack Proxmox"),
+    Verb("init", "begin", "prompt for the facts of your network, and write a stack file"),
+    Verb("doctor", "begin", "report missing requirements of this machine, or with --stack of Proxmox"),
     Verb("tools", "begin", "find, download or build the pinned programs"),
     Verb("new", "change", "write a new app that passes every check"),
     Verb("settings", "change", "write the settings of the stack files into the apps tree"),

@@ -12,7 +12,7 @@ import pulumi
 
 from components.cluster.cluster import Cluster, ClusterArgs
 from components.cluster.patches import Surroundings
-from components.handover.application_sets import Source
+from components.handover.application_sets import GitSource
 from components.handover.handover import Handover, HandoverArgs
 from components.machines.hardware import Site
 from components.machines.images import image_of, installer
@@ -20,7 +20,7 @@ from components.machines.machines import Machines, MachinesArgs
 from config import derive
 from config.model import Settings
 from config.tree import Tree
-from stacks.platform import Platform, build_platform
+from stacks.platform import PlatformOutputs, build_platform
 from stacks.providers import kubernetes_provider, proxmox_provider, talos_provider
 
 CONFIGURATIONS = "nodeConfigurations"
@@ -100,12 +100,12 @@ def cluster_args(settings: Settings, nodes: tuple[derive.Machine, ...], machines
     )
 
 
-def handover_args(settings: Settings, tree: Tree, cluster: Cluster, platform: Platform) -> HandoverArgs:
+def handover_args(settings: Settings, tree: Tree, cluster: Cluster, platform: PlatformOutputs) -> HandoverArgs:
     """Return the arguments of the handover: the part of Git that this stack runs."""
     delivery = settings.delivery
     return HandoverArgs(
         categories=tree.chosen(delivery.environment),
-        source=Source.of(settings),
+        source=GitSource.of(settings),
         waits_for_health=delivery.wait == "healthy",
         stall_timeout=delivery.stall_timeout,
         kubeconfig=cluster.kubeconfig,

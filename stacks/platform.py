@@ -28,14 +28,16 @@ from config.tree import Tree, namespaces_of
 
 
 @dataclass(frozen=True)
-class Platform:
+class PlatformOutputs:
     """The outputs of the platform that the handover needs."""
 
     ready: Sequence[pulumi.Resource]
     root_certificate: pulumi.Output[str]
 
 
-def build_platform(settings: Settings, tree: Tree, cluster: Cluster, options: pulumi.ResourceOptions) -> Platform:
+def build_platform(
+    settings: Settings, tree: Tree, cluster: Cluster, options: pulumi.ResourceOptions
+) -> PlatformOutputs:
     """Make namespaces, then CRDs, then the CNI, then everything else in parallel."""
     folders = {app.label: app.path for app in tree.apps_in(settings.delivery.environment)}
     ground = Ground(
@@ -66,7 +68,7 @@ def build_platform(settings: Settings, tree: Tree, cluster: Cluster, options: pu
     )
     before_argocd = [*cni.ready, definitions.made]
     argocd = ArgoCD("argocd", argocd_args(settings, folders, ground, spaces["argocd"], before_argocd), options)
-    return Platform([certificates.ready, secrets.ready, argocd.ready], certificates.root)
+    return PlatformOutputs([certificates.ready, secrets.ready, argocd.ready], certificates.root)
 
 
 def definitions_args(

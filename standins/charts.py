@@ -116,8 +116,8 @@ class StandInCharts:
 
     def _files(self, chart: Chart) -> dict[str, str]:
         """Return every file of a stand-in by its name."""
-        description = described().get(chart.name, described()[UNKNOWN])
-        known = chart.name in described()
+        descriptions = described()
+        description = descriptions.get(chart.name, descriptions[UNKNOWN])
         values = description.get("values") or {}
         schema = values_schema(values, description.get("knows") or [], description.get("closed") or [])
         facts = facts_of(chart.name)
@@ -138,7 +138,7 @@ class StandInCharts:
             "standin.yaml": yaml.safe_dump(_expanded(parts), sort_keys=False),
             **{f"templates/{file.name}": text for file, text in self._library.items()},
         }
-        if known:
+        if chart.name in descriptions:
             files["values.schema.json"] = json.dumps(schema, indent=1) + "\n"
         for crds in description.get("crds") or ():
             folder = f"files/{crds['from']}" if crds.get("when") else "crds"

@@ -141,8 +141,8 @@ def read(root: Path, chart: Path, source: str) -> dict[str, Any]:
     """Return all facts of one real chart."""
     about = kubernetes_yaml.document((chart / "Chart.yaml").read_text(encoding="utf-8"))
     name = text(about, "name")
-    found = {use.folder: inflated(chart, use) for use in uses(root, name)}
     by_use = {use.folder: use for use in uses(root, name)}
+    found = {folder: inflated(chart, use) for folder, use in by_use.items()}
     objects: dict[str, tuple[dict[str, Any], list[str]]] = {}
     crds: set[str] = set()
     for folder, made in found.items():

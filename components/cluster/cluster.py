@@ -17,11 +17,11 @@ from pulumi_command.local import Command
 from pulumiverse_talos import client, machine
 from pulumiverse_talos import cluster as talos_cluster
 
+from components import shell
 from components.cluster.bundle import bundle
 from components.cluster.configuration_diff import difference, readable
 from components.cluster.patches import Surroundings, patches
 from components.cluster.script_inputs import (
-    NOTHING,
     REMEMBER_GENERATION,
     draining,
     in_order_of_upgrade,
@@ -113,8 +113,8 @@ class Cluster(Component):
         *parts: str,
         environment: Mapping[str, str],
         opts: pulumi.ResourceOptions,
-        create: str = NOTHING,
-        update: str = NOTHING,
+        create: str = shell.NOTHING,
+        update: str = shell.NOTHING,
         delete: str | None = None,
     ) -> Command:
         common = whole(self.args.cluster_name, self.args.endpoint, self.args.machines)

@@ -14,7 +14,6 @@ from config.derive import Machine
 
 SCRIPTS = Path(__file__).parent / "scripts"
 REMEMBER_GENERATION = 'echo "generation $GENERATION"'
-NOTHING = ":"  # the script of an operation in which the command does nothing
 
 
 def script(name: str) -> str:

@@ -43,7 +43,7 @@ SYNC_OPTIONS = (
 
 
 @dataclass(frozen=True)
-class Source:
+class GitSource:
     """The location of Git, and the part of it that this stack runs."""
 
     repository: str
@@ -54,7 +54,7 @@ class Source:
     """Private repositories that charts may come from."""
 
     @classmethod
-    def of(cls, settings: Settings) -> Source:
+    def of(cls, settings: Settings) -> GitSource:
         """Return the source of a stack, from its settings."""
         delivery = settings.delivery
         beside = tuple(repository.url for repository in settings.platform.repositories)
@@ -66,7 +66,7 @@ class Source:
         return "/".join([*prefix, *parts])
 
 
-def application_set(category: CategoryFolder, source: Source) -> dict[str, Any]:
+def application_set(category: CategoryFolder, source: GitSource) -> dict[str, Any]:
     """Return the ApplicationSet of a category."""
     keep = category.settings.removal == "keep"
     policy = {"preserveResourcesOnDeletion": True, "applicationsSync": "create-update"} if keep else {}
@@ -95,7 +95,7 @@ def digest(category: Category) -> str:
     return hashlib.sha256(category.model_dump_json(by_alias=True).encode()).hexdigest()[:16]
 
 
-def _files(category: str, source: Source) -> dict[str, Any]:
+def _files(category: str, source: GitSource) -> dict[str, Any]:
     """Return the generator that finds the folders of an environment."""
     folder = source.folder(APPS, category, "*", source.environment)
     return {
@@ -106,12 +106,12 @@ def _files(category: str, source: Source) -> dict[str, Any]:
     }
 
 
-def _app(source: Source) -> str:
+def _app(source: GitSource) -> str:
     """Return the template of an app's name: the folder above its environment."""
     return f"{{{{ index .path.segments {len(source.folder(APPS).split('/')) + 1} }}}}"
 
 
-def _of_a_chart(source: Source, category: str) -> str:
+def _of_a_chart(source: GitSource, category: str) -> str:
     """Return the values files of an umbrella chart: those of the base, of the settings, and its own."""
     settings = f"/{source.folder(folder_of(source.environment), 'values', category)}/{_app(source)}.yaml"
     files = json.dumps([f"../{BASE}/values.yaml", settings, "values.yaml"])
@@ -119,7 +119,7 @@ def _of_a_chart(source: Source, category: str) -> str:
     return f'{{{{ if eq .path.filename "{CHART}" }}}}spec: {{source: {{helm: {helm}}}}}{{{{ end }}}}\n'
 
 
-def _template(category: CategoryFolder, source: Source) -> dict[str, Any]:
+def _template(category: CategoryFolder, source: GitSource) -> dict[str, Any]:
     return {
         "metadata": {
             "name": f"{category.name}-{_app(source)}",

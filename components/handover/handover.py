@@ -19,7 +19,7 @@ from pulumi_kubernetes.apiextensions import CustomResource
 from components import shell
 from components.contract import Component
 from components.handover.application_defaults import LAYERS
-from components.handover.application_sets import Source, application_set
+from components.handover.application_sets import GitSource, application_set
 from components.handover.guard import guards
 from components.handover.projects import project
 from config.tree import CategoryFolder
@@ -33,7 +33,7 @@ class HandoverArgs:
     """The arguments of the handover: categories, their source, and the limits of the wait for them."""
 
     categories: Sequence[CategoryFolder]
-    source: Source
+    source: GitSource
     waits_for_health: bool
     stall_timeout: Duration
     kubeconfig: pulumi.Output[str]

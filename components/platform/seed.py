@@ -17,7 +17,6 @@ from pulumi_command.local import Command
 from components import shell
 
 SCRIPTS = Path(__file__).parent / "scripts"
-NOTHING = ":"
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def once(
     return Command(
         name,
         create=text(script),
-        update=NOTHING,
+        update=shell.NOTHING,
         environment={
             **environment,
             "KUBERNETES": ground.kubernetes_version,

@@ -3,7 +3,7 @@
 The workloads and ConfigMaps that the program has applied are read from the API server. Each container's arguments and
 environment are resolved as the kubelet does; only addresses, folders and Redis are replaced, because they differ for a
 process on this machine. Each program acts as its own service account, by impersonation, so that the applied roles limit
-it. `lab.caretaker` calls `run` after each change.
+it. `lab.caretaker` calls `run_programs` after each change.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import yaml
 from lab.api import Api, Object
 from lab.delivery import git_server, web_ui
 from lab.layout import Lab
-from lab.running import proxy, servers
+from lab.running import proxy, servers, sockets
 from local.files import private_folder, write_private
 
 NAMESPACE = "argocd"
 REDIS = "redis"
 LOOPBACK = "127.0.0.1"
+ASK_PASS = "ask"  # noqa: S105 - the name of a socket: git reads credentials from the repo-server through it
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def run_programs(lab: Lab, api: Api) -> None:
     for part, workload in wanted.items():
         container = workload["spec"]["template"]["spec"]["containers"][0]
         arguments = [*(container.get("command") or []), *(container.get("args") or [])][1:]
-        environment = {**_environment(lab, texts, container), **_own_environment(lab, part)}
+        environment = {**_environment(texts, container), **_own_environment(lab, part)}
         if part.controls:
             account = workload["spec"]["template"]["spec"]["serviceAccountName"]
             write_private(_kubeconfig(lab, part), _as(lab, f"system:serviceaccount:{NAMESPACE}:{account}"))
@@ -80,7 +81,7 @@ def names() -> tuple[str, ...]:
 
 
 class _Texts:
-    """ConfigMaps and Secrets, each read once."""
+    """ConfigMaps, each read once."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -93,7 +94,7 @@ class _Texts:
         return self._maps[name]
 
 
-def _environment(lab: Lab, texts: _Texts, container: Object) -> dict[str, str]:
+def _environment(texts: _Texts, container: Object) -> dict[str, str]:
     """Resolve a container's variables, without the password of Redis: the one here has none."""
     found: dict[str, str] = {}
     for variable in container.get("env") or []:
@@ -127,7 +128,7 @@ def _own_environment(lab: Lab, part: ArgoCDProgram) -> dict[str, str]:
         "ARGOCD_TLS_DATA_PATH": str(root / "tls"),
         "ARGOCD_SSH_DATA_PATH": str(root / "ssh"),
         "ARGOCD_PLUGINSOCKFILEPATH": str(root / "plugins"),
-        "ARGOCD_ASK_PASS_SOCK": str(home / "ask"),
+        "ARGOCD_ASK_PASS_SOCK": str(sockets.path(lab, ASK_PASS)),
         "ARGOCD_RECONCILIATION_JITTER": "0",
         "REDIS_PASSWORD": "",
         "HTTPS_PROXY": way_out,
@@ -196,7 +197,7 @@ def _write_mounts(lab: Lab, texts: _Texts) -> None:
 
 
 def _as(lab: Lab, account: str) -> str:
-    """Write the administrator's kubeconfig, acting as a service account."""
+    """Return the administrator's kubeconfig, acting as a service account."""
     config: dict[str, Any] = yaml.safe_load(lab.kubeconfig.read_text(encoding="utf-8"))
     for user in config["users"]:
         user["user"]["as"] = account

@@ -40,7 +40,7 @@ def publish(lab: Lab, repository: str, revision: str, path: str) -> str:
         _git(bare, "init", "--quiet", "--bare", "--initial-branch", revision)
         _git(bare, "config", "http.receivepack", "false")
     (bare / "info" / "exclude").write_text(".venv\n__pycache__/\n", encoding="utf-8")
-    _git(bare, "add", "--all", "--force", "apps", "environments", work_tree=lab.tree)
+    _git(bare, "add", "--all", "--force", "apps", work_tree=lab.tree)
     # A rehearsal encrypts its own secrets into the stack file: Argo CD does not read it, and it would change every
     # time.
     _git(bare, "add", "--all", ".", ":(exclude)Pulumi.*.yaml", work_tree=lab.tree)

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 import programs
 from config.load import read_stack
-from config.model import Secrets, Settings
+from config.model import SecretSettings, Settings
 from config.source import parse
 from lab.delivery.git_server import served_as
 from lab.layout import Lab
@@ -153,13 +153,13 @@ def keep_secrets(lab: Lab, stack: str) -> None:
 
 def secret_names(settings: Settings) -> tuple[str, ...]:
     """Return the name of every setting whose type is secret, set or not."""
-    names = [str(field.alias) for name, field in Secrets.model_fields.items() if name != "repositories"]
+    names = [str(field.alias) for name, field in SecretSettings.model_fields.items() if name != "repositories"]
     return (*names, *(f"repositories.{repository.name}" for repository in settings.platform.repositories))
 
 
 def secret_values(settings: Settings) -> dict[str, str]:
     """Generate a value for every secret, in the format that the model declares."""
-    formats = {str(field.alias): _format(field.json_schema_extra) for field in Secrets.model_fields.values()}
+    formats = {str(field.alias): _format(field.json_schema_extra) for field in SecretSettings.model_fields.values()}
     return {name: _generate(formats[name.partition(".")[0]]) for name in secret_names(settings)}
 
 

@@ -51,11 +51,10 @@ def has_network(api: Api) -> bool:
 
 def _object(node: TalosNode, configuration: Mapping[str, Any], *, networked: bool) -> dict[str, Any]:
     machine, cluster = configuration["machine"], configuration["cluster"]
-    architecture = "arm64" if node.vm.arguments.get("machine") == "virt" else "amd64"
     labels = {
         "kubernetes.io/hostname": node.name,
         "kubernetes.io/os": "linux",
-        "kubernetes.io/arch": architecture,
+        "kubernetes.io/arch": node.vm.architecture,
         **(machine.get("nodeLabels", {}) if may_label(node, machine) else {}),
     }
     registered = machine["kubelet"].get("extraConfig", {}).get("registerWithTaints", [])
@@ -112,7 +111,6 @@ def _taint(key: str, value: str) -> dict[str, str]:
 
 
 def _status(node: TalosNode) -> dict[str, Any]:
-    arguments = node.vm.arguments
     processors, memory = node.vm.booted
     size = {
         "cpu": str(processors),
@@ -120,7 +118,6 @@ def _status(node: TalosNode) -> dict[str, Any]:
         "ephemeral-storage": f"{node.vm.disk >> 10}Ki",
         "pods": PODS_PER_NODE,
     }
-    architecture = "arm64" if arguments.get("machine") == "virt" else "amd64"
     return {
         "addresses": [
             {"type": "InternalIP", "address": node.vm.address},
@@ -129,7 +126,7 @@ def _status(node: TalosNode) -> dict[str, Any]:
         "capacity": size,
         "allocatable": size,
         "nodeInfo": {
-            "architecture": architecture,
+            "architecture": node.vm.architecture,
             "bootID": f"{node.vm.vm_id}",
             "containerRuntimeVersion": "containerd://simulated",
             "kernelVersion": "simulated",

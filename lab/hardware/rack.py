@@ -48,6 +48,11 @@ class Vm:
     arguments: Mapping[str, Any]
 
     @property
+    def architecture(self) -> str:
+        """Return the architecture of its processors, as Kubernetes names it."""
+        return "arm64" if self.arguments.get("machine") == "virt" else "amd64"
+
+    @property
     def booted(self) -> tuple[int, int]:
         """Return the processors and the bytes of memory of the last start: a later change is pending."""
         started = self.arguments.get(BOOTED, self.arguments)

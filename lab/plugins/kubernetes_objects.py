@@ -280,7 +280,7 @@ def replacing_paths(thing: Plain, *, mutable_content: bool, patch: bool = False)
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    """Report whether a pattern matches a path or one above it; a star matches any index, or everything."""
+    """Return a pattern that matches a path and those below it; `[*]` stands for any index, `*` alone for every path."""
     if path == "*":
         return re.compile("")
     literal = re.escape(path).replace(r"\[\*\]", r"\[\d+\]").removesuffix(r"\.\*")

@@ -72,7 +72,7 @@ class ImageFile(OnTheRack):
     unknown_in_preview = ("size",)
 
     def create(self, inputs: Plain, preview: bool) -> tuple[str, Plain]:
-        """Download the image; delete a file of its name first, if the inputs say so."""
+        """Download the image; delete a file of its name first, if the inputs require it."""
         file, rack = f"{inputs['datastoreId']}:{inputs['contentType']}/{inputs['fileName']}", self.rack()
         if inputs.get("overwriteUnmanaged") and rack.has_file(inputs["nodeName"], file):
             rack.drop_file(inputs["nodeName"], file)

@@ -147,7 +147,7 @@ class Servicer(ProviderServicer):
 
     @_readable
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's word
-        """Check inputs; without old inputs the answer has none, which the SDK does not tell from empty ones."""
+        """Check inputs; without old inputs the answer has none, which the SDK does not distinguish from empty ones."""
         answer = await super().Check(request, context)
         if request.news.fields and not answer.inputs.fields and not request.HasField("olds"):
             answer.ClearField("inputs")

@@ -6,12 +6,12 @@ registration of nodes: the latter serves every call of talosctl, which need not 
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
 from lab.layout import Lab
+from local.cache import locked
 from local.files import private_folder
 
 
@@ -19,6 +19,5 @@ from local.files import private_folder
 def lock(lab: Lab, name: str) -> Iterator[TextIO]:
     """Hold a lock of this lab; the kernel releases the lock of a process that ends."""
     private_folder(lab.run)
-    with (lab.run / f"{name}.lock").open("w") as opened:
-        fcntl.flock(opened, fcntl.LOCK_EX)
+    with locked(lab.run / f"{name}.lock") as opened:
         yield opened

@@ -26,6 +26,7 @@ from pathlib import Path
 import programs
 from errors import MachineNotReady, ProgramMissing
 from lab.layout import Lab
+from lab.running import sockets
 from lab.running.locks import lock
 from local import process_table, termination
 from local.files import private_folder, write_private
@@ -56,7 +57,6 @@ class RunningServer:
     name: str
     pid: int
     resident: int
-    uptime: float
 
 
 def start(
@@ -104,10 +104,11 @@ def stop(lab: Lab, *names: str) -> None:
 
 
 def stop_all(lab: Lab, order: Sequence[str] = ()) -> None:
-    """Stop every server of the lab: those in `order` one after another, then all others together."""
+    """Stop every server of the lab: those in `order` one after another, then all others together with their sockets."""
     for name in order:
         stop(lab, name)
     stop(lab, *(record.name for record in _records(lab)), *process_table.marked(lab.root))
+    sockets.remove(lab)
 
 
 def end(lab: Lab, names: Iterable[str]) -> int:
@@ -127,10 +128,8 @@ def runs(lab: Lab, name: str) -> bool:
 
 def alive(lab: Lab) -> list[RunningServer]:
     """Return the servers that run."""
-    now = time.time()
     running = [record for record in _records(lab) if _running(lab, record.name)]
-    sizes = {record.name: process_table.resident_memory(record.pid) for record in running}
-    return [RunningServer(record.name, record.pid, sizes[record.name], now - record.began) for record in running]
+    return [RunningServer(one.name, one.pid, process_table.resident_memory(one.pid)) for one in running]
 
 
 def log_of(lab: Lab, name: str) -> Path:

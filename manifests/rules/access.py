@@ -69,26 +69,26 @@ FIX = "give it the verbs and resources that it needs, or accept it with a reason
 
 
 @rule("role-escalates", scope="stack", why="A program with these rights can get all others, up to the node.")
-def escalating(scene: StackObjects) -> Iterator[ObjectFinding]:
+def escalating(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Report rights of applications that lead to more rights."""
-    for piece in _of_applications(scene, "Role", "ClusterRole"):
-        for index, granted in enumerate(mappings(piece.item, "rules")):
+    for obj in _of_applications(objects, "Role", "ClusterRole"):
+        for index, granted in enumerate(mappings(obj.item, "rules")):
             if found := _leads(granted):
-                yield ObjectFinding("role-escalates", piece, ("rules", index), *found, FIX)
-        for label in mapping(piece.metadata, "labels"):
+                yield ObjectFinding("role-escalates", obj, ("rules", index), *found, FIX)
+        for label in mapping(obj.metadata, "labels"):
             if label.startswith(AGGREGATES):
                 broken = f"adds its rules to the ClusterRole {label.removeprefix(AGGREGATES)} of the whole cluster"
-                yield ObjectFinding("role-escalates", piece, ("metadata", "labels", label), label, broken, FIX)
-    own = {piece.name: piece for piece in scene.of("ClusterRole") if piece.group == RBAC}
-    for piece in _of_applications(scene, "RoleBinding", "ClusterRoleBinding"):
-        name = text(piece.item, "roleRef", "name")
-        if text(piece.item, "roleRef", "kind") == "ClusterRole" and (broken := _bound(name, own.get(name))):
+                yield ObjectFinding("role-escalates", obj, ("metadata", "labels", label), label, broken, FIX)
+    own = {obj.name: obj for obj in objects.of("ClusterRole") if obj.group == RBAC}
+    for obj in _of_applications(objects, "RoleBinding", "ClusterRoleBinding"):
+        name = text(obj.item, "roleRef", "name")
+        if text(obj.item, "roleRef", "kind") == "ClusterRole" and (broken := _bound(name, own.get(name))):
             fix = "bind a Role of this app, or accept it with a reason"
-            yield ObjectFinding("role-escalates", piece, ("roleRef", "name"), name, broken, fix)
+            yield ObjectFinding("role-escalates", obj, ("roleRef", "name"), name, broken, fix)
 
 
-def _of_applications(scene: StackObjects, *kinds: str) -> Iterator[AppObject]:
-    return (one for one in scene.of(*kinds) if one.group == RBAC and one.folder.settings.layer == "applications")
+def _of_applications(objects: StackObjects, *kinds: str) -> Iterator[AppObject]:
+    return (one for one in objects.of(*kinds) if one.group == RBAC and one.folder.settings.layer == "applications")
 
 
 def _bound(name: str, role: AppObject | None) -> str:

@@ -29,9 +29,9 @@ FILE_BY_COMMIT = re.compile(rf"https://[^?]*/{COMMIT}/[^?]*\Z")
     why="A tag can be moved and a release's file replaced: Argo CD would apply content without a review.",
     accepted_by="kustomization",
 )
-def pinned_by_name(scene: StackObjects) -> Iterator[Problem]:
+def pinned_by_name(objects: StackObjects) -> Iterator[Problem]:
     """Report bases that are pinned by a tag or a release."""
-    for folder in scene.sound_folders:
+    for folder in objects.sound_folders:
         for base in folder.contents.bases:
             annotations = mapping(folder.reader.value(base.file), "metadata", "annotations")
             if by_commit(base.url) or text(annotations, f"{ACCEPT}{CHECK}").strip():

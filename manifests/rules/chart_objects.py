@@ -1,7 +1,7 @@
 """Which of a folder's objects kustomize made of a chart: those that no file of the folder holds.
 
 A reader, a folder's contents and its rendered objects come in; the positions of the charts' objects go out. Charts do
-not label every object, so labels alone are not enough. `ops.checking.validation` notes it on each piece of a scene.
+not label every object, so labels alone are not enough. `ops.checking.validation` notes it on each object of a stack.
 """
 
 from __future__ import annotations

@@ -22,9 +22,9 @@ from manifests.values import Known, known_values, unknown_values
 
 
 @rule("value-unknown", scope="app", why="helm drops it without a message, and the chart runs with its default.")
-def unused_values(scene: StackObjects) -> Iterator[Problem]:
+def unused_values(objects: StackObjects) -> Iterator[Problem]:
     """Report values that a folder's chart does not use, where the chart is the real one."""
-    for folder in scene.sound_folders:
+    for folder in objects.sound_folders:
         if folder.charts:
             yield from unused_values_of(folder.reader, folder.contents, folder.charts)
 

@@ -55,41 +55,41 @@ class Conformer:
     scope="program",
     why="The API server would reject the object, or drop the field without a message.",
 )
-def check(conformer: Conformer, scenes: Iterable[StackObjects]) -> tuple[list[ObjectFinding], list[StackObjects]]:
+def check(conformer: Conformer, stacks: Iterable[StackObjects]) -> tuple[list[ObjectFinding], list[StackObjects]]:
     """Check every object; return the findings, and the stacks with refused objects reduced to their identity."""
     known, found, sound = conformer.known(), list[ObjectFinding](), list[StackObjects]()
-    for scene in scenes:
-        own = [piece for piece in scene.of(CRD) if _served(piece.item)]
+    for objects in stacks:
+        own = [obj for obj in objects.of(CRD) if _served(obj.item)]
         # A definition comes before what it defines: one that is refused defines nothing.
         refused = list(_judged(conformer, _by_app(own), []))
-        wrong = {id(one.piece) for one in refused}
-        crds = [*scene.registered, *(piece.item for piece in own if id(piece) not in wrong)]
+        wrong = {id(one.obj) for one in refused}
+        crds = [*objects.registered, *(obj.item for obj in own if id(obj) not in wrong)]
         defined = known | {name for crd in crds for name in _served(crd)}
-        for piece in scene.pieces:
-            if piece.kind == CRD or not scene.whole or _file(piece) in defined or removed_in(scene, piece):
+        for obj in objects.all:
+            if obj.kind == CRD or not objects.whole or _file(obj) in defined or removed_in(objects, obj):
                 continue
-            said = f"{piece.item['apiVersion']} {piece.kind}"
-            rule = f"is a kind that neither Kubernetes {scene.kubernetes} nor a CRD of {scene.environment} defines"
+            kind = f"{obj.item['apiVersion']} {obj.kind}"
+            rule = f"is a kind that neither Kubernetes {objects.kubernetes} nor a CRD of {objects.environment} defines"
             fix = "add the app that brings its CRD, or correct apiVersion and kind"
-            refused.append(ObjectFinding("kind-unknown", piece, ("kind",), said, rule, fix))
-        ours = {id(piece) for piece in own} | {id(one.piece) for one in refused}
-        refused += _judged(conformer, _by_app(piece for piece in scene.pieces if id(piece) not in ours), crds)
+            refused.append(ObjectFinding("kind-unknown", obj, ("kind",), kind, rule, fix))
+        ours = {id(obj) for obj in own} | {id(one.obj) for one in refused}
+        refused += _judged(conformer, _by_app(obj for obj in objects.all if id(obj) not in ours), crds)
         found += refused
-        wrong = {id(one.piece) for one in refused}
-        pieces = tuple(one.bare if id(one) in wrong else one for one in scene.pieces)
-        sound.append(replace(scene, pieces=pieces, unread=frozenset(one.piece.namespace for one in refused)))
+        wrong = {id(one.obj) for one in refused}
+        every = tuple(one.bare if id(one) in wrong else one for one in objects.all)
+        sound.append(replace(objects, all=every, unread=frozenset(one.obj.namespace for one in refused)))
     return found, sound
 
 
-def _by_app(pieces: Iterable[AppObject]) -> dict[str, list[AppObject]]:
+def _by_app(every: Iterable[AppObject]) -> dict[str, list[AppObject]]:
     apps: dict[str, list[AppObject]] = {}
-    for piece in pieces:
-        apps.setdefault(piece.app.path, []).append(piece)
+    for obj in every:
+        apps.setdefault(obj.app.path, []).append(obj)
     return apps
 
 
-def _file(piece: AppObject) -> str:
-    return file_of(str(piece.item["apiVersion"]), piece.kind)
+def _file(obj: AppObject) -> str:
+    return file_of(str(obj.item["apiVersion"]), obj.kind)
 
 
 def _served(crd: Object) -> list[str]:
@@ -106,7 +106,7 @@ def _judged(
     """Yield the findings of each app, from the cache or from one run of the program."""
     program = programs.fingerprint("kubeconform", conformer.env)
     judge = digest(json.dumps([FORMAT, str(conformer.schemas), program, crds]))
-    keys = {path: digest(json.dumps([judge, [piece.item for piece in pieces]])) for path, pieces in apps.items()}
+    keys = {path: digest(json.dumps([judge, [obj.item for obj in every]])) for path, every in apps.items()}
     verdicts = {path: conformer.kept.read(key) if conformer.kept else None for path, key in keys.items()}
     new = [path for path, verdict in verdicts.items() if verdict is None]
     if new:
@@ -116,11 +116,11 @@ def _judged(
                 conformer.kept.write(keys[path], verdicts[path] or [])
         if conformer.kept:
             conformer.kept.prune()
-    for path, pieces in apps.items():
-        for said in verdicts[path] or ():
-            piece = pieces[said["piece"]]
-            rule, fix = f"is refused by the schema of its kind: {said['said']}", "kubectl explain lists the fields"
-            yield ObjectFinding("schema-refused", piece, _path(piece.item, said["path"]), "", rule, fix)
+    for path, every in apps.items():
+        for reason in verdicts[path] or ():
+            obj = every[reason["piece"]]
+            rule, fix = f"is refused by the schema of its kind: {reason['said']}", "kubectl explain lists the fields"
+            yield ObjectFinding("schema-refused", obj, _path(obj.item, reason["path"]), "", rule, fix)
 
 
 def _run(
@@ -138,28 +138,28 @@ def _run(
         files: dict[
             str, tuple[str, int]
         ] = {}  # one for each object: kubeconform reports kind and name, and two objects may share both
-        for path, pieces in apps.items():
-            for number, piece in enumerate(pieces):
+        for path, every in apps.items():
+            for number, obj in enumerate(every):
                 file = place / "objects" / f"{len(files)}.json"
-                file.write_text(json.dumps(piece.item), encoding="utf-8")
+                file.write_text(json.dumps(obj.item), encoding="utf-8")
                 files[str(file)] = path, number
         places = (f"{folder}/{LOCATION}" for folder in (conformer.schemas, place / "schemas"))
         options = [part for one in places for part in ("-schema-location", one)]
-        said = _said(conformer, *options, "-ignore-missing-schemas", str(place / "objects"))
-        for one in sorted(said, key=lambda one: files[one["filename"]]):
+        results = _results(conformer, *options, "-ignore-missing-schemas", str(place / "objects"))
+        for one in sorted(results, key=lambda one: files[one["filename"]]):
             path, number = files[one["filename"]]
             verdicts[path] += _parts(one, number)
     return verdicts
 
 
-def _said(conformer: Conformer, *arguments: str) -> list[dict[str, Any]]:
+def _results(conformer: Conformer, *arguments: str) -> list[dict[str, Any]]:
     """Return kubeconform's results; its exit code is 1 if an object is invalid."""
-    said = programs.converse(["kubeconform", "-output", "json", *arguments], env=conformer.env, timeout=SLOW)
+    output = programs.converse(["kubeconform", "-output", "json", *arguments], env=conformer.env, timeout=SLOW)
     try:
-        found: list[dict[str, Any]] = json.loads(said.stdout)["resources"] or []
+        found: list[dict[str, Any]] = json.loads(output.stdout)["resources"] or []
     except (ValueError, KeyError, TypeError):
         raise ProgramFailed(
-            f"kubeconform: {said.together.strip()[:500]}", status=said.exit_code, output=said.together
+            f"kubeconform: {output.together.strip()[:500]}", status=output.exit_code, output=output.together
         ) from None
     return found
 
@@ -170,8 +170,8 @@ def _parts(one: Mapping[str, Any], number: int) -> list[Object]:
         (found["path"], found["said"]) for found in REASON.finditer(one["msg"]) if not VAGUE.match(found["said"])
     ]
     return [
-        {"piece": number, "path": path, "said": said.replace("null or ", "")}
-        for path, said in dict.fromkeys(reasons or [("", one["msg"])])
+        {"piece": number, "path": path, "said": reason.replace("null or ", "")}
+        for path, reason in dict.fromkeys(reasons or [("", one["msg"])])
     ]
 
 

@@ -1,6 +1,6 @@
 """Entries of the secret store: each is declared beside its reader, in one way, and the foundation needs no account.
 
-An application reads and writes its own entries alone. A scene comes in, findings go out;
+An application reads and writes its own entries alone. The objects of a stack come in, findings go out;
 `manifests.secret_entries` reads the objects.
 """
 
@@ -33,42 +33,37 @@ ANNOTATION = ("metadata", "annotations", ENTRIES)
 )
 @rule("entry-unread", scope="stack", why="An operator would look for a value that no app needs.")
 @rule("foundation-needs-entry", scope="stack", why="An account that does not exist would block every application.")
-def declared(scene: StackObjects) -> Iterator[ObjectFinding]:
+def declared(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require one origin for each entry, the same everywhere, and a reader for each declaration."""
     first: dict[str, tuple[StoreEntry, AppObject]] = {}
-    for piece in scene.of("ExternalSecret"):
-        said, readings = declarations(piece.item), list(read_by(piece.item))
-        if said is None:
-            written = notes(piece.item)[ENTRIES].strip()
+    for obj in objects.of("ExternalSecret"):
+        listed, readings = declarations(obj.item), list(read_by(obj.item))
+        if listed is None:
+            written = notes(obj.item)[ENTRIES].strip()
             yield ObjectFinding(
-                "entry-malformed", piece, ANNOTATION, written, "is no map of entries", "write ENTRY: random"
+                "entry-malformed", obj, ANNOTATION, written, "is no map of entries", "write ENTRY: random"
             )
             continue
         for reading in readings:
-            if reading.name not in said:
+            if reading.name not in listed:
                 rule = f"is an entry of the secret store that the annotation {ENTRIES} does not declare"
-                yield ObjectFinding("entry-undeclared", piece, reading.path, reading.name, rule, f"{HOW} for it")
-        for name, how in said.items():
+                yield ObjectFinding("entry-undeclared", obj, reading.path, reading.name, rule, f"{HOW} for it")
+        for name, how in listed.items():
             one = entry(name, how)
             if one is None:
-                yield ObjectFinding("entry-malformed", piece, ANNOTATION, f"{name}: {how}", "has no known form", HOW)
+                yield ObjectFinding("entry-malformed", obj, ANNOTATION, f"{name}: {how}", "has no known form", HOW)
             elif name not in {reading.name for reading in readings}:
                 rule = "is declared and not read"
-                yield ObjectFinding("entry-unread", piece, ANNOTATION, name, rule, "remove it from the annotation")
-            elif (other := first.setdefault(name, (one, piece)))[0] != one:
+                yield ObjectFinding("entry-unread", obj, ANNOTATION, name, rule, "remove it from the annotation")
+            elif (other := first.setdefault(name, (one, obj)))[0] != one:
                 rule = f"is declared in another way by {other[1]} of {other[1].app.path}"
                 yield ObjectFinding(
-                    "entry-declared-twice", piece, ANNOTATION, f"{name}: {how}", rule, "declare it in one way"
+                    "entry-declared-twice", obj, ANNOTATION, f"{name}: {how}", rule, "declare it in one way"
                 )
-            if (
-                one
-                and one.origin == "given"
-                and not one.optional
-                and piece.app.name in piece.folder.settings.foundation
-            ):
+            if one and one.origin == "given" and not one.optional and obj.app.name in obj.folder.settings.foundation:
                 rule = "comes from outside, and the app is of the foundation that all applications wait for"
-                fix = f"take {piece.app.name} out of `foundation` in {piece.folder.path}/category.yaml"
-                yield ObjectFinding("foundation-needs-entry", piece, ANNOTATION, name, rule, fix)
+                fix = f"take {obj.app.name} out of `foundation` in {obj.folder.path}/category.yaml"
+                yield ObjectFinding("foundation-needs-entry", obj, ANNOTATION, name, rule, fix)
 
 
 @rule(
@@ -76,51 +71,51 @@ def declared(scene: StackObjects) -> Iterator[ObjectFinding]:
     scope="stack",
     why="The store returns every entry by its name: one app could read the token of another.",
 )
-def foreign(scene: StackObjects) -> Iterator[ObjectFinding]:
+def foreign(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require entries of an application to begin with its own name or its category's."""
-    asked = [(piece, *one) for piece in scene.of("ExternalSecret", "PushSecret") for one in _asked(piece)]
+    asked = [(obj, *one) for obj in objects.of("ExternalSecret", "PushSecret") for one in _asked(obj)]
     readers: dict[str, set[App]] = {}
-    for piece, _, name in asked:
-        readers.setdefault(name, set()).add(piece.app)
+    for obj, _, name in asked:
+        readers.setdefault(name, set()).add(obj.app)
     owners: dict[str, set[str]] = {}
-    for piece in scene.pieces:
-        owners.setdefault(piece.app.name, set()).add(f"{piece.app.category}/{piece.app.name}")
-        owners.setdefault(piece.app.category, set()).add(piece.app.category)
-    for piece, path, name in asked:
-        if piece.folder.settings.layer == "applications" and (whose := _whose(piece, name, readers, owners)):
-            fix = f"name it {piece.app.name}-..., or accept it with a reason"
-            yield ObjectFinding("secret-foreign", piece, path, name, whose, fix)
+    for obj in objects.all:
+        owners.setdefault(obj.app.name, set()).add(obj.app.label)
+        owners.setdefault(obj.app.category, set()).add(obj.app.category)
+    for obj, path, name in asked:
+        if obj.folder.settings.layer == "applications" and (whose := _whose(obj, name, readers, owners)):
+            fix = f"name it {obj.app.name}-..., or accept it with a reason"
+            yield ObjectFinding("secret-foreign", obj, path, name, whose, fix)
 
 
-def _whose(piece: AppObject, name: str, readers: dict[str, set[App]], owners: dict[str, set[str]]) -> str:
+def _whose(obj: AppObject, name: str, readers: dict[str, set[App]], owners: dict[str, set[str]]) -> str:
     """Return the reason why an entry is not the app's own, nothing where it is."""
-    app = piece.app
+    app = obj.app
     if name == EVERY:
         return "reads or writes entries by a pattern: every app's may fit"
-    others = sorted(f"{one.category}/{one.name}" for one in readers[name] if one.category != app.category)
+    others = sorted(one.label for one in readers[name] if one.category != app.category)
     if others:
         return f"is an entry of {others[0]}"
     longest = max((one for one in owners if f"{name}-".startswith(f"{one}-")), key=len, default="")
-    own = {f"{app.category}/{app.name}", app.category}
+    own = {app.label, app.category}
     if not longest:
         return f"begins with the name of neither {app.name} nor {app.category}"
     return "" if owners[longest] & own else f"is an entry of {min(owners[longest])} by its name"
 
 
-def _asked(piece: AppObject) -> Iterator[tuple[KeyPath, str]]:
+def _asked(obj: AppObject) -> Iterator[tuple[KeyPath, str]]:
     """Yield each entry of the store that an object reads or writes."""
-    if piece.kind == "PushSecret":
-        for index, one in enumerate(mappings(piece.spec, "data")):
+    if obj.kind == "PushSecret":
+        for index, one in enumerate(mappings(obj.spec, "data")):
             yield ("spec", "data", index, "match", "remoteRef"), text(one, "match", "remoteRef", "remoteKey") or EVERY
-        if entries(piece.spec, "dataTo"):
+        if entries(obj.spec, "dataTo"):
             yield ("spec", "dataTo"), EVERY
         return
-    everywhere = _is_store(mapping(piece.spec, "secretStoreRef"))
-    for index, one in enumerate(mappings(piece.spec, "data")):
+    everywhere = _is_store(mapping(obj.spec, "secretStoreRef"))
+    for index, one in enumerate(mappings(obj.spec, "data")):
         named = at(one, "sourceRef", "storeRef")
         if _is_store(named) if named else everywhere:
             yield ("spec", "data", index, "remoteRef", "key"), text(one, "remoteRef", "key") or EVERY
-    for index, one in enumerate(mappings(piece.spec, "dataFrom")):
+    for index, one in enumerate(mappings(obj.spec, "dataFrom")):
         named = at(one, "sourceRef", "storeRef")
         if (_is_store(named) if named else everywhere) and not at(one, "sourceRef", "generatorRef"):
             yield ("spec", "dataFrom", index), text(one, "extract", "key") or EVERY

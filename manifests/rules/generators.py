@@ -26,9 +26,9 @@ STABLE = "disableNameSuffixHash"
     scope="app",
     why="Each change would leave an old ConfigMap behind; one convention holds everywhere.",
 )
-def hashed_names(scene: StackObjects) -> Iterator[Problem]:
+def hashed_names(objects: StackObjects) -> Iterator[Problem]:
     """Report generators whose names change."""
-    for folder in scene.sound_folders:
+    for folder in objects.sound_folders:
         reader = folder.reader
         for file, key, entry, stable in _entries(reader, folder.contents):
             if not stable:

@@ -28,41 +28,41 @@ class Locator:
 
     def problem(self, found: ObjectFinding) -> Problem:
         """Return a finding as a problem with its file and line."""
-        file, line = self.place(found.piece, found.path)
-        key = f"{found.piece} {dotted(found.path)}".strip()
-        value = "" if str(found.value) == str(found.piece) else str(found.value)
+        file, line = self.place(found.obj, found.path)
+        key = f"{found.obj} {dotted(found.path)}".strip()
+        value = "" if str(found.value) == str(found.obj) else str(found.value)
         return Problem(file, line, key, value, found.rule, found.fix, found.check)
 
-    def place(self, piece: AppObject, path: KeyPath) -> tuple[str, int]:
+    def place(self, obj: AppObject, path: KeyPath) -> tuple[str, int]:
         """Return the file and line of an object's field, or of the nearest known key."""
         found = [
             (self._depth(document, path), -index, file, document)
-            for index, (file, document) in enumerate(self._written(piece))
+            for index, (file, document) in enumerate(self._written(obj))
         ]
         if found:
             depth, _, file, document = max(found, key=lambda one: one[:2])
             if path == NAMESPACE and depth < len(path):
-                return self._moved(piece) or (file, document.line(path))
+                return self._moved(obj) or (file, document.line(path))
             return file, document.line(path)
-        return self._asked(piece)
+        return self._asked(obj)
 
-    def _moved(self, piece: AppObject) -> tuple[str, int] | None:
+    def _moved(self, obj: AppObject) -> tuple[str, int] | None:
         """Find the kustomization that put an object into its namespace."""
-        for file in self._of(piece.app.path).kustomizations.values():
-            said = self.reader.source(file).first
-            if NAMESPACE[1:] in said.lines and said.value["namespace"] == piece.namespace:
-                return file, said.line(NAMESPACE[1:])
+        for file in self._of(obj.app.path).kustomizations.values():
+            document = self.reader.source(file).first
+            if NAMESPACE[1:] in document.lines and document.value["namespace"] == obj.namespace:
+                return file, document.line(NAMESPACE[1:])
         return None
 
-    def _written(self, piece: AppObject) -> list[tuple[str, Document]]:
+    def _written(self, obj: AppObject) -> list[tuple[str, Document]]:
         """Return the documents that can be this object: those of its name, else the only one of its kind."""
         alike = [
             (file, document)
-            for file, document in self._all(piece.app.path)
-            if isinstance(document.value, dict) and document.value.get("kind") == piece.kind
+            for file, document in self._all(obj.app.path)
+            if isinstance(document.value, dict) and document.value.get("kind") == obj.kind
         ]
-        named = [one for one in alike if text(one[1].value, "metadata", "name") == piece.name]
-        return named or (alike if len(alike) == 1 and not piece.by_chart else [])
+        named = [one for one in alike if text(one[1].value, "metadata", "name") == obj.name]
+        return named or (alike if len(alike) == 1 and not obj.by_chart else [])
 
     def _all(self, folder: str) -> Iterator[tuple[str, Document]]:
         """Yield every document of a folder's inputs, those of its own files first."""
@@ -76,11 +76,11 @@ class Locator:
     def _depth(self, document: Document, path: KeyPath) -> int:
         return max((size for size in range(len(path) + 1) if path[:size] in document.lines), default=0)
 
-    def _asked(self, piece: AppObject) -> tuple[str, int]:
+    def _asked(self, obj: AppObject) -> tuple[str, int]:
         """Return the line of the object's chart, else the folder's own file."""
-        contents = self._of(piece.app.path)
-        label = text(piece.metadata, "labels", "helm.sh/chart")
-        charts = contents.charts if piece.by_chart else []
+        contents = self._of(obj.app.path)
+        label = text(obj.metadata, "labels", "helm.sh/chart")
+        charts = contents.charts if obj.by_chart else []
         for wanted in sorted(charts, key=lambda one: not label.startswith(f"{one.chart.name}-")):
             return wanted.file, self.reader.line(wanted.file, wanted.key)
-        return contents.kustomizations.get(piece.app.path, piece.app.path), 0
+        return contents.kustomizations.get(obj.app.path, obj.app.path), 0

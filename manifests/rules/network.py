@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from config.rules import rule
 from manifests.fields import entries, mapping, mappings, text
 from manifests.rules.routes import PUBLIC, ROUTES
-from manifests.rules.stack_objects import AppObject, ObjectFinding, Pods, StackObjects, selects
+from manifests.rules.stack_objects import AppObject, ObjectFinding, Pods, StackObjects, selects, serves
 from manifests.rules.storage import inward
 
 # Infrastructure programs without a login, by the name that their Services select.
@@ -20,20 +20,20 @@ NAME = "app.kubernetes.io/name"
 
 
 @rule("network-policy-missing", scope="stack")
-def unguarded(scene: StackObjects) -> Iterator[ObjectFinding]:
+def unguarded(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require a NetworkPolicy for each infrastructure program without a login."""
-    if not scene.whole:
+    if not objects.whole:
         return
-    kept = [one for one in scene.of("NetworkPolicy") if inward(one)]
-    for piece in scene.of("Service"):
-        labels = mapping(piece.spec, "selector")
-        if piece.folder.settings.layer == "applications" or labels.get(NAME) not in WITHOUT_A_LOGIN:
+    kept = [one for one in objects.of("NetworkPolicy") if inward(one)]
+    for obj in objects.of("Service"):
+        labels = mapping(obj.spec, "selector")
+        if obj.folder.settings.layer == "applications" or labels.get(NAME) not in WITHOUT_A_LOGIN:
             continue
-        same = [one for one in kept if one.namespace == piece.namespace]
+        same = [one for one in kept if one.namespace == obj.namespace]
         if not any(selects(one.spec.get("podSelector") or {}, labels) for one in same):
             rule = "has no login, and no NetworkPolicy limits its clients: every pod of the cluster may connect"
             fix = f"add a NetworkPolicy that selects {NAME}: {labels[NAME]}, as apps/monitoring/loki has"
-            yield ObjectFinding("network-policy-missing", piece, ("spec", "selector"), str(piece), rule, fix)
+            yield ObjectFinding("network-policy-missing", obj, ("spec", "selector"), str(obj), rule, fix)
 
 
 @rule(
@@ -41,42 +41,34 @@ def unguarded(scene: StackObjects) -> Iterator[ObjectFinding]:
     scope="stack",
     why="An intruder from outside could reach Proxmox, the router, Talos and the API server.",
 )
-def outward(scene: StackObjects) -> Iterator[ObjectFinding]:
+def outward(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require an egress policy for pods of public applications."""
-    if not scene.whole:
+    if not objects.whole:
         return
     published = {
         (text(backend, "namespace") or route.namespace, text(backend, "name"))
-        for route in scene.of(*ROUTES)
+        for route in objects.of(*ROUTES)
         if any(text(parent, "name") == PUBLIC for parent in mappings(route.spec, "parentRefs"))
         for rule in mappings(route.spec, "rules")
         for backend in mappings(rule, "backendRefs")
     }
-    public = [one for one in scene.of("Service") if (one.namespace, one.name) in published]
-    for pods in scene.pods:
-        if pods.piece.folder.settings.layer != "applications" or any(_bounds(one, pods) for one in _policies(scene)):
+    public = [one for one in objects.of("Service") if (one.namespace, one.name) in published]
+    for pods in objects.pods:
+        if pods.obj.folder.settings.layer != "applications" or any(_bounds(one, pods) for one in _policies(objects)):
             continue
-        if service := next((one for one in public if _leads(one, pods)), None):
+        if service := next((one for one in public if serves(one, pods)), None):
             rule = f"is behind {service} on the gateway {PUBLIC}, and may connect to hosts, nodes and the API server"
             fix = "use apps/_shared/egress, or add a policy for egress that selects these pods"
-            yield ObjectFinding(
-                "egress-open", pods.piece, (*pods.path, "metadata", "labels"), str(pods.piece), rule, fix
-            )
+            yield ObjectFinding("egress-open", pods.obj, (*pods.path, "metadata", "labels"), str(pods.obj), rule, fix)
 
 
-def _leads(service: AppObject, pods: Pods) -> bool:
-    selector = mapping(service.spec, "selector")
-    same = service.namespace == pods.piece.namespace
-    return same and bool(selector) and selects({"matchLabels": selector}, pods.labels)
-
-
-def _policies(scene: StackObjects) -> Iterator[AppObject]:
-    return scene.of("NetworkPolicy", "CiliumNetworkPolicy")
+def _policies(objects: StackObjects) -> Iterator[AppObject]:
+    return objects.of("NetworkPolicy", "CiliumNetworkPolicy")
 
 
 def _bounds(policy: AppObject, pods: Pods) -> bool:
     """Report whether a policy limits the egress of pods."""
-    if policy.namespace != pods.piece.namespace:
+    if policy.namespace != pods.obj.namespace:
         return False
     if policy.kind == "NetworkPolicy":
         limits = "Egress" in entries(policy.spec, "policyTypes") and not any(

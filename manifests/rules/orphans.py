@@ -17,12 +17,12 @@ from manifests.rules.stack_objects import StackObjects
 
 
 @rule("file-stray", scope="stack")
-def orphans(scene: StackObjects) -> Iterator[Problem]:
+def orphans(objects: StackObjects) -> Iterator[Problem]:
     """Report objects that no kustomization of the tree names, if every folder can be read."""
-    if any(one.problems for one in scene.tree.values()):
+    if any(one.problems for one in objects.tree.values()):
         return
-    named = {name for one in scene.tree.values() for name in one.named}
-    for folder in (one for one in scene.folders if one.rendered and one.contents.shape == "kustomization"):
+    named = {name for one in objects.tree.values() for name in one.named}
+    for folder in (one for one in objects.folders if one.rendered and one.contents.shape == "kustomization"):
         reader, own = folder.reader, folder.contents
         inner = {file for file in own.files if file.startswith(f"{folder.app.path}/")}
         parts = {posixpath.dirname(file) for file in inner if posixpath.basename(file) in KUSTOMIZATIONS}

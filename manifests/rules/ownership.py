@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from config.explain import nearest
 from config.rules import REGISTER, rule
 from manifests.fields import text
-from manifests.objects import hooks, identity
+from manifests.objects import is_hook
 from manifests.rules.stack_objects import ACCEPT, AppObject, ObjectFinding, StackObjects, is_cluster_wide, is_namespaced
 
 # Removed APIs by the minor version that removed them, from the deprecated API migration guide.
@@ -54,23 +54,21 @@ REMOVED: Mapping[str, Mapping[str, int]] = {
     why="Namespaces carry their Pod Security level; an app that creates its own would choose it.",
 )
 @rule("namespace-foreign", scope="stack", why="The category's project rejects it, in the middle of a sync.")
-def namespaces(scene: StackObjects) -> Iterator[ObjectFinding]:
+def namespaces(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require namespaces of the app's category, which apps do not create; report each namespace once for an app."""
     astray: dict[tuple[str, str], list[AppObject]] = {}
-    for piece in scene.pieces:
-        if piece.kind == "Namespace" and not piece.group:
-            fix = f"name it in {piece.folder.path}/category.yaml, from which namespaces are made"
-            yield ObjectFinding(
-                "namespace-made", piece, ("kind",), str(piece), "is a namespace, and apps make none", fix
-            )
-        elif piece.astray and not is_cluster_wide(scene, piece):
-            astray.setdefault((piece.app.path, piece.namespace), []).append(piece)
-    for (_, namespace), (piece, *others) in astray.items():
-        known = piece.folder.namespaces
+    for obj in objects.all:
+        if obj.kind == "Namespace" and not obj.group:
+            fix = f"name it in {obj.folder.path}/category.yaml, from which namespaces are made"
+            yield ObjectFinding("namespace-made", obj, ("kind",), str(obj), "is a namespace, and apps make none", fix)
+        elif obj.astray and not is_cluster_wide(objects, obj):
+            astray.setdefault((obj.app.path, obj.namespace), []).append(obj)
+    for (_, namespace), (obj, *others) in astray.items():
+        known = obj.folder.namespaces
         more = f" and {len(others)} more of this app" if others else ""
-        rule = f"is no namespace of {piece.folder.name}: its project refuses {piece}{more}"
+        rule = f"is no namespace of {obj.folder.name}: its project refuses {obj}{more}"
         fix = nearest(namespace, list(known), f"the category has {', '.join(known)}")
-        yield ObjectFinding("namespace-foreign", piece, ("metadata", "namespace"), namespace, rule, fix)
+        yield ObjectFinding("namespace-foreign", obj, ("metadata", "namespace"), namespace, rule, fix)
 
 
 @rule(
@@ -78,17 +76,17 @@ def namespaces(scene: StackObjects) -> Iterator[ObjectFinding]:
     scope="stack",
     why="A chart's object would land in the category's first namespace, and its rights in another.",
 )
-def unnamed(scene: StackObjects) -> Iterator[ObjectFinding]:
+def unnamed(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require a namespace in each namespaced object; report an app once."""
     bare: dict[str, list[AppObject]] = {}
-    for piece in scene.pieces:
-        if not (piece.released or text(piece.metadata, "namespace")) and is_namespaced(scene, piece):
-            bare.setdefault(piece.app.path, []).append(piece)
-    for piece, *others in bare.values():
+    for obj in objects.all:
+        if not (obj.released or text(obj.metadata, "namespace")) and is_namespaced(objects, obj):
+            bare.setdefault(obj.app.path, []).append(obj)
+    for obj, *others in bare.values():
         more = f" (and {len(others)} more of this app)" if others else ""
-        rule = f"names no namespace{more}: Argo CD puts it into {piece.namespace}, the Application's own"
-        fix = "add `namespace:`; to what a chart makes, a patch that adds /metadata/namespace"
-        yield ObjectFinding("namespace-missing", piece, ("metadata",), str(piece), rule, fix)
+        rule = f"names no namespace{more}: Argo CD puts it into {obj.namespace}, the Application's own"
+        fix = "add `namespace:`; for objects of a chart, a patch that adds /metadata/namespace"
+        yield ObjectFinding("namespace-missing", obj, ("metadata",), str(obj), rule, fix)
 
 
 @rule(
@@ -96,69 +94,68 @@ def unnamed(scene: StackObjects) -> Iterator[ObjectFinding]:
     scope="stack",
     why="Its project rejects a kind that the category does not declare, in the middle of a sync.",
 )
-def cluster_kinds(scene: StackObjects) -> Iterator[ObjectFinding]:
+def cluster_kinds(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require a declaration of the category for each cluster-wide kind."""
-    for piece in scene.pieces:
-        said = f"{piece.kind}.{piece.group}" if piece.group else piece.kind
-        if said not in piece.folder.settings.cluster_kinds and said != "Namespace" and is_cluster_wide(scene, piece):
-            rule = f"belongs to no namespace, and {piece.folder.path}/category.yaml does not declare {said}"
+    for obj in objects.all:
+        kind = f"{obj.kind}.{obj.group}" if obj.group else obj.kind
+        if kind not in obj.folder.settings.cluster_kinds and kind != "Namespace" and is_cluster_wide(objects, obj):
+            rule = f"belongs to no namespace, and {obj.folder.path}/category.yaml does not declare {kind}"
             yield ObjectFinding(
-                "cluster-kind-undeclared", piece, ("kind",), str(piece), rule, "add it to clusterKinds there"
+                "cluster-kind-undeclared", obj, ("kind",), str(obj), rule, "add it to clusterKinds there"
             )
 
 
 @rule(
     "namespaced-kind-undeclared", scope="app", why="Its project rejects it: rights in a namespace can lead to the node."
 )
-def namespaced_kinds(scene: StackObjects) -> Iterator[ObjectFinding]:
+def namespaced_kinds(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Report kinds of applications that reach beyond their namespace and that no category declares."""
-    for piece in scene.pieces:
-        said = f"{piece.kind}.{piece.group}"
-        if said in piece.folder.settings.closed_kinds:
-            rule = f"reaches beyond its namespace, and {piece.folder.path}/category.yaml does not declare {said}"
+    for obj in objects.all:
+        kind = f"{obj.kind}.{obj.group}"
+        if kind in obj.folder.settings.closed_kinds:
+            rule = f"reaches beyond its namespace, and {obj.folder.path}/category.yaml does not declare {kind}"
             fix = "remove it, or add it to namespacedKinds there"
-            yield ObjectFinding("namespaced-kind-undeclared", piece, ("kind",), str(piece), rule, fix)
+            yield ObjectFinding("namespaced-kind-undeclared", obj, ("kind",), str(obj), rule, fix)
 
 
 @rule("object-twice", scope="stack", why="Two Applications would revert each other's changes for ever.")
-def owners(scene: StackObjects) -> Iterator[ObjectFinding]:
+def owners(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Report objects that two apps create, or one app twice."""
     first: dict[tuple[str, str, str, str], AppObject] = {}
-    for piece in (one for one in scene.pieces if one.name):
-        one = identity(piece.item)
-        key = (one.group, one.kind, "" if is_cluster_wide(scene, piece) else piece.namespace, one.name)
-        owner = first.setdefault(key, piece)
-        if owner is not piece:
-            rule = f"is made by {owner.app.path} already" if owner.app != piece.app else "is in this app twice"
-            yield ObjectFinding("object-twice", piece, ("metadata", "name"), str(piece), rule, "keep it in one app")
+    for obj in (one for one in objects.all if one.name):
+        key = obj.group, obj.kind, "" if is_cluster_wide(objects, obj) else obj.namespace, obj.name
+        owner = first.setdefault(key, obj)
+        if owner is not obj:
+            rule = f"is made by {owner.app.path} already" if owner.app != obj.app else "is in this app twice"
+            yield ObjectFinding("object-twice", obj, ("metadata", "name"), str(obj), rule, "keep it in one app")
 
 
 @rule("api-removed", scope="app", why="The API server does not serve the kind; the sync would fail for ever.")
-def versions(scene: StackObjects) -> Iterator[ObjectFinding]:
+def versions(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Report objects of an API that the stack's Kubernetes does not serve."""
-    for piece in scene.pieces:
-        removed = removed_in(scene, piece)
+    for obj in objects.all:
+        removed = removed_in(objects, obj)
         if removed:
-            rule = f"was removed in Kubernetes 1.{removed}, and {scene.stack} runs {scene.kubernetes}"
+            rule = f"was removed in Kubernetes 1.{removed}, and {objects.stack} runs {objects.kubernetes}"
             fix = "write the version that took its place"
-            said = f"{piece.item['apiVersion']} {piece.kind}"
-            yield ObjectFinding("api-removed", piece, ("apiVersion",), said, rule, fix)
+            kind = f"{obj.item['apiVersion']} {obj.kind}"
+            yield ObjectFinding("api-removed", obj, ("apiVersion",), kind, rule, fix)
 
 
-def removed_in(scene: StackObjects, piece: AppObject) -> int:
+def removed_in(objects: StackObjects, obj: AppObject) -> int:
     """Return the minor version that removed an object's API, 0 if the stack's Kubernetes serves it."""
-    removed = REMOVED.get(str(piece.item["apiVersion"]), {}).get(piece.kind, 0)
-    return removed if removed <= int(scene.kubernetes.split(".")[1]) else 0
+    removed = REMOVED.get(str(obj.item["apiVersion"]), {}).get(obj.kind, 0)
+    return removed if removed <= int(objects.kubernetes.split(".")[1]) else 0
 
 
 @rule("hook-unasked", scope="app", why="Argo CD does not keep a hook in sync, and runs it again with every sync.")
-def unasked_hooks(scene: StackObjects) -> Iterator[ObjectFinding]:
+def unasked_hooks(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Report hooks."""
-    for piece in scene.pieces:
-        if hooks([piece.item]):
+    for obj in objects.all:
+        if is_hook(obj.item):
             rule = "is a hook: it runs at every sync, and is never shown as missing or changed"
             fix = "write skipHooks: true for a chart; make of one that is meant a Job, or accept it with a reason"
-            yield ObjectFinding("hook-unasked", piece, ("metadata", "annotations"), str(piece), rule, fix)
+            yield ObjectFinding("hook-unasked", obj, ("metadata", "annotations"), str(obj), rule, fix)
 
 
 @rule(
@@ -166,11 +163,11 @@ def unasked_hooks(scene: StackObjects) -> Iterator[ObjectFinding]:
     scope="app",
     why="Half a year later it would be unknown whether the exception is still needed.",
 )
-def exceptions(scene: StackObjects) -> Iterator[ObjectFinding]:
+def exceptions(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require of each annotation a check that an object can accept, and a reason."""
     known = [check.id for check in REGISTER.values() if check.accepted_by == "object"]
-    for piece in scene.pieces:
-        for check, reason in piece.accepted.items():
+    for obj in objects.all:
+        for check, reason in obj.accepted.items():
             if check not in known:
                 rule, fix = "is no check that an object can accept", "docs/reference/checks.md lists those that it can"
                 fix = f"remove the annotation: {fix}" if check in REGISTER else nearest(check, known, fix)
@@ -179,5 +176,5 @@ def exceptions(scene: StackObjects) -> Iterator[ObjectFinding]:
             else:
                 continue
             yield ObjectFinding(
-                "exception-unexplained", piece, ("metadata", "annotations", ACCEPT + check), check, rule, fix
+                "exception-unexplained", obj, ("metadata", "annotations", ACCEPT + check), check, rule, fix
             )

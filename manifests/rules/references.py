@@ -32,9 +32,9 @@ FIXES = {
     "ClusterIssuer": "name one of apps/cert-manager",
     "SecretStore": "add it, or name a ClusterSecretStore",
     "ClusterSecretStore": "name one of apps/security",
-    "StorageClass": "add what makes it, or leave the name out for the default",
-    "VolumeSnapshotClass": "add what makes it, or leave the name out for the default",
-    **dict.fromkeys(("Deployment", "Rollout", "StatefulSet"), "correct the name, or take it away with what it scaled"),
+    "StorageClass": "add the app that makes it, or leave the name out for the default",
+    "VolumeSnapshotClass": "add the app that makes it, or leave the name out for the default",
+    **dict.fromkeys(("Deployment", "Rollout", "StatefulSet"), "correct the name, or remove it with its workload"),
 }
 # References to these are checked even in a chart: values choose them. Each is cluster-wide.
 SHARED = ("ClusterIssuer", "ClusterSecretStore", "StorageClass", "VolumeSnapshotClass")
@@ -74,84 +74,84 @@ class Reference(NamedTuple):
     scope="stack",
     why="Pods and volumes would wait for ever for an object that does not exist, and routes would fail.",
 )
-def existing(scene: StackObjects) -> Iterator[ObjectFinding]:
+def existing(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require the target of each reference; the objects of a chart find their targets in the chart."""
-    made: dict[Target, Parts] = {Target(space, "Secret", name): None for space, name in scene.secrets}
-    for piece in scene.pieces:
-        for one in (*makes(piece), *_brings(piece)):
-            own, other = holds(piece, one.kind), made.get(one, frozenset())
+    made: dict[Target, Parts] = {Target(space, "Secret", name): None for space, name in objects.secrets}
+    for obj in objects.all:
+        for one in (*makes(obj), *_brings(obj)):
+            own, other = holds(obj, one.kind), made.get(one, frozenset())
             made[one] = None if own is None or other is None else own | other
     spread = {(one.kind, one.name) for one in made if one.namespace == "*"} | EVERYWHERE
-    for piece in scene.pieces:
-        if piece.astray:
+    for obj in objects.all:
+        if obj.astray:
             continue
-        of_chart = piece.by_chart or piece.chart == "unknown"
-        references = list(_chosen(piece)) if of_chart else [*_chosen(piece), *_references(scene, piece)]
+        of_chart = obj.by_chart or obj.chart == "unknown"
+        references = list(_chosen(obj)) if of_chart else [*_chosen(obj), *_references(objects, obj)]
         for reference in references:
             namespace, _, name = reference.name.rpartition("/")
-            target = Target(namespace or piece.namespace, reference.kind, name)
+            target = Target(namespace or obj.namespace, reference.kind, name)
             if reference.optional or (of_chart and target.kind not in SHARED):
                 continue
             if target in made:
-                yield from _within(piece, reference, name, made[target])
-            elif (target.kind, name) not in spread and scene.whole:
-                yield from _missing(scene, piece, reference.path, target, made)
+                yield from _within(obj, reference, name, made[target])
+            elif (target.kind, name) not in spread and objects.whole:
+                yield from _missing(objects, obj, reference.path, target, made)
 
 
 @rule("reference-unknown", scope="stack")
-def bound(scene: StackObjects) -> Iterator[ObjectFinding]:
+def bound(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require the ServiceAccounts of bindings, also of those in charts."""
-    if not scene.whole:
+    if not objects.whole:
         return
-    made = {one for piece in scene.pieces for one in makes(piece) if one.kind == "ServiceAccount"}
-    for piece in scene.of("RoleBinding", "ClusterRoleBinding"):
-        if piece.chart == "unknown" or piece.astray:
+    made = {one for obj in objects.all for one in makes(obj) if one.kind == "ServiceAccount"}
+    for obj in objects.of("RoleBinding", "ClusterRoleBinding"):
+        if obj.chart == "unknown" or obj.astray:
             continue
-        for index, one in enumerate(mappings(piece.item, "subjects")):
-            target = Target(text(one, "namespace") or piece.namespace, text(one, "kind"), text(one, "name"))
+        for index, one in enumerate(mappings(obj.item, "subjects")):
+            target = Target(text(one, "namespace") or obj.namespace, text(one, "kind"), text(one, "name"))
             if target.kind != "ServiceAccount" or (target.kind, target.name) in EVERYWHERE or target in made:
                 continue
-            if target.namespace in scene.security and target.namespace not in scene.unread:
-                yield from _missing(scene, piece, ("subjects", index), target, made)
+            if target.namespace in objects.security and target.namespace not in objects.unread:
+                yield from _missing(objects, obj, ("subjects", index), target, made)
 
 
 def _missing(
-    scene: StackObjects, piece: AppObject, path: KeyPath, target: Target, made: Iterable[Target]
+    objects: StackObjects, obj: AppObject, path: KeyPath, target: Target, made: Iterable[Target]
 ) -> Iterator[ObjectFinding]:
     """Report a target that nothing creates; of a class that an unread chart may bring, a misspelt one only."""
     space, kind, name = target
-    guessed = scene.guessed and kind in SHARED
+    guessed = objects.guessed and kind in SHARED
     there = [one.name for one in made if one.kind == kind and one.namespace in (space, "*")]
     near = get_close_matches(name, there, n=1, cutoff=MISSPELT if guessed else 0.6)
     if near or not guessed:
-        where = f"environment {scene.environment}" if kind in SHARED else f"namespace {space}"
+        where = f"environment {objects.environment}" if kind in SHARED else f"namespace {space}"
         broken = f"is no {kind} of {where}, and nothing makes it"
         fix = f"did you mean {near[0]}?" if near else FIXES[kind]
         if Target("*", f"Cluster{kind}", name) in made:
             fix = f"write kind: Cluster{kind}"
-        yield ObjectFinding("reference-unknown", piece, path, name, broken, fix)
+        yield ObjectFinding("reference-unknown", obj, path, name, broken, fix)
 
 
-def _within(piece: AppObject, asked: Reference, name: str, parts: Parts) -> Iterator[ObjectFinding]:
+def _within(obj: AppObject, reference: Reference, name: str, parts: Parts) -> Iterator[ObjectFinding]:
     """Report a key or a port that the target does not have."""
-    if asked.part and parts is not None and asked.part not in parts:
-        what = PARTS[asked.kind]
-        rule = f"is no {what} of {asked.kind} {name}, which has {', '.join(sorted(parts)) or 'none'}"
-        near = get_close_matches(asked.part, parts, n=1)
-        fix = f"did you mean {near[0]}?" if near else f"name one of these, or add the {what} there"
-        yield ObjectFinding("reference-unknown", piece, asked.path, asked.part, rule, fix)
+    if reference.part and parts is not None and reference.part not in parts:
+        noun = PARTS[reference.kind]
+        rule = f"is no {noun} of {reference.kind} {name}, which has {', '.join(sorted(parts)) or 'none'}"
+        near = get_close_matches(reference.part, parts, n=1)
+        fix = f"did you mean {near[0]}?" if near else f"name one of these, or add the {noun} there"
+        yield ObjectFinding("reference-unknown", obj, reference.path, reference.part, rule, fix)
 
 
-def holds(piece: AppObject, kind: str) -> Parts:
+def holds(obj: AppObject, kind: str) -> Parts:
     """Return the keys or ports of an object or of its target, None if they are unknown."""
-    spec, keys = piece.spec, set[str]()
-    if piece.kind == "Service" and entries(spec, "ports"):
+    spec, keys = obj.spec, set[str]()
+    if obj.kind == "Service" and entries(spec, "ports"):
         keys = {text(one, "port") for one in mappings(spec, "ports")}
-    elif piece.kind == "Cluster" and kind == "Service":
+    elif obj.kind == "Cluster" and kind == "Service":
         keys = {"5432"}
-    elif piece.kind in ("ConfigMap", "Secret"):
-        keys = {key for said in ("data", "binaryData", "stringData") for key in mapping(piece.item, said)}
-    elif piece.kind == "ExternalSecret":
+    elif obj.kind in ("ConfigMap", "Secret"):
+        keys = {key for part in ("data", "binaryData", "stringData") for key in mapping(obj.item, part)}
+    elif obj.kind == "ExternalSecret":
         template = mapping(spec, "target", "template")
         if template.get("templateFrom"):
             return None
@@ -160,54 +160,54 @@ def holds(piece: AppObject, kind: str) -> Parts:
             if spec.get("dataFrom"):
                 return None
             keys |= {text(one, "secretKey") for one in mappings(spec, "data")}
-    return frozenset(keys) or None  # what says nothing is filled by somebody else
+    return frozenset(keys) or None  # another program fills an empty object
 
 
-def makes(piece: AppObject) -> Iterator[Target]:
+def makes(obj: AppObject) -> Iterator[Target]:
     """Yield the object itself, and the objects that its operator creates from it."""
-    space, name, spec = piece.namespace, piece.name, piece.spec
-    if piece.kind in FIXES:
-        yield Target("*" if piece.kind in SHARED else space, piece.kind, name)
-    elif piece.kind == "ExternalSecret":
+    space, name, spec = obj.namespace, obj.name, obj.spec
+    if obj.kind in FIXES:
+        yield Target("*" if obj.kind in SHARED else space, obj.kind, name)
+    elif obj.kind == "ExternalSecret":
         yield Target(space, "Secret", text(spec, "target", "name") or name)
-    elif piece.kind == "SealedSecret":
+    elif obj.kind == "SealedSecret":
         yield Target(space, "Secret", text(spec, "template", "metadata", "name") or name)
-    elif piece.kind == "Certificate":
+    elif obj.kind == "Certificate":
         yield Target(space, "Secret", text(spec, "secretName"))
-    elif piece.kind == "Cluster" and piece.group == "postgresql.cnpg.io":
+    elif obj.kind == "Cluster" and obj.group == "postgresql.cnpg.io":
         yield from (
             Target(space, "Secret", f"{name}-{part}") for part in ("app", "ca", "replication", "server", "superuser")
         )
         yield from (Target(space, "Service", f"{name}-{part}") for part in ("r", "ro", "rw"))
         yield Target(space, "ServiceAccount", name)
-    elif piece.kind == "Bundle" and piece.group == "trust.cert-manager.io":
+    elif obj.kind == "Bundle" and obj.group == "trust.cert-manager.io":
         kinds = (("configMap", "ConfigMap"), ("secret", "Secret"))
         yield from (Target("*", kind, name) for key, kind in kinds if mapping(spec, "target", key))
-    elif piece.kind == "ObjectBucketClaim":
+    elif obj.kind == "ObjectBucketClaim":
         yield from (Target(space, kind, name) for kind in ("ConfigMap", "Secret"))
-    elif piece.kind == "StatefulSet":
+    elif obj.kind == "StatefulSet":
         claims = [text(one, "metadata", "name") for one in mappings(spec, "volumeClaimTemplates")]
         yield from (Target(space, "PersistentVolumeClaim", f"{claim}-{name}-0") for claim in claims)
 
 
-def _chosen(piece: AppObject) -> Iterator[Reference]:
+def _chosen(obj: AppObject) -> Iterator[Reference]:
     """Yield the classes, stores and issuers that an object names, at any depth."""
-    annotations = notes(piece.item)
+    annotations = notes(obj.item)
     if "cert-manager.io/issuer-kind" not in annotations:
         for key in ANNOTATED.keys() & annotations.keys():
             yield Reference(("metadata", "annotations", key), ANNOTATED[key], annotations[key])
-    if piece.kind == CRD:
+    if obj.kind == CRD:
         return
-    for key, path, value in _values("spec", ("spec",), piece.spec):
+    for key, path, value in _values("spec", ("spec",), obj.spec):
         group, kind = CHOSEN.get(key, ("", ""))
-        if not kind or group not in ("", piece.group):
+        if not kind or group not in ("", obj.group):
             continue
         if isinstance(value, str) and CLASS.match(value):
             yield Reference(path, kind, value)
         elif isinstance(value, dict) and value.get("name") and (value.get("group") or group) == group:
             kind = str(value.get("kind") or kind)
             # An object that creates others in many namespaces names the store of each.
-            if kind in SHARED or (kind in FIXES and not piece.kind.startswith("Cluster")):
+            if kind in SHARED or (kind in FIXES and not obj.kind.startswith("Cluster")):
                 yield Reference((*path, "name"), kind, str(value["name"]))
 
 
@@ -222,50 +222,50 @@ def _values(key: str, path: KeyPath, value: Any) -> Iterator[tuple[str, KeyPath,
             yield from _values(key, (*path, index), inner)
 
 
-def _brings(piece: AppObject) -> Iterator[Target]:
+def _brings(obj: AppObject) -> Iterator[Target]:
     """Yield the classes without an object: one that a volume has for its claims, and those of an operator."""
-    if piece.kind == "PersistentVolume":
-        yield Target("*", "StorageClass", str(piece.spec.get("storageClassName")))
-    elif (piece.kind, piece.name) == ("ConfigMap", "longhorn-storageclass"):
+    if obj.kind == "PersistentVolume":
+        yield Target("*", "StorageClass", str(obj.spec.get("storageClassName")))
+    elif (obj.kind, obj.name) == ("ConfigMap", "longhorn-storageclass"):
         yield from (Target("*", "StorageClass", name) for name in ("longhorn", "longhorn-static"))
 
 
-def _references(scene: StackObjects, piece: AppObject) -> Iterator[Reference]:
-    pods = scene.pods_of.get(id(piece))
+def _references(objects: StackObjects, obj: AppObject) -> Iterator[Reference]:
+    pods = objects.pods_of.get(id(obj))
     if pods:
         yield from refers(pods)
-    elif piece.kind == "ReplicationSource" and piece.group == "volsync.backube":
-        yield from _backed_up(piece)
-    elif piece.kind in ("HorizontalPodAutoscaler", "ScaledObject"):
-        yield from _scaled(piece)
-    elif piece.kind == "Gateway" and piece.group == "gateway.networking.k8s.io":
-        for index, listener in enumerate(mappings(piece.spec, "listeners")):
+    elif obj.kind == "ReplicationSource" and obj.group == "volsync.backube":
+        yield from _backed_up(obj)
+    elif obj.kind in ("HorizontalPodAutoscaler", "ScaledObject"):
+        yield from _scaled(obj)
+    elif obj.kind == "Gateway" and obj.group == "gateway.networking.k8s.io":
+        for index, listener in enumerate(mappings(obj.spec, "listeners")):
             for one in mappings(listener, "tls", "certificateRefs"):
                 yield Reference(("spec", "listeners", index, "tls"), "Secret", _named(one))
-    elif piece.kind.endswith("Route") and piece.group == "gateway.networking.k8s.io":
-        yield from _route(piece)
+    elif obj.kind.endswith("Route") and obj.group == "gateway.networking.k8s.io":
+        yield from _route(obj)
 
 
-def _backed_up(piece: AppObject) -> Iterator[Reference]:
-    if claim := text(piece.spec, "sourcePVC"):
+def _backed_up(obj: AppObject) -> Iterator[Reference]:
+    if claim := text(obj.spec, "sourcePVC"):
         yield Reference(("spec", "sourcePVC"), "PersistentVolumeClaim", claim)
     for mover in ("restic", "rclone", "rsyncTLS"):
-        named = (text(piece.spec, mover, key) for key in ("repository", "rcloneConfig", "keySecret"))
+        named = (text(obj.spec, mover, key) for key in ("repository", "rcloneConfig", "keySecret"))
         if secret := next(filter(None, named), ""):
             yield Reference(("spec", mover, "repository"), "Secret", secret)
 
 
-def _scaled(piece: AppObject) -> Iterator[Reference]:
-    target = mapping(piece.spec, "scaleTargetRef")
+def _scaled(obj: AppObject) -> Iterator[Reference]:
+    target = mapping(obj.spec, "scaleTargetRef")
     if (kind := text(target, "kind") or "Deployment") in FIXES:
         yield Reference(("spec", "scaleTargetRef", "name"), kind, text(target, "name"))
 
 
-def _route(piece: AppObject) -> Iterator[Reference]:
-    for index, one in enumerate(mappings(piece.spec, "parentRefs")):
+def _route(obj: AppObject) -> Iterator[Reference]:
+    for index, one in enumerate(mappings(obj.spec, "parentRefs")):
         if (text(one, "kind") or "Gateway") == "Gateway":
             yield Reference(("spec", "parentRefs", index), "Gateway", _named(one))
-    for index, routed in enumerate(mappings(piece.spec, "rules")):
+    for index, routed in enumerate(mappings(obj.spec, "rules")):
         for place, one in enumerate(mappings(routed, "backendRefs")):
             if (text(one, "kind") or "Service") == "Service":
                 path: KeyPath = ("spec", "rules", index, "backendRefs", place)
@@ -295,10 +295,10 @@ def refers(pods: Pods) -> Iterator[Reference]:
             yield from _read((*path, "env", index), mapping(one, "valueFrom"), "KeyRef")
 
 
-def _read(path: KeyPath, said: dict[str, Any], suffix: str) -> Iterator[Reference]:
+def _read(path: KeyPath, source: dict[str, Any], suffix: str) -> Iterator[Reference]:
     """Yield a Secret or ConfigMap, once for each key that is read."""
     for key, kind in (("secret", "Secret"), ("configMap", "ConfigMap")):
-        one = mapping(said, f"{key}{suffix}")
+        one = mapping(source, f"{key}{suffix}")
         if name := text(one, "secretName") or text(one, "name"):
             parts = [text(item, "key") for item in mappings(one, "items")] or [text(one, "key")]
             yield from (Reference(path, kind, name, part, bool(one.get("optional"))) for part in parts)

@@ -36,14 +36,14 @@ from manifests.rules.stack_objects import ObjectFinding, StackObjects
 Found: TypeAlias = ObjectFinding | Problem
 
 
-def check(locator: Locator, scenes: Iterable[StackObjects]) -> list[Problem]:
+def check(locator: Locator, stacks: Iterable[StackObjects]) -> list[Problem]:
     """Run every rule on every stack."""
-    return problems(locator, (found for scene in scenes for found in findings(scene)))
+    return problems(locator, (found for objects in stacks for found in findings(objects)))
 
 
-def findings(scene: StackObjects) -> Iterator[Found]:
+def findings(objects: StackObjects) -> Iterator[Found]:
     """Run every rule on one stack."""
-    return (found for run in rules_of("app", "stack") for found in run(scene))
+    return (found for run in rules_of("app", "stack") for found in run(objects))
 
 
 def problems(locator: Locator, found: Iterable[Found]) -> list[Problem]:
@@ -53,4 +53,4 @@ def problems(locator: Locator, found: Iterable[Found]) -> list[Problem]:
 
 
 def _is_accepted(found: Found) -> bool:
-    return not isinstance(found, Problem) and bool(str(found.piece.accepted.get(found.check, "")).strip())
+    return not isinstance(found, Problem) and bool(str(found.obj.accepted.get(found.check, "")).strip())

@@ -23,9 +23,9 @@ SHARED = "_shared"
     scope="app",
     why="A commit renders the apps of the folders it touches: this change would never be deployed.",
 )
-def unwatched(scene: StackObjects) -> Iterator[Problem]:
+def unwatched(objects: StackObjects) -> Iterator[Problem]:
     """Report files of a render that a commit could change without a new render of the app."""
-    for folder in scene.folders:
+    for folder in objects.folders:
         app = folder.app
         files = [file for file in folder.contents.files if not _is_expected(app, file)]
         for other in sorted(set(map(posixpath.dirname, files))):

@@ -1,6 +1,6 @@
 """Host names: each under the stack's domain, none in two routes, none left from the examples.
 
-A scene comes in, findings go out. The links of the start page come in beside it.
+A objects comes in, findings go out. The links of the start page come in beside it.
 """
 
 from __future__ import annotations
@@ -30,89 +30,85 @@ OF_THE_PAGE = "{{HOMEPAGE_VAR_DOMAIN}}"
 @rule("host-foreign", scope="app", why="No certificate covers it, and no gateway listens for it.")
 @rule("host-missing", scope="app", why="On this stack the app could not be reached.")
 @rule("host-twice", scope="stack", why="The older route wins, and the other app is unreachable without a message.")
-def hosts(scene: StackObjects) -> Iterator[ObjectFinding]:
+def hosts(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require hosts under the stack's domain, one route for each, and a host for each route."""
     first: dict[str, AppObject] = {}
-    for piece in scene.of(*ROUTES, "Ingress"):
-        named = list(_hosts(piece))
+    for obj in objects.of(*ROUTES, "Ingress"):
+        named = list(_hosts(obj))
         for path, host in named:
-            owner = first.setdefault(host, piece)
-            if owner is not piece:
+            owner = first.setdefault(host, obj)
+            if owner is not obj:
                 rule = f"is a host of {owner} in {owner.app.path} already"
-                yield ObjectFinding("host-twice", piece, path, host, rule, "give each its own host")
-            if not _under(host, scene.domain) and not host.endswith(f".{DOMAIN}"):
-                rule = f"is no name right below {scene.domain}, the domain of {scene.stack}"
+                yield ObjectFinding("host-twice", obj, path, host, rule, "give each its own host")
+            if not _under(host, objects.domain) and not host.endswith(f".{DOMAIN}"):
+                rule = f"is no name right below {objects.domain}, the domain of {objects.stack}"
                 fix = f"write it as <app>.{DOMAIN}: the settings complete it; certificates reach one label deep"
-                yield ObjectFinding("host-foreign", piece, path, host, rule, fix)
-        if not named and _leads(piece):
+                yield ObjectFinding("host-foreign", obj, path, host, rule, fix)
+        if not named and _leads(obj):
             rule, fix = "has no host: it would serve every host without a route", "set its hostnames"
-            yield ObjectFinding("host-missing", piece, ("spec",), str(piece), rule, fix)
+            yield ObjectFinding("host-missing", obj, ("spec",), str(obj), rule, fix)
 
 
 @rule(
     "host-of-another", scope="stack", why="The owner of another app's name, or of its certificate, receives its logins."
 )
-def foreign(scene: StackObjects) -> Iterator[ObjectFinding]:
+def foreign(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Report hosts and certificates of applications for names that are not their own."""
     routes: dict[str, set[App]] = {}
-    for piece in scene.of(*ROUTES, "Ingress"):
-        for _, host in _hosts(piece):
-            routes.setdefault(host, set()).add(piece.app)
+    for obj in objects.of(*ROUTES, "Ingress"):
+        for _, host in _hosts(obj):
+            routes.setdefault(host, set()).add(obj.app)
     called: dict[str, set[App]] = {}
-    for piece in scene.pieces:
-        called.setdefault(piece.app.name, set()).add(piece.app)
-    for piece in scene.of(*ROUTES, "Ingress", "Gateway", "Certificate"):
-        if piece.folder.settings.layer == "applications":
-            if piece.kind == "Certificate" and piece.spec.get("isCA"):
+    for obj in objects.all:
+        called.setdefault(obj.app.name, set()).add(obj.app)
+    for obj in objects.of(*ROUTES, "Ingress", "Gateway", "Certificate"):
+        if obj.folder.settings.layer == "applications":
+            if obj.kind == "Certificate" and obj.spec.get("isCA"):
                 broken, fix = "signs certificates for every name", "remove it, or accept it with a reason"
-                yield ObjectFinding("host-of-another", piece, ("spec", "isCA"), True, broken, fix)
-            for path, host in _claims(piece):
-                if broken := _not_own(scene, piece, host, routes.get(host, set()), called):
-                    fix = f"name hosts of {_said(piece.app)} alone, or accept it with a reason"
-                    yield ObjectFinding("host-of-another", piece, path, host, broken, fix)
+                yield ObjectFinding("host-of-another", obj, ("spec", "isCA"), True, broken, fix)
+            for path, host in _claims(obj):
+                if broken := _not_own(objects, obj, host, routes.get(host, set()), called):
+                    fix = f"name hosts of {obj.app.label} alone, or accept it with a reason"
+                    yield ObjectFinding("host-of-another", obj, path, host, broken, fix)
 
 
-def _claims(piece: AppObject) -> Iterator[tuple[KeyPath, str]]:
+def _claims(obj: AppObject) -> Iterator[tuple[KeyPath, str]]:
     """Yield every name that an object answers for, is given a certificate for, or has published."""
-    spec = piece.spec
-    if piece.kind == "Certificate":
+    spec = obj.spec
+    if obj.kind == "Certificate":
         for key in ("dnsNames", "ipAddresses", "uris", "emailAddresses"):
             yield from ((("spec", key, index), name) for index, name in enumerate(texts(spec, key)))
         for key in ("commonName", "literalSubject"):
             if name := text(spec, key):
                 yield ("spec", key), name
         return
-    yield from _hosts(piece)
+    yield from _hosts(obj)
     for index, listener in enumerate(mappings(spec, "listeners")):
         yield ("spec", "listeners", index), text(listener, "hostname") or "*"
-    for index, one in enumerate(mappings(spec, "tls") if piece.kind == "Ingress" else []):
+    for index, one in enumerate(mappings(spec, "tls") if obj.kind == "Ingress" else []):
         yield from ((("spec", "tls", index, "hosts", number), name) for number, name in enumerate(texts(one, "hosts")))
-    if said := notes(piece.item).get(PUBLISHED):
-        yield from ((("metadata", "annotations", PUBLISHED), name.strip()) for name in said.split(","))
+    if published := notes(obj.item).get(PUBLISHED):
+        yield from ((("metadata", "annotations", PUBLISHED), name.strip()) for name in published.split(","))
 
 
-def _not_own(scene: StackObjects, piece: AppObject, host: str, routes: set[App], called: dict[str, set[App]]) -> str:
+def _not_own(objects: StackObjects, obj: AppObject, host: str, routes: set[App], called: dict[str, set[App]]) -> str:
     """Return the reason why a name is not the app's own, nothing where it is."""
     label, _, rest = host.partition(".")
-    own = piece.app in routes or label == piece.app.name
-    others = sorted(_said(app) for app in routes - {piece.app} if piece.kind not in (*ROUTES, "Ingress"))
-    namesakes = {app for app in called.get(label, set()) if app.category != piece.app.category}
-    if rest == scene.domain:
+    own = obj.app in routes or label == obj.app.name
+    others = sorted(app.label for app in routes - {obj.app} if obj.kind not in (*ROUTES, "Ingress"))
+    namesakes = {app for app in called.get(label, set()) if app.category != obj.app.category}
+    if rest == objects.domain:
         if others:
             return f"is a host of {others[0]}"
-        if namesakes and label != piece.app.name:
-            return f"has the name of {min(map(_said, namesakes))}"
+        if namesakes and label != obj.app.name:
+            return f"has the name of {min(app.label for app in namesakes)}"
         if own:
             return ""
-    elif re.fullmatch(rf"{re.escape(piece.namespace)}(\.svc(\.cluster\.local)?)?", rest) and label != "*":
+    elif re.fullmatch(rf"{re.escape(obj.namespace)}(\.svc(\.cluster\.local)?)?", rest) and label != "*":
         return ""
-    if piece.kind in (*ROUTES, "Ingress"):
+    if obj.kind in (*ROUTES, "Ingress"):
         return ""  # `host-foreign` reports a host that lies under no domain
     return "is no host of a route of this app, and no Service of its namespace"
-
-
-def _said(app: App) -> str:
-    return f"{app.category}/{app.name}"
 
 
 @rule(
@@ -120,14 +116,14 @@ def _said(app: App) -> str:
     scope="stack",
     why="Every client on the Internet can reach it: this needs a decision and its reason.",
 )
-def published(scene: StackObjects) -> Iterator[ObjectFinding]:
+def published(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require a reason for a route on the public gateway."""
-    for piece in scene.of(*ROUTES):
-        for index, parent in enumerate(mappings(piece.spec, "parentRefs")):
-            if text(parent, "name") == PUBLIC and (text(parent, "namespace") or piece.namespace) != piece.namespace:
+    for obj in objects.of(*ROUTES):
+        for index, parent in enumerate(mappings(obj.spec, "parentRefs")):
+            if text(parent, "name") == PUBLIC and (text(parent, "namespace") or obj.namespace) != obj.namespace:
                 rule = f"is on the gateway {PUBLIC}: the Internet reaches it as soon as the tunnel is there"
                 fix = "take this parentRef away, or accept it with a reason"
-                yield ObjectFinding("public-unexplained", piece, ("spec", "parentRefs", index), PUBLIC, rule, fix)
+                yield ObjectFinding("public-unexplained", obj, ("spec", "parentRefs", index), PUBLIC, rule, fix)
 
 
 @rule(
@@ -135,30 +131,33 @@ def published(scene: StackObjects) -> Iterator[ObjectFinding]:
     scope="stack",
     why="After a rebuild Argo CD would wait for the Git server that it has to start.",
 )
-def git_inside(scene: StackObjects) -> Iterator[ObjectFinding]:
+def git_inside(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Report a route for the repository from which Argo CD deploys that route."""
-    for piece in scene.of(*ROUTES, "Ingress"):
-        for path, host in _hosts(piece):
-            if host == scene.repository:
-                rule = f"is the host of delivery.repository of {scene.stack}, and an app of {scene.stack} answers there"
+    for obj in objects.of(*ROUTES, "Ingress"):
+        for path, host in _hosts(obj):
+            if host == objects.repository:
+                name = objects.stack
+                rule = f"is the host of delivery.repository of {name}, and an app of {name} answers there"
                 fix = "keep the repository at a Git server outside of the cluster"
-                yield ObjectFinding("repository-inside", piece, path, host, rule, fix)
+                yield ObjectFinding("repository-inside", obj, path, host, rule, fix)
 
 
 @rule("sso-untrusted", scope="stack", why="Single sign-on closes the admin account: no login would be possible.")
-def logins(scene: StackObjects) -> Iterator[ObjectFinding]:
+def logins(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require Argo CD's trust in the certificate of a login that the stack serves."""
-    if not scene.untrusted:
+    if not objects.untrusted:
         return
-    served = {host for piece in scene.of(*ROUTES, "Ingress") for _, host in _hosts(piece)}
-    for piece in scene.of("ConfigMap"):
-        said = text(piece.item, "data", "oidc.config")
-        issuer = ISSUER.search(said)
-        if piece.name == "argocd-cm" and issuer and issuer[1] in served and "rootCA:" not in said:
-            rule = f"has a certificate of the issuer {scene.untrusted}, which Argo CD does not trust: every login fails"
+    served = {host for obj in objects.of(*ROUTES, "Ingress") for _, host in _hosts(obj)}
+    for obj in objects.of("ConfigMap"):
+        config = text(obj.item, "data", "oidc.config")
+        issuer = ISSUER.search(config)
+        if obj.name == "argocd-cm" and issuer and issuer[1] in served and "rootCA:" not in config:
+            rule = (
+                f"has a certificate of the issuer {objects.untrusted}, which Argo CD does not trust: every login fails"
+            )
             fix = "add rootCA, with the issuer's root certificate, to oidc.config in the overlay"
             fix += " (docs/understanding/argocd.md)"
-            yield ObjectFinding("sso-untrusted", piece, ("data", "oidc.config"), issuer[1], rule, fix)
+            yield ObjectFinding("sso-untrusted", obj, ("data", "oidc.config"), issuer[1], rule, fix)
 
 
 @rule(
@@ -166,18 +165,18 @@ def logins(scene: StackObjects) -> Iterator[ObjectFinding]:
     scope="app",
     why="A backup to an address that does not exist is none, and the loss shows when it is needed.",
 )
-def placeholders(scene: StackObjects) -> Iterator[ObjectFinding]:
+def placeholders(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Report addresses under example domains in a stack with a domain of its own."""
-    if EXAMPLE.fullmatch(scene.domain):
+    if EXAMPLE.fullmatch(objects.domain):
         return
-    for piece in scene.pieces:
-        if piece.by_chart or piece.kind in (*ROUTES, "Ingress", CRD):
+    for obj in objects.all:
+        if obj.by_chart or obj.kind in (*ROUTES, "Ingress", CRD):
             continue
-        for path, said in _texts(piece.item, ()):
+        for path, said in _texts(obj.item, ()):
             found = EXAMPLE.search(said)
-            if found and not _under(found[0], scene.domain):
+            if found and not _under(found[0], objects.domain):
                 rule, fix = "is an example address, which has no server", "replace it with your own"
-                yield ObjectFinding("placeholder-left", piece, path, found[0], rule, fix)
+                yield ObjectFinding("placeholder-left", obj, path, found[0], rule, fix)
 
 
 def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
@@ -189,19 +188,19 @@ def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
 
 
 @rule("start-page-link", scope="stack", why="The link leads to no app, or to another one.")
-def links(scene: StackObjects) -> Iterator[Problem]:
+def links(objects: StackObjects) -> Iterator[Problem]:
     """Report links of the start page that lead to no host of their app, where its objects are known."""
     found: dict[tuple[str, str], set[str]] = {}
-    for piece in scene.pieces:
-        if piece.chart != "unknown":
-            found.setdefault((piece.app.category, piece.app.name), set())
-    for piece in scene.of(*ROUTES, "Ingress"):
-        if (piece.app.category, piece.app.name) in found:
-            found[piece.app.category, piece.app.name] |= {host for _, host in _hosts(piece)}
-    for one in scene.page:
+    for obj in objects.all:
+        if obj.chart != "unknown":
+            found.setdefault((obj.app.category, obj.app.name), set())
+    for obj in objects.of(*ROUTES, "Ingress"):
+        if (obj.app.category, obj.app.name) in found:
+            found[obj.app.category, obj.app.name] |= {host for _, host in _hosts(obj)}
+    for one in objects.page:
         hosts = found.get((one.category, one.app))
-        if one.href and hosts is not None and _host(one.href, scene.domain) not in hosts:
-            own = sorted(host.replace(scene.domain, OF_THE_PAGE) for host in hosts if _under(host, scene.domain))
+        if one.href and hosts is not None and _host(one.href, objects.domain) not in hosts:
+            own = sorted(host.replace(objects.domain, OF_THE_PAGE) for host in hosts if _under(host, objects.domain))
             broken = f"leads to no host of {one.category}/{one.app}"
             fix = f"its hosts are {', '.join(own)}" if own else "remove href: the app has no route"
             yield Problem(PAGE, one.line, one.app, one.href, broken, fix, "start-page-link")
@@ -211,19 +210,19 @@ def _host(href: str, domain: str) -> str:
     return href.replace(OF_THE_PAGE, domain).partition("://")[2].partition("/")[0].partition(":")[0]
 
 
-def _hosts(piece: AppObject) -> Iterator[tuple[KeyPath, str]]:
-    if piece.kind == "Ingress":
-        for index, rule in enumerate(mappings(piece.spec, "rules")):
+def _hosts(obj: AppObject) -> Iterator[tuple[KeyPath, str]]:
+    if obj.kind == "Ingress":
+        for index, rule in enumerate(mappings(obj.spec, "rules")):
             if host := text(rule, "host"):
                 yield ("spec", "rules", index), host
-    for index, host in enumerate(texts(piece.spec, "hostnames")):
+    for index, host in enumerate(texts(obj.spec, "hostnames")):
         yield ("spec", "hostnames", index), host
 
 
-def _leads(piece: AppObject) -> bool:
+def _leads(obj: AppObject) -> bool:
     """Report whether a route has a backend; a redirect has none."""
-    return bool(piece.spec.get("defaultBackend")) or any(
-        rule.get("backendRefs") or rule.get("http") for rule in mappings(piece.spec, "rules")
+    return bool(obj.spec.get("defaultBackend")) or any(
+        rule.get("backendRefs") or rule.get("http") for rule in mappings(obj.spec, "rules")
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from manifests.fields import mapping
 from manifests.objects import Object
 
-Schema: TypeAlias = "dict[str, Any]"
+JsonSchema: TypeAlias = "dict[str, Any]"
 FORMAT = "3"  # of the schemas: raise it when the same document gives other schemas
 KEPT = (
     *("type", "enum", "required"),
@@ -26,8 +26,8 @@ EITHER = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": ["number", "string"],
 }
 DEFINITIONS = "#/definitions/"
-TEXTS: Schema = {"type": ["object", "null"], "additionalProperties": {"type": "string"}}
-METADATA: Schema = {
+TEXTS: JsonSchema = {"type": ["object", "null"], "additionalProperties": {"type": "string"}}
+METADATA: JsonSchema = {
     "type": "object",
     "required": ["name"],
     "properties": {
@@ -37,7 +37,7 @@ METADATA: Schema = {
         "annotations": TEXTS,
     },
 }
-ROOT: Mapping[str, Schema] = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": METADATA}
+ROOT: Mapping[str, JsonSchema] = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": METADATA}
 
 
 def file_of(api_version: str, kind: str) -> str:
@@ -49,18 +49,18 @@ def file_of(api_version: str, kind: str) -> str:
 LOCATION = "{{.Group}}/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json"
 
 
-def of_openapi(document: Mapping[str, Any]) -> Iterator[tuple[str, Schema]]:
+def of_openapi(document: Mapping[str, Any]) -> Iterator[tuple[str, JsonSchema]]:
     """Make a schema, whole in itself, of every kind that a document defines."""
     raw = document["definitions"]
     strict = {name: _either(name) or _strict(one) for name, one in raw.items()}
     for name, one in raw.items():
-        for said in one.get("x-kubernetes-group-version-kind") or ():
-            version = "/".join(filter(None, (said["group"], said["version"])))
+        for kind in one.get("x-kubernetes-group-version-kind") or ():
+            version = "/".join(filter(None, (kind["group"], kind["version"])))
             needed = {other: strict[other] for other in _needed(name, raw)}
-            yield file_of(version, said["kind"]), {"$ref": f"{DEFINITIONS}{name}", "definitions": needed}
+            yield file_of(version, kind["kind"]), {"$ref": f"{DEFINITIONS}{name}", "definitions": needed}
 
 
-def of_crd(crd: Object) -> Iterator[tuple[str, Schema]]:
+def of_crd(crd: Object) -> Iterator[tuple[str, JsonSchema]]:
     """Make a schema of every version that a CustomResourceDefinition serves."""
     for name, version in served(crd):
         schema = _strict((version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"})
@@ -68,7 +68,7 @@ def of_crd(crd: Object) -> Iterator[tuple[str, Schema]]:
         yield name, schema
 
 
-def served(crd: Object) -> Iterator[tuple[str, Schema]]:
+def served(crd: Object) -> Iterator[tuple[str, JsonSchema]]:
     """Yield every version that a CustomResourceDefinition serves, with the name of its file."""
     spec = crd["spec"]
     for version in spec["versions"]:
@@ -99,17 +99,17 @@ def _referred(value: Any) -> Iterator[str]:
             yield from _referred(inner)
 
 
-def _either(name: str) -> Schema | None:
+def _either(name: str) -> JsonSchema | None:
     return {"type": EITHER[name]} if name in EITHER else None
 
 
-def _strict(schema: Any, *, null: bool = False) -> Schema:
+def _strict(schema: Any, *, null: bool = False) -> JsonSchema:
     """Return a schema with the rules of fields only, which refuses undeclared fields."""
     if not isinstance(schema, dict):
         return {}
     if "$ref" in schema:
         return _or_null({"$ref": schema["$ref"]}) if null else {"$ref": schema["$ref"]}
-    made: Schema = {key: schema[key] for key in KEPT if key in schema}
+    made: JsonSchema = {key: schema[key] for key in KEPT if key in schema}
     if schema.get("x-kubernetes-int-or-string"):
         made["type"] = ["integer", "string"]
     else:
@@ -120,11 +120,11 @@ def _strict(schema: Any, *, null: bool = False) -> Schema:
     return _or_null(made) if null or schema.get("nullable") else made
 
 
-def _fields(schema: Schema, made: Schema) -> Schema:
+def _fields(schema: JsonSchema, made: JsonSchema) -> JsonSchema:
     """Return the fields of a map; a field with a default may be missing, an undeclared one is refused."""
     declared = schema.get("properties") or {}
     required = [name for name in made.pop("required", ()) if "default" not in mapping(declared.get(name))]
-    found: Schema = {"required": required} if required else {}
+    found: JsonSchema = {"required": required} if required else {}
     if schema.get("x-kubernetes-embedded-resource"):
         declared = {**ROOT, "metadata": {"type": "object"}, **declared}
     if declared:
@@ -137,9 +137,9 @@ def _fields(schema: Schema, made: Schema) -> Schema:
     return found
 
 
-def _parts(schema: Schema) -> Schema:
+def _parts(schema: JsonSchema) -> JsonSchema:
     """Return the rules that declare no fields."""
-    found: Schema = {
+    found: JsonSchema = {
         key: [_loose(one) for one in schema[key]] for key in ("allOf", "anyOf", "oneOf") if schema.get(key)
     }
     if schema.get("not"):
@@ -147,9 +147,9 @@ def _parts(schema: Schema) -> Schema:
     return found
 
 
-def _loose(schema: Any) -> Schema:
+def _loose(schema: Any) -> JsonSchema:
     made = mapping(schema)
-    inner: Schema = {key: made[key] for key in KEPT if key in made} | _parts(made)
+    inner: JsonSchema = {key: made[key] for key in KEPT if key in made} | _parts(made)
     if made.get("properties"):
         inner["properties"] = {name: _loose(one) for name, one in made["properties"].items()}
     if isinstance(made.get("items"), dict):
@@ -157,7 +157,7 @@ def _loose(schema: Any) -> Schema:
     return inner
 
 
-def _or_null(schema: Schema) -> Schema:
+def _or_null(schema: JsonSchema) -> JsonSchema:
     """Return a schema that also allows null, which the API server treats as absent."""
     if schema.keys() & {"$ref", "allOf", "anyOf", "oneOf", "not"}:
         return {"anyOf": [schema, {"type": "null"}]}

@@ -43,54 +43,54 @@ MOVERS = ("rclone", "restic", "rsyncTLS", "syncthing")
 
 
 @rule("pod-security", scope="app", why="The API server rejects the pods, and only events of the ReplicaSet report it.")
-def levels(scene: StackObjects) -> Iterator[ObjectFinding]:
+def levels(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Report pods that the Pod Security level of their namespace refuses."""
-    for pods in scene.pods:
-        for broken, path in _refused(scene, pods):
-            fix = "apps/_shared/hardened brings what is missing, or the category declares another podSecurity"
-            yield ObjectFinding("pod-security", pods.piece, path, "", broken, fix)
+    for pods in objects.pods:
+        for broken, path in _refused(objects, pods):
+            fix = "apps/_shared/hardened brings the missing fields, or the category declares another podSecurity"
+            yield ObjectFinding("pod-security", pods.obj, path, "", broken, fix)
 
 
-def _refused(scene: StackObjects, pods: Pods) -> Iterator[tuple[str, KeyPath]]:
-    level = scene.security.get(pods.piece.namespace, "privileged")
+def _refused(objects: StackObjects, pods: Pods) -> Iterator[tuple[str, KeyPath]]:
+    level = objects.security.get(pods.obj.namespace, "privileged")
     refused = [] if level == "privileged" else list(baseline(pods))
     if level == "restricted":
         refused += restricted(pods)
-    for path, what in refused:
-        yield f"{what}: namespace {pods.piece.namespace} is {level}, and its pods would be refused", path
+    for path, broken in refused:
+        yield f"{broken}: namespace {pods.obj.namespace} is {level}, and its pods would be refused", path
 
 
 @rule("pod-security", scope="app")
 @rule(
     "mover-foreign", scope="stack", why="Every night the backup would fail, or miss a file that only the app may read."
 )
-def movers(scene: StackObjects) -> Iterator[ObjectFinding]:
+def movers(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require movers that their namespace accepts and that can read the app's files."""
-    movable = scene.of("ReplicationSource", "ReplicationDestination")
-    for piece in (one for one in movable if one.group == "volsync.backube"):
+    movable = objects.of("ReplicationSource", "ReplicationDestination")
+    for obj in (one for one in movable if one.group == "volsync.backube"):
         for mover in MOVERS:
-            if isinstance(piece.spec.get(mover), dict):
-                yield from _mover(scene, piece, mover)
+            if isinstance(obj.spec.get(mover), dict):
+                yield from _mover(objects, obj, mover)
 
 
-def _mover(scene: StackObjects, piece: AppObject, mover: str) -> Iterator[ObjectFinding]:
+def _mover(objects: StackObjects, obj: AppObject, mover: str) -> Iterator[ObjectFinding]:
     """Check a mover as the pod that VolSync creates: its pod context is set here, its container's by VolSync."""
-    path, said = ("spec", mover, "moverSecurityContext"), mapping(piece.spec, mover, "moverSecurityContext")
+    path, context = ("spec", mover, "moverSecurityContext"), mapping(obj.spec, mover, "moverSecurityContext")
     own = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    pod = Pods(piece, (), {}, {"securityContext": said, "containers": [{"name": "the mover", "securityContext": own}]})
-    for broken, _ in _refused(scene, pod):
+    pod = Pods(obj, (), {}, {"securityContext": context, "containers": [{"name": "the mover", "securityContext": own}]})
+    for broken, _ in _refused(objects, pod):
         fix = "set moverSecurityContext as apps/_shared/backup does"
-        yield ObjectFinding("pod-security", piece, path, "", broken, fix)
-    claim, user = text(piece.spec, "sourcePVC"), said.get("runAsUser")
+        yield ObjectFinding("pod-security", obj, path, "", broken, fix)
+    claim, user = text(obj.spec, "sourcePVC"), context.get("runAsUser")
     if not claim:
         return
-    for pods in scene.pods:
+    for pods in objects.pods:
         mounts = any(at(one, "persistentVolumeClaim", "claimName") == claim for _, one in pods.volumes)
         writer = _user(pods)
-        if mounts and pods.piece.namespace == piece.namespace and writer not in (None, user):
-            rule = f"is not {writer}, as whom {pods.piece} writes the volume: it could not read every file"
+        if mounts and pods.obj.namespace == obj.namespace and writer not in (None, user):
+            rule = f"is not {writer}, as whom {pods.obj} writes the volume: it could not read every file"
             yield ObjectFinding(
-                "mover-foreign", piece, (*path, "runAsUser"), user or "", rule, "say the same user in both"
+                "mover-foreign", obj, (*path, "runAsUser"), user or "", rule, "write the same user in both"
             )
             return
 
@@ -112,22 +112,22 @@ def _user(pods: Pods) -> int | None:
     scope="app",
     why="One kernel bug separates root from the node, and most programs do not need root.",
 )
-def unexplained(scene: StackObjects) -> Iterator[ObjectFinding]:
+def unexplained(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require a reason for root and for access to the node, where the level allows them and no chart set them."""
-    for pods in (one for one in scene.pods if not one.piece.by_chart):
-        level = scene.security.get(pods.piece.namespace, "privileged")
+    for pods in (one for one in objects.pods if not one.obj.by_chart):
+        level = objects.security.get(pods.obj.namespace, "privileged")
         found = [("privileged-unexplained", *one) for one in baseline(pods)] if level == "privileged" else []
         found += [("root-unexplained", *one) for one in rooted(pods)] if level != "restricted" else []
-        for check, path, what in found:
-            rule = f"{what}: namespace {pods.piece.namespace} is {level} and allows it with a reason"
-            fix = "apps/_shared/hardened brings what is missing, or accept it with a reason"
-            yield ObjectFinding(check, pods.piece, path, "", rule, fix)
+        for check, path, broken in found:
+            rule = f"{broken}: namespace {pods.obj.namespace} is {level} and allows it with a reason"
+            fix = "apps/_shared/hardened brings the missing fields, or accept it with a reason"
+            yield ObjectFinding(check, pods.obj, path, "", rule, fix)
 
 
 def rooted(pods: Pods) -> Iterator[Refusal]:
     """Yield containers that run as root, or as the user of their image, which is unknown here."""
     for path, container in pods.containers():
-        own = {**_said(pods.spec), **_said(container)}
+        own = {**_context_of(pods.spec), **_context_of(container)}
         user, name = own.get("runAsUser"), text(container, "name")
         if user == 0:
             yield (*path, "securityContext", "runAsUser"), f"{name} runs as root"
@@ -135,7 +135,7 @@ def rooted(pods: Pods) -> Iterator[Refusal]:
             yield (*path, "securityContext"), f"{name} may run as root"
 
 
-def _said(spec: Any) -> dict[str, Any]:
+def _context_of(spec: Any) -> dict[str, Any]:
     """Return the security context of a pod or a container; null values are inherited like absent ones."""
     return {key: value for key, value in mapping(spec, "securityContext").items() if value is not None}
 
@@ -147,16 +147,16 @@ def baseline(pods: Pods) -> Iterator[Refusal]:
     for path, volume in pods.volumes:
         if volume.get("hostPath") is not None:
             yield path, f"mounts {text(volume, 'hostPath', 'path')} of the node"
-    said = _said(pods.spec)
-    yield from _context((*above, "securityContext"), said, "the pod")
-    names = [text(one, "name") for one in mappings(said, "sysctls")]
+    context = _context_of(pods.spec)
+    yield from _context((*above, "securityContext"), context, "the pod")
+    names = [text(one, "name") for one in mappings(context, "sysctls")]
     yield from (((*above, "securityContext", "sysctls"), f"sets {name}") for name in names if name not in SYSCTLS)
     for path, container in pods.containers():
         yield from _privileges(path, container)
 
 
 def _privileges(path: KeyPath, container: dict[str, Any]) -> Iterator[Refusal]:
-    name, own = text(container, "name"), _said(container)
+    name, own = text(container, "name"), _context_of(container)
     place = (*path, "securityContext")
     if own.get("privileged"):
         yield (*place, "privileged"), f"{name} is privileged"
@@ -170,30 +170,30 @@ def _privileges(path: KeyPath, container: dict[str, Any]) -> Iterator[Refusal]:
     yield from _context(place, own, name)
 
 
-def _context(path: KeyPath, said: dict[str, Any], name: str) -> Iterator[Refusal]:
-    if text(said, "seccompProfile", "type") == "Unconfined":
+def _context(path: KeyPath, context: dict[str, Any], name: str) -> Iterator[Refusal]:
+    if text(context, "seccompProfile", "type") == "Unconfined":
         yield (*path, "seccompProfile"), f"{name} has seccomp Unconfined"
-    if (profile := text(said, "appArmorProfile", "type") or "RuntimeDefault") not in SECCOMP:
+    if (profile := text(context, "appArmorProfile", "type") or "RuntimeDefault") not in SECCOMP:
         yield (*path, "appArmorProfile"), f"{name} has AppArmor {profile}"
-    labels = mapping(said, "seLinuxOptions")
+    labels = mapping(context, "seLinuxOptions")
     if text(labels, "type") not in SELINUX or labels.get("user") or labels.get("role"):
         yield (*path, "seLinuxOptions"), f"{name} chooses its SELinux label"
-    if at(said, "windowsOptions", "hostProcess"):
+    if at(context, "windowsOptions", "hostProcess"):
         yield (*path, "windowsOptions"), f"{name} is a host process"
 
 
 def restricted(pods: Pods) -> Iterator[Refusal]:
     """Yield settings that restricted namespaces require."""
-    above, said = (*pods.path, "spec"), _said(pods.spec)
+    above, context = (*pods.path, "spec"), _context_of(pods.spec)
     for path, volume in pods.volumes:
-        foreign = {key for key, what in volume.items() if what is not None} - VOLUMES - {"name", "hostPath"}
+        foreign = {key for key, value in volume.items() if value is not None} - VOLUMES - {"name", "hostPath"}
         if foreign:
             yield path, f"mounts a volume of type {', '.join(sorted(foreign))}"
-    if said.get("runAsUser") == 0:
+    if context.get("runAsUser") == 0:
         yield (*above, "securityContext", "runAsUser"), "runs as root"
     for path, container in pods.containers():
-        name, own = text(container, "name"), _said(container)
-        missing = list(_missing(said, own))
+        name, own = text(container, "name"), _context_of(container)
+        missing = list(_missing(context, own))
         if missing:
             yield (*path, "securityContext"), f"{name} misses {', '.join(missing)}"
         if own.get("runAsUser") == 0:

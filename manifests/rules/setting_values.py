@@ -27,14 +27,14 @@ WITHIN = r"(?:[\w-]+\.)*"  # a host below a domain
 
 
 @rule("setting-unreplaced", scope="app", why="The cluster would get a placeholder instead of the stack's value.")
-def unreplaced(scene: StackObjects) -> Iterator[ObjectFinding]:
+def unreplaced(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Report placeholders of settings in rendered objects."""
-    for piece in scene.pieces:
-        for path, value in _texts(piece.item) if not piece.by_chart and piece.kind != CRD else ():
+    for obj in objects.all:
+        for path, value in _texts(obj.item) if not obj.by_chart and obj.kind != CRD else ():
             if found := UNREPLACED.search(value):
                 broken = f"contains {found[0]}, which stands for a setting and was not replaced"
                 fix = "add the field to the app's replacements.yaml (docs/reference/apps.md)"
-                yield ObjectFinding("setting-unreplaced", piece, path, found[0], broken, fix)
+                yield ObjectFinding("setting-unreplaced", obj, path, found[0], broken, fix)
 
 
 def _texts(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
@@ -49,9 +49,9 @@ def _texts(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
 
 
 @rule("setting-repeated", scope="app", why="The setting would change and this line would keep the old value.")
-def repeated(scene: StackObjects) -> Iterator[Problem]:
+def repeated(objects: StackObjects) -> Iterator[Problem]:
     """Report lines that hold the value of a setting."""
-    for folder in scene.folders:
+    for folder in objects.folders:
         yield from _repeated(folder)
 
 

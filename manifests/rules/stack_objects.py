@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from config.category import PodSecurity
 from config.load import Stack
 from config.source import KeyPath
-from config.startpage import Entry
+from config.startpage import PageEntry
 from config.tree import App, CategoryFolder
 from manifests.checkout import CheckoutReader
 from manifests.contents import Contents
@@ -27,7 +27,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Rollout", "ReplicaSet")
 JOBS = ("Job", "CronJob")
 # The kind of an app's charts: a described stand-in has the objects of the real one, any other has invented ones.
-Chart: TypeAlias = Literal["none", "real", "described", "unknown"]
+ChartKind: TypeAlias = Literal["none", "real", "described", "unknown"]
 CLUSTER_WIDE = {
     "": ("Namespace", "Node", "PersistentVolume"),
     "admissionregistration.k8s.io": (
@@ -63,7 +63,7 @@ class AppObject:
     app: App
     folder: CategoryFolder
     namespace: str
-    chart: Chart = "none"
+    chart: ChartKind = "none"
     released: bool = False
     inflated: bool = False
 
@@ -112,8 +112,8 @@ class AppObject:
     @property
     def accepted(self) -> dict[str, str]:
         """The checks that its annotations accept, with their reasons."""
-        said = notes(self.item).items()
-        return {key.removeprefix(ACCEPT): why for key, why in said if key.startswith(ACCEPT)}
+        annotations = notes(self.item).items()
+        return {key.removeprefix(ACCEPT): why for key, why in annotations if key.startswith(ACCEPT)}
 
     def __str__(self) -> str:
         """Return kind and name."""
@@ -125,7 +125,7 @@ class ObjectFinding:
     """One violation of a rule, without its file and line."""
 
     check: str
-    piece: AppObject
+    obj: AppObject
     path: KeyPath
     value: object
     rule: str
@@ -161,7 +161,7 @@ class StackObjects:
     kubernetes: str
     domain: str
     domains: tuple[str, ...]
-    pieces: tuple[AppObject, ...]
+    all: tuple[AppObject, ...]
     security: Mapping[str, PodSecurity] = field(default_factory=dict)
     secrets: frozenset[tuple[str, str]] = frozenset()
     registered: tuple[Object, ...] = ()
@@ -173,7 +173,7 @@ class StackObjects:
     unread: frozenset[str] = frozenset()
     folders: tuple[AppFolder, ...] = ()
     tree: Mapping[str, Contents] = field(default_factory=dict)
-    page: tuple[Entry, ...] = ()
+    page: tuple[PageEntry, ...] = ()
 
     @property
     def sound_folders(self) -> Iterator[AppFolder]:
@@ -188,20 +188,20 @@ class StackObjects:
     @cached_property
     def _by_kind(self) -> dict[str, list[AppObject]]:
         found: dict[str, list[AppObject]] = {}
-        for piece in self.pieces:
-            found.setdefault(piece.kind, []).append(piece)
+        for obj in self.all:
+            found.setdefault(obj.kind, []).append(obj)
         return found
 
     @cached_property
     def pods(self) -> tuple[Pods, ...]:
         """All objects that create pods."""
-        found = (Pods.of(piece) for piece in self.of(*WORKLOADS, *JOBS, "Pod"))
+        found = (Pods.of(obj) for obj in self.of(*WORKLOADS, *JOBS, "Pod"))
         return tuple(pods for pods in found if pods)
 
     @cached_property
     def pods_of(self) -> Mapping[int, Pods]:
         """The pods of an object, by the object's `id`."""
-        return {id(pods.piece): pods for pods in self.pods}
+        return {id(pods.obj): pods for pods in self.pods}
 
     @cached_property
     def scopes(self) -> Mapping[tuple[str, str], str]:
@@ -214,34 +214,34 @@ class StackObjects:
 class Pods:
     """An object that creates pods, with the path, the labels and the spec of its pod template."""
 
-    piece: AppObject
+    obj: AppObject
     path: KeyPath
     labels: Mapping[str, str]
     spec: Mapping[str, Any]
 
     @classmethod
-    def of(cls, piece: AppObject) -> Pods | None:
+    def of(cls, obj: AppObject) -> Pods | None:
         """Return the pod template of an object."""
-        if piece.kind == "Pod":
+        if obj.kind == "Pod":
             path: tuple[str, ...] = ()
-        elif piece.kind == "CronJob":
+        elif obj.kind == "CronJob":
             path = ("spec", "jobTemplate", "spec", "template")
         else:
             path = ("spec", "template")
-        template = mapping(piece.item, *path)
+        template = mapping(obj.item, *path)
         if not mapping(template, "spec"):
             return None
-        return cls(piece, path, mapping(template, "metadata", "labels"), mapping(template, "spec"))
+        return cls(obj, path, mapping(template, "metadata", "labels"), mapping(template, "spec"))
 
     @property
     def lasting(self) -> bool:
         """Report whether the pods run permanently."""
-        return self.piece.kind in WORKLOADS
+        return self.obj.kind in WORKLOADS
 
     @property
     def replicas(self) -> int:
         """The number of replicas."""
-        return number(self.piece.spec, "replicas", otherwise=1)
+        return number(self.obj.spec, "replicas", otherwise=1)
 
     def containers(self, *kinds: str) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
         """Yield every container with its path."""
@@ -255,19 +255,25 @@ class Pods:
         return [((*self.path, "spec", "volumes", i), one) for i, one in enumerate(mappings(self.spec, "volumes"))]
 
 
-def is_cluster_wide(scene: StackObjects, piece: AppObject) -> bool:
+def is_cluster_wide(objects: StackObjects, obj: AppObject) -> bool:
     """Report whether an object is cluster-wide; an unknown kind counts as namespaced."""
-    if piece.kind in CLUSTER_WIDE.get(piece.group, ()):
+    if obj.kind in CLUSTER_WIDE.get(obj.group, ()):
         return True
-    scope = scene.scopes.get((piece.group, piece.kind))
+    scope = objects.scopes.get((obj.group, obj.kind))
     return scope == "Cluster" if scope else False
 
 
-def is_namespaced(scene: StackObjects, piece: AppObject) -> bool:
+def is_namespaced(objects: StackObjects, obj: AppObject) -> bool:
     """Report whether an object is certainly namespaced: as a kind of Kubernetes itself, or by its CRD."""
-    scope = scene.scopes.get((piece.group, piece.kind))
-    own = "." not in piece.group or piece.group in (*CLUSTER_WIDE, "coordination.k8s.io", "discovery.k8s.io")
-    return not is_cluster_wide(scene, piece) and (scope == "Namespaced" or (scope is None and own))
+    scope = objects.scopes.get((obj.group, obj.kind))
+    own = "." not in obj.group or obj.group in (*CLUSTER_WIDE, "coordination.k8s.io", "discovery.k8s.io")
+    return not is_cluster_wide(objects, obj) and (scope == "Namespaced" or (scope is None and own))
+
+
+def serves(service: AppObject, pods: Pods) -> bool:
+    """Report whether a Service selects pods; without a selector it selects none."""
+    selector, same = mapping(service.spec, "selector"), service.namespace == pods.obj.namespace
+    return same and bool(selector) and selects({"matchLabels": selector}, pods.labels)
 
 
 def selects(selector: Any, labels: Mapping[str, str]) -> bool:

@@ -36,36 +36,36 @@ DEFAULT = "storageclass.kubernetes.io/is-default-class"
     scope="stack",
     why="Bitwarden answers a burst of requests with 429, and the ExternalSecrets fail together.",
 )
-def asked(scene: StackObjects) -> Iterator[ObjectFinding]:
+def read_once(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require one read for each entry of a store that logs in for each request; other readers use the Secret."""
     stores = {
         one.name
-        for one in scene.of("ClusterSecretStore")
+        for one in objects.of("ClusterSecretStore")
         if any(at(one.spec, "provider", provider) for provider in ONE_LOGIN_PER_ENTRY)
     }
     first: dict[str, AppObject] = {}
-    for piece in scene.of("ExternalSecret"):
-        if text(piece.spec, "secretStoreRef", "name") in stores:
-            for index, one in enumerate(mappings(piece.spec, "data")):
+    for obj in objects.of("ExternalSecret"):
+        if text(obj.spec, "secretStoreRef", "name") in stores:
+            for index, one in enumerate(mappings(obj.spec, "data")):
                 entry = text(one, "remoteRef", "key")
                 if owner := first.get(entry):
-                    rule = f"is asked for by {owner} of {owner.app.path} already"
+                    rule = f"is read by {owner} of {owner.app.path} already"
                     fix = "read it once, and copy the Secret as apps/security/secret-stores/backup does"
-                    yield ObjectFinding("entry-twice", piece, ("spec", "data", index), entry, rule, fix)
-                first.setdefault(entry, piece)
+                    yield ObjectFinding("entry-twice", obj, ("spec", "data", index), entry, rule, fix)
+                first.setdefault(entry, obj)
 
 
 @rule("data-unprotected", scope="app", why="A renamed folder must not delete user data.")
-def kept(scene: StackObjects) -> Iterator[ObjectFinding]:
+def kept(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require the annotation of volumes and databases that keeps a sync from deleting them."""
     for group, kinds in DATA.items():
-        for piece in scene.of(*kinds):
-            said = [one.strip() for one in notes(piece.item).get(OPTIONS, "").split(",")]
-            missing = [option for option in NEEDED if option not in said]
-            if piece.group == group and missing:
+        for obj in objects.of(*kinds):
+            options = [one.strip() for one in notes(obj.item).get(OPTIONS, "").split(",")]
+            missing = [option for option in NEEDED if option not in options]
+            if obj.group == group and missing:
                 rule = f"holds data, and a sync may delete it: {' and '.join(missing)} missing"
                 fix = f"annotate it with {OPTIONS}: {','.join(NEEDED)}"
-                yield ObjectFinding("data-unprotected", piece, ("metadata", "annotations"), str(piece), rule, fix)
+                yield ObjectFinding("data-unprotected", obj, ("metadata", "annotations"), str(obj), rule, fix)
 
 
 @rule(
@@ -73,16 +73,16 @@ def kept(scene: StackObjects) -> Iterator[ObjectFinding]:
     scope="stack",
     why="Each copy reads a whole volume: all in the same minute would slow every disk.",
 )
-def spread(scene: StackObjects) -> Iterator[ObjectFinding]:
+def spread(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Report backups of volumes that begin in the same minute."""
     first: dict[str, AppObject] = {}
-    for piece in scene.of("ReplicationSource"):
-        time = text(piece.spec, "trigger", "schedule")
-        owner = first.setdefault(time, piece)
-        if time and owner is not piece:
+    for obj in objects.of("ReplicationSource"):
+        time = text(obj.spec, "trigger", "schedule")
+        owner = first.setdefault(time, obj)
+        if time and owner is not obj:
             rule = f"is the time of {owner} of {owner.app.path} too"
             fix = f"give the volume a time of its own: the annotation {BACKUP} where apps/_shared/backup reads it"
-            yield ObjectFinding("backup-together", piece, ("spec", "trigger", "schedule"), time, rule, fix)
+            yield ObjectFinding("backup-together", obj, ("spec", "trigger", "schedule"), time, rule, fix)
 
 
 @rule(
@@ -90,15 +90,15 @@ def spread(scene: StackObjects) -> Iterator[ObjectFinding]:
     scope="stack",
     why="The replica would wait for ever, and the first failed node would take the database with it.",
 )
-def joined(scene: StackObjects) -> Iterator[ObjectFinding]:
+def joined(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require policies that allow traffic between the instances of a database."""
-    for piece in scene.of("Cluster"):
-        labels = {"cnpg.io/cluster": piece.name}
-        policies = [one for one in scene.of("NetworkPolicy") if one.namespace == piece.namespace]
+    for obj in objects.of("Cluster"):
+        labels = {"cnpg.io/cluster": obj.name}
+        policies = [one for one in objects.of("NetworkPolicy") if one.namespace == obj.namespace]
         ours = [one for one in policies if selects(one.spec.get("podSelector"), labels) and inward(one)]
-        if piece.group == "postgresql.cnpg.io" and ours and not any(_admits(one, labels) for one in ours):
-            rule = f"keeps the instances of {piece} from one another: a second one could never join"
-            fix = f"add to from: podSelector: {{matchLabels: {{cnpg.io/cluster: {piece.name}}}}}"
+        if obj.group == "postgresql.cnpg.io" and ours and not any(_admits(one, labels) for one in ours):
+            rule = f"keeps the instances of {obj} from one another: a second one could never join"
+            fix = f"add to from: podSelector: {{matchLabels: {{cnpg.io/cluster: {obj.name}}}}}"
             yield ObjectFinding("database-alone", ours[0], ("spec", "ingress"), "", rule, fix)
 
 
@@ -124,46 +124,48 @@ def _admits(policy: AppObject, labels: Mapping[str, str]) -> bool:
     scope="stack",
     why="Volumes bind regardless of the disks' size; on a full disk all writes of all apps stop.",
 )
-def room(scene: StackObjects) -> Iterator[ObjectFinding]:
+def room(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require room on Ceph's disks for the sizes of all claims; Ceph itself promises more than it has."""
-    classes = [one for one in scene.of("StorageClass") if str(one.item.get("provisioner")).endswith(CEPH)]
+    classes = [one for one in objects.of("StorageClass") if str(one.item.get("provisioner")).endswith(CEPH)]
     default = {one.name for one in classes if notes(one.item).get(DEFAULT) == "true"}
     names = {one.name for one in classes} | ({None} if default else set())
-    asked = sum(size for name, size in _claims(scene) if name in names)
-    pools = [one.spec for one in scene.of("CephBlockPool")]
-    pools += [pool for one in scene.of("CephFilesystem") for pool in mappings(one.spec, "dataPools")]
+    requested = sum(size for name, size in _claims(objects) if name in names)
+    pools = [one.spec for one in objects.of("CephBlockPool")]
+    pools += [pool for one in objects.of("CephFilesystem") for pool in mappings(one.spec, "dataPools")]
     copies = max((number(pool, "replicated", "size", otherwise=1) for pool in pools), default=1)
-    if not (scene.whole and scene.disks):
+    if not (objects.whole and objects.disks):
         return
-    for piece in scene.of("CephCluster"):
-        if asked * copies > scene.disks * NEARLY_FULL:
-            whole = f"{asked >> 30}Gi, {copies} times" if copies > 1 else f"{asked >> 30}Gi"
-            rule = f"is what volumes may grow to, and {scene.stack} has dataDisks of {scene.disks >> 30}GiB"
+    for obj in objects.of("CephCluster"):
+        if requested * copies > objects.disks * NEARLY_FULL:
+            whole = f"{requested >> 30}Gi, {copies} times" if copies > 1 else f"{requested >> 30}Gi"
+            rule = (
+                f"is the size that volumes may grow to, and {objects.stack} has dataDisks of {objects.disks >> 30}GiB"
+            )
             fix = f"make claims smaller or disks larger: at {NEARLY_FULL:.0%} Ceph begins to warn"
-            yield ObjectFinding("ceph-full", piece, ("spec", "storage"), whole, rule, fix)
+            yield ObjectFinding("ceph-full", obj, ("spec", "storage"), whole, rule, fix)
 
 
-def _claims(scene: StackObjects) -> Iterator[tuple[str | None, int]]:
+def _claims(objects: StackObjects) -> Iterator[tuple[str | None, int]]:
     """Yield the class and the size of every claim, also of those that operators create."""
-    for piece in scene.of("PersistentVolumeClaim"):
-        yield _claim(piece.spec)
-    for piece in scene.of("StatefulSet", "Prometheus", "Alertmanager"):
-        alone = mapping(piece.spec, "storage", "volumeClaimTemplate")
-        for one in (*mappings(piece.spec, "volumeClaimTemplates"), alone):
-            yield _claim(mapping(one, "spec"), number(piece.spec, "replicas", otherwise=1))
-    for piece in scene.of("Cluster"):
-        for one in (mapping(piece.spec, "storage"), mapping(piece.spec, "walStorage")):
-            size = _bytes(one.get("size")) * number(piece.spec, "instances", otherwise=1)
+    for obj in objects.of("PersistentVolumeClaim"):
+        yield _claim(obj.spec)
+    for obj in objects.of("StatefulSet", "Prometheus", "Alertmanager"):
+        alone = mapping(obj.spec, "storage", "volumeClaimTemplate")
+        for one in (*mappings(obj.spec, "volumeClaimTemplates"), alone):
+            yield _claim(mapping(one, "spec"), number(obj.spec, "replicas", otherwise=1))
+    for obj in objects.of("Cluster"):
+        for one in (mapping(obj.spec, "storage"), mapping(obj.spec, "walStorage")):
+            size = _bytes(one.get("size")) * number(obj.spec, "instances", otherwise=1)
             yield _class(one.get("storageClass")), size
 
 
-def _claim(said: Mapping[str, Any], count: int = 1) -> tuple[str | None, int]:
-    size = _bytes(at(said, "resources", "requests", "storage"))
-    return _class(said.get("storageClassName")), size * count
+def _claim(spec: Mapping[str, Any], count: int = 1) -> tuple[str | None, int]:
+    size = _bytes(at(spec, "resources", "requests", "storage"))
+    return _class(spec.get("storageClassName")), size * count
 
 
-def _class(said: object) -> str | None:
-    return said if isinstance(said, str) else None
+def _class(name: object) -> str | None:
+    return name if isinstance(name, str) else None
 
 
 def _bytes(quantity: object) -> int:

@@ -49,57 +49,57 @@ ROOM = "volumes.*.emptyDir.sizeLimit"
     scope="app",
     why="The API server rejects the pods, and only events of the ReplicaSet report it.",
 )
-def quantities(scene: StackObjects) -> Iterator[ObjectFinding]:
+def quantities(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require quantities that Kubernetes can read, and limits that are not below their requests."""
-    for pods in scene.pods:
+    for pods in objects.pods:
         for path, container in pods.containers():
-            yield from _resources(pods.piece, (*path, "resources"), container.get("resources"))
-        yield from _written(pods.piece, (*pods.path, "spec"), pods.spec, ROOM)
+            yield from _resources(pods.obj, (*path, "resources"), container.get("resources"))
+        yield from _written(pods.obj, (*pods.path, "spec"), pods.spec, ROOM)
     for (group, kind), places in WRITTEN.items():
-        for piece in (one for one in scene.of(kind) if one.group == group):
+        for obj in (one for one in objects.of(kind) if one.group == group):
             for place in places:
-                yield from _written(piece, ("spec",), piece.spec, place)
-    for piece in scene.of(*WITH_DATA):
-        for path, spec in _claims(piece):
-            yield from _resources(piece, (*path, "resources"), spec.get("resources"))
-    yield from _shares(scene)
+                yield from _written(obj, ("spec",), obj.spec, place)
+    for obj in objects.of(*WITH_DATA):
+        for path, spec in _claims(obj):
+            yield from _resources(obj, (*path, "resources"), spec.get("resources"))
+    yield from _shares(objects)
 
 
-def _shares(scene: StackObjects) -> Iterator[ObjectFinding]:
-    for piece in scene.of("PodDisruptionBudget"):
+def _shares(objects: StackObjects) -> Iterator[ObjectFinding]:
+    for obj in objects.of("PodDisruptionBudget"):
         for key in ("minAvailable", "maxUnavailable"):
-            said = piece.spec.get(key)
-            if isinstance(said, str) and not SHARE.match(said):
+            value = obj.spec.get(key)
+            if isinstance(value, str) and not SHARE.match(value):
                 rule, fix = "is neither a number nor a share, and the API server refuses it", "write 1, or 50%"
-                yield ObjectFinding("quantity-malformed", piece, ("spec", key), said, rule, fix)
+                yield ObjectFinding("quantity-malformed", obj, ("spec", key), value, rule, fix)
 
 
-def _claims(piece: AppObject) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
-    if piece.kind == "PersistentVolumeClaim":
-        yield ("spec",), piece.spec
-    for index, one in enumerate(mappings(piece.spec, "volumeClaimTemplates")):
+def _claims(obj: AppObject) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    if obj.kind == "PersistentVolumeClaim":
+        yield ("spec",), obj.spec
+    for index, one in enumerate(mappings(obj.spec, "volumeClaimTemplates")):
         yield ("spec", "volumeClaimTemplates", index, "spec"), mapping(one, "spec")
 
 
-def _written(piece: AppObject, path: KeyPath, value: Any, place: str) -> Iterator[ObjectFinding]:
+def _written(obj: AppObject, path: KeyPath, value: Any, place: str) -> Iterator[ObjectFinding]:
     """Report values that are not quantities, below keys that are joined by dots."""
     key, _, rest = place.partition(".")
     if not place:
         if value is not None and amount(str(value)) is None:
             rule = "is no quantity, and the API server refuses it"
-            yield ObjectFinding("quantity-malformed", piece, path, value, rule, _meant(str(value)))
+            yield ObjectFinding("quantity-malformed", obj, path, value, rule, _meant(str(value)))
     elif isinstance(value, dict):
         for name in value if key == "*" else value.keys() & {key}:
-            yield from _written(piece, (*path, name), value[name], rest)
+            yield from _written(obj, (*path, name), value[name], rest)
     elif isinstance(value, list) and key == "*":
         for index, one in enumerate(value):
-            yield from _written(piece, (*path, index), one, rest)
+            yield from _written(obj, (*path, index), one, rest)
 
 
-def _resources(piece: AppObject, path: KeyPath, said: Any) -> Iterator[ObjectFinding]:
+def _resources(obj: AppObject, path: KeyPath, resources: Any) -> Iterator[ObjectFinding]:
     known: dict[tuple[str, str], Decimal] = {}
     for part in ("requests", "limits"):
-        for name, size in mapping(said, part).items():
+        for name, size in mapping(resources, part).items():
             value = amount(str(size))
             if value is None:
                 rule, fix = "is no quantity, and the API server refuses it", _meant(str(size))
@@ -108,14 +108,14 @@ def _resources(piece: AppObject, path: KeyPath, said: Any) -> Iterator[ObjectFin
             else:
                 known[part, name] = value
                 continue
-            yield ObjectFinding("quantity-malformed", piece, (*path, part, name), size, rule, fix)
+            yield ObjectFinding("quantity-malformed", obj, (*path, part, name), size, rule, fix)
     for (part, name), least in known.items():
         most = known.get(("limits", name))
         if part == "requests" and most is not None and most < least:
-            size = said["limits"][name]
-            rule = f"is below its request of {said['requests'][name]}, and the API server refuses the pods"
+            size = resources["limits"][name]
+            rule = f"is below its request of {resources['requests'][name]}, and the API server refuses the pods"
             yield ObjectFinding(
-                "limit-below-request", piece, (*path, "limits", name), size, rule, "raise it, or ask for less"
+                "limit-below-request", obj, (*path, "limits", name), size, rule, "raise it, or request less"
             )
 
 
@@ -141,23 +141,23 @@ def _bytes(value: Decimal) -> str:
 
 
 @rule("reference-unknown", scope="stack")
-def mounts(scene: StackObjects) -> Iterator[ObjectFinding]:
+def mounts(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require a volume of the pod for each mount of a container."""
-    for pods in scene.pods:
-        made = [text(one, "metadata", "name") for one in mappings(pods.piece.spec, "volumeClaimTemplates")]
+    for pods in objects.pods:
+        made = [text(one, "metadata", "name") for one in mappings(pods.obj.spec, "volumeClaimTemplates")]
         known = {*made, *(text(volume, "name") for _, volume in pods.volumes)}
         for path, container in pods.containers():
             for key in ("volumeMounts", "volumeDevices"):
                 for index, one in enumerate(mappings(container, key)):
                     if (named := text(one, "name")) not in known:
                         rule, fix = "is no volume of these pods", _known(known, "add the volume")
-                        yield ObjectFinding("reference-unknown", pods.piece, (*path, key, index), named, rule, fix)
+                        yield ObjectFinding("reference-unknown", pods.obj, (*path, key, index), named, rule, fix)
 
 
 @rule("reference-unknown", scope="stack")
-def ports(scene: StackObjects) -> Iterator[ObjectFinding]:
+def ports(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require the port that a probe or a Service names."""
-    for pods in scene.pods:
+    for pods in objects.pods:
         for path, container in pods.containers():
             known = _ports(container)
             for probe in PROBES:
@@ -166,14 +166,14 @@ def ports(scene: StackObjects) -> Iterator[ObjectFinding]:
                     if isinstance(named, str) and named not in known:
                         rule, fix = "is no port of this container", _known(known, "name the port there")
                         yield ObjectFinding(
-                            "reference-unknown", pods.piece, (*path, probe, way, "port"), named, rule, fix
+                            "reference-unknown", pods.obj, (*path, probe, way, "port"), named, rule, fix
                         )
-    for service, ours in _selected(scene, "Service"):
+    for service, ours in _selected(objects, "Service"):
         known = {name for pods in ours for _, container in pods.containers() for name in _ports(container)}
         for index, one in enumerate(mappings(service.spec, "ports")):
             named = one.get("targetPort")
             if ours and isinstance(named, str) and named not in known:
-                rule, fix = f"is no port of {ours[0].piece}", _known(known, "name the port there")
+                rule, fix = f"is no port of {ours[0].obj}", _known(known, "name the port there")
                 path = ("spec", "ports", index, "targetPort")
                 yield ObjectFinding("reference-unknown", service, path, named, rule, fix)
 
@@ -181,24 +181,24 @@ def ports(scene: StackObjects) -> Iterator[ObjectFinding]:
 @rule(
     "selects-nothing", scope="stack", why="It is Healthy without an effect: requests get no answer, and no drain waits."
 )
-def selectors(scene: StackObjects) -> Iterator[ObjectFinding]:
+def selectors(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require pods for each selector; labels with an operator's domain may select pods of the operator."""
-    for piece, ours in (*_selected(scene, "Service"), *_selected(scene, "PodDisruptionBudget")):
-        if not ours and scene.whole and piece.namespace not in scene.unread:
+    for obj, ours in (*_selected(objects, "Service"), *_selected(objects, "PodDisruptionBudget")):
+        if not ours and objects.whole and obj.namespace not in objects.unread:
             rule, fix = "selects no pod of its namespace", "let it select the labels that the pods have"
-            yield ObjectFinding("selects-nothing", piece, ("spec", "selector"), str(piece), rule, fix)
+            yield ObjectFinding("selects-nothing", obj, ("spec", "selector"), str(obj), rule, fix)
 
 
-def _selected(scene: StackObjects, kind: str) -> Iterator[tuple[AppObject, list[Pods]]]:
+def _selected(objects: StackObjects, kind: str) -> Iterator[tuple[AppObject, list[Pods]]]:
     """Yield each object that selects pods, with the pods, without those of operators."""
-    for piece in scene.of(kind):
-        said = mapping(piece.spec, "selector")
-        selector = {"matchLabels": said} if kind == "Service" else said
-        if not said or piece.by_chart or piece.chart == "unknown" or piece.astray:
+    for obj in objects.of(kind):
+        labels = mapping(obj.spec, "selector")
+        selector = {"matchLabels": labels} if kind == "Service" else labels
+        if not labels or obj.by_chart or obj.chart == "unknown" or obj.astray:
             continue
-        found = [one for one in scene.pods if one.piece.namespace == piece.namespace and selects(selector, one.labels)]
+        found = [one for one in objects.pods if one.obj.namespace == obj.namespace and selects(selector, one.labels)]
         if found or not any(_foreign(key) for key in _keys(selector)):
-            yield piece, found
+            yield obj, found
 
 
 def _keys(selector: Mapping[str, Any]) -> set[str]:

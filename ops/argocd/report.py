@@ -9,11 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from config.model import Settings
-from config.tree import CategoryFolder, read_tree
+from config.tree import CategoryFolder
 from errors import Declined, TryAgain
 from manifests.objects import Object, identity
 from ops.argocd.applications import (
@@ -143,11 +142,6 @@ def _credentials(client: ArgoCDClient, settings: Settings) -> dict[str, str]:
     urls = {client.repository(settings): "homelab"}
     urls |= {repository.url: repository.name for repository in settings.platform.repositories}
     return {url: f"argocd/repository-{name}" for url, name in urls.items()}
-
-
-def chosen_categories(settings: Settings, root: Path) -> Sequence[CategoryFolder]:
-    """Return the categories that a stack runs."""
-    return read_tree(root).chosen(settings.delivery.environment)
 
 
 class Stall:

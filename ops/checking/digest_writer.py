@@ -19,7 +19,7 @@ from config.pins import IS_COMMIT, reference
 from config.tree import MANIFESTS
 from errors import Problem
 from manifests.rules import base_pins
-from ops.checking.digests import Plugin, has_digest, plugins
+from ops.checking.digests import ControllerPlugin, has_digest, plugins
 from ops.checking.online import Online
 from ops.checking.validation import Validation
 from ops.upstream.guarded_session import TIMEOUT, GuardedSession, is_public
@@ -101,7 +101,8 @@ def _plugins(validation: Validation, problems: list[Problem]) -> Iterator[str]:
             yield f"plugin {plugin.location}: {' '.join(str(error).split())[:120]}"
             continue
         if plugin.sha256 and plugin.sha256 != found:
-            rule, fix = f"is not what its address gives now: {found}", "ask its publisher why, and correct it"
+            rule = f"is not the checksum of the file at its location: {found}"
+            fix = "ask its publisher why, and correct it"
             problems.append(Problem(plugin.file, 0, "sha256", plugin.sha256, rule, fix, "digest-differs"))
         elif plugin.sha256:
             continue
@@ -112,7 +113,7 @@ def _plugins(validation: Validation, problems: list[Problem]) -> Iterator[str]:
             yield f"plugin {plugin.location}: has no line of its own in {plugin.file}; write sha256: {found}"
 
 
-def _with_checksum(plugin: Plugin, found: str) -> Line:
+def _with_checksum(plugin: ControllerPlugin, found: str) -> Line:
     def pin(line: str) -> str:
         at = re.fullmatch(rf"(\s+)(- )?location: ([\"']?){re.escape(plugin.location)}\3(?:\s+#.*)?\s*", line)
         return f"{line.removesuffix(LINE_END)}\n{at[1]}{'  ' if at[2] else ''}sha256: {found}\n" if at else line

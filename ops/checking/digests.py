@@ -25,7 +25,7 @@ COMMAND = "./homelab check --online --write-digests"
 
 
 @dataclass(frozen=True, order=True)
-class Plugin:
+class ControllerPlugin:
     """A program that a chart's values have a controller download."""
 
     file: str
@@ -41,7 +41,7 @@ def line(validation: Validation) -> str:
 
 
 def _counts(validation: Validation) -> Iterator[tuple[str, int, int]]:
-    images = wanted_images([validation.scene(stack) for stack in validation.stacks])
+    images = wanted_images([validation.stack_objects(stack) for stack in validation.stacks])
     yield "image", sum(not has_digest(one) for one in images), len(images)
     charts = {one.chart for found in validation.contents.values() for one in found.charts}
     cached = CachedCharts()
@@ -64,11 +64,11 @@ def has_digest(image: str) -> bool:
     return bool(found and found["digest"])
 
 
-def plugins(validation: Validation) -> list[Plugin]:
+def plugins(validation: Validation) -> list[ControllerPlugin]:
     """Return the plugins of Argo Rollouts in the files of values."""
     files = {file for found in validation.contents.values() for file in found.values}
     return sorted(
-        Plugin(file, text(one, "location"), text(one, "sha256"))
+        ControllerPlugin(file, text(one, "location"), text(one, "sha256"))
         for file in files
         for key, listed in mapping(_values(validation, file), "controller").items()
         if key.endswith("Plugins") and isinstance(listed, list)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from config.load import Stack
 from config.rules import rule
 from config.source import dotted
 from errors import Problem
@@ -21,6 +20,7 @@ from manifests.rules.stack_objects import ObjectFinding, StackObjects
 from ops.checking.validation import Validation
 from ops.terminal import table
 from ops.upstream import git_tags
+from ops.upstream.originals import private_of
 from ops.upstream.registries import Answer, Registries, State
 
 AT_ONCE = 8
@@ -38,12 +38,12 @@ RULES = {
     State.MISSING: "does not exist",
     State.REFUSED: "is refused",
     State.DIFFERENT: "is another commit than its version",
-    State.SILENT: "could not be asked for",
+    State.SILENT: "could not be looked up",
 }
 
 
 @dataclass(frozen=True)
-class Row:
+class ReachabilityRow:
     """One image, chart or base, the answer about it, and the number of places that need it."""
 
     kind: str
@@ -61,13 +61,13 @@ class Row:
 class Online:
     """All answers of registries and Git hosts, and the problems among them."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ReachabilityRow, ...]
     problems: tuple[Problem, ...]
 
     def __str__(self) -> str:
         """Return a table for people, missing versions first."""
         if not self.rows:
-            return "no image and no chart to ask for"
+            return "no image, chart or base to look up"
         ordered = sorted(self.rows, key=lambda row: (row.answer.state is State.THERE, row.kind, row.name))
         lines = [(row.answer.state.value, row.kind, row.name, str(row.asked_by), row.answer.said) for row in ordered]
         return table(("state", "kind", "what", "places", ""), lines)
@@ -97,42 +97,43 @@ def ask(validation: Validation, registries: Registries | None = None) -> Online:
     ]
     with asked.session, ThreadPoolExecutor(AT_ONCE) as pool:
         answers = list(pool.map(lambda job: job[2](), jobs))
-    count = {**{("image", name): len(found) for name, found in images.items()}}
-    count |= {("chart", name): len(found) for name, found in charts.items()}
-    count |= {("base", name): len(found) for name, found in bases.items()}
-    rows = [Row(kind, name, answer, count[kind, name]) for (kind, name, _), answer in zip(jobs, answers, strict=True)]
+    wanted: Mapping[str, Mapping[str, Sequence[object]]] = {"image": images, "chart": charts, "base": bases}
+    rows = [
+        ReachabilityRow(kind, name, answer, len(wanted[kind][name]))
+        for (kind, name, _), answer in zip(jobs, answers, strict=True)
+    ]
     return Online(tuple(rows), tuple(sorted(set(_problems(validation, rows, images, charts, bases)))))
 
 
 def _told(validation: Validation) -> Iterator[StackObjects]:
-    """Yield every scene, with the objects of the folders whose problems are reported."""
-    for scene in map(validation.scene, validation.stacks):
-        yield replace(scene, pieces=tuple(one for one in scene.pieces if one.app.path in validation.told))
+    """Yield the objects of each stack, of the folders alone whose problems are reported."""
+    for objects in map(validation.stack_objects, validation.stacks):
+        yield replace(objects, all=tuple(one for one in objects.all if one.app.path in validation.told))
 
 
-def wanted_images(scenes: Sequence[StackObjects]) -> dict[str, list[ObjectFinding]]:
+def wanted_images(stacks: Sequence[StackObjects]) -> dict[str, list[ObjectFinding]]:
     """Return every image with the places that use it."""
     found: dict[str, list[ObjectFinding]] = {}
-    for scene in scenes:
-        for pods in scene.pods:
-            if pods.piece.by_chart and pods.piece.chart != "real":
+    for objects in stacks:
+        for pods in objects.pods:
+            if pods.obj.by_chart and pods.obj.chart != "real":
                 continue
             for path, container in pods.containers():
                 image = str(container.get("image", ""))
-                found.setdefault(image, []).append(ObjectFinding("", pods.piece, (*path, "image"), image, "", ""))
-        for piece in scene.of("Cluster"):
-            if named := piece.spec.get("imageName"):
-                found.setdefault(str(named), []).append(ObjectFinding("", piece, ("spec", "imageName"), named, "", ""))
+                found.setdefault(image, []).append(ObjectFinding("", pods.obj, (*path, "image"), image, "", ""))
+        for obj in objects.of("Cluster"):
+            if named := obj.spec.get("imageName"):
+                found.setdefault(str(named), []).append(ObjectFinding("", obj, ("spec", "imageName"), named, "", ""))
     return found
 
 
 def wanted_charts(validation: Validation) -> dict[str, list[WantedChart]]:
     """Return every chart with the files that use it; repositories that need credentials are left out."""
-    private = {url for stack in validation.stacks for url in _private(stack)}
+    private = private_of(*(stack.settings for stack in validation.stacks if stack.settings))
     found: dict[str, list[WantedChart]] = {}
     for path in sorted(validation.told):
         for one in validation.contents[path].charts:
-            if not one.chart.repository.rstrip("/").startswith(tuple(private)):
+            if not one.chart.repository.rstrip("/").startswith(private):
                 found.setdefault(str(one.chart), []).append(one)
     return found
 
@@ -147,14 +148,9 @@ def wanted_bases(validation: Validation) -> dict[str, list[WantedBase]]:
     return found
 
 
-def _private(stack: Stack) -> Iterator[str]:
-    for repository in stack.settings.platform.repositories if stack.settings else ():
-        yield repository.url.rstrip("/")
-
-
 def _problems(
     validation: Validation,
-    rows: Sequence[Row],
+    rows: Sequence[ReachabilityRow],
     images: Mapping[str, Sequence[ObjectFinding]],
     charts: Mapping[str, Sequence[WantedChart]],
     bases: Mapping[str, Sequence[WantedBase]],
@@ -167,7 +163,7 @@ def _problems(
         rule = f"{RULES[state]}{f': {row.answer.said}' if row.answer.said else ''}"
         fix = FIXES.get(state, "name a version that its registry lists")
         for found in images.get(row.name, ()) if row.kind == "image" else ():
-            yield places.problem(ObjectFinding(check, found.piece, found.path, found.value, rule, fix))
+            yield places.problem(ObjectFinding(check, found.obj, found.path, found.value, rule, fix))
         for one in charts.get(row.name, ()) if row.kind == "chart" else ():
             line, value = validation.reader.line(one.file, one.key), f"{one.chart.name} {one.chart.version}"
             yield Problem(one.file, line, dotted(one.key), value, rule, fix, check)

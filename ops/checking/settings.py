@@ -6,7 +6,7 @@ problems.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import programs
@@ -19,7 +19,7 @@ from config.source import read
 from config.stacks import check_environments, check_step, check_together
 from config.startpage import check as check_start_page
 from config.tree import Tree
-from errors import Problem, ProgramFailed, ProgramMissing
+from errors import Problem, ProgramFailed, ProgramMissing, Refused
 
 PROJECT_FILE = "Pulumi.yaml"
 
@@ -42,6 +42,22 @@ def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str
     told = {(problem.file, problem.line) for problem in own}
     elsewhere = [one for one in found if one.check != "secret-in-git" or (one.file, one.line) not in told]
     return [*own, *taken, *elsewhere]
+
+
+@rule("stack-missing", scope="program", why="Without a stack file there is nothing to check.")
+def chosen_files(root: Path, names: Collection[str] | None = None) -> list[Path]:
+    """Return the stack files of these names, or of all stacks; refuse a checkout that lacks one."""
+    files = stack_files(root)
+    if not files:
+        rule, fix = "there is no stack file (Pulumi.<stack>.yaml)", "./homelab init writes one"
+        raise Refused([Problem(str(root), 0, "", "", rule, fix, "stack-missing")])
+    unknown = [name for name in names or () if name not in files]
+    if unknown:
+        fix = f"the stacks are {', '.join(files)}"
+        raise Refused(
+            [Problem(f"Pulumi.{name}.yaml", 0, "", "", "does not exist", fix, "stack-missing") for name in unknown]
+        )
+    return [path for name, path in files.items() if not names or name in names]
 
 
 @rule("image-checksum-missing", scope="program", why="Without a checksum another image could take its place.")

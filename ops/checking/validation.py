@@ -19,7 +19,7 @@ from config.load import Stack
 from config.model import Settings
 from config.rules import REGISTER
 from config.tree import App, CategoryFolder, Tree, namespaces_of
-from errors import Problem
+from errors import Problem, TreeRefused
 from local.cache import cache_folder
 from manifests import kubernetes_yaml
 from manifests.checkout import CheckoutReader
@@ -27,7 +27,7 @@ from manifests.contents import Contents, contents_of
 from manifests.objects import Object, api_versions
 from manifests.render import Folder, Renderer, render_all
 from manifests.rules import chart_objects, conformance, locate, register
-from manifests.rules.stack_objects import AppFolder, AppObject, Chart, StackObjects
+from manifests.rules.stack_objects import AppFolder, AppObject, ChartKind, StackObjects
 from ops.terminal import count
 from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain, ensure
 from standins.bases import StandInBases
@@ -46,7 +46,7 @@ BY_PULUMI = (
 
 
 @dataclass(frozen=True)
-class Place:
+class StackApp:
     """An app as one stack runs it."""
 
     app: App
@@ -149,7 +149,7 @@ class Validation:
         """Return the numbers of rendered objects, of their folders and of changed folders."""
         objects, told = sum(map(len, self.rendered.values())), len(self.told)
         others = len(self.contents) - told
-        more = f", {told} changed: of {others} others is told what changes elsewhere can break" if others else ""
+        more = f", {told} changed; of {others} others, only problems that these changes can cause" if others else ""
         return f"{count(objects, 'object')} of {count(len(self.rendered), 'folder')}{more}"
 
     def render(self) -> None:
@@ -175,7 +175,15 @@ class Validation:
         """Return the rendered objects of a folder, as a stack runs it."""
         return self.rendered.get((_kubernetes(stack), path), ())
 
-    def scene(self, stack: Stack) -> StackObjects:
+    def objects_by_app(self, stack: Stack) -> Iterator[tuple[StackApp, tuple[Object, ...]]]:
+        """Render, refuse the tree with its problems, and yield each app that a stack runs with its objects."""
+        self.render()
+        if self.problems:
+            raise TreeRefused(self.problems)
+        for place in places_of(stack, self.tree):
+            yield place, self.objects_of(stack, place.app.path)
+
+    def stack_objects(self, stack: Stack) -> StackObjects:
         """Return the objects and settings of one stack, for the rules."""
         settings, paths = stack.require(), [place.app.path for place in self._places(stack)]
         return StackObjects(
@@ -184,7 +192,7 @@ class Validation:
             kubernetes=_kubernetes(stack),
             domain=settings.network.domain,
             domains=self._domains,
-            pieces=tuple(self._pieces(stack)),
+            all=tuple(self._pieces(stack)),
             security={name: level for name, (_, level) in namespaces_of(self.tree).items()},  # type: ignore[misc]
             secrets=secrets_of(settings),
             registered=tuple(self._registered(paths)),
@@ -209,14 +217,14 @@ class Validation:
             yield AppFolder(self.reader, stack, place.app, contents, path in rendered, charts)
 
     @cached_property
-    def _page(self) -> tuple[startpage.Entry, ...]:
+    def _page(self) -> tuple[startpage.PageEntry, ...]:
         return startpage.entries(self.root)
 
     @cached_property
     def _domains(self) -> tuple[str, ...]:
         return tuple(one.settings.network.domain for one in self.every_stack or self.stacks if one.settings)
 
-    def _places(self, stack: Stack) -> list[Place]:
+    def _places(self, stack: Stack) -> list[StackApp]:
         return [place for place in places_of(stack, self.tree) if place.app.path in self.wanted]
 
     def _pieces(self, stack: Stack) -> Iterator[AppObject]:
@@ -227,12 +235,12 @@ class Validation:
             for index, item in enumerate(objects):
                 own = (item.get("metadata") or {}).get("namespace")
                 where = str(own or place.namespace)
-                piece = AppObject(item, place.app, place.category, where, chart, released, index in inflated)
+                obj = AppObject(item, place.app, place.category, where, chart, released, index in inflated)
                 # The objects of a stand-in for an unknown chart are invented: a verdict on them would prove nothing.
-                if not (piece.by_chart and chart == "unknown"):
-                    yield piece
+                if not (obj.by_chart and chart == "unknown"):
+                    yield obj
 
-    def _chart(self, path: str) -> Chart:
+    def _chart(self, path: str) -> ChartKind:
         """Return the kind of a folder's charts: that of the least real one."""
         kinds = [self.charts.given[one.chart].kind for one in self.contents[path].charts]
         if not kinds:
@@ -242,16 +250,24 @@ class Validation:
     def _registered(self, paths: Iterable[str]) -> Iterator[Object]:
         names = {one.chart.name for path in paths for one in self.contents[path].charts}
         for name in sorted(names & SELF_REGISTERED.keys()):
-            for text in self.crds.registered_by(name).values():
-                yield from (one for one in kubernetes_yaml.documents(text) if one)
+            yield from self._self_registered[name]
+
+    @cached_property
+    def _self_registered(self) -> Mapping[str, tuple[Object, ...]]:
+        """Return the CRDs that operators register, by the names of their charts, parsed once for all stacks."""
+        texts = {name: self.crds.registered_by(name).values() for name in SELF_REGISTERED}
+        return {
+            name: tuple(one for text in found for one in kubernetes_yaml.documents(text) if one)
+            for name, found in texts.items()
+        }
 
     def judge(self) -> None:
-        """Check every scene by every rule."""
+        """Check the objects of every stack by every rule."""
         judge = conformance.Conformer(self.tools.manifests(SCHEMAS) / "kubernetes", self.tools.env())
         locator = locate.Locator(self.reader)
-        refused, scenes = conformance.check(judge, [self.scene(stack) for stack in self.stacks])
+        refused, stacks = conformance.check(judge, [self.stack_objects(stack) for stack in self.stacks])
         self.problems += register.problems(locator, refused)
-        self.problems += register.check(locator, scenes)
+        self.problems += register.check(locator, stacks)
 
 
 def validate(validation: Validation) -> list[Problem]:
@@ -272,12 +288,12 @@ def _of_the_changed(validation: Validation, problems: Iterable[Problem]) -> Iter
             yield problem
 
 
-def places_of(stack: Stack, tree: Tree) -> Iterator[Place]:
+def places_of(stack: Stack, tree: Tree) -> Iterator[StackApp]:
     """Yield every app that a stack runs."""
     if stack.settings is None:
         return
     for category in tree.chosen(stack.settings.delivery.environment):
-        yield from (Place(app, category) for app in category.apps)
+        yield from (StackApp(app, category) for app in category.apps)
 
 
 def secrets_of(settings: Settings) -> frozenset[tuple[str, str]]:

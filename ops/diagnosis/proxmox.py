@@ -100,7 +100,7 @@ class ProxmoxApi:
 
 def examine(root: Path, stack: str) -> Iterator[Finding]:
     """Yield the findings about a stack; a check that depends on a failed one is left out."""
-    _, settings = checked(root, stack)
+    settings = checked(root, stack).settings
     token, finding = read_token(root, stack, settings)
     yield finding
     if token:
@@ -205,7 +205,7 @@ class Hosts:
                 todo = f"pvecm add {next(iter(members), 'HOST')}, on {host.name}; or correct its name in proxmox.hosts"
                 yield Finding(thing, "missing", f"not in the cluster, which has {', '.join(sorted(members))}", todo)
             elif not members[host.name]:
-                yield Finding(thing, "missing", "offline", "start it; pvecm status tells what the cluster sees")
+                yield Finding(thing, "missing", "offline", "start it; pvecm status shows the state of the cluster")
             else:
                 yield Finding(thing, "ok", f"online, in the cluster {name}" if name else "online, on its own")
         if not quorate:
@@ -262,7 +262,7 @@ class Hosts:
             return Finding(thing, "missing", "is not there", f"pvesm status, on {host.name}, lists those that are")
         if not found.get("enabled", 1) or not found.get("active", 1):
             return Finding(
-                thing, "missing", "is not active", f"pvesm set {name} --disable 0, and mount what it lies on"
+                thing, "missing", "is not active", f"pvesm set {name} --disable 0, and mount its disk or share"
             )
         has = [part for part in str(found.get("content", "")).split(",") if part]
         if missing := sorted(contents - {*has}):
@@ -299,7 +299,7 @@ class Hosts:
             todo = f"set the architecture of its nodes, or run them on a host with {PROCESSORS[wanted]}"
             yield Finding(thing, "missing", f"{found}, and its nodes are {wanted}", todo)
         else:
-            yield Finding(thing, "ok", found or "not said")
+            yield Finding(thing, "ok", found or "not reported")
 
     def pool(self) -> Iterator[Finding]:
         """Check that the pool exists, where one is set."""

@@ -6,30 +6,30 @@ Official plugins leave both. The plugin `kubernetes` writes the administrator's 
 and a cancelled plugin `command` kills only the shell of a script: no trap runs, and the programs of the script live on.
 So a run has a TMPDIR of its own, and all its processes carry a mark in their environment. When the run ends, or when
 the next one begins after a `kill -9`, the marked processes are ended and the folder is removed. The kernel's lock on
-the folder tells whether its run is alive. `ops.engine.engine` runs inside; `local.process_table` finds marks,
+the folder is held while its run is alive. `ops.engine.engine` runs inside; `local.process_table` finds marks,
 `local.termination` ends their processes.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 from local import process_table, termination
-from local.cache import cache_folder
+from local.cache import cache_folder, digest, locked
 from local.files import private_folder
 from local.termination import GRACE, Process
 
 PREFIX = "engine-"
+LOCK = ".lock"  # held while a run begins or dead ones are cleared
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS_BETWEEN_SEARCHES = 0.5
 SECONDS_TO_END = 5
@@ -44,15 +44,14 @@ def runs_of(folder: Path, stack: str) -> Path:
     chosen = os.environ.get(RUNS)
     if chosen:
         return Path(chosen)
-    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    return cache_folder() / "runs" / f"{stack}-{digest}"
+    return cache_folder() / "runs" / f"{stack}-{digest(str(folder.resolve()))[:16]}"
 
 
 def clear(runs: Path) -> list[str]:
     """End the processes and remove the folders of dead runs; return lines that report it."""
     if not runs.exists():
         return []
-    with _locked(runs):
+    with locked(runs / LOCK):
         folders = {folder.name: folder for folder in runs.glob(f"{PREFIX}*") if _is_dead(folder)}
         living = {folder.name for folder in runs.glob(f"{PREFIX}*")} - folders.keys()
         marked = {name for name in process_table.marked(runs) if name.startswith(PREFIX)}
@@ -67,7 +66,7 @@ def clear(runs: Path) -> list[str]:
 def contained(runs: Path, log: Log) -> Iterator[dict[str, str]]:
     """Yield the environment of one run; afterwards end its processes and remove its temporary folder."""
     private_folder(runs)
-    with _locked(runs):
+    with locked(runs / LOCK):
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=runs))
         living = os.open(folder, os.O_RDONLY)
         fcntl.flock(living, fcntl.LOCK_EX)
@@ -88,12 +87,14 @@ def _stoppable(runs: Path, name: str, log: Log) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         received.append(number)
         if len(received) > 1:
-            _kill(process_table.marked(runs).get(name, []))
+            for pid in process_table.marked(runs).get(name, []):
+                termination.send(pid, signal.SIGKILL)
             return
         threading.Thread(target=_end_orphans, args=(runs, name, over, log), daemon=True).start()
         if number != signal.SIGINT or not _at_a_terminal():  # the terminal has sent SIGINT to the engine as well
-            ours = [pid for pid in process_table.marked(runs).get(name, []) if process_table.parent(pid) == os.getpid()]
-            _kill(ours, signal.SIGINT)
+            for pid in process_table.marked(runs).get(name, []):
+                if process_table.parent(pid) == os.getpid():
+                    termination.send(pid, signal.SIGINT)
 
     here = threading.current_thread() is threading.main_thread()
     handlers = {one: signal.getsignal(one) for one in SIGNALS if here and signal.getsignal(one) != signal.SIG_IGN}
@@ -119,9 +120,8 @@ def _end_orphans(runs: Path, name: str, over: threading.Event, log: Log) -> None
         for pid in (pid for pid in pids if process_table.parent(pid) not in {*pids, os.getpid(), None}):
             process = (pid, process_table.started(pid))
             asked[process] = asked.get(process, 0) + 1
-            _kill(
-                [pid], signal.SIGTERM if asked[process] * SECONDS_BETWEEN_SEARCHES < SECONDS_TO_END else signal.SIGKILL
-            )
+            waited = asked[process] * SECONDS_BETWEEN_SEARCHES
+            termination.send(pid, signal.SIGTERM if waited < SECONDS_TO_END else signal.SIGKILL)
 
 
 def _end(runs: Path, names: set[str]) -> int:
@@ -133,12 +133,6 @@ def _end(runs: Path, names: set[str]) -> int:
         return {Process(pid, born): GRACE for pid in pids if (born := process_table.started(pid))}
 
     return termination.end(find, ", ".join(sorted(names)))
-
-
-def _kill(pids: Iterable[int], how: signal.Signals = signal.SIGKILL) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, how)
 
 
 def _at_a_terminal() -> bool:
@@ -158,14 +152,3 @@ def _is_dead(folder: Path) -> bool:
     finally:
         os.close(opened)
     return True
-
-
-@contextmanager
-def _locked(runs: Path) -> Iterator[None]:
-    """Hold the lock for beginning and clearing runs; the kernel releases the lock of a dead process."""
-    opened = os.open(runs, os.O_RDONLY)
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(opened)

@@ -1,4 +1,4 @@
-"""Pulumi's engine for one stack, real or rehearsed: up, preview, refresh and destroy through the Automation API.
+"""Pulumi's engine for one stack, real or rehearsed: up, preview and destroy through the Automation API.
 
 A folder with the program and the name of a stack come in, an `Outcome` goes out. Before a run it repairs the remains of
 an interrupted one: processes and temporary files (`ops.engine.containment`), the lock of a dead process, half written
@@ -129,10 +129,6 @@ class Engine:
         """Return the changes that `up` would make."""
         return self._run(lambda options: self._stack.preview(**options), preview=True)
 
-    def refresh(self) -> Outcome:
-        """Read every resource into the state."""
-        return self._run(lambda options: self._stack.refresh(**options))
-
     def destroy(self, targets: Sequence[str] = ()) -> Outcome:
         """Delete all resources."""
         return self._run(lambda options: self._stack.destroy(target=list(targets) or None, **options))
@@ -149,11 +145,6 @@ class Engine:
         """Encrypt values into the stack file under the one key that holds secrets."""
         config = {f"homelab:secrets.{name}": auto.ConfigValue(value, secret=True) for name, value in values.items()}
         self._stack.set_all_config(config, path=True)
-
-    def protected(self) -> list[str]:
-        """Return the names of the protected resources."""
-        resources = self.state().get("resources", [])
-        return sorted(resource["urn"].rsplit("::", 1)[-1] for resource in resources if resource.get("protect"))
 
     def unprotect(self) -> None:
         """Remove the protection of all resources."""

@@ -20,6 +20,7 @@ PHASES = ("machines", "cluster", "network", "platform", "handover")
 PLATFORM = ("namespaces", "crds", "definitions", "cni", "certificates", "secrets", "argocd")
 DONE = {"create": "created", "update": "updated", "delete": "deleted", "replace": "replaced", "read": "read"}
 PLANNED = {"create": "to create", "update": "to update", "delete": "to delete", "replace": "to replace"}
+SHOWN = 3  # operations that run at the same time
 OURS = ("homelab:", "pulumi:")  # components, providers and the stack, on which nothing acts
 IDLE = ("same", "discard", "discard-replaced")  # no operation runs
 QUIET = (*IDLE, "create-replacement", "delete-replaced")  # parts of a replacement, which is reported as a whole
@@ -119,10 +120,10 @@ class Timeline(LiveDisplay):
             for urn, (operation, since) in phase.running.items()
             if not _is_ours(urn)
         ]
-        return ", ".join(going[:3]) + (f" and {len(going) - 3} more" if len(going) > 3 else "")  # noqa: PLR2004 - as above
+        return ", ".join(going[:SHOWN]) + (f" and {len(going) - SHOWN} more" if len(going) > SHOWN else "")
 
     def _message(self, urn: str) -> str:
-        """Return the last message of a resource: a command reports what it waits for."""
+        """Return the last message of a resource: a command reports the object that it waits for."""
         return f"; {self._messages[urn][:90]}" if urn in self._messages else ""
 
     def _row(self, phase: Phase) -> str:

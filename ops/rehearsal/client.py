@@ -37,9 +37,7 @@ class RehearsedClient(ArgoCDClient):
         lines = [f"rehearsal: {count(len(alive), 'process', 'processes')}, {memory} MiB, hosts and pods simulated"]
         if address := web_ui.address(self.lab):
             lines.append(f"Argo CD's web UI: {address}, {web_ui.login(self.lab)}")
-        if refused := proxy.refused(self.lab):
-            lines.append(f"requests to other hosts that were refused: {', '.join(refused)}")
-        return lines
+        return [*lines, *refusals(proxy.refused(self.lab))]
 
     def repository(self, settings: Settings) -> str:
         """Return the URL that Argo CD reads the checkout's repository from."""
@@ -53,6 +51,11 @@ class RehearsedClient(ArgoCDClient):
         """Return the folders that the rehearsal's repository has at a commit."""
         bare = git_server.bare_repository(self.lab, self.repository(settings))
         return folders_at(commit, folders, ("--git-dir", bare), settings.delivery.path)
+
+
+def refusals(refused: Sequence[str]) -> list[str]:
+    """Return the line about requests that the proxy of a rehearsal refused; none without such a request."""
+    return [f"requests to other hosts that were refused: {', '.join(refused)}"] if refused else []
 
 
 def client_of(root: Path, stack: str) -> ArgoCDClient:

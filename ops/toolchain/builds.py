@@ -1,8 +1,9 @@
-"""The building of pinned tools: one `go build` each, in a folder of its own that appears complete or not at all.
+"""The building of pinned tools: each in a folder of its own that appears complete or not at all.
 
-A tool of `ops.toolchain.catalogue` comes in; a folder in the user's cache goes out. Its name is derived from the
-content of go.mod and go.sum and from the flags, so that every checkout with the same pins uses the same build.
-`ops.toolchain.lookup` decides which tools must be built; `ops.toolchain.progress` shows the reports of a build.
+A tool of `ops.toolchain.catalogue` comes in; a folder in the user's cache goes out. Its name is derived from all inputs
+of the build, go.mod and go.sum among them, so that every checkout with the same pins uses the same build.
+`ops.toolchain.installation` decides which tools are built; `ops.toolchain.progress` shows the reports of a build.
+`ops.toolchain.downloads` and `ops.toolchain.compiler` place their folders with the same mechanism.
 
 The remains of a dead process do no harm: the kernel releases its locks, unfinished files lie in a `.building-` sibling
 until it is renamed, and Go's own caches tolerate an interruption.
@@ -15,10 +16,8 @@ import fcntl
 import hashlib
 import json
 import os
-import platform
 import re
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ import programs
 from errors import BuildFailed, ProgramFailed
 from local.cache import cache_folder
 from manifests.rules.schemas import FORMAT
-from ops.toolchain import extraction
+from ops.toolchain import extraction, releases
 from ops.toolchain.catalogue import FOLDER, Shipped, Tool, pinned
 
 # Debug tables cost a tenth of the compiler's work and a fifth of its cache, and these programs are never debugged.
@@ -42,7 +41,6 @@ ENVIRONMENT = {
 }
 # Builds are for this machine, even where the user's environment prepares Go for another one.
 FOREIGN = ("GOOS", "GOARCH", "GOBIN", "GOEXPERIMENT")
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 DIGITS = 16
 MANIFESTS = "manifests"
 NOTE = "built.json"
@@ -124,8 +122,8 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 def built_folder(tool: Tool) -> Path:
     """Return the folder of a tool's build, whether it exists or not."""
-    machine = platform.machine().lower()
-    recipe = [f"{sys.platform}/{ARCHITECTURES.get(machine, machine)}", *FLAGS, tool.stamped(), *ENVIRONMENT.values()]
+    place = releases.here()
+    recipe = [f"{place.os}/{place.arch}", *FLAGS, tool.stamped(), *ENVIRONMENT.values()]
     recipe += [f"{program.name}={program.package}={program.links}" for program in tool.programs]
     if tool.shipped:
         recipe += [f"{tool.shipped.file}@{pinned(FOLDER / tool.shipped.folder, tool.shipped.module)}"]
@@ -136,7 +134,12 @@ def built_folder(tool: Tool) -> Path:
     for folder in tool.by_folder:
         for file in sorted([folder / "go.mod", folder / "go.sum", *folder.glob("*.go")]):
             digest.update(file.read_bytes())
-    return cache_folder() / "tools" / f"{tool.name}-{digest.hexdigest()[:DIGITS]}"
+    return folder_of(tool.name, digest.hexdigest())
+
+
+def folder_of(name: str, digest: str) -> Path:
+    """Return the folder of a tool in the cache, by the digest of everything that it is made from."""
+    return cache_folder() / "tools" / f"{name}-{digest[:DIGITS]}"
 
 
 def note(folder: Path, kept: Mapping[str, Any]) -> None:

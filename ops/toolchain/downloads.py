@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from errors import DownloadFailed, DownloadRefused, MachineNotReady
-from local.cache import cache_folder
 from ops.toolchain import archives, builds, lockfile, releases
 from ops.toolchain.catalogue import Tool
 from ops.toolchain.releases import RELEASES, Asset, Platform, assets
@@ -51,14 +50,14 @@ def known_by(tool: Tool) -> str:
 
 def folder(tool: Tool) -> Path:
     """Return the folder of a tool's download, whether it exists or not; it differs for each checksum in the lock."""
-    place, entries = releases.here(), lockfile.read()
+    place = releases.here()
     recipe = ["release", place.name, str(tool.version)]
     for asset in assets(tool, place):
         members = [f"{name}={member}" for name, member in asset.members.items()]
-        recipe += [asset.path, asset.sums, *members, lockfile.checksum(tool, asset, place, entries)]
+        recipe += [asset.path, asset.sums, *members, lockfile.checksum(tool, asset, place)]
     recipe += [f"{program.name}={program.links}" for program in tool.programs]
     digest = hashlib.sha256("\n".join(recipe).encode()).hexdigest()
-    return cache_folder() / "tools" / f"{tool.name}-{digest[: builds.DIGITS]}"
+    return builds.folder_of(tool.name, digest)
 
 
 def download(tool: Tool, listener: builds.Listener, network: Network) -> Path:

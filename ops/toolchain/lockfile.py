@@ -60,9 +60,9 @@ def _platforms(entry: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def checksum(tool: Tool, asset: Asset, place: Platform, entries: Entries | None = None) -> str:
+def checksum(tool: Tool, asset: Asset, place: Platform) -> str:
     """Return the digest that the lock requires of an asset, or nothing where it has none for this version."""
-    entry = (read() if entries is None else entries).get((asset.pin, place.name), {})
+    entry = read().get((asset.pin, place.name), {})
     found = str(entry.get("checksum", ""))
     if not found or str(entry.get("version")) != str(tool.version):
         return ""

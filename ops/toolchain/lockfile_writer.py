@@ -23,7 +23,7 @@ SHA256 = 64
 
 
 @dataclass(frozen=True)
-class Row:
+class ChecksumRow:
     """The result for one checksum."""
 
     tool: str
@@ -34,7 +34,7 @@ class Row:
     change: str
 
 
-def lock(tools: Sequence[Tool], update: Callable[[str], None]) -> list[Row]:
+def lock(tools: Sequence[Tool], update: Callable[[str], None]) -> list[ChecksumRow]:
     """Write the lock again, with the checksums of these tools; one that is not available stays as it is."""
     entries = {key: dict(entry) for key, entry in lockfile.read().items()}
     rows = []
@@ -60,18 +60,18 @@ def _all(tools: Sequence[Tool]) -> Iterator[tuple[Tool, Asset, Platform]]:
                 yield tool, asset, place
 
 
-def _one(tool: Tool, asset: Asset, place: Platform, file: Path, network: Network) -> Row:
+def _one(tool: Tool, asset: Asset, place: Platform, file: Path, network: Network) -> ChecksumRow:
     before = lockfile.checksum(tool, asset, place)
     try:
         digest, source = _found(tool, asset, place, file, network, len(before) or SHA256)
     except DownloadFailed as error:
-        return Row(tool.name, asset.pin, place.name, before, str(error), "stays" if before else "none")
+        return ChecksumRow(tool.name, asset.pin, place.name, before, str(error), "stays" if before else "none")
     if before and before != digest:
         raise DownloadRefused(
             f"mise.lock: {asset.pin} {place.name}: has {before}, and {asset.url(tool, place)} is {digest} now: a"
             " release is not replaced; ask the publisher, and delete the old checksum if the new one is right"
         )
-    return Row(tool.name, asset.pin, place.name, digest, source, "same" if before else "new")
+    return ChecksumRow(tool.name, asset.pin, place.name, digest, source, "same" if before else "new")
 
 
 def _found(tool: Tool, asset: Asset, place: Platform, file: Path, network: Network, length: int) -> tuple[str, str]:

@@ -23,7 +23,7 @@ import programs
 from errors import Bug, HomelabError
 from local.cache import cache_folder
 from ops.toolchain import builds, downloads, installation
-from ops.toolchain.catalogue import BY_PROGRAM, TOOLS, Program, Tool, Version
+from ops.toolchain.catalogue import BY_PROGRAM, TOOLS, Program, ProgramVersion, Tool
 
 GO_SUM = "go.sum"
 CRDS, MANIFESTS = "crds", "argocd-manifests"  # tools that are no programs: see `Toolchain.manifests`
@@ -44,7 +44,7 @@ class Place:
 
     program: str
     file: Path
-    version: Version
+    version: ProgramVersion
     origin: Origin
     known: str
     """The source that verifies it: the PATH, the lock, the publisher's checksum, or go.sum."""
@@ -128,7 +128,7 @@ def in_cache(tool: Tool, names: Iterable[str]) -> dict[str, Place]:
     return {name: Place(name, file, tool.version, Origin.CACHE, known) for name, file in files.items()}
 
 
-def version_of(file: Path, name: str) -> Version | None:
+def version_of(file: Path, name: str) -> ProgramVersion | None:
     """Return the version of a program on the PATH; the answer is cached until its file changes."""
     program = _program(BY_PROGRAM[name], name)
     # The program itself and no link to it: under a server's name, the arguments may start the server.
@@ -140,11 +140,11 @@ def version_of(file: Path, name: str) -> Version | None:
     state = [about.st_mtime_ns, about.st_size]
     remembered = _remembered()
     if (known := remembered.get(str(asked))) and known[:2] == state and known[2]:
-        return Version.read(str(known[2]))
+        return ProgramVersion.read(str(known[2]))
     said = _said(asked, _program(BY_PROGRAM[asked.name], asked.name).ask)
     if said:  # no answer may be a slow start: it is not cached
         _remember({**remembered, str(asked): [*state, said]})
-    return Version.read(said)
+    return ProgramVersion.read(said)
 
 
 def _said(file: Path, ask: tuple[str, ...]) -> str:
@@ -152,7 +152,7 @@ def _said(file: Path, ask: tuple[str, ...]) -> str:
         finished = programs.run(str(file), *ask, env={**os.environ, **QUIET}, timeout=20)
     except (HomelabError, OSError):
         return ""
-    version = Version.read(finished.stdout) or Version.read(finished.stderr)
+    version = ProgramVersion.read(finished.stdout) or ProgramVersion.read(finished.stderr)
     suffix = "-dev" if version and version.unfinished else ""
     return f"{version}{suffix}" if version else ""
 

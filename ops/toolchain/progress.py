@@ -2,7 +2,7 @@
 
 The steps come in with the expected seconds of each, and then the reports of the work; everything goes to stderr, so
 that `--json` on stdout stays clean. Estimates learn from finished steps: if the first steps took twice as long as
-expected, so will the rest. `ops.toolchain.lookup` shows builds with it; any verb with long steps can use it.
+expected, so will the rest. `ops.toolchain.installation` and `ops.upstream.originals` show their work with it.
 """
 
 from __future__ import annotations

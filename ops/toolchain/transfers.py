@@ -18,6 +18,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from errors import DownloadFailed, DownloadRefused
+from manifests.sources import is_loopback
 from ops.terminal import elapsed
 from ops.toolchain.builds import Update
 
@@ -28,7 +29,6 @@ ATTEMPTS = 2
 REDIRECTS = 5
 CHUNK = 1 << 18
 LARGEST = 600_000_000
-LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 OK, BUSY, SERVER_ERROR = 200, 429, 500
 DIGESTS = ("sha256", "sha512")
 
@@ -112,10 +112,8 @@ class Network:
 
 def _safe(url: str, before: str) -> bool:
     """Report whether a redirect is followed: to https, or between servers on loopback, where tests run."""
-    there, here = urlsplit(url), urlsplit(before)
-    return there.scheme == "https" or (
-        there.scheme == here.scheme == "http" and {str(there.hostname), str(here.hostname)} <= LOOPBACK
-    )
+    schemes = urlsplit(url).scheme, urlsplit(before).scheme
+    return schemes[0] == "https" or (schemes == ("http", "http") and is_loopback(url) and is_loopback(before))
 
 
 def _reason(host: str, error: requests.RequestException) -> str:

@@ -42,7 +42,7 @@ def ask(base: WantedBase, env: Mapping[str, str] | None = None) -> Answer:
     """Read the commit of a base's tag from its host, and compare it with the commit that the base references."""
     repository, tag = repository_of(base.url), tag_of(base)
     if boundary.remote_rule(repository) or not boundary.HARMLESS_REFERENCE.match(tag):
-        return Answer(State.SILENT, "has a repository or a tag that is not asked for")
+        return Answer(State.SILENT, "has a repository or a tag that gets no request")
     quiet = environment(env) | {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": ""}
     names = (f"refs/tags/{tag}", f"refs/tags/{tag}^{{}}")
     try:

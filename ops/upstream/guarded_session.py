@@ -29,7 +29,7 @@ class GuardedSession(requests.Session):
         """Return the target of a redirect, or refuse one that must not be followed."""
         target = super().get_redirect_target(resp)
         if target and not may_lead(resp.url, found := urljoin(resp.url, target)):
-            raise requests.exceptions.InvalidURL(f"redirects to {urlsplit(found).netloc}, which is not asked")
+            raise requests.exceptions.InvalidURL(f"redirects to {urlsplit(found).netloc}, which gets no request")
         return target
 
 

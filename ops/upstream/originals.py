@@ -17,7 +17,7 @@ from pathlib import Path
 import programs
 from config.derive import platform_apps
 from config.model import Settings
-from config.tree import Tree, read_tree
+from config.tree import Tree
 from errors import HomelabError, OriginalRefused, Problem, ProgramFailed, TookTooLong, TreeRefused, TryAgain
 from manifests.checkout import CheckoutReader
 from manifests.contents import WantedChart
@@ -91,10 +91,15 @@ def fetch(
 
 
 def fetch_for(
-    root: Path, settings: Settings, env: Mapping[str, str], forbidden: str, layers: Collection[str] = ()
+    root: Path,
+    settings: Settings,
+    tree: Tree,
+    env: Mapping[str, str],
+    forbidden: str,
+    layers: Collection[str] = (),
 ) -> Fetched:
     """Fetch the charts and bases of one stack, of some layers or of all."""
-    folders, private = folders_of(settings, read_tree(root), layers), private_of(settings)
+    folders, private = folders_of(settings, tree, layers), private_of(settings)
     return fetch(Wants(CheckoutReader(root)), folders, env, forbidden=forbidden, private=private)
 
 

@@ -26,7 +26,7 @@ from manifests.sources import Chart
 from ops.upstream.guarded_session import TIMEOUT, GuardedSession, may_give_tokens
 
 HUB, HUB_API = "docker.io", "registry-1.docker.io"
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+LOOPBACK = ("127.0.0.1", "localhost")
 ACCEPTED = (
     "application/vnd.oci.image.index.v1+json,application/vnd.oci.image.manifest.v1+json,"
     "application/vnd.docker.distribution.manifest.list.v2+json,application/vnd.docker.distribution.manifest.v2+json"

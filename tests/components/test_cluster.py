@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import programs
+from components import shell
 from components.cluster.bundle import bundle
 from components.cluster.configuration_diff import COVERED, difference, readable
 from components.cluster.patches import EXCLUDED, patches
-from components.cluster.script_inputs import NOTHING, REMEMBER_GENERATION, in_order_of_upgrade, script
+from components.cluster.script_inputs import REMEMBER_GENERATION, in_order_of_upgrade, script
 from components.machines.images import image_of, installer
 from config import derive
 from config.load import read_stack
@@ -215,7 +216,7 @@ def test_kubernetes_is_upgraded_after_talos_and_before_configurations() -> None:
 def test_an_upgrade_runs_on_change_only_and_replaces_nothing() -> None:
     for name, command in run("homelab").of("Command").items():
         if name.startswith(("cluster-talos", "cluster-kubernetes", "cluster-forget", "cluster-retire")):
-            assert command.inputs["create"] in (NOTHING, REMEMBER_GENERATION)
+            assert command.inputs["create"] in (shell.NOTHING, REMEMBER_GENERATION)
         assert "triggers" not in command.inputs
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.handover.application_defaults import LAYERS, RETRY, namespace_of, namespace_template
-from components.handover.application_sets import Source, application_set, digest, sync_policy
+from components.handover.application_sets import GitSource, application_set, digest, sync_policy
 from components.handover.guard import PREFIXES, guard, labels
 from components.handover.projects import project
 from components.platform.namespace_manifest import namespace_manifest
@@ -18,7 +18,7 @@ from config.tree import CategoryFolder, read_tree
 from tests.components.mocks import ROOT, run
 
 URL = "https://git.example.com/homelab.git"
-SOURCE = Source(URL, "main", ".", "production")
+SOURCE = GitSource(URL, "main", ".", "production")
 TREE = read_tree(ROOT)
 SERVER = "https://kubernetes.default.svc"
 
@@ -42,7 +42,7 @@ def test_an_environments_folder_replaces_the_base() -> None:
 
 
 def test_an_excluded_app_is_excluded_as_base_and_overlay() -> None:
-    source = Source(URL, "main", ".", "production", exclude=("media/jellyfin", "ai/ollama"))
+    source = GitSource(URL, "main", ".", "production", exclude=("media/jellyfin", "ai/ollama"))
     base, overlay = directories(application_set(category(), source))
     assert base["directories"][2:] == [{"path": "apps/media/jellyfin", "exclude": True}]
     assert overlay["directories"][2:] == [{"path": "environments/production/media/jellyfin", "exclude": True}]
@@ -50,7 +50,7 @@ def test_an_excluded_app_is_excluded_as_base_and_overlay() -> None:
 
 def test_an_application_names_every_place_that_it_is_rendered_from() -> None:
     def places(path: str) -> str:
-        template = application_set(category(), Source(URL, "main", path, "dev"))["spec"]["template"]
+        template = application_set(category(), GitSource(URL, "main", path, "dev"))["spec"]["template"]
         return str(template["metadata"]["annotations"]["argocd.argoproj.io/manifest-generate-paths"])
 
     assert places(".") == ".;/apps/media/{{ .path.basename }};/apps/media/_*/*;/apps/_shared"
@@ -80,7 +80,7 @@ def test_a_missing_key_is_an_error() -> None:
 
 
 def test_a_homelab_below_the_repositorys_root_is_found_there() -> None:
-    base, overlay = directories(application_set(category(), Source(URL, "main", "./infra/homelab/", "dev")))
+    base, overlay = directories(application_set(category(), GitSource(URL, "main", "./infra/homelab/", "dev")))
     assert base["directories"][0] == {"path": "infra/homelab/apps/media/*"}
     assert overlay["directories"][0] == {"path": "infra/homelab/environments/dev/media/*"}
 
@@ -136,7 +136,7 @@ def test_manual_means_that_nothing_is_automated() -> None:
 def test_one_environment_may_differ() -> None:
     banking = category(sync={"environments": {"production": {"mode": "manual"}}, "reason": "books"})
     there = {
-        name: application_set(banking, Source(URL, "main", ".", name))["spec"]["template"]["spec"]["syncPolicy"]
+        name: application_set(banking, GitSource(URL, "main", ".", name))["spec"]["template"]["spec"]["syncPolicy"]
         for name in ("production", "dev")
     }
     assert ["automated" in policy for policy in there.values()] == [False, True]

@@ -16,6 +16,7 @@ from components import shell
 from components.handover import handover
 from components.platform.seed import text
 from ops.toolchain.lookup import ensure
+from tests.polling import until
 
 ROOT = Path(__file__).parents[2]
 WAIT = handover.script()
@@ -174,10 +175,7 @@ def test_credentials_do_not_outlive_a_script_that_a_signal_ends(tmp_path: Path) 
     more = {"LAYER": "applications", "SETS": "media", "FOUNDATION": "", "STALL_SECONDS": "60", "PAUSE": "0.1"}
     given = environment(tmp_path, "exit 0", **more)
     process = subprocess.Popen(["sh", "-c", WAIT], env=given, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
-    while not list((tmp_path / "tmp").glob("*/state")):
-        assert time.monotonic() < deadline, "the script does not start"
-        time.sleep(0.05)
+    until(lambda: list((tmp_path / "tmp").glob("*/state")), 30)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 1
     assert list((tmp_path / "tmp").iterdir()) == []

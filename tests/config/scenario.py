@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from config.load import Stack, read_stack, stack_files
+from config.load import Stack, read_stack, read_stacks
 from config.tree import read_tree
 from errors import Problem
 from ops.checking.settings import problems_of
@@ -68,7 +68,7 @@ def _change(scenario: dict[str, Any], root: Path) -> None:
 
 def problems(root: Path, scenario: dict[str, Any] | None = None) -> list[Problem]:
     """Return every message of `./homelab check` on a checkout; `before` in a scenario is the stack's old state."""
-    stacks = [read_stack(path) for path in stack_files(root).values()]
+    stacks = read_stacks(root)
     before: dict[str, Stack | None] = {}
     for file, edits in (scenario or {}).get("before", {}).items():
         text = (root / file).read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import yaml
 from config import derive
 from config.app_settings import generated, key_of
 from config.load import read_stack
-from config.model import Secrets, Settings
+from config.model import SecretSettings, Settings
 from config.reference import settings as settings_reference
 from config.secret_stores import KINDS, Kind, SecretStore
 
@@ -26,7 +26,7 @@ def stack_with(kind: Kind) -> Settings:
     settings = read_stack(ROOT / "Pulumi.homelab.yaml").require()
     store = kind.section.model_validate(yaml.safe_load(kind.example))
     return settings.model_copy(
-        update={"platform": settings.platform.model_copy(update={"secret_store": store}), "secrets": Secrets()}
+        update={"platform": settings.platform.model_copy(update={"secret_store": store}), "secrets": SecretSettings()}
     )
 
 
@@ -41,7 +41,7 @@ def test_kind_requires_its_own_token_alone(name: str, kind: Kind) -> None:
     tokens = {one.token for one in KINDS.values()} - {None}
     needed = set(derive.needed_secrets(stack_with(kind)))
     assert needed & tokens == {kind.token} - {None}
-    assert kind.token_field is None or kind.token_field in Secrets.model_fields
+    assert kind.token_field is None or kind.token_field in SecretSettings.model_fields
 
 
 @EACH_KIND
@@ -50,7 +50,7 @@ def test_token_setting_of_kind_is_read(name: str, kind: Kind) -> None:
     if kind.token_field is None:
         assert derive.store_token(settings) is None
         return
-    section = Secrets.model_validate({kind.token: "a-token-of-the-store"})
+    section = SecretSettings.model_validate({kind.token: "a-token-of-the-store"})
     token = derive.store_token(settings.model_copy(update={"secrets": section}))
     assert token is not None
     assert token.get_secret_value() == "a-token-of-the-store"

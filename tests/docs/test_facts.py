@@ -15,7 +15,7 @@ from components.handover.application_defaults import RETRY
 from config import rights
 from config.model import Settings
 from config.reference import documents
-from config.tree import ENVIRONMENTS, read_tree
+from config.tree import APPS, read_tree
 from ops.checking.register import every_check
 from tests.docs.pages import PAGES, ROOT
 
@@ -60,12 +60,11 @@ def test_every_setting_that_is_named_exists() -> None:
     assert wrong == []
 
 
-def test_every_folder_of_an_environment_that_is_named_exists() -> None:
-    ours = tuple(f"{path.relative_to(ROOT)}/" for path in (ROOT / ENVIRONMENTS).iterdir())
-    named = {text for _, text in inline() if text.startswith(ours) and "<" not in text}
-    named -= {"environments/production/media/jellyseerr/"}  # the page about a new app instructs its reader to write it
-    assert named
-    assert [name for name in named if not (ROOT / name).exists()] == []
+def test_every_path_of_the_apps_tree_that_is_named_exists() -> None:
+    pattern = re.compile(rf"{APPS}/[\w./-]+\Z")
+    named = {(page, text) for page, text in inline() if pattern.match(text)}
+    assert len(named) > 30
+    assert [f"{page}: {text}" for page, text in sorted(named) if not (ROOT / text).exists()] == []
 
 
 def test_every_check_that_is_named_exists() -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-import programs
 from config.load import stack_files
 from ops.__main__ import main
 from tests.docs.pages import ROOT, words
+from tests.repository import commit_all
 
 PAGE = ROOT / "docs/start/make-it-yours.md"
 
@@ -25,13 +25,7 @@ def checkout(tmp_path: Path) -> Path:
         shutil.copytree(ROOT / name, tmp_path / name)
     for file in (ROOT / "Pulumi.yaml", *stack_files(ROOT).values()):
         shutil.copy(file, tmp_path)
-    # `init --only` deletes only files that Git can restore.
-    for command in (
-        ("init", "--quiet"),
-        ("add", "Pulumi.*"),
-        ("-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "--quiet", "--message", "all"),
-    ):
-        programs.run("git", *command, cwd=tmp_path)
+    commit_all(tmp_path)  # `init --only` deletes only files that Git can restore.
     return tmp_path
 
 
@@ -42,7 +36,7 @@ def line(begins: str) -> str:
     return str(found[0])
 
 
-@pytest.mark.skipif(sys.platform == "darwin", reason="the line is for GNU sed; the page says what macOS wants")
+@pytest.mark.skipif(sys.platform == "darwin", reason="the line is for GNU sed; the page has another one for macOS")
 def test_marks_are_left_after_the_page(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*words(line("./homelab init"))[1:], "--root", str(checkout)]) == 0
     assert list(stack_files(checkout)) == ["homelab"]

@@ -14,20 +14,20 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-import programs
 from bench.pictures import IMAGES, pictures, report
 from config.load import stack_files
 from ops.__main__ import main
 from tests.docs.pages import PAGES, ROOT
+from tests.repository import commit_all
 
 COMMAND = ("check", "--changed-since", "HEAD")
 MISTAKES = {
     "Pulumi.homelab.yaml": [("address: 10.0.0.21", "address: 10.0.0.60")],
-    "apps/media/jellyfin/deployment.yaml": [
+    "apps/media/jellyfin/base/deployment.yaml": [
         (r"jellyfin:10\.[\d.]+@sha256:\w+", "jellyfin:latest"),
         (r"limits: \{memory: 4Gi\}", "limits: {cpu: 2}"),
     ],
-    "apps/media/jellyfin/service.yaml": [("targetPort: http", "targetPort: web")],
+    "apps/media/jellyfin/base/service.yaml": [("targetPort: http", "targetPort: web")],
 }
 
 
@@ -42,13 +42,11 @@ def current(name: str, drawn: str) -> bool:
 @pytest.fixture
 def mistaken(tmp_path: Path) -> Path:
     """Return a repository with changes that `check` rejects."""
-    for name in ("apps", "environments", "patches"):
+    for name in ("apps", "patches"):
         shutil.copytree(ROOT / name, tmp_path / name)
     for file in (ROOT / "Pulumi.yaml", *stack_files(ROOT).values()):
         shutil.copy(file, tmp_path)
-    author = ("-c", "user.name=a", "-c", "user.email=a@example.com")
-    for command in (("init", "--quiet"), ("add", "."), (*author, "commit", "--quiet", "--message", "all")):
-        programs.run("git", *command, cwd=tmp_path)
+    commit_all(tmp_path)
     for name, changes in MISTAKES.items():
         text = (tmp_path / name).read_text(encoding="utf-8")
         for old, new in changes:
@@ -58,9 +56,9 @@ def mistaken(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", pictures())
-def test_a_picture_shows_the_project_of_today(name: str) -> None:
-    assert current(name, pictures()[name]), "./homelab test --update -- tests/docs/test_pictures.py"
+def test_pictures_show_the_project_of_today() -> None:
+    stale = [name for name, drawn in pictures().items() if not current(name, drawn)]
+    assert stale == [], "./homelab test --update -- tests/docs/test_pictures.py"
 
 
 def test_the_report_shows_the_output_of_check(mistaken: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,9 +19,9 @@ from ops.checking.changed_since import Changed, commit
 from ops.checking.settings import committed
 from ops.upstream.git_tags import ask
 from tests.config.scenario import prepare as lay_out
+from tests.repository import commit_all
 
 GIT = tuple(int(part) for part in programs.run("git", "--version").stdout.split()[2].split(".")[:2])
-PERSON = ("-c", "user.name=a", "-c", "user.email=a@example.com")
 
 
 CORE = "[core]\nrepositoryformatversion = 0\nbare = false\nworktree = .\n"
@@ -80,8 +80,7 @@ def checkout(attack: str, tmp_path: Path) -> Path:
     lay_out({}, home)
     lay, _ = ATTACKS[attack]
     lay(home, tmp_path / "witness")
-    for arguments in (("init", "--quiet"), ("add", "--all"), (*PERSON, "commit", "--quiet", "--message", "all")):
-        programs.run("git", *arguments, cwd=home.parent)
+    commit_all(home.parent)
     programs.run("git", "clone", "--quiet", home.parent, tmp_path / "cloned")
     assert not (tmp_path / "witness").exists()
     return tmp_path / "cloned" / "home"
@@ -133,8 +132,7 @@ def test_linked_worktree_and_own_repository_are_accepted(tmp_path: Path) -> None
     main = tmp_path / "main"
     (main / "home").mkdir(parents=True)
     (main / "home" / "a.txt").touch()
-    for arguments in (("init", "--quiet"), ("add", "--all"), (*PERSON, "commit", "--quiet", "--message", "all")):
-        programs.run("git", *arguments, cwd=main)
+    commit_all(main)
     programs.run("git", "worktree", "add", "--quiet", tmp_path / "linked", cwd=main)
     for root in (main, tmp_path / "linked"):
         listed = programs.run("git", *programs.on_checkout(root / "home"), "ls-files").stdout

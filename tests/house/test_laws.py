@@ -66,6 +66,17 @@ def test_errors_are_made_in_one_file_only() -> None:
     assert made == []
 
 
+def test_a_class_name_means_one_thing() -> None:
+    owners: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                owners.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+            elif isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
+                owners.setdefault(ast.unparse(node.target), []).append(str(path.relative_to(ROOT)))
+    assert {name: files for name, files in owners.items() if len(files) > 1} == {}
+
+
 @pytest.mark.parametrize(
     ("pattern", "owner"),
     [
@@ -82,7 +93,7 @@ def test_only_one_module_does_this(pattern: str, owner: str) -> None:
 
 @cache
 def _code(path: Path) -> str:
-    """Return the code of a module without its strings and comments."""
+    """Return the code of a module without its docstrings and comments."""
     return ast.unparse(_without_docstrings(ast.parse(path.read_text(encoding="utf-8"))))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -13,6 +14,7 @@ LINE = re.compile(r"^(?P<name>[A-Za-z][\w-]*)(?:==[\w.]+)? +# (?P<reason>.+): (?
 GIT = re.compile(r"programs\.(?:run|pipe|follow|start|converse)\(\s*\"git\"")
 REASON = "# git and not GitPython"
 ABOVE = 4  # lines that a statement may take between its reason and the call
+installed = cache(packages_distributions)
 
 
 def lines(file: str) -> list[str]:
@@ -24,7 +26,7 @@ def modules(name: str) -> list[str]:
     plain = name.lower().replace("_", "-")
     return [
         module
-        for module, distributions in packages_distributions().items()
+        for module, distributions in installed().items()
         if plain in {one.lower().replace("_", "-") for one in distributions}
     ]
 

@@ -5,10 +5,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
-import pytest
-
 from bench.words import ODD, ROOT, Text, found, odd, openings, prose, rates, texts, tracked
 
 HIGHEST = {
@@ -19,27 +15,23 @@ HIGHEST = {
 TIMES = 3
 
 
-@cache
-def pieces() -> dict[tuple[str, str], list[Text]]:
-    """Return the prose of the checkout by kind and room; pages are one room."""
+def test_habits_are_bounded() -> None:
     rooms: dict[tuple[str, str], list[Text]] = {}
     for piece in texts(ROOT, tracked()):
-        room = "all" if piece.kind.endswith("docs") else piece.room
+        room = "all" if piece.kind.endswith("docs") else piece.room  # the pages are one room
         rooms.setdefault((piece.kind, room), []).append(piece)
-    return {key: rooms[key] for key in sorted(rooms) if "doc" in key[0]}
+    above = {
+        f"{habit} in {kind} of {room}": list(found(here, habit))
+        for (kind, room), here in rooms.items()
+        if "doc" in kind
+        for habit, highest in HIGHEST["docstrings" if kind == "docstrings" else "docs"].items()
+        if rates(here)[habit] > TIMES * highest
+    }
+    assert above == {}
 
 
-@pytest.mark.parametrize("habit", HIGHEST["docs"])
-@pytest.mark.parametrize("key", pieces(), ids=" ".join)
-def test_habits_are_bounded(key: tuple[str, str], habit: str) -> None:
-    bound = TIMES * HIGHEST["docstrings" if key[0] == "docstrings" else "docs"][habit]
-    here = pieces()[key]
-    assert rates(here)[habit] <= bound, "\n".join(found(here, habit))
-
-
-@pytest.mark.parametrize("room", sorted({room for kind, room in pieces() if kind == "docstrings"}))
-def test_docstrings_open_with_a_plain_verb(room: str) -> None:
-    files = sorted({piece.file for piece in pieces()["docstrings", room]})
+def test_docstrings_open_with_a_plain_verb() -> None:
+    files = [name for name in tracked() if name.endswith(".py")]
     assert {name: odd(counted) for name in files if odd(counted := openings(ROOT, [name]))} == {}, sorted(ODD)
 
 

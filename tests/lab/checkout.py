@@ -22,6 +22,7 @@ from lab.api import Api
 from lab.hardware.rack import Rack
 from lab.layout import Lab
 from lab.running import servers
+from tests.repository import commit_all
 
 ROOT = Path(__file__).parents[2]
 SHORT = ("--until", "cluster")
@@ -62,12 +63,7 @@ class Checkout:
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, root / name)
         (root / ".venv").symlink_to(Path(sys.executable).parent.parent)
-        for command in (
-            ["init", "-q"],
-            ["add", "-A"],
-            ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"],
-        ):
-            subprocess.run(["git", *command], cwd=root, check=True)
+        commit_all(root)
         return cls(root, stack)
 
     @property

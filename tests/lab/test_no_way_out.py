@@ -15,6 +15,7 @@ from lab.layout import Lab
 from lab.running import proxy, servers
 from tests import ears
 from tests.lab.checkout import ROOT, Checkout
+from tests.polling import until
 
 
 @pytest.mark.skipif(not ears.available(), reason="this system gives no network namespaces to its users")
@@ -36,8 +37,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     port = servers.port(made, "proxy")
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **made.environment}
     servers.start(made, "proxy", sys.executable, ["-m", "lab.running.proxy", str(port)], env)
-    while not servers.listens(port):
-        pass
+    until(lambda: servers.listens(port), 20)
     yield made
     servers.stop_all(made)
 

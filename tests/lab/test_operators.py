@@ -6,8 +6,9 @@ import base64
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from lab.layout import Lab
 from lab.running import servers
 from ops.toolchain.lookup import ensure
 from standins.crds import KnownCrds
+from tests import polling
 
 pytestmark = pytest.mark.xdist_group("stages")
 
@@ -43,6 +45,7 @@ ARGOCD = {
 }
 HASH = "rollouts-pod-template-hash"
 POD = {"containers": [{"name": "main", "image": "none.example/none:1"}]}
+until = partial(polling.until, seconds=20)
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,6 @@ class PlayedCluster:
         asked = ["admin", "settings", "resource-overrides", "health", str(file), f"--argocd-cm-path={settings}"]
         said = programs.run("argocd", *asked, env=self.env).stdout
         return said.partition("\n")[0].removeprefix("STATUS: ")
-
-
-def until(done: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import programs
 from manifests.sources import Chart
 from tests.manifests.checkout import lay, make_chart
+from tests.repository import commit_all
 
 INDEX = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.cncf.helm.config.v1+json"
@@ -68,9 +69,8 @@ class Server:
         """Make a repository with one tagged commit, and return its URL."""
         place = self.folder / name
         lay(place, files)
-        known = ("-c", "user.name=t", "-c", "user.email=t@example.com")
-        for command in (("init", "-q", "-b", "main"), ("add", "-A"), (*known, "commit", "-qm", "x"), ("tag", tag)):
-            programs.run("git", *command, cwd=place)
+        commit_all(place)
+        programs.run("git", "tag", tag, cwd=place)
         return f"{self.url}/{name}.git"
 
     def _blob(self, kind: str, data: bytes) -> dict[str, object]:

@@ -26,7 +26,7 @@ def test_hooks_are_found() -> None:
         noted("argo", argocd_argoproj_io__hook="PreSync"),
         noted("skipped", argocd_argoproj_io__hook="Skip", helm_sh__hook="test"),
     ]
-    assert [item["metadata"]["name"] for item in objects.hooks(items)] == ["helm", "argo"]
+    assert [item["metadata"]["name"] for item in items if objects.is_hook(item)] == ["helm", "argo"]
 
 
 def test_a_version_is_separated_from_its_group() -> None:

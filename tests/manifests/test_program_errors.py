@@ -8,6 +8,7 @@ import pytest
 
 from errors import ProgramFailed, TookTooLong
 from manifests import program_errors
+from manifests.checkout import CheckoutReader
 from tests.manifests.checkout import lay
 
 HELM = (
@@ -105,7 +106,7 @@ def test_a_message_is_cleaned_and_placed(checkout: Path, output: str, message: s
     output = output.replace("/checkout", str(checkout))
     error = ProgramFailed("kustomize: exit code 1", status=1, output=output)
     files = ["apps/a/kustomization.yaml", "apps/base/kustomization.yaml"]
-    found = program_errors.problem(error, "apps/a", files, checkout, Path("/copy"))
+    found = program_errors.problem(error, "apps/a", files, CheckoutReader(checkout), Path("/copy"))
     assert found.rule == message
     assert (found.file, found.line) == place
 
@@ -126,7 +127,9 @@ def test_a_value_that_a_charts_schema_refuses_is_found(checkout: Path, said_of: 
         f"Error: values don't meet the specifications of the schema(s) in the following chart(s):\nc:\n- {said_of}\n"
     )
     error = ProgramFailed("helm: exit code 1", status=1, output=output)
-    found = program_errors.problem(error, "apps/a", ["apps/a/kustomization.yaml"], checkout, values=tuple(values))
+    found = program_errors.problem(
+        error, "apps/a", ["apps/a/kustomization.yaml"], CheckoutReader(checkout), values=tuple(values)
+    )
     assert (found.file, found.line) == place
 
 
@@ -135,13 +138,13 @@ def test_a_field_of_another_type_is_found_by_its_value(checkout: Path) -> None:
     output = "Error: invalid Kustomization: json: cannot unmarshal string into Go struct field Kustomization.resources"
     error = ProgramFailed("kustomize: exit code 1", status=1, output=f"{output} of type []string")
     files = ["apps/a/kustomization.yaml", "apps/base/kustomization.yaml"]
-    found = program_errors.problem(error, "apps/a", files, checkout)
+    found = program_errors.problem(error, "apps/a", files, CheckoutReader(checkout))
     assert (found.file, found.line) == ("apps/base/kustomization.yaml", 2)
 
 
 def test_a_program_that_does_not_end_is_reported(checkout: Path) -> None:
     error = TookTooLong(f"kustomize build {checkout}/apps/a (in {checkout}): no end after 120 s")
-    found = program_errors.problem(error, "apps/a", ["apps/a/kustomization.yaml"], checkout)
+    found = program_errors.problem(error, "apps/a", ["apps/a/kustomization.yaml"], CheckoutReader(checkout))
     assert found.rule == "kustomize build apps/a (in .): no end after 120 s"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from config import files
-from config.load import read_stack, stack_files
+from config.load import read_stacks
 from config.tree import read_tree
 from manifests.checkout import CheckoutReader
 from manifests.contents import contents_of
@@ -21,7 +21,7 @@ from tests.manifests.rules.scenario import prepare
 
 def test_a_check_reads_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare({}, tmp_path)
-    stacks, tree = [read_stack(path) for path in stack_files(tmp_path).values()], read_tree(tmp_path)
+    stacks, tree = read_stacks(tmp_path), read_tree(tmp_path)
     reads: Counter[str] = Counter()
 
     def counted(read: Callable[..., Any]) -> Callable[..., Any]:

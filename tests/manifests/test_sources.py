@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,6 +24,8 @@ from manifests.render import Folder, Renderer, render
 from manifests.sources import Chart, slug
 from tests.manifests.checkout import config_map, lay, make_chart, names
 from tests.manifests.servers import Server, serving
+from tests.polling import until
+from tests.repository import commit_all
 
 CHECKOUT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("repositories_of_this_machine")
@@ -56,9 +57,8 @@ def repository(tmp_path: Path) -> str:
             "config/shared/b.yaml": config_map("b"),
         },
     )
-    known = ("-c", "user.name=t", "-c", "user.email=t@example.com")
-    for command in (("init", "-q", "-b", "main"), ("add", "-A"), (*known, "commit", "-qm", "x"), ("tag", "v1")):
-        programs.run("git", *command, cwd=place)
+    commit_all(place)
+    programs.run("git", "tag", "v1", cwd=place)
     return f"file://{place}//config/crd"
 
 
@@ -203,9 +203,8 @@ def test_a_tag_that_was_moved_is_refused(repository: str, env: dict[str, str], t
     bases.fetch(url, env)
     shutil.rmtree(tmp_path / "cache" / slug(url))
     lay(tmp_path / "git", {"config/shared/b.yaml": config_map("b", other="value")})
-    known = ("-c", "user.name=t", "-c", "user.email=t@example.com")
-    for command in ((*known, "commit", "-qam", "y"), ("tag", "-f", "v1")):
-        programs.run("git", *command, cwd=tmp_path / "git")
+    commit_all(tmp_path / "git")
+    programs.run("git", "tag", "-f", "v1", cwd=tmp_path / "git")
     with pytest.raises(OriginalChanged) as refused:
         CachedBases(tmp_path / "cache").fetch(url, env)
     lay(root, {"apps/media/one/kustomization.yaml": f"resources: ['{url}']\n"})
@@ -256,10 +255,7 @@ def test_the_remains_of_a_killed_run_are_removed(server: Server, helm: dict[str,
     )
     command = [sys.executable, "-c", code, str(tmp_path / "cache"), chart.name, chart.version, chart.repository]
     killed = subprocess.Popen(command, env=helm | {"PYTHONPATH": str(CHECKOUT)}, start_new_session=True)
-    until = time.monotonic() + 30
-    while not any(".tgz" in path for path in server.asked):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    until(lambda: any(".tgz" in path for path in server.asked), 30)
     killed.kill()
     killed.wait()
     charts = CachedCharts(tmp_path / "cache")

@@ -66,8 +66,8 @@ def test_an_umbrella_chart_without_a_lock_is_refused(umbrella: Path, renderer: R
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("version: 1.0.0", "version: 1.1.0", "locks version 1.0.0 of greeter, but Chart.yaml says 1.1.0"),
-        ("example.com", "example.org", "locks repository https://charts.example.com of greeter, but Chart.yaml says"),
+        ("version: 1.0.0", "version: 1.1.0", "locks version 1.0.0 of greeter, but Chart.yaml has 1.1.0"),
+        ("example.com", "example.org", "locks repository https://charts.example.com of greeter, but Chart.yaml has"),
         ("- name: greeter", "- name: welcome", "locks greeter, but Chart.yaml depends on welcome"),
         ("greeter.enabled", "greeter.wanted", "was made for another Chart.yaml: its digest differs"),
         ("version: 1.0.0", "version: 1.x", "was made for another Chart.yaml: its digest differs"),

@@ -7,14 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.polling import until
+
 CHECKOUT = Path(__file__).resolve().parents[2]
+wait_for = partial(until, seconds=10)
 GO = r"""#!/bin/sh
 echo "$*" >>"$PLAY/calls"
 case $1 in
@@ -99,14 +102,6 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(made.cache))
     yield made
     (tmp_path / "hang").unlink(missing_ok=True)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until another process has made a condition true."""
-    until = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < until, "it did not come"
-        time.sleep(0.02)
 
 
 def alive(process: int) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ops.__main__ import main
-from ops.check import UNASKED
+from ops.check import NO_REQUEST
 from tests.config import scenario
 from tests.config.scenario import prepare
 
@@ -68,9 +68,9 @@ def test_where_nothing_was_asked_that_is_said(
     monkeypatch.setenv("HOMELAB_OFFLINE", "0")
     prepare(TWO_MISTAKES, tmp_path)
     assert main(["check", "--online", "--root", str(tmp_path)]) == 1
-    assert f"\n{UNASKED}\n" in capsys.readouterr().out
+    assert f"\n{NO_REQUEST}\n" in capsys.readouterr().out
     assert main(["check", "--online", "--json", "--root", str(tmp_path)]) == 1
-    assert UNASKED in json.loads(capsys.readouterr().out)["notes"]
+    assert NO_REQUEST in json.loads(capsys.readouterr().out)["notes"]
 
 
 def test_a_link_that_leads_nowhere_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

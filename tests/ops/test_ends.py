@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 import programs
 from errors import Problem, ProgramMissing, TookTooLong
+from tests.polling import until
 
 ROOT = Path(__file__).parents[2]
 RUN = """
@@ -33,9 +33,7 @@ sys.exit(entry.start(["waits"]))
 def test_a_signal_ends_what_a_verb_has_started(number: signal.Signals, tmp_path: Path) -> None:
     note = tmp_path / "pid"
     process = subprocess.Popen([sys.executable, "-c", RUN, str(note)], cwd=ROOT, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not (note.is_file() and note.read_text(encoding="utf-8").strip()) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: note.is_file() and note.read_text(encoding="utf-8").strip(), 60)
     child = int(note.read_text(encoding="utf-8"))
     process.send_signal(number)
     assert process.wait(timeout=60) in (128 + number, 130)

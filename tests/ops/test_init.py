@@ -7,21 +7,19 @@ from pathlib import Path
 
 import pytest
 
-import programs
 from config.load import read_stack
 from config.secret_stores import KINDS
 from ops.__main__ import main
 from tests.config.scenario import prepare
+from tests.repository import commit_all
 
-PERSON = ("-c", "user.name=a", "-c", "user.email=a@example.com")
 WHO = ("--repository", "https://git.example.com/me/homelab.git", "--domain", "home.example.com")
 
 
 def committed(root: Path) -> None:
     """Write the small checkout, and commit it."""
     prepare({}, root)
-    for command in (("init", "--quiet"), ("add", "--all"), (*PERSON, "commit", "--quiet", "--message", "all")):
-        programs.run("git", *command, cwd=root)
+    commit_all(root)
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +98,7 @@ def test_what_nobody_could_bring_back_does_not_go(
     file = tmp_path / "Pulumi.base.yaml"
     file.write_text(file.read_text(encoding="utf-8") + more, encoding="utf-8")
     if commits:
-        programs.run("git", *PERSON, "commit", "--quiet", "--all", "--message", "secrets", cwd=tmp_path)
+        commit_all(tmp_path)
     before = file.read_bytes()
     assert main(["init", *words, "--root", str(tmp_path), *WHO]) == 1
     assert said in capsys.readouterr().err

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.polling import until
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHELL = ("sh", "cat", "cmp", "cp", "date", "dirname", "find", "mkdir", "readlink", "rm", "sed", "sleep", "tail", "git")
 # Stands for the Python on the PATH and for the one in .venv: installations are recorded, other calls are passed on.
@@ -77,10 +79,8 @@ class Play:
 
     def wait_for_pip(self) -> None:
         """Wait until the installation has begun."""
-        until = time.monotonic() + 10
-        while not (self.folder / "calls").exists() or "pip" not in (self.folder / "calls").read_text(encoding="utf-8"):
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        calls = self.folder / "calls"
+        until(lambda: calls.exists() and "pip" in calls.read_text(encoding="utf-8"), 10)
 
     def set(self, name: str, text: str = "") -> None:
         """Set an answer of the stand-in for Python."""

@@ -23,12 +23,12 @@ ROOT = Path(__file__).parents[2]
 IMAGE = "docker.io/fallenbagel/jellyseerr:2.7.3"
 WHAT = ("--image", IMAGE, "--port", "5055")
 FULL = ("--volume", "/app/config:2Gi", "--secret", "API_KEY", "--health", "/api/v1/status")
-HOSTS = ["jellyseerr.home.example.com", "jellyseerr.staging.example.com", "jellyseerr.dev.example.com"]
+DOMAINS = {"dev": "dev.example.com", "production": "home.example.com", "staging": "staging.example.com"}
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    for name in ("apps", "environments", "patches"):
+    for name in ("apps", "patches"):
         shutil.copytree(ROOT / name, tmp_path / name)
     for stack in ROOT.glob("Pulumi.*.yaml"):
         shutil.copy(stack, tmp_path)
@@ -48,7 +48,9 @@ def rendered(checkout: Path, path: str) -> dict[str, Object]:
 def test_an_app_with_everything_is_written_as_the_others_are(checkout: Path) -> None:
     assert new(checkout, "media/jellyseerr", *WHAT, *FULL) == 0
     assert read_tree(checkout).problems == read_tree(ROOT).problems
-    found = rendered(checkout, "apps/media/jellyseerr")
+    for environment, domain in DOMAINS.items():
+        found = rendered(checkout, f"apps/media/jellyseerr/{environment}")
+        assert found["HTTPRoute"]["spec"]["hostnames"] == [f"jellyseerr.{domain}"]
     assert set(found) == {
         *("Deployment", "ExternalSecret", "HTTPRoute", "NetworkPolicy", "PersistentVolumeClaim"),
         *("ReplicationSource", "Service"),
@@ -68,12 +70,11 @@ def test_an_app_with_everything_is_written_as_the_others_are(checkout: Path) -> 
         "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
         "homelab.dev/backup": time,
     }
-    assert found["HTTPRoute"]["spec"]["hostnames"] == HOSTS
 
 
 def test_a_secret_may_have_a_name_that_yaml_reads_differently(checkout: Path) -> None:
     assert new(checkout, "media/jellyseerr", *WHAT, "--secret", "Y", "--secret", "API_KEY") == 0
-    file = checkout / "apps/media/jellyseerr/external-secret.yaml"
+    file = checkout / "apps/media/jellyseerr/base/external-secret.yaml"
     (said,) = kubernetes_yaml.documents(file.read_text(encoding="utf-8"))
     assert [one["secretKey"] for one in said["spec"]["data"]] == ["Y", "API_KEY"]
 
@@ -82,7 +83,8 @@ def test_what_is_written_differs_from_the_model_in_words_only(checkout: Path) ->
     assert (
         new(checkout, "media/jellyfin-two", "--image", "ghcr.io/jellyfin/jellyfin:10.10.7", *FULL[:2], *WHAT[2:]) == 0
     )
-    for file in ("kustomization.yaml", "route.yaml", "service.yaml", "volume.yaml"):
+    base = ("kustomization.yaml", "route.yaml", "service.yaml", "volume.yaml")
+    for file in (*(f"base/{name}" for name in base), *(f"{name}/kustomization.yaml" for name in DOMAINS)):
         model = (checkout / "apps/media/jellyfin" / file).read_text(encoding="utf-8").replace("10Gi", "2Gi")
         written = (checkout / "apps/media/jellyfin-two" / file).read_text(encoding="utf-8")
         assert without_time(written.replace("jellyfin-two", "jellyfin")) == without_time(model)
@@ -100,24 +102,78 @@ def test_a_new_volume_has_a_backup_time_of_its_own() -> None:
     assert re.fullmatch(r"[1-5]?\d [345] \* \* \*", time)
 
 
-def test_an_app_without_volumes_and_secrets_has_four_files(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_app_without_volumes_and_secrets_has_four_files_and_one_for_each_environment(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert new(checkout, "selfhosted/films", *WHAT, "--host", "movies.staging.example.com", "--gateway", "public") == 0
+    base = "base/deployment.yaml, base/kustomization.yaml, base/route.yaml, base/service.yaml"
+    environments = "dev/kustomization.yaml, production/kustomization.yaml, staging/kustomization.yaml"
     assert capsys.readouterr().out.splitlines() == [
-        "wrote apps/selfhosted/films: deployment.yaml, kustomization.yaml, route.yaml, service.yaml",
-        "added it to apps/selfhosted/homepage/services.yaml",
-        (
-            "its host names: movies.home.example.com, movies.staging.example.com, movies.dev.example.com "
-            "(gateway public)"
-        ),
-        "it runs as user 1000, without privileges, with 512Mi of memory at most: see deployment.yaml",
-        ("next: ./homelab check, commit, push: Argo CD finds the folder without `up` (docs/how-to/add-an-app.md)"),
+        f"wrote apps/selfhosted/films: {base}, {environments}",
+        "added it to apps/selfhosted/homepage/base/services.yaml",
+        "its host name: movies.<domain of the stack> (gateway public)",
+        "it runs as user 1000, without privileges, with 512Mi of memory at most: see base/deployment.yaml",
+        "next: ./homelab check, commit, push: Argo CD finds its folders without `up` (docs/how-to/add-an-app.md)",
     ]
-    assert "strategy" not in (checkout / "apps/selfhosted/films/deployment.yaml").read_text(encoding="utf-8")
+    assert "strategy" not in (checkout / "apps/selfhosted/films/base/deployment.yaml").read_text(encoding="utf-8")
+    page = (checkout / "apps/selfhosted/homepage/base/services.yaml").read_text(encoding="utf-8")
+    assert '    - films: {href: "https://movies.{{HOMEPAGE_VAR_DOMAIN}}"}\n' in page
     kinds = {"CiliumNetworkPolicy", "Deployment", "HTTPRoute", "NetworkPolicy", "Service"}
-    made = rendered(checkout, "apps/selfhosted/films")
+    made = rendered(checkout, "apps/selfhosted/films/production")
     assert set(made) == kinds
+    assert made["HTTPRoute"]["spec"]["hostnames"] == ["movies.home.example.com"]
     assert made["CiliumNetworkPolicy"]["metadata"]["name"] == "films-egress"
     assert made["CiliumNetworkPolicy"]["spec"]["endpointSelector"] == made["Deployment"]["spec"]["selector"]
+
+
+def test_an_app_runs_in_the_environments_that_are_given(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = ("--environment", "staging", "--environment", "dev", "--environment", "staging")
+    assert new(checkout, "media/jellyseerr", *WHAT, *chosen, "--json") == 0
+    about = json.loads(capsys.readouterr().out)
+    assert (about["folder"], about["host"]) == ("apps/media/jellyseerr", "jellyseerr")
+    assert about["environments"] == ["staging", "dev"]
+    assert sorted(one.name for one in (checkout / "apps/media/jellyseerr").iterdir()) == ["base", "dev", "staging"]
+    apps = [app for app in read_tree(checkout).apps if app.name == "jellyseerr"]
+    assert [app.environment for app in apps] == ["dev", "staging"]
+
+
+def test_a_host_is_a_label_with_or_without_the_domain_of_a_stack(checkout: Path) -> None:
+    for index, host in enumerate(("seerr", "seerr.home.example.com", "seerr.dev.example.com")):
+        assert new(checkout, f"media/new{index}", *WHAT, "--host", host) == 0
+        route = checkout / f"apps/media/new{index}/base/route.yaml"
+        assert "  hostnames:\n    - seerr.domain\n" in route.read_text(encoding="utf-8")
+        shutil.rmtree(checkout / f"apps/media/new{index}")
+
+
+def test_a_literal_host_of_another_app_is_taken(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    route = checkout / "apps/media/sonarr/base/route.yaml"
+    text = route.read_text(encoding="utf-8")
+    route.write_text(text.replace("sonarr.domain", "series.dev.example.com"), encoding="utf-8")
+    assert new(checkout, "media/new", *WHAT, "--host", "sonarr") == 0
+    capsys.readouterr()
+    assert new(checkout, "media/series", *WHAT) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "./homelab new: --host = series: belongs to apps/media/sonarr already; give each its own host [host-twice]",
+        "1 problem",
+    ]
+
+
+def test_a_problem_of_an_app_with_a_longer_name_is_not_the_new_apps(checkout: Path) -> None:
+    (checkout / "apps/media/jellyfin/qa").mkdir()
+    assert new(checkout, "media/jelly", *WHAT) == 0
+
+
+def test_a_tree_without_environments_is_refused(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(checkout / "apps/_settings")
+    assert new(checkout, "media/zoo", *WHAT) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        (
+            "./homelab new: --environment: has no choice: apps/_settings has no environment; "
+            "./homelab settings writes those of every stack [environment-unknown]"
+        ),
+        "1 problem",
+    ]
+    assert not (checkout / "apps/media/zoo").exists()
 
 
 def test_all_mistakes_are_reported_at_once_and_nothing_is_written(
@@ -132,18 +188,26 @@ def test_all_mistakes_are_reported_at_once_and_nothing_is_written(
     }
     flags = [part for name, value in wrong.items() for part in (f"--{name}", value)]
     hosts = ("--host", "jelly.example.org", "--host", "jellyfin.home.example.com")
-    assert new(checkout, "medai/Jelly_Seerr", *flags, *hosts, "--secret", "api-key") == 1
+    others = ("--secret", "api-key", "--environment", "stagign", "--port", "8080")
+    assert new(checkout, "medai/Jelly_Seerr", *flags, *hosts, *others) == 1
     assert capsys.readouterr().err.splitlines() == [
+        (
+            "./homelab new: --environment = stagign: has no folder in apps/_settings; "
+            "did you mean staging? [environment-unknown]"
+        ),
         ("./homelab new: --gateway = pubic: is none of internal, public; did you mean public? [choice-unknown]"),
         ("./homelab new: --health = health: is not a path; write it as /health [path-malformed]"),
         (
-            "./homelab new: --host = jelly.example.org: is not one label below a stack's network.domain "
-            "(home.example.com, staging.example.com, dev.example.com); "
-            "write it as jelly.home.example.com [host-foreign]"
+            "./homelab new: --host = jelly.example.org: is neither a DNS label nor one below a stack's network.domain "
+            "(dev.example.com, home.example.com, staging.example.com); write it as jelly [host-foreign]"
         ),
         (
-            "./homelab new: --host = jellyfin.home.example.com, jellyfin.staging.example.com, "
-            "jellyfin.dev.example.com: belongs to apps/media/jellyfin already; give each its own host [host-twice]"
+            "./homelab new: --host = jelly.example.org, jellyfin.home.example.com: is given more than once; "
+            "give it once [flag-twice]"
+        ),
+        (
+            "./homelab new: --host = jellyfin: belongs to apps/media/jellyfin already; "
+            "give each its own host [host-twice]"
         ),
         (
             "./homelab new: --image = docker.io/x/y: has no tag; "
@@ -153,6 +217,7 @@ def test_all_mistakes_are_reported_at_once_and_nothing_is_written(
             "./homelab new: --port = 80: must be 1024 to 65535: apps do not run as root; "
             "configure the program to listen on another port [out-of-range]"
         ),
+        "./homelab new: --port = 80, 8080: is given more than once; give it once [flag-twice]",
         (
             "./homelab new: --secret = api-key: is not the name of an environment variable; "
             "write it as API_KEY [name-malformed]"
@@ -169,11 +234,10 @@ def test_all_mistakes_are_reported_at_once_and_nothing_is_written(
             "./homelab new: CATEGORY = medai: is no category: there is no apps/*/category.yaml of this name; "
             "did you mean media? [category-unknown]"
         ),
-        "10 problems",
+        "13 problems",
     ]
-    for name in ("apps", "environments"):
-        theirs, ours = ({str(one.relative_to(at)) for one in (at / name).rglob("*")} for at in (checkout, ROOT))
-        assert theirs == ours
+    theirs, ours = ({str(one.relative_to(at)) for one in (at / "apps").rglob("*")} for at in (checkout, ROOT))
+    assert theirs == ours
 
 
 @pytest.mark.parametrize(
@@ -201,7 +265,16 @@ def test_all_mistakes_are_reported_at_once_and_nothing_is_written(
             ("media/new", *WHAT, "--volume", "/data:2GB"),
             "--volume = 2GB: is not a size in Mi, Gi or Ti; write it as 5Gi",
         ),
-        (("media/new", *WHAT, "--host", "a.b.home.example.com"), "is not one label below a stack's network.domain"),
+        (
+            ("media/new", *WHAT, "--host", "a.b.home.example.com"),
+            (
+                "--host = a.b.home.example.com: is neither a DNS label nor one below a stack's network.domain "
+                "(dev.example.com, home.example.com, staging.example.com); write it as a [host-foreign]"
+            ),
+        ),
+        (("media/new", *WHAT, "--host", "home.example.com"), "--host = home.example.com: is neither a DNS label nor"),
+        (("media/new", *WHAT, "--host", "Seerr"), "staging.example.com); write it as seerr [host-foreign]"),
+        (("media/new", *WHAT, "--host", "*.home.example.com"), "); write it as jellyseerr [host-foreign]"),
         (
             ("media/new", "--image", "NGINX:1.2.3", "--port", "80a"),
             "--image = NGINX:1.2.3: is not the name of an image",
@@ -219,14 +292,38 @@ def test_all_mistakes_are_reported_at_once_and_nothing_is_written(
             "--port = 5055, 5056: is given more than once; give it once [flag-twice]",
         ),
         (
+            ("media/new", *WHAT, "--port", "5056", "--health", "x"),
+            (
+                "./homelab new: --health = x: is not a path; write it as /health [path-malformed]\n"
+                "./homelab new: --port = 5055, 5056: is given more than once; give it once [flag-twice]\n2 problems\n"
+            ),
+        ),
+        (
             ("media/new", *WHAT, "--host", "a.dev.example.com", "--host", "b.dev.example.com"),
-            "--host = a.dev.example.com, b.dev.example.com: are several names below dev.example.com",
+            (
+                "--host = a.dev.example.com, b.dev.example.com: is given more than once; "
+                "give it once [flag-twice]\n1 problem\n"
+            ),
+        ),
+        (
+            ("media/new", *WHAT, "--environment", "qa"),
+            (
+                "--environment = qa: has no folder in apps/_settings; "
+                "the environments are dev, production, staging [environment-unknown]"
+            ),
         ),
         (
             ("crds/zoo", *WHAT),
             "CATEGORY = crds: is of the layer crds, which runs no workloads; choose one of ai, banking",
         ),
-        (("media/immich", *WHAT, "--host", "sonarr.dev.example.com"), "belongs to apps/media/sonarr already"),
+        (
+            ("media/immich", *WHAT, "--host", "sonarr.dev.example.com"),
+            "--host = sonarr: belongs to apps/media/sonarr already; give each its own host [host-twice]",
+        ),
+        (
+            ("media/new", *WHAT, "--host", "sonarr", "--host", "sonarr.dev.example.com"),
+            "--host = sonarr, sonarr.dev.example.com: is given more than once; give it once",
+        ),
     ],
 )
 def test_a_mistake_is_refused_with_its_rule(
@@ -256,7 +353,7 @@ def test_a_digest_does_as_well_as_a_tag(checkout: Path) -> None:
 
 
 def test_the_start_page_lists_apps_alphabetically_in_their_category() -> None:
-    app = NewApp("books", "media", IMAGE, 80, ("read.home.example.com",), "internal")
+    app = NewApp("books", "media", IMAGE, 80, "read", "internal", ("dev",))
     page = "# Every app.\n- ai:\n    - ollama: {}\n- media:\n    - albums: {}\n    - films: {}\n"
     line = '    - books: {href: "https://read.{{HOMEPAGE_VAR_DOMAIN}}"}\n'
     assert listed(page, "media", app) == page.replace("    - films", line + "    - films")
@@ -265,7 +362,7 @@ def test_the_start_page_lists_apps_alphabetically_in_their_category() -> None:
 
 
 def test_a_users_edits_of_the_start_page_stay_unchanged() -> None:
-    app = NewApp("books", "media", IMAGE, 80, ("read.home.example.com",), "internal")
+    app = NewApp("books", "media", IMAGE, 80, "read", "internal", ("dev",))
     films = '  # Ours.\n  - "films":\n      href: "https://f"\n      widget: {type: x}\n'
     page = f"---\n- media:\n  - albums:\n      href: 'https://a'\n{films}  - aaa: {{}}\n\n# Last.\n- zoo:\n  - a: {{}}"
     line = '  - books: {href: "https://read.{{HOMEPAGE_VAR_DOMAIN}}"}\n'

@@ -40,7 +40,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Fetched],
         raise Declined(ENTERED)
 
     def runs_with(fetched: Fetched) -> list[str]:
-        def fetch(root: Path, settings: object, env: object, forbidden: str) -> Fetched:
+        def fetch(root: Path, settings: object, tree: object, env: object, forbidden: str) -> Fetched:
             asked.append(forbidden)
             return fetched
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from config.load import read_stack
+from config.tree import read_tree
 from errors import Declined, ProgramFailed
 from manifests.secret_entries import StoreEntry, declared, entry, read_by
 from ops import secrets, store_entries
@@ -196,7 +197,7 @@ def test_a_first_up_of_dev_needs_no_manual_entry(monkeypatch: pytest.MonkeyPatch
     stack = read_stack(ROOT / "Pulumi.dev.yaml")
     by_hand = [
         (one.entry.name, one.readers)
-        for one in needed(secrets._objects(ROOT, stack))
+        for one in needed(secrets._objects(ROOT, stack, read_tree(ROOT)))
         if not one.is_made and not one.entry.optional
     ]
     assert by_hand == []

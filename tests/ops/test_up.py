@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from config.load import read_stack
+from config.tree import read_tree
 from errors import TreeRefused
 from manifests.sources import Chart
 from ops import up
@@ -29,7 +30,8 @@ def test_seeds_get_cached_charts_and_fetch_the_others_themselves(
     (entry,) = yaml.safe_load((CHECKOUT / CERT_MANAGER / "kustomization.yaml").read_text())["helmCharts"]
     chart = Chart(entry["name"], entry["version"], entry["repo"])
     make_chart(tmp_path / "charts" / chart.folder / chart.name, chart)
-    with seeds_from_the_cache(CHECKOUT, read_stack(CHECKOUT / "Pulumi.dev.yaml").require()):
+    settings = read_stack(CHECKOUT / "Pulumi.dev.yaml").require()
+    with seeds_from_the_cache(CHECKOUT, settings, read_tree(CHECKOUT)):
         tree = Path(os.environ[SEEDS])
         laid = list(tree.rglob("charts/*/*/Chart.yaml"))
         assert [str(one.relative_to(tree)) for one in laid] == [
@@ -45,7 +47,9 @@ def test_seeds_get_cached_charts_and_fetch_the_others_themselves(
 def test_up_asks_for_what_seeds_render_before_the_engine_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, ...]] = []
 
-    def fetch(root: Path, settings: object, env: object, forbidden: str, layers: tuple[str, ...]) -> Fetched:
+    def fetch(
+        root: Path, settings: object, tree: object, env: object, forbidden: str, layers: tuple[str, ...]
+    ) -> Fetched:
         asked.append((forbidden, *layers))
         raise TreeRefused([])
 

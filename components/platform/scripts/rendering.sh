@@ -8,7 +8,7 @@ kube() { kubectl --kubeconfig "$work/kubeconfig" "$@"; }
 
 # Kustomize pulls charts into the folder of a kustomization: a copy leaves the checkout unchanged. HOMELAB_SEEDS is the path
 # of a tree that contains the charts already; it is no input of the resource, because the render is the same without it.
-cp -R "${HOMELAB_SEEDS:-.}/apps" "${HOMELAB_SEEDS:-.}/environments" "$work/"
+cp -R "${HOMELAB_SEEDS:-.}/apps" "$work/"
 # A program and no function: several run in parallel. Objects go to FOLDER.built in the copy, errors to FOLDER.errors.
 cat >"$work/build" <<'BUILD'
 . "$WORK/within.sh"

@@ -7,10 +7,11 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ from lab.layout import Lab
 from lab.running import servers
 from local import process_table
 from ops.toolchain.lookup import ensure
+from tests import polling
 
 pytestmark = pytest.mark.xdist_group("control plane")
 
 PROGRAMS = (*kubernetes.PARTS, "kubectl", "talosctl", "etcdctl")
 STEADY = 15
+until = partial(polling.until, seconds=20)
 NODE = {
     "apiVersion": "v1",
     "kind": "Node",
@@ -140,13 +143,6 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsed]:
         finally:
             servers.stop_all(lab)
     assert process_table.marked(lab.root) == {}
-
-
-def until(done: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_kubectl_works_with_the_kubeconfig(rehearsed: Rehearsed) -> None:
@@ -346,7 +342,7 @@ def test_an_operator_is_played_once_its_kind_is_there(
     rehearsed.api.create({"apiVersion": "example.org/v1", "kind": "Widget", "metadata": named("one")})
     until(lambda: "Ready" in str(rehearsed.api.get("example.org/v1", "Widget", "one", "default")))
     rehearsed.run("beside-widgets", {})
-    until(lambda: phase(rehearsed, "beside-widgets") == "Running", 5)
+    until(lambda: phase(rehearsed, "beside-widgets") == "Running", seconds=5)
 
 
 def test_an_operator_with_a_removed_kind_blocks_no_start(rehearsed: Rehearsed) -> None:
@@ -355,7 +351,7 @@ def test_an_operator_with_a_removed_kind_blocks_no_start(rehearsed: Rehearsed) -
     os.kill(rehearsed.pids()["kwok"], signal.SIGKILL)
     rehearsed.start()
     rehearsed.run("after-widgets", {})
-    until(lambda: phase(rehearsed, "after-widgets") == "Running", 5)
+    until(lambda: phase(rehearsed, "after-widgets") == "Running", seconds=5)
 
 
 def test_the_node_was_always_ready_and_renews_its_lease(rehearsed: Rehearsed) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from lab.layout import Lab
 from lab.running import servers
 from local.files import write_private
 from ops.toolchain.lookup import ensure
+from tests.polling import until
 
 PAGE = '<!DOCTYPE html><html><body><div id="app"></div></body></html>'
 # Takes argocd-server's arguments; without a page it answers as the real one does without an embedded UI.
@@ -101,8 +101,7 @@ def test_a_killed_server_restarts_and_an_unwanted_one_is_stopped(lab: Lab) -> No
     assert web_ui.address(lab, 20)
     (pid,) = (one.pid for one in servers.alive(lab) if one.name == "argocd-server")
     os.kill(pid, 9)
-    while servers.runs(lab, "argocd-server"):  # a killed process is not gone at once
-        time.sleep(0.05)
+    until(lambda: not servers.runs(lab, "argocd-server"), 20)  # a killed process is not gone at once
     play(lab, "argocd-server")
     assert web_ui.address(lab, 20)
     play(lab)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from threading import Timer
@@ -304,3 +306,8 @@ def test_a_worker_loses_all_labels_with_one_forbidden_label(
     site.boot(name)
     site.configure(name)
     assert kubelets.may_label(site.node(name), machine) is takes
+
+
+def test_neither_talosctl_nor_a_plugin_imports_the_model_of_the_settings() -> None:
+    script = "import sys, lab.hardware.talosctl, lab.plugins.proxmoxve; sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

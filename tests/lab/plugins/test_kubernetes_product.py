@@ -31,7 +31,7 @@ PROGRAM = """
     from pulumi_kubernetes.admissionregistration import v1 as admission
     from pulumi_kubernetes.apiextensions import CustomResource
 
-    from components.handover.application_sets import Source, application_set
+    from components.handover.application_sets import GitSource, application_set
     from components.handover.guard import guard
     from components.handover.projects import project
     from components.platform.namespaces import Namespaces, NamespacesArgs
@@ -61,7 +61,7 @@ PROGRAM = """
                                                    opts=options()),
     ]
     for category in tree.chosen(os.environ["CATEGORIES"].split()):
-        source = Source(repository, version, ".", "production")
+        source = GitSource(repository, version, ".", "production")
         for what, manifest in (("project", project(category, repository)), ("set", application_set(category, source))):
             before = [CustomResource(f"{what}-{category.name}", manifest["apiVersion"], manifest["kind"],
                                      metadata=manifest["metadata"], spec=manifest["spec"],

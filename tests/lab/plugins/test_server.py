@@ -19,6 +19,7 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from local.process_table import started
 from tests.lab.plugins.desk import PLUGINS
+from tests.polling import until
 
 NAMESPACE = "urn:pulumi:dev::desk::kubernetes:core/v1:Namespace::it"
 COMMAND = "urn:pulumi:dev::desk::command:local:Command::it"
@@ -26,7 +27,7 @@ OURS = ("command", "random", "tls")
 
 
 @contextlib.contextmanager
-def plugin(name: str, folder: Path, **env: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
+def plugin(name: str, folder: Path, **env: str) -> Iterator[tuple[subprocess.Popen[str], int, Any]]:
     """Start a plugin through a link, from a folder with modules of other projects, as the child of a shell."""
     link = folder / f"pulumi-resource-{name}"
     link.symlink_to(PLUGINS / link.name)
@@ -45,30 +46,15 @@ def plugin(name: str, folder: Path, **env: str) -> Iterator[tuple[subprocess.Pop
         port = int(shell.stdout.readline())
         try:
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-                yield shell, provider_pb2_grpc.ResourceProviderStub(channel)
+                yield shell, pid, provider_pb2_grpc.ResourceProviderStub(channel)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
 
-def child_of(shell: subprocess.Popen[str]) -> int:
-    """Return the plugin that a shell has started."""
-    return int(subprocess.run(["pgrep", "-P", str(shell.pid)], check=True, capture_output=True, text=True).stdout)
-
-
-def within(seconds: float, holds: Any) -> bool:
-    """Poll until a condition is true."""
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 @pytest.mark.parametrize("name", OURS)
 def test_a_plugin_starts_through_a_link_and_from_anywhere(name: str, tmp_path: Path) -> None:
-    with plugin(name, tmp_path) as (_, stub):
+    with plugin(name, tmp_path) as (*_, stub):
         assert stub.GetPluginInfo(empty_pb2.Empty()).version
 
 
@@ -84,31 +70,30 @@ def test_the_programs_are_clean_shell() -> None:
 
 
 def test_a_plugin_without_engine_finishes_its_command_and_ends(tmp_path: Path) -> None:
-    with plugin("command", tmp_path) as (shell, stub):
+    with plugin("command", tmp_path) as (shell, pid, stub):
         properties = struct_pb2.Struct()
         properties.update({"create": f"sleep 4; echo late; touch {tmp_path}/done"})
         answer = stub.Create.future(provider_pb2.CreateRequest(urn=COMMAND, properties=properties))
         time.sleep(1)
-        pid = child_of(shell)
         shell.kill()
-        assert within(30, (tmp_path / "done").exists)
-        assert within(5, lambda: started(pid) is None)
+        until((tmp_path / "done").exists, 30)
+        until(lambda: started(pid) is None, 5)
         assert answer.result(timeout=60).id
 
 
 def test_children_of_a_command_outlive_a_plugin_that_ends(tmp_path: Path) -> None:
-    with plugin("command", tmp_path) as (shell, stub):
+    with plugin("command", tmp_path) as (_, pid, stub):
         properties = struct_pb2.Struct()
         properties.update({"create": f"touch {tmp_path}/begun; sleep 3; touch {tmp_path}/done"})
         answer = stub.Create.future(provider_pb2.CreateRequest(urn=COMMAND, properties=properties))
-        assert within(30, (tmp_path / "begun").exists)
-        os.kill(pid := child_of(shell), signal.SIGTERM)
-        assert within(5, lambda: started(pid) is None)
-        assert within(30, (tmp_path / "done").exists)
+        until((tmp_path / "begun").exists, 30)
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: started(pid) is None, 5)
+        until((tmp_path / "done").exists, 30)
         assert answer.exception(timeout=60)
 
 
-def test_sigterm_ends_a_plugin_at_once_and_without_output(tmp_path: Path) -> None:
+def test_sigint_ends_a_plugin_at_once_and_without_output(tmp_path: Path) -> None:
     command = [str(PLUGINS / "pulumi-resource-tls"), "127.0.0.1:9"]
     env = {**os.environ, "HOMELAB_PYTHON": sys.executable}
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -120,7 +105,7 @@ def test_sigterm_ends_a_plugin_at_once_and_without_output(tmp_path: Path) -> Non
 
 
 def test_a_cancelled_plugin_answers_that_its_command_was_ended(tmp_path: Path) -> None:
-    with plugin("command", tmp_path) as (_, stub):
+    with plugin("command", tmp_path) as (*_, stub):
         properties = struct_pb2.Struct()
         properties.update({"create": "sleep 5"})
         answer = stub.Create.future(provider_pb2.CreateRequest(urn=COMMAND, properties=properties))
@@ -130,7 +115,7 @@ def test_a_cancelled_plugin_answers_that_its_command_was_ended(tmp_path: Path) -
 
 
 def test_unsupported_requests_of_the_protocol_are_reported_as_such(tmp_path: Path) -> None:
-    with plugin("random", tmp_path) as (_, stub), pytest.raises(grpc.RpcError) as refused:
+    with plugin("random", tmp_path) as (*_, stub), pytest.raises(grpc.RpcError) as refused:
         stub.Construct(provider_pb2.ConstructRequest())
     assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
@@ -142,7 +127,7 @@ def test_a_skipped_server_leaves_old_inputs_and_no_new_ones(
     news.update({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new"}})
     olds.update({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "old"}})
     settings.update({"skipUpdateUnreachable": "true"})
-    with plugin("kubernetes", tmp_path) as (_, stub):
+    with plugin("kubernetes", tmp_path) as (*_, stub):
         stub.Configure(provider_pb2.ConfigureRequest(args=settings))
         new = stub.Check(provider_pb2.CheckRequest(urn=NAMESPACE, news=news))
         assert not new.HasField("inputs")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from config.load import read_stack, stack_files
+from config.load import read_stacks
 from config.tree import read_tree
 from errors import Problem
 from ops.checking.validation import Validation, validate
@@ -22,7 +22,7 @@ def prepare(told: dict[str, Any], root: Path) -> None:
 
 def problems(root: Path) -> list[Problem]:
     """Return the problems that the rules find in a checkout."""
-    stacks = [read_stack(path) for path in stack_files(root).values()]
+    stacks = read_stacks(root)
     tree = read_tree(root)
     assert [str(problem) for stack in stacks for problem in stack.problems] == []
     assert tree.problems == ()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from config.load import read_stack, stack_files
+from config.load import read_stacks
 from config.tree import namespaces_of, read_tree
 from lab.api import Api, ApiAnswer
 from lab.control_plane import kubernetes
@@ -52,21 +52,21 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 @pytest.fixture(scope="module")
 def looked_at(api: Api) -> tuple[Validation, StackObjects]:
     """Render the tree for the stack homelab, and create its namespaces and definitions in the API server."""
-    stacks = [read_stack(path) for path in stack_files(ROOT).values()]
+    stacks = read_stacks(ROOT)
     seen = Validation(ROOT, [one for one in stacks if one.name == "homelab"], read_tree(ROOT), stacks)
     seen.render()
     assert seen.problems == []
-    scene = seen.scene(seen.stacks[0])
-    begin(api, scene, namespaces_of(seen.tree))
-    return seen, scene
+    objects = seen.stack_objects(seen.stacks[0])
+    begin(api, objects, namespaces_of(seen.tree))
+    return seen, objects
 
 
-def begin(api: Api, scene: StackObjects, namespaces: Iterable[str]) -> None:
+def begin(api: Api, objects: StackObjects, namespaces: Iterable[str]) -> None:
     """Create the namespaces and the definitions that the objects need."""
     for namespace in namespaces:
         if api.get("v1", "Namespace", namespace) is None:
             api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    crds = [*scene.registered, *(piece.item for piece in scene.of(CRD))]
+    crds = [*objects.registered, *(obj.item for obj in objects.of(CRD))]
     for crd in crds:
         api.apply(crd, field_manager="test", force=True)
     for crd in crds:
@@ -79,27 +79,27 @@ def established(crd: Object | None) -> bool:
     return any(one["type"] == "Established" and one["status"] == "True" for one in said)
 
 
-def tried(api: Api, scene: StackObjects, piece: AppObject) -> ApiAnswer:
+def tried(api: Api, objects: StackObjects, obj: AppObject) -> ApiAnswer:
     """Send an object to the API server as a dry run, and return the answer."""
-    item: dict[str, Any] = {**piece.item, "metadata": {**piece.metadata}}
-    if not is_cluster_wide(scene, piece):
-        item["metadata"].setdefault("namespace", piece.namespace)
+    item: dict[str, Any] = {**obj.item, "metadata": {**obj.metadata}}
+    if not is_cluster_wide(objects, obj):
+        item["metadata"].setdefault("namespace", obj.namespace)
     namespace = item["metadata"].get("namespace") or ""
-    path = api.path(item["apiVersion"], piece.kind, namespace if isinstance(namespace, str) else "x")
+    path = api.path(item["apiVersion"], obj.kind, namespace if isinstance(namespace, str) else "x")
     return api.request("POST", path, query=DRY, body=item)
 
 
-def asked(api: Api, scene: StackObjects, pieces: Sequence[AppObject]) -> list[ApiAnswer]:
+def asked(api: Api, objects: StackObjects, objs: Sequence[AppObject]) -> list[ApiAnswer]:
     with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(lambda piece: tried(api, scene, piece), pieces))
+        return list(pool.map(lambda obj: tried(api, objects, obj), objs))
 
 
 def test_every_object_of_the_tree_is_taken(api: Api, looked_at: tuple[Validation, StackObjects]) -> None:
-    _, scene = looked_at
-    pieces = [piece for piece in scene.pieces if piece.kind != CRD]
+    _, objects = looked_at
+    objs = [obj for obj in objects.all if obj.kind != CRD]
     refused = [
-        f"{piece.app.path}: {piece}: {answer.message}"
-        for piece, answer in zip(pieces, asked(api, scene, pieces), strict=True)
+        f"{obj.app.path}: {obj}: {answer.message}"
+        for obj, answer in zip(objs, asked(api, objects, objs), strict=True)
         if not answer.ok and answer.code != CONFLICT
     ]
     assert refused == []
@@ -108,14 +108,14 @@ def test_every_object_of_the_tree_is_taken(api: Api, looked_at: tuple[Validation
 def test_the_schemas_refuse_nothing_that_an_api_server_takes(
     api: Api, looked_at: tuple[Validation, StackObjects]
 ) -> None:
-    seen, scene = looked_at
-    one_each = tuple(next(scene.of(kind)) for kind in KINDS)
-    crds = tuple(scene.of(CRD))
-    some = tuple(mutants(replace(scene, pieces=one_each)))[::SHARE]
+    seen, objects = looked_at
+    one_each = tuple(next(objects.of(kind)) for kind in KINDS)
+    crds = tuple(objects.of(CRD))
+    some = tuple(mutants(replace(objects, all=one_each)))[::SHARE]
     judge = conformance.Conformer(seen.tools.manifests(SCHEMAS) / "kubernetes", seen.tools.env(), kept=None)
-    found, _ = conformance.check(judge, [replace(scene, pieces=(*crds, *some))])
-    refused = {id(one.piece): one for one in found}
-    taken = [piece for piece, answer in zip(some, asked(api, scene, some), strict=True) if answer.ok]
+    found, _ = conformance.check(judge, [replace(objects, all=(*crds, *some))])
+    refused = {id(one.obj): one for one in found}
+    taken = [obj for obj, answer in zip(some, asked(api, objects, some), strict=True) if answer.ok]
     assert len(taken) > ENOUGH
     stricter = [f"{one.app.path}: {refused[id(one)].rule}" for one in taken if id(one) in refused]
     # Null in a list or as a required field is a mistake in a manifest, but Go reads it as empty or as zero.

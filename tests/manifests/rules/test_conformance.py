@@ -35,9 +35,9 @@ def config_map(namespace: str, data: Any) -> Object:
 def judged(conformer: Conformer, *items: Object) -> list[Object]:
     folder = CategoryFolder("media", "apps/media", Category.model_validate({"layer": "applications"}), ())
     app = App("media", "a", "apps/media/a", "manifests")
-    pieces = tuple(AppObject(item, app, folder, "media") for item in items)
-    refused, _ = check(conformer, [StackObjects("home", "production", "1.36.3", "home.test", ("home.test",), pieces)])
-    return [found.piece.item for found in refused]
+    objs = tuple(AppObject(item, app, folder, "media") for item in items)
+    refused, _ = check(conformer, [StackObjects("home", "production", "1.36.3", "home.test", ("home.test",), objs)])
+    return [found.obj.item for found in refused]
 
 
 def test_of_two_objects_with_one_name_the_invalid_is_reported(conformer: Conformer) -> None:

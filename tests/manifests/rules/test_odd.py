@@ -36,13 +36,13 @@ ODD = st.recursive(
 
 
 @cache
-def objects() -> tuple[Object, ...]:
+def odd_objects() -> tuple[Object, ...]:
     return tuple(yaml.safe_load_all(OBJECTS.read_text(encoding="utf-8")))
 
 
 @cache
 def places() -> tuple[tuple[int, KeyPath], ...]:
-    return tuple((index, path) for index, item in enumerate(objects()) for path in below(item))
+    return tuple((index, path) for index, item in enumerate(odd_objects()) for path in below(item))
 
 
 def put(item: Object, path: KeyPath, value: Any) -> None:
@@ -57,30 +57,30 @@ def put(item: Object, path: KeyPath, value: Any) -> None:
         place[path[-1]] = value
 
 
-def scene_of(items: Sequence[Object], level: PodSecurity) -> StackObjects:
+def objects_of(items: Sequence[Object], level: PodSecurity) -> StackObjects:
     """Return the objects of a stack, with an app for each."""
     made = Category.model_validate({"layer": "applications"})
     folder = CategoryFolder("media", "apps/media", made, ())
     apps = [App("media", item["kind"], f"apps/media/{item['kind']}-{id(item)}", "manifests") for item in items]
-    pieces = tuple(AppObject(item, app, folder, "media") for item, app in zip(items, apps, strict=True))
+    objs = tuple(AppObject(item, app, folder, "media") for item, app in zip(items, apps, strict=True))
     return StackObjects(
-        "home", "production", "1.36.3", "home.test", ("home.test",), pieces, {"media": level}, disks=1 << 20
+        "home", "production", "1.36.3", "home.test", ("home.test",), objs, {"media": level}, disks=1 << 20
     )
 
 
 def judge(items: Sequence[Object], level: PodSecurity) -> None:
     """Run every function that must accept malformed objects; none may raise."""
     api_versions(items)
-    scene = scene_of(items, level)
-    wanted_images([scene])
-    for found in register.findings(scene):
+    objects = objects_of(items, level)
+    wanted_images([objects])
+    for found in register.findings(objects):
         assert str(found)
 
 
 @given(st.data())
 @settings(max_examples=200)
 def test_no_rule_ends_in_a_traceback(data: st.DataObject) -> None:
-    items: Any = copy.deepcopy(list(objects()))
+    items: Any = copy.deepcopy(list(odd_objects()))
     for _ in range(data.draw(st.integers(1, 3))):
         index, path = data.draw(st.sampled_from(places()))
         put(items[index], path, data.draw(ODD))
@@ -90,7 +90,7 @@ def test_no_rule_ends_in_a_traceback(data: st.DataObject) -> None:
 @given(st.data())
 @settings(max_examples=50)
 def test_findings_of_one_app_do_not_depend_on_others(data: st.DataObject) -> None:
-    items: Any = copy.deepcopy(list(objects()))
+    items: Any = copy.deepcopy(list(odd_objects()))
     index, path = data.draw(st.sampled_from(places()))
     put(items[index], path, data.draw(ODD))
     level = data.draw(st.sampled_from(LEVELS))
@@ -101,4 +101,4 @@ def test_findings_of_one_app_do_not_depend_on_others(data: st.DataObject) -> Non
 
 def local(items: Sequence[Object], level: PodSecurity) -> list[str]:
     """Return the findings that depend on an app's own files alone."""
-    return [str(one) for one in register.findings(scene_of(items, level)) if REGISTER[one.check].is_local]
+    return [str(one) for one in register.findings(objects_of(items, level)) if REGISTER[one.check].is_local]

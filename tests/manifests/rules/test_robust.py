@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from config.load import read_stack, stack_files
+from config.load import read_stacks
 from config.source import KeyPath
 from config.tree import read_tree
 from manifests.rules import conformance, register
@@ -24,7 +24,7 @@ INSTEAD: tuple[Any, ...] = (None, "x", 7, True, [], {}, ["x"], {"x": "y"}, [{}],
 def validation(tmp_path_factory: pytest.TempPathFactory) -> Validation:
     root = tmp_path_factory.mktemp("checkout")
     prepare({}, root)
-    stacks = [read_stack(path) for path in stack_files(root).values()]
+    stacks = read_stacks(root)
     made = Validation(root, stacks[:1], read_tree(root), stacks)
     made.render()
     assert made.problems == []
@@ -48,36 +48,34 @@ def changed(item: dict[str, Any], path: KeyPath, value: Any) -> dict[str, Any]:
     return dict(made)
 
 
-def mutants(scene: StackObjects) -> Iterator[AppObject]:
+def mutants(objects: StackObjects) -> Iterator[AppObject]:
     """Yield each object with each field replaced by each value of `INSTEAD`; CRDs have a test of their own."""
-    for piece in scene.pieces:
-        for path in below(piece.item) if piece.kind != "CustomResourceDefinition" else ():
+    for obj in objects.all:
+        for path in below(obj.item) if obj.kind != "CustomResourceDefinition" else ():
             for value in INSTEAD:
-                number = f"{piece.app.path}/{piece.kind}/{path}/{value}"
-                yield replace(piece, item=changed(piece.item, path, value), app=replace(piece.app, path=number))
+                number = f"{obj.app.path}/{obj.kind}/{path}/{value}"
+                yield replace(obj, item=changed(obj.item, path, value), app=replace(obj.app, path=number))
 
 
 def test_no_malformed_object_makes_a_rule_fail(validation: Validation) -> None:
-    scene = validation.scene(validation.stacks[0])
-    every = tuple(mutants(scene))
+    objects = validation.stack_objects(validation.stacks[0])
+    every = tuple(mutants(objects))
     assert len(every) > 2000
     judge = conformance.Conformer(validation.tools.manifests(SCHEMAS) / "kubernetes", validation.tools.env(), kept=None)
-    crds = tuple(piece for piece in scene.pieces if piece.kind == "CustomResourceDefinition")
-    refused, (sound,) = conformance.check(judge, [replace(scene, pieces=(*crds, *every))])
+    crds = tuple(obj for obj in objects.all if obj.kind == "CustomResourceDefinition")
+    refused, (sound,) = conformance.check(judge, [replace(objects, all=(*crds, *every))])
     assert refused
     assert list(register.findings(sound))
 
 
 @pytest.mark.parametrize("value", INSTEAD)
 def test_a_malformed_definition_defines_nothing(validation: Validation, value: Any) -> None:
-    scene = validation.scene(validation.stacks[0])
-    pieces = [
-        replace(piece, item=changed(piece.item, ("spec",), value))
-        if piece.kind == "CustomResourceDefinition"
-        else piece
-        for piece in scene.pieces
+    objects = validation.stack_objects(validation.stacks[0])
+    objs = [
+        replace(obj, item=changed(obj.item, ("spec",), value)) if obj.kind == "CustomResourceDefinition" else obj
+        for obj in objects.all
     ]
     judge = conformance.Conformer(validation.tools.manifests(SCHEMAS) / "kubernetes", validation.tools.env(), kept=None)
-    refused, (sound,) = conformance.check(judge, [replace(scene, pieces=tuple(pieces))])
+    refused, (sound,) = conformance.check(judge, [replace(objects, all=tuple(objs))])
     assert {one.check for one in refused} == {"kind-unknown", "schema-refused"}
     list(register.findings(sound))

@@ -18,14 +18,14 @@ from lab.layout import Lab
 from ops.argocd.client import ArgoCDClient
 from ops.rehearsal.client import RehearsedClient, client_of
 from ops.toolchain.lookup import ensure
+from tests.repository import AUTHOR, commit_all
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = read_stack(ROOT / "Pulumi.dev.yaml").require()
 
 
 def git(folder: Path, *arguments: str) -> str:
-    person = ("-c", "user.name=a", "-c", "user.email=a@example.com")
-    return programs.run("git", *person, *arguments, cwd=folder).stdout.strip()
+    return programs.run("git", *AUTHOR, *arguments, cwd=folder).stdout.strip()
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +92,7 @@ def test_folders_of_a_rehearsal_are_read_from_its_own_repository(tmp_path: Path)
 def committed(repository: Path, folder: str) -> None:
     (repository / folder).mkdir(parents=True)
     (repository / folder / "app.yaml").write_text("kind: ConfigMap\n", encoding="utf-8")
-    git(repository, "init", "--quiet", "--initial-branch", "main")
-    git(repository, "add", ".")
-    git(repository, "commit", "--quiet", "--message", "apps")
+    commit_all(repository)
 
 
 @pytest.mark.parametrize(

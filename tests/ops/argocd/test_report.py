@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from components.handover.application_sets import Source, application_set
+from components.handover.application_sets import GitSource, application_set
 from components.handover.projects import project
 from config.category import Category
 from config.load import read_stack
@@ -40,7 +40,7 @@ from ops.sync import _names
 
 SETTINGS = read_stack(Path(__file__).parents[3] / "Pulumi.dev.yaml").require()
 NOW, BEFORE = "a" * 40, "b" * 40
-SOURCE = Source("https://git.example.com/homelab.git", "main", ".", "dev")
+SOURCE = GitSource("https://git.example.com/homelab.git", "main", ".", "dev")
 
 
 def category(name: str, layer: str = "applications", *apps: str, **more: Any) -> CategoryFolder:

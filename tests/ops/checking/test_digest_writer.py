@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from config.load import read_stack, stack_files
+from config.load import read_stacks
 from config.tree import read_tree
 from manifests.contents import WantedBase
 from ops.__main__ import main
 from ops.checking import digest_writer, digests
-from ops.checking.online import Online, Row
+from ops.checking.online import Online, ReachabilityRow
 from ops.checking.validation import Validation
 from ops.upstream import git_tags, guarded_session
 from ops.upstream.registries import Answer, State
@@ -27,12 +27,12 @@ IMAGE = "ghcr.io/jellyfin/jellyfin:10.10.7"
 
 
 def validation(root: Path) -> Validation:
-    stacks = [read_stack(path) for path in stack_files(root).values()]
+    stacks = read_stacks(root)
     return Validation(root, stacks, read_tree(root))
 
 
 def online(kind: str, name: str, digest: str) -> Online:
-    return Online((Row(kind, name, Answer(State.THERE, "", digest), 1),), ())
+    return Online((ReachabilityRow(kind, name, Answer(State.THERE, "", digest), 1),), ())
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_the_commit_of_an_annotated_tag_is_not_its_object(repository: Path) -> N
 
 def test_a_repository_of_this_machine_is_not_asked(tmp_path: Path) -> None:
     answer = git_tags.ask(WantedBase(f"file://{tmp_path}/repo.git/config?ref=v1.0.0", "", ()))
-    assert answer == Answer(State.SILENT, "has a repository or a tag that is not asked for")
+    assert answer == Answer(State.SILENT, "has a repository or a tag that gets no request")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_plugins_checksum_is_written_and_a_change_reported(checkout: Path, mon
     assert digests.plugins(validation(checkout))[0].sha256 == found
     monkeypatch.setattr(digest_writer, "checksum", lambda url: "0" * 64)
     told, (problem,) = digest_writer.write(validation(checkout), online("image", IMAGE, DIGEST))
-    assert re.search(r"is not what its address gives now: 0+; .*digest-differs", str(problem))
+    assert re.search(r"is not the checksum of the file at its location: 0+; .*digest-differs", str(problem))
     assert told == [f"image {IMAGE}: {DIGEST}", "  apps/media/jellyfin/deployment.yaml"]
 
 
@@ -229,7 +229,7 @@ def test_a_plugin_is_downloaded_from_no_address_of_this_machine(checkout: Path) 
 
 def test_the_verb_requires_online(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--root", str(checkout), "--write-digests"]) == 1
-    assert "--write-digests: asks registries; add --online" in capsys.readouterr().err
+    assert "--write-digests: sends requests to registries; add --online" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

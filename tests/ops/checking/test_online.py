@@ -14,7 +14,7 @@ import pytest
 from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
 
-from config.load import read_stack, stack_files
+from config.load import read_stacks
 from config.tree import read_tree
 from manifests.contents import WantedBase
 from manifests.sources import Chart
@@ -261,7 +261,7 @@ def checkout(tmp_path: Path, registry: Registry) -> Path:
 def test_everything_that_the_tree_names_is_asked_for(
     checkout: Path, registry: Registry, registries: Registries
 ) -> None:
-    stacks = [read_stack(path) for path in stack_files(checkout).values()]
+    stacks = read_stacks(checkout)
     validation = Validation(checkout, stacks, read_tree(checkout))
     assert validate(validation) == []
     online = ask(validation, registries)
@@ -298,11 +298,11 @@ def test_a_silent_registry_is_no_proof(checkout: Path, registries: Registries) -
     file = checkout / "apps/media/jellyfin/deployment.yaml"
     text = file.read_text(encoding="utf-8").split("image: ")
     file.write_text(f"{text[0]}image: 127.0.0.1:1/jellyfin{text[1][text[1].index(':10.10.7') :]}", encoding="utf-8")
-    stacks = [read_stack(path) for path in stack_files(checkout).values()]
+    stacks = read_stacks(checkout)
     validation = Validation(checkout, stacks, read_tree(checkout))
     assert validate(validation) == []
     assert [problem.check for problem in ask(validation, registries).problems] == ["registry-silent", "version-missing"]
 
 
 def test_nothing_to_ask_for_is_said() -> None:
-    assert str(Online((), ())) == "no image and no chart to ask for"
+    assert str(Online((), ())) == "no image, chart or base to look up"

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-import programs
-from config.load import read_stack, stack_files
+from config.load import read_stack, read_stacks
 from config.tree import read_tree
 from ops.__main__ import main
 from ops.checking.changed_since import Changed
 from ops.checking.validation import Validation, secrets_of, validate
 from tests.config.scenario import load
 from tests.manifests.rules.scenario import HERE, prepare
+from tests.repository import commit_all
 
 ROOT = Path(__file__).parents[3]
 # The monitors that scrape the metrics of alerts, by the first part of a metric's name.
@@ -29,24 +29,18 @@ SCRAPED = {
     "up": [],
     "volsync": [("system", "volsync")],
 }
-WHO = ("-c", "user.name=test", "-c", "user.email=test@example.com")
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """Return a valid checkout, committed."""
     prepare({}, tmp_path)
-    commit(tmp_path)
+    commit_all(tmp_path)
     return tmp_path
 
 
-def commit(root: Path) -> None:
-    for arguments in (("init", "-q"), ("add", "-A"), (*WHO, "commit", "-q", "-m", "as it was")):
-        programs.run("git", "-C", root, *arguments)
-
-
 def look(root: Path, since: str | None = None) -> Validation:
-    stacks = [read_stack(path) for path in stack_files(root).values()]
+    stacks = read_stacks(root)
     return Validation(root, stacks, read_tree(root), changed=Changed(root, since).takes if since else None)
 
 
@@ -110,13 +104,13 @@ def test_nothing_changed_renders_nothing(checkout: Path) -> None:
 
 def test_problems_of_unchanged_folders_are_not_reported(checkout: Path) -> None:
     edit(checkout / "apps/media/jellyfin/volume.yaml", "20Gi", "20gb")
-    programs.run("git", "-C", checkout, *WHO, "commit", "-q", "-a", "-m", "wrong before")
+    commit_all(checkout)
     edit(checkout / "apps/media/whoami/deployment.yaml", "whoami:v1.11.0", "whoami:latest")
     seen = look(checkout, "HEAD")
     assert {problem.check for problem in validate(seen)} == {"image-unpinned"}
     assert sorted(seen.told) == ["apps/media/whoami", "environments/production/media/whoami"]
     assert "quantity-malformed" in {problem.check for problem in validate(look(checkout))}
-    assert seen.summary.endswith(", 2 changed: of 4 others is told what changes elsewhere can break")
+    assert seen.summary.endswith(", 2 changed; of 4 others, only problems that these changes can cause")
 
 
 BROKEN_ELSEWHERE = (
@@ -153,7 +147,7 @@ def test_problems_that_a_change_causes_in_other_apps_are_reported(
 ) -> None:
     prepare(load(HERE / f"invalid/{check}.yaml"), tmp_path)
     edit(tmp_path / f"apps/{mend[0]}.yaml", *mend[1:])
-    commit(tmp_path)
+    commit_all(tmp_path)
     before = validate(look(tmp_path))
     edit(tmp_path / f"apps/media/{breaking[0]}.yaml", *breaking[1:])
     assert {one.check for one in {*validate(look(tmp_path, "HEAD"))} - {*before}} >= {check}
@@ -246,8 +240,8 @@ def test_a_stand_in_for_an_unknown_chart_is_not_checked(checkout: Path) -> None:
     seen = with_chart(checkout, "nobody-has-this")
     assert validate(seen) == []
     assert seen.stand_ins == ("chart nobody-has-this 1.0.0",)
-    scene = seen.scene(seen.stacks[0])
-    assert [piece.kind for piece in scene.pieces if piece.app.name == "charted"] == ["HTTPRoute"]
+    objects = seen.stack_objects(seen.stacks[0])
+    assert [obj.kind for obj in objects.all if obj.app.name == "charted"] == ["HTTPRoute"]
 
 
 @pytest.mark.parametrize(("name", "said"), [("whatever-it-brings", set()), ("ceph-blok", {"did you mean ceph-block?"})])
@@ -285,9 +279,9 @@ def test_a_described_chart_is_checked_within_its_values(checkout: Path) -> None:
 def test_what_an_alert_asks_for_is_scraped() -> None:
     seen = look(ROOT)
     seen.render()
-    scene = seen.scene(next(one for one in seen.stacks if one.name == "homelab"))
-    monitors = {(one.namespace, one.name) for one in scene.of("PodMonitor", "ServiceMonitor")}
-    rules = [one for one in scene.of("PrometheusRule") if one.app.path.endswith("/alerts")]
+    objects = seen.stack_objects(next(one for one in seen.stacks if one.name == "homelab"))
+    monitors = {(one.namespace, one.name) for one in objects.of("PodMonitor", "ServiceMonitor")}
+    rules = [one for one in objects.of("PrometheusRule") if one.app.path.endswith("/alerts")]
     alerts = [rule["expr"] for one in rules for group in one.spec["groups"] for rule in group["rules"]]
     asked = {name for expr in alerts for name in re.findall(r"\b(?:up|[a-z]+(?:_[a-z]+)+)(?=\{| [=!<>/-]|\[)", expr)}
     assert {name.partition("_")[0] for name in asked} == set(SCRAPED)

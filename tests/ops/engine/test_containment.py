@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from local import process_table
 from ops.engine import containment
+from tests.polling import until
 
 ROOT = Path(__file__).parents[3]
 # Acts as the official plugin `command` under a cancelled engine: the script's shell is killed and none of its traps
@@ -51,19 +51,9 @@ def begun(place: Path) -> tuple[subprocess.Popen[str], int]:
         start_new_session=True,
     )
     child = place / "child"
-    assert within(20, lambda: child.exists() and bool(child.read_text(encoding="utf-8").strip()))
+    until(lambda: child.exists() and child.read_text(encoding="utf-8").strip(), 20)
     assert list((place / "runs").glob("engine-*/*/kubeconfig"))
     return run, int(child.read_text(encoding="utf-8"))
-
-
-def within(seconds: float, holds: Callable[[], bool]) -> bool:
-    """Wait for a condition; return False at the timeout."""
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def nothing_is_left(place: Path) -> bool:
@@ -95,7 +85,7 @@ def test_a_second_signal_ends_everything_at_once(tmp_path: Path) -> None:
     run = subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
-    assert within(20, (tmp_path / "there").exists)
+    until((tmp_path / "there").exists, 20)
     for _ in range(2):
         os.kill(run.pid, signal.SIGINT)
         time.sleep(1)

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ import pytest
 from local import process_table
 from ops.toolchain import lookup
 from tests.lab.plugins.desk import CHECKOUT, Desk
+from tests.polling import until
 
 PROGRAM = """
 from pulumi_command import local
@@ -77,7 +77,7 @@ class Stack:
     def begun(self) -> tuple[subprocess.Popen[str], int]:
         """Start a run and wait for its script; return the run and the process ID of the script's program."""
         run, child = self.start("up"), self.folder / "child"
-        assert within(120, lambda: child.exists() and child.read_text(encoding="utf-8").strip() != "")
+        until(lambda: child.exists() and child.read_text(encoding="utf-8").strip(), 120)
         (place,) = self.places
         assert list(place.glob("engine-*/*/kubeconfig"))
         return run, int(child.read_text(encoding="utf-8"))
@@ -85,15 +85,6 @@ class Stack:
     def nothing_is_left(self) -> bool:
         (place,) = self.places
         return not list(place.glob("engine-*")) and not process_table.marked(place)
-
-
-def within(seconds: float, holds: Callable[[], bool]) -> bool:
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 @pytest.fixture

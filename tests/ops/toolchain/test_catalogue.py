@@ -9,24 +9,24 @@ import pytest
 
 from config import compatibility
 from ops.toolchain import catalogue, compiler, lockfile, releases
-from ops.toolchain.catalogue import TOOLS, Accept, Version, compatible
+from ops.toolchain.catalogue import TOOLS, Accept, ProgramVersion, compatible
 from ops.toolchain.releases import PLATFORMS
 
 
 @pytest.mark.parametrize(
     ("says", "version"),
     [
-        ("Client Version: v1.32.4-dispatcher\nKustomize Version: v5.5.0", Version(1, 32, 4)),
-        ("kwok version v0.8.0 go1.26.8 (linux/amd64)", Version(0, 8, 0)),
-        ("etcd Version: 3.7.3\nGit SHA: x", Version(3, 7, 3)),
-        ("v3.22.0+g1a2b3c", Version(3, 22, 0)),
-        ("argocd: v3.2.11", Version(3, 2, 11)),
-        ("Kubernetes v1.37.0-beta.1", Version(1, 37, 0, unfinished=True)),
+        ("Client ProgramVersion: v1.32.4-dispatcher\nKustomize ProgramVersion: v5.5.0", ProgramVersion(1, 32, 4)),
+        ("kwok version v0.8.0 go1.26.8 (linux/amd64)", ProgramVersion(0, 8, 0)),
+        ("etcd ProgramVersion: 3.7.3\nGit SHA: x", ProgramVersion(3, 7, 3)),
+        ("v3.22.0+g1a2b3c", ProgramVersion(3, 22, 0)),
+        ("argocd: v3.2.11", ProgramVersion(3, 2, 11)),
+        ("Kubernetes v1.37.0-beta.1", ProgramVersion(1, 37, 0, unfinished=True)),
         ("development", None),
     ],
 )
-def test_a_version_is_read_from_what_a_program_says(says: str, version: Version | None) -> None:
-    assert Version.read(says) == version
+def test_a_version_is_read_from_what_a_program_says(says: str, version: ProgramVersion | None) -> None:
+    assert ProgramVersion.read(says) == version
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def test_a_version_is_read_from_what_a_program_says(says: str, version: Version 
     ],
 )
 def test_another_version_is_judged_by_what_its_project_promises(accept: Accept, theirs: str, good: bool) -> None:
-    version = Version.read(theirs)
+    version = ProgramVersion.read(theirs)
     assert version is not None
-    assert compatible(accept, Version(3, 22, 4), version) is good
+    assert compatible(accept, ProgramVersion(3, 22, 4), version) is good
 
 
 def test_every_go_mod_requires_its_programs_as_tools() -> None:

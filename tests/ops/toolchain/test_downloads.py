@@ -489,13 +489,14 @@ def test_a_certificate_that_is_not_trusted_gives_nothing(
 def test_two_simultaneous_runs_download_once(publishers: Publishers) -> None:
     publishers.publish("kubectl", locked=True).write_bytes(big := b"x" * 2_000_000)
     lockfile.write(publish(publishers.server.root, catalogue.BY_PROGRAM["kubectl"], LINUX, {"kubectl": big}))
-    publishers.server.bytes_a_second = 700_000
+    publishers.server.bytes_a_second = 20_000
     first = publishers.run("tools", "--only", "kubectl")
     wait_for(lambda: bool(publishers.server.asked))
     second = publishers.run("tools", "--only", "kubectl")
     assert second.stderr is not None
     assert second.stderr.readline().startswith("kubectl: begins")
     assert second.stderr.readline() == "kubectl: another run is bringing it: waiting\n"
+    publishers.server.bytes_a_second = 0.0  # the first run must not end before the second one waits for it
     outputs = [run.communicate(timeout=120) for run in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], outputs
     assert len(publishers.server.asked) == 1

@@ -15,7 +15,7 @@ import programs
 from errors import Bug, BuildFailed
 from ops import __main__ as door
 from ops.toolchain import builds, catalogue, lookup
-from ops.toolchain.catalogue import TOOLS, Version
+from ops.toolchain.catalogue import TOOLS, ProgramVersion
 from tests.ops.play import Play, alive, wait_for
 
 # programs.follow leaves the closing of its pipe to the garbage collector.
@@ -27,7 +27,7 @@ def test_a_missing_tool_is_built_and_found_by_name(play: Play) -> None:
     assert programs.find("kubeconform") is None
     assert programs.run("kubeconform", env=tools.env()).stdout == "v9.9.9\n"
     assert tools.env()["PATH"].endswith(f"{os.pathsep}{play.bin}")
-    assert tools.places["kubeconform"].version == Version(0, 8, 0)
+    assert tools.places["kubeconform"].version == ProgramVersion(0, 8, 0)
 
 
 def test_a_build_that_is_there_is_used_without_asking_go(play: Play) -> None:

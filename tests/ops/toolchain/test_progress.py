@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from ops.toolchain.progress import Progress
+from tests.polling import until
 
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait for the output of the display's thread."""
-    until = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < until, "it did not come"
-        time.sleep(0.02)
+wait_for = partial(until, seconds=10)
 
 
 class Terminal:

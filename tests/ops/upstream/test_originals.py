@@ -22,6 +22,7 @@ from ops.toolchain.lookup import ensure
 from ops.upstream.originals import UNREACHED, Fetched, fetch
 from tests.manifests.checkout import config_map, lay
 from tests.manifests.servers import Server, serving
+from tests.polling import until
 
 CHECKOUT = Path(__file__).parents[3]
 pytestmark = pytest.mark.usefixtures("repositories_of_this_machine")
@@ -243,10 +244,7 @@ def test_ctrl_c_ends_what_is_fetched(server: Server, env: dict[str, str], wants:
     more = {"PYTHONPATH": str(CHECKOUT), "HOMELAB_ORIGINALS": str(tmp_path / "cache"), "NO_PROXY": "127.0.0.1"}
     command = [sys.executable, "-c", code, str(wants.reader.root), FOLDER]
     run = subprocess.Popen(command, env=env | more, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 30
-    while not any("index.yaml" in path for path in server.asked):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    until(lambda: any("index.yaml" in path for path in server.asked), 30)
     run.send_signal(signal.SIGINT)
     assert run.wait(15) != 0
     assert list((tmp_path / "cache").rglob(".fetching-*")) == []
