@@ -43,7 +43,7 @@ def prepare(scenario: dict[str, Any], root: Path, checkout: Path = CHECKOUT) -> 
 def write_settings(root: Path) -> None:
     """Write the settings of each readable stack whose environment exists, although the stack may have problems."""
     tree = read_tree(root)
-    for stack in (read_stack(path) for path in stack_files(root).values()):
+    for stack in read_stacks(root):
         if stack.settings and stack.settings.delivery.environment in tree.environments:
             write(root, replace(stack, problems=()), tree)
 
