@@ -114,8 +114,8 @@ def test_hosts_of_all_routes_get_the_domain(tmp_path: Path) -> None:
             ["../../../cert-manager/issuers/base/letsencrypt"],
         ),
         (
-            "{issuer: letsencrypt-production, email: a@example.com}",
-            "letsencrypt-production",
+            "{issuer: letsencrypt, email: a@example.com}",
+            "letsencrypt",
             ["../../../cert-manager/issuers/base/letsencrypt"],
         ),
     ],
