@@ -8,7 +8,6 @@ importing beside them, the slope, which has to stay linear, and the whole check 
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
@@ -33,7 +32,8 @@ spec:
             - name: DATABASE_PASSWORD
               valueFrom: {secretKeyRef: {name: app, key: password}}
 """
-KUSTOMIZATION = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [deployment.yaml]\n"
+KUSTOMIZATION = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [{}]\n"
+ENVIRONMENTS = ("dev", "staging", "production")
 
 
 def main() -> None:
@@ -55,21 +55,29 @@ def main() -> None:
 
 def _checkout(root: Path, apps: int) -> None:
     for stack in ROOT.glob("Pulumi.*.yaml"):
-        # A stack that runs a part of this tree would miss it in the generated one.
-        text = re.sub(r"(?m)^    categories:.*\n(?:      .*\n)*", "", stack.read_text(encoding="utf-8"))
-        (root / stack.name).write_text(text, encoding="utf-8")
-    for environment in ("dev", "staging", "production"):
-        (root / "environments" / environment).mkdir(parents=True)
+        shutil.copy(stack, root)
     shutil.copytree(ROOT / "patches", root / "patches")
     shutil.copytree(ROOT / "tests" / "config" / "checkout" / "apps", root / "apps")
+    for production in list(root.glob("apps/[!_]*/*/production")):
+        for environment in ENVIRONMENTS:
+            shutil.copytree(production, production.with_name(environment), dirs_exist_ok=True)
     for category in range(CATEGORIES):
         folder = root / "apps" / f"category-{category}"
         folder.mkdir(parents=True)
         (folder / "category.yaml").write_text("layer: applications\n", encoding="utf-8")
         for app in range(apps // CATEGORIES):
-            (folder / f"app-{app}").mkdir()
-            (folder / f"app-{app}" / "kustomization.yaml").write_text(KUSTOMIZATION, encoding="utf-8")
-            (folder / f"app-{app}" / "deployment.yaml").write_text(DEPLOYMENT, encoding="utf-8")
+            base = folder / f"app-{app}" / "base"
+            base.mkdir(parents=True)
+            (base / "kustomization.yaml").write_text(KUSTOMIZATION.format("deployment.yaml"), encoding="utf-8")
+            (base / "deployment.yaml").write_text(DEPLOYMENT, encoding="utf-8")
+            for environment in ENVIRONMENTS:
+                (base.parent / environment).mkdir()
+                kustomization = base.parent / environment / "kustomization.yaml"
+                kustomization.write_text(KUSTOMIZATION.format("../base"), encoding="utf-8")
+    for environment in ENVIRONMENTS:
+        (root / "apps" / "_settings" / environment).mkdir(parents=True, exist_ok=True)
+    settings = [sys.executable, "-m", "ops", "settings", "--root", str(root)]
+    subprocess.run(settings, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 def _seconds(arguments: list[str]) -> float:

@@ -20,12 +20,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> Result:
-    """Write the settings of every stack, and report the files that changed."""
+    """Write the settings of every stack, and report the files that were written or deleted."""
     root: Path = options.root
     stacks = [read_stack(path) for path in stack_files(root).values()]
     if not stacks:
         raise Declined("there is no stack file (Pulumi.<stack>.yaml): ./homelab init writes one")
     tree = read_tree(root)
     changed = sorted(name for stack in stacks for name in write(root, stack, tree))
-    lines = [*(f"wrote {name}" for name in changed), f"{count(len(changed), 'file')} changed; commit them"]
+    done = (f"{'wrote' if (root / name).is_file() else 'deleted'} {name}" for name in changed)
+    lines = [*done, f"{count(len(changed), 'file')} changed; commit them"]
     return Result("\n".join(lines if changed else ["no file changed"]), {"changed": changed})

@@ -287,9 +287,13 @@ def _credentials(secret: str | None, has_secret: Callable[[str], bool]) -> str:
 def followed(sets: Sequence[Object]) -> set[tuple[str, str]]:
     """Return the repositories that our ApplicationSets read, each with the environment."""
     ours = [one["spec"]["generators"] for one in sets if CATEGORY in (one["metadata"].get("labels") or {})]
-    merged = [each["git"] for generators in ours for each in generators[0].get("merge", {}).get("generators", ())]
-    folders = [(git["repoURL"], ENVIRONMENT.search(git["directories"][0]["path"])) for git in merged]
-    return {(repository, environment[1]) for repository, environment in folders if environment}
+    files = [
+        (git["repoURL"], ENVIRONMENT.search(file["path"]))
+        for generators in ours
+        for git in (generator.get("git", {}) for generator in generators)
+        for file in git.get("files", ())
+    ]
+    return {(repository, environment[1]) for repository, environment in files if environment}
 
 
 def waiting_for_up(categories: Sequence[CategoryFolder], sets: Sequence[Object]) -> list[str]:

@@ -21,7 +21,7 @@ from tests.polling import until
 ROOT = Path(__file__).parents[2]
 WAIT = handover.script()
 SCRIPTS = {name: text(name) for name in ("seed", "definitions")}
-GONE = "Failed to load target state: apps/media/gone: app path does not exist"
+GONE = "Failed to load target state: apps/media/gone/dev: app path does not exist"
 
 
 def environment(tmp_path: Path, kubectl: str, **more: str) -> dict[str, str]:
@@ -171,6 +171,40 @@ def test_where_nobody_brings_definitions_nothing_is_applied(tmp_path: Path, cate
     assert done.stdout.strip() == "0 definitions"
 
 
+def test_definitions_of_apps_that_the_environment_runs_and_no_seed_applies_are_applied(tmp_path: Path) -> None:
+    crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: of-FOLDER}\n"
+    checkout = tmp_path / "checkout"
+    for folder in (
+        *("system/one/dev", "system/two/dev", "system/seeded/dev", "ai/toy/dev"),
+        *("system/one/base", "system/one/production", "system/three/production", "media/shelf/dev"),
+    ):
+        (checkout / "apps" / folder).mkdir(parents=True)
+        written = checkout / "apps" / folder / "kustomization.yaml"
+        written.write_text(crd.replace("FOLDER", folder.replace("/", "-")), encoding="utf-8")
+    (checkout / "apps/system/umbrella/dev").mkdir(parents=True)
+    (checkout / "apps/system/umbrella/dev/Chart.yaml").write_text("name: umbrella\n", encoding="utf-8")
+    kubectl = f'while [ $# -gt 0 ]; do if [ "$1" = -f ]; then cat "$2" >>{tmp_path}/applied; fi; shift; done'
+    more = {"CATEGORIES": "system ai", "SEEDED": "system/seeded", "ENVIRONMENT": "dev", "KUBERNETES": "1.36.3"}
+    given = environment(tmp_path, f"{kubectl}\necho one serverside-applied", **more)
+    kustomize = tmp_path / "bin/kustomize"
+    kustomize.write_text('#!/bin/sh\nfor last; do :; done\ncat "$last/kustomization.yaml"\n', encoding="utf-8")
+    kustomize.chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", SCRIPTS["definitions"]],
+        env=given,
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "3 definitions\n"
+    applied = (tmp_path / "applied").read_text(encoding="utf-8")
+    named = {line.partition("of-")[2].rstrip("}") for line in applied.splitlines() if "of-" in line}
+    assert named == {"system-one-dev", "system-two-dev", "ai-toy-dev"}
+
+
 def test_credentials_do_not_outlive_a_script_that_a_signal_ends(tmp_path: Path) -> None:
     more = {"LAYER": "applications", "SETS": "media", "FOUNDATION": "", "STALL_SECONDS": "60", "PAUSE": "0.1"}
     given = environment(tmp_path, "exit 0", **more)
@@ -187,13 +221,12 @@ def test_a_seed_renders_the_prepared_tree_where_there_is_one(script: str, prepar
     checkout, other = tmp_path / "checkout", tmp_path / "prepared"
     crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: of-PLACE}\n"
     for place in (checkout, other):
-        folder = place / "apps/system/one"
+        folder = place / "apps/system/one/dev"
         folder.mkdir(parents=True)
-        (place / "environments").mkdir()
         (folder / "kustomization.yaml").write_text(crd.replace("PLACE", place.name), encoding="utf-8")
     # A kustomize of the test's own prints the file itself; kubectl records each file that it applies.
     kubectl = f'while [ $# -gt 0 ]; do if [ "$1" = -f ]; then cat "$2" >>{tmp_path}/applied; fi; shift; done'
-    more = {"FOLDER": "apps/system/one", "NAMESPACE": "system", "WAITS": "", "KUBERNETES": "1.36.3"}
+    more = {"FOLDER": "apps/system/one/dev", "NAMESPACE": "system", "WAITS": "", "KUBERNETES": "1.36.3"}
     more |= {"CATEGORIES": "system", "SEEDED": "", "ENVIRONMENT": "dev"}
     given = environment(tmp_path, f"{kubectl}\necho one serverside-applied", **more)
     kustomize = tmp_path / "bin/kustomize"
@@ -256,7 +289,7 @@ esac
 
 def sown(tmp_path: Path, **more: str) -> subprocess.CompletedProcess[str]:
     """Seed a folder; its objects are those that a kustomize of the test's own builds."""
-    given = {"FOLDER": "apps/ai/shop", "NAMESPACE": "ai", "KUBERNETES": "1.36.3", "WAITS": "", "TRIES": "1"}
+    given = {"FOLDER": "apps/ai/ollama/dev", "NAMESPACE": "ai", "KUBERNETES": "1.36.3", "WAITS": "", "TRIES": "1"}
     given |= {"NOTES": "", "KNOWN": "0", "SAID": "object serverside-applied", "APPLIED": "0", **more}
     made = environment(tmp_path, KUBECTL.replace("{0}", str(tmp_path)), **given)
     (tmp_path / "bin/kustomize").write_text(f"#!/bin/sh\ncat <<'BUILT'\n{BUILT}BUILT\n", encoding="utf-8")
@@ -293,7 +326,7 @@ def test_the_first_seed_applies_what_was_built(tmp_path: Path) -> None:
 def test_a_refusal_that_quotes_a_whole_object_is_cut(tmp_path: Path) -> None:
     done = sown(tmp_path, SAID=f"error: is invalid: {'x' * 100_000}", APPLIED="1")
     assert done.returncode == 1
-    assert "apps/ai/shop cannot be applied:\nerror: is invalid: xxx" in done.stderr
+    assert "apps/ai/ollama/dev cannot be applied:\nerror: is invalid: xxx" in done.stderr
     assert max(map(len, done.stderr.splitlines())) <= 2000
 
 
@@ -303,11 +336,11 @@ def test_kustomize_gets_no_credentials_and_no_plugins(tmp_path: Path, script: st
     more = {
         "CATEGORIES": "system",
         "SEEDED": "",
-        "ENVIRONMENT": "none",
+        "ENVIRONMENT": "dev",
         "KUBERNETES": "1.36",
         "HTTPS_PROXY": "http://a:1",
     }
-    folder = {"FOLDER": "apps/system/argocd", "NAMESPACE": "argocd", "WAITS": "", "TRIES": "1"}
+    folder = {"FOLDER": "apps/system/argocd/dev", "NAMESPACE": "argocd", "WAITS": "", "TRIES": "1"}
     given = environment(tmp_path, "cat >/dev/null; echo serverside-applied", **more, **folder, **secrets)
     seen = tmp_path / "seen"
     kustomize = tmp_path / "bin/kustomize"
@@ -338,10 +371,9 @@ def built(
 ) -> tuple[subprocess.CompletedProcess[str], int]:
     """Run a script whose kustomize fails a number of times, and count its calls for one folder."""
     checkout, count = tmp_path / "checkout", tmp_path / "count"
-    (checkout / "apps/system/one").mkdir(parents=True)
-    (checkout / "environments").mkdir()
-    (checkout / "apps/system/one/kustomization.yaml").write_text("", encoding="utf-8")
-    more = {"FOLDER": "apps/system/one", "NAMESPACE": "system", "WAITS": "", "KUBERNETES": "1.36.3"}
+    (checkout / "apps/system/one/dev").mkdir(parents=True)
+    (checkout / "apps/system/one/dev/kustomization.yaml").write_text("", encoding="utf-8")
+    more = {"FOLDER": "apps/system/one/dev", "NAMESPACE": "system", "WAITS": "", "KUBERNETES": "1.36.3"}
     more |= {"RENDER_SECONDS": "1", "BUILDS": "2"} if "sleep" in ends else {}
     more |= {"CATEGORIES": "system", "SEEDED": "", "ENVIRONMENT": "dev", "HOMELAB_SEEDS": str(checkout)}
     given = environment(tmp_path, "echo one serverside-applied", **more)
@@ -358,7 +390,7 @@ def built(
 def test_an_unreachable_chart_repository_is_retried(tmp_path: Path, script: str, error: str) -> None:
     done, asked = built(tmp_path, script, 2, error)
     assert (done.returncode, asked) == (0, 3), done.stderr
-    assert f"building apps/system/one again, attempt 2 of 5: {error}\n" in done.stderr
+    assert f"building apps/system/one/dev again, attempt 2 of 5: {error}\n" in done.stderr
     assert "1 objects applied" in done.stdout or "1 definitions" in done.stdout
 
 
@@ -366,7 +398,7 @@ def test_an_unreachable_chart_repository_is_retried(tmp_path: Path, script: str,
 def test_a_network_that_stays_away_ends_the_attempts(tmp_path: Path, script: str) -> None:
     done, asked = built(tmp_path, script, 9, AWAY)
     assert asked == 5
-    assert "apps/system/one: the network failed 5 times" in done.stderr
+    assert "apps/system/one/dev: the network failed 5 times" in done.stderr
     assert done.returncode == (1 if script == "seed" else 0), "definitions leaves the folder to Argo CD"
 
 
@@ -374,8 +406,8 @@ def test_a_network_that_stays_away_ends_the_attempts(tmp_path: Path, script: str
 def test_a_render_that_hangs_is_ended_named_and_tried_again(tmp_path: Path, script: str) -> None:
     done, asked = built(tmp_path, script, 9, "pulling", "exec sleep 600")
     assert asked == 2
-    assert "building apps/system/one again, attempt 2 of 2: apps/system/one: timed out after 1 s" in done.stderr
-    assert "apps/system/one: the network failed 2 times" in done.stderr
+    assert "building apps/system/one/dev again, attempt 2 of 2: apps/system/one/dev: timed out after 1 s" in done.stderr
+    assert "apps/system/one/dev: the network failed 2 times" in done.stderr
 
 
 @pytest.mark.parametrize("script", ["seed", "definitions"])

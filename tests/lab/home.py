@@ -7,6 +7,7 @@ users: they change files and push them, without any `up`. Tests that change some
 from __future__ import annotations
 
 import os
+import posixpath
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,7 @@ from lab.control_plane import kubernetes
 from lab.delivery import git_server, prepared_tree
 from lab.running import servers
 from manifests.vendor import vendor
+from ops.__main__ import main
 from ops.argocd.report import REFRESH_SET
 from ops.rehearsal.entry import PROGRAMS, refresh_argocd
 from ops.rehearsal.sources import sources
@@ -49,7 +51,14 @@ SEEDED = (
 # Argo CD's folder has a ServiceMonitor, and a claim for a provisioner of volumes.
 KEPT = {*SEEDED, "crds/prometheus-operator", "openebs/openebs"}
 OWN = {"media": "shelf", "ai": "toy"}
-CATEGORIES = "    categories: [crds, kube-system, cert-manager, openebs, security, system, media, ai]\n"
+SHELF = "apps/media/shelf/base/app.yaml"
+ENVIRONMENT = "dev"
+KUSTOMIZATION = """\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [RESOURCES]
+"""
+IN_ENVIRONMENT = f"{KUSTOMIZATION.replace('RESOURCES', '../base')}components: [../../../_settings/{ENVIRONMENT}]\n"
 WORKLOAD = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -109,7 +118,7 @@ kind: ConfigMap
 metadata: {name: goes, namespace: security}
 data: {goes: "yes"}
 """
-NOTES_FILE = "apps/security/secret-stores/notes.yaml"
+NOTES_FILE = f"apps/security/secret-stores/{ENVIRONMENT}/notes.yaml"
 
 
 class Home(Checkout):
@@ -119,8 +128,8 @@ class Home(Checkout):
     def trimmed(cls, root: Path) -> Home:
         """Copy the checkout and retain the part of its tree that a small home needs."""
         made = Checkout.make(root)
-        for folder in (*root.glob("apps/[!_]*/[!_]*/"), *root.glob("environments/*/*/")):
-            if str(folder.relative_to(root / "apps") if folder.is_relative_to(root / "apps") else "") not in KEPT:
+        for folder in root.glob("apps/[!_]*/[!_]*/"):
+            if str(folder.relative_to(root / "apps")) not in KEPT:
                 shutil.rmtree(folder)
         used = {name.partition("/")[0] for name in KEPT} | set(OWN)
         for folder in root.glob("apps/[!_]*/"):
@@ -128,19 +137,16 @@ class Home(Checkout):
                 shutil.rmtree(folder)
         for described in root.glob("apps/*/category.yaml"):
             described.write_text(founded(described), encoding="utf-8")
-        file = root / "Pulumi.dev.yaml"
-        head, _, _ = file.read_text(encoding="utf-8").partition("    # As much as one worker can run")
-        file.write_text(head + CATEGORIES, encoding="utf-8")
-        stores = root / "apps/security/secret-stores"
         (root / NOTES_FILE).write_text(NOTES, encoding="utf-8")
-        made.edit("resources:\n", "resources:\n  - notes.yaml\n", str(stores / "kustomization.yaml"))
+        made.edit("resources:\n", "resources:\n  - notes.yaml\n", f"{posixpath.dirname(NOTES_FILE)}/kustomization.yaml")
         healed = "sync: {drift: healed, reason: so that a test sees the difference to media}\n"
         with (root / "apps/ai/category.yaml").open("a", encoding="utf-8") as opened:
             opened.write(healed)
+        home = cls(made.root, made.stack)
         for category, app in OWN.items():
-            (root / f"apps/{category}/{app}").mkdir()
-            (root / f"apps/{category}/{app}/app.yaml").write_text(WORKLOAD.replace("APP", app), encoding="utf-8")
-        return cls(made.root, made.stack)
+            home.write_app(f"{category}/{app}", WORKLOAD.replace("APP", app))
+        home.write_settings()
+        return home
 
     @property
     def settings(self) -> Settings:
@@ -150,11 +156,19 @@ class Home(Checkout):
         """Write a file, which has no effect before it is pushed."""
         laid(self.root, {file: text})
 
+    def write_app(self, app: str, text: str) -> None:
+        """Write an app, such as media/lamp, whose base is one file, and the folder of its environment."""
+        laid(self.root, of_app(app, text))
+
+    def write_settings(self) -> None:
+        """Write the settings of the stack files to the tree, as their users do."""
+        assert main(["settings", "--root", str(self.root)]) == 0
+
     def read(self, file: str) -> str:
         return (self.root / file).read_text(encoding="utf-8")
 
     def remove(self, folder: str) -> None:
-        """Remove a folder."""
+        """Remove a folder, which is an app's or that of its environment."""
         shutil.rmtree(self.root / folder)
 
     def push(self, *, look: bool = True) -> str:
@@ -201,8 +215,8 @@ class Home(Checkout):
 
     def push_change(self, colour: str) -> None:
         """Push a small change of the kept app, and wait until it is live."""
-        text = self.read("apps/media/shelf/app.yaml")
-        self.write("apps/media/shelf/app.yaml", f"{text[: text.index('colour:')]}colour: {colour}}}\n")
+        text = self.read(SHELF)
+        self.write(SHELF, f"{text[: text.index('colour:')]}colour: {colour}}}\n")
         self.wait_healthy("media-shelf", self.push())
 
     def refresh(self, *names: str, how: str = "hard") -> None:
@@ -310,6 +324,15 @@ def founded(category: Path) -> str:
     kept = [name for name in yaml.safe_load("".join(lines)).get("foundation", ()) if (category.parent / name).is_dir()]
     foundation = f"foundation: [{', '.join(kept)}]\n"
     return "".join(foundation if line.startswith("foundation:") else line for line in lines)
+
+
+def of_app(app: str, text: str) -> dict[str, str]:
+    """Return the files of an app whose base is one file."""
+    return {
+        f"apps/{app}/base/app.yaml": text,
+        f"apps/{app}/base/kustomization.yaml": KUSTOMIZATION.replace("RESOURCES", "app.yaml"),
+        f"apps/{app}/{ENVIRONMENT}/kustomization.yaml": IN_ENVIRONMENT,
+    }
 
 
 def laid(root: Path, files: Mapping[str, str]) -> None:

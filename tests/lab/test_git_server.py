@@ -101,7 +101,7 @@ class TestFolders:
         assert "lamp.dev.example.com" in route["spec"]["hostnames"]
 
     def test_a_folder_that_left_is_retired_and_its_objects_stay(self, home: Home) -> None:
-        home.remove("apps/media/lamp")
+        home.remove("apps/media/lamp/dev")
         commit = home.push()
         home.wait_healthy("media-shelf", commit)
         home.wait_for("media-lamp", lambda one: "app path does not exist" in str(one), "without its folder")
@@ -116,12 +116,13 @@ class TestFolders:
         assert "retired" not in home.settled()
 
     def test_removal_delete_prunes_all_but_data(self, home: Home) -> None:
-        before, text = uids(home, "ai"), home.read("apps/ai/toy/app.yaml")
-        home.remove("apps/ai/toy")
+        file = "apps/ai/toy/dev/kustomization.yaml"
+        before, text = uids(home, "ai"), home.read(file)
+        home.remove("apps/ai/toy/dev")
         home.push()
         eventually("deleted", lambda: home.app("ai-toy") is None)
         eventually("pruned", lambda: set(uids(home, "ai")) == {"PersistentVolumeClaim"})
-        home.write("apps/ai/toy/app.yaml", text)
+        home.write(file, text)
         home.wait_healthy("ai-toy", home.push())
         after = uids(home, "ai")
         assert after["PersistentVolumeClaim"] == before["PersistentVolumeClaim"]
@@ -130,11 +131,11 @@ class TestFolders:
     @pytest.mark.nightly  # a minute and three
     @pytest.mark.parametrize("seconds", [5, 120])
     def test_an_app_whose_definition_comes_late_recovers_by_itself(self, home: Home, seconds: int) -> None:
-        home.write("apps/media/gadget/gadget.yaml", GADGET)
+        home.write_app("media/gadget", GADGET)
         home.push()
         home.wait_for_condition("media-gadget", "example.com")
         time.sleep(seconds)
-        home.write("apps/crds/gadgets/definition.yaml", GADGETS)
+        home.write_app("crds/gadgets", GADGETS)
         home.push(look=False)
         look = {"argocd.argoproj.io/application-set-refresh": "true"}
         home.api.annotate(ARGOPROJ, "ApplicationSet", "crds", look, "argocd")
@@ -202,7 +203,9 @@ class TestAccidents:
         home.wait_healthy("ai-toy", head)
 
     def test_a_renamed_category_retires_its_applications_and_keeps_their_objects(self, home: Home) -> None:
-        files = {file: home.read(f"apps/media/{file}") for file in ("category.yaml", "shelf/app.yaml")}
+        listed = [path for path in (home.root / "apps/media").rglob("*") if path.is_file()]
+        files = {str(path.relative_to(home.root / "apps/media")): path.read_text(encoding="utf-8") for path in listed}
+        assert {"category.yaml", "shelf/base/app.yaml", "shelf/dev/kustomization.yaml"} <= files.keys()
         home.remove("apps/media")
         for file, text in files.items():
             home.write(f"apps/films/{file}", text.replace("media:", "films:"))

@@ -151,7 +151,7 @@ class TestDrift:
 
     @pytest.mark.nightly  # a minute
     def test_a_misspelt_field_is_refused_though_nothing_is_validated_before(self, home: Home) -> None:
-        home.write("apps/media/typo/typo.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: typo}, dat: {}}\n")
+        home.write_app("media/typo", "{apiVersion: v1, kind: ConfigMap, metadata: {name: typo}, dat: {}}\n")
         home.push()
         home.wait_for_condition("media-typo", ".dat: field not declared in schema")
         home.remove("apps/media/typo")
@@ -167,7 +167,7 @@ class TestDrift:
 
     @pytest.mark.nightly  # a minute
     def test_the_scale_of_an_autoscaler_is_no_drift(self, home: Home) -> None:
-        home.write("apps/media/elastic/app.yaml", SCALED)
+        home.write_app("media/elastic", SCALED)
         commit = home.push()
 
         # Not Healthy: no metrics are served here, and the autoscaler is Degraded as soon as it has requested them.
@@ -194,7 +194,7 @@ class TestDrift:
 
     @pytest.mark.nightly  # a minute
     def test_the_hash_of_argo_rollouts_survives_syncs(self, home: Home) -> None:
-        home.write("apps/media/rolled/service.yaml", ROLLED)
+        home.write_app("media/rolled", ROLLED)
         home.wait_healthy("media-rolled", home.push())
         turned = {"rollouts-pod-template-hash": "6cf78c66c5"}
         home.merge("v1", "Service", "media", "rolled", {"spec": {"selector": turned}}, by="rollouts-controller")
@@ -202,7 +202,7 @@ class TestDrift:
         at = max(one["time"] for one in rolled["metadata"]["managedFields"])
         found = home.wait_for("media-rolled", lambda one: (one or {})["status"]["reconciledAt"] > at, "looked at")
         assert found["status"]["sync"]["status"] == "Synced"
-        home.write("apps/media/rolled/service.yaml", ROLLED.replace("name: rolled}, ports", "part: front}, ports"))
+        home.write_app("media/rolled", ROLLED.replace("name: rolled}, ports", "part: front}, ports"))
         home.wait_healthy("media-rolled", home.push())
         rolled = home.api.get("v1", "Service", "rolled", "media") or {}
         assert rolled["spec"]["selector"] == {"app.kubernetes.io/part": "front", **turned}
@@ -213,7 +213,7 @@ class TestDrift:
 
     def test_an_unready_object_is_reported_with_its_reason(self, home: Home) -> None:
         nowhere = SCALED.partition("---")[0].replace("    spec:\n", "    spec:\n      nodeSelector: {some: where}\n")
-        home.write("apps/media/elastic/app.yaml", nowhere)
+        home.write_app("media/elastic", nowhere)
         home.push()
         home.wait_for("media-elastic", lambda one: "0 of 1 updated" in str(one), "waiting for its pods")
         assert "Deployment/elastic: Waiting for rollout to finish: 0 of 1" in home.status()
@@ -296,7 +296,7 @@ class TestProjects:
     def test_a_category_makes_nothing_outside_its_own(self, home: Home) -> None:
         intruders = {f"intruder-{number}": one for number, one in enumerate(INTRUDERS.values())}
         for name, (text, _, _) in intruders.items():
-            home.write(f"apps/media/{name}/object.yaml", text)
+            home.write_app(f"media/{name}", text)
         home.push()
         for name, (_, refusal, place) in intruders.items():
             home.wait_for_condition(f"media-{name}", refusal)
@@ -314,7 +314,7 @@ class TestProjects:
         repository = foreign or home.settings.delivery.repository
         spec = {
             "project": project,
-            "source": {"repoURL": repository, "path": "apps/media/shelf", "targetRevision": "main"},
+            "source": {"repoURL": repository, "path": "apps/media/shelf/dev", "targetRevision": "main"},
             "destination": {"server": "https://kubernetes.default.svc", "namespace": "media"},
         }
         metadata = {"name": "foreign", "namespace": "argocd"}

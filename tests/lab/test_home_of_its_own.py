@@ -60,6 +60,7 @@ def test_a_cluster_that_is_seeded_again_stays_synced_and_tracked(own_home: Home)
     before = own_home.api.get(*path)
     assert before
     own_home.edit("    protect: nothing\n", "    protect: nothing\n    generation: 2\n")
+    own_home.write_settings()
     own_home.push()
     result = own_home.whole()
     assert result["good"]

@@ -21,7 +21,7 @@ from tests.lab.parity import differences
 
 pytestmark = pytest.mark.xdist_group("home")
 
-CHART = "apps/cert-manager/cert-manager/kustomization.yaml"
+CHART = "apps/cert-manager/cert-manager/dev/kustomization.yaml"
 MAP = """\
 apiVersion: v1
 kind: ConfigMap
@@ -137,24 +137,25 @@ class TestOthersChangeIt:
         assert edited["data"]["stays"] == "by hand"
 
 
-OVERLAY = {
-    "apps/media/wrong/kustomization.yaml": "resources: [map.yaml]\npatches: [{path: patch.yaml}]\n",
-    "apps/media/wrong/map.yaml": MAP,
-    "apps/media/wrong/patch.yaml": MAP.replace("wrong", "typo"),
+WRONG_APP = "apps/media/wrong/dev"
+PATCHED = {
+    f"{WRONG_APP}/kustomization.yaml": "resources: [map.yaml]\npatches: [{path: patch.yaml}]\n",
+    f"{WRONG_APP}/map.yaml": MAP,
+    f"{WRONG_APP}/patch.yaml": MAP.replace("wrong", "typo"),
 }
 WRONG = {
-    "a patch that meets nothing": (OVERLAY, "no matches for Id ConfigMap.v1.[noGrp]/typo"),
+    "a patch that meets nothing": (PATCHED, "no matches for Id ConfigMap.v1.[noGrp]/typo"),
     "a misspelt field": (
         {
-            "apps/media/wrong/kustomization.yaml": "resources: [map.yaml]\n",
-            "apps/media/wrong/map.yaml": MAP + "dat: {}\n",
+            f"{WRONG_APP}/kustomization.yaml": "resources: [map.yaml]\n",
+            f"{WRONG_APP}/map.yaml": MAP + "dat: {}\n",
         },
-        "apps/media/wrong cannot be applied:\nError from server: failed to create typed patch object",
+        f"{WRONG_APP} cannot be applied:\nError from server: failed to create typed patch object",
     ),
     "an issuer that lacks what it needs": (
         {
-            "apps/media/wrong/kustomization.yaml": "resources: [issuer.yaml]\n",
-            "apps/media/wrong/issuer.yaml": ISSUER,
+            f"{WRONG_APP}/kustomization.yaml": "resources: [issuer.yaml]\n",
+            f"{WRONG_APP}/issuer.yaml": ISSUER,
         },
         "spec.acme.privateKeySecretRef: Required value",
     ),
@@ -167,16 +168,18 @@ class TestWrongInputs:
     @pytest.mark.parametrize("what", WRONG)
     def test_a_wrong_folder_is_refused_and_seeded_after_its_fix(self, home: Home, tmp_path: Path, what: str) -> None:
         files, refusal = WRONG[what]
-        (tmp_path / "environments").mkdir()
         laid(tmp_path, files)
         with pytest.raises(ProgramFailed) as refused:
             seed(home, tmp_path)
         assert refusal in refused.value.output
         laid(
             tmp_path,
-            {"apps/media/wrong/kustomization.yaml": "resources: [map.yaml]\n", "apps/media/wrong/map.yaml": MAP},
+            {
+                f"{WRONG_APP}/kustomization.yaml": "resources: [map.yaml]\n",
+                f"{WRONG_APP}/map.yaml": MAP,
+            },
         )
-        assert seed(home, tmp_path) == "apps/media/wrong: 1 objects applied\n"
+        assert seed(home, tmp_path) == f"{WRONG_APP}: 1 objects applied\n"
         assert home.api.delete("v1", "ConfigMap", "wrong", "media")
 
     def test_a_wrong_definition_is_refused_and_the_others_are_applied(self, home: Home, tmp_path: Path) -> None:
@@ -185,16 +188,13 @@ class TestWrongInputs:
         for name, definition in {**made, "unbuilt": "", "plain": MAP}.items():
             resource = "nowhere.yaml" if name == "unbuilt" else "one.yaml"
             kustomization = f"resources: [{resource}]\n"
-            laid(
-                tmp_path,
-                {f"apps/media/{name}/kustomization.yaml": kustomization, f"apps/media/{name}/one.yaml": definition},
-            )
-        (tmp_path / "environments").mkdir()
+            folder = f"apps/media/{name}/dev"
+            laid(tmp_path, {f"{folder}/kustomization.yaml": kustomization, f"{folder}/one.yaml": definition})
         with pytest.raises(ProgramFailed) as refused:
             seed(home, tmp_path, "definitions")
-        assert "apps/media/broken: its CRDs cannot be applied" in refused.value.output
-        assert "apps/media/unbuilt is left to Argo CD" in refused.value.output
-        laid(tmp_path, {"apps/media/broken/one.yaml": made["whole"].replace("whole", "broken")})
+        assert "apps/media/broken/dev: its CRDs cannot be applied" in refused.value.output
+        assert "apps/media/unbuilt/dev is left to Argo CD" in refused.value.output
+        laid(tmp_path, {"apps/media/broken/dev/one.yaml": made["whole"].replace("whole", "broken")})
         assert seed(home, tmp_path, "definitions") == "2 definitions\n"
         assert home.api.get("v1", "ConfigMap", "wrong", "media") is None
         assert home.api.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "seededs.example.com") is None
@@ -204,7 +204,7 @@ class TestWrongInputs:
 
 def seed(home: Home, root: Path, script: str = "seed") -> str:
     """Run the script of `up`, without its retries."""
-    said = {"FOLDER": "apps/media/wrong", "NAMESPACE": "media", "WAITS": "", "KUBERNETES": "1.36.3", "TRIES": "1"}
+    said = {"FOLDER": WRONG_APP, "NAMESPACE": "media", "WAITS": "", "KUBERNETES": "1.36.3", "TRIES": "1"}
     said |= {"CATEGORIES": "media", "SEEDED": "media/seeded", "ENVIRONMENT": "dev"}
     kubeconfig = {"KUBECONFIG_TEXT": home.lab.kubeconfig.read_text(encoding="utf-8"), "HOME": str(root)}
     environment = ensure(("kubectl", "kustomize", "helm")).env() | said | kubeconfig

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.running import servers
-from tests.lab.home import Home, eventually
+from tests.lab.home import SHELF, Home, eventually
 
 pytestmark = pytest.mark.xdist_group("home")
 
@@ -17,13 +17,8 @@ RENDERED = re.compile(r'application"?[=:]"?([a-z0-9-]+)')
 BASE = """\
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
-resources: [config.yaml]
-components: [../../_shared/colours]
-"""
-OVERLAY = """\
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-resources: [../../../../apps/media/layered]
+resources: [app.yaml]
+components: [../../../_shared/colours]
 """
 SHARED = """\
 apiVersion: kustomize.config.k8s.io/v1alpha1
@@ -79,15 +74,14 @@ def renders(home: Home) -> Iterator[RenderCount]:
 
 @pytest.fixture
 def layered(home: Home) -> Iterator[None]:
-    """Add an app with a base, an overlay of the environment and a shared component."""
+    """Add an app with a base, the folder of its environment and a shared component."""
     home.write("apps/_shared/colours/kustomization.yaml", SHARED)
     home.write("apps/_shared/colours/shared.yaml", config("shared", "red"))
-    home.write("apps/media/layered/kustomization.yaml", BASE)
-    home.write("apps/media/layered/config.yaml", config("layered", "red"))
-    home.write("environments/dev/media/layered/kustomization.yaml", OVERLAY)
+    home.write_app("media/layered", config("layered", "red"))
+    home.write("apps/media/layered/base/kustomization.yaml", BASE)
     home.wait_healthy("media-layered", home.push())
     yield
-    for folder in ("apps/_shared/colours", "apps/media/layered", "environments/dev/media"):
+    for folder in ("apps/_shared/colours", "apps/media/layered"):
         home.remove(folder)
     home.push()
     home.delete_application("media-layered")
@@ -105,12 +99,12 @@ def colour(home: Home, name: str) -> str:
 
 
 def test_a_commit_to_one_app_renders_that_app_alone(home: Home, renders: RenderCount) -> None:
-    text = home.read("apps/media/shelf/app.yaml")
-    home.write("apps/media/shelf/app.yaml", text.replace("colour: red", "colour: green"))
+    text = home.read(SHELF)
+    home.write(SHELF, text.replace("colour: red", "colour: green"))
     commit = home.push()
     for name in ("media-shelf", "ai-toy", "system-argocd", "kube-system-cilium"):
         home.wait_healthy(name, commit)
-    home.write("apps/media/shelf/app.yaml", text)
+    home.write(SHELF, text)
     home.wait_healthy("media-shelf", home.push())
     assert renders.names == {"media-shelf"}
 
@@ -118,7 +112,7 @@ def test_a_commit_to_one_app_renders_that_app_alone(home: Home, renders: RenderC
 @pytest.mark.usefixtures("layered")
 @pytest.mark.parametrize(
     ("file", "name"),
-    [("apps/media/layered/config.yaml", "layered"), ("apps/_shared/colours/shared.yaml", "shared")],
+    [("apps/media/layered/base/app.yaml", "layered"), ("apps/_shared/colours/shared.yaml", "shared")],
     ids=["base", "shared"],
 )
 def test_a_commit_to_a_base_or_component_reaches_the_environment(home: Home, file: str, name: str) -> None:
@@ -129,7 +123,7 @@ def test_a_commit_to_a_base_or_component_reaches_the_environment(home: Home, fil
 
 @pytest.mark.nightly  # a minute
 def test_a_missing_entry_of_the_store_is_seen_and_made(home: Home) -> None:
-    home.write("apps/media/asking/external-secret.yaml", ASKING)
+    home.write_app("media/asking", ASKING)
     commit = home.push()
     found = home.wait_for("media-asking", lambda one: "could not get secret data" in str(one), "failing for its entry")
     assert found["status"]["health"]["status"] == "Degraded"

@@ -19,7 +19,7 @@ from ops.upstream.originals import Fetched
 from tests.manifests.checkout import make_chart
 
 CHECKOUT = Path(__file__).parents[2]
-CERT_MANAGER = "apps/cert-manager/cert-manager"
+CERT_MANAGER = "apps/cert-manager/cert-manager/dev"
 
 
 def test_seeds_get_cached_charts_and_fetch_the_others_themselves(
@@ -38,7 +38,7 @@ def test_seeds_get_cached_charts_and_fetch_the_others_themselves(
             f"{CERT_MANAGER}/charts/{chart.name}-{chart.version}/{chart.name}/Chart.yaml"
         ]
         # A base that the cache lacks stays the URL that kustomize reads.
-        crds = "apps/crds/gateway-api/kustomization.yaml"
+        crds = "apps/crds/gateway-api/base/kustomization.yaml"
         assert (tree / crds).read_bytes() == (CHECKOUT / crds).read_bytes()
     assert SEEDS not in os.environ
     assert not tree.exists()

@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 import programs
+from config.app_settings import folder_of, generated
+from config.load import read_stack
 from manifests.objects import Object
 from manifests.render import Folder, Renderer, render
 from manifests.render_cache import RenderCache
@@ -22,9 +24,12 @@ from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain, ensure
 pytestmark = pytest.mark.xdist_group("argocd folder")
 
 FOLDER = "apps/system/argocd"
+SMALL, LARGE = f"{FOLDER}/dev", f"{FOLDER}/large"
 CHOSEN = """\
-resources: [../../../apps/system/argocd/ha]
-components: [../../../apps/system/argocd/sso]
+  homelab:platform:
+    argocd:
+      replicas: ha
+      sso: {issuer: https://id.example.com, clientId: argocd, adminGroup: admins}
 """
 CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -37,10 +42,9 @@ def tools() -> Toolchain:
 @pytest.fixture(scope="module")
 def renderer(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Renderer:
     place = tmp_path_factory.mktemp("argocd")
-    shutil.copytree(CHECKOUT / FOLDER, place / "checkout" / FOLDER)
-    chosen = place / "checkout/environments/large/argocd"
-    chosen.mkdir(parents=True)
-    (chosen / "kustomization.yaml").write_text(CHOSEN, encoding="utf-8")
+    for copied in (FOLDER, folder_of("dev")):
+        shutil.copytree(CHECKOUT / copied, place / "checkout" / copied)
+    _write_large(place / "checkout")
     charts, bases = sources(place / "charts", tools)
     return Renderer(
         place / "checkout",
@@ -52,7 +56,24 @@ def renderer(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Rend
     )
 
 
-@pytest.fixture(scope="module", params=[FOLDER, "environments/large/argocd"])
+def _write_large(root: Path) -> None:
+    """Add an environment whose stack file chooses several replicas and single sign-on."""
+    text = (CHECKOUT / "Pulumi.dev.yaml").read_text(encoding="utf-8")
+    assert "environment: dev\n" in text
+    assert "  homelab:platform:\n" in text
+    text = text.replace("environment: dev\n", "environment: large\n").replace("  homelab:platform:\n", CHOSEN)
+    (root / "Pulumi.large.yaml").write_text(text, encoding="utf-8")
+    kustomization = (root / SMALL / "kustomization.yaml").read_text(encoding="utf-8")
+    written = {
+        **generated(read_stack(root / "Pulumi.large.yaml"), {}),
+        f"{LARGE}/kustomization.yaml": kustomization.replace("/dev", "/large"),
+    }
+    for name, content in written.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content, encoding="utf-8")
+
+
+@pytest.fixture(scope="module", params=[SMALL, LARGE])
 def objects(request: pytest.FixtureRequest, renderer: Renderer) -> tuple[Object, ...]:
     return render(renderer, Folder(request.param))
 
@@ -107,7 +128,7 @@ def test_every_container_knows_its_share_of_a_small_machine(objects: tuple[Objec
 
 
 def test_more_replicas_never_block_a_drain_by_accident(renderer: Renderer) -> None:
-    large = render(renderer, Folder("environments/large/argocd"))
+    large = render(renderer, Folder(LARGE))
     many = {one["metadata"]["name"] for one in large if one.get("spec", {}).get("replicas", 1) > 1}
     budgets = {one["metadata"]["name"]: one["spec"] for one in large if one["kind"] == "PodDisruptionBudget"}
     assert many == set(budgets)
@@ -115,9 +136,11 @@ def test_more_replicas_never_block_a_drain_by_accident(renderer: Renderer) -> No
 
 
 def test_single_sign_on_closes_the_door_of_the_admin(renderer: Renderer) -> None:
-    settings = _map(render(renderer, Folder("environments/large/argocd")), "argocd-cm")
+    settings = _map(render(renderer, Folder(LARGE)), "argocd-cm")
     assert settings["admin.enabled"] == "false"
-    assert yaml.safe_load(settings["oidc.config"])["clientSecret"] == "$oidc.clientSecret"
+    provider = yaml.safe_load(settings["oidc.config"])
+    assert (provider["issuer"], provider["clientID"]) == ("https://id.example.com", "argocd")
+    assert provider["clientSecret"] == "$oidc.clientSecret"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +186,7 @@ def test_argo_cd_accepts_its_settings(renderer: Renderer, tools: Toolchain, tmp_
 
 def _argocd(renderer: Renderer, tools: Toolchain, place: Path, *words: str) -> str:
     """Validate the settings with Argo CD's own program, without a cluster."""
-    settings = next(one for one in render(renderer, Folder(FOLDER)) if one["metadata"]["name"] == "argocd-cm")
+    settings = next(one for one in render(renderer, Folder(SMALL)) if one["metadata"]["name"] == "argocd-cm")
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "argocd-secret", "namespace": "argocd"}}
     files = [
         *("--argocd-cm-path", _written(place / "settings.yaml", settings)),

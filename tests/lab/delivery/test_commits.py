@@ -16,10 +16,10 @@ REPOSITORY = "https://git.example.com/me/homelab.git"
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     lab = Lab(tmp_path / "lab")
-    for folder in ("apps/media", "environments/dev"):
+    for folder in ("apps/media", "apps/_settings/dev"):
         (lab.tree / folder).mkdir(parents=True)
     (lab.tree / "apps/media/app.yaml").write_text("kind: ConfigMap\r\n", encoding="utf-8")
-    (lab.tree / "environments/dev/README.md").touch()
+    (lab.tree / "apps/_settings/dev/README.md").touch()
     (lab.tree / ".gitattributes").write_text("* text=auto\n", encoding="utf-8")
     (lab.tree / "Pulumi.dev.yaml").touch()
     return lab
@@ -33,7 +33,7 @@ def git(lab: Lab, *arguments: str) -> str:
 @pytest.mark.parametrize(("path", "prefix"), [(".", ""), ("home/lab", "home/lab/"), ("./home/", "home/")])
 def test_tree_is_committed_below_its_path(path: str, prefix: str, lab: Lab) -> None:
     made = git_server.publish(lab, REPOSITORY, "main", path)
-    files = [".gitattributes", "apps/media/app.yaml", "environments/dev/README.md"]
+    files = [".gitattributes", "apps/_settings/dev/README.md", "apps/media/app.yaml"]
     assert git(lab, "ls-tree", "-r", "--name-only", made).split() == [f"{prefix}{file}" for file in files]
     assert git(lab, "log", "--format=%an <%ae>, %cn <%ce>: %s", "main") == (
         "rehearsal <rehearsal@lab.invalid>, rehearsal <rehearsal@lab.invalid>: The tree as it is rehearsed\n"

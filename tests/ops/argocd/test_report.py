@@ -44,7 +44,7 @@ SOURCE = GitSource("https://git.example.com/homelab.git", "main", ".", "dev")
 
 
 def category(name: str, layer: str = "applications", *apps: str, **more: Any) -> CategoryFolder:
-    made = tuple(App(name, app, f"apps/{name}/{app}", "kustomization") for app in apps)
+    made = tuple(App(name, app, "dev", "kustomization") for app in apps)
     return CategoryFolder(name, f"apps/{name}", Category.model_validate({"layer": layer, **more}), made)
 
 
@@ -104,7 +104,7 @@ def test_one_word_says_what_keeps_an_application(status: dict[str, Any], state: 
 
 
 def lost(name: str) -> dict[str, Any]:
-    message = f"Failed to load target state: apps/media/{name}: app path does not exist"
+    message = f"Failed to load target state: apps/media/{name}/dev: app path does not exist"
     conditions = [{"type": "ComparisonError", "message": message}]
     return found(name, sync={"status": "Unknown"}, health={"status": "Missing"}, conditions=conditions)
 
@@ -122,10 +122,7 @@ def test_an_application_that_this_checkout_lacks_is_counted_and_reported() -> No
     said = report(found("media-radarr"), sick, names={"media-radarr"})
     assert not said.is_good
     assert [one.retired for one in said.applications] == [False, False]
-    assert (
-        "not of this checkout (pull?) or of this stack (delivery.categories, delivery.exclude?):\n  media-new"
-        in as_text(said)
-    )
+    assert "not of this checkout (pull?) or of this environment (delivery.environment?):\n  media-new" in as_text(said)
     assert wanted(said, "media-new") == ["media-new"]
 
 
@@ -152,7 +149,7 @@ def test_what_is_missing_is_named_and_not_good() -> None:
 def test_a_missing_application_has_a_reason_and_is_not_good() -> None:
     here = [category("media", "applications", "sonarr", "radarr", "lamp"), category("ai", "applications", "ollama")]
     failing = application_set(here[0], SOURCE)
-    folders = {f"apps/media/{app}" for app in ("sonarr", "radarr")}
+    folders = {f"apps/media/{app}/dev" for app in ("sonarr", "radarr")}
     gone = absent(here, {"media-sonarr"}, [failing], folders)
     said = report(found("media-sonarr"), missing=["ApplicationSet ai"], absent=gone)
     assert not said.is_good
@@ -161,7 +158,7 @@ def test_a_missing_application_has_a_reason_and_is_not_good() -> None:
         "missing:",
         "  ApplicationSet ai",
         "  Application media-radarr: its ApplicationSet has not made it",
-        "  Application media-lamp: apps/media/lamp is not pushed: Git does not have it",
+        "  Application media-lamp: apps/media/lamp/dev is not pushed: Git does not have it",
         "  1 Application of the ApplicationSets above",
         "",
         "1 of 4 applications Synced and Healthy at aaaaaaaa",
@@ -400,7 +397,7 @@ class Played(ArgoCDClient):
         return NOW
 
     def holds(self, settings: Settings, commit: str, folders: Sequence[str]) -> set[str]:
-        return {"apps/media/radarr"} & set(folders)
+        return {"apps/media/radarr/dev"} & set(folders)
 
     def objects(self, identities: Sequence[Identity]) -> list[dict[str, Any]]:
         return []
@@ -419,7 +416,7 @@ def test_a_look_finds_what_is_there_and_what_is_not(monkeypatch: pytest.MonkeyPa
     assert [(one.name, one.retired) for one in said.applications] == [("media-old", True), ("media-sonarr", False)]
     assert said.absent == {
         "media-radarr": "its ApplicationSet has not made it",
-        "media-lamp": "apps/media/lamp is not pushed: Git does not have it",
+        "media-lamp": "apps/media/lamp/dev is not pushed: Git does not have it",
     }
     assert not said.is_good
 
