@@ -1,8 +1,8 @@
 """The needs of an app: memory, storage, secrets that are made, and accounts that a user must have.
 
 A checkout and apps come in, sums go out. The files that a folder lists are read as YAML: nothing is rendered, and the
-patches of an environment do not count. Pods of a chart are known only after a render, so `Needs` only reports that there
-are some. `ops.init` shows the table before it prompts for applications.
+patches of an environment do not count. Pods of a chart are known only after a render; `Needs` reports that there are
+some. `ops.init` shows the table before it prompts for applications.
 """
 
 from __future__ import annotations

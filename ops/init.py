@@ -293,8 +293,15 @@ def _listed(options: argparse.Namespace) -> Result:
     rows = [
         {"app": label, "category": name, **one.as_dict()} for name, apps in needs.items() for label, one in apps.items()
     ]
-    head = f"the applications of the environment {like}; --profile and --like choose another one"
-    return Result(f"{as_table(needs)}\n{head}", {"like": like, "apps": rows})
+    return Result(
+        f"{_table(needs, like)}\n--profile and --like choose another environment", {"like": like, "apps": rows}
+    )
+
+
+def _table(needs: dict[str, dict[str, Needs]], like: str) -> str:
+    if not needs:
+        return f"the environment {like} has no applications"
+    return f"the applications of the environment {like}:\n{as_table(needs)}"
 
 
 def _needs(root: Path, tree: Tree, like: str) -> dict[str, dict[str, Needs]]:
@@ -318,7 +325,7 @@ def _answers(options: argparse.Namespace, tree: Tree) -> dict[str, str]:
         if given is None and sys.stdin.isatty() and question.prompts(answers):
             if question.name == "apps":
                 like = _like(options.like, tree, options.environment or options.stack, answers)
-                progress(as_table(_needs(options.root, tree, like)))
+                progress(_table(_needs(options.root, tree, like), like))
             given = _prompted(question.text, default)
         answers[question.name] = default if given is None and default is not None else given or ""
         if given is None and default is None:
@@ -340,7 +347,7 @@ def _found(endpoint: str) -> dict[str, str]:
     """Return the hosts of Proxmox as defaults of the questions, none without an answer."""
     token = os.environ.get(TOKEN, "").strip()
     if not token:
-        progress(f"{TOKEN} is not set, and Proxmox reports its hosts to a token only: the usual values are proposed")
+        progress(f"{TOKEN} is not set: the usual hosts, storages and bridges are proposed")
         return {}
     from ops.diagnosis.hosts_found import hosts_at  # noqa: PLC0415 - HTTP is slow to import
 
