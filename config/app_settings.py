@@ -8,6 +8,7 @@ a replacement whose source is the ConfigMap `settings`, a chart by a values file
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from config import files
 from config.load import Stack
 from config.model import Settings
 from config.rules import rule
+from config.secret_stores import SecretStore
 from config.tree import APPS, BASE, SETTINGS, Tree
 from errors import Problem
 
@@ -113,16 +115,15 @@ def templates(root: Path, tree: Tree, environment: str) -> dict[str, str]:
 
 
 def generated(stack: Stack, templates: Mapping[str, str]) -> dict[str, str]:
-    """Return the files of a stack's settings by their paths in the checkout."""
-    settings = stack.require()
+    """Return the files of a readable stack's settings by their paths in the checkout."""
+    settings = stack.settings
+    assert settings is not None
     head = HEAD.format(file=stack.places.file, command=COMMAND)
     written = {
         "settings.yaml": _config_map(settings),
         "kustomization.yaml": COMPONENT + HOSTS + "".join(_routes()),
         "issuer/kustomization.yaml": _issuer(settings),
-        "secret-store/kustomization.yaml": _component(
-            f"security/secret-stores/{BASE}/{settings.platform.secret_store.kind}"
-        ),
+        "secret-store/kustomization.yaml": _secret_store(settings.platform.secret_store),
         "argocd/kustomization.yaml": _argocd(settings),
         "backup/kustomization.yaml": _component(more=_resources(f"security/secret-stores/{BASE}/{_backup(settings)}")),
         "database-backup/kustomization.yaml": _component(f"cloudnative-pg/shared/{BASE}/{_backup(settings)}"),
@@ -167,6 +168,19 @@ replacements:
     return _component(*([] if issuer == "internal" else [f"cert-manager/issuers/{BASE}/letsencrypt"]), more=copied)
 
 
+def _secret_store(store: SecretStore) -> str:
+    # The only setting that is a list: replacements copy one value.
+    vaults = {vault: place for place, vault in enumerate(getattr(store, "vaults", ()), 1)}
+    add = {"op": "add", "path": "/spec/provider/onepassword/vaults", "value": vaults}
+    patch = f"""\
+patches:
+  - target: {{kind: ClusterSecretStore, name: homelab}}
+    patch: |-
+      - {json.dumps(add)}
+"""
+    return _component(f"security/secret-stores/{BASE}/{store.kind}", more=patch if vaults else "")
+
+
 def _argocd(settings: Settings) -> str:
     argocd, folder = settings.platform.argocd, f"system/argocd/{BASE}"
     base = f"{folder}/ha" if argocd.replicas == "ha" else folder
@@ -200,13 +214,13 @@ def check(root: Path, stacks: list[Stack], tree: Tree) -> Iterator[Problem]:
             where = ("delivery", "environment")
             yield stack.places.problem("environment-shared", where, environment, rule_, fix)
         elif environment in tree.environments:
-            yield from _compared(root, stack, tree)
+            yield from _compared(root, stack, stack.settings, tree)
 
 
-def _compared(root: Path, stack: Stack, tree: Tree) -> Iterator[Problem]:
-    environment = stack.require().delivery.environment
+def _compared(root: Path, stack: Stack, settings: Settings, tree: Tree) -> Iterator[Problem]:
+    environment = settings.delivery.environment
     found = templates(root, tree, environment)
-    known = values_of(stack.require())
+    known = values_of(settings)
     for app, text in found.items():
         for name in sorted({one for one in PLACEHOLDER.findall(text) if one not in known}):
             broken, file = (

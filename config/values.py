@@ -244,7 +244,6 @@ def _mac(value: Any) -> str:
     scope="file",
     why="The name becomes a host name, an object's name or both, and those are DNS labels.",
 )
-@rule("app-malformed", scope="file", why="An app has one name in settings and tree: its folder below apps/.")
 @rule("domain-malformed", scope="file", why="Certificates and routes need a full domain.")
 @rule("email-malformed", scope="file", why="Let's Encrypt rejects the registration of such an account.")
 @rule("extension-malformed", scope="file", why="The image factory names extensions as vendor/name.")

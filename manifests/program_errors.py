@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from config.app_settings import NO_HOSTS
 from config.rules import rule
 from errors import HomelabError, Problem, ProgramFailed
 from manifests.checkout import CheckoutReader
@@ -28,6 +29,8 @@ NOISE = (
     (r"recursed accumulation of path '([^']*)': ", r"in \1: "),
     (r"(?:accumulating resources: )+(?=accumulating|in )", ""),
 )
+# kustomize's error when the settings reach a route that has no hosts.
+NO_HOSTS_FIELD = 'unable to find field \\"spec.hostnames'
 NETWORK = re.compile(r"proxyconnect tcp|transport '\w+' not allowed")
 LINE = re.compile(r"\bline (\d+)\b")
 NAMED = re.compile(
@@ -77,6 +80,8 @@ def problem(
         return Problem(folder, 0, "", "", rule, fix, "render-failed")
     file, line = _field(message, files, values, reader) or _place(message, files, reader)
     fix = "correct it here" if line or file != folder else "correct what the message names"
+    if NO_HOSTS_FIELD in message:
+        fix = f"set the hostnames of each route; one without hosts needs the annotation {NO_HOSTS}: none"
     return Problem(file or folder, line, "", "", message, fix, "render-failed")
 
 

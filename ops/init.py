@@ -7,6 +7,7 @@ default; a missing answer without a default is refused.
 from __future__ import annotations
 
 import argparse
+import itertools
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from config.checks import check_stack
 from config.compatibility import compatible
 from config.explain import nearest
 from config.load import Stack, read_stack, stack_files
+from config.model import Settings
 from config.secret_stores import KINDS
 from config.tree import App, Tree, read_tree
 from config.values import LABEL
@@ -33,6 +35,8 @@ CONTROL_PLANES_AT, WORKERS_AT, RANGE_AT, VIP_AT = 11, 20, (50, 99), 5
 MOST = 1000  # nodes of one role; a larger number is a typing error
 FEWEST = 4  # a network's own address, the broadcast address, a router and a node
 OPENEBS = "patches/openebs.yaml"
+LIKE = "like"  # of the answers: the environment that an option names
+VM_IDS = 1000  # of one stack
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,17 @@ def _profile(answers: dict[str, str]) -> Profile:
     return PROFILES[name]
 
 
+def _profile_like(answers: dict[str, str]) -> str:
+    """Return the profile that an environment was made for."""
+    return next((name for name, profile in PROFILES.items() if profile.like == answers[LIKE]), "small")
+
+
 def _is_store(*kinds: str) -> Callable[[dict[str, str]], bool]:
     return lambda answers: answers["store"] in kinds
 
 
 QUESTIONS = (
-    Question("profile", f"the size of the cluster ({', '.join(PROFILES)})", lambda answers: "small"),
+    Question("profile", f"the size of the cluster ({', '.join(PROFILES)})", _profile_like),
     Question("repository", "your Git repository (https://... or git@...)"),
     Question("domain", "the domain of the routes"),
     Question("subnet", "the subnet of hosts and nodes", lambda answers: "10.0.0.0/24"),
@@ -185,7 +194,8 @@ def _plan(options: argparse.Namespace, path: Path) -> Plan:
         raise Declined(f"--environment = {environment}: is that of {used[environment]}; give each stack its own")
     like = _like(options.like, tree, environment, answers)
     apps = wanted(tree, like, [name.strip() for name in answers["apps"].split(",") if name.strip()])
-    text = stack_file(options.stack, environment, answers, patches=(root / OPENEBS).is_file())
+    ids = _vm_ids([] if options.only else [one.settings for one in others if one.settings])
+    text = stack_file(options.stack, environment, answers, ids, patches=(root / OPENEBS).is_file())
     stack = read_stack(path, text.encode())
     problems = sorted({*stack.problems, *check_stack(root, stack, with_environment(tree, environment, apps))})
     if problems:
@@ -226,7 +236,8 @@ def _written(plan: Plan, *, replaces: bool) -> Result:
     lines += [f"removed {file.name}; git restore {file.name} brings it back" for file in removed]
     if plan.gone:
         lines.append(f"removed the environments {', '.join(plan.gone)}; git restore apps brings them back")
-    lines += [f"{one.places.file} exists too; --only removes the other stacks" for one in plan.others if not plan.only]
+    if others := [one.places.file for one in plan.others if not plan.only]:
+        lines.append(f"other stacks: {', '.join(others)}; --only removes them")
     lines += [f"next: ./homelab check, then ./homelab rehearse --stack {_name(plan.path)}"]
     data = {"stack": _name(plan.path), "file": plan.path.name, "removed": [file.name for file in removed]}
     return Result("\n".join(lines), {**data, "environment": plan.environment, "apps": [app.label for app in plan.apps]})
@@ -273,7 +284,7 @@ def _backup(answer: str) -> str:
 
 
 def _answers(options: argparse.Namespace) -> dict[str, str]:
-    answers: dict[str, str] = {}
+    answers: dict[str, str] = {LIKE: options.like or ""}
     unanswered = []
     for question in QUESTIONS:
         given = getattr(options, question.name.replace("-", "_"))
@@ -294,7 +305,13 @@ def _answers(options: argparse.Namespace) -> dict[str, str]:
     return answers
 
 
-def stack_file(stack: str, environment: str, answers: dict[str, str], *, patches: bool) -> str:
+def _vm_ids(others: Sequence[Settings]) -> int:
+    """Return the first of a thousand VM ids that no other stack uses."""
+    taken = {one.proxmox.first_vm_id // VM_IDS for one in others}
+    return next(number for number in itertools.count(1) if number not in taken) * VM_IDS
+
+
+def stack_file(stack: str, environment: str, answers: dict[str, str], ids: int, *, patches: bool) -> str:
     """Return the answers as the text of a stack file with comments."""
     planes, workers = (_count(name, answers[name]) for name in ("control-planes", "workers"))
     hosts = [host.strip().partition("=") for host in answers["hosts"].split(",")]
@@ -320,6 +337,7 @@ config:
   homelab:proxmox:
     endpoint: {answers["endpoint"]}
     certificate: self-signed # the one of a fresh Proxmox; `verified` once it has a trusted one
+    firstVmId: {ids} # a node's VM id is this plus the last part of its address
     hosts:
 {host_lines}
   homelab:cluster:

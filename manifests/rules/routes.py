@@ -28,7 +28,7 @@ OF_THE_PAGE = "{{HOMEPAGE_VAR_DOMAIN}}"
 
 
 @rule("host-foreign", scope="app", why="No certificate covers it, and no gateway listens for it.")
-@rule("host-missing", scope="app", why="On this stack the app could not be reached.")
+@rule("route-open", scope="app", why="Every host that no other route claims would reach the app.")
 @rule("host-twice", scope="stack", why="The older route wins, and the other app is unreachable without a message.")
 def hosts(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require hosts under the stack's domain, one route for each, and a host for each route."""
@@ -46,7 +46,7 @@ def hosts(objects: StackObjects) -> Iterator[ObjectFinding]:
                 yield ObjectFinding("host-foreign", obj, path, host, rule, fix)
         if not named and _leads(obj):
             rule, fix = "has no host: it would serve every host without a route", "set its hostnames"
-            yield ObjectFinding("host-missing", obj, ("spec",), str(obj), rule, fix)
+            yield ObjectFinding("route-open", obj, ("spec",), str(obj), rule, fix)
 
 
 @rule(

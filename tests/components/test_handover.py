@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import posixpath
+import shutil
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+import yaml
 
-from components.handover.application_defaults import LAYERS, RETRY, namespace_of, namespace_template
+import programs
+from components.handover.application_defaults import LAYERS, RETRY, namespace_of
 from components.handover.application_sets import GitSource, application_set, digest, sync_policy
 from components.handover.guard import PREFIXES, guard, labels
 from components.handover.projects import project
@@ -15,6 +19,8 @@ from components.platform.namespace_manifest import namespace_manifest
 from config.category import Category, Sync
 from config.load import read_stack
 from config.tree import CategoryFolder, read_tree
+from manifests.umbrella import values_files
+from ops.toolchain.lookup import ensure
 from tests.components.mocks import ROOT, run
 
 URL = "https://git.example.com/homelab.git"
@@ -23,55 +29,71 @@ TREE = read_tree(ROOT)
 SERVER = "https://kubernetes.default.svc"
 
 
+def environment_of(stack: str) -> str:
+    return read_stack(ROOT / f"Pulumi.{stack}.yaml").require().delivery.environment
+
+
 def category(name: str = "media", **said: Any) -> CategoryFolder:
     return CategoryFolder(name, f"apps/{name}", Category.model_validate({"layer": "applications", **said}), ())
 
 
-def directories(made: dict[str, Any]) -> list[dict[str, Any]]:
-    (merge,) = made["spec"]["generators"]
-    return [generator["git"] for generator in merge["merge"]["generators"]]
+def generator(made: dict[str, Any]) -> dict[str, Any]:
+    (one,) = made["spec"]["generators"]
+    return dict(one["git"])
 
 
-def test_an_environments_folder_replaces_the_base() -> None:
-    base, overlay = directories(application_set(category(), SOURCE))
-    assert base["directories"] == [{"path": "apps/media/*"}, {"path": "apps/media/_*", "exclude": True}]
-    assert overlay["directories"] == [
-        {"path": "environments/production/media/*"},
-        {"path": "environments/production/media/_*", "exclude": True},
+def generated(made: dict[str, Any], file: str, tmp_path: Path) -> dict[str, Any]:
+    """Return the Application for a file of Git; helm evaluates templates as Argo CD does."""
+    folder = tmp_path / "chart"
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "templates").mkdir(parents=True)
+    (folder / "Chart.yaml").write_text("{apiVersion: v2, name: of-a-test, version: 1.0.0}", encoding="utf-8")
+    path = PurePosixPath(file)
+    found = {"path": str(path.parent), "basename": path.parent.name, "filename": path.name}
+    parameters = {"path": {**found, "segments": list(path.parent.parts)}}
+    (folder / "values.yaml").write_text(yaml.safe_dump({"found": parameters}), encoding="utf-8")
+    templates = {"application": yaml.safe_dump(made["spec"]["template"]), "patch": made["spec"]["templatePatch"]}
+    for name, text in templates.items():
+        wrapped = f"kind: {name}\n{{{{ with .Values.found }}}}{text}{{{{ end }}}}"
+        (folder / f"templates/{name}.yaml").write_text(wrapped, encoding="utf-8")
+    helm = ensure(("helm",)).places["helm"].file
+    text = programs.run(str(helm), "template", "x", folder).stdout
+    application, patch = sorted(yaml.safe_load_all(text), key=lambda one: str(one.pop("kind")))
+    if patch:
+        assert patch.keys() == {"spec"}
+        assert patch["spec"].keys() == {"source"}
+        application["spec"]["source"] |= patch["spec"]["source"]
+    return dict(application)
+
+
+def test_an_app_runs_where_it_has_a_folder_of_the_environment() -> None:
+    found = generator(application_set(category(), SOURCE))
+    assert (found["repoURL"], found["revision"]) == (URL, "main")
+    assert found["files"] == [
+        {"path": "apps/media/*/production/kustomization.yaml"},
+        {"path": "apps/media/*/production/Chart.yaml"},
     ]
 
 
-def test_an_excluded_app_is_excluded_as_base_and_overlay() -> None:
-    source = GitSource(URL, "main", ".", "production", exclude=("media/jellyfin", "ai/ollama"))
-    base, overlay = directories(application_set(category(), source))
-    assert base["directories"][2:] == [{"path": "apps/media/jellyfin", "exclude": True}]
-    assert overlay["directories"][2:] == [{"path": "environments/production/media/jellyfin", "exclude": True}]
+def test_an_application_names_every_place_that_it_is_rendered_from(tmp_path: Path) -> None:
+    def places(path: str, file: str) -> str:
+        made = application_set(category(), GitSource(URL, "main", path, "dev"))
+        annotations = generated(made, file, tmp_path)["metadata"]["annotations"]
+        return str(annotations["argocd.argoproj.io/manifest-generate-paths"])
 
-
-def test_an_application_names_every_place_that_it_is_rendered_from() -> None:
-    def places(path: str) -> str:
-        template = application_set(category(), GitSource(URL, "main", path, "dev"))["spec"]["template"]
-        return str(template["metadata"]["annotations"]["argocd.argoproj.io/manifest-generate-paths"])
-
-    assert places(".") == ".;/apps/media/{{ .path.basename }};/apps/media/_*/*;/apps/_shared"
-    assert places("infra/lab").split(";")[1:] == [
-        "/infra/lab/apps/media/{{ .path.basename }}",
+    file = "apps/media/jellyfin/dev/kustomization.yaml"
+    assert places(".", file) == ".;/apps/media/jellyfin/base;/apps/media/_*/*;/apps/_shared;/apps/_settings/dev"
+    assert places("infra/lab", f"infra/lab/{file}").split(";")[1:] == [
+        "/infra/lab/apps/media/jellyfin/base",
         "/infra/lab/apps/media/_*/*",
         "/infra/lab/apps/_shared",
+        "/infra/lab/apps/_settings/dev",
     ]
 
 
-def test_the_merge_has_one_key_which_both_generators_fill_alike() -> None:
-    made = application_set(category(), SOURCE)
-    assert made["spec"]["generators"][0]["merge"]["mergeKeys"] == ["values"]
-    assert [one["values"] for one in directories(made)] == [{"app": "{{ .path.basename }}"}] * 2
-
-
-def test_generators_say_what_argo_cd_would_write_into_them() -> None:
-    made = application_set(category(), SOURCE)
+def test_the_generator_says_what_argo_cd_would_write_into_it() -> None:
     empty = {"metadata": {}, "spec": {"destination": {}, "project": ""}}
-    merge = made["spec"]["generators"][0]["merge"]
-    assert [one["template"] for one in (merge, *directories(made))] == [empty] * 3
+    assert generator(application_set(category(), SOURCE))["template"] == empty
 
 
 def test_a_missing_key_is_an_error() -> None:
@@ -80,17 +102,49 @@ def test_a_missing_key_is_an_error() -> None:
 
 
 def test_a_homelab_below_the_repositorys_root_is_found_there() -> None:
-    base, overlay = directories(application_set(category(), GitSource(URL, "main", "./infra/homelab/", "dev")))
-    assert base["directories"][0] == {"path": "infra/homelab/apps/media/*"}
-    assert overlay["directories"][0] == {"path": "infra/homelab/environments/dev/media/*"}
+    found = generator(application_set(category(), GitSource(URL, "main", "./infra/homelab/", "dev")))
+    assert found["files"] == [
+        {"path": "infra/homelab/apps/media/*/dev/kustomization.yaml"},
+        {"path": "infra/homelab/apps/media/*/dev/Chart.yaml"},
+    ]
 
 
-def test_an_application_has_its_categorys_project_and_follows_the_revision() -> None:
-    template = application_set(category(), SOURCE)["spec"]["template"]
-    assert template["metadata"]["name"] == "media-{{ .path.basename }}"
-    assert template["spec"]["project"] == "media"
-    assert template["spec"]["source"] == {"repoURL": URL, "targetRevision": "main", "path": "{{ .path.path }}"}
-    assert "finalizers" not in template["metadata"]
+@pytest.mark.parametrize("top", [".", "infra/homelab"])
+def test_an_application_has_its_categorys_project_and_follows_the_revision(top: str, tmp_path: Path) -> None:
+    folder = str(PurePosixPath(top, "apps/media/jellyfin/production"))
+    made = application_set(category(), GitSource(URL, "main", top, "production"))
+    application = generated(made, f"{folder}/kustomization.yaml", tmp_path)
+    assert application["metadata"]["name"] == "media-jellyfin"
+    assert application["spec"]["project"] == "media"
+    assert application["spec"]["source"] == {"repoURL": URL, "targetRevision": "main", "path": folder}
+    assert "finalizers" not in application["metadata"]
+
+
+@pytest.mark.parametrize("top", ["", "infra/homelab/"])
+def test_an_umbrella_chart_gets_the_values_of_its_base_of_the_settings_and_its_own(top: str, tmp_path: Path) -> None:
+    folder = f"{top}apps/selfhosted/nextcloud/staging"
+    made = application_set(category("selfhosted"), GitSource(URL, "main", top or ".", "staging"))
+    application = generated(made, f"{folder}/Chart.yaml", tmp_path)
+    assert application["metadata"]["name"] == "selfhosted-nextcloud"
+    files = application["spec"]["source"].pop("helm")
+    assert files == {
+        "valueFiles": [
+            "../base/values.yaml",
+            f"/{top}apps/_settings/staging/values/selfhosted/nextcloud.yaml",
+            "values.yaml",
+        ],
+        "ignoreMissingValueFiles": True,
+    }
+    assert application["spec"]["source"] == {"repoURL": URL, "targetRevision": "main", "path": folder}
+
+
+def test_a_render_takes_the_values_that_argo_cd_takes(tmp_path: Path) -> None:
+    """A path with a slash in front begins at the top of the repository, another one at the chart."""
+    folder = "apps/selfhosted/nextcloud/staging"
+    made = application_set(category("selfhosted"), GitSource(URL, "main", ".", "staging"))
+    files = generated(made, f"{folder}/Chart.yaml", tmp_path)["spec"]["source"]["helm"]["valueFiles"]
+    here = [one.removeprefix("/") if one.startswith("/") else posixpath.normpath(f"{folder}/{one}") for one in files]
+    assert here == list(values_files(folder))
 
 
 @pytest.mark.parametrize(
@@ -163,21 +217,14 @@ def test_the_digest_tells_every_change_of_a_category() -> None:
 NAMESPACES: dict[str, dict[str, Any]] = {"system": {}, "argocd": {}}
 
 
-def rendered(template: str, app: str) -> str:
-    """Evaluate the rule's one form of a template as Go does."""
-    found = re.fullmatch(
-        r"\{\{ if has \.path\.basename \(list (.*)\) \}\}(.*)\{\{ else \}\}(.*)\{\{ end \}\}", template
-    )
-    if not found:
-        return template
-    listed, own, other = found.groups()
-    return own.replace("{{ .path.basename }}", app) if app in listed.replace('"', "").split() else other
-
-
 @pytest.mark.parametrize("app", ["argocd", "reloader", "system"])
 @pytest.mark.parametrize("namespaces", [("system",), ("system", "argocd")])
-def test_the_template_says_the_same_namespace_as_the_rule(app: str, namespaces: tuple[str, ...]) -> None:
-    assert rendered(namespace_template(namespaces), app) == namespace_of(app, namespaces)
+def test_the_template_says_the_same_namespace_as_the_rule(
+    app: str, namespaces: tuple[str, ...], tmp_path: Path
+) -> None:
+    made = application_set(category("system", namespaces={one: {} for one in namespaces}), SOURCE)
+    application = generated(made, f"apps/system/{app}/production/kustomization.yaml", tmp_path)
+    assert application["spec"]["destination"] == {"server": SERVER, "namespace": namespace_of(app, namespaces)}
 
 
 def test_a_project_allows_its_namespaces_and_declared_kinds_alone() -> None:
@@ -253,7 +300,7 @@ def test_only_administrators_change_the_labels_that_open_a_namespace() -> None:
 def test_the_guard_is_first_and_layers_wait_in_order(stack: str) -> None:
     program = run(stack)
     sets, projects, waits = (program.of(kind) for kind in ("ApplicationSet", "AppProject", "Command"))
-    chosen = TREE.chosen(read_stack(ROOT / f"Pulumi.{stack}.yaml").require().delivery.categories)
+    chosen = TREE.chosen(environment_of(stack))
     guards = {"handover-guard", "handover-binding", "handover-labels", "handover-labels-binding"}
     layers = [layer for layer in LAYERS if any(one.settings.layer == layer for one in chosen)]
     for found in chosen:
@@ -289,14 +336,14 @@ def test_only_the_named_foundation_stands_between_infrastructure_and_application
         *("networking-metallb", "networking-metallb-pool", "networking-gateways", "openebs-openebs"),
         *("security-external-secrets", "security-secret-stores", "cloudnative-pg-cloudnative-pg"),
     }
-    chosen = read_stack(ROOT / f"Pulumi.{stack}.yaml").require().delivery.categories
-    ceph = {"rook-ceph-rook-ceph", "rook-ceph-cluster"} if chosen is None or "rook-ceph" in chosen else set()
+    runs = {app.category for app in TREE.apps_in(environment_of(stack))}
+    ceph = {"rook-ceph-rook-ceph", "rook-ceph-cluster"} if "rook-ceph" in runs else set()
     assert set(foundation) == expected | ceph
 
 
 def test_all_crds_precede_infrastructure_and_the_last_layer_is_free() -> None:
     told = waits("dev")
-    definitions = [app.full_name for app in TREE.apps_of_layer("crds")]
+    definitions = [app.full_name for app in TREE.apps_in("dev", "crds")]
     assert told["handover-wait-crds"]["FOUNDATION"].split() == definitions
     assert told["handover-wait-applications"]["FOUNDATION"] == ""
 
@@ -305,10 +352,10 @@ def test_a_stack_that_waits_for_generation_alone_has_no_foundation() -> None:
     assert {told["FOUNDATION"] for told in waits("dev", wait="generated").values()} == {""}
 
 
-def test_an_excluded_app_is_no_foundation() -> None:
-    told = waits("dev", exclude=["networking/metallb-pool"])["handover-wait-infrastructure"]["FOUNDATION"]
-    assert "networking-metallb-pool" not in told.split()
-    assert "networking-metallb" in told.split()
+def test_an_app_of_another_environment_is_no_foundation() -> None:
+    staging, dev = (waits(stack)["handover-wait-infrastructure"]["FOUNDATION"].split() for stack in ("homelab", "dev"))
+    assert "rook-ceph-cluster" in staging
+    assert "rook-ceph-cluster" not in dev
 
 
 def test_how_long_a_layer_may_stand_still_is_a_setting() -> None:

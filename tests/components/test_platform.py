@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -36,22 +37,20 @@ def test_a_seed_runs_once_per_generation(stack: str) -> None:
         assert seed.options.replacement_trigger != after[name].options.replacement_trigger
 
 
-@pytest.mark.parametrize("stack", STACKS)
-def test_a_seed_takes_the_folder_that_the_environment_runs(stack: str) -> None:
-    for seed in seeds(run(stack)).values():
-        folder = seed.inputs["environment"].get("FOLDER")
-        if folder is None:
-            continue
-        _, _, rest = folder.partition("apps/")
-        overlay = ROOT / "environments" / {"homelab": "production"}.get(stack, stack) / rest
-        assert (ROOT / folder).is_dir()
-        assert not rest or not overlay.is_dir(), f"{overlay} takes the place of {folder}"
+@pytest.mark.parametrize(("stack", "environment"), [("homelab", "production"), ("staging", "staging"), ("dev", "dev")])
+def test_a_seed_takes_the_folder_that_the_environment_runs(stack: str, environment: str) -> None:
+    folders = [seed.inputs["environment"].get("FOLDER") for seed in seeds(run(stack)).values()]
+    named = [folder for folder in folders if folder is not None]
+    assert named
+    for folder in named:
+        assert (ROOT / folder / "kustomization.yaml").is_file()
+        assert re.fullmatch(rf"(?:.*/)?apps/[\w-]+/[\w-]+/{environment}", folder)
 
 
 def test_definitions_come_before_controllers_and_argo_cd_comes_last() -> None:
     found = seeds(run("homelab"))
     crds = {name for name in found if name.startswith("crds-")}
-    assert crds == {f"crds-{app.name}" for app in read_tree(ROOT).apps_of_layer("crds")}
+    assert crds == {f"crds-{app.name}" for app in read_tree(ROOT).apps_in("production", "crds")}
     assert crds <= found["cni-cilium"].depends_on
     assert crds <= found["definitions-all"].depends_on
     assert "cni-cilium" in found["certificates-cert-manager"].depends_on

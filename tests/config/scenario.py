@@ -1,12 +1,14 @@
 """Scenarios: one change to a small valid checkout, written as a YAML file.
 
 `valid/` and `invalid/` contain them, found by glob. A scenario can replace text, write or remove files, make links or
-write bytes; an invalid one contains the exact messages that `./homelab check` must print.
+write bytes; an invalid one contains the exact messages that `./homelab check` must print. The settings of the apps are
+written anew after the change, as by `./homelab settings`, and `stale` has the files that are changed after that.
 """
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from config.load import Stack, read_stack, read_stacks
 from config.tree import read_tree
 from errors import Problem
 from ops.checking.settings import problems_of
+from ops.checking.settings_writer import write
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE / "checkout"
@@ -23,15 +26,29 @@ CHECKOUT = HERE / "checkout"
 
 def load(path: Path) -> dict[str, Any]:
     scenario: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert set(scenario) <= {"expect", "replace", "write", "remove", "bytes", "link", "before"}, (
-        f"{path.name}: unknown keys"
-    )
+    known = {"expect", "replace", "write", "remove", "bytes", "link", "before", "stale"}
+    assert set(scenario) <= known, f"{path.name}: unknown keys"
     return scenario
 
 
 def prepare(scenario: dict[str, Any], root: Path, checkout: Path = CHECKOUT) -> None:
     """Write a checkout with the scenario's one change."""
     shutil.copytree(checkout, root, dirs_exist_ok=True)
+    _change(scenario, root)
+    if scenario:
+        write_settings(root)
+    _change(scenario.get("stale", {}), root)
+
+
+def write_settings(root: Path) -> None:
+    """Write the settings of each readable stack whose environment exists, although the stack may have problems."""
+    tree = read_tree(root)
+    for stack in read_stacks(root):
+        if stack.settings and stack.settings.delivery.environment in tree.environments:
+            write(root, replace(stack, problems=()), tree)
+
+
+def _change(scenario: dict[str, Any], root: Path) -> None:
     for file, edits in scenario.get("replace", {}).items():
         text = (root / file).read_text(encoding="utf-8")
         for old, new in edits.items():

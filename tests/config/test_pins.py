@@ -79,10 +79,23 @@ def test_each_form_of_version_is_read_from_a_comment(version: str) -> None:
     assert versions(f"  - {BASE}?ref={COMMIT} # {version}\n") == {f"{BASE}?ref={COMMIT}": version}
 
 
-def test_what_is_compared_with_other_versions_is_the_comment(tmp_path: Path) -> None:
-    folder = tmp_path / "apps/crds/gateway-api"
+@pytest.mark.parametrize("place", ["base", "production"])
+def test_what_is_compared_with_other_versions_is_the_comment(place: str, tmp_path: Path) -> None:
+    folder = tmp_path / "apps/crds/gateway-api" / place
     folder.mkdir(parents=True)
-    app = App("crds", "gateway-api", "apps/crds/gateway-api", "kustomization")
+    app = App("crds", "gateway-api", "production", "kustomization")
     for url, said in ((f"{BASE}?ref={COMMIT} # v1.6.1", "v1.6.1"), (f"{BASE}?ref={COMMIT}", COMMIT)):
         (folder / "kustomization.yaml").write_text(f"resources:\n  - {url}\n", encoding="utf-8")
         assert chart_versions(tmp_path, app) == {BASE: said}
+
+
+def test_the_pin_of_an_environment_replaces_the_one_of_the_base(tmp_path: Path) -> None:
+    for place, version in (("base", "1.0.0"), ("production", "2.0.0"), ("dev", "3.0.0")):
+        file = tmp_path / "apps/kube-system/cilium" / place / "kustomization.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text(f"helmCharts: [{{name: cilium, version: {version}}}]\n", encoding="utf-8")
+    versions_in = {
+        name: chart_versions(tmp_path, App("kube-system", "cilium", name, "kustomization"))
+        for name in ("production", "dev")
+    }
+    assert versions_in == {"production": {"cilium": "2.0.0"}, "dev": {"cilium": "3.0.0"}}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
 
 from config import derive
+from config.app_settings import generated, key_of
 from config.load import read_stack
 from config.model import SecretSettings, Settings
 from config.reference import settings as settings_reference
@@ -56,23 +58,56 @@ def test_token_setting_of_kind_is_read(name: str, kind: Kind) -> None:
 
 @EACH_KIND
 def test_folder_of_kind_holds_its_store(name: str, kind: Kind) -> None:
-    folder = ROOT / "apps/security/secret-stores" / name
+    folder = ROOT / "apps/security/secret-stores/base" / name
     assert "cluster-secret-store.yaml" in yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
-    text = (folder / "cluster-secret-store.yaml").read_text()
-    store = yaml.safe_load(text)
+    store = yaml.safe_load((folder / "cluster-secret-store.yaml").read_text())
     assert store["metadata"]["annotations"]["homelab.dev/store"] == name
     assert list(store["spec"]["provider"]) == [kind.provider]
-    marked = set(re.findall(r"platform\.secretStore\.(\w+)", text))
-    assert marked == {str(field.alias) for field in kind.section.model_fields.values()}
+
+
+@EACH_KIND
+def test_each_setting_of_a_kind_reaches_its_store(name: str, kind: Kind) -> None:
+    folder = ROOT / "apps/security/secret-stores/base" / name
+    replaced = yaml.safe_load((folder / "replacements.yaml").read_text())
+    provider = (folder / "cluster-secret-store.yaml").read_text().partition("provider:")[2]
+    of_settings = {one["source"]["fieldPath"].removeprefix("data.") for one in replaced}
+    assert of_settings == set(re.findall(r"platformSecretStore\w+", provider))
+    fields = {str(field.alias) for field in kind.section.model_fields.values()} - {"kind", "vaults"}
+    assert of_settings == {key_of(f"platform.secretStore.{field}") for field in fields}
+
+
+def component_of(kind: Kind) -> dict[str, Any]:
+    """Return the generated component that takes a store into the apps."""
+    stack = replace(read_stack(ROOT / "Pulumi.homelab.yaml"), settings=stack_with(kind))
+    made: dict[str, Any] = yaml.safe_load(
+        generated(stack, {})["apps/_settings/production/secret-store/kustomization.yaml"]
+    )
+    return made
+
+
+@EACH_KIND
+def test_settings_take_the_folder_of_the_kind(name: str, kind: Kind) -> None:
+    made = component_of(kind)
+    assert made["components"] == [f"../../../security/secret-stores/base/{name}"]
+    assert ("patches" in made) == ("vaults" in kind.section.model_fields)
+
+
+def test_vaults_are_searched_in_the_order_of_the_setting() -> None:
+    kind = replace(KINDS["onepassword"], example="{kind: onepassword, server: https://c.example.com, vaults: [z, a]}")
+    (patch,) = component_of(kind)["patches"]
+    assert patch["target"] == {"kind": "ClusterSecretStore", "name": "homelab"}
+    (operation,) = yaml.safe_load(patch["patch"])
+    assert operation == {"op": "add", "path": "/spec/provider/onepassword/vaults", "value": {"z": 1, "a": 2}}
 
 
 @EACH_KIND
 def test_proposed_environment_has_a_store_of_such_kind(name: str, kind: Kind) -> None:
-    overlay = ROOT / "environments" / kind.environment / "security/secret-stores/kustomization.yaml"
-    base = ROOT / "apps/security/secret-stores/kustomization.yaml"
-    used = yaml.safe_load((overlay if overlay.exists() else base).read_text())["resources"]
+    folder = ROOT / "apps/_settings" / kind.environment / "secret-store"
+    used = yaml.safe_load((folder / "kustomization.yaml").read_text())["components"]
     proposed_by = {one for one, row in KINDS.items() if row.environment == kind.environment}
     assert proposed_by & {one.rpartition("/")[2] for one in used}
+    uses = yaml.safe_load((ROOT / f"apps/security/secret-stores/{kind.environment}/kustomization.yaml").read_text())
+    assert f"../../../_settings/{kind.environment}/secret-store" in uses["components"]
 
 
 @EACH_KIND
