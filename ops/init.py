@@ -51,6 +51,7 @@ from ops.terminal import count, progress
 LIKE = "like"  # of the answers: the environment that an option names
 FOUND = "found {}"  # of the answers: what Proxmox reports, under the name of the question
 TOKEN = "PROXMOX_VE_API_TOKEN"  # noqa: S105 - the name of the variable
+NOTES = "notes"  # of the answers: lines about Proxmox, unless a terminal has shown them already
 FROM_PROXMOX = ("hosts", *OF_HOSTS, "certificate")
 VM_IDS = 1000  # of one stack
 FEWEST = 4  # a network's own address, the broadcast address, a router and a node
@@ -137,7 +138,7 @@ QUESTIONS = (
     Question("issuer", "the issuer of certificates (letsencrypt-staging, letsencrypt, internal)", lambda a: "internal"),
     Question("email", "the mail address for Let's Encrypt", when=lambda answers: answers["issuer"] != "internal"),
     Question("backup", "the S3 store and bucket of backups, as https://HOST/BUCKET", lambda answers: ""),
-    Question("apps", "the applications (all, or categories and category/app with commas)", lambda answers: ALL),
+    Question("apps", "the applications (all, none, or categories and category/app with commas)", lambda answers: ALL),
 )
 
 
@@ -171,6 +172,7 @@ class Plan:
     apps: tuple[App, ...]
     others: tuple[Stack, ...]
     only: bool
+    notes: str
 
     @property
     def gone(self) -> tuple[str, ...]:
@@ -218,7 +220,7 @@ def _plan(options: argparse.Namespace, path: Path) -> Plan:
     problems += [replace(problem, file=f"{problem.file}, not written", line=0) for problem in checked]
     if problems:
         raise Refused(problems)
-    return Plan(root, path, text, tree, like, environment, apps, others, options.only)
+    return Plan(root, path, text, tree, like, environment, apps, others, options.only, answers[NOTES])
 
 
 def _like(given: str | None, tree: Tree, environment: str, answers: dict[str, str]) -> str:
@@ -250,6 +252,7 @@ def _written(plan: Plan, *, replaces: bool) -> Result:
     (root / folder_of(plan.environment)).mkdir(parents=True, exist_ok=True)
     write(root, read_stack(plan.path), read_tree(root))
     lines = [f"wrote {plan.path.name}, and {count(len(plan.apps), 'app')} with the environment {plan.environment}"]
+    lines += [plan.notes] if plan.notes else []
     lines += [f"it replaces the old file; git restore {plan.path.name} brings that back"] if replaces else []
     lines += [f"removed {file.name}; git restore {file.name} brings it back" for file in removed]
     if plan.gone:
@@ -312,11 +315,16 @@ def _needs(root: Path, tree: Tree, like: str) -> dict[str, dict[str, Needs]]:
 
 
 def _answers(options: argparse.Namespace, tree: Tree) -> dict[str, str]:
-    answers: dict[str, str] = {LIKE: options.like or ""}
+    answers: dict[str, str] = {LIKE: options.like or "", NOTES: ""}
     unanswered = []
     for question in QUESTIONS:
         if question.name == FROM_PROXMOX[0] and any(getattr(options, name) is None for name in FROM_PROXMOX):
-            answers |= _found(answers["endpoint"])
+            found, lines = _found(answers["endpoint"])
+            answers |= found
+            if sys.stdin.isatty():
+                progress("\n".join(map(printable, lines)))
+            else:
+                answers[NOTES] = "\n".join(map(printable, lines))
         given = getattr(options, question.name.replace("-", "_"))
         if not question.when(answers):
             answers[question.name] = ""
@@ -343,28 +351,25 @@ def _prompted(text: str, default: str | None) -> str:
     return given
 
 
-def _found(endpoint: str) -> dict[str, str]:
-    """Return the hosts of Proxmox as defaults of the questions, none without an answer."""
+def _found(endpoint: str) -> tuple[dict[str, str], list[str]]:
+    """Return the hosts of Proxmox as defaults of the questions, none without an answer, and lines about them."""
+    usual = "the usual hosts, storages and bridges are proposed"
     token = os.environ.get(TOKEN, "").strip()
     if not token:
-        progress(f"{TOKEN} is not set: the usual hosts, storages and bridges are proposed")
-        return {}
+        return {}, [f"{TOKEN} is not set: {usual}"]
     from ops.diagnosis.hosts_found import hosts_at  # noqa: PLC0415 - HTTP is slow to import
 
     try:
         found = hosts_at(endpoint, token)
     except HardwareRefused as refused:
-        progress(printable(f"{refused}: the usual hosts, storages and bridges are proposed"))
-        return {}
-    progress(printable(f"{endpoint} reports {count(len(found.hosts), 'host')}; its certificate is {found.certificate}"))
-    left_out = (f"{name} is offline or has no IPv4 address, and is not proposed" for name in found.left_out)
-    for one in (*found.hosts, *left_out):
-        progress(printable(f"  {one}"))
+        return {}, [f"{refused}: {usual}"]
+    left_out = [f"{name} is offline or has no IPv4 address, and is not proposed" for name in found.left_out]
+    lines = [f"{endpoint} reports {count(len(found.hosts), 'host')}; its certificate is {found.certificate}"]
+    lines += [f"  {one}" for one in (*found.hosts, *left_out)]
     values = {key: [(one.name, getattr(one, key)) for one in found.hosts] for key in ("address", *OF_HOSTS)}
     answers = {key: ",".join(map("=".join, pairs)) for key, pairs in values.items()}
-    return {FOUND.format(key.replace("address", "hosts")): answer for key, answer in answers.items()} | {
-        FOUND.format("certificate"): found.certificate
-    }
+    answers = {"hosts": answers.pop("address"), **answers, "certificate": found.certificate}
+    return {FOUND.format(key): answer for key, answer in answers.items()}, lines
 
 
 def _vm_ids(others: Sequence[Settings]) -> int:

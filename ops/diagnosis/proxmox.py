@@ -63,7 +63,7 @@ class ProxmoxApi:
     verify: bool
     token: str = field(repr=False)
     session: requests.Session = field(default_factory=requests.Session, repr=False)
-    seconds: tuple[float, float] = SECONDS
+    seconds: tuple[float, float] = field(default_factory=lambda: SECONDS)
 
     def get(self, path: str, /, **parameters: str | int) -> Any:
         """Return the data of an answer, or refuse with the error message of Proxmox."""

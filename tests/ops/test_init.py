@@ -194,8 +194,8 @@ def test_hosts_storages_and_bridges_come_from_proxmox(
     settings = read_stack(tmp_path / "Pulumi.mine.yaml").require()
     assert {node.host for node in settings.cluster.nodes} == {"pve-1", "pve-2"}
     printed = capsys.readouterr()
-    assert f"{proxmox.address} reports 2 hosts; its certificate is self-signed" in printed.err
-    assert "  pve-2 at 10.0.0.3: images nfs, disks tank, bridge vmbr7" in printed.err
+    assert f"{proxmox.address} reports 2 hosts; its certificate is self-signed" in printed.out
+    assert "  pve-2 at 10.0.0.3: images nfs, disks tank, bridge vmbr7" in printed.out
     assert UUID not in "".join((written, printed.out, printed.err, *proxmox.asked))
 
 
@@ -228,16 +228,22 @@ def test_a_flag_comes_before_the_answer_of_proxmox(proxmox: Proxmox, tmp_path: P
 
 
 def test_a_terminal_shows_the_values_of_proxmox_as_proposals(
-    proxmox: Proxmox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    proxmox: Proxmox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepare({}, tmp_path)
     proxmox.own_bridges["pve-2"] = ["vmbr7"]
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     asked: list[str] = []
-    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "")
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        return ""
+
+    monkeypatch.setattr("builtins.input", answer)
     words = ("--stack", "mine", "--endpoint", proxmox.address, "--root", str(tmp_path))
     assert main(["init", *WHO, *words]) == 0
     assert "Proxmox hosts, as name=address,... [pve-1=10.0.0.2,pve-2=10.0.0.3]: " in asked
+    assert "\n  pve-2 at 10.0.0.3: images local, disks local-lvm, bridge vmbr7\n" in capsys.readouterr().err
     assert "the storage for disks of VMs; host=storage,... if they differ [local-lvm]: " in asked
     assert "the bridge of VMs; host=bridge,... if they differ [pve-1=vmbr0,pve-2=vmbr7]: " in asked
 
@@ -262,7 +268,9 @@ def test_without_an_answer_of_proxmox_one_line_has_the_reason(
     monkeypatch.setenv(TOKEN_OF_PROXMOX, token)
     words = ("--stack", "mine", "--endpoint", proxmox.address, "--root", str(tmp_path))
     assert main(["init", *WHO, *words]) == 0
-    assert capsys.readouterr().err == f"{reason}: the usual hosts, storages and bridges are proposed\n"
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[1] == f"{reason}: the usual hosts, storages and bridges are proposed"
+    assert printed.err == ""
     written = (tmp_path / "Pulumi.mine.yaml").read_text(encoding="utf-8")
     assert "    hosts:\n      - {name: pve, address: 10.0.0.2}\n\n" in written
     assert "    certificate: self-signed # " in written
@@ -280,7 +288,7 @@ def test_wrong_answers_are_reported_together_and_write_nothing(
     where, meant = "./homelab init: ", "https://git.example.com/me/homelab.git"
     example = "write NAME=ADDRESS, such as pve=10.0.0.2 [address-malformed]"
     pool = "10.0.9.50-10.0.9.99: is not wholly inside network.subnet (line 5) 10.0.0.0/24; move it into the subnet"
-    assert capsys.readouterr().err.splitlines()[1:] == [
+    assert capsys.readouterr().err.splitlines() == [
         f"{where}--disks = c=nfs: is for none of the hosts; the hosts are a, 10.0.0.3, b [host-unknown]",
         f"{where}--domain = {wrong[3]}: is not a domain; did you mean home.example.com? [domain-malformed]",
         f"{where}--hosts = 10.0.0.3: has no name; {example}",
@@ -314,7 +322,7 @@ def test_an_answer_is_one_value_of_the_stack_file(
 ) -> None:
     prepare({}, tmp_path)
     assert main(["init", "--stack", "mine", *WHO[:2], "--domain", answer, "--root", str(tmp_path)]) == 1
-    lines = capsys.readouterr().err.splitlines()[1:]
+    lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("Pulumi.mine.yaml, not written: network.domain = ")
     assert lines[0].endswith("is not a domain; write it as home.example.com [domain-malformed]")

@@ -43,8 +43,8 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (("--workers", "100000000"), "--workers = 100000000: is more than 1000 nodes"),
         (("--workers", "9" * 9000), f"--workers = {'9' * 40}: is more than 1000 nodes"),
         (("--workers", "-1"), "'-1' is not a number of nodes; write digits"),
-        (("--categories", ""), "--categories: has no category; write all, or names with commas between them"),
-        (("--categories", " , "), "--categories: has no category"),
+        (("--apps", ""), "--apps: has no application; write all, none, or names with commas between them"),
+        (("--apps", " , "), "--apps: has no application"),
         (("--root", "/nonexistent"), "/nonexistent"),
     ],
 )
