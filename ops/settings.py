@@ -25,6 +25,8 @@ def run(options: argparse.Namespace) -> Result:
     stacks = [read_stack(path) for path in stack_files(root).values()]
     if not stacks:
         raise Declined("there is no stack file (Pulumi.<stack>.yaml): ./homelab init writes one")
+    for stack in stacks:
+        stack.require()  # before anything is written
     tree = read_tree(root)
     changed = sorted(name for stack in stacks for name in write(root, stack, tree))
     done = (f"{'wrote' if (root / name).is_file() else 'deleted'} {name}" for name in changed)

@@ -25,6 +25,7 @@ def orphans(objects: StackObjects) -> Iterator[Problem]:
     for folder in (one for one in objects.folders if one.rendered and one.contents.shape == "kustomization"):
         reader, own = folder.reader, folder.contents
         inner = {file for file in own.files if file.startswith(f"{folder.app.path}/")}
+        inner |= set(reader.walk(folder.app.base)) if reader.is_folder(folder.app.base) else set()
         parts = {posixpath.dirname(file) for file in inner if posixpath.basename(file) in KUSTOMIZATIONS}
         for part in parts - own.kustomizations.keys():  # an environment may use these
             named |= closure_of(reader, part).named

@@ -63,6 +63,7 @@ def test_every_setting_that_is_named_exists() -> None:
 def test_every_path_of_the_apps_tree_that_is_named_exists() -> None:
     pattern = re.compile(rf"{APPS}/[\w./-]+\Z")
     named = {(page, text) for page, text in inline() if pattern.match(text)}
+    named -= {("docs/start/make-it-yours.md", "apps/_settings/homelab")}  # `init` writes it
     assert len(named) > 30
     assert [f"{page}: {text}" for page, text in sorted(named) if not (ROOT / text).exists()] == []
 

@@ -29,20 +29,35 @@ def test_a_clean_checkout_ends_with_0_and_lists_unset_secrets(
             f"{BASE}: still to set before `up`: proxmoxToken, vaultToken "
             "(pulumi config set --stack base --secret --path homelab:secrets.NAME)"
         ),
-        "environments/dev: no stack has this environment",
+        "apps/_settings/dev: no stack has this environment",
         "no problem in 1 stack, 6 categories, 9 apps",
     ]
 
 
-def test_only_a_check_of_all_stacks_notes_an_unused_environment(
+def test_only_a_check_of_all_stacks_notes_unused_environments_and_apps(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     second = (scenario.CHECKOUT / BASE).read_text(encoding="utf-8").replace("name: home", "name: second")
-    prepare({"write": {"environments/prod/README.md": "", "Pulumi.second.yaml": second}}, tmp_path)
-    for stack, said in ((), ["environments/dev: no stack has this environment"]), (("--stack", "base"), []):
+    shelf = {"apps/media/shelf/base/kustomization.yaml": "resources: []\n"}
+    prepare({"write": {"apps/_settings/prod/README.md": "", "Pulumi.second.yaml": second, **shelf}}, tmp_path)
+    unused = [
+        "apps/media/shelf: runs in no environment; a folder for one starts it",
+        "apps/_settings/dev: no stack has this environment",
+    ]
+    for stack, said in ((), unused), (("--stack", "base"), []):
         main(["check", "--shape", "--json", "--root", str(tmp_path), *stack])
         notes = json.loads(capsys.readouterr().out)["notes"]
-        assert [note for note in notes if note.startswith("environments/")] == said
+        assert [note for note in notes if note.startswith("apps/")] == said
+
+
+def test_an_app_without_an_environment_is_noted_and_is_no_problem(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare({"remove": ["apps/media/jellyfin/production"]}, tmp_path)
+    assert main(["check", "--shape", "--root", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "apps/media/jellyfin: runs in no environment; a folder for one starts it" in lines
+    assert lines[-1] == "no problem in 1 stack, 6 categories, 8 apps"
 
 
 def test_settings_and_tree_problems_are_reported_together_with_code_1(
@@ -75,14 +90,14 @@ def test_where_nothing_was_asked_that_is_said(
 
 def test_a_link_that_leads_nowhere_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prepare({"remove": ["apps/media/category.yaml"]}, tmp_path)
-    for name in ("category.yaml", "jellyfin/service.yaml"):
+    for name in ("category.yaml", "jellyfin/base/service.yaml"):
         (tmp_path / "apps/media" / name).symlink_to("nowhere")
     assert main(["check", "--shape", "--root", str(tmp_path)]) == 1
     lines = capsys.readouterr().out.splitlines()
     said = "No such file or directory; make it a readable file of this repository of at most 1 MiB [file-unreadable]"
     assert [line for line in lines if said in line] == [
         f"apps/media/category.yaml: {said}",
-        f"apps/media/jellyfin/service.yaml: {said}",
+        f"apps/media/jellyfin/base/service.yaml: {said}",
     ]
     assert lines[-1].startswith("2 problems in 1 stack")
 

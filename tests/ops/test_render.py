@@ -116,7 +116,7 @@ def test_every_app_is_written_as_its_environment_runs_it(checkout: Path) -> None
         "manifests/networking/gateways.yaml",
     ]
     whoami = made["manifests/media/whoami.yaml"]
-    assert "# of environments/production/media/whoami\n" in whoami
+    assert "# of apps/media/whoami/production\n" in whoami
     (deployment,) = [one for one in documents(made, "manifests/media/whoami.yaml") if one["kind"] == "Deployment"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["env"] == [{"name": "WHOAMI_NAME", "value": "whoami.home.example.com"}]
@@ -126,13 +126,13 @@ def test_a_file_lists_the_charts_that_a_stand_in_replaces(checkout: Path) -> Non
     with_chart(checkout, "nobody-has-this")
     text = rendered(checkout, "--manifests")["manifests/media/charted.yaml"]
     assert text.startswith(
-        "# Made by ./homelab render\n# of apps/media/charted\n"
+        "# Made by ./homelab render\n# of apps/media/charted/production\n"
         "# chart nobody-has-this 1.0.0 is not on this machine: a stand-in was used\n"
     )
 
 
 def test_a_tree_that_does_not_render_is_refused(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (checkout / "apps/media/whoami/service.yaml").unlink()
+    (checkout / "apps/media/whoami/base/service.yaml").unlink()
     assert main(["render", "--stack", "home", "--root", str(checkout), "--manifests"]) == 1
     assert capsys.readouterr().err.rstrip().endswith("1 problem")
     assert not (checkout / "rendered").exists()

@@ -63,13 +63,13 @@ def repository(tmp_path: Path, repositories_of_this_machine: None) -> Path:
 
 
 def test_an_image_digest_is_written_only_behind_its_tag(checkout: Path) -> None:
-    file = checkout / "apps/media/jellyfin/deployment.yaml"
-    lay(checkout, {"apps/media/jellyfin/other.yaml": f"# image: {IMAGE}\nimage: {IMAGE}.1\nimages: {IMAGE}\n"})
+    file = checkout / "apps/media/jellyfin/base/deployment.yaml"
+    lay(checkout, {"apps/media/jellyfin/base/other.yaml": f"# image: {IMAGE}\nimage: {IMAGE}.1\nimages: {IMAGE}\n"})
     before = file.read_text(encoding="utf-8")
     told, _ = digest_writer.write(validation(checkout), online("image", IMAGE, DIGEST))
     assert file.read_text(encoding="utf-8") == before.replace(IMAGE, f"{IMAGE}@{DIGEST}")
-    assert told == [f"image {IMAGE}: {DIGEST}", "  apps/media/jellyfin/deployment.yaml"]
-    assert DIGEST not in (checkout / "apps/media/jellyfin/other.yaml").read_text(encoding="utf-8")
+    assert told == [f"image {IMAGE}: {DIGEST}", "  apps/media/jellyfin/base/deployment.yaml"]
+    assert DIGEST not in (checkout / "apps/media/jellyfin/base/other.yaml").read_text(encoding="utf-8")
     told, problems = digest_writer.write(validation(checkout), online("image", f"{IMAGE}@{DIGEST}", DIGEST))
     assert (told, problems) == (["everything that has a place for a digest has one"], [])
 
@@ -117,8 +117,8 @@ def test_the_repository_of_a_base_is_that_of_kustomize(url: str, repository: str
 
 def test_a_tag_becomes_its_commit_and_stays_behind_it(checkout: Path) -> None:
     url, commit = "https://github.com/org/repo/config?timeout=120s&ref=v1.0.0", "a" * 40
-    file = checkout / "apps/crds/definitions/kustomization.yaml"
-    lay(checkout, {"apps/crds/definitions/kustomization.yaml": f"resources:\n  - '{url}'\n  - gateway.yaml\n"})
+    file = checkout / "apps/crds/definitions/base/kustomization.yaml"
+    lay(checkout, {"apps/crds/definitions/base/kustomization.yaml": f"resources:\n  - '{url}'\n  - gateway.yaml\n"})
     told, _ = digest_writer.write(validation(checkout), online("base", url, commit))
     new = f"resources:\n  - '{url.replace('v1.0.0', commit)}' # v1.0.0\n  - gateway.yaml\n"
     assert file.read_text(encoding="utf-8") == new
@@ -131,8 +131,8 @@ def test_a_tag_becomes_its_commit_and_stays_behind_it(checkout: Path) -> None:
 )
 def test_a_comment_behind_a_tag_stays_or_moves_above(comment: str, above: str, checkout: Path) -> None:
     url, commit = "https://github.com/org/repo/config?ref=v1.0.0", "a" * 40
-    file = checkout / "apps/crds/definitions/kustomization.yaml"
-    lay(checkout, {"apps/crds/definitions/kustomization.yaml": f"resources:\n  - {url}{comment}\n"})
+    file = checkout / "apps/crds/definitions/base/kustomization.yaml"
+    lay(checkout, {"apps/crds/definitions/base/kustomization.yaml": f"resources:\n  - {url}{comment}\n"})
     digest_writer.write(validation(checkout), online("base", url, commit))
     new = f"resources:\n{above}  - {url.replace('v1.0.0', commit)} # v1.0.0\n"
     assert file.read_text(encoding="utf-8") == new
@@ -142,8 +142,8 @@ def test_a_comment_behind_a_tag_stays_or_moves_above(comment: str, above: str, c
 def test_a_base_with_another_form_of_reference_is_only_reported(query: str, checkout: Path) -> None:
     url, commit = f"https://github.com/org/repo/config?{query}", "a" * 40
     text = f"resources:\n  - {url}\n"
-    file = checkout / "apps/crds/definitions/kustomization.yaml"
-    lay(checkout, {"apps/crds/definitions/kustomization.yaml": text})
+    file = checkout / "apps/crds/definitions/base/kustomization.yaml"
+    lay(checkout, {"apps/crds/definitions/base/kustomization.yaml": text})
     told, _ = digest_writer.write(validation(checkout), online("base", url, commit))
     assert told[0].startswith(f"base {url}: not written")
     assert file.read_text(encoding="utf-8") == text
@@ -152,10 +152,10 @@ def test_a_base_with_another_form_of_reference_is_only_reported(query: str, chec
 def test_a_base_in_flow_style_is_reported(checkout: Path) -> None:
     url, commit = "https://github.com/org/repo/config?ref=v1.0.0", "a" * 40
     text = f"resources: ['{url}']\n"
-    file = checkout / "apps/crds/definitions/kustomization.yaml"
-    lay(checkout, {"apps/crds/definitions/kustomization.yaml": text})
+    file = checkout / "apps/crds/definitions/base/kustomization.yaml"
+    lay(checkout, {"apps/crds/definitions/base/kustomization.yaml": text})
     (told,), _ = digest_writer.write(validation(checkout), online("base", url, commit))
-    assert told.startswith(f"base {url}: has no line of its own in apps/crds/definitions/kustomization.yaml")
+    assert told.startswith(f"base {url}: has no line of its own in apps/crds/definitions/base/kustomization.yaml")
     assert file.read_text(encoding="utf-8") == text
 
 
@@ -171,8 +171,14 @@ def with_plugin(root: Path, values: str) -> Path:
     chart = (
         "helmCharts: [{name: argo-rollouts, repo: https://x.example.com, version: 1.0.0, valuesFile: values.yaml}]\n"
     )
-    lay(root, {"apps/media/rollouts/kustomization.yaml": chart, "apps/media/rollouts/values.yaml": values})
-    return root / "apps/media/rollouts/values.yaml"
+    lay(
+        root,
+        {
+            "apps/media/rollouts/production/kustomization.yaml": chart,
+            "apps/media/rollouts/production/values.yaml": values,
+        },
+    )
+    return root / "apps/media/rollouts/production/values.yaml"
 
 
 def test_a_plugins_checksum_is_written_and_a_change_reported(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,12 +187,15 @@ def test_a_plugins_checksum_is_written_and_a_change_reported(checkout: Path, mon
     file = with_plugin(checkout, VALUES)
     told, _ = digest_writer.write(validation(checkout), Online((), ()))
     assert file.read_text(encoding="utf-8") == f"{VALUES}      sha256: {found}\n"
-    assert told == [f"plugin https://example.com/plugin: sha256:{found}", "  apps/media/rollouts/values.yaml"]
+    assert told == [
+        f"plugin https://example.com/plugin: sha256:{found}",
+        "  apps/media/rollouts/production/values.yaml",
+    ]
     assert digests.plugins(validation(checkout))[0].sha256 == found
     monkeypatch.setattr(digest_writer, "checksum", lambda url: "0" * 64)
     told, (problem,) = digest_writer.write(validation(checkout), online("image", IMAGE, DIGEST))
     assert re.search(r"is not the checksum of the file at its location: 0+; .*digest-differs", str(problem))
-    assert told == [f"image {IMAGE}: {DIGEST}", "  apps/media/jellyfin/deployment.yaml"]
+    assert told == [f"image {IMAGE}: {DIGEST}", "  apps/media/jellyfin/base/deployment.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +224,7 @@ def test_a_plugin_in_flow_style_is_reported(checkout: Path, monkeypatch: pytest.
     file = with_plugin(checkout, values)
     (told,), _ = digest_writer.write(validation(checkout), Online((), ()))
     assert told.startswith(
-        "plugin https://example.com/plugin: has no line of its own in apps/media/rollouts/values.yaml"
+        "plugin https://example.com/plugin: has no line of its own in apps/media/rollouts/production/values.yaml"
     )
     assert file.read_text(encoding="utf-8") == values
 

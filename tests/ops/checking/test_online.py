@@ -250,7 +250,7 @@ def checkout(tmp_path: Path, registry: Registry) -> Path:
     """Return a checkout with two images of the registry, which has one of them."""
     prepare({}, tmp_path)
     for app, image in (("jellyfin", "ghcr.io/jellyfin/jellyfin"), ("whoami", "docker.io/traefik/whoami")):
-        file = tmp_path / f"apps/media/{app}/deployment.yaml"
+        file = tmp_path / f"apps/media/{app}/base/deployment.yaml"
         text = file.read_text(encoding="utf-8")
         assert image in text
         file.write_text(text.replace(image, f"{registry.address}/{app}"), encoding="utf-8")
@@ -272,7 +272,7 @@ def test_everything_that_the_tree_names_is_asked_for(
     ]
     assert [str(problem) for problem in online.problems] == [
         (
-            f"apps/media/whoami/deployment.yaml:14: Deployment whoami spec.template.spec.containers[0].image = "
+            f"apps/media/whoami/base/deployment.yaml:14: Deployment whoami spec.template.spec.containers[0].image = "
             f"{registry.address}/whoami:v1.11.0: does not exist; "
             "name a version that its registry lists [version-missing]"
         )
@@ -295,7 +295,7 @@ def test_the_verb_asks_only_when_told_to(
 
 
 def test_a_silent_registry_is_no_proof(checkout: Path, registries: Registries) -> None:
-    file = checkout / "apps/media/jellyfin/deployment.yaml"
+    file = checkout / "apps/media/jellyfin/base/deployment.yaml"
     text = file.read_text(encoding="utf-8").split("image: ")
     file.write_text(f"{text[0]}image: 127.0.0.1:1/jellyfin{text[1][text[1].index(':10.10.7') :]}", encoding="utf-8")
     stacks = read_stacks(checkout)

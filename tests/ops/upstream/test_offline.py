@@ -19,7 +19,7 @@ from tests.ops.checking.test_validation import CHART
 
 pytestmark = pytest.mark.usefixtures("repositories_of_this_machine")
 CHECKOUT = Path(__file__).parents[3]
-KUSTOMIZATION = "apps/media/charted/kustomization.yaml"
+KUSTOMIZATION = "apps/media/charted/production/kustomization.yaml"
 # There is no platform in a checkout this small.
 CHECK = (
     "import sys, ops.checking.settings as settings; settings.check_stack = lambda *_: []; "
@@ -51,9 +51,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def ask_for(root: Path, repository: str, version: str = "1.0.0") -> None:
-    text = CHART.format(name="greeter").replace("https://charts.example.com", repository)
-    text = text.replace("1.0.0", version).replace("resources: [route.yaml]\n", "")
-    (root / KUSTOMIZATION).parent.mkdir(exist_ok=True)
+    text = CHART.format(name="greeter", environment="production").replace("https://charts.example.com", repository)
+    text = text.replace("1.0.0", version).replace("resources: [../base/route.yaml]\n", "")
+    (root / KUSTOMIZATION).parent.mkdir(parents=True, exist_ok=True)
     (root / KUSTOMIZATION).write_text(text, encoding="utf-8")
 
 
@@ -71,7 +71,7 @@ def test_the_real_chart_is_fetched_and_checked(
     said = capsys.readouterr()
     assert "greeter 1.0.0: done after" in said.err
     assert "stand-in" not in said.out
-    assert said.out.endswith("no problem in 2 stacks, 3 categories, 5 apps; 22 objects of 7 folders\n")
+    assert said.out.endswith("no problem in 2 stacks, 3 categories, 5 apps; 33 objects of 9 folders\n")
     served = len(server.asked)
     assert main(["check", "--root", str(checkout)]) == 0
     assert (capsys.readouterr().err, len(server.asked)) == ("", served)
@@ -83,7 +83,7 @@ def test_an_absent_version_is_reported_despite_its_stand_in(
     ask_for(checkout, f"{server.url}/charts", "9.9.9")
     assert main(["check", "--root", str(checkout)]) == 1
     said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith(f"{KUSTOMIZATION}:5: helmCharts[0] = greeter 9.9.9: could not be fetched: ")
+    assert said[0].startswith(f"{KUSTOMIZATION}:6: helmCharts[0] = greeter 9.9.9: could not be fetched: ")
     assert said[0].endswith("; correct name, version and address, or run it again [chart-unreachable]")
     assert "1 chart or base is a stand-in; --json lists them" in said
     assert said[-1].startswith("1 problem in ")

@@ -1,0 +1,107 @@
+"""`./homelab settings` writes the settings of every stack file, deletes stale ones, and changes nothing twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ops.__main__ import main
+from tests.config.scenario import prepare
+
+STACK, SETTINGS = "Pulumi.base.yaml", "apps/_settings/production"
+VALUES = f"{SETTINGS}/values/kube-system/cilium.yaml"
+
+
+def written(root: Path) -> dict[str, tuple[str, int]]:
+    """Return the content and the time of each file of the settings."""
+    files = [path for path in (root / "apps/_settings").rglob("*") if path.is_file()]
+    return {str(path.relative_to(root)): (path.read_text(encoding="utf-8"), path.stat().st_mtime_ns) for path in files}
+
+
+def run(root: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    assert main(["settings", "--root", str(root)]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def change_domain(root: Path) -> None:
+    text = (root / STACK).read_text(encoding="utf-8")
+    assert text.count("domain: home.example.com\n") == 1
+    (root / STACK).write_text(text.replace("home.example.com", "new.example.com"), encoding="utf-8")
+
+
+def test_settings_that_are_current_are_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare({}, tmp_path)
+    before = written(tmp_path)
+    assert VALUES in before
+    assert run(tmp_path, capsys) == ["no file changed"]
+    assert written(tmp_path) == before
+
+
+def test_a_changed_stack_file_is_written_once_and_passes_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare({}, tmp_path)
+    before = written(tmp_path)
+    change_domain(tmp_path)
+    assert main(["check", "--shape", "--root", str(tmp_path)]) == 1
+    assert "[settings-stale]" in capsys.readouterr().out
+    said = run(tmp_path, capsys)
+    after = written(tmp_path)
+    changed = sorted(name for name in after if after[name] != before[name])
+    assert f"{SETTINGS}/settings.yaml" in changed
+    assert said == [*(f"wrote {name}" for name in changed), _counted(changed)]
+    assert "networkDomain: new.example.com\n" in after[f"{SETTINGS}/settings.yaml"][0]
+    assert run(tmp_path, capsys) == ["no file changed"]
+    assert written(tmp_path) == after
+    assert main(["check", "--shape", "--root", str(tmp_path)]) == 0
+
+
+def test_missing_files_are_written_and_stale_ones_deleted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare({}, tmp_path)
+    before = {name: text for name, (text, _) in written(tmp_path).items()}
+    stale = f"{SETTINGS}/values/media/gone.yaml"
+    (tmp_path / VALUES).unlink()
+    (tmp_path / stale).parent.mkdir(parents=True)
+    (tmp_path / stale).write_text("host: gone.home.example.com\n", encoding="utf-8")
+    assert run(tmp_path, capsys) == [f"wrote {VALUES}", f"deleted {stale}", "2 files changed; commit them"]
+    assert {name: text for name, (text, _) in written(tmp_path).items()} == before
+
+
+def test_the_values_of_an_app_leave_with_its_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare({"remove": ["apps/kube-system/cilium/production"]}, tmp_path)
+    (tmp_path / VALUES).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / VALUES).write_text("k8sServiceHost: 10.0.0.5\n", encoding="utf-8")
+    assert run(tmp_path, capsys) == [f"deleted {VALUES}", "1 file changed; commit them"]
+
+
+def test_the_output_for_programs_lists_the_changed_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare({}, tmp_path)
+    (tmp_path / VALUES).unlink()
+    assert main(["settings", "--json", "--root", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out)["changed"] == [VALUES]
+
+
+def test_a_checkout_without_a_stack_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["settings", "--root", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said == "there is no stack file (Pulumi.<stack>.yaml): ./homelab init writes one\n"
+
+
+def test_a_stack_file_with_problems_is_refused_before_any_other_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare({}, tmp_path)
+    before = written(tmp_path)
+    text = (tmp_path / STACK).read_text(encoding="utf-8")
+    good = text.replace("environment: production", "environment: dev")
+    (tmp_path / "Pulumi.a.yaml").write_text(good, encoding="utf-8")
+    (tmp_path / STACK).write_text(text.replace("domain: home.example.com", "domain: -"), encoding="utf-8")
+    assert main(["settings", "--root", str(tmp_path)]) == 1
+    assert f"{STACK}:" in capsys.readouterr().err
+    assert written(tmp_path) == before
+
+
+def _counted(changed: list[str]) -> str:
+    return f"{len(changed)} file{'s' if len(changed) > 1 else ''} changed; commit them"
