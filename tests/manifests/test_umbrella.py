@@ -262,7 +262,8 @@ def test_a_base_of_another_version_is_refused(shop: Path, renderer: Renderer) ->
     chart.write_text(chart.read_text(encoding="utf-8").replace("1.0.0", "1.1.0"), encoding="utf-8")
     assert message(renderer, PRODUCTION) == (
         f"{PRODUCTION}/Chart.yaml:6: dependencies[1] = shop-objects 1.0.0 of file://../base: "
-        "differs from apps/media/shop/base/Chart.yaml, which is shop-objects 1.1.0; run `helm dependency update` there and commit Chart.lock [chart-missing]"
+        "differs from apps/media/shop/base/Chart.yaml, which is shop-objects 1.1.0; "
+        "run `helm dependency update` there and commit Chart.lock [chart-missing]"
     )
 
 
@@ -270,7 +271,8 @@ def test_a_base_that_is_no_chart_is_refused(shop: Path, renderer: Renderer) -> N
     (shop / "base/Chart.yaml").unlink()
     assert message(renderer, PRODUCTION) == (
         f"{PRODUCTION}/Chart.yaml:6: dependencies[1] = shop-objects 1.0.0 of file://../base: "
-        "is not in charts/, and apps/media/shop/base is no chart; run `helm dependency update` there and commit Chart.lock [chart-missing]"
+        "is not in charts/, and apps/media/shop/base is no chart; "
+        "run `helm dependency update` there and commit Chart.lock [chart-missing]"
     )
 
 
