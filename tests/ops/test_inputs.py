@@ -43,9 +43,11 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (("--workers", "100000000"), "--workers = 100000000: is more than 1000 nodes"),
         (("--workers", "9" * 9000), f"--workers = {'9' * 40}: is more than 1000 nodes"),
         (("--workers", "-1"), "'-1' is not a number of nodes; write digits"),
-        (("--categories", ""), "--categories: has no category; write all, or names with commas between them"),
-        (("--categories", " , "), "--categories: has no category"),
-        (("--root", "/nonexistent"), "/nonexistent"),
+        (
+            ("--apps", "media,nope"),
+            "--apps = nope: is no category of applications and no app of dev; the categories are media",
+        ),
+        (("--root", "/nonexistent"), "apps/_settings has no environment to copy; git restore apps brings"),
     ],
 )
 def test_an_answer_that_init_cannot_take_is_refused_soon(
