@@ -16,7 +16,7 @@ from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, read_stacks
 from config.stacks import environments_aside
 from config.tree import Tree, read_tree
-from errors import Declined, Problem
+from errors import Declined, Problem, printable
 from ops import terminal
 from ops.checking.changed_since import Changed, commit
 from ops.checking.settings import are_all, chosen_files, committed, problems_of
@@ -156,10 +156,12 @@ def _notes(
         if missing:
             yield f"{stack.places.file}: still to set before `up`: {how_to_set(stack.name, missing)}"
     yield from (
-        f"{folder}: runs in no environment; a folder for one starts it" for folder in (tree.unused if tree else ())
+        f"{printable(folder)}: runs in no environment; a folder for one starts it"
+        for folder in (tree.unused if tree else ())
     )
     unused = environments_aside(stacks, tree) if tree else ()
-    yield from (f"{folder_of(name)}: no stack has this environment" for name, intended in unused if not intended)
+    aside = (printable(folder_of(name)) for name, intended in unused if not intended)
+    yield from (f"{folder}: no stack has this environment" for folder in aside)
     if validation and not validation.rendered and (validation.changed is None or validation.wanted):
         yield "no app was rendered: mend the settings or the shape of the tree first"
     stand_ins = validation.stand_ins if validation and validation.rendered else ()

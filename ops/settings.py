@@ -7,7 +7,7 @@ from pathlib import Path
 
 from config.load import read_stack, stack_files
 from config.tree import read_tree
-from errors import Declined
+from errors import Declined, printable
 from ops import terminal
 from ops.checking.settings_writer import write
 from ops.result import Result
@@ -29,6 +29,6 @@ def run(options: argparse.Namespace) -> Result:
         stack.require()  # before anything is written
     tree = read_tree(root)
     changed = sorted(name for stack in stacks for name in write(root, stack, tree))
-    done = (f"{'wrote' if (root / name).is_file() else 'deleted'} {name}" for name in changed)
+    done = (f"{'wrote' if (root / name).is_file() else 'deleted'} {printable(name)}" for name in changed)
     lines = [*done, f"{count(len(changed), 'file')} changed; commit them"]
     return Result("\n".join(lines if changed else ["no file changed"]), {"changed": changed})

@@ -98,7 +98,7 @@ def _bound(name: str, role: AppObject | None) -> str:
     if role.folder.settings.layer == "applications":
         return ""  # its own rules are judged where they stand
     found = next((leads for rule in mappings(role.item, "rules") if (leads := _leads(rule))), None)
-    return f"is a ClusterRole of {role.app.path} with `{found[0]}`, which {found[1]}" if found else ""
+    return f"is a ClusterRole of {role.app.folder} with `{found[0]}`, which {found[1]}" if found else ""
 
 
 def _leads(rule: dict[str, Any]) -> tuple[str, str] | None:

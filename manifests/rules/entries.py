@@ -56,7 +56,7 @@ def declared(objects: StackObjects) -> Iterator[ObjectFinding]:
                 rule = "is declared and not read"
                 yield ObjectFinding("entry-unread", obj, ANNOTATION, name, rule, "remove it from the annotation")
             elif (other := first.setdefault(name, (one, obj)))[0] != one:
-                rule = f"is declared in another way by {other[1]} of {other[1].app.path}"
+                rule = f"is declared in another way by {other[1]} of {other[1].app.folder}"
                 yield ObjectFinding(
                     "entry-declared-twice", obj, ANNOTATION, f"{name}: {how}", rule, "declare it in one way"
                 )

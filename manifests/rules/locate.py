@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from config.source import Document, KeyPath, dotted
-from config.tree import MANIFESTS
+from config.tree import APPS, MANIFESTS, SETTINGS
 from errors import Problem
 from manifests.checkout import CheckoutReader
 from manifests.contents import Contents, contents_of
@@ -65,9 +65,9 @@ class Locator:
         return named or (alike if len(alike) == 1 and not obj.by_chart else [])
 
     def _all(self, folder: str) -> Iterator[tuple[str, Document]]:
-        """Yield every document of a folder's inputs, those of its own files first."""
+        """Yield every document of a folder's inputs, those of its own files first, without the settings."""
         for file in sorted(self._of(folder).files, key=lambda file: (not file.startswith(f"{folder}/"), file)):
-            if file.endswith(MANIFESTS):
+            if file.endswith(MANIFESTS) and not file.startswith(f"{APPS}/{SETTINGS}/"):
                 yield from ((file, document) for document in self.reader.source(file).documents)
 
     def _of(self, folder: str) -> Contents:
@@ -83,4 +83,5 @@ class Locator:
         charts = contents.charts if obj.by_chart else []
         for wanted in sorted(charts, key=lambda one: not label.startswith(f"{one.chart.name}-")):
             return wanted.file, self.reader.line(wanted.file, wanted.key)
-        return contents.kustomizations.get(obj.app.path, obj.app.path), 0
+        own = contents.kustomizations.get(obj.app.path, obj.app.path)
+        return contents.kustomizations.get(obj.app.base, own), 0

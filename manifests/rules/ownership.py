@@ -126,7 +126,7 @@ def owners(objects: StackObjects) -> Iterator[ObjectFinding]:
         key = obj.group, obj.kind, "" if is_cluster_wide(objects, obj) else obj.namespace, obj.name
         owner = first.setdefault(key, obj)
         if owner is not obj:
-            rule = f"is made by {owner.app.path} already" if owner.app != obj.app else "is in this app twice"
+            rule = f"is made by {owner.app.folder} already" if owner.app != obj.app else "is in this app twice"
             yield ObjectFinding("object-twice", obj, ("metadata", "name"), str(obj), rule, "keep it in one app")
 
 

@@ -38,7 +38,7 @@ def hosts(objects: StackObjects) -> Iterator[ObjectFinding]:
         for path, host in named:
             owner = first.setdefault(host, obj)
             if owner is not obj:
-                rule = f"is a host of {owner} in {owner.app.path} already"
+                rule = f"is a host of {owner} in {owner.app.folder} already"
                 yield ObjectFinding("host-twice", obj, path, host, rule, "give each its own host")
             if not _under(host, objects.domain) and not host.endswith(f".{DOMAIN}"):
                 rule = f"is no name right below {objects.domain}, the domain of {objects.stack}"
@@ -155,7 +155,7 @@ def logins(objects: StackObjects) -> Iterator[ObjectFinding]:
             rule = (
                 f"has a certificate of the issuer {objects.untrusted}, which Argo CD does not trust: every login fails"
             )
-            fix = "add rootCA, with the issuer's root certificate, to oidc.config in the overlay"
+            fix = "add rootCA, with the issuer's root certificate, to oidc.config in the environment's folder"
             fix += " (docs/understanding/argocd.md)"
             yield ObjectFinding("sso-untrusted", obj, ("data", "oidc.config"), issuer[1], rule, fix)
 

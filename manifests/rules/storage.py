@@ -49,8 +49,8 @@ def read_once(objects: StackObjects) -> Iterator[ObjectFinding]:
             for index, one in enumerate(mappings(obj.spec, "data")):
                 entry = text(one, "remoteRef", "key")
                 if owner := first.get(entry):
-                    rule = f"is read by {owner} of {owner.app.path} already"
-                    fix = "read it once, and copy the Secret as apps/security/secret-stores/backup does"
+                    rule = f"is read by {owner} of {owner.app.folder} already"
+                    fix = "read it once, and copy the Secret as apps/security/secret-stores/base/backup does"
                     yield ObjectFinding("entry-twice", obj, ("spec", "data", index), entry, rule, fix)
                 first.setdefault(entry, obj)
 
@@ -80,7 +80,7 @@ def spread(objects: StackObjects) -> Iterator[ObjectFinding]:
         time = text(obj.spec, "trigger", "schedule")
         owner = first.setdefault(time, obj)
         if time and owner is not obj:
-            rule = f"is the time of {owner} of {owner.app.path} too"
+            rule = f"is the time of {owner} of {owner.app.folder} too"
             fix = f"give the volume a time of its own: the annotation {BACKUP} where apps/_shared/backup reads it"
             yield ObjectFinding("backup-together", obj, ("spec", "trigger", "schedule"), time, rule, fix)
 

@@ -44,7 +44,7 @@ def test_a_check_reads_each_file_once(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_closure_is_computed_once(tmp_path: Path) -> None:
     prepare({}, tmp_path)
     reader = CheckoutReader(tmp_path)
-    folder = next(str(path.parent.relative_to(tmp_path)) for path in tmp_path.glob("apps/*/*/kustomization.yaml"))
+    folder = next(str(path.parent.relative_to(tmp_path)) for path in tmp_path.glob("apps/*/*/*/kustomization.yaml"))
     assert contents_of(reader, folder) is contents_of(reader, folder)
 
 

@@ -197,5 +197,5 @@ def test_a_checkout_may_be_named_by_a_relative_path(
 
 
 def test_an_apps_folder_knows_its_application() -> None:
-    app = App("media", "one", "environments/dev/media/one", "chart")
-    assert Folder.of(app, "cinema") == Folder("environments/dev/media/one", "media-one", "cinema")
+    app = App("media", "one", "dev", "chart")
+    assert Folder.of(app, "cinema") == Folder("apps/media/one/dev", "media-one", "cinema")

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 import programs
+from manifests.checkout import CheckoutReader
+from manifests.contents import contents_of
+from manifests.objects import Object
 from manifests.render import OFFLINE, Folder, Renderer, render
 from manifests.sources import Chart
 from manifests.umbrella import lock_digest
-from tests.manifests.checkout import REPOSITORY, Charts, config_map, lay, make_chart, message, names, settings
+from manifests.vendor import vendor
+from tests.manifests.checkout import (
+    REPOSITORY,
+    Bases,
+    Charts,
+    config_map,
+    lay,
+    make_chart,
+    message,
+    messages,
+    names,
+    settings,
+)
 
 UMBRELLA = f"""\
     apiVersion: v2
@@ -143,3 +161,149 @@ def test_a_lock_that_helm_itself_wrote_is_accepted(root: Path, renderer: Rendere
     lock = root / "apps/media/bundle/Chart.lock"
     lock.write_text(lock.read_text(encoding="utf-8").replace("digest: sha256:", "digest: sha256:0"), encoding="utf-8")
     assert "its digest differs" in message(renderer, "apps/media/bundle")
+
+
+OBJECTS = """\
+    apiVersion: v2
+    name: shop-objects
+    version: 1.0.0
+    """
+SHOP = f"""\
+    apiVersion: v2
+    name: shop
+    version: 0.1.0
+    dependencies:
+      - {{name: greeter, version: 1.0.0, repository: {REPOSITORY}}}
+      - {{name: shop-objects, version: 1.0.0, repository: "file://../base"}}
+    """
+PRODUCTION = "apps/media/shop/production"
+
+
+@pytest.fixture
+def shop(root: Path, charts: Charts) -> Path:
+    """Lay an app whose environment is an umbrella around its own base."""
+    charts.add("greeter")
+    wanted = [
+        {"name": "greeter", "version": "1.0.0", "repository": REPOSITORY},
+        {"name": "shop-objects", "version": "1.0.0", "repository": "file://../base"},
+    ]
+    lock = {"dependencies": wanted, "digest": lock_digest(wanted, wanted)}
+    lay(root, {f"{PRODUCTION}/Chart.yaml": SHOP, f"{PRODUCTION}/Chart.lock": yaml.safe_dump(lock)})
+    template = config_map("own", domain="{{ .Values.global.domain }}")
+    lay(root, {"apps/media/shop/base/Chart.yaml": OBJECTS, "apps/media/shop/base/templates/own.yaml": template})
+    lay(
+        root,
+        {
+            "apps/media/shop/base/values.yaml": "greeter: {who: base}\nglobal: {domain: none}\n",
+            "apps/_settings/production/values/media/shop.yaml": "global: {domain: home.example.com}\n",
+            "apps/_settings/dev/values/media/shop.yaml": "global: {domain: dev.example.com}\n",
+        },
+    )
+    return root / "apps/media/shop"
+
+
+def own(items: tuple[Object, ...]) -> dict[str, str]:
+    return dict(next(item["data"] for item in items if item["metadata"]["name"] == "own"))
+
+
+def test_an_environment_takes_the_chart_of_its_base(shop: Path, renderer: Renderer) -> None:
+    before = sorted(path for path in shop.rglob("*"))
+    items = render(renderer, Folder(PRODUCTION, release="media-shop", namespace="cinema"))
+    assert settings(items)["who"] == "base"
+    assert own(items)["domain"] == "home.example.com"
+    assert sorted(path for path in shop.rglob("*")) == before, "a render writes nothing into the checkout"
+
+
+def test_values_of_an_environment_come_last(shop: Path, root: Path, renderer: Renderer) -> None:
+    lay(root, {f"{PRODUCTION}/values.yaml": "greeter: {who: production}\nglobal: {domain: own.example.com}\n"})
+    items = render(renderer, Folder(PRODUCTION))
+    assert (settings(items)["who"], own(items)["domain"]) == ("production", "own.example.com")
+
+
+def test_another_environment_has_its_own_settings(shop: Path, renderer: Renderer) -> None:
+    shutil.copytree(shop / "production", shop / "dev")
+    assert own(render(renderer, Folder("apps/media/shop/dev")))["domain"] == "dev.example.com"
+
+
+def test_base_and_settings_are_inputs_of_the_render(shop: Path, root: Path) -> None:
+    found = contents_of(CheckoutReader(root), PRODUCTION)
+    assert set(found.files) == {
+        "apps/_settings/production/values/media/shop.yaml",
+        "apps/media/shop/base/Chart.yaml",
+        "apps/media/shop/base/templates/own.yaml",
+        "apps/media/shop/base/values.yaml",
+        f"{PRODUCTION}/Chart.lock",
+        f"{PRODUCTION}/Chart.yaml",
+    }
+    assert found.local == {"apps/media/shop/base": f"{PRODUCTION}/charts/shop-objects"}
+    assert [wanted.chart.name for wanted in found.charts] == ["greeter"]
+
+
+def test_a_changed_base_renders_again(shop: Path, root: Path, renderer: Renderer) -> None:
+    assert own(render(renderer, Folder(PRODUCTION)))["domain"] == "home.example.com"
+    (shop / "base/templates/own.yaml").write_text("", encoding="utf-8")
+    fresh = replace(renderer, reader=CheckoutReader(root))
+    assert "ConfigMap own" not in names(render(fresh, Folder(PRODUCTION)))
+
+
+def test_a_vendored_tree_builds_without_the_base(shop: Path, root: Path, charts: Charts, env: dict[str, str]) -> None:
+    placed = vendor(root, [PRODUCTION], charts, Bases())
+    assert [one.place for one in placed] == [f"{PRODUCTION}/charts/greeter"]
+    assert (root / PRODUCTION / "charts/shop-objects/templates/own.yaml").is_file()
+    shutil.rmtree(shop / "base")
+    made = programs.run(
+        "helm", "template", "x", "--set", "global.domain=a", ".", cwd=root / PRODUCTION, env=env | OFFLINE
+    )
+    assert "name: own" in made.stdout
+
+
+def test_a_base_of_another_version_is_refused(shop: Path, renderer: Renderer) -> None:
+    chart = shop / "base/Chart.yaml"
+    chart.write_text(chart.read_text(encoding="utf-8").replace("1.0.0", "1.1.0"), encoding="utf-8")
+    assert message(renderer, PRODUCTION) == (
+        f"{PRODUCTION}/Chart.yaml:6: dependencies[1] = shop-objects 1.0.0 of file://../base: "
+        "differs from apps/media/shop/base/Chart.yaml, which is shop-objects 1.1.0; "
+        "run `helm dependency update` there and commit Chart.lock [chart-missing]"
+    )
+
+
+def test_a_base_that_is_no_chart_is_refused(shop: Path, renderer: Renderer) -> None:
+    (shop / "base/Chart.yaml").unlink()
+    assert message(renderer, PRODUCTION) == (
+        f"{PRODUCTION}/Chart.yaml:6: dependencies[1] = shop-objects 1.0.0 of file://../base: "
+        "is not in charts/, and apps/media/shop/base is no chart; "
+        "run `helm dependency update` there and commit Chart.lock [chart-missing]"
+    )
+
+
+@pytest.mark.parametrize("elsewhere", ["file://../../../../../outside", "file:///etc", "file://~/charts"])
+def test_a_local_chart_outside_of_the_checkout_is_refused(shop: Path, renderer: Renderer, elsewhere: str) -> None:
+    for name in ("Chart.yaml", "Chart.lock"):
+        file = shop / "production" / name
+        file.write_text(file.read_text(encoding="utf-8").replace("file://../base", elsewhere), encoding="utf-8")
+    said = (
+        f"{PRODUCTION}/Chart.yaml:6: dependencies[1].repository: leads out of the checkout; "
+        "name a folder of this repository: file://../NAME [reference-outside]"
+    )
+    assert said in messages(renderer, PRODUCTION)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (
+            'version: 1.0.0, repository: "file',
+            'version: 1.1.0, repository: "file',
+            "locks version 1.0.0 of shop-objects",
+        ),
+        ("file://../base", "file://../base/", "locks repository file://../base of shop-objects"),
+    ],
+)
+def test_a_lock_of_another_base_is_refused(shop: Path, renderer: Renderer, old: str, new: str, says: str) -> None:
+    chart = shop / "production/Chart.yaml"
+    text = chart.read_text(encoding="utf-8")
+    assert old in text
+    chart.write_text(text.replace(old, new), encoding="utf-8")
+    said = message(renderer, PRODUCTION)
+    assert said.startswith(f"{PRODUCTION}/Chart.lock: {says}")
+    assert said.endswith("[chart-lock-old]")

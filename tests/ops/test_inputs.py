@@ -45,7 +45,11 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (("--workers", "-1"), "'-1' is not a number of nodes; write digits"),
         (("--apps", ""), "--apps: has no application; write all, none, or names with commas between them"),
         (("--apps", " , "), "--apps: has no application"),
-        (("--root", "/nonexistent"), "/nonexistent"),
+        (
+            ("--apps", "media,nope"),
+            "--apps = nope: is no category of applications and no app of dev; the categories are media",
+        ),
+        (("--root", "/nonexistent"), "apps/_settings has no environment to copy; git restore apps brings"),
     ],
 )
 def test_an_answer_that_init_cannot_take_is_refused_soon(

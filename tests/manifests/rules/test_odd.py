@@ -61,7 +61,7 @@ def objects_of(items: Sequence[Object], level: PodSecurity) -> StackObjects:
     """Return the objects of a stack, with an app for each."""
     made = Category.model_validate({"layer": "applications"})
     folder = CategoryFolder("media", "apps/media", made, ())
-    apps = [App("media", item["kind"], f"apps/media/{item['kind']}-{id(item)}", "manifests") for item in items]
+    apps = [App("media", item["kind"], f"production-{id(item)}", "kustomization") for item in items]
     objs = tuple(AppObject(item, app, folder, "media") for item, app in zip(items, apps, strict=True))
     return StackObjects(
         "home", "production", "1.36.3", "home.test", ("home.test",), objs, {"media": level}, disks=1 << 20

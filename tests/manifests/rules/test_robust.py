@@ -53,8 +53,8 @@ def mutants(objects: StackObjects) -> Iterator[AppObject]:
     for obj in objects.all:
         for path in below(obj.item) if obj.kind != "CustomResourceDefinition" else ():
             for value in INSTEAD:
-                number = f"{obj.app.path}/{obj.kind}/{path}/{value}"
-                yield replace(obj, item=changed(obj.item, path, value), app=replace(obj.app, path=number))
+                number = f"{obj.app.environment}/{obj.kind}/{path}/{value}"
+                yield replace(obj, item=changed(obj.item, path, value), app=replace(obj.app, environment=number))
 
 
 def test_no_malformed_object_makes_a_rule_fail(validation: Validation) -> None:

@@ -23,6 +23,7 @@ from tests.manifests.checkout import lay
 from tests.manifests.rules.scenario import prepare
 
 DIGEST = "sha256:" + "1" * 64
+DEFINITIONS = "apps/crds/definitions/production/kustomization.yaml"
 IMAGE = "ghcr.io/jellyfin/jellyfin:10.10.7"
 
 
@@ -117,10 +118,10 @@ def test_the_repository_of_a_base_is_that_of_kustomize(url: str, repository: str
 
 def test_a_tag_becomes_its_commit_and_stays_behind_it(checkout: Path) -> None:
     url, commit = "https://github.com/org/repo/config?timeout=120s&ref=v1.0.0", "a" * 40
-    file = checkout / "apps/crds/definitions/base/kustomization.yaml"
-    lay(checkout, {"apps/crds/definitions/base/kustomization.yaml": f"resources:\n  - '{url}'\n  - gateway.yaml\n"})
+    file = checkout / DEFINITIONS
+    lay(checkout, {DEFINITIONS: f"resources:\n  - '{url}'\n  - ../base/gateway.yaml\n"})
     told, _ = digest_writer.write(validation(checkout), online("base", url, commit))
-    new = f"resources:\n  - '{url.replace('v1.0.0', commit)}' # v1.0.0\n  - gateway.yaml\n"
+    new = f"resources:\n  - '{url.replace('v1.0.0', commit)}' # v1.0.0\n  - ../base/gateway.yaml\n"
     assert file.read_text(encoding="utf-8") == new
     assert told[0] == f"base {url}: {commit}"
 
@@ -131,8 +132,8 @@ def test_a_tag_becomes_its_commit_and_stays_behind_it(checkout: Path) -> None:
 )
 def test_a_comment_behind_a_tag_stays_or_moves_above(comment: str, above: str, checkout: Path) -> None:
     url, commit = "https://github.com/org/repo/config?ref=v1.0.0", "a" * 40
-    file = checkout / "apps/crds/definitions/base/kustomization.yaml"
-    lay(checkout, {"apps/crds/definitions/base/kustomization.yaml": f"resources:\n  - {url}{comment}\n"})
+    file = checkout / DEFINITIONS
+    lay(checkout, {DEFINITIONS: f"resources:\n  - {url}{comment}\n"})
     digest_writer.write(validation(checkout), online("base", url, commit))
     new = f"resources:\n{above}  - {url.replace('v1.0.0', commit)} # v1.0.0\n"
     assert file.read_text(encoding="utf-8") == new
@@ -142,8 +143,8 @@ def test_a_comment_behind_a_tag_stays_or_moves_above(comment: str, above: str, c
 def test_a_base_with_another_form_of_reference_is_only_reported(query: str, checkout: Path) -> None:
     url, commit = f"https://github.com/org/repo/config?{query}", "a" * 40
     text = f"resources:\n  - {url}\n"
-    file = checkout / "apps/crds/definitions/base/kustomization.yaml"
-    lay(checkout, {"apps/crds/definitions/base/kustomization.yaml": text})
+    file = checkout / DEFINITIONS
+    lay(checkout, {DEFINITIONS: text})
     told, _ = digest_writer.write(validation(checkout), online("base", url, commit))
     assert told[0].startswith(f"base {url}: not written")
     assert file.read_text(encoding="utf-8") == text
@@ -152,10 +153,10 @@ def test_a_base_with_another_form_of_reference_is_only_reported(query: str, chec
 def test_a_base_in_flow_style_is_reported(checkout: Path) -> None:
     url, commit = "https://github.com/org/repo/config?ref=v1.0.0", "a" * 40
     text = f"resources: ['{url}']\n"
-    file = checkout / "apps/crds/definitions/base/kustomization.yaml"
-    lay(checkout, {"apps/crds/definitions/base/kustomization.yaml": text})
+    file = checkout / DEFINITIONS
+    lay(checkout, {DEFINITIONS: text})
     (told,), _ = digest_writer.write(validation(checkout), online("base", url, commit))
-    assert told.startswith(f"base {url}: has no line of its own in apps/crds/definitions/base/kustomization.yaml")
+    assert told.startswith(f"base {url}: has no line of its own in {DEFINITIONS}")
     assert file.read_text(encoding="utf-8") == text
 
 
