@@ -18,6 +18,8 @@ from manifests import boundary
 os.environ["HOMELAB_TOOLS"] = "build"
 # Tests reach no other host; a test that fetches starts a server of its own, and unsets this.
 os.environ["HOMELAB_OFFLINE"] = "1"
+# `init` would send it to the address that a test takes for its Proxmox.
+os.environ.pop("PROXMOX_VE_API_TOKEN", None)
 # No test depends on the charts in the user's cache: this folder does not exist.
 os.environ["HOMELAB_ORIGINALS"] = str(Path(tempfile.gettempdir(), f"homelab-no-originals-{os.getpid()}"))
 

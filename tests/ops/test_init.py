@@ -12,6 +12,7 @@ import pytest
 import programs
 from config.load import read_stack
 from config.secret_stores import KINDS
+from config.tree import read_tree
 from ops.__main__ import main
 from ops.init import TOKEN as TOKEN_OF_PROXMOX
 from tests.config.scenario import prepare
@@ -39,7 +40,6 @@ def committed(root: Path) -> None:
 @pytest.fixture(autouse=True)
 def nobody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: False)
-    monkeypatch.delenv(TOKEN_OF_PROXMOX, raising=False)
 
 
 @pytest.fixture
@@ -362,3 +362,13 @@ def test_a_terminal_shows_the_needs_before_it_prompts_for_applications(
     monkeypatch.setattr("builtins.input", answer)
     assert main(["init", "--stack", "mine", *WHO, "--like", "production", "--root", str(tmp_path)]) == 0
     assert "the applications of the environment production:\napp " in shown[0]
+
+
+def test_a_stack_can_have_no_applications(tmp_path: Path) -> None:
+    prepare({}, tmp_path)
+    words = ("--stack", "mine", "--like", "production", "--apps", "none", "--root", str(tmp_path))
+    assert main(["init", *WHO, *words]) == 0
+    tree = read_tree(tmp_path)
+    assert tree.apps_in("production", "applications")
+    assert tree.apps_in("mine")
+    assert tree.apps_in("mine", "applications") == ()
