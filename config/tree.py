@@ -139,7 +139,8 @@ def read_tree(root: Path) -> Tree:
         rule = "there is no folder of applications"
         return Tree(problems=(Problem(APPS, 0, "", "", rule, "make it, or run this in a checkout", "tree-missing"),))
     settings = f"{APPS}/{SETTINGS}"
-    environments = tuple(_folders(root, settings, problems)) if (root / settings).is_dir() else ()
+    is_read = (root / settings).is_dir() and not (root / settings).is_symlink()
+    environments = tuple(_folders(root, settings, problems)) if is_read else ()
     refused: list[str] = []
     unused: list[str] = []
     categories = tuple(_categories(root, environments, refused, unused, problems))

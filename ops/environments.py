@@ -16,7 +16,7 @@ from config.explain import nearest
 from config.tree import APPS, SETTINGS, App, Tree
 from errors import Declined
 
-ALL = "all"
+ALL, NONE = "all", "none"
 
 
 def wanted(tree: Tree, like: str, names: Sequence[str]) -> tuple[App, ...]:
@@ -26,8 +26,10 @@ def wanted(tree: Tree, like: str, names: Sequence[str]) -> tuple[App, ...]:
     known = {one.name: one.apps for one in applications} | {
         app.label: (app,) for one in applications for app in one.apps
     }
+    if not names:
+        raise Declined(f"--apps: has no application; write {ALL}, {NONE}, or names with commas between them")
     for name in names:
-        if name not in (ALL, *known):
+        if name not in (ALL, NONE, *known):
             categories = ", ".join(one.name for one in applications)
             fix = nearest(name, list(known), f"the categories are {categories}; an app is category/app")
             raise Declined(f"--apps = {name}: is no category of applications and no app of {like}; {fix}")

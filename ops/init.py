@@ -1,70 +1,60 @@
 """Ask for the facts of your network and hosts; write a stack file, its environment and settings, which pass `check`.
 
 Every question has a flag, and a question whose flag is given is skipped. Without a terminal, a missing answer takes its
-default; a missing answer without a default is refused.
+default; a missing answer without a default is refused. With a token in the environment, Proxmox provides the defaults
+of its hosts.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from functools import partial
 from pathlib import Path
 
 import programs
 from config.app_settings import folder_of
 from config.checks import check_stack
-from config.compatibility import compatible
 from config.explain import nearest
 from config.load import Stack, read_stack, stack_files
 from config.model import Settings
 from config.secret_stores import KINDS
 from config.tree import App, Tree, read_tree
 from config.values import LABEL
-from errors import Declined, ProgramFailed, Refused
+from errors import Declined, HardwareRefused, ProgramFailed, Refused, printable
+from manifests.checkout import CheckoutReader
+from ops.app_needs import Needs, as_table, needs_of
 from ops.checking.settings_writer import write
 from ops.environments import ALL, copies, folders, renamed_policies, wanted, with_environment
 from ops.result import Result
-from ops.terminal import count
+from ops.stack_file import (
+    OF_HOSTS,
+    OPENEBS,
+    PROFILES,
+    RANGE_AT,
+    Answers,
+    address_at,
+    corrected,
+    named_hosts,
+    of_each,
+    profile_of,
+    stack_file,
+    subnet_of,
+)
+from ops.terminal import count, progress
 
-CONTROL_PLANES_AT, WORKERS_AT, RANGE_AT, VIP_AT = 11, 20, (50, 99), 5
-MOST = 1000  # nodes of one role; a larger number is a typing error
-FEWEST = 4  # a network's own address, the broadcast address, a router and a node
-OPENEBS = "patches/openebs.yaml"
 LIKE = "like"  # of the answers: the environment that an option names
+FOUND = "found {}"  # of the answers: what Proxmox reports, under the name of the question
+TOKEN = "PROXMOX_VE_API_TOKEN"  # noqa: S105 - the name of the variable
+NOTES = "notes"  # of the answers: lines about Proxmox, unless a terminal has shown them already
+FROM_PROXMOX = ("hosts", *OF_HOSTS, "certificate")
 VM_IDS = 1000  # of one stack
-
-
-@dataclass(frozen=True)
-class Profile:
-    """A size of clusters: the environment to copy, the numbers and the sizes of nodes."""
-
-    like: str
-    control_planes: int
-    workers: int
-    control_plane: str = "{cpu: 2, memory: 4GiB, disk: 40GiB}"
-    worker: str = "{cpu: 4, memory: 12GiB, disk: 100GiB}"
-    alone: str = "{cpu: 4, memory: 12GiB, disk: 100GiB}"
-    """The size of a node that runs everything."""
-    of_each_worker: str = ""
-
-
-PROFILES: Mapping[str, Profile] = {
-    "one-node": Profile("dev", 1, 0),
-    "small": Profile("staging", 1, 2),
-    "ha": Profile(
-        "production",
-        3,
-        3,
-        control_plane="{cpu: 4, memory: 8GiB, disk: 40GiB}",
-        worker="{cpu: 8, memory: 24GiB, disk: 100GiB}",
-        of_each_worker=', labels: {homelab.dev/storage: "true"}, dataDisks: [{size: 1TiB}]',  # for Rook-Ceph
-    ),
-}
+FEWEST = 4  # a network's own address, the broadcast address, a router and a node
 
 
 @dataclass(frozen=True)
@@ -73,37 +63,33 @@ class Question:
 
     name: str
     text: str
-    default: Callable[[dict[str, str]], str | None] = lambda answers: None
-    when: Callable[[dict[str, str]], bool] = lambda answers: True
+    default: Callable[[Answers], str | None] = lambda answers: None
+    when: Callable[[Answers], bool] = lambda answers: True
+    prompts: Callable[[Answers], bool] = lambda answers: True
+    """Whether a terminal shows it; otherwise its default is taken without a question."""
 
 
-def _at(answers: dict[str, str], number: int) -> str:
-    # Beyond the last address of all it continues at the first: `check` reports a subnet that is too small.
-    return str(IPv4Address((int(_subnet(answers).network_address) + number) % 2**32))
-
-
-def _subnet(answers: dict[str, str]) -> IPv4Network:
-    try:
-        return IPv4Network(answers["subnet"], strict=False)
-    except ValueError:
-        return IPv4Network("10.0.0.0/24")  # `check` reports the wrong answer at the end
-
-
-def _profile(answers: dict[str, str]) -> Profile:
-    name = answers["profile"]
-    if name not in PROFILES:
-        fix = nearest(name, list(PROFILES), f"choose one of {', '.join(PROFILES)}")
-        raise Declined(f"--profile = {name}: is no profile; {fix}")
-    return PROFILES[name]
-
-
-def _profile_like(answers: dict[str, str]) -> str:
+def _profile_like(answers: Answers) -> str:
     """Return the profile that an environment was made for."""
     return next((name for name, profile in PROFILES.items() if profile.like == answers[LIKE]), "small")
 
 
-def _is_store(*kinds: str) -> Callable[[dict[str, str]], bool]:
+def _is_store(*kinds: str) -> Callable[[Answers], bool]:
     return lambda answers: answers["store"] in kinds
+
+
+def _is_found(answers: Answers) -> bool:
+    return FOUND.format("hosts") in answers
+
+
+def _of_host(key: str, answers: Answers) -> str:
+    """Return the value for all hosts, or one for each where they differ."""
+    names = [name for name, _ in named_hosts(answers["hosts"])]
+    values = {
+        name: value or OF_HOSTS[key] for name, value in of_each(answers.get(FOUND.format(key), ""), names).items()
+    }
+    several = len({*values.values()}) > 1
+    return ",".join(map("=".join, values.items())) if several else next(iter(values.values()), OF_HOSTS[key])
 
 
 QUESTIONS = (
@@ -111,12 +97,39 @@ QUESTIONS = (
     Question("repository", "your Git repository (https://... or git@...)"),
     Question("domain", "the domain of the routes"),
     Question("subnet", "the subnet of hosts and nodes", lambda answers: "10.0.0.0/24"),
-    Question("gateway", "its router", lambda answers: _at(answers, 1)),
-    Question("endpoint", "the Proxmox API", lambda answers: f"https://{_at(answers, 2)}:8006"),
-    Question("hosts", "Proxmox hosts, as name=address,...", lambda answers: f"pve={_at(answers, 2)}"),
-    Question("control-planes", "how many control planes (1, 3 or 5)", lambda a: str(_profile(a).control_planes)),
-    Question("workers", "how many workers", lambda answers: str(_profile(answers).workers)),
-    Question("range", "the addresses of load balancers", lambda a: f"{_at(a, RANGE_AT[0])}-{_at(a, RANGE_AT[1])}"),
+    Question("gateway", "its router", lambda answers: address_at(answers, 1)),
+    Question("endpoint", "the Proxmox API", lambda answers: f"https://{address_at(answers, 2)}:8006"),
+    Question(
+        "hosts", "Proxmox hosts, as name=address,...", lambda a: a.get(FOUND.format("hosts"), f"pve={address_at(a, 2)}")
+    ),
+    Question(
+        "images",
+        "the storage for disk images; host=storage,... if they differ",
+        partial(_of_host, "images"),
+        prompts=_is_found,
+    ),
+    Question(
+        "disks",
+        "the storage for disks of VMs; host=storage,... if they differ",
+        partial(_of_host, "disks"),
+        prompts=_is_found,
+    ),
+    Question(
+        "bridge", "the bridge of VMs; host=bridge,... if they differ", partial(_of_host, "bridge"), prompts=_is_found
+    ),
+    Question(
+        "certificate",
+        "that of the Proxmox API (verified, self-signed)",
+        lambda a: a.get(FOUND.format("certificate"), "self-signed"),
+        prompts=lambda a: False,
+    ),
+    Question("control-planes", "how many control planes (1, 3 or 5)", lambda a: str(profile_of(a).control_planes)),
+    Question("workers", "how many workers", lambda answers: str(profile_of(answers).workers)),
+    Question(
+        "range",
+        "the addresses of load balancers",
+        lambda a: f"{address_at(a, RANGE_AT[0])}-{address_at(a, RANGE_AT[1])}",
+    ),
     Question("store", f"the secret store ({', '.join(KINDS)})", lambda answers: "kubernetes"),
     Question("organization", "the id of Bitwarden's organization", when=_is_store("bitwarden")),
     Question("project", "the id of Bitwarden's project", when=_is_store("bitwarden")),
@@ -125,7 +138,7 @@ QUESTIONS = (
     Question("issuer", "the issuer of certificates (letsencrypt-staging, letsencrypt, internal)", lambda a: "internal"),
     Question("email", "the mail address for Let's Encrypt", when=lambda answers: answers["issuer"] != "internal"),
     Question("backup", "the S3 store and bucket of backups, as https://HOST/BUCKET", lambda answers: ""),
-    Question("apps", "the applications (all, or categories and category/app with commas)", lambda answers: ALL),
+    Question("apps", "the applications (all, none, or categories and category/app with commas)", lambda answers: ALL),
 )
 
 
@@ -136,6 +149,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{question.name}", metavar="ANSWER", help=question.text)
     parser.add_argument("--environment", metavar="NAME", help="the folder of each app (default: the stack's name)")
     parser.add_argument("--like", metavar="NAME", help="the environment to copy (default: that of the profile)")
+    parser.add_argument(
+        "--list-apps", action="store_true", help="print the needs of each application, and write nothing"
+    )
     parser.add_argument("--replace", action="store_true", help="replace a stack file that exists")
     parser.add_argument(
         "--only", action="store_true", help="remove the other stacks with their environments, such as the examples"
@@ -156,6 +172,7 @@ class Plan:
     apps: tuple[App, ...]
     others: tuple[Stack, ...]
     only: bool
+    notes: str
 
     @property
     def gone(self) -> tuple[str, ...]:
@@ -171,6 +188,8 @@ class Plan:
 
 def run(options: argparse.Namespace) -> Result:
     """Prompt for the answers, check them, and write the stack file."""
+    if options.list_apps:
+        return _listed(options)
     if not LABEL.match(options.stack):
         raise Declined(f"--stack = {options.stack}: is not a name for a stack; use small letters, digits and -")
     path: Path = options.root / f"Pulumi.{options.stack}.yaml"
@@ -184,8 +203,8 @@ def run(options: argparse.Namespace) -> Result:
 
 def _plan(options: argparse.Namespace, path: Path) -> Plan:
     root, tree = options.root, read_tree(options.root)
-    answers = _answers(options)
-    if _subnet(answers).num_addresses < FEWEST:
+    answers, problems = corrected(_answers(options, tree))
+    if subnet_of(answers).num_addresses < FEWEST:
         raise Declined(f"--subnet = {answers['subnet']}: has no room for nodes; give a network such as 10.0.0.0/24")
     environment = options.environment or options.stack
     others = tuple(read_stack(file) for file in stack_files(root).values() if file != path)
@@ -197,10 +216,11 @@ def _plan(options: argparse.Namespace, path: Path) -> Plan:
     ids = _vm_ids([] if options.only else [one.settings for one in others if one.settings])
     text = stack_file(options.stack, environment, answers, ids, patches=(root / OPENEBS).is_file())
     stack = read_stack(path, text.encode())
-    problems = sorted({*stack.problems, *check_stack(root, stack, with_environment(tree, environment, apps))})
+    checked = {*stack.problems, *check_stack(root, stack, with_environment(tree, environment, apps))}
+    problems += [replace(problem, file=f"{problem.file}, not written", line=0) for problem in checked]
     if problems:
-        raise Refused(replace(problem, file=f"{problem.file}, not written", line=0) for problem in problems)
-    return Plan(root, path, text, tree, like, environment, apps, others, options.only)
+        raise Refused(problems)
+    return Plan(root, path, text, tree, like, environment, apps, others, options.only, answers[NOTES])
 
 
 def _like(given: str | None, tree: Tree, environment: str, answers: dict[str, str]) -> str:
@@ -209,7 +229,7 @@ def _like(given: str | None, tree: Tree, environment: str, answers: dict[str, st
         fix = nearest(given, tree.environments, f"the environments are {', '.join(tree.environments)}")
         raise Declined(f"--like = {given}: is no environment of this checkout; {fix}")
     own = environment if environment in tree.environments else ""
-    preferred = (given, own, _profile(answers).like, *tree.environments)
+    preferred = (given, own, profile_of(answers).like, *tree.environments)
     found = next((name for name in preferred if name and name in tree.environments), None)
     if found is None:
         raise Declined("apps/_settings has no environment to copy; git restore apps brings the examples back")
@@ -232,6 +252,7 @@ def _written(plan: Plan, *, replaces: bool) -> Result:
     (root / folder_of(plan.environment)).mkdir(parents=True, exist_ok=True)
     write(root, read_stack(plan.path), read_tree(root))
     lines = [f"wrote {plan.path.name}, and {count(len(plan.apps), 'app')} with the environment {plan.environment}"]
+    lines += [plan.notes] if plan.notes else []
     lines += [f"it replaces the old file; git restore {plan.path.name} brings that back"] if replaces else []
     lines += [f"removed {file.name}; git restore {file.name} brings it back" for file in removed]
     if plan.gone:
@@ -265,38 +286,55 @@ def _refuse_to_lose(root: Path, going: Sequence[Path]) -> None:
         raise Declined(f"{name}: has uncommitted changes that would be lost; commit or delete it first")
 
 
-def _secret_store(answers: dict[str, str]) -> str:
-    """Return the value of `platform.secretStore`; `check` reports an unknown kind."""
-    given = {name: answers[name] for name in ("organization", "project", "server") if answers[name]}
-    if answers["vaults"]:
-        given["vaults"] = f"[{answers['vaults']}]"
-    return ", ".join(f"{name}: {value}" for name, value in {"kind": answers["store"], **given}.items())
+def _listed(options: argparse.Namespace) -> Result:
+    """Return the table of applications that the other options would offer."""
+    tree = read_tree(options.root)
+    answers = {LIKE: options.like or ""}
+    answers["profile"] = options.profile or _profile_like(answers)
+    like = _like(options.like, tree, options.environment or options.stack, answers)
+    needs = _needs(options.root, tree, like)
+    rows = [
+        {"app": label, "category": name, **one.as_dict()} for name, apps in needs.items() for label, one in apps.items()
+    ]
+    return Result(
+        f"{_table(needs, like)}\n--profile and --like choose another environment", {"like": like, "apps": rows}
+    )
 
 
-def _backup(answer: str) -> str:
-    """Return the lines of `platform.backup`, nothing without a store."""
-    if not answer:
-        return ""
-    endpoint, _, bucket = answer.rstrip("/").rpartition("/")
-    if not endpoint.startswith("https://") or not bucket:
-        raise Declined(f"--backup = {answer}: is not https://HOST/BUCKET; write it so, or leave it out for no backups")
-    return f"    backup: {{endpoint: {endpoint}, bucket: {bucket}}}\n"
+def _table(needs: dict[str, dict[str, Needs]], like: str) -> str:
+    if not needs:
+        return f"the environment {like} has no applications"
+    return f"the applications of the environment {like}:\n{as_table(needs)}"
 
 
-def _answers(options: argparse.Namespace) -> dict[str, str]:
-    answers: dict[str, str] = {LIKE: options.like or ""}
+def _needs(root: Path, tree: Tree, like: str) -> dict[str, dict[str, Needs]]:
+    """Return the needs of the applications of an environment, by category."""
+    reader = CheckoutReader(root.resolve())
+    applications = [one for one in tree.chosen(like) if one.settings.layer == "applications"]
+    return {one.name: {app.label: needs_of(reader, app) for app in one.apps} for one in applications}
+
+
+def _answers(options: argparse.Namespace, tree: Tree) -> dict[str, str]:
+    answers: dict[str, str] = {LIKE: options.like or "", NOTES: ""}
     unanswered = []
     for question in QUESTIONS:
+        if question.name == FROM_PROXMOX[0] and any(getattr(options, name) is None for name in FROM_PROXMOX):
+            found, lines = _found(answers["endpoint"])
+            answers |= found
+            if sys.stdin.isatty():
+                progress("\n".join(map(printable, lines)))
+            else:
+                answers[NOTES] = "\n".join(map(printable, lines))
         given = getattr(options, question.name.replace("-", "_"))
         if not question.when(answers):
             answers[question.name] = ""
             continue
         default = question.default(answers)
-        if given is None and sys.stdin.isatty():
-            shown = f" [{default}]" if default else ""
-            given = input(f"{question.text}{shown}: ").strip() or default
-            while given is None:
-                given = input(f"this has no default; {question.text}: ").strip() or None
+        if given is None and sys.stdin.isatty() and question.prompts(answers):
+            if question.name == "apps":
+                like = _like(options.like, tree, options.environment or options.stack, answers)
+                progress(_table(_needs(options.root, tree, like), like))
+            given = _prompted(question.text, default)
         answers[question.name] = default if given is None and default is not None else given or ""
         if given is None and default is None:
             unanswered.append(f"--{question.name}")
@@ -305,75 +343,36 @@ def _answers(options: argparse.Namespace) -> dict[str, str]:
     return answers
 
 
+def _prompted(text: str, default: str | None) -> str:
+    shown = f" [{default}]" if default else ""
+    given = input(f"{text}{shown}: ").strip() or default
+    while given is None:
+        given = input(f"this has no default; {text}: ").strip() or None
+    return given
+
+
+def _found(endpoint: str) -> tuple[dict[str, str], list[str]]:
+    """Return the hosts of Proxmox as defaults of the questions, none without an answer, and lines about them."""
+    usual = "the usual hosts, storages and bridges are proposed"
+    token = os.environ.get(TOKEN, "").strip()
+    if not token:
+        return {}, [f"{TOKEN} is not set: {usual}"]
+    from ops.diagnosis.hosts_found import hosts_at  # noqa: PLC0415 - HTTP is slow to import
+
+    try:
+        found = hosts_at(endpoint, token)
+    except HardwareRefused as refused:
+        return {}, [f"{refused}: {usual}"]
+    left_out = [f"{name} is offline or has no IPv4 address, and is not proposed" for name in found.left_out]
+    lines = [f"{endpoint} reports {count(len(found.hosts), 'host')}; its certificate is {found.certificate}"]
+    lines += [f"  {one}" for one in (*found.hosts, *left_out)]
+    values = {key: [(one.name, getattr(one, key)) for one in found.hosts] for key in ("address", *OF_HOSTS)}
+    answers = {key: ",".join(map("=".join, pairs)) for key, pairs in values.items()}
+    answers = {"hosts": answers.pop("address"), **answers, "certificate": found.certificate}
+    return {FOUND.format(key): answer for key, answer in answers.items()}, lines
+
+
 def _vm_ids(others: Sequence[Settings]) -> int:
     """Return the first of a thousand VM ids that no other stack uses."""
     taken = {one.proxmox.first_vm_id // VM_IDS for one in others}
     return next(number for number in itertools.count(1) if number not in taken) * VM_IDS
-
-
-def stack_file(stack: str, environment: str, answers: dict[str, str], ids: int, *, patches: bool) -> str:
-    """Return the answers as the text of a stack file with comments."""
-    planes, workers = (_count(name, answers[name]) for name in ("control-planes", "workers"))
-    hosts = [host.strip().partition("=") for host in answers["hosts"].split(",")]
-    names = [name for name, _, _ in hosts]
-    vip = f"    vip: {_at(answers, VIP_AT)} # the control planes' shared address\n" if planes > 1 else ""
-    email = f", email: {answers['email']}" if answers["email"] else ""
-    host_lines = "".join(f"      - {{name: {name}, address: {address}}}\n" for name, _, address in hosts)
-    alone = "    workloadsOnControlPlanes: allowed\n" if workers == 0 else ""
-    tried = compatible()["tried"]
-    profile = _profile(answers)
-    size = profile.alone if workers == 0 else profile.control_plane
-    worker_size = f"      worker: {profile.worker}\n" if workers else ""
-    patched = f"    patches: {{all: [{OPENEBS}]}}\n" if patches else ""
-    return f"""# Written by ./homelab init; docs/reference/settings.md explains every key.
-config:
-  homelab:network:
-    domain: {answers["domain"]}
-    subnet: {answers["subnet"]}
-    gateway: {answers["gateway"]}
-    nameservers: [{answers["gateway"]}]
-{vip}    loadBalancerRange: {answers["range"]} # keep it out of the router's DHCP range
-
-  homelab:proxmox:
-    endpoint: {answers["endpoint"]}
-    certificate: self-signed # the one of a fresh Proxmox; `verified` once it has a trusted one
-    firstVmId: {ids} # a node's VM id is this plus the last part of its address
-    hosts:
-{host_lines}
-  homelab:cluster:
-    name: {stack}
-    talosVersion: {tried["talos"]}
-    talosContract: "{tried["talos"].rpartition(".")[0]}" # the version that the cluster was made with; never change it
-    kubernetesVersion: {tried["kubernetes"]}
-{alone}{patched}    sizes:
-      controlPlane: {size}
-{worker_size}    nodes:
-{_nodes("cp", "control-plane", planes, CONTROL_PLANES_AT, answers, names)}\
-{_nodes("worker", "worker", workers, WORKERS_AT, answers, names, profile.of_each_worker)}
-  homelab:platform:
-    certificates: {{issuer: {answers["issuer"]}{email}}}
-    secretStore: {{{_secret_store(answers)}}}
-{_backup(answers["backup"])}
-  homelab:delivery:
-    repository: {answers["repository"]}
-    environment: {environment} # the folder of each app that this stack runs
-"""
-
-
-def _count(name: str, answer: str) -> int:
-    if not answer.isdecimal():
-        raise Declined(f"{answer[:40]!r} is not a number of nodes; write digits")
-    if len(answer) > len(str(MOST)) or int(answer) > MOST:
-        raise Declined(f"--{name} = {answer[:40]}: is more than {MOST} nodes; write the number of machines")
-    return int(answer)
-
-
-def _nodes(
-    prefix: str, role: str, count: int, first: int, answers: dict[str, str], hosts: list[str], more: str = ""
-) -> str:
-    lines = (
-        f"      - {{name: {prefix}-{number + 1}, role: {role}, address: {_at(answers, first + number)}, "
-        f"host: {hosts[number % len(hosts)]}{more}}}\n"
-        for number in range(count)
-    )
-    return "".join(lines)

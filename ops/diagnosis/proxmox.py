@@ -37,6 +37,7 @@ TOKEN = re.compile(r"(?P<user>[^\s!]+@[^\s!=]+)!(?P<name>[^\s=]+)=\S+\Z")
 SECONDS = (5.0, 20.0)  # to connect, and between two bytes of an answer
 SECONDS_OF_FACTORY = (5.0, 120.0)  # the factory builds a new image while the request waits
 SECONDS_OF_PORT = 3.0
+UNTRUSTED = "the certificate is not trusted here"
 TALOS_PORT = 50000
 PROCESSORS = {"amd64": "x86_64", "arm64": "aarch64"}
 
@@ -62,6 +63,7 @@ class ProxmoxApi:
     verify: bool
     token: str = field(repr=False)
     session: requests.Session = field(default_factory=requests.Session, repr=False)
+    seconds: tuple[float, float] = field(default_factory=lambda: SECONDS)
 
     def get(self, path: str, /, **parameters: str | int) -> Any:
         """Return the data of an answer, or refuse with the error message of Proxmox."""
@@ -73,7 +75,7 @@ class ProxmoxApi:
                     params=parameters,
                     auth=_Token(self.token),
                     verify=self.verify,
-                    timeout=SECONDS,
+                    timeout=self.seconds,
                     allow_redirects=False,
                 )
             except requests.RequestException as error:
@@ -92,7 +94,7 @@ class ProxmoxApi:
 
     def _unanswered(self, error: requests.RequestException) -> str:
         if isinstance(error, requests.exceptions.SSLError):
-            return f"{self.endpoint}: the certificate is not trusted here"
+            return f"{self.endpoint}: {UNTRUSTED}"
         if isinstance(error, requests.Timeout):
             return f"{self.endpoint}: no answer in time"
         return f"{self.endpoint}: cannot be reached"

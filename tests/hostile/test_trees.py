@@ -38,7 +38,7 @@ RENDERED = pytest.mark.parametrize(
 WITH_TEETH = pytest.mark.parametrize("attack", [one for one, told in TREES.items() if "teeth" in told], indirect=True)
 CANARY = "canary-outside"
 SECONDS = 10  # of this process alone; a second where nothing else runs
-REPO_SERVER = ROOT / "apps/system/argocd/own/argocd-repo-server.yaml"
+REPO_SERVER = ROOT / "apps/system/argocd/base/own/argocd-repo-server.yaml"
 
 
 @dataclass
@@ -138,7 +138,7 @@ def test_an_attack_is_not_written_out(
 def _build(root: Path, env: dict[str, str], command: tuple[str, ...] = ()) -> None:
     options = ("--enable-helm", "--load-restrictor", "LoadRestrictionsNone")
     try:
-        words = [*command, "kustomize", "build", *options, "apps/media/evil"]
+        words = [*command, "kustomize", "build", *options, "apps/media/evil/production"]
         programs.run(words[0], *words[1:], cwd=root, env=env, timeout=60)
     except ProgramFailed:
         return

@@ -49,9 +49,7 @@ def matches(manager: dict[str, Any]) -> Iterator[dict[str, str]]:
     """Yield the dependencies that a custom manager finds in the tree."""
     patterns = [pattern.strip("/") for pattern in manager["managerFilePatterns"]]
     wanted = [re.sub(r"\(\?<(\w+)>", r"(?P<\1>", text) for text in manager["matchStrings"]]
-    for file in sorted(
-        (*ROOT.glob("Pulumi.*.yaml"), *ROOT.glob("apps/**/*.yaml"), *ROOT.glob("environments/**/*.yaml"))
-    ):
+    for file in sorted((*ROOT.glob("Pulumi.*.yaml"), *ROOT.glob("apps/**/*.yaml"))):
         if any(re.search(pattern, file.relative_to(ROOT).as_posix()) for pattern in patterns):
             for one in wanted:
                 for found in re.finditer(one, file.read_text(encoding="utf-8")):
@@ -84,7 +82,7 @@ def test_a_manager_finds_the_versions_that_it_is_for(manager: dict[str, Any]) ->
 def test_a_fetched_programs_checksum_is_updated_with_its_version() -> None:
     manager = next(one for one in MANAGERS if one["datasourceTemplate"] == "github-release-attachments")
     wanted = re.sub(r"\(\?<(\w+)>", r"(?P<\1>", manager["matchStrings"][0])
-    file = (ROOT / "apps/system/argo-rollouts/values.yaml").read_text(encoding="utf-8")
+    file = (ROOT / "apps/system/argo-rollouts/base/values.yaml").read_text(encoding="utf-8")
     location = next(line for line in file.splitlines() if "location: " in line)
     found = re.search(wanted, f"{location}\n      sha256: {'0a' * 32}\n")
     assert found

@@ -43,6 +43,8 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (("--workers", "100000000"), "--workers = 100000000: is more than 1000 nodes"),
         (("--workers", "9" * 9000), f"--workers = {'9' * 40}: is more than 1000 nodes"),
         (("--workers", "-1"), "'-1' is not a number of nodes; write digits"),
+        (("--apps", ""), "--apps: has no application; write all, none, or names with commas between them"),
+        (("--apps", " , "), "--apps: has no application"),
         (
             ("--apps", "media,nope"),
             "--apps = nope: is no category of applications and no app of dev; the categories are media",

@@ -26,7 +26,7 @@ UUID"""
 
 
 def objects(*kinds: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for file in sorted((*ROOT.glob("apps/**/*.yaml"), *ROOT.glob("environments/**/*.yaml"))):
+    for file in sorted(ROOT.glob("apps/**/*.yaml")):
         text = file.read_text(encoding="utf-8")
         if any(f"kind: {kind}\n" in text for kind in kinds) and "{{" not in text:
             for item in yaml.safe_load_all(text):

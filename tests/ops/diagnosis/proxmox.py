@@ -1,4 +1,4 @@
-"""A Proxmox API on loopback, with TLS: the paths that `doctor --stack` reads, in the format and strictness of Proxmox.
+"""A Proxmox API on loopback, with TLS: the paths that `doctor` and `init` read, as strict as Proxmox.
 
 It has a small cluster that fits tests/config/checkout; a test removes parts of it. It refuses a wrong token, a path
 that the token has no right to, an unknown host, and parameters that a path does not accept.
@@ -64,6 +64,9 @@ class Proxmox:
         default_factory=lambda: [storage("local", "iso,vztmpl,import"), storage("local-lvm", "images,rootdir")]
     )
     bridges: list[str] = field(default_factory=lambda: ["vmbr0"])
+    own_storages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    own_bridges: dict[str, list[str]] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=lambda: {"pve-1": "10.0.0.2", "pve-2": "10.0.0.3"})
     pools: list[str] = field(default_factory=list)
     vms: list[dict[str, Any]] = field(default_factory=list)
     hidden: list[int] = field(default_factory=list)
@@ -123,7 +126,10 @@ class Proxmox:
     def of_cluster(self, path: str, given: dict[str, str]) -> Any:
         if path == "status":
             self.need("/", "Sys.Audit")
-            nodes = [{"type": "node", "name": name, "online": up} for name, up in self.members.items()]
+            nodes = [
+                {"type": "node", "name": name, "online": up, "ip": self.addresses.get(name, "")}
+                for name, up in self.members.items()
+            ]
             whole = {"type": "cluster", "name": "home", "quorate": self.quorate, "nodes": len(nodes)}
             return [whole, *nodes] if len(nodes) > 1 else nodes
         if path == "resources":
@@ -137,10 +143,12 @@ class Proxmox:
 
     def of_host(self, path: str, host: str, given: dict[str, str]) -> Any:
         if path == "storage":
-            return [one for one in self.storages if self.rights(f"/storage/{one['storage']}")]
+            storages = self.own_storages.get(host, self.storages)
+            return [one for one in storages if self.rights(f"/storage/{one['storage']}")]
         if path == "network":
             assert given == {"type": "any_bridge"}
-            seen = [one for one in self.bridges if "SDN.Use" in self.rights(f"/sdn/zones/localnetwork/{one}")]
+            bridges = self.own_bridges.get(host, self.bridges)
+            seen = [one for one in bridges if "SDN.Use" in self.rights(f"/sdn/zones/localnetwork/{one}")]
             return [{"iface": name, "type": "bridge", "active": 1} for name in seen]
         self.need(f"/nodes/{host}", "Sys.Audit")
         return {"current-kernel": {"machine": self.machine, "sysname": "Linux"}, "cpuinfo": {"cpus": 8}}
