@@ -7,7 +7,6 @@ users: they change files and push them, without any `up`. Tests that change some
 from __future__ import annotations
 
 import os
-import posixpath
 import shutil
 import signal
 import subprocess
@@ -138,7 +137,11 @@ class Home(Checkout):
         for described in root.glob("apps/*/category.yaml"):
             described.write_text(founded(described), encoding="utf-8")
         (root / NOTES_FILE).write_text(NOTES, encoding="utf-8")
-        made.edit("resources:\n", "resources:\n  - notes.yaml\n", f"{posixpath.dirname(NOTES_FILE)}/kustomization.yaml")
+        made.edit(
+            "components:\n",
+            "resources: [notes.yaml]\ncomponents:\n",
+            str(Path(NOTES_FILE).with_name("kustomization.yaml")),
+        )
         healed = "sync: {drift: healed, reason: so that a test sees the difference to media}\n"
         with (root / "apps/ai/category.yaml").open("a", encoding="utf-8") as opened:
             opened.write(healed)
