@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -197,24 +197,27 @@ def _backup(settings: Settings) -> str:
 
 @rule("settings-stale", scope="stacks", why="The stack file and the apps would contradict each other.")
 @rule("setting-unknown", scope="stacks", why="The placeholder would stay in the chart's values.")
-@rule("environment-shared", scope="stacks", why="The apps of one stack would run with the settings of the other.")
-def check(root: Path, stacks: list[Stack], tree: Tree) -> Iterator[Problem]:
+def check(root: Path, stacks: Sequence[Stack], tree: Tree) -> Iterator[Problem]:
     """Yield differences between stack files and the settings of their environments."""
+    shared = list(check_owners(stacks))
+    yield from shared
+    for stack in () if shared else stacks:
+        if stack.settings and stack.settings.delivery.environment in tree.environments:
+            yield from _compared(root, stack, stack.settings, tree)
+
+
+@rule("environment-shared", scope="stacks", why="The apps of one stack would run with the settings of the other.")
+def check_owners(stacks: Sequence[Stack]) -> Iterator[Problem]:
+    """Yield environments of two stacks."""
     owners: dict[str, Stack] = {}
     for stack in stacks:
-        if stack.settings is None:
-            continue
-        environment = stack.settings.delivery.environment
-        owner = owners.setdefault(environment, stack)
-        if owner is not stack:
-            rule_, fix = (
-                f"is the environment of {owner.places.file} already",
-                "give each stack an environment of its own",
-            )
-            where = ("delivery", "environment")
-            yield stack.places.problem("environment-shared", where, environment, rule_, fix)
-        elif environment in tree.environments:
-            yield from _compared(root, stack, stack.settings, tree)
+        if stack.settings:
+            environment = stack.settings.delivery.environment
+            owner = owners.setdefault(environment, stack)
+            if owner is not stack:
+                broken, fix = f"is the environment of {owner.places.file} already", "give each stack one of its own"
+                where = ("delivery", "environment")
+                yield stack.places.problem("environment-shared", where, environment, broken, fix)
 
 
 def _compared(root: Path, stack: Stack, settings: Settings, tree: Tree) -> Iterator[Problem]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from config.app_settings import check_owners
 from config.load import read_stack, stack_files
 from config.tree import read_tree
-from errors import Declined, printable
+from errors import Declined, Refused, printable
 from ops import terminal
 from ops.checking.settings_writer import write
 from ops.result import Result
@@ -28,6 +29,8 @@ def run(options: argparse.Namespace) -> Result:
     for stack in stacks:
         stack.require()  # before anything is written
     tree = read_tree(root)
+    if shared := list(check_owners(stacks)):
+        raise Refused(shared)
     changed = sorted(name for stack in stacks for name in write(root, stack, tree))
     done = (f"{'wrote' if (root / name).is_file() else 'deleted'} {printable(name)}" for name in changed)
     lines = [*done, f"{count(len(changed), 'file')} changed; commit them"]

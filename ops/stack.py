@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from config.app_settings import check as check_settings
 from config.checks import check_stack
 from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, stack_files
@@ -45,6 +46,7 @@ def checked(root: Path, name: str) -> Checked:
         lambda stack: [
             *check_stack(root, stack, tree),
             *check_images(stack),
+            *check_settings(root, [stack], tree),
             *tree.problems,
             *_beyond_limits(root, tree),
         ]
