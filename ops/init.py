@@ -240,12 +240,16 @@ def _like(given: str | None, tree: Tree, environment: str, answers: dict[str, st
 
 def _written(plan: Plan, *, replaces: bool) -> Result:
     """Write the stack file, its environment and its settings, remove the others, and report."""
-    root, copied = plan.root, list(copies(plan.root, plan.like, plan.environment, plan.apps))
+    root, copied = plan.root, copies(plan.root, plan.like, plan.environment, plan.apps)
     policies = list(renamed_policies(root, plan.tree, plan.like, plan.environment, plan.gone))
     texts = [*policies, (plan.path, plan.text)]
-    for file, content in (*copied, *((file, text.encode()) for file, text in texts)):
+    for one in itertools.chain.from_iterable(copied.values()):
+        file = root / one.path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
+        file.write_bytes(one.content)
+        file.chmod(one.mode)
+    for file, text in texts:
+        file.write_text(text, encoding="utf-8")
     for folder in plan.removed:
         shutil.rmtree(folder)
     removed = [root / one.places.file for one in plan.others if plan.only]
