@@ -24,6 +24,7 @@ from config.load import Stack
 from config.model import Settings
 from config.rules import rule
 from config.secret_stores import SecretStore
+from config.source import alone, parse, read
 from config.tree import APPS, BASE, SETTINGS, Tree
 from errors import Problem
 
@@ -142,14 +143,28 @@ def holds(root: Path, name: str, text: str) -> bool:
         return False
 
 
-def templates(root: Path, tree: Tree, environment: str) -> dict[str, str]:
-    """Return the values files with placeholders of the apps that an environment runs, by category/app."""
-    found = {}
-    for app in tree.apps_in(environment):
-        if (root / app.base / TEMPLATE).is_file():
-            text = files.content(root / app.base / TEMPLATE, root=root)
-            found[app.label] = text.decode("utf-8", errors="replace")
-    return found
+@rule("template-malformed", scope="stacks", why="Argo CD could not read the chart's values, or would read other ones.")
+def templates(root: Path, tree: Tree, settings: Settings) -> tuple[dict[str, str], list[Problem]]:
+    """Return the values files with placeholders of the apps that a stack runs, by category/app, and their problems."""
+    found: dict[str, str] = {}
+    problems: list[Problem] = []
+    for app in tree.apps_in(settings.delivery.environment):
+        name = f"{app.base}/{TEMPLATE}"
+        if not os.path.lexists(root / name):
+            continue
+        source = read(root / name, name)
+        if wrong := [*source.problems, *alone(source)]:
+            problems += wrong
+            continue
+        text = files.content(root / name, root=root).decode()
+        if not isinstance(source.first.value, dict | None):
+            rule, fix = "is not a map of values", "write one `key: value` per line"
+            problems.append(Problem(name, 0, "", "", rule, fix, "template-malformed"))
+        elif wrong := list(parse(filled(settings, text).encode(), name).problems):
+            problems += wrong
+        else:
+            found[app.label] = text
+    return found, problems
 
 
 def generated(stack: Stack, templates: Mapping[str, str]) -> dict[str, str]:
@@ -263,7 +278,10 @@ def _compared(root: Path, stack: Stack, settings: Settings, tree: Tree) -> Itera
     if wrong := list(misplaced(root, environment)):
         yield from wrong
         return
-    found = templates(root, tree, environment)
+    found, unreadable = templates(root, tree, settings)
+    if unreadable:
+        yield from unreadable
+        return
     known = values_of(settings)
     for app, text in found.items():
         for name in sorted({one for one in PLACEHOLDER.findall(text) if one not in known}):
