@@ -257,18 +257,20 @@ def _apps(root: Path, category: str, name: str, environments: Sequence[str], pro
 def _shape(path: Path, name: str, problems: list[Problem]) -> Shape | None:
     """Return the type of an environment's folder by the file that Argo CD's generator looks for."""
     files = {entry.name for entry in os.scandir(path) if os.path.isfile(entry)}  # noqa: PTH113 - raises on no loop of links
-    found = [file for file in GENERATED_BY if file in files]
-    if len(found) > 1:
+    kustomizations = [file for file in KUSTOMIZATIONS if file in files]
+    if kustomizations and CHART in files:
         rule = "is both a kustomization and a chart"
         fix = "keep one: a kustomization can inflate the chart with helmCharts"
         problems.append(Problem(name, 0, "", "", rule, fix, "app-ambiguous"))
         return None
-    if not found:
-        rule = f"has neither a {KUSTOMIZATION} nor a {CHART}"
-        fix = f"add a {KUSTOMIZATION} that lists ../{BASE}, or remove the folder"
-        problems.append(Problem(name, 0, "", "", rule, fix, "app-shapeless"))
-        return None
-    return "chart" if found == [CHART] else "kustomization"
+    if KUSTOMIZATION in files or CHART in files:
+        return "chart" if CHART in files else "kustomization"
+    rule = f"has neither a {KUSTOMIZATION} nor a {CHART}"
+    fix = f"add a {KUSTOMIZATION} that lists ../{BASE}, or remove the folder"
+    if kustomizations:
+        fix = f"rename {kustomizations[0]} to {KUSTOMIZATION}: Argo CD's generator looks for this name"
+    problems.append(Problem(name, 0, "", "", rule, fix, "app-shapeless"))
+    return None
 
 
 @rule("file-stray", scope="tree", why="A manifest beside the apps' folders is never applied.")
