@@ -6,11 +6,14 @@ does both, and writes the settings of the environment afterwards.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from config import files
 from config.app_settings import folder_of
 from config.explain import nearest
 from config.tree import APPS, SETTINGS, App, Tree
@@ -57,15 +60,36 @@ def with_environment(tree: Tree, environment: str, apps: Collection[App]) -> Tre
     return replace(tree, categories=tuple(categories), environments=environments, unused=unused)
 
 
-def copies(root: Path, like: str, environment: str, apps: Collection[App]) -> Iterator[tuple[Path, bytes]]:
-    """Yield the files of an environment that the checkout lacks, as copies of those of another."""
-    for app in apps:
-        target = replace(app, environment=environment)
-        if (root / target.path).exists():
+@dataclass(frozen=True)
+class Copy:
+    """A file that is written: its path in the checkout, its content and its mode."""
+
+    path: str
+    content: bytes
+    mode: int = 0o644
+
+
+def copies(root: Path, like: str, environment: str, apps: Collection[App]) -> dict[str, list[Copy]]:
+    """Return the folders of an environment that the checkout lacks, with copies of the files of another."""
+    targets = {replace(app, environment=environment).path: root / app.path for app in apps}
+    lacking = {path: source for path, source in targets.items() if not os.path.lexists(root / path)}
+    return {path: list(_copied(root, source, path, like, environment)) for path, source in lacking.items()}
+
+
+def _copied(root: Path, source: Path, target: str, like: str, environment: str) -> Iterator[Copy]:
+    named = re.compile(rf"(/{SETTINGS}/){re.escape(like)}(?![\w.-])".encode())  # not /_settings/production of `prod`
+    for file in sorted(source.rglob("*")):
+        name = file.relative_to(root)
+        if file.is_symlink():
+            raise Declined(f"{name}: is a link, and init copies files only; replace it with a file")
+        if file.is_dir():
             continue
-        for file in sorted(path for path in (root / app.path).rglob("*") if path.is_file()):
-            content = file.read_bytes().replace(f"/{SETTINGS}/{like}".encode(), f"/{SETTINGS}/{environment}".encode())
-            yield root / target.path / file.relative_to(root / app.path), content
+        try:
+            content, mode = files.content(file, root=root), stat.S_IMODE(file.stat().st_mode)
+        except OSError as error:
+            raise Declined(f"{name}: {error.strerror}, and cannot be copied; make it a file of at most 1 MiB") from None
+        content = named.sub(rb"\g<1>" + environment.encode(), content)
+        yield Copy(f"{target}/{file.relative_to(source)}", content, mode)
 
 
 def folders(root: Path, tree: Tree, environments: Collection[str], kept: Collection[App] = ()) -> list[Path]:

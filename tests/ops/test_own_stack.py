@@ -149,3 +149,17 @@ def test_a_changed_domain_reaches_everything_and_changes_nothing_else(checkout: 
     after = sorted(one.replace("house.test.org", "home.example.com") for one in rendered(checkout, "homelab"))
     assert after == before
     assert not any("home.example.com" in one for one in rendered(checkout, "homelab"))
+
+
+def test_a_link_is_refused_before_anything_is_written(
+    checkout: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path_factory.mktemp("keys") / "id_ed25519"
+    key.write_text("a private key\n", encoding="utf-8")
+    (checkout / APPS / "system/reloader/staging/extra.yaml").symlink_to(key)
+    commit_all(checkout)
+    assert main(["init", *QA, "--root", str(checkout)]) == 1
+    assert capsys.readouterr().err == (
+        "apps/system/reloader/staging/extra.yaml: is a link, and init copies files only; replace it with a file\n"
+    )
+    assert changed(checkout) == []
