@@ -31,6 +31,8 @@ DERIVED = {
     "talosconfig": "it is an output of the stack",
     "kubeconfig": "it is an output of the stack",
 }
+RUNS_BY_FOLDER = "remove the key: an app runs exactly if it has a folder for the environment"
+REMOVED = {"delivery.categories": RUNS_BY_FOLDER, "delivery.exclude": RUNS_BY_FOLDER}
 WRONG_TYPE = {
     "int_type": ("is not a whole number", "write digits without quotes"),
     "bool_type": ("is neither true nor false", "write true or false"),
@@ -142,6 +144,8 @@ def _unknown(path: KeyPath, section: type[BaseModel] | None, places: Places) -> 
     name = str(path[-1])
     if name in DERIVED:
         return places.problem("key-derived", path, None, "cannot be set", f"remove it: {DERIVED[name]}")
+    if dotted(path) in REMOVED:
+        return places.problem("key-unknown", path, None, "is not a known key", REMOVED[dotted(path)])
     known = [str(field.alias) for field in section.model_fields.values()] if section else []
     fix = nearest(name, known, f"known here: {', '.join(known)}")
     return places.problem("key-unknown", path, None, "is not a known key", fix)
