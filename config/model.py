@@ -20,6 +20,7 @@ from config.values import (
     Checksum,
     Domain,
     Email,
+    Environment,
     Extension,
     Https,
     KernelArgument,
@@ -356,7 +357,9 @@ class Delivery(Section):
     repository: Repository = Field(description="this repository, as Argo CD reaches it")
     revision: Text = Field(default="main", description="the branch, tag or commit to follow")
     path: RelativePath = Field(default=".", description="the folder of the repository that holds apps/")
-    environment: Name = Field(description="the folder of each app that this stack runs; an app without it does not run")
+    environment: Environment = Field(
+        description="the folder of each app that this stack runs; an app without it does not run"
+    )
     wait: Annotated[Literal["generated", "healthy"], choice("generated", "healthy")] = Field(
         default="healthy", description="the state that `up` waits for after the handover"
     )

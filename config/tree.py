@@ -24,10 +24,10 @@ from config.leaks import repository_leaks
 from config.pins import IS_COMMIT, versions
 from config.rules import rule
 from config.source import alone, read
-from config.values import LABEL
+from config.values import BASE_FOLDER, LABEL, NO_ENVIRONMENT
 from errors import Problem
 
-APPS, BASE, SETTINGS = "apps", "base", "_settings"
+APPS, BASE, SETTINGS = "apps", BASE_FOLDER, "_settings"
 KUSTOMIZATION, CHART = "kustomization.yaml", "Chart.yaml"
 # The files by which Argo CD's generator finds the folder of an environment.
 GENERATED_BY = (KUSTOMIZATION, CHART)
@@ -140,13 +140,25 @@ def read_tree(root: Path) -> Tree:
         return Tree(problems=(Problem(APPS, 0, "", "", rule, "make it, or run this in a checkout", "tree-missing"),))
     settings = f"{APPS}/{SETTINGS}"
     is_read = (root / settings).is_dir() and not (root / settings).is_symlink()
-    environments = tuple(_folders(root, settings, problems)) if is_read else ()
+    environments = tuple(_environments(root, settings, problems)) if is_read else ()
     refused: list[str] = []
     unused: list[str] = []
     categories = tuple(_categories(root, environments, refused, unused, problems))
     problems += _clashes(categories)
     problems += repository_leaks(root)
     return Tree(categories, environments, tuple(problems), tuple(refused), tuple(unused))
+
+
+def _environments(root: Path, path: str, problems: list[Problem]) -> Iterator[str]:
+    """Yield the names of environments, and report those that no environment can have."""
+    for name in _folders(root, path, problems):
+        if name == BASE:
+            problems.append(
+                Problem(f"{path}/{name}", 0, "", name, NO_ENVIRONMENT, "choose another name", "name-malformed")
+            )
+            continue
+        _named(name, f"{path}/{name}", problems)
+        yield name
 
 
 def _categories(

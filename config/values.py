@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 from config.rules import rule
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
+BASE_FOLDER, NO_ENVIRONMENT = "base", "is the folder that all environments build on"
 APP_PATH = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}\Z")
@@ -339,6 +340,14 @@ def _labels(value: Any) -> dict[str, str]:
     return value
 
 
+@rule("name-malformed", scope="file")
+def _environment(value: Any) -> str:
+    name = _matching(LABEL, "name-malformed", "a DNS label", "production")(value)
+    if name == BASE_FOLDER:
+        refuse("name-malformed", NO_ENVIRONMENT, "choose another name")
+    return name
+
+
 def is_a_kubelets(label: str) -> bool:
     """Return whether Kubernetes lets a kubelet set this label on its own Node; a worker can set no other."""
     namespace = label.rpartition("/")[0]
@@ -379,6 +388,7 @@ Minor = Annotated[str, PlainValidator(_minor)]
 Bytes = Annotated[Size, PlainValidator(Size.parse), PlainSerializer(str)]
 Span = Annotated[Duration, PlainValidator(Duration.parse), PlainSerializer(str)]
 Name = Annotated[str, PlainValidator(_matching(LABEL, "name-malformed", "a DNS label", "worker-1"))]
+Environment = Annotated[str, PlainValidator(_environment)]
 Domain = Annotated[str, PlainValidator(_matching(DOMAIN, "domain-malformed", "a domain", "home.example.com"))]
 Email = Annotated[str, PlainValidator(_matching(EMAIL, "email-malformed", "an e-mail address", "you@example.com"))]
 Extension = Annotated[

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.tree import App, Tree, read_tree
-from tests.config.scenario import prepare
+from tests.config.scenario import prepare, problems
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,6 +71,18 @@ def test_apps_of_one_layer(tmp_path: Path) -> None:
 def test_environments_are_the_folders_of_the_settings(tmp_path: Path) -> None:
     files = {"apps/_settings/lab/README.md": "Nothing runs here.\n", "apps/_settings/README.md": "Generated.\n"}
     assert tree_with(tmp_path, files).environments == ("dev", "lab", "production")
+
+
+def test_a_folder_with_the_name_of_a_stack_is_no_environment(tmp_path: Path) -> None:
+    prepare({}, tmp_path)
+    (tmp_path / "Pulumi.base.yaml").rename(tmp_path / "Pulumi.home.yaml")
+    (tmp_path / "apps/_settings/home").mkdir()
+    assert [str(problem) for problem in problems(tmp_path) if problem.check == "environment-unknown"] == [
+        (
+            "apps/_settings/home: home: is an environment of no stack; "
+            "did you mean production, the environment of stack home? [environment-unknown]"
+        )
+    ]
 
 
 def test_an_app_of_no_environment_is_unused(tmp_path: Path) -> None:
