@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from config.app_settings import check_owners
-from config.load import read_stack, stack_files
-from config.tree import read_tree
-from errors import Declined, Refused, printable
+from config.app_settings import check_owners, folder_of, misplaced
+from config.explain import nearest
+from config.load import Stack, read_stack, stack_files
+from config.rules import rule
+from config.tree import APPS, SETTINGS, Tree, read_tree
+from errors import Declined, Problem, Refused, SettingsRefused, TreeRefused, printable
 from ops import terminal
 from ops.checking.settings_writer import write_all
 from ops.result import Result
@@ -31,7 +34,29 @@ def run(options: argparse.Namespace) -> Result:
     tree = read_tree(root)
     if shared := list(check_owners(stacks)):
         raise Refused(shared)
+    environments = [stack.require().delivery.environment for stack in stacks]
+    if links := {problem for name in environments for problem in misplaced(root, name)}:
+        raise TreeRefused(links)
+    if unknown := list(_unknown(root, stacks, tree)):
+        raise SettingsRefused(unknown)
+    if missing := [name for name in environments if name not in tree.environments]:
+        for name in missing:
+            (root / folder_of(name)).mkdir(parents=True, exist_ok=True)
+        tree = read_tree(root)  # again: an app's folder is an environment only if the settings have one too
     changed = sorted(write_all(root, stacks, tree))
     done = (f"{'wrote' if (root / name).is_file() else 'deleted'} {printable(name)}" for name in changed)
     lines = [*done, f"{count(len(changed), 'file')} changed; commit them"]
     return Result("\n".join(lines if changed else ["no file changed"]), {"changed": changed})
+
+
+@rule("environment-unknown", scope="program")
+def _unknown(root: Path, stacks: Sequence[Stack], tree: Tree) -> Iterator[Problem]:
+    """Yield environments without a folder: a misspelt one would become real."""
+    for stack in stacks:
+        name = stack.require().delivery.environment
+        if name not in tree.environments and not any((root / APPS).glob(f"[!_]*/*/{name}")):
+            near = nearest(name, tree.environments, "")
+            fix = f"{near} ./homelab init writes a new one".strip()
+            rule = f"has no folder in {APPS}/{SETTINGS}, and no app has one of this name"
+            where = ("delivery", "environment")
+            yield stack.places.problem("environment-unknown", where, name, rule, fix)

@@ -260,5 +260,37 @@ def test_settings_that_cannot_be_read_are_stale_and_written_again(
     assert main(["check", "--shape", "--root", str(tmp_path)]) == 0
 
 
+@pytest.mark.parametrize(
+    ("environment", "fix"),
+    [
+        ("prodution", "did you mean production? ./homelab init writes a new one"),
+        ("qa", "./homelab init writes a new one"),
+    ],
+)
+def test_a_misspelt_environment_does_not_become_real(
+    environment: str, fix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare({"replace": {STACK: {"environment: production": f"environment: {environment}"}}}, tmp_path)
+    before = written(tmp_path)
+    assert main(["settings", "--root", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        f"{STACK}:34: delivery.environment = {environment}: has no folder in apps/_settings, and no app has one of "
+        f"this name; {fix} [environment-unknown]\n1 problem\n"
+    )
+    assert written(tmp_path) == before
+
+
+def test_the_settings_of_an_environment_that_apps_have_are_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Git keeps no empty folder, so that the first run makes the folder of the settings."""
+    prepare({}, tmp_path)
+    before = {name: text for name, (text, _) in written(tmp_path).items()}
+    own = contents(tmp_path / SETTINGS)
+    shutil.rmtree(tmp_path / SETTINGS)
+    assert run(tmp_path, capsys)[-1] == f"{len(own)} files changed; commit them"
+    assert {name: text for name, (text, _) in written(tmp_path).items()} == before
+
+
 def _counted(changed: list[str]) -> str:
     return f"{len(changed)} file{'s' if len(changed) > 1 else ''} changed; commit them"
