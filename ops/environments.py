@@ -10,12 +10,14 @@ import os
 import re
 import stat
 from collections.abc import Collection, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config import files
 from config.app_settings import folder_of
 from config.explain import nearest
+from config.source import Document, KeyPath, parse, read
 from config.tree import APPS, SETTINGS, App, Tree
 from errors import Declined
 
@@ -106,11 +108,56 @@ def renamed_policies(
     """Yield category.yaml files whose sync policy names an environment that is copied or removed."""
     for category in tree.categories:
         policies = category.settings.sync.environments
-        file = root / category.path / "category.yaml"
-        text = before = file.read_text(encoding="utf-8")
-        for name in policies:
-            line = re.compile(rf"^( +){re.escape(name)}:(.*)\n", re.MULTILINE)
-            copy = rf"\g<1>{environment}:\g<2>\n" if name == like and environment not in policies else ""
-            text = line.sub(copy if name in gone else rf"\g<0>{copy}", text, count=1)
-        if text != before:
-            yield file, re.sub(r"^ +environments:\n(?!   )", "", text, flags=re.MULTILINE)
+        copied = like in policies and environment not in policies
+        removed = [name for name in policies if name in gone]
+        if not copied and not removed:
+            continue
+        name = f"{category.path}/category.yaml"
+        source = read(root / name, name)
+        text = (root / name).read_bytes().decode()
+        changed = _with_policies(text, source.first, (like, environment) if copied else None, removed)
+        # The lines are edited to keep comments; the result must have the same meaning as an edit of the value.
+        expected = deepcopy(source.first.value)
+        values = expected["sync"]["environments"]
+        if copied:
+            values[environment] = values[like]
+        for one in removed:
+            del values[one]
+        if not values:
+            del expected["sync"]["environments"]
+        parsed = parse(changed.encode(), name)
+        if parsed.problems or parsed.first.value != expected:
+            line = source.first.line(("sync", "environments"))
+            fix = "write each environment there on lines of its own"
+            raise Declined(f"{name}:{line}: sync.environments has a form that init cannot change; {fix}")
+        yield root / name, changed
+
+
+def _with_policies(text: str, document: Document, copied: tuple[str, str] | None, removed: Sequence[str]) -> str:
+    """Return a category.yaml with one policy copied and others removed, by the lines of its keys."""
+    lines, above = text.splitlines(keepends=True), ("sync", "environments")
+    kept = list(lines)
+    for name in document.value["sync"]["environments"]:
+        first, end = _block(lines, document, (*above, name))
+        block = lines[first:end]
+        copy = ""
+        if copied and name == copied[0]:
+            key = re.compile(rf"""^(\s*)(["']?){re.escape(name)}\2(?=\s*:)""")
+            copy = "".join([key.sub(rf"\g<1>\g<2>{copied[1]}\g<2>", block[0]), *block[1:]])
+            copy += "" if copy.endswith("\n") else "\n"
+        own = "".join(block)
+        own += "\n" if copy and not own.endswith("\n") else ""
+        kept[first:end] = [copy if name in removed else own + copy, *[""] * (end - first - 1)]
+    if not copied and len(removed) == len(document.value["sync"]["environments"]):
+        kept[document.line(above) - 1] = ""
+    return "".join(kept)
+
+
+def _block(lines: Sequence[str], document: Document, path: KeyPath) -> tuple[int, int]:
+    """Return the first line of a key's block and the one behind its last, without the comments of the next key."""
+    first = document.line(path) - 1
+    others = [line - 1 for other, line in document.lines.items() if other[: len(path)] != path and line - 1 > first]
+    end = min(others, default=len(lines))
+    while end > first + 1 and lines[end - 1].strip()[:1] in ("", "#"):
+        end -= 1
+    return first, end

@@ -247,7 +247,7 @@ def _written(plan: Plan, *, replaces: bool) -> Result:
         file.write_bytes(one.content)
         file.chmod(one.mode)
     for file, text in texts:
-        file.write_text(text, encoding="utf-8")
+        file.write_bytes(text.encode())
     for folder in plan.removed:
         shutil.rmtree(folder)
     removed = [root / one.places.file for one in plan.others if plan.only]
