@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from copy import deepcopy
@@ -15,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config import files
-from config.app_settings import folder_of
 from config.explain import nearest
 from config.source import Document, KeyPath, parse, read
 from config.tree import APPS, SETTINGS, App, Tree
@@ -24,24 +24,35 @@ from errors import Declined
 ALL, NONE = "all", "none"
 
 
-def wanted(tree: Tree, like: str, names: Sequence[str]) -> tuple[App, ...]:
-    """Return the apps that an environment takes from another: the named ones of the layer applications, all others."""
-    chosen = tree.chosen(like)
-    applications = [one for one in chosen if one.settings.layer == "applications"]
-    known = {one.name: one.apps for one in applications} | {
-        app.label: (app,) for one in applications for app in one.apps
-    }
+def wanted(tree: Tree, like: str, environment: str, names: Sequence[str]) -> tuple[App, ...]:
+    """Return the apps that an environment has or takes from another: the named applications, and all of the platform.
+
+    What an environment has is never replaced or left out because the other one lacks it: an interrupted run may have
+    removed a part of the other one.
+    """
+    own = {app.label for app in tree.apps_in(environment)}
+    found = [
+        (one, tuple(app for app in one.apps if app.environment == environment or _is_new(app, like, own)))
+        for one in tree.categories
+    ]
+    known = {one.name: apps for one, apps in found if apps and one.settings.layer == "applications"}
+    known |= {app.label: (app,) for apps in tuple(known.values()) for app in apps}
     if not names:
         raise Declined(f"--apps: has no application; write {ALL}, {NONE}, or names with commas between them")
     for name in names:
         if name not in (ALL, NONE, *known):
-            categories = ", ".join(one.name for one in applications)
+            categories = ", ".join(one for one in known if "/" not in one)
             fix = nearest(name, list(known), f"the categories are {categories}; an app is category/app")
             raise Declined(f"--apps = {name}: is no category of applications and no app of {like}; {fix}")
     taken = known if ALL in names else [name for name in names if name in known]
     named = {app.label for name in taken for app in known[name]}
-    layers = {one.name: one.settings.layer for one in chosen}
-    return tuple(app for app in tree.apps_in(like) if layers[app.category] != "applications" or app.label in named)
+    return tuple(
+        app for one, apps in found for app in apps if one.settings.layer != "applications" or app.label in named
+    )
+
+
+def _is_new(app: App, like: str, own: Collection[str]) -> bool:
+    return app.environment == like and app.label not in own
 
 
 def with_environment(tree: Tree, environment: str, apps: Collection[App]) -> Tree:
@@ -64,22 +75,48 @@ def with_environment(tree: Tree, environment: str, apps: Collection[App]) -> Tre
 
 @dataclass(frozen=True)
 class Copy:
-    """A file that is written: its path in the checkout, its content and its mode."""
+    """A file that is written: its path in the app's folder, its content and its mode."""
 
     path: str
     content: bytes
     mode: int = 0o644
 
 
-def copies(root: Path, like: str, environment: str, apps: Collection[App]) -> dict[str, list[Copy]]:
-    """Return the folders of an environment that the checkout lacks, with copies of the files of another."""
-    targets = {replace(app, environment=environment).path: root / app.path for app in apps}
-    lacking = {path: source for path, source in targets.items() if not os.path.lexists(root / path)}
-    return {path: list(_copied(root, source, path, like, environment)) for path, source in lacking.items()}
+def copies(root: Path, environment: str, apps: Collection[App]) -> dict[str, list[Copy]]:
+    """Return the folders of an environment that the checkout lacks, with copies of the files of others."""
+    targets = {replace(app, environment=environment).path: app for app in apps}
+    lacking = {path: app for path, app in targets.items() if not os.path.lexists(root / path)}
+    return {path: list(_copied(root, app, environment)) for path, app in lacking.items()}
 
 
-def _copied(root: Path, source: Path, target: str, like: str, environment: str) -> Iterator[Copy]:
-    named = re.compile(rf"(/{SETTINGS}/){re.escape(like)}(?![\w.-])".encode())  # not /_settings/production of `prod`
+def write_folder(root: Path, path: str, copied: Collection[Copy]) -> None:
+    """Write the files of a folder; it has its name only once it is complete."""
+    folder = root / path
+    part = folder.parent / f".{folder.name}.part"  # the tree and Argo CD ignore names that begin with a dot
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        for one in copied:
+            file = part / one.path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(one.content)
+            file.chmod(one.mode)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file that is complete or unchanged after an interruption."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(text.encode())
+    part.replace(path)
+
+
+def _copied(root: Path, app: App, environment: str) -> Iterator[Copy]:
+    source = root / app.path
+    named = re.compile(
+        rf"(/{SETTINGS}/){re.escape(app.environment)}(?![\w.-])".encode()
+    )  # not /_settings/production of `prod`
     for file in sorted(source.rglob("*")):
         name = file.relative_to(root)
         if file.is_symlink():
@@ -91,15 +128,15 @@ def _copied(root: Path, source: Path, target: str, like: str, environment: str) 
         except OSError as error:
             raise Declined(f"{name}: {error.strerror}, and cannot be copied; make it a file of at most 1 MiB") from None
         content = named.sub(rb"\g<1>" + environment.encode(), content)
-        yield Copy(f"{target}/{file.relative_to(source)}", content, mode)
+        yield Copy(str(file.relative_to(source)), content, mode)
 
 
-def folders(root: Path, tree: Tree, environments: Collection[str], kept: Collection[App] = ()) -> list[Path]:
-    """Return the folders of environments, without those of some apps."""
-    labels = {app.label for app in kept}
-    found = [root / app.path for app in tree.apps if app.environment in environments and app.label not in labels]
-    settings = [] if kept else [root / folder_of(name) for name in environments]
-    return [path for path in (*found, *settings) if path.is_dir()]
+def folders(root: Path, environments: Collection[str], kept: Collection[App] = ()) -> list[Path]:
+    """Return the apps' folders of environments, without those of some apps, and also what an interruption left."""
+    labels = {app.folder for app in kept}
+    found = (path for name in environments for path in sorted((root / APPS).glob(f"[!_.]*/[!_.]*/{name}")))
+    whole = (path for path in found if path.is_dir() and not path.is_symlink())
+    return [path for path in whole if str(path.parent.relative_to(root)) not in labels]
 
 
 def renamed_policies(

@@ -25,8 +25,8 @@ def source(tmp_path: Path) -> Path:
 
 def copied(source: Path) -> dict[str, tuple[bytes, int]]:
     """Return the files of the environment qa with their modes."""
-    found = copies(source.parents[3], "prod", "qa", [JELLYFIN])
-    return {one.path: (one.content, one.mode) for files in found.values() for one in files}
+    found = copies(source.parents[3], "qa", [JELLYFIN])
+    return {f"{path}/{one.path}": (one.content, one.mode) for path, files in found.items() for one in files}
 
 
 def test_only_the_whole_name_of_an_environment_is_replaced(source: Path) -> None:
