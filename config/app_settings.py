@@ -9,6 +9,7 @@ a replacement whose source is the ConfigMap `settings`, a chart by a values file
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -102,6 +103,43 @@ def values_of(settings: Settings) -> dict[str, str]:
 def folder_of(environment: str) -> str:
     """Return the folder of an environment's settings."""
     return f"{APPS}/{SETTINGS}/{environment}"
+
+
+@rule("folder-linked", scope="stacks")
+@rule("file-unreadable", scope="stacks")
+def misplaced(root: Path, environment: str) -> Iterator[Problem]:
+    """Yield links, and places that are neither a file nor a folder, on the way to the settings and among them."""
+    folder = folder_of(environment)
+    above = [name for name in (APPS, f"{APPS}/{SETTINGS}", folder) if os.path.lexists(root / name)]
+    wrong = [name for name in above if (root / name).is_symlink() or not (root / name).is_dir()]
+    for name in wrong[:1] or _entries(root, folder):
+        if (root / name).is_symlink():
+            rule, fix = f"is a link, and `{COMMAND}` writes through none", "put the file or the folder itself there"
+            yield Problem(name, 0, "", "", rule, fix, "folder-linked")
+        elif name in wrong:
+            yield Problem(name, 0, "", "", "is in the place of a folder", "remove it", "file-unreadable")
+        elif not (root / name).is_dir() and not (root / name).is_file():
+            yield Problem(name, 0, "", "", "is neither a file nor a folder", "remove it", "file-unreadable")
+
+
+def _entries(root: Path, folder: str) -> Iterator[str]:
+    """Yield everything below a folder, without a step into a folder behind a link."""
+    for place, folders, others in os.walk(root / folder):
+        yield from (str((Path(place) / name).relative_to(root)) for name in sorted((*folders, *others)))
+
+
+def files_of(root: Path, environment: str) -> set[str]:
+    """Return the files among an environment's settings, without links."""
+    entries = (root / name for name in _entries(root, folder_of(environment)))
+    return {str(path.relative_to(root)) for path in entries if path.is_file() and not path.is_symlink()}
+
+
+def holds(root: Path, name: str, text: str) -> bool:
+    """Return whether a file has a content; one that cannot be read has another."""
+    try:
+        return files.content(root / name, root=root) == text.encode()
+    except OSError:
+        return False
 
 
 def templates(root: Path, tree: Tree, environment: str) -> dict[str, str]:
@@ -222,6 +260,9 @@ def check_owners(stacks: Sequence[Stack]) -> Iterator[Problem]:
 
 def _compared(root: Path, stack: Stack, settings: Settings, tree: Tree) -> Iterator[Problem]:
     environment = settings.delivery.environment
+    if wrong := list(misplaced(root, environment)):
+        yield from wrong
+        return
     found = templates(root, tree, environment)
     known = values_of(settings)
     for app, text in found.items():
@@ -231,14 +272,13 @@ def _compared(root: Path, stack: Stack, settings: Settings, tree: Tree) -> Itera
                 f"{APPS}/{app}/{BASE}/{TEMPLATE}",
             )
             yield Problem(file, 0, "", f"{{{name}}}", broken, f"use one of {', '.join(known)}", "setting-unknown")
-    wanted, folder = generated(stack, found), folder_of(environment)
-    there = {str(path.relative_to(root)) for path in (root / folder).rglob("*") if path.is_file()}
+    wanted, there = generated(stack, found), files_of(root, environment)
     for name in sorted(wanted.keys() | there):
         if name not in there:
             broken = "is missing"
         elif name not in wanted:
             broken = "belongs to no setting and no app of this environment"
-        elif files.content(root / name, root=root).decode("utf-8", errors="replace") != wanted[name]:
+        elif not holds(root, name, wanted[name]):
             broken = f"differs from {stack.places.file}"
         else:
             continue

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import programs
-from config.app_settings import folder_of, generated, templates
+from config.app_settings import folder_of, generated, misplaced, templates
 from config.checks import check_stack
 from config.explain import nearest
 from config.load import Stack, read_stack, stack_files
@@ -26,7 +26,7 @@ from config.model import Settings
 from config.secret_stores import KINDS
 from config.tree import App, Tree, read_tree
 from config.values import LABEL
-from errors import Declined, HardwareRefused, ProgramFailed, Refused, printable
+from errors import Declined, HardwareRefused, ProgramFailed, Refused, TreeRefused, printable
 from manifests.checkout import CheckoutReader
 from ops.app_needs import Needs, as_table, needs_of
 from ops.checking.settings_writer import write
@@ -235,6 +235,8 @@ def _plan(options: argparse.Namespace, path: Path) -> Plan:
     if subnet_of(answers).num_addresses < FEWEST:
         raise Declined(f"--subnet = {answers['subnet']}: has no room for nodes; give a network such as 10.0.0.0/24")
     environment = options.environment or options.stack
+    if links := list(misplaced(root, environment)):
+        raise TreeRefused(links)
     others = tuple(read_stack(file) for file in stack_files(root).values() if file != path)
     used = {one.settings.delivery.environment: one.places.file for one in others if one.settings}
     if environment in used and not options.only:

@@ -10,7 +10,7 @@ from config.load import read_stack, stack_files
 from config.tree import read_tree
 from errors import Declined, Refused, printable
 from ops import terminal
-from ops.checking.settings_writer import write
+from ops.checking.settings_writer import write_all
 from ops.result import Result
 from ops.terminal import count
 
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> Result:
     tree = read_tree(root)
     if shared := list(check_owners(stacks)):
         raise Refused(shared)
-    changed = sorted(name for stack in stacks for name in write(root, stack, tree))
+    changed = sorted(write_all(root, stacks, tree))
     done = (f"{'wrote' if (root / name).is_file() else 'deleted'} {printable(name)}" for name in changed)
     lines = [*done, f"{count(len(changed), 'file')} changed; commit them"]
     return Result("\n".join(lines if changed else ["no file changed"]), {"changed": changed})

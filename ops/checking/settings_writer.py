@@ -1,26 +1,47 @@
-"""Writing apps/_settings/<environment> from a stack file, as `config.app_settings` generates it."""
+"""Writing apps/_settings/<environment> from stack files, as `config.app_settings` generates it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from config.app_settings import folder_of, generated, templates
+from config.app_settings import files_of, generated, holds, misplaced, templates
 from config.load import Stack
 from config.tree import Tree
+from errors import Problem, TreeRefused
 
 
 def write(root: Path, stack: Stack, tree: Tree) -> list[str]:
-    """Write the settings of a stack, delete stale files, and return the paths of changed ones."""
-    environment = stack.require().delivery.environment
-    wanted, folder = generated(stack, templates(root, tree, environment)), root / folder_of(environment)
-    stale = [path for path in folder.rglob("*") if path.is_file() and str(path.relative_to(root)) not in wanted]
-    changed = [str(path.relative_to(root)) for path in stale]
-    for path in stale:
-        path.unlink()
-    for name, text in wanted.items():
-        file = root / name
-        if not file.is_file() or file.read_text(encoding="utf-8") != text:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-            changed.append(name)
-    return changed
+    """Write the settings of one stack, as `write_all` does."""
+    return write_all(root, [stack], tree)
+
+
+def write_all(root: Path, stacks: Sequence[Stack], tree: Tree) -> list[str]:
+    """Write the settings of stacks, delete stale files, and return the paths of changed ones.
+
+    Nothing is written if one of the stacks cannot be: a link in the place of a file could lead out of the checkout.
+    """
+    wanted: dict[str, str] = {}
+    there: set[str] = set()
+    problems: list[Problem] = []
+    for stack in stacks:
+        environment = stack.require().delivery.environment
+        if wrong := list(misplaced(root, environment)):
+            problems += wrong
+            continue
+        wanted |= generated(stack, templates(root, tree, environment))
+        there |= files_of(root, environment)
+    in_the_way = (name for name in wanted if (root / name).is_dir())
+    problems += (
+        Problem(name, 0, "", "", "is in the place of a file", "remove it", "file-unreadable") for name in in_the_way
+    )
+    if problems:
+        raise TreeRefused(set(problems))
+    stale = sorted(there - wanted.keys())
+    for name in stale:
+        (root / name).unlink()
+    changed = [name for name, text in wanted.items() if not holds(root, name, text)]
+    for name in changed:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(wanted[name], encoding="utf-8")
+    return [*stale, *changed]

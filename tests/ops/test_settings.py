@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,88 @@ def test_a_stack_file_with_problems_is_refused_before_any_other_is_written(
     assert main(["settings", "--root", str(tmp_path)]) == 1
     assert f"{STACK}:" in capsys.readouterr().err
     assert written(tmp_path) == before
+
+
+def outside(root: Path) -> tuple[Path, dict[str, str]]:
+    """Return a folder beside the checkout with a copy of the settings and one more file, and its content."""
+    beside = root.parent / "outside"
+    shutil.copytree(root / SETTINGS, beside)
+    (beside / "notes.txt").write_text("keep\n", encoding="utf-8")
+    (beside / "settings.yaml").write_text("mine\n", encoding="utf-8")
+    return beside, contents(beside)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in files}
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [
+        ("apps/_settings", "."),
+        (SETTINGS, "."),
+        (f"{SETTINGS}/settings.yaml", "settings.yaml"),
+        (f"{SETTINGS}/values", "values"),
+        (f"{SETTINGS}/new.yaml", "settings.yaml"),
+        (f"{SETTINGS}/broken.yaml", "nothing"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["settings", "init"])
+def test_nothing_is_written_or_deleted_through_a_link(
+    verb: str, link: str, target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "checkout"
+    prepare({}, root)
+    beside, before = outside(root)
+    place = root / link
+    if place.is_dir():
+        shutil.rmtree(place)
+    place.unlink(missing_ok=True)
+    if link == "apps/_settings":
+        (beside / "production").mkdir()
+    place.symlink_to(beside / target)
+    change_domain(root)
+    here = contents(root)
+    asked = ["--stack", "production", "--repository", "https://example.com/a.git", "--domain", "me.example.com"]
+    assert main([verb, *(asked if verb == "init" else []), "--root", str(root)]) == 1
+    assert capsys.readouterr().err == (
+        f"{link}: is a link, and `./homelab settings` writes through none; "
+        "put the file or the folder itself there [folder-linked]\n1 problem\n"
+    )
+    assert (contents(beside), contents(root)) == (before, here)
+
+
+@pytest.mark.parametrize(
+    ("place", "rule"),
+    [
+        (f"{SETTINGS}/issuer", "is neither a file nor a folder"),
+        (f"{SETTINGS}/settings.yaml", "is neither a file nor a folder"),
+    ],
+)
+def test_a_pipe_among_the_settings_is_refused(
+    place: str, rule: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare({}, tmp_path)
+    if (tmp_path / place).is_dir():
+        shutil.rmtree(tmp_path / place)
+    (tmp_path / place).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / place)
+    message = f"{place}: {rule}; remove it [file-unreadable]"
+    assert main(["settings", "--root", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"{message}\n1 problem\n"
+    assert main(["check", "--shape", "--root", str(tmp_path)]) == 1
+    assert message in capsys.readouterr().out
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare({}, tmp_path)
+    place = f"{SETTINGS}/settings.yaml"
+    (tmp_path / place).unlink()
+    (tmp_path / place).mkdir()
+    change_domain(tmp_path)
+    assert main(["settings", "--root", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"{place}: is in the place of a file; remove it [file-unreadable]\n1 problem\n"
 
 
 def _counted(changed: list[str]) -> str:
