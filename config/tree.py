@@ -160,6 +160,7 @@ def _categories(
         folders = _folders(root, path, problems, beside=("category.yaml",))
         found = {one: tuple(_apps(root, name, one, environments, problems)) for one in folders}
         apps = tuple(app for one in found.values() for app in one)
+        problems += _misplaced(root, path, environments)
         unused += (f"{path}/{one}" for one in folders if not found[one])
         if settings:
             problems += _foundation(root, file, settings, folders)
@@ -257,18 +258,38 @@ def _apps(root: Path, category: str, name: str, environments: Sequence[str], pro
 def _shape(path: Path, name: str, problems: list[Problem]) -> Shape | None:
     """Return the type of an environment's folder by the file that Argo CD's generator looks for."""
     files = {entry.name for entry in os.scandir(path) if os.path.isfile(entry)}  # noqa: PTH113 - raises on no loop of links
-    found = [file for file in GENERATED_BY if file in files]
-    if len(found) > 1:
+    kustomizations = [file for file in KUSTOMIZATIONS if file in files]
+    if kustomizations and CHART in files:
         rule = "is both a kustomization and a chart"
         fix = "keep one: a kustomization can inflate the chart with helmCharts"
         problems.append(Problem(name, 0, "", "", rule, fix, "app-ambiguous"))
         return None
-    if not found:
-        rule = f"has neither a {KUSTOMIZATION} nor a {CHART}"
-        fix = f"add a {KUSTOMIZATION} that lists ../{BASE}, or remove the folder"
-        problems.append(Problem(name, 0, "", "", rule, fix, "app-shapeless"))
-        return None
-    return "chart" if found == [CHART] else "kustomization"
+    if KUSTOMIZATION in files or CHART in files:
+        return "chart" if CHART in files else "kustomization"
+    rule = f"has neither a {KUSTOMIZATION} nor a {CHART}"
+    fix = f"add a {KUSTOMIZATION} that lists ../{BASE}, or remove the folder"
+    if kustomizations:
+        fix = f"rename {kustomizations[0]} to {KUSTOMIZATION}: Argo CD's generator looks for this name"
+    problems.append(Problem(name, 0, "", "", rule, fix, "app-shapeless"))
+    return None
+
+
+@rule(
+    "environment-misplaced",
+    scope="tree",
+    why="Argo CD's generator would make an Application of the folder, which no check has rendered.",
+)
+def _misplaced(root: Path, category: str, environments: Sequence[str]) -> Iterator[Problem]:
+    """Yield folders that the generator finds although they are no environment of an app: hidden, or further below."""
+    for above, folders, names in os.walk(root / category):
+        folders.sort()
+        here = Path(above).relative_to(root / category)
+        is_found = here.name in environments and not {KUSTOMIZATION, CHART}.isdisjoint(names)
+        is_hidden = here.parts[:1] and here.parts[0].startswith(("_", "."))
+        if is_found and len(here.parts) > 1 and (is_hidden or len(here.parts) > 2):  # noqa: PLR2004 - app and environment
+            rule = "has the name of an environment, and is not directly in the folder of an app"
+            fix = "rename it: the generator finds each folder of this name with a kustomization or chart"
+            yield Problem(f"{category}/{here.as_posix()}", 0, "", "", rule, fix, "environment-misplaced")
 
 
 @rule("file-stray", scope="tree", why="A manifest beside the apps' folders is never applied.")

@@ -1,15 +1,16 @@
 """Host names: each under the stack's domain, none in two routes, none left from the examples.
 
-A objects comes in, findings go out. The links of the start page come in beside it.
+The objects of a stack and the files of its routes come in, findings go out. The links of the start page come in beside
+them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from config.app_settings import DOMAIN
+from config.app_settings import DOMAIN, NO_HOSTS
 from config.rules import rule
 from config.source import KeyPath
 from config.startpage import PAGE
@@ -17,13 +18,15 @@ from config.tree import App
 from errors import Problem
 from manifests.fields import mappings, text, texts
 from manifests.objects import CRD, notes
-from manifests.rules.stack_objects import AppObject, ObjectFinding, StackObjects
+from manifests.rules.setting_values import used
+from manifests.rules.stack_objects import AppFolder, AppObject, ObjectFinding, StackObjects
 
 PUBLIC = "public"
 PUBLISHED = "external-dns.alpha.kubernetes.io/hostname"
 ROUTES = ("HTTPRoute", "GRPCRoute", "TLSRoute")
 EXAMPLE = re.compile(r"(?:[\w-]+\.)*example\.(?:com|net|org)\b")
 ISSUER = re.compile(r"^issuer: *[\"']?https://([^/:\s\"']+)", re.MULTILINE)
+WRITTEN = re.compile(rf"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.{DOMAIN}")
 OF_THE_PAGE = "{{HOMEPAGE_VAR_DOMAIN}}"
 
 
@@ -33,6 +36,7 @@ OF_THE_PAGE = "{{HOMEPAGE_VAR_DOMAIN}}"
 def hosts(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require hosts under the stack's domain, one route for each, and a host for each route."""
     first: dict[str, AppObject] = {}
+    written = {folder.app: _route_files(folder) for folder in objects.sound_folders}
     for obj in objects.of(*ROUTES, "Ingress"):
         named = list(_hosts(obj))
         for path, host in named:
@@ -40,13 +44,44 @@ def hosts(objects: StackObjects) -> Iterator[ObjectFinding]:
             if owner is not obj:
                 rule = f"is a host of {owner} in {owner.app.folder} already"
                 yield ObjectFinding("host-twice", obj, path, host, rule, "give each its own host")
-            if not _under(host, objects.domain) and not host.endswith(f".{DOMAIN}"):
-                rule = f"is no name right below {objects.domain}, the domain of {objects.stack}"
-                fix = f"write it as <app>.{DOMAIN}: the settings complete it; certificates reach one label deep"
-                yield ObjectFinding("host-foreign", obj, path, host, rule, fix)
+        yield from _not_below(objects, obj, named, written)
         if not named and _leads(obj):
             rule, fix = "has no host: it would serve every host without a route", "set its hostnames"
             yield ObjectFinding("route-open", obj, ("spec",), str(obj), rule, fix)
+
+
+def _not_below(
+    objects: StackObjects, obj: AppObject, named: Iterable[tuple[KeyPath, str]], written: Mapping[App, list[Any]]
+) -> Iterator[ObjectFinding]:
+    """Yield hosts that are not right below the domain, as the files have them: the settings replace a part of each."""
+    broken = [(path, host) for path, host in _written(obj, written.get(obj.app, [])) if not WRITTEN.fullmatch(host)]
+    for path, host in broken:
+        rule = f"is not <app>.{DOMAIN}: the settings replace the part after the first dot"
+        fix = f"write it as <app>.{DOMAIN}; the domain itself can be the host of no route"
+        yield ObjectFinding("host-foreign", obj, path, host, rule, fix)
+    for path, host in () if broken else named:
+        is_unreplaced = not obj.by_chart and host.endswith(f".{DOMAIN}")  # `setting-unreplaced` reports it
+        if not _under(host, objects.domain) and not is_unreplaced:
+            rule = f"is no name right below {objects.domain}, the domain of {objects.stack}"
+            fix = "use one label and the domain: certificates reach one label deep"
+            yield ObjectFinding("host-foreign", obj, path, host, rule, fix)
+
+
+def _written(obj: AppObject, values: Iterable[dict[str, Any]]) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the hosts of a route in the files of its app; none for a route whose hosts the settings do not change."""
+    if obj.by_chart or obj.released or notes(obj.item).get(NO_HOSTS) == "none":
+        return
+    alike = [value for value in values if value["kind"] == obj.kind]
+    named = [value for value in alike if text(value, "metadata", "name") == obj.name]
+    for value in named or [one for one in alike if text(one, "metadata", "name") in obj.name]:  # less its prefix
+        yield from _hosts_of(value)
+
+
+def _route_files(folder: AppFolder) -> list[dict[str, Any]]:
+    """Return the routes in the files of an app, and patches of them."""
+    files = [file for file in used(folder) if "hostnames" in folder.reader.text(file)]
+    values = [document.value for file in files for document in folder.reader.source(file).documents]
+    return [value for value in values if isinstance(value, dict) and value.get("kind") in ROUTES]
 
 
 @rule(
@@ -172,8 +207,8 @@ def placeholders(objects: StackObjects) -> Iterator[ObjectFinding]:
     for obj in objects.all:
         if obj.by_chart or obj.kind in (*ROUTES, "Ingress", CRD):
             continue
-        for path, said in _texts(obj.item, ()):
-            found = EXAMPLE.search(said)
+        for path, value in _texts(obj.item, ()):
+            found = EXAMPLE.search(value)
             if found and not _under(found[0], objects.domain):
                 rule, fix = "is an example address, which has no server", "replace it with your own"
                 yield ObjectFinding("placeholder-left", obj, path, found[0], rule, fix)
@@ -215,7 +250,11 @@ def _hosts(obj: AppObject) -> Iterator[tuple[KeyPath, str]]:
         for index, rule in enumerate(mappings(obj.spec, "rules")):
             if host := text(rule, "host"):
                 yield ("spec", "rules", index), host
-    for index, host in enumerate(texts(obj.spec, "hostnames")):
+    yield from _hosts_of(obj.item)
+
+
+def _hosts_of(item: Any) -> Iterator[tuple[KeyPath, str]]:
+    for index, host in enumerate(texts(item, "spec", "hostnames")):
         yield ("spec", "hostnames", index), host
 
 

@@ -1,8 +1,8 @@
 """Settings in manifests: each value is replaced from the stack file, and none is written a second time.
 
 The rendered objects and the files of a stack come in. Findings go out for placeholders that no replacement has reached,
-and for lines of apps/ that repeat a value of the stack file. `config.app_settings` writes the settings that
-replacements read.
+also in the values of charts, and for lines of apps/ that repeat a value of the stack file. `config.app_settings` writes
+the settings that replacements read.
 """
 
 from __future__ import annotations
@@ -12,15 +12,21 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from config.app_settings import DOMAIN, KEYS, folder_of, key_of, values_of
+from config.app_settings import DOMAIN, HEAD, KEYS, TEMPLATE, folder_of, key_of, values_of
 from config.rules import rule
-from config.source import KeyPath
+from config.source import KeyPath, dotted
 from config.tree import MANIFESTS
 from errors import Problem
 from manifests.objects import CRD
-from manifests.rules.stack_objects import AppFolder, ObjectFinding, StackObjects
+from manifests.rules.stack_objects import ACCEPT, AppFolder, ObjectFinding, StackObjects
 
-UNREPLACED = re.compile(rf"\b(?:{'|'.join(map(key_of, KEYS))})\b|(?<![\w-])[\w*-]+\.{DOMAIN}(?![\w.-])")
+# A key such as networkDomain is no word of another text. clusterName can be one, so it counts as a part of a name only.
+LONG = re.compile(rf"\b(?:{'|'.join(key_of(key) for key in KEYS if not key.startswith('cluster.'))})\b")
+SHORT = re.compile(
+    rf"(?:^|(?<=[-/:@]))(?:{'|'.join(key_of(key) for key in KEYS if key.startswith('cluster.'))})(?=[-/:]|$)"
+)
+URL = re.compile(rf"://(?:[\w*-]+\.)*([\w*-]+\.{DOMAIN})(?![\w.-])")
+HOST = re.compile(rf"(?:^|(?<=[=,@/.]))[\w*-]+\.{DOMAIN}(?=[:/,]|$)")
 # Settings whose values are too specific to occur by accident.
 SPECIFIC = ("network.", "platform.certificates.email", "delivery.repository")
 WITHIN = r"(?:[\w-]+\.)*"  # a host below a domain
@@ -31,10 +37,42 @@ def unreplaced(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Report placeholders of settings in rendered objects."""
     for obj in objects.all:
         for path, value in _texts(obj.item) if not obj.by_chart and obj.kind != CRD else ():
-            if found := UNREPLACED.search(value):
-                broken = f"contains {found[0]}, which stands for a setting and was not replaced"
-                fix = "add the field to the app's replacements.yaml (docs/reference/apps.md)"
-                yield ObjectFinding("setting-unreplaced", obj, path, found[0], broken, fix)
+            if found := placeholder(value):
+                broken = f"contains {found}, which stands for a setting and was not replaced"
+                fix = (
+                    "add the field to the app's replacements.yaml (docs/reference/apps.md); if it is a word of the app,"
+                )
+                fix += f" accept it with {ACCEPT}setting-unreplaced"
+                yield ObjectFinding("setting-unreplaced", obj, path, found, broken, fix)
+
+
+@rule("setting-unreplaced", scope="app")
+def unreplaced_values(objects: StackObjects) -> Iterator[Problem]:
+    """Report placeholders of settings in the values of charts, which no replacement reaches."""
+    for folder in objects.sound_folders:
+        for file in folder.contents.values:
+            for path, value in _texts(folder.reader.value(file)):
+                if found := placeholder(value):
+                    broken = f"contains {found}, and no replacement reaches the values of a chart"
+                    fix = f"write the setting in braces in {folder.app.base}/{TEMPLATE}, such as {{network.domain}}"
+                    source, line = _source(folder, file, folder.reader.line(file, path))
+                    yield Problem(source, line, dotted(path), found, broken, fix, "setting-unreplaced")
+
+
+def _source(folder: AppFolder, file: str, line: int) -> tuple[str, int]:
+    """Return the line of the template from which a line of the settings' values was generated."""
+    if file.startswith(f"{folder_of(folder.app.environment)}/"):
+        return f"{folder.app.base}/{TEMPLATE}", line - HEAD.count("\n")
+    return file, line
+
+
+def placeholder(value: str) -> str:
+    """Return the placeholder of a setting in a text, nothing where it has none; a script may have a word like one."""
+    is_one_word = len(value.split()) == 1
+    for pattern in (LONG, URL, *((SHORT, HOST) if is_one_word else ())):
+        if found := pattern.search(value.strip()):
+            return str(found[found.lastindex or 0])
+    return ""
 
 
 def _texts(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
@@ -58,7 +96,7 @@ def repeated(objects: StackObjects) -> Iterator[Problem]:
 def _repeated(folder: AppFolder) -> Iterator[Problem]:
     settings, file_of_stack = folder.stack.require(), folder.stack.places.file
     known = {path: value for path, value in values_of(settings).items() if path.startswith(SPECIFIC)}
-    for file in _used(folder):
+    for file in used(folder):
         text = folder.reader.text(file)
         present = {path: value for path, value in known.items() if value in text}
         for number, line in enumerate(text.splitlines(), 1) if present else ():
@@ -77,7 +115,7 @@ def _holds(line: str, path: str, value: str) -> bool:
     return bool(re.search(rf"(?<![\w.-]){within}{re.escape(value)}(?![\w.-])", line.partition(" #")[0]))
 
 
-def _used(folder: AppFolder) -> Iterator[str]:
+def used(folder: AppFolder) -> Iterator[str]:
     """Yield the manifests in use; an unused component has no effect on any stack."""
     reader, contents, settings = folder.reader, folder.contents, folder_of(folder.app.environment)
     for file in contents.files:
