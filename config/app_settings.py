@@ -9,9 +9,11 @@ a replacement whose source is the ConfigMap `settings`, a chart by a values file
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,9 @@ from config.load import Stack
 from config.model import Settings
 from config.rules import rule
 from config.secret_stores import SecretStore
+from config.source import Loader, alone, parse, read
 from config.tree import APPS, BASE, SETTINGS, Tree
-from errors import Problem
+from errors import Problem, printable
 
 TEMPLATE = "values.settings.yaml"
 COMMAND = "./homelab settings"
@@ -59,8 +62,10 @@ KEYS = (
     "delivery.repository",
 )
 MOVERS = "platform.backup.replicas"  # derived: VolSync would wait for ever where no class makes snapshots
+NUMBERS = ("cluster.generation", MOVERS)  # all other settings are texts, also one of digits alone
 DOMAIN = "domain"  # a host of a base is <app>.domain
 NO_HOSTS = "homelab.dev/hosts"
+NO_TEXT = re.compile(r"[yYnN]\Z|0[bBoOxX]")  # to Go's YAML 1.1, beside those that PyYAML reads so
 PLACEHOLDER = re.compile(r"\{([\w.]+)\}")
 HEAD = "# Generated from {file} by `{command}`: change the stack file, not this.\n"
 COMPONENT = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n"
@@ -142,14 +147,28 @@ def holds(root: Path, name: str, text: str) -> bool:
         return False
 
 
-def templates(root: Path, tree: Tree, environment: str) -> dict[str, str]:
-    """Return the values files with placeholders of the apps that an environment runs, by category/app."""
-    found = {}
-    for app in tree.apps_in(environment):
-        if (root / app.base / TEMPLATE).is_file():
-            text = files.content(root / app.base / TEMPLATE, root=root)
-            found[app.label] = text.decode("utf-8", errors="replace")
-    return found
+@rule("template-malformed", scope="stacks", why="Argo CD could not read the chart's values, or would read other ones.")
+def templates(root: Path, tree: Tree, settings: Settings) -> tuple[dict[str, str], list[Problem]]:
+    """Return the values files with placeholders of the apps that a stack runs, by category/app, and their problems."""
+    found: dict[str, str] = {}
+    problems: list[Problem] = []
+    for app in tree.apps_in(settings.delivery.environment):
+        name = f"{app.base}/{TEMPLATE}"
+        if not os.path.lexists(root / name):
+            continue
+        source = read(root / name, name)
+        if wrong := [*source.problems, *alone(source)]:
+            problems += wrong
+            continue
+        text = files.content(root / name, root=root).decode()
+        if not isinstance(source.first.value, dict | None):
+            rule, fix = "is not a map of values", "write one `key: value` per line"
+            problems.append(Problem(name, 0, "", "", rule, fix, "template-malformed"))
+        elif wrong := list(parse(filled(settings, text).encode(), name).problems):
+            problems += wrong
+        else:
+            found[app.label] = text
+    return found, problems
 
 
 def generated(stack: Stack, templates: Mapping[str, str]) -> dict[str, str]:
@@ -172,9 +191,54 @@ def generated(stack: Stack, templates: Mapping[str, str]) -> dict[str, str]:
 
 
 def filled(settings: Settings, template: str) -> str:
-    """Return a values file with its placeholders replaced; an unknown one stays, and the check reports it."""
-    values = values_of(settings)
-    return PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), template)
+    """Return a values file with its placeholders replaced; an unknown one stays, and the check reports it.
+
+    The text of a setting stays one text, with any quotes and colons in it; of `NUMBERS`, `key: {setting}` is a number.
+    """
+    values, found, end = values_of(settings), "", 0
+    for begin, stop, text in _replaced(template, values):
+        found += _between(template[end:begin], values) + text
+        end = stop
+    return found + _between(template[end:], values)
+
+
+def _between(comment: str, values: Mapping[str, str]) -> str:
+    return PLACEHOLDER.sub(lambda found: printable(values.get(found[1], found[0])), comment)
+
+
+def _replaced(template: str, values: Mapping[str, str]) -> Iterator[tuple[int, int, str]]:
+    """Yield the scalars with placeholders: begin, end, and the new text.
+
+    To YAML, the value of `key: {setting}` is a map with one key.
+    """
+    tokens = list(yaml.scan(template, Loader=Loader))
+    for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if not isinstance(token, yaml.ScalarToken):
+            continue
+        begin, stop = before.start_mark.index, after.end_mark.index
+        alone = PLACEHOLDER.fullmatch(template[begin:stop])
+        if alone and alone[1] in values:
+            value = values[alone[1]]
+            yield begin, stop, value if alone[1] in NUMBERS else _scalar(value, value)
+            continue
+        begin, stop = token.start_mark.index, token.end_mark.index
+        written = template[begin:stop]
+        if any(name in values for name in PLACEHOLDER.findall(written)):
+            text, value = (
+                PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), one) for one in (written, token.value)
+            )
+            yield begin, stop, _scalar(text, value)
+
+
+def _scalar(written: str, value: str) -> str:
+    """Return a text as it is written if each version of YAML reads it so, in quotes otherwise."""
+    is_block = written.startswith(("|", ">"))
+    one = (f"- {written}" if is_block else f"[{written}]").encode()
+    with suppress(yaml.YAMLError, ValueError):
+        if not NO_TEXT.match(value) and parse(one, TEMPLATE).first.value == [value] == yaml.safe_load(one):
+            return written
+    quoted = yaml.safe_dump(value, default_style='"', allow_unicode=True, width=math.inf)
+    return quoted if is_block else quoted.rstrip("\n")
 
 
 def _config_map(settings: Settings) -> str:
@@ -263,7 +327,10 @@ def _compared(root: Path, stack: Stack, settings: Settings, tree: Tree) -> Itera
     if wrong := list(misplaced(root, environment)):
         yield from wrong
         return
-    found = templates(root, tree, environment)
+    found, unreadable = templates(root, tree, settings)
+    if unreadable:
+        yield from unreadable
+        return
     known = values_of(settings)
     for app, text in found.items():
         for name in sorted({one for one in PLACEHOLDER.findall(text) if one not in known}):

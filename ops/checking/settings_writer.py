@@ -25,11 +25,14 @@ def write_all(root: Path, stacks: Sequence[Stack], tree: Tree) -> list[str]:
     there: set[str] = set()
     problems: list[Problem] = []
     for stack in stacks:
-        environment = stack.require().delivery.environment
+        settings = stack.require()
+        environment = settings.delivery.environment
         if wrong := list(misplaced(root, environment)):
             problems += wrong
             continue
-        wanted |= generated(stack, templates(root, tree, environment))
+        found, unreadable = templates(root, tree, settings)
+        problems += unreadable
+        wanted |= generated(stack, found)
         there |= files_of(root, environment)
     in_the_way = (name for name in wanted if (root / name).is_dir())
     problems += (

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from config.app_settings import KEYS, MOVERS, PLACEHOLDER, filled, generated, key_of, value_of, values_of
+from config.app_settings import KEYS, MOVERS, NUMBERS, PLACEHOLDER, filled, generated, key_of, value_of, values_of
 from config.load import Stack, read_stack, read_stacks
+from config.source import parse
 from config.tree import read_tree
+from manifests import kubernetes_yaml
 from ops.checking.settings_writer import write
 from tests.config.scenario import CHECKOUT, prepare, problems
 
@@ -174,6 +176,92 @@ def test_placeholders_are_replaced_and_unknown_ones_stay(tmp_path: Path) -> None
     assert filled(settings, text) == (
         "a: 'home.example.com/10.244.0.0/16' # home.example.com\nb: {x: 1, y: {}}\nc: '{network.domian}'\n"
     )
+
+
+TEXTS = [
+    "123456",
+    "1e3",
+    "0x1f",
+    "0o14",
+    "1_000",
+    "12:30:45",
+    "2024-01-31",
+    "yes",
+    "y",
+    "N",
+    "0B1",
+    "0X1F",
+    "Null",
+    "~",
+    "a: b",
+    "a #b",
+    'say "no"',
+    "it's",
+    "[x]",
+    "{x}",
+    "- x",
+    "*x",
+    "!x",
+    "a, b",
+    "back\\slash",
+    " x ",
+    "two\nlines",
+    "ü\u200b",
+    "",
+]
+TEMPLATES = {
+    "a: {cluster.name}\n": "{}",
+    "a: {cluster.name}": "{}",
+    "a: '{cluster.name}'\n": "{}",
+    'a: "{cluster.name}"\n': "{}",
+    "a: {cluster.name} # {cluster.name}\n": "{}",
+    "a: x.{cluster.name}\n": "x.{}",
+    "a: x.{cluster.name}.y\n": "x.{}.y",
+    "a: {cluster.name}\r\nb: ü\r\n": "{}",
+    '# ü 😀\nb: [ü, {x: 1}]\na: "ü{cluster.name}"\n': "ü{}",
+    'a: "x \\u00fc {cluster.name}"\n': "x ü {}",
+    "a: |\n  x {cluster.name} y\nb: 1\n": "x {} y\n",
+    "a: |-\n  x {cluster.name} y\nb: 1\n": "x {} y",
+    "a: >2\n   x {cluster.name}\nb: 1\n": " x {}\n",
+    "a: &t !!str x.{cluster.name}\nb: *t\n": "x.{}",
+    "{a: '{cluster.name}', b: 1}\n": "{}",
+}
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_stays_one_text(text: str, template: str) -> None:
+    settings = EXAMPLES["homelab"].require()
+    named = settings.model_copy(update={"cluster": settings.cluster.model_copy(update={"name": text})})
+    written = filled(named, template)
+    wanted = {**yaml.safe_load(template), "a": TEMPLATES[template].format(text)}
+    if "*t" in template:
+        wanted["b"] = wanted["a"]
+    assert yaml.safe_load(written) == wanted
+    assert parse(written.encode(), "values.yaml").first.value["a"] == wanted["a"]
+    assert kubernetes_yaml.document(written) == wanted
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ("a: {platform.backup.replicas}\n", 0),
+        ("a: [{platform.backup.replicas}]\n", [0]),
+        ('a: "{platform.backup.replicas}"\n', "0"),
+        ("a: {cluster.generation}\n", 1),
+        ("a: v{cluster.generation}\n", "v1"),
+        ("a: 1{cluster.generation}\n", "11"),
+    ],
+)
+def test_a_number_without_quotes_stays_a_number(template: str, value: object) -> None:
+    assert yaml.safe_load(filled(EXAMPLES["staging"].require(), template)) == {"a": value}
+
+
+def test_numbers_are_the_settings_that_are_no_text() -> None:
+    settings = EXAMPLES["homelab"].require()
+    assert isinstance(settings.cluster.generation, int)
+    texts = {path: value for path, value in values_of(settings).items() if path not in NUMBERS}
+    assert not [path for path, value in texts.items() if value.isdigit()]
 
 
 def test_templates_of_apps_that_the_environment_runs_are_filled(tmp_path: Path) -> None:

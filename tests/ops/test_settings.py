@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from config.app_settings import TEMPLATE
 from ops.__main__ import main
 from tests.config.scenario import prepare
 
@@ -185,6 +186,78 @@ def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path, capsys: pyte
     change_domain(tmp_path)
     assert main(["settings", "--root", str(tmp_path)]) == 1
     assert capsys.readouterr().err == f"{place}: is in the place of a file; remove it [file-unreadable]\n1 problem\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff\xfe", ":1: byte 0xff: is not UTF-8; save the file as UTF-8 [yaml-encoding]"),
+        (
+            b"a: 1\nb: [\n",
+            ":3: is not YAML: did not find expected node content; look at this line and the one above it [yaml-syntax]",
+        ),
+        (
+            b"host: {network.domain}/path\n",
+            (
+                ":1: host: {network.domain}/path: is not YAML: did not find expected key; "
+                "look at this line and the one above it [yaml-syntax]"
+            ),
+        ),
+        (b"x8Qk/2 Z\n", ": is not a map of values; write one `key: value` per line [template-malformed]"),
+        (
+            b"'{network.domain}': 1\nhome.example.com: 2\n",
+            ":2: home.example.com: the key stands twice, first on line 1; keep one of them [yaml-duplicate-key]",
+        ),
+        (
+            b"a: 1\n---\nb: 2\n",
+            (
+                ":3: a second document begins here, and it is never read; "
+                "move it to the first one, or remove it [document-second]"
+            ),
+        ),
+        (
+            b"# " + b"x" * (1 << 20),
+            ": is larger than 1 MiB; make it a readable file of this repository of at most 1 MiB [file-unreadable]",
+        ),
+        (
+            None,
+            (
+                ": leads out of the checkout; make it a readable file of this repository of at most 1 MiB "
+                "[file-unreadable]"
+            ),
+        ),
+    ],
+)
+def test_a_template_that_is_no_yaml_is_a_problem_of_both_verbs(
+    content: bytes | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare({}, tmp_path)
+    file = f"apps/kube-system/cilium/base/{TEMPLATE}"
+    (tmp_path / file).unlink()
+    if content is None:
+        (tmp_path / file).symlink_to("/etc/hostname")
+    else:
+        (tmp_path / file).write_bytes(content)
+    before = written(tmp_path)
+    assert main(["settings", "--root", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"{file}{message}\n1 problem\n"
+    assert written(tmp_path) == before
+    assert main(["check", "--shape", "--root", str(tmp_path)]) == 1
+    assert f"{file}{message}" in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"#" * (1 << 21)])
+def test_settings_that_cannot_be_read_are_stale_and_written_again(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare({}, tmp_path)
+    file = f"{SETTINGS}/settings.yaml"
+    (tmp_path / file).write_bytes(content)
+    assert main(["check", "--shape", "--root", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert f"{file}: differs from {STACK}; run `./homelab settings` and commit the result [settings-stale]\n" in said
+    assert run(tmp_path, capsys) == [f"wrote {file}", "1 file changed; commit them"]
+    assert main(["check", "--shape", "--root", str(tmp_path)]) == 0
 
 
 def _counted(changed: list[str]) -> str:
