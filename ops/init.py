@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import programs
-from config.app_settings import folder_of, misplaced
+from config.app_settings import folder_of, generated, misplaced, templates
 from config.checks import check_stack
 from config.explain import nearest
 from config.load import Stack, read_stack, stack_files
@@ -30,9 +30,20 @@ from errors import Declined, HardwareRefused, ProgramFailed, Refused, TreeRefuse
 from manifests.checkout import CheckoutReader
 from ops.app_needs import Needs, as_table, needs_of
 from ops.checking.settings_writer import write
-from ops.environments import ALL, copies, folders, renamed_policies, wanted, with_environment
+from ops.environments import (
+    ALL,
+    Copy,
+    copies,
+    folders,
+    renamed_policies,
+    wanted,
+    with_environment,
+    write_file,
+    write_folder,
+)
 from ops.result import Result
 from ops.stack_file import (
+    FIRST_LINE,
     OF_HOSTS,
     OPENEBS,
     PROFILES,
@@ -53,6 +64,7 @@ FOUND = "found {}"  # of the answers: what Proxmox reports, under the name of th
 TOKEN = "PROXMOX_VE_API_TOKEN"  # noqa: S105 - the name of the variable
 NOTES = "notes"  # of the answers: lines about Proxmox, unless a terminal has shown them already
 FROM_PROXMOX = ("hosts", *OF_HOSTS, "certificate")
+GONE_ALREADY = (" D", "D ", "MD", "AD")  # states of `git status --porcelain`
 VM_IDS = 1000  # of one stack
 FEWEST = 4  # a network's own address, the broadcast address, a router and a node
 
@@ -181,9 +193,14 @@ class Plan:
 
     @property
     def removed(self) -> list[Path]:
-        """The folders that are removed: of other stacks, and of applications that the stack does not run any more."""
-        own = folders(self.root, self.tree, [self.environment], self.apps)
-        return [*folders(self.root, self.tree, self.gone), *own]
+        """The files and folders that are removed, in an order in which an interrupted run can be run again.
+
+        First the folders of other environments, and of applications that the stack does not run any more. Then the
+        stack files. Last the settings, by which the next run knows the environments that it has to remove.
+        """
+        own = folders(self.root, [self.environment], self.apps)
+        files = [self.root / one.places.file for one in self.others if self.only]
+        return [*folders(self.root, self.gone), *own, *files, *(self.root / folder_of(name) for name in self.gone)]
 
 
 def run(options: argparse.Namespace) -> Result:
@@ -193,12 +210,23 @@ def run(options: argparse.Namespace) -> Result:
     if not LABEL.match(options.stack):
         raise Declined(f"--stack = {options.stack}: is not a name for a stack; use small letters, digits and -")
     path: Path = options.root / f"Pulumi.{options.stack}.yaml"
-    if path.exists() and not options.replace:
-        raise Declined(f"{path.name} exists; --replace replaces it, --stack NAME writes another")
+    if path.exists() and not options.replace and not (options.only and _is_own(path)):
+        raise _exists(path)  # before any question; a run that was interrupted has written the same file
     plan = _plan(options, path)
-    going = [*([path] if path.exists() else []), *(plan.root / one.places.file for one in plan.others if plan.only)]
-    _refuse_to_lose(plan.root, [*going, *plan.removed])
-    return _written(plan, replaces=path.exists())
+    replaces = path.exists() and path.read_bytes() != plan.text.encode()
+    if replaces and not options.replace:
+        raise _exists(path)
+    _refuse_to_lose(plan.root, [*([path] if replaces else []), *plan.removed])
+    return _written(plan, replaces=replaces)
+
+
+def _exists(path: Path) -> Declined:
+    return Declined(f"{path.name} exists; --replace replaces it, --stack NAME writes another")
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether init has written a stack file."""
+    return path.read_text(encoding="utf-8", errors="replace").startswith(FIRST_LINE)
 
 
 def _plan(options: argparse.Namespace, path: Path) -> Plan:
@@ -214,7 +242,7 @@ def _plan(options: argparse.Namespace, path: Path) -> Plan:
     if environment in used and not options.only:
         raise Declined(f"--environment = {environment}: is that of {used[environment]}; give each stack its own")
     like = _like(options.like, tree, environment, answers)
-    apps = wanted(tree, like, [name.strip() for name in answers["apps"].split(",") if name.strip()])
+    apps = wanted(tree, like, environment, [name.strip() for name in answers["apps"].split(",") if name.strip()])
     ids = _vm_ids([] if options.only else [one.settings for one in others if one.settings])
     text = stack_file(options.stack, environment, answers, ids, patches=(root / OPENEBS).is_file())
     stack = read_stack(path, text.encode())
@@ -230,7 +258,7 @@ def _like(given: str | None, tree: Tree, environment: str, answers: dict[str, st
     if given and given not in tree.environments:
         fix = nearest(given, tree.environments, f"the environments are {', '.join(tree.environments)}")
         raise Declined(f"--like = {given}: is no environment of this checkout; {fix}")
-    own = environment if environment in tree.environments else ""
+    own = environment if tree.apps_in(environment) else ""
     preferred = (given, own, profile_of(answers).like, *tree.environments)
     found = next((name for name in preferred if name and name in tree.environments), None)
     if found is None:
@@ -240,34 +268,47 @@ def _like(given: str | None, tree: Tree, environment: str, answers: dict[str, st
 
 def _written(plan: Plan, *, replaces: bool) -> Result:
     """Write the stack file, its environment and its settings, remove the others, and report."""
-    root, copied = plan.root, copies(plan.root, plan.like, plan.environment, plan.apps)
-    policies = list(renamed_policies(root, plan.tree, plan.like, plan.environment, plan.gone))
-    texts = [*policies, (plan.path, plan.text)]
-    for one in itertools.chain.from_iterable(copied.values()):
-        file = root / one.path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(one.content)
-        file.chmod(one.mode)
-    for file, text in texts:
-        file.write_text(text, encoding="utf-8")
-    for folder in plan.removed:
-        shutil.rmtree(folder)
-    removed = [root / one.places.file for one in plan.others if plan.only]
-    for file in removed:
-        file.unlink()
-    (root / folder_of(plan.environment)).mkdir(parents=True, exist_ok=True)
-    write(root, read_stack(plan.path), read_tree(root))
+    root, tree, environment = plan.root, plan.tree, plan.environment
+    copied = copies(root, environment, plan.apps)
+    policies = list(renamed_policies(root, tree, plan.like, environment, plan.gone))
+    settings = root / folder_of(environment)
+    if not tree.apps_in(environment):  # without settings, a run that is interrupted here begins as this one
+        shutil.rmtree(settings, ignore_errors=True)
+    for path, files in copied.items():
+        write_folder(root, path, files)
+    for file, text in (*policies, (plan.path, plan.text)):
+        write_file(file, text)
+    _write_settings(plan)
+    removed = plan.removed
+    for one in removed:
+        if one.is_dir():
+            shutil.rmtree(one)
+        else:
+            one.unlink()
+    gone_files = [one for one in removed if one.parent == root]
     lines = [f"wrote {plan.path.name}, and {count(len(plan.apps), 'app')} with the environment {plan.environment}"]
     lines += [plan.notes] if plan.notes else []
     lines += [f"it replaces the old file; git restore {plan.path.name} brings that back"] if replaces else []
-    lines += [f"removed {file.name}; git restore {file.name} brings it back" for file in removed]
+    lines += [f"removed {file.name}; git restore {file.name} brings it back" for file in gone_files]
     if plan.gone:
         lines.append(f"removed the environments {', '.join(plan.gone)}; git restore apps brings them back")
     if others := [one.places.file for one in plan.others if not plan.only]:
         lines.append(f"other stacks: {', '.join(others)}; --only removes them")
     lines += [f"next: ./homelab check, then ./homelab rehearse --stack {_name(plan.path)}"]
-    data = {"stack": _name(plan.path), "file": plan.path.name, "removed": [file.name for file in removed]}
+    data = {"stack": _name(plan.path), "file": plan.path.name, "removed": [file.name for file in gone_files]}
     return Result("\n".join(lines), {**data, "environment": plan.environment, "apps": [app.label for app in plan.apps]})
+
+
+def _write_settings(plan: Plan) -> None:
+    """Write the settings of the environment; new ones have their name once all of its other files are written."""
+    root, stack = plan.root, read_stack(plan.path)
+    if plan.tree.apps_in(plan.environment):
+        write(root, stack, read_tree(root))
+        return
+    folder = folder_of(plan.environment)
+    tree = with_environment(plan.tree, plan.environment, plan.apps)
+    texts = generated(stack, templates(root, tree, plan.environment))
+    write_folder(root, folder, [Copy(name.removeprefix(f"{folder}/"), text.encode()) for name, text in texts.items()])
 
 
 def _name(path: Path) -> str:
@@ -287,6 +328,8 @@ def _refuse_to_lose(root: Path, going: Sequence[Path]) -> None:
         changed = programs.run("git", *programs.on_checkout(root), *status).stdout.splitlines() if names else []
     except ProgramFailed:
         changed = names
+    # A file that is missing already cannot be lost: an interrupted run may have removed it.
+    changed = [one for one in changed if one[:2] not in GONE_ALREADY]
     if changed:
         name = changed[0].split()[-1]
         raise Declined(f"{name}: has uncommitted changes that would be lost; commit or delete it first")

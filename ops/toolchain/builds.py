@@ -188,7 +188,7 @@ def tidy(update: Update) -> None:
                 return
             # Another run that ended at the same time may have renamed it already.
             with contextlib.suppress(FileNotFoundError):
-                folder.rename(cache_folder() / f".removed-go-{os.getpid()}")
+                folder.rename(cache_folder() / f".removed-go-{os.getpid()}-{time.monotonic_ns()}")
     if removed := list(cache_folder().glob(".removed-go-*")):
         update("removing Go's caches in the background")
         programs.start("nice", "-n", "19", "rm", "-rf", *removed, log=Path(os.devnull))
