@@ -250,6 +250,9 @@ def _plan(options: argparse.Namespace, path: Path) -> Plan:
     problems += [replace(problem, file=f"{problem.file}, not written", line=0) for problem in checked]
     if problems:
         raise Refused(problems)
+    _, unreadable = templates(root, with_environment(tree, environment, apps), stack.require())
+    if unreadable:
+        raise TreeRefused(unreadable)
     return Plan(root, path, text, tree, like, environment, apps, others, options.only, answers[NOTES])
 
 
@@ -307,7 +310,7 @@ def _write_settings(plan: Plan) -> None:
         return
     folder = folder_of(plan.environment)
     tree = with_environment(plan.tree, plan.environment, plan.apps)
-    texts = generated(stack, templates(root, tree, plan.environment))
+    texts = generated(stack, templates(root, tree, stack.require())[0])
     write_folder(root, folder, [Copy(name.removeprefix(f"{folder}/"), text.encode()) for name, text in texts.items()])
 
 

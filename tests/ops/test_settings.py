@@ -246,6 +246,18 @@ def test_a_template_that_is_no_yaml_is_a_problem_of_both_verbs(
     assert f"{file}{message}" in capsys.readouterr().out.splitlines()
 
 
+def test_init_writes_nothing_if_a_template_is_no_yaml(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare({}, tmp_path)
+    file = f"apps/kube-system/cilium/base/{TEMPLATE}"
+    (tmp_path / file).write_text("just a text\n", encoding="utf-8")
+    before = contents(tmp_path)
+    asked = ["--stack", "qa", "--repository", "https://example.com/a.git", "--domain", "me.example.com"]
+    assert main(["init", *asked, "--root", str(tmp_path)]) == 1
+    message = f"{file}: is not a map of values; write one `key: value` per line [template-malformed]"
+    assert capsys.readouterr().err == f"{message}\n1 problem\n"
+    assert contents(tmp_path) == before
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"#" * (1 << 21)])
 def test_settings_that_cannot_be_read_are_stale_and_written_again(
     content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
