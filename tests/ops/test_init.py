@@ -109,7 +109,9 @@ def test_only_removes_the_other_stacks(tmp_path: Path, capsys: pytest.CaptureFix
     assert [path.name for path in sorted(tmp_path.glob("Pulumi.*.yaml"))] == ["Pulumi.mine.yaml"]
 
 
-@pytest.mark.parametrize("words", [("--stack", "base", "--replace"), ("--stack", "mine", "--only")])
+@pytest.mark.parametrize(
+    "words", [("--stack", "base", "--environment", "production", "--replace"), ("--stack", "mine", "--only")]
+)
 @pytest.mark.parametrize(
     ("more", "commits", "said"),
     [
