@@ -24,7 +24,7 @@ from config.explain import nearest
 from config.load import Stack, read_stack, stack_files
 from config.model import Settings
 from config.secret_stores import KINDS
-from config.tree import App, Tree, read_tree
+from config.tree import APPS, KUSTOMIZATION, App, Tree, read_tree
 from config.values import LABEL
 from errors import Declined, HardwareRefused, ProgramFailed, Refused, TreeRefused, printable
 from manifests.checkout import CheckoutReader
@@ -33,6 +33,7 @@ from ops.checking.settings_writer import write
 from ops.environments import (
     ALL,
     Copy,
+    brought_back,
     copies,
     folders,
     renamed_policies,
@@ -182,9 +183,10 @@ class Plan:
     like: str
     environment: str
     apps: tuple[App, ...]
+    back: dict[str, str]
     others: tuple[Stack, ...]
     only: bool
-    notes: str
+    notes: list[str]
 
     @property
     def gone(self) -> tuple[str, ...]:
@@ -242,7 +244,13 @@ def _plan(options: argparse.Namespace, path: Path) -> Plan:
     if environment in used and not options.only:
         raise Declined(f"--environment = {environment}: is that of {used[environment]}; give each stack its own")
     like = _like(options.like, tree, environment, answers)
-    apps = wanted(tree, like, environment, [name.strip() for name in answers["apps"].split(",") if name.strip()])
+    names = [name.strip() for name in answers["apps"].split(",") if name.strip()]
+    is_kept = bool(tree.apps_in(environment))
+    removes = options.only and len(tree.environments) > 1
+    # While other environments are removed, an app without one may be what an interrupted run has removed.
+    unused = [] if options.apps is None or not is_kept or removes else names
+    back, unable = brought_back(root, tree, environment, unused)
+    apps = wanted(tree, like, environment, names, back)
     ids = _vm_ids([] if options.only else [one.settings for one in others if one.settings])
     text = stack_file(options.stack, environment, answers, ids, patches=(root / OPENEBS).is_file())
     stack = read_stack(path, text.encode())
@@ -250,7 +258,17 @@ def _plan(options: argparse.Namespace, path: Path) -> Plan:
     problems += [replace(problem, file=f"{problem.file}, not written", line=0) for problem in checked]
     if problems:
         raise Refused(problems)
-    return Plan(root, path, text, tree, like, environment, apps, others, options.only, answers[NOTES])
+    notes = [answers[NOTES]] if answers[NOTES] else []
+    notes += [f"{', '.join(back)}: the folders have the form of a new app; add what differs"] if back else []
+    if unable:
+        notes.append(
+            f"not brought back: {', '.join(unable)}; git restore --source=COMMIT --staged --worktree PATH does"
+        )
+    if is_kept and (options.profile or options.like):
+        notes.append(
+            f"the folders apps/*/*/{environment} are kept; to copy others, delete them first, and run init again"
+        )
+    return Plan(root, path, text, tree, like, environment, apps, back, others, options.only, notes)
 
 
 def _like(given: str | None, tree: Tree, environment: str, answers: dict[str, str]) -> str:
@@ -269,7 +287,9 @@ def _like(given: str | None, tree: Tree, environment: str, answers: dict[str, st
 def _written(plan: Plan, *, replaces: bool) -> Result:
     """Write the stack file, its environment and its settings, remove the others, and report."""
     root, tree, environment = plan.root, plan.tree, plan.environment
-    copied = copies(root, environment, plan.apps)
+    copied = copies(root, environment, [app for app in plan.apps if app.label not in plan.back])
+    for label, text in plan.back.items():
+        copied[f"{APPS}/{label}/{environment}"] = [Copy(KUSTOMIZATION, text.encode())]
     policies = list(renamed_policies(root, tree, plan.like, environment, plan.gone))
     settings, texts = root / folder_of(environment), _settings(plan)
     if not tree.apps_in(environment):  # without settings, a run that is interrupted here begins as this one
@@ -287,7 +307,7 @@ def _written(plan: Plan, *, replaces: bool) -> Result:
             one.unlink()
     gone_files = [one for one in removed if one.parent == root]
     lines = [f"wrote {plan.path.name}, and {count(len(plan.apps), 'app')} with the environment {plan.environment}"]
-    lines += [plan.notes] if plan.notes else []
+    lines += plan.notes
     lines += [f"it replaces the old file; git restore {plan.path.name} brings that back"] if replaces else []
     lines += [f"removed {file.name}; git restore {file.name} brings it back" for file in gone_files]
     if plan.gone:
