@@ -218,7 +218,12 @@ def run(options: argparse.Namespace) -> Result:
     replaces = path.exists() and path.read_bytes() != plan.text.encode()
     if replaces and not options.replace:
         raise _exists(path)
-    _refuse_to_lose(plan.root, [*([path] if replaces else []), *plan.removed])
+    _refuse_to_lose(plan.root, [*([path] if replaces and not _is_own(path) else []), *plan.removed])
+    if replaces and _is_own(path):
+        _refuse_secrets(path)
+        if _uncommitted(plan.root, [path.name]):
+            plan.notes.append(f"the old {path.name} was not committed: it is {_keep(path).name} now")
+            replaces = False
     return _written(plan, replaces=replaces)
 
 
@@ -345,22 +350,38 @@ def _name(path: Path) -> str:
 
 def _refuse_to_lose(root: Path, going: Sequence[Path]) -> None:
     """Refuse to remove files that cannot be restored: those that Git does not have, and those with secrets."""
-    names = [str(path.relative_to(root)) for path in going]
-    for path, name in zip(going, names, strict=True):
-        text = "" if path.is_dir() else path.read_text(encoding="utf-8", errors="replace")
-        if "secure:" in text or "encryptionsalt:" in text:
-            raise Declined(f"{name}: has secrets that would be lost; move it away, or delete it first")
+    for path in going:
+        if path.is_file():
+            _refuse_secrets(path)
+    if changed := _uncommitted(root, [str(path.relative_to(root)) for path in going]):
+        name = changed[0].split()[-1]
+        raise Declined(f"{name}: has uncommitted changes that would be lost; commit or delete it first")
+
+
+def _refuse_secrets(path: Path) -> None:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if "secure:" in text or "encryptionsalt:" in text:
+        raise Declined(f"{path.name}: has secrets that would be lost; move it away, or delete it first")
+
+
+def _uncommitted(root: Path, names: Sequence[str]) -> Sequence[str]:
+    """Return lines about files that Git does not have as they are."""
     try:
         # git and not GitPython, which starts the same command without a timeout.
         status = ("status", "--porcelain", "--ignored", "--", *names)
         changed = programs.run("git", *programs.on_checkout(root), *status).stdout.splitlines() if names else []
     except ProgramFailed:
-        changed = names
+        return names
     # A file that is missing already cannot be lost: an interrupted run may have removed it.
-    changed = [one for one in changed if one[:2] not in GONE_ALREADY]
-    if changed:
-        name = changed[0].split()[-1]
-        raise Declined(f"{name}: has uncommitted changes that would be lost; commit or delete it first")
+    return [one for one in changed if one[:2] not in GONE_ALREADY]
+
+
+def _keep(path: Path) -> Path:
+    """Copy a stack file to a name that no stack has and that is free."""
+    names = (f"{path.name}.before{number or ''}" for number in itertools.count())
+    kept = next(one for name in names if not os.path.lexists(one := path.with_name(name)))
+    write_file(kept, path.read_text(encoding="utf-8"))
+    return kept
 
 
 def _listed(options: argparse.Namespace) -> Result:
