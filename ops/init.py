@@ -12,7 +12,7 @@ import itertools
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -271,14 +271,14 @@ def _written(plan: Plan, *, replaces: bool) -> Result:
     root, tree, environment = plan.root, plan.tree, plan.environment
     copied = copies(root, environment, plan.apps)
     policies = list(renamed_policies(root, tree, plan.like, environment, plan.gone))
-    settings = root / folder_of(environment)
+    settings, texts = root / folder_of(environment), _settings(plan)
     if not tree.apps_in(environment):  # without settings, a run that is interrupted here begins as this one
         shutil.rmtree(settings, ignore_errors=True)
     for path, files in copied.items():
         write_folder(root, path, files)
     for file, text in (*policies, (plan.path, plan.text)):
         write_file(file, text)
-    _write_settings(plan)
+    _write_settings(plan, texts)
     removed = plan.removed
     for one in removed:
         if one.is_dir():
@@ -299,16 +299,24 @@ def _written(plan: Plan, *, replaces: bool) -> Result:
     return Result("\n".join(lines), {**data, "environment": plan.environment, "apps": [app.label for app in plan.apps]})
 
 
-def _write_settings(plan: Plan) -> None:
+def _write_settings(plan: Plan, texts: Mapping[str, str]) -> None:
     """Write the settings of the environment; new ones have their name once all of its other files are written."""
-    root, stack = plan.root, read_stack(plan.path)
     if plan.tree.apps_in(plan.environment):
-        write(root, stack, read_tree(root))
+        write(plan.root, read_stack(plan.path), read_tree(plan.root))
         return
     folder = folder_of(plan.environment)
+    files = [Copy(name.removeprefix(f"{folder}/"), text.encode()) for name, text in texts.items()]
+    write_folder(plan.root, folder, files)
+
+
+def _settings(plan: Plan) -> dict[str, str]:
+    """Return the files of the environment's settings, and refuse templates that cannot be filled."""
+    stack = read_stack(plan.path, plan.text.encode())
     tree = with_environment(plan.tree, plan.environment, plan.apps)
-    texts = generated(stack, templates(root, tree, plan.environment))
-    write_folder(root, folder, [Copy(name.removeprefix(f"{folder}/"), text.encode()) for name, text in texts.items()])
+    found, problems = templates(plan.root, tree, stack.require())
+    if problems:
+        raise TreeRefused(set(problems))
+    return generated(stack, found)
 
 
 def _name(path: Path) -> str:
