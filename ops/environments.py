@@ -18,13 +18,17 @@ from pathlib import Path
 from config import files
 from config.explain import nearest
 from config.source import Document, KeyPath, parse, read
-from config.tree import APPS, SETTINGS, App, Tree
+from config.tree import APPS, BASE, KUSTOMIZATION, SETTINGS, App, CategoryFolder, Tree
 from errors import Declined
+from ops.scaffold import environment_file
 
 ALL, NONE = "all", "none"
+REPLACEMENTS = "replacements.yaml"  # of a base: what its environments replace
 
 
-def wanted(tree: Tree, like: str, environment: str, names: Sequence[str]) -> tuple[App, ...]:
+def wanted(
+    tree: Tree, like: str, environment: str, names: Sequence[str], back: Collection[str] = ()
+) -> tuple[App, ...]:
     """Return the apps that an environment has or takes from another: the named applications, and all of the platform.
 
     What an environment has is never replaced or left out because the other one lacks it: an interrupted run may have
@@ -32,7 +36,13 @@ def wanted(tree: Tree, like: str, environment: str, names: Sequence[str]) -> tup
     """
     own = {app.label for app in tree.apps_in(environment)}
     found = [
-        (one, tuple(app for app in one.apps if app.environment == environment or _is_new(app, like, own)))
+        (
+            one,
+            (
+                *(app for app in one.apps if app.environment == environment or _is_new(app, like, own)),
+                *_back(one, environment, back),
+            ),
+        )
         for one in tree.categories
     ]
     known = {one.name: apps for one, apps in found if apps and one.settings.layer == "applications"}
@@ -49,6 +59,12 @@ def wanted(tree: Tree, like: str, environment: str, names: Sequence[str]) -> tup
     return tuple(
         app for one, apps in found for app in apps if one.settings.layer != "applications" or app.label in named
     )
+
+
+def _back(category: CategoryFolder, environment: str, labels: Collection[str]) -> Iterator[App]:
+    for category_name, _, name in (label.partition("/") for label in labels):
+        if category_name == category.name:
+            yield App(category.name, name, environment, "kustomization")
 
 
 def _is_new(app: App, like: str, own: Collection[str]) -> bool:
@@ -87,6 +103,27 @@ def copies(root: Path, environment: str, apps: Collection[App]) -> dict[str, lis
     targets = {replace(app, environment=environment).path: app for app in apps}
     lacking = {path: app for path, app in targets.items() if not os.path.lexists(root / path)}
     return {path: list(_copied(root, app, environment)) for path, app in lacking.items()}
+
+
+def brought_back(root: Path, tree: Tree, environment: str, names: Collection[str]) -> tuple[dict[str, str], list[str]]:
+    """Return folders for the named applications that no environment runs, and the ones whose folder has another form.
+
+    The texts are kustomizations by the labels of the apps, as `./homelab new` writes them.
+    """
+    found, others = {}, []
+    layers = {one.path: one.settings.layer for one in tree.categories}
+    for folder in tree.unused:
+        path, _, _ = folder.rpartition("/")
+        label = folder.removeprefix(f"{APPS}/")
+        if layers.get(path) != "applications" or not {ALL, label, label.partition("/")[0]} & {*names}:
+            continue
+        base = root / folder / BASE
+        if (base / KUSTOMIZATION).is_file() and not any(base.glob("*values*.yaml")):
+            own = f"replacements:\n  - path: ../{BASE}/{REPLACEMENTS}\n" if (base / REPLACEMENTS).is_file() else ""
+            found[label] = environment_file(environment) + own
+        else:
+            others.append(label)
+    return found, others
 
 
 def write_folder(root: Path, path: str, copied: Collection[Copy]) -> None:

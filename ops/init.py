@@ -12,7 +12,7 @@ import itertools
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from config.explain import nearest
 from config.load import Stack, read_stack, stack_files
 from config.model import Settings
 from config.secret_stores import KINDS
-from config.tree import App, Tree, read_tree
+from config.tree import APPS, KUSTOMIZATION, App, Tree, read_tree
 from config.values import LABEL
 from errors import Declined, HardwareRefused, ProgramFailed, Refused, TreeRefused, printable
 from manifests.checkout import CheckoutReader
@@ -33,6 +33,7 @@ from ops.checking.settings_writer import write
 from ops.environments import (
     ALL,
     Copy,
+    brought_back,
     copies,
     folders,
     renamed_policies,
@@ -182,9 +183,10 @@ class Plan:
     like: str
     environment: str
     apps: tuple[App, ...]
+    back: dict[str, str]
     others: tuple[Stack, ...]
     only: bool
-    notes: str
+    notes: list[str]
 
     @property
     def gone(self) -> tuple[str, ...]:
@@ -216,7 +218,12 @@ def run(options: argparse.Namespace) -> Result:
     replaces = path.exists() and path.read_bytes() != plan.text.encode()
     if replaces and not options.replace:
         raise _exists(path)
-    _refuse_to_lose(plan.root, [*([path] if replaces else []), *plan.removed])
+    _refuse_to_lose(plan.root, [*([path] if replaces and not _is_own(path) else []), *plan.removed])
+    if replaces and _is_own(path):
+        _refuse_secrets(path)
+        if _uncommitted(plan.root, [path.name]):
+            plan.notes.append(f"the old {path.name} was not committed: it is {_keep(path).name} now")
+            replaces = False
     return _written(plan, replaces=replaces)
 
 
@@ -242,7 +249,13 @@ def _plan(options: argparse.Namespace, path: Path) -> Plan:
     if environment in used and not options.only:
         raise Declined(f"--environment = {environment}: is that of {used[environment]}; give each stack its own")
     like = _like(options.like, tree, environment, answers)
-    apps = wanted(tree, like, environment, [name.strip() for name in answers["apps"].split(",") if name.strip()])
+    names = [name.strip() for name in answers["apps"].split(",") if name.strip()]
+    is_kept = bool(tree.apps_in(environment))
+    removes = options.only and len(tree.environments) > 1
+    # While other environments are removed, an app without one may be what an interrupted run has removed.
+    unused = [] if options.apps is None or not is_kept or removes else names
+    back, unable = brought_back(root, tree, environment, unused)
+    apps = wanted(tree, like, environment, names, back)
     ids = _vm_ids([] if options.only else [one.settings for one in others if one.settings])
     text = stack_file(options.stack, environment, answers, ids, patches=(root / OPENEBS).is_file())
     stack = read_stack(path, text.encode())
@@ -250,10 +263,17 @@ def _plan(options: argparse.Namespace, path: Path) -> Plan:
     problems += [replace(problem, file=f"{problem.file}, not written", line=0) for problem in checked]
     if problems:
         raise Refused(problems)
-    _, unreadable = templates(root, with_environment(tree, environment, apps), stack.require())
-    if unreadable:
-        raise TreeRefused(unreadable)
-    return Plan(root, path, text, tree, like, environment, apps, others, options.only, answers[NOTES])
+    notes = [answers[NOTES]] if answers[NOTES] else []
+    notes += [f"{', '.join(back)}: the folders have the form of a new app; add what differs"] if back else []
+    if unable:
+        notes.append(
+            f"not brought back: {', '.join(unable)}; git restore --source=COMMIT --staged --worktree PATH does"
+        )
+    if is_kept and (options.profile or options.like):
+        notes.append(
+            f"the folders apps/*/*/{environment} are kept; to copy others, delete them first, and run init again"
+        )
+    return Plan(root, path, text, tree, like, environment, apps, back, others, options.only, notes)
 
 
 def _like(given: str | None, tree: Tree, environment: str, answers: dict[str, str]) -> str:
@@ -272,16 +292,18 @@ def _like(given: str | None, tree: Tree, environment: str, answers: dict[str, st
 def _written(plan: Plan, *, replaces: bool) -> Result:
     """Write the stack file, its environment and its settings, remove the others, and report."""
     root, tree, environment = plan.root, plan.tree, plan.environment
-    copied = copies(root, environment, plan.apps)
+    copied = copies(root, environment, [app for app in plan.apps if app.label not in plan.back])
+    for label, text in plan.back.items():
+        copied[f"{APPS}/{label}/{environment}"] = [Copy(KUSTOMIZATION, text.encode())]
     policies = list(renamed_policies(root, tree, plan.like, environment, plan.gone))
-    settings = root / folder_of(environment)
+    settings, texts = root / folder_of(environment), _settings(plan)
     if not tree.apps_in(environment):  # without settings, a run that is interrupted here begins as this one
         shutil.rmtree(settings, ignore_errors=True)
     for path, files in copied.items():
         write_folder(root, path, files)
     for file, text in (*policies, (plan.path, plan.text)):
         write_file(file, text)
-    _write_settings(plan)
+    _write_settings(plan, texts)
     removed = plan.removed
     for one in removed:
         if one.is_dir():
@@ -290,7 +312,7 @@ def _written(plan: Plan, *, replaces: bool) -> Result:
             one.unlink()
     gone_files = [one for one in removed if one.parent == root]
     lines = [f"wrote {plan.path.name}, and {count(len(plan.apps), 'app')} with the environment {plan.environment}"]
-    lines += [plan.notes] if plan.notes else []
+    lines += plan.notes
     lines += [f"it replaces the old file; git restore {plan.path.name} brings that back"] if replaces else []
     lines += [f"removed {file.name}; git restore {file.name} brings it back" for file in gone_files]
     if plan.gone:
@@ -302,16 +324,24 @@ def _written(plan: Plan, *, replaces: bool) -> Result:
     return Result("\n".join(lines), {**data, "environment": plan.environment, "apps": [app.label for app in plan.apps]})
 
 
-def _write_settings(plan: Plan) -> None:
+def _write_settings(plan: Plan, texts: Mapping[str, str]) -> None:
     """Write the settings of the environment; new ones have their name once all of its other files are written."""
-    root, stack = plan.root, read_stack(plan.path)
     if plan.tree.apps_in(plan.environment):
-        write(root, stack, read_tree(root))
+        write(plan.root, read_stack(plan.path), read_tree(plan.root))
         return
     folder = folder_of(plan.environment)
+    files = [Copy(name.removeprefix(f"{folder}/"), text.encode()) for name, text in texts.items()]
+    write_folder(plan.root, folder, files)
+
+
+def _settings(plan: Plan) -> dict[str, str]:
+    """Return the files of the environment's settings, and refuse templates that cannot be filled."""
+    stack = read_stack(plan.path, plan.text.encode())
     tree = with_environment(plan.tree, plan.environment, plan.apps)
-    texts = generated(stack, templates(root, tree, stack.require())[0])
-    write_folder(root, folder, [Copy(name.removeprefix(f"{folder}/"), text.encode()) for name, text in texts.items()])
+    found, problems = templates(plan.root, tree, stack.require())
+    if problems:
+        raise TreeRefused(set(problems))
+    return generated(stack, found)
 
 
 def _name(path: Path) -> str:
@@ -320,22 +350,38 @@ def _name(path: Path) -> str:
 
 def _refuse_to_lose(root: Path, going: Sequence[Path]) -> None:
     """Refuse to remove files that cannot be restored: those that Git does not have, and those with secrets."""
-    names = [str(path.relative_to(root)) for path in going]
-    for path, name in zip(going, names, strict=True):
-        text = "" if path.is_dir() else path.read_text(encoding="utf-8", errors="replace")
-        if "secure:" in text or "encryptionsalt:" in text:
-            raise Declined(f"{name}: has secrets that would be lost; move it away, or delete it first")
+    for path in going:
+        if path.is_file():
+            _refuse_secrets(path)
+    if changed := _uncommitted(root, [str(path.relative_to(root)) for path in going]):
+        name = changed[0].split()[-1]
+        raise Declined(f"{name}: has uncommitted changes that would be lost; commit or delete it first")
+
+
+def _refuse_secrets(path: Path) -> None:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if "secure:" in text or "encryptionsalt:" in text:
+        raise Declined(f"{path.name}: has secrets that would be lost; move it away, or delete it first")
+
+
+def _uncommitted(root: Path, names: Sequence[str]) -> Sequence[str]:
+    """Return lines about files that Git does not have as they are."""
     try:
         # git and not GitPython, which starts the same command without a timeout.
         status = ("status", "--porcelain", "--ignored", "--", *names)
         changed = programs.run("git", *programs.on_checkout(root), *status).stdout.splitlines() if names else []
     except ProgramFailed:
-        changed = names
+        return names
     # A file that is missing already cannot be lost: an interrupted run may have removed it.
-    changed = [one for one in changed if one[:2] not in GONE_ALREADY]
-    if changed:
-        name = changed[0].split()[-1]
-        raise Declined(f"{name}: has uncommitted changes that would be lost; commit or delete it first")
+    return [one for one in changed if one[:2] not in GONE_ALREADY]
+
+
+def _keep(path: Path) -> Path:
+    """Copy a stack file to a name that no stack has and that is free."""
+    names = (f"{path.name}.before{number or ''}" for number in itertools.count())
+    kept = next(one for name in names if not os.path.lexists(one := path.with_name(name)))
+    write_file(kept, path.read_text(encoding="utf-8"))
+    return kept
 
 
 def _listed(options: argparse.Namespace) -> Result:

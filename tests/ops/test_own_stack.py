@@ -232,3 +232,20 @@ def test_an_interrupted_run_on_this_tree_can_be_run_again(
         assert main([*command, str(checkout)]) == 130
     assert main([*command, str(checkout)]) == 0
     assert written(checkout) == written(whole)
+
+
+def test_applications_come_back_and_kept_folders_are_reported(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (*ME, "--profile", "small", "--domain", "home.mine.org", "--root", str(checkout))
+    assert main(["init", "--replace", "--only", "--apps", "media", *words]) == 0
+    commit_all(checkout)
+    capsys.readouterr()
+    assert main(["init", "--replace", "--apps", "all", *words]) == 0
+    printed = capsys.readouterr().out
+    unable = "selfhosted/forgejo, selfhosted/nextcloud, selfhosted/whoami"
+    assert f"not brought back: {unable}; git restore --source=COMMIT --staged --worktree PATH does\n" in printed
+    assert "the folders apps/*/*/homelab are kept; to copy others, delete them first, and run init again\n" in printed
+    found = {app.label for app in read_tree(checkout).apps_in("homelab")}
+    assert {"home-automation/home-assistant", "selfhosted/paperless-ngx", "media/jellyfin"} <= found
+    assert main(["check", "--shape", "--root", str(checkout)]) == 0, capsys.readouterr().out
