@@ -17,7 +17,7 @@ SCOPES: Mapping[Scope, str] = MappingProxyType(
     {
         "file": "one file alone, when it is read",
         "settings": "the settings of one stack, with the tree",
-        "stacks": "the settings of several stacks, or of two versions of one",
+        "stacks": "the settings of several stacks with the tree, or of two versions of one",
         "tree": "the folders of `apps/`",
         "app": "the files of one app and the settings",
         "stack": "all objects of one stack",

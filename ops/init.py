@@ -12,27 +12,39 @@ import itertools
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import programs
-from config.app_settings import folder_of, misplaced
+from config.app_settings import folder_of, generated, misplaced, templates
 from config.checks import check_stack
 from config.explain import nearest
 from config.load import Stack, read_stack, stack_files
 from config.model import Settings
 from config.secret_stores import KINDS
-from config.tree import App, Tree, read_tree
+from config.tree import APPS, KUSTOMIZATION, App, Tree, read_tree
 from config.values import LABEL
 from errors import Declined, HardwareRefused, ProgramFailed, Refused, TreeRefused, printable
 from manifests.checkout import CheckoutReader
 from ops.app_needs import Needs, as_table, needs_of
 from ops.checking.settings_writer import write
-from ops.environments import ALL, copies, folders, renamed_policies, wanted, with_environment
+from ops.environments import (
+    ALL,
+    Copy,
+    brought_back,
+    copies,
+    folders,
+    renamed_policies,
+    wanted,
+    with_environment,
+    write_file,
+    write_folder,
+)
 from ops.result import Result
 from ops.stack_file import (
+    FIRST_LINE,
     OF_HOSTS,
     OPENEBS,
     PROFILES,
@@ -53,6 +65,7 @@ FOUND = "found {}"  # of the answers: what Proxmox reports, under the name of th
 TOKEN = "PROXMOX_VE_API_TOKEN"  # noqa: S105 - the name of the variable
 NOTES = "notes"  # of the answers: lines about Proxmox, unless a terminal has shown them already
 FROM_PROXMOX = ("hosts", *OF_HOSTS, "certificate")
+GONE_ALREADY = (" D", "D ", "MD", "AD")  # states of `git status --porcelain`
 VM_IDS = 1000  # of one stack
 FEWEST = 4  # a network's own address, the broadcast address, a router and a node
 
@@ -170,9 +183,10 @@ class Plan:
     like: str
     environment: str
     apps: tuple[App, ...]
+    back: dict[str, str]
     others: tuple[Stack, ...]
     only: bool
-    notes: str
+    notes: list[str]
 
     @property
     def gone(self) -> tuple[str, ...]:
@@ -181,9 +195,14 @@ class Plan:
 
     @property
     def removed(self) -> list[Path]:
-        """The folders that are removed: of other stacks, and of applications that the stack does not run any more."""
-        own = folders(self.root, self.tree, [self.environment], self.apps)
-        return [*folders(self.root, self.tree, self.gone), *own]
+        """The files and folders that are removed, in an order in which an interrupted run can be run again.
+
+        First the folders of other environments, and of applications that the stack does not run any more. Then the
+        stack files. Last the settings, by which the next run knows the environments that it has to remove.
+        """
+        own = folders(self.root, [self.environment], self.apps)
+        files = [self.root / one.places.file for one in self.others if self.only]
+        return [*folders(self.root, self.gone), *own, *files, *(self.root / folder_of(name) for name in self.gone)]
 
 
 def run(options: argparse.Namespace) -> Result:
@@ -193,12 +212,28 @@ def run(options: argparse.Namespace) -> Result:
     if not LABEL.match(options.stack):
         raise Declined(f"--stack = {options.stack}: is not a name for a stack; use small letters, digits and -")
     path: Path = options.root / f"Pulumi.{options.stack}.yaml"
-    if path.exists() and not options.replace:
-        raise Declined(f"{path.name} exists; --replace replaces it, --stack NAME writes another")
+    if path.exists() and not options.replace and not (options.only and _is_own(path)):
+        raise _exists(path)  # before any question; a run that was interrupted has written the same file
     plan = _plan(options, path)
-    going = [*([path] if path.exists() else []), *(plan.root / one.places.file for one in plan.others if plan.only)]
-    _refuse_to_lose(plan.root, [*going, *plan.removed])
-    return _written(plan, replaces=path.exists())
+    replaces = path.exists() and path.read_bytes() != plan.text.encode()
+    if replaces and not options.replace:
+        raise _exists(path)
+    _refuse_to_lose(plan.root, [*([path] if replaces and not _is_own(path) else []), *plan.removed])
+    if replaces and _is_own(path):
+        _refuse_secrets(path)
+        if _uncommitted(plan.root, [path.name]):
+            plan.notes.append(f"the old {path.name} was not committed: it is {_keep(path).name} now")
+            replaces = False
+    return _written(plan, replaces=replaces)
+
+
+def _exists(path: Path) -> Declined:
+    return Declined(f"{path.name} exists; --replace replaces it, --stack NAME writes another")
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether init has written a stack file."""
+    return path.read_text(encoding="utf-8", errors="replace").startswith(FIRST_LINE)
 
 
 def _plan(options: argparse.Namespace, path: Path) -> Plan:
@@ -214,7 +249,13 @@ def _plan(options: argparse.Namespace, path: Path) -> Plan:
     if environment in used and not options.only:
         raise Declined(f"--environment = {environment}: is that of {used[environment]}; give each stack its own")
     like = _like(options.like, tree, environment, answers)
-    apps = wanted(tree, like, [name.strip() for name in answers["apps"].split(",") if name.strip()])
+    names = [name.strip() for name in answers["apps"].split(",") if name.strip()]
+    is_kept = bool(tree.apps_in(environment))
+    removes = options.only and len(tree.environments) > 1
+    # While other environments are removed, an app without one may be what an interrupted run has removed.
+    unused = [] if options.apps is None or not is_kept or removes else names
+    back, unable = brought_back(root, tree, environment, unused)
+    apps = wanted(tree, like, environment, names, back)
     ids = _vm_ids([] if options.only else [one.settings for one in others if one.settings])
     text = stack_file(options.stack, environment, answers, ids, patches=(root / OPENEBS).is_file())
     stack = read_stack(path, text.encode())
@@ -222,7 +263,17 @@ def _plan(options: argparse.Namespace, path: Path) -> Plan:
     problems += [replace(problem, file=f"{problem.file}, not written", line=0) for problem in checked]
     if problems:
         raise Refused(problems)
-    return Plan(root, path, text, tree, like, environment, apps, others, options.only, answers[NOTES])
+    notes = [answers[NOTES]] if answers[NOTES] else []
+    notes += [f"{', '.join(back)}: the folders have the form of a new app; add what differs"] if back else []
+    if unable:
+        notes.append(
+            f"not brought back: {', '.join(unable)}; git restore --source=COMMIT --staged --worktree PATH does"
+        )
+    if is_kept and (options.profile or options.like):
+        notes.append(
+            f"the folders apps/*/*/{environment} are kept; to copy others, delete them first, and run init again"
+        )
+    return Plan(root, path, text, tree, like, environment, apps, back, others, options.only, notes)
 
 
 def _like(given: str | None, tree: Tree, environment: str, answers: dict[str, str]) -> str:
@@ -230,7 +281,7 @@ def _like(given: str | None, tree: Tree, environment: str, answers: dict[str, st
     if given and given not in tree.environments:
         fix = nearest(given, tree.environments, f"the environments are {', '.join(tree.environments)}")
         raise Declined(f"--like = {given}: is no environment of this checkout; {fix}")
-    own = environment if environment in tree.environments else ""
+    own = environment if tree.apps_in(environment) else ""
     preferred = (given, own, profile_of(answers).like, *tree.environments)
     found = next((name for name in preferred if name and name in tree.environments), None)
     if found is None:
@@ -240,34 +291,57 @@ def _like(given: str | None, tree: Tree, environment: str, answers: dict[str, st
 
 def _written(plan: Plan, *, replaces: bool) -> Result:
     """Write the stack file, its environment and its settings, remove the others, and report."""
-    root, copied = plan.root, copies(plan.root, plan.like, plan.environment, plan.apps)
-    policies = list(renamed_policies(root, plan.tree, plan.like, plan.environment, plan.gone))
-    texts = [*policies, (plan.path, plan.text)]
-    for one in itertools.chain.from_iterable(copied.values()):
-        file = root / one.path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(one.content)
-        file.chmod(one.mode)
-    for file, text in texts:
-        file.write_text(text, encoding="utf-8")
-    for folder in plan.removed:
-        shutil.rmtree(folder)
-    removed = [root / one.places.file for one in plan.others if plan.only]
-    for file in removed:
-        file.unlink()
-    (root / folder_of(plan.environment)).mkdir(parents=True, exist_ok=True)
-    write(root, read_stack(plan.path), read_tree(root))
+    root, tree, environment = plan.root, plan.tree, plan.environment
+    copied = copies(root, environment, [app for app in plan.apps if app.label not in plan.back])
+    for label, text in plan.back.items():
+        copied[f"{APPS}/{label}/{environment}"] = [Copy(KUSTOMIZATION, text.encode())]
+    policies = list(renamed_policies(root, tree, plan.like, environment, plan.gone))
+    settings, texts = root / folder_of(environment), _settings(plan)
+    if not tree.apps_in(environment):  # without settings, a run that is interrupted here begins as this one
+        shutil.rmtree(settings, ignore_errors=True)
+    for path, files in copied.items():
+        write_folder(root, path, files)
+    for file, text in (*policies, (plan.path, plan.text)):
+        write_file(file, text)
+    _write_settings(plan, texts)
+    removed = plan.removed
+    for one in removed:
+        if one.is_dir():
+            shutil.rmtree(one)
+        else:
+            one.unlink()
+    gone_files = [one for one in removed if one.parent == root]
     lines = [f"wrote {plan.path.name}, and {count(len(plan.apps), 'app')} with the environment {plan.environment}"]
-    lines += [plan.notes] if plan.notes else []
+    lines += plan.notes
     lines += [f"it replaces the old file; git restore {plan.path.name} brings that back"] if replaces else []
-    lines += [f"removed {file.name}; git restore {file.name} brings it back" for file in removed]
+    lines += [f"removed {file.name}; git restore {file.name} brings it back" for file in gone_files]
     if plan.gone:
         lines.append(f"removed the environments {', '.join(plan.gone)}; git restore apps brings them back")
     if others := [one.places.file for one in plan.others if not plan.only]:
         lines.append(f"other stacks: {', '.join(others)}; --only removes them")
     lines += [f"next: ./homelab check, then ./homelab rehearse --stack {_name(plan.path)}"]
-    data = {"stack": _name(plan.path), "file": plan.path.name, "removed": [file.name for file in removed]}
+    data = {"stack": _name(plan.path), "file": plan.path.name, "removed": [file.name for file in gone_files]}
     return Result("\n".join(lines), {**data, "environment": plan.environment, "apps": [app.label for app in plan.apps]})
+
+
+def _write_settings(plan: Plan, texts: Mapping[str, str]) -> None:
+    """Write the settings of the environment; new ones have their name once all of its other files are written."""
+    if plan.tree.apps_in(plan.environment):
+        write(plan.root, read_stack(plan.path), read_tree(plan.root))
+        return
+    folder = folder_of(plan.environment)
+    files = [Copy(name.removeprefix(f"{folder}/"), text.encode()) for name, text in texts.items()]
+    write_folder(plan.root, folder, files)
+
+
+def _settings(plan: Plan) -> dict[str, str]:
+    """Return the files of the environment's settings, and refuse templates that cannot be filled."""
+    stack = read_stack(plan.path, plan.text.encode())
+    tree = with_environment(plan.tree, plan.environment, plan.apps)
+    found, problems = templates(plan.root, tree, stack.require())
+    if problems:
+        raise TreeRefused(set(problems))
+    return generated(stack, found)
 
 
 def _name(path: Path) -> str:
@@ -276,20 +350,38 @@ def _name(path: Path) -> str:
 
 def _refuse_to_lose(root: Path, going: Sequence[Path]) -> None:
     """Refuse to remove files that cannot be restored: those that Git does not have, and those with secrets."""
-    names = [str(path.relative_to(root)) for path in going]
-    for path, name in zip(going, names, strict=True):
-        text = "" if path.is_dir() else path.read_text(encoding="utf-8", errors="replace")
-        if "secure:" in text or "encryptionsalt:" in text:
-            raise Declined(f"{name}: has secrets that would be lost; move it away, or delete it first")
+    for path in going:
+        if path.is_file():
+            _refuse_secrets(path)
+    if changed := _uncommitted(root, [str(path.relative_to(root)) for path in going]):
+        name = changed[0].split()[-1]
+        raise Declined(f"{name}: has uncommitted changes that would be lost; commit or delete it first")
+
+
+def _refuse_secrets(path: Path) -> None:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if "secure:" in text or "encryptionsalt:" in text:
+        raise Declined(f"{path.name}: has secrets that would be lost; move it away, or delete it first")
+
+
+def _uncommitted(root: Path, names: Sequence[str]) -> Sequence[str]:
+    """Return lines about files that Git does not have as they are."""
     try:
         # git and not GitPython, which starts the same command without a timeout.
         status = ("status", "--porcelain", "--ignored", "--", *names)
         changed = programs.run("git", *programs.on_checkout(root), *status).stdout.splitlines() if names else []
     except ProgramFailed:
-        changed = names
-    if changed:
-        name = changed[0].split()[-1]
-        raise Declined(f"{name}: has uncommitted changes that would be lost; commit or delete it first")
+        return names
+    # A file that is missing already cannot be lost: an interrupted run may have removed it.
+    return [one for one in changed if one[:2] not in GONE_ALREADY]
+
+
+def _keep(path: Path) -> Path:
+    """Copy a stack file to a name that no stack has and that is free."""
+    names = (f"{path.name}.before{number or ''}" for number in itertools.count())
+    kept = next(one for name in names if not os.path.lexists(one := path.with_name(name)))
+    write_file(kept, path.read_text(encoding="utf-8"))
+    return kept
 
 
 def _listed(options: argparse.Namespace) -> Result:

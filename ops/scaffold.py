@@ -72,7 +72,7 @@ def files(app: NewApp) -> dict[str, str]:
         found["volume.yaml"] = _claim(app, app.volume)
     base = {**found, KUSTOMIZATION: _kustomization(app, sorted(found))}
     written = {f"{BASE}/{name}": text for name, text in sorted(base.items())}
-    return {**written, **{f"{one}/{KUSTOMIZATION}": _environment(one) for one in app.environments}}
+    return {**written, **{f"{one}/{KUSTOMIZATION}": environment_file(one) for one in app.environments}}
 
 
 def listed(page: str, category: str, app: NewApp) -> str:
@@ -128,7 +128,8 @@ def _kustomization(app: NewApp, resources: list[str]) -> str:
     )
 
 
-def _environment(name: str) -> str:
+def environment_file(name: str) -> str:
+    """Return the kustomization of an app in an environment."""
     return _lines(
         "apiVersion: kustomize.config.k8s.io/v1beta1",
         "kind: Kustomization",

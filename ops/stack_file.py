@@ -22,6 +22,7 @@ from config.values import DOMAIN
 from errors import Declined, Problem
 
 COMMAND = "./homelab init"
+FIRST_LINE = f"# Written by {COMMAND}"
 CONTROL_PLANES_AT, WORKERS_AT, RANGE_AT, VIP_AT = 11, 20, (50, 99), 5
 FREE_AT = 6  # of the address that a host without one is checked with
 MOST = 1000  # nodes of one role; a larger number is a typing error
@@ -165,7 +166,7 @@ def stack_file(stack: str, environment: str, answers: Answers, ids: int, *, patc
     worker_size = f"      worker: {profile.worker}\n" if workers else ""
     bridge = f"    bridge: {_scalar(every)}\n" if (every := _bridge(answers)) != OF_HOSTS["bridge"] else ""
     patched = f"    patches: {{all: [{OPENEBS}]}}\n" if patches else ""
-    return f"""# Written by ./homelab init; docs/reference/settings.md explains every key.
+    return f"""{FIRST_LINE}; docs/reference/settings.md explains every key.
 config:
   homelab:network:
     domain: {_scalar(answers["domain"])}

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from config.category import Layer
 from config.model import Settings
 from config.tree import APPS, CategoryFolder, Tree
 from errors import TreeRefused
@@ -30,7 +31,7 @@ from ops.upstream.offline import forbidden, offline_argument
 from ops.upstream.originals import fetch_for, folders_of
 
 UNREACHED = "this machine cannot reach the API, so that applications are unknown; run ./homelab status where it can"
-SEEDED = ("crds", "infrastructure")  # the layers that the seeds render
+SEEDED: tuple[Layer, ...] = ("crds", "infrastructure")  # the layers that the seeds render
 SEEDS = "HOMELAB_SEEDS"  # the tree that components/platform/scripts read in place of the checkout
 
 

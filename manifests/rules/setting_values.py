@@ -51,7 +51,7 @@ def unreplaced_values(objects: StackObjects) -> Iterator[Problem]:
     """Report placeholders of settings in the values of charts, which no replacement reaches."""
     for folder in objects.sound_folders:
         for file in folder.contents.values:
-            for path, value in _texts(folder.reader.value(file)):
+            for path, value in _texts(folder.reader.source(file).first.value):
                 if found := placeholder(value):
                     broken = f"contains {found}, and no replacement reaches the values of a chart"
                     fix = f"write the setting in braces in {folder.app.base}/{TEMPLATE}, such as {{network.domain}}"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import programs
+from config.category import Layer
 from config.derive import platform_apps
 from config.model import Settings
 from config.tree import Tree
@@ -96,17 +97,17 @@ def fetch_for(
     tree: Tree,
     env: Mapping[str, str],
     forbidden: str,
-    layers: Collection[str] = (),
+    layers: Collection[Layer] = (),
 ) -> Fetched:
     """Fetch the charts and bases of one stack, of some layers or of all."""
     folders, private = folders_of(settings, tree, layers), private_of(settings)
     return fetch(Wants(CheckoutReader(root)), folders, env, forbidden=forbidden, private=private)
 
 
-def folders_of(settings: Settings, tree: Tree, layers: Collection[str] = ()) -> list[str]:
+def folders_of(settings: Settings, tree: Tree, layers: Collection[Layer] = ()) -> list[str]:
     """Return the folders that a stack renders: in some layers or in all, and of the platform."""
     environment = settings.delivery.environment
-    needed = {app.category for layer in layers for app in tree.apps_in(environment, layer)}  # type: ignore[arg-type]
+    needed = {app.category for layer in layers for app in tree.apps_in(environment, layer)}
     needed |= {app.category for app in tree.apps_in(environment, "crds")}
     needed |= {app.partition("/")[0] for app in platform_apps(settings)}
     return [app.path for app in tree.apps_in(environment) if not layers or app.category in needed]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from config.tree import App
+from config.tree import App, read_tree
 from errors import Declined
-from ops.environments import copies
+from ops.environments import copies, renamed_policies
 
 JELLYFIN = App("media", "jellyfin", "prod", "kustomization")
 FOLDER = "apps/media/jellyfin/prod"
@@ -25,8 +25,8 @@ def source(tmp_path: Path) -> Path:
 
 def copied(source: Path) -> dict[str, tuple[bytes, int]]:
     """Return the files of the environment qa with their modes."""
-    found = copies(source.parents[3], "prod", "qa", [JELLYFIN])
-    return {one.path: (one.content, one.mode) for files in found.values() for one in files}
+    found = copies(source.parents[3], "qa", [JELLYFIN])
+    return {f"{path}/{one.path}": (one.content, one.mode) for path, files in found.items() for one in files}
 
 
 def test_only_the_whole_name_of_an_environment_is_replaced(source: Path) -> None:
@@ -60,3 +60,81 @@ def test_a_large_file_is_refused(source: Path) -> None:
     (source / "more.yaml").write_bytes(b"#" * (1 << 20) + b"\n")
     with pytest.raises(Declined, match=f"{FOLDER}/more.yaml: is larger than 1 MiB, and cannot be copied; make it a"):
         copied(source)
+
+
+def policies(tmp_path: Path, text: str, gone: tuple[str, ...]) -> str:
+    """Return the category.yaml of a tree whose environment production is copied as homelab."""
+    for name in ("production", "staging"):
+        (tmp_path / "apps/_settings" / name).mkdir(parents=True)
+    (tmp_path / "apps/banking").mkdir()
+    file = tmp_path / "apps/banking/category.yaml"
+    file.write_text(text, encoding="utf-8")
+    found = list(renamed_policies(tmp_path, read_tree(tmp_path), "production", "homelab", gone))
+    assert [path for path, _ in found] in ([], [file])
+    return found[0][1] if found else text
+
+
+HEAD = """\
+layer: applications
+namespaces:
+  production: {podSecurity: restricted}
+sync:
+"""
+REASON = "  reason: a person picks the moment\n"
+ONE_LINE = "    production: {mode: manual}\n"
+SEVERAL_LINES = """\
+    # Books.
+    "production":
+      mode: manual # by hand
+
+      drift: healed
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "gone", "after"),
+    [
+        (ONE_LINE, (), ONE_LINE + "    homelab: {mode: manual}\n"),
+        (ONE_LINE, ("production",), "    homelab: {mode: manual}\n"),
+        (SEVERAL_LINES, ("production",), SEVERAL_LINES.replace("production", "homelab")),
+        (SEVERAL_LINES, (), SEVERAL_LINES + SEVERAL_LINES.replace("production", "homelab").split("\n", 1)[1]),
+        (
+            "    production: {\n      mode: manual,\n    }\n",
+            ("production",),
+            "    homelab: {\n      mode: manual,\n    }\n",
+        ),
+        (f"    staging:\n      mode: manual\n{ONE_LINE}", ("staging",), f"{ONE_LINE}    homelab: {{mode: manual}}\n"),
+    ],
+)
+def test_a_policy_is_copied_or_removed_with_its_whole_block(
+    before: str, gone: tuple[str, ...], after: str, tmp_path: Path
+) -> None:
+    text = policies(tmp_path, f"{HEAD}  environments:\n{before}{REASON}", gone)
+    assert text == f"{HEAD}  environments:\n{after}{REASON}"
+
+
+def test_a_policy_at_the_end_of_a_file_is_copied(tmp_path: Path) -> None:
+    text = policies(tmp_path, f"{HEAD}{REASON}  environments:\n{ONE_LINE}".rstrip(), ())
+    assert text == f"{HEAD}{REASON}  environments:\n{ONE_LINE}    homelab: {{mode: manual}}\n"
+
+
+@pytest.mark.parametrize(
+    "form", ["  environments:\n    staging:\n      mode: manual\n", "  environments: {staging: {mode: manual}}\n"]
+)
+def test_the_key_of_removed_policies_is_removed(form: str, tmp_path: Path) -> None:
+    assert policies(tmp_path, f"{HEAD}{form}{REASON}", ("staging",)) == f"{HEAD}{REASON}"
+
+
+def test_a_namespace_with_the_name_of_an_environment_is_not_touched(tmp_path: Path) -> None:
+    text = f"{HEAD}{REASON}  mode: manual\n"
+    assert policies(tmp_path, text, ("production",)) == text
+
+
+@pytest.mark.parametrize("gone", [(), ("production",)])
+def test_a_policy_whose_lines_have_other_keys_is_refused(gone: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(Declined) as refused:
+        policies(tmp_path, f"{HEAD}  environments: {{production: {{mode: manual}}}}\n{REASON}", gone)
+    assert str(refused.value) == (
+        "apps/banking/category.yaml:5: sync.environments has a form that init cannot change; "
+        "write each environment there on lines of its own"
+    )

@@ -372,3 +372,22 @@ def test_a_stack_can_have_no_applications(tmp_path: Path) -> None:
     assert tree.apps_in("production", "applications")
     assert tree.apps_in("mine")
     assert tree.apps_in("mine", "applications") == ()
+
+
+def test_answers_can_change_before_the_first_commit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    committed(tmp_path)
+    words = ("init", "--stack", "mine", "--replace", *WHO[:2], "--root", str(tmp_path), "--domain")
+    assert main([*words, "one.example.com"]) == 0
+    file = tmp_path / "Pulumi.mine.yaml"
+    first = file.read_text(encoding="utf-8")
+    for domain, kept in (("two.example.com", "before"), ("three.example.com", "before1")):
+        before = file.read_bytes()
+        capsys.readouterr()
+        assert main([*words, domain]) == 0
+        line = f"the old Pulumi.mine.yaml was not committed: it is Pulumi.mine.yaml.{kept} now\n"
+        assert line in capsys.readouterr().out
+        assert (tmp_path / f"Pulumi.mine.yaml.{kept}").read_bytes() == before
+        assert read_stack(file).require().network.domain == domain
+    file.write_text(f"{first}encryptionsalt: v1:abc\n", encoding="utf-8")
+    assert main([*words, "four.example.com"]) == 1
+    assert "Pulumi.mine.yaml: has secrets that would be lost; move it away" in capsys.readouterr().err

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from config.load import read_stack, stack_files
 from config.tree import APPS, read_tree
 from ops.__main__ import main
 from ops.checking.validation import Validation
+from tests.config.scenario import prepare
 from tests.repository import commit_all
 
 ROOT = Path(__file__).parents[2]
@@ -163,3 +165,87 @@ def test_a_link_is_refused_before_anything_is_written(
         "apps/system/reloader/staging/extra.yaml: is a link, and init copies files only; replace it with a file\n"
     )
     assert changed(checkout) == []
+
+
+def written(root: Path) -> dict[str, bytes]:
+    """Return every file of a checkout."""
+    files = (path for path in sorted(root.rglob("*")) if path.is_file() and ".git" not in path.parts)
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+STEPS = ("write_bytes", "rename", "replace", "unlink")
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, last: int) -> None:
+    """Raise an interruption at a step that changes the checkout."""
+    count = iter(range(1, 1_000_000))
+
+    def step(original: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*words: Any, **options: Any) -> Any:
+            if next(count) == last:
+                raise KeyboardInterrupt
+            return original(*words, **options)
+
+        return run
+
+    for name in STEPS:
+        monkeypatch.setattr(Path, name, step(getattr(Path, name)))
+    monkeypatch.setattr(shutil, "rmtree", step(shutil.rmtree))
+
+
+# The small checkout has few files, and its steps reach from the first copy to the last removal.
+@pytest.mark.parametrize("words", [("--like", "production"), ("--like", "production", "--apps", "media")])
+def test_an_interrupted_run_can_be_run_again(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("init", "--stack", "mine", "--only", *ME, "--domain", "home.mine.org", *words, "--root")
+    prepare({}, tmp_path / "whole")
+    commit_all(tmp_path / "whole")
+    assert main([*command, str(tmp_path / "whole")]) == 0
+    for last in (*range(1, 140, 6), 1000):
+        root = tmp_path / str(last)
+        prepare({}, root)
+        commit_all(root)
+        with pytest.MonkeyPatch.context() as patch:
+            interrupt(patch, last)
+            code = main([*command, str(root)])
+        if code == 0:
+            assert last > 20
+            return
+        assert code == 130
+        capsys.readouterr()
+        again = main([*command, str(root)])
+        assert again == 0, (last, capsys.readouterr().err)
+        assert written(root) == written(tmp_path / "whole"), last
+
+
+@pytest.mark.parametrize("last", [20, 41, 300])
+def test_an_interrupted_run_on_this_tree_can_be_run_again(
+    last: int, checkout: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    whole = tmp_path_factory.mktemp("whole")
+    shutil.copytree(checkout, whole, dirs_exist_ok=True)
+    command = ("init", "--replace", "--only", *ANSWERS["one node"], "--root")
+    assert main([*command, str(whole)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(patch, last)
+        assert main([*command, str(checkout)]) == 130
+    assert main([*command, str(checkout)]) == 0
+    assert written(checkout) == written(whole)
+
+
+def test_applications_come_back_and_kept_folders_are_reported(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (*ME, "--profile", "small", "--domain", "home.mine.org", "--root", str(checkout))
+    assert main(["init", "--replace", "--only", "--apps", "media", *words]) == 0
+    commit_all(checkout)
+    capsys.readouterr()
+    assert main(["init", "--replace", "--apps", "all", *words]) == 0
+    printed = capsys.readouterr().out
+    unable = "selfhosted/forgejo, selfhosted/nextcloud, selfhosted/whoami"
+    assert f"not brought back: {unable}; git restore --source=COMMIT --staged --worktree PATH does\n" in printed
+    assert "the folders apps/*/*/homelab are kept; to copy others, delete them first, and run init again\n" in printed
+    found = {app.label for app in read_tree(checkout).apps_in("homelab")}
+    assert {"home-automation/home-assistant", "selfhosted/paperless-ngx", "media/jellyfin"} <= found
+    assert main(["check", "--shape", "--root", str(checkout)]) == 0, capsys.readouterr().out

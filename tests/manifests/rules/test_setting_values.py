@@ -26,7 +26,7 @@ helmCharts:
     repo: https://charts.example.org
     version: 1.2.3
     valuesFile: ../base/values.yaml
-    additionalValuesFiles: [../../../../{SETTINGS}]
+    additionalValuesFiles: [broken.yaml, ../../../../{SETTINGS}]
 """
 
 
@@ -62,8 +62,9 @@ def test_a_placeholder_is_a_whole_name_or_a_host(text: str, found: str) -> None:
     assert placeholder(text) == found
 
 
-def test_a_placeholder_in_the_values_of_a_chart_is_found(tmp_path: Path) -> None:
+def test_a_placeholder_in_the_values_of_a_chart_is_found_beside_a_file_that_is_not_yaml(tmp_path: Path) -> None:
     files = {
+        f"{FOLDER}/production/broken.yaml": "a: [\n",
         f"{FOLDER}/production/kustomization.yaml": KUSTOMIZATION,
         f"{FOLDER}/base/values.yaml": "ingress:\n  host: radarr.domain\n  name: radarr\n",
         SETTINGS: HEAD.format(file="Pulumi.home.yaml", command="./homelab settings") + "a: b\nsubnet: networkSubnet\n",
