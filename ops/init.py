@@ -24,7 +24,7 @@ from config.explain import nearest
 from config.load import Stack, read_stack, stack_files
 from config.model import Settings
 from config.secret_stores import KINDS
-from config.tree import APPS, KUSTOMIZATION, App, Tree, read_tree
+from config.tree import APPS, BASE, KUSTOMIZATION, App, Tree, read_tree
 from config.values import LABEL
 from errors import Declined, HardwareRefused, ProgramFailed, Refused, TreeRefused, printable
 from manifests.checkout import CheckoutReader
@@ -242,6 +242,8 @@ def _plan(options: argparse.Namespace, path: Path) -> Plan:
     if subnet_of(answers).num_addresses < FEWEST:
         raise Declined(f"--subnet = {answers['subnet']}: has no room for nodes; give a network such as 10.0.0.0/24")
     environment = options.environment or options.stack
+    if environment == BASE:
+        raise Declined(f"--environment = {BASE}: is the folder that environments build on; choose another name")
     if links := list(misplaced(root, environment)):
         raise TreeRefused(links)
     others = tuple(read_stack(file) for file in stack_files(root).values() if file != path)

@@ -43,10 +43,10 @@ def main(root: Path, stack: str) -> None:
     assert sent, "no packet would have been heard"
     sent.clear()
     checkout = Checkout(root, stack)
-    ran = checkout.run("rehearse", "--json", "--until", "network")
-    ready = sorted(checkout.ready()) if ran.code == 0 else []
+    ran = checkout.run("rehearse", "--json")
+    result = ran.result if ran.code == 0 else {}
     checkout.end()
-    print(json.dumps({"code": ran.code, "said": ran.err[-3000:], "ready": ready, "heard": [*heard, *sorted(sent)]}))
+    print(json.dumps({"code": ran.code, "said": ran.err[-3000:], "result": result, "heard": [*heard, *sorted(sent)]}))
 
 
 def bring_up(name: str, address: str) -> None:

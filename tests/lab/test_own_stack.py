@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from config.tree import read_tree
-from tests.lab.checkout import Checkout
+from tests import ears
+from tests.lab.checkout import ROOT, Checkout
 from tests.ops.test_own_stack import ANSWERS, QA
 from tests.repository import commit_all
 
@@ -21,14 +24,32 @@ def init(checkout: Checkout, *words: str) -> None:
     commit_all(checkout.root)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "one node",
-        pytest.param("high availability", marks=pytest.mark.nightly),
-        pytest.param("ssh, a few applications", marks=pytest.mark.nightly),
-    ],
-)
+def without_a_network(checkout: Checkout) -> dict[str, Any]:
+    """Rehearse everything where only loopback exists, require that no other host was tried, and return the result."""
+    command = [*ears.UNSHARE, sys.executable, "-m", "tests.lab.namespace", str(checkout.root), checkout.stack]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+    assert ran.returncode == 0, ran.stderr
+    ended = json.loads(ran.stdout.splitlines()[-1])
+    assert ended["code"] == 0, ended["said"]
+    assert ended["heard"] == []
+    result: dict[str, Any] = ended["result"]
+    return result
+
+
+def test_a_stack_of_one_node_ends_synced_and_healthy_and_connects_to_no_host(tmp_path: Path) -> None:
+    checkout = Checkout.make(tmp_path / "own", "homelab")
+    init(checkout, "--replace", "--only", *ANSWERS["one node"])
+    try:
+        # A system without network namespaces rehearses with the proxy as the only guard.
+        result = without_a_network(checkout) if ears.available() else checkout.whole()
+        assert result["good"] is True
+        assert result["applications"] == len(read_tree(checkout.root).apps_in("homelab"))
+    finally:
+        checkout.end()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["high availability", "ssh, a few applications"])
 def test_a_stack_of_ones_own_ends_synced_and_healthy(name: str, tmp_path: Path) -> None:
     checkout = Checkout.make(tmp_path / "own", "homelab")
     init(checkout, "--replace", "--only", *ANSWERS[name])

@@ -110,7 +110,7 @@ def test_only_removes_the_other_stacks(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    "words", [("--stack", "base", "--environment", "production", "--replace"), ("--stack", "mine", "--only")]
+    "words", [("--stack", "base", "--environment", "mine", "--replace"), ("--stack", "mine", "--only")]
 )
 @pytest.mark.parametrize(
     ("more", "commits", "said"),
@@ -393,3 +393,12 @@ def test_answers_can_change_before_the_first_commit(tmp_path: Path, capsys: pyte
     file.write_text(f"{first}encryptionsalt: v1:abc\n", encoding="utf-8")
     assert main([*words, "four.example.com"]) == 1
     assert "Pulumi.mine.yaml: has secrets that would be lost; move it away" in capsys.readouterr().err
+
+
+def test_no_environment_has_the_name_of_the_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    committed(tmp_path)
+    assert main(["init", *WHO, "--environment", "base", "--root", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        "--environment = base: is the folder that environments build on; choose another name\n"
+    )
+    assert programs.run("git", "status", "--porcelain", cwd=tmp_path).stdout == ""
