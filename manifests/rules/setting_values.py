@@ -46,7 +46,7 @@ def unreplaced(objects: StackObjects) -> Iterator[ObjectFinding]:
                 yield ObjectFinding("setting-unreplaced", obj, path, found, broken, fix)
 
 
-@rule("setting-unreplaced", scope="app")
+@rule("value-unreplaced", scope="app", why="The chart would get a placeholder instead of the stack's value.")
 def unreplaced_values(objects: StackObjects) -> Iterator[Problem]:
     """Report placeholders of settings in the values of charts, which no replacement reaches."""
     for folder in objects.sound_folders:
@@ -56,7 +56,7 @@ def unreplaced_values(objects: StackObjects) -> Iterator[Problem]:
                     broken = f"contains {found}, and no replacement reaches the values of a chart"
                     fix = f"write the setting in braces in {folder.app.base}/{TEMPLATE}, such as {{network.domain}}"
                     source, line = _source(folder, file, folder.reader.line(file, path))
-                    yield Problem(source, line, dotted(path), found, broken, fix, "setting-unreplaced")
+                    yield Problem(source, line, dotted(path), found, broken, fix, "value-unreplaced")
 
 
 def _source(folder: AppFolder, file: str, line: int) -> tuple[str, int]:

@@ -66,6 +66,7 @@ def test_an_object_accepts_what_is_found_in_it_and_nothing_else() -> None:
         "read-elsewhere",
         "start-page-link",
         "value-unknown",
+        "value-unreplaced",
     }
     assert [one.id for one in every if one.accepted_by == "kustomization"] == ["base-by-tag"]
     accepted = [function for one in every if one.accepted_by == "object" for function, _ in one.functions]

@@ -25,6 +25,7 @@ VALID = sorted((HERE / "valid").glob("*.yaml"))
 TOLD_ELSEWHERE = {
     "value-unknown": "tests/manifests/test_values.py: it takes a real chart",
     "file-stray": "tests/config/invalid: the tree reports it too",
+    "value-unreplaced": "test_setting_values.py: it is about the values of charts",
 }
 
 

@@ -80,7 +80,7 @@ def test_a_placeholder_in_the_values_of_a_chart_is_found_beside_a_file_that_is_n
     objects = StackObjects("home", "production", "1.36.3", "home.example.com", (), (), folders=(folder,))
     rule = "and no replacement reaches the values of a chart"
     fix = f"write the setting in braces in {FOLDER}/base/values.settings.yaml, such as {{network.domain}}"
-    end = f", {rule}; {fix} [setting-unreplaced]"
+    end = f", {rule}; {fix} [value-unreplaced]"
     assert [str(problem).removesuffix(end) for problem in unreplaced_values(objects)] == [
         f"{FOLDER}/base/values.yaml:2: ingress.host = radarr.domain: contains radarr.domain",
         f"{FOLDER}/base/values.settings.yaml:2: subnet = networkSubnet: contains networkSubnet",
