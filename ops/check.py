@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.app_settings import folder_of
 from config.derive import how_to_set, missing_secrets
-from config.load import Stack, read_stack, read_stacks
+from config.load import Stack, read_stack
 from config.stacks import environments_aside
 from config.tree import Tree, read_tree
 from errors import Declined, Problem, printable
@@ -118,7 +118,7 @@ def _validation(root: Path, stacks: list[Stack], tree: Tree, since: str | None) 
     from ops.checking.validation import Validation  # noqa: PLC0415 - rendering takes a third of `--shape` to import
 
     changed = Changed(root, since).takes if since else None
-    return Validation(root, stacks, tree, read_stacks(root), changed)
+    return Validation(root, stacks, tree, changed)
 
 
 def _validated(validation: Validation) -> list[Problem]:

@@ -16,7 +16,7 @@ from components.handover.application_sets import GitSource, application_set
 from components.handover.guard import guards
 from components.handover.projects import project
 from components.platform.namespace_manifest import namespace_manifest
-from config.load import Stack, read_stacks
+from config.load import Stack
 from config.model import Settings
 from config.tree import Tree, namespaces_of
 from errors import Declined
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> Result:
     files = handed_over(settings, tree, stack.name)
     stand_ins: Sequence[str] = ()
     if options.manifests:
-        validation = Validation(root, [stack], tree, read_stacks(root))
+        validation = Validation(root, [stack], tree)
         files |= rendered(validation, stack)
         stand_ins = validation.stand_ins
     output = options.output or root / OUTPUT / stack.name

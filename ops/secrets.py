@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from config.load import Stack, read_stacks
+from config.load import Stack
 from config.model import Settings
 from config.tree import Tree
 from errors import Declined, ProgramFailed, TookTooLong
@@ -66,7 +66,7 @@ def _states(client: ArgoCDClient, settings: Settings, entries: Sequence[Needed],
 
 def _objects(root: Path, stack: Stack, tree: Tree) -> Iterator[tuple[str, Object]]:
     """Yield every object of the stack's apps with the name of its app."""
-    for place, objects in Validation(root, [stack], tree, read_stacks(root)).objects_by_app(stack):
+    for place, objects in Validation(root, [stack], tree).objects_by_app(stack):
         for item in objects:
             yield place.app.label, item
 

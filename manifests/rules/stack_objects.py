@@ -160,7 +160,6 @@ class StackObjects:
     environment: str
     kubernetes: str
     domain: str
-    domains: tuple[str, ...]
     all: tuple[AppObject, ...]
     security: Mapping[str, PodSecurity] = field(default_factory=dict)
     secrets: frozenset[tuple[str, str]] = frozenset()

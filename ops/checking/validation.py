@@ -70,7 +70,6 @@ class Validation:
     root: Path
     stacks: Sequence[Stack]
     tree: Tree
-    every_stack: Sequence[Stack] = ()
     changed: Callable[[Contents], bool] | None = None
     problems: list[Problem] = field(default_factory=list)
     rendered: dict[tuple[str, str], tuple[Object, ...]] = field(default_factory=dict)
@@ -191,7 +190,6 @@ class Validation:
             environment=settings.delivery.environment,
             kubernetes=_kubernetes(stack),
             domain=settings.network.domain,
-            domains=self._domains,
             all=tuple(self._pieces(stack)),
             security={name: level for name, (_, level) in namespaces_of(self.tree).items()},  # type: ignore[misc]
             secrets=secrets_of(settings),
@@ -219,10 +217,6 @@ class Validation:
     @cached_property
     def _page(self) -> tuple[startpage.PageEntry, ...]:
         return startpage.entries(self.root)
-
-    @cached_property
-    def _domains(self) -> tuple[str, ...]:
-        return tuple(one.settings.network.domain for one in self.every_stack or self.stacks if one.settings)
 
     def _places(self, stack: Stack) -> list[StackApp]:
         return [place for place in places_of(stack, self.tree) if place.app.path in self.wanted]

@@ -30,7 +30,7 @@ def differences(checkout: Checkout) -> tuple[int, list[str]]:
     """Return the number of compared objects, and each difference as a line."""
     theirs = _rendered_by_argo_cd(checkout)
     stack = read_stack(checkout.root / f"Pulumi.{checkout.stack}.yaml")
-    validation = Validation(checkout.root, [stack], read_tree(checkout.root), [stack])
+    validation = Validation(checkout.root, [stack], read_tree(checkout.root))
     validation.render()
     assert validation.problems == []
     places = {place.app.full_name: place for place in places_of(stack, validation.tree)}

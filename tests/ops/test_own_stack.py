@@ -136,7 +136,7 @@ def test_uncommitted_work_in_a_removed_environment_is_not_lost(
 def rendered(root: Path, stack: str) -> Iterator[str]:
     """Yield every rendered object of a stack."""
     one = read_stack(root / f"Pulumi.{stack}.yaml")
-    for _, objects in Validation(root, [one], read_tree(root), [one]).objects_by_app(one):
+    for _, objects in Validation(root, [one], read_tree(root)).objects_by_app(one):
         yield from map(str, objects)
 
 

@@ -53,7 +53,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 def looked_at(api: Api) -> tuple[Validation, StackObjects]:
     """Render the tree for the stack homelab, and create its namespaces and definitions in the API server."""
     stacks = read_stacks(ROOT)
-    seen = Validation(ROOT, [one for one in stacks if one.name == "homelab"], read_tree(ROOT), stacks)
+    seen = Validation(ROOT, [one for one in stacks if one.name == "homelab"], read_tree(ROOT))
     seen.render()
     assert seen.problems == []
     objects = seen.stack_objects(seen.stacks[0])

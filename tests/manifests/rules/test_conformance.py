@@ -36,7 +36,7 @@ def judged(conformer: Conformer, *items: Object) -> list[Object]:
     folder = CategoryFolder("media", "apps/media", Category.model_validate({"layer": "applications"}), ())
     app = App("media", "a", "production", "kustomization")
     objs = tuple(AppObject(item, app, folder, "media") for item in items)
-    refused, _ = check(conformer, [StackObjects("home", "production", "1.36.3", "home.test", ("home.test",), objs)])
+    refused, _ = check(conformer, [StackObjects("home", "production", "1.36.3", "home.test", objs)])
     return [found.obj.item for found in refused]
 
 

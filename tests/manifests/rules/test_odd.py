@@ -63,9 +63,7 @@ def objects_of(items: Sequence[Object], level: PodSecurity) -> StackObjects:
     folder = CategoryFolder("media", "apps/media", made, ())
     apps = [App("media", item["kind"], f"production-{id(item)}", "kustomization") for item in items]
     objs = tuple(AppObject(item, app, folder, "media") for item, app in zip(items, apps, strict=True))
-    return StackObjects(
-        "home", "production", "1.36.3", "home.test", ("home.test",), objs, {"media": level}, disks=1 << 20
-    )
+    return StackObjects("home", "production", "1.36.3", "home.test", objs, {"media": level}, disks=1 << 20)
 
 
 def judge(items: Sequence[Object], level: PodSecurity) -> None:

@@ -25,7 +25,7 @@ def validation(tmp_path_factory: pytest.TempPathFactory) -> Validation:
     root = tmp_path_factory.mktemp("checkout")
     prepare({}, root)
     stacks = read_stacks(root)
-    made = Validation(root, stacks[:1], read_tree(root), stacks)
+    made = Validation(root, stacks[:1], read_tree(root))
     made.render()
     assert made.problems == []
     return made

@@ -77,7 +77,7 @@ def test_a_placeholder_in_the_values_of_a_chart_is_found_beside_a_file_that_is_n
     contents = contents_of(reader, app.path)
     assert contents.problems == []
     folder = AppFolder(reader, read_stacks(CHECKOUT)[0], app, contents)
-    objects = StackObjects("home", "production", "1.36.3", "home.example.com", (), (), folders=(folder,))
+    objects = StackObjects("home", "production", "1.36.3", "home.example.com", (), folders=(folder,))
     rule = "and no replacement reaches the values of a chart"
     fix = f"write the setting in braces in {FOLDER}/base/values.settings.yaml, such as {{network.domain}}"
     end = f", {rule}; {fix} [value-unreplaced]"
@@ -94,6 +94,6 @@ def test_a_host_that_a_chart_leaves_unreplaced_is_foreign(by_chart: bool) -> Non
     app = App("media", "radarr", "production", "kustomization")
     category = CategoryFolder("media", "apps/media", Category(layer="applications"), (app,))
     obj = AppObject(route, app, category, "media", inflated=by_chart)
-    objects = StackObjects("home", "production", "1.36.3", "home.example.com", (), (obj,))
+    objects = StackObjects("home", "production", "1.36.3", "home.example.com", (obj,))
     found = [(one.check, one.value) for run in (hosts, unreplaced) for one in run(objects)]
     assert found == [("host-foreign" if by_chart else "setting-unreplaced", "radarr.domain")]
