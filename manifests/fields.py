@@ -7,7 +7,10 @@ field that may be missing, and kinds whose definition takes any object are not c
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+from config.source import KeyPath
 
 
 def at(value: Any, *keys: str) -> Any:
@@ -43,6 +46,15 @@ def text(value: Any, *keys: str) -> str:
     """Return the text below some keys, empty if there is none; a number counts as a text without quotes."""
     found = at(value, *keys)
     return str(found) if isinstance(found, (str, int, float)) and not isinstance(found, bool) else ""
+
+
+def every_text(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+    """Yield each text in a value with its path."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, (dict, list)):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from every_text(inner, (*path, key))
 
 
 def number(value: Any, *keys: str, otherwise: int) -> int:

@@ -16,7 +16,7 @@ from config.source import KeyPath
 from config.startpage import PAGE
 from config.tree import App
 from errors import Problem
-from manifests.fields import mappings, text, texts
+from manifests.fields import every_text, mappings, text, texts
 from manifests.objects import CRD, notes
 from manifests.rules.setting_values import used
 from manifests.rules.stack_objects import AppFolder, AppObject, ObjectFinding, StackObjects
@@ -207,19 +207,11 @@ def placeholders(objects: StackObjects) -> Iterator[ObjectFinding]:
     for obj in objects.all:
         if obj.by_chart or obj.kind in (*ROUTES, "Ingress", CRD):
             continue
-        for path, value in _texts(obj.item, ()):
+        for path, value in every_text(obj.item):
             found = EXAMPLE.search(value)
             if found and not _under(found[0], objects.domain):
                 rule, fix = "is an example address, which has no server", "replace it with your own"
                 yield ObjectFinding("placeholder-left", obj, path, found[0], rule, fix)
-
-
-def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, (dict, list)):
-        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _texts(inner, (*path, key))
 
 
 @rule("start-page-link", scope="stack", why="The link leads to no app, or to another one.")

@@ -10,13 +10,13 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from config.app_settings import DOMAIN, HEAD, KEYS, TEMPLATE, folder_of, key_of, values_of
 from config.rules import rule
-from config.source import KeyPath, dotted
+from config.source import dotted
 from config.tree import MANIFESTS
 from errors import Problem
+from manifests.fields import every_text
 from manifests.objects import CRD
 from manifests.rules.stack_objects import ACCEPT, AppFolder, ObjectFinding, StackObjects
 
@@ -36,7 +36,7 @@ WITHIN = r"(?:[\w-]+\.)*"  # a host below a domain
 def unreplaced(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Report placeholders of settings in rendered objects."""
     for obj in objects.all:
-        for path, value in _texts(obj.item) if not obj.by_chart and obj.kind != CRD else ():
+        for path, value in every_text(obj.item) if not obj.by_chart and obj.kind != CRD else ():
             if found := placeholder(value):
                 broken = f"contains {found}, which stands for a setting and was not replaced"
                 fix = (
@@ -51,7 +51,7 @@ def unreplaced_values(objects: StackObjects) -> Iterator[Problem]:
     """Report placeholders of settings in the values of charts, which no replacement reaches."""
     for folder in objects.sound_folders:
         for file in folder.contents.values:
-            for path, value in _texts(folder.reader.source(file).first.value):
+            for path, value in every_text(folder.reader.source(file).first.value):
                 if found := placeholder(value):
                     broken = f"contains {found}, and no replacement reaches the values of a chart"
                     fix = f"write the setting in braces in {folder.app.base}/{TEMPLATE}, such as {{network.domain}}"
@@ -73,17 +73,6 @@ def placeholder(value: str) -> str:
         if found := pattern.search(value.strip()):
             return str(found[found.lastindex or 0])
     return ""
-
-
-def _texts(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _texts(inner, (*path, key))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _texts(inner, (*path, index))
 
 
 @rule("setting-repeated", scope="app", why="The setting would change and this line would keep the old value.")
