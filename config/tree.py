@@ -296,7 +296,7 @@ def _misplaced(root: Path, category: str, environments: Sequence[str]) -> Iterat
     for above, folders, names in os.walk(root / category):
         folders.sort()
         here = Path(above).relative_to(root / category)
-        is_found = here.name in environments and not {KUSTOMIZATION, CHART}.isdisjoint(names)
+        is_found = here.name in environments and not set(GENERATED_BY).isdisjoint(names)
         is_hidden = here.parts[:1] and here.parts[0].startswith(("_", "."))
         if is_found and len(here.parts) > 1 and (is_hidden or len(here.parts) > 2):  # noqa: PLR2004 - app and environment
             rule = "has the name of an environment, and is not directly in the folder of an app"

@@ -254,7 +254,7 @@ def _plan(options: argparse.Namespace, path: Path) -> Plan:
     names = [name.strip() for name in answers["apps"].split(",") if name.strip()]
     is_kept = bool(tree.apps_in(environment))
     removes = options.only and len(tree.environments) > 1
-    # While other environments are removed, an app without one may be what an interrupted run has removed.
+    # While other environments are removed, an interrupted run may have removed the folders of an app without one.
     unused = [] if options.apps is None or not is_kept or removes else names
     back, unable = brought_back(root, tree, environment, unused)
     apps = wanted(tree, like, environment, names, back)
@@ -329,7 +329,7 @@ def _written(plan: Plan, *, replaces: bool) -> Result:
 def _write_settings(plan: Plan, texts: Mapping[str, str]) -> None:
     """Write the settings of the environment; new ones have their name once all of its other files are written."""
     if plan.tree.apps_in(plan.environment):
-        write(plan.root, read_stack(plan.path), read_tree(plan.root))
+        write(plan.root, [read_stack(plan.path)], read_tree(plan.root))
         return
     folder = folder_of(plan.environment)
     files = [Copy(name.removeprefix(f"{folder}/"), text.encode()) for name, text in texts.items()]

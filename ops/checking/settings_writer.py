@@ -11,12 +11,7 @@ from config.tree import Tree
 from errors import Problem, TreeRefused
 
 
-def write(root: Path, stack: Stack, tree: Tree) -> list[str]:
-    """Write the settings of one stack, as `write_all` does."""
-    return write_all(root, [stack], tree)
-
-
-def write_all(root: Path, stacks: Sequence[Stack], tree: Tree) -> list[str]:
+def write(root: Path, stacks: Sequence[Stack], tree: Tree) -> list[str]:
     """Write the settings of stacks, delete stale files, and return the paths of changed ones.
 
     Nothing is written if one of the stacks cannot be: a link in the place of a file could lead out of the checkout.

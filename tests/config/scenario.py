@@ -45,7 +45,7 @@ def write_settings(root: Path) -> None:
     tree = read_tree(root)
     for stack in read_stacks(root):
         if stack.settings and stack.settings.delivery.environment in tree.environments:
-            write(root, replace(stack, problems=()), tree)
+            write(root, [replace(stack, problems=())], tree)
 
 
 def _change(scenario: dict[str, Any], root: Path) -> None:

@@ -299,9 +299,9 @@ def test_a_written_checkout_has_no_problem_and_is_written_once(tmp_path: Path) -
     file.write_text(file.read_text(encoding="utf-8").replace("home.example.com", "lab.me.org"), encoding="utf-8")
     assert {problem.check for problem in problems(tmp_path)} == {"settings-stale"}
     (stack,), tree = read_stacks(tmp_path), read_tree(tmp_path)
-    assert write(tmp_path, stack, tree) == [f"{FOLDER}/settings.yaml"]
+    assert write(tmp_path, [stack], tree) == [f"{FOLDER}/settings.yaml"]
     assert problems(tmp_path) == []
-    assert write(tmp_path, stack, tree) == []
+    assert write(tmp_path, [stack], tree) == []
 
 
 def test_settings_of_a_stack_with_problems_are_compared_too(tmp_path: Path) -> None:
