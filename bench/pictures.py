@@ -122,7 +122,7 @@ def flow() -> str:
 
 def app() -> str:
     """Draw an app with its base, two environments and their settings."""
-    parts = [box(290, 20, 200, "git", "base/", "jellyfin.domain", "what the app is")]
+    parts = [box(290, 20, 200, "git", "base/", "jellyfin.domain", "the app itself")]
     for left, way, stack, environment, domain in (
         (20, "M330 84V242H264", "Pulumi.dev.yaml", "dev", "dev.example.com"),
         (520, "M450 84V242H516", "Pulumi.homelab.yaml", "production", "home.example.com"),

@@ -3,7 +3,7 @@
 Settings and the templates of the tree come in, file contents go out. `KEYS` lists the settings; a manifest gets one by
 a replacement whose source is the ConfigMap `settings`, a chart by a values file with placeholders such as
 `{network.domain}`. Some choices of the stack file are components: which issuer, which secret store, which Argo CD.
-`config.stacks` compares the files with the stack file, `ops.settings` writes them.
+`check` compares the files with the stack file, `ops.settings` writes them.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ def wanted(
 ) -> tuple[App, ...]:
     """Return the apps that an environment has or takes from another: the named applications, and all of the platform.
 
-    What an environment has is never replaced or left out because the other one lacks it: an interrupted run may have
-    removed a part of the other one.
+    An app of the environment stays, even if the other environment lacks it: an interrupted run may have removed a part
+    of the other one.
     """
     own = {app.label for app in tree.apps_in(environment)}
     found = [
