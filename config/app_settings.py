@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,15 @@ def value_of(settings: Settings, path: str) -> str | None:
     """Return the text of a setting, nothing if it is not set."""
     value: Any = settings
     for part in path.split("."):
-        names = {to_camel(name): name for name in type(value).model_fields} if isinstance(value, BaseModel) else {}
+        names = _keys(type(value)) if isinstance(value, BaseModel) else {}
         value = getattr(value, names[part]) if part in names else None
     return None if value is None else str(value)
+
+
+@cache
+def _keys(section: type[BaseModel]) -> Mapping[str, str]:
+    """Return the fields of a section by their keys in the stack file."""
+    return {to_camel(name): name for name in section.model_fields}
 
 
 def values_of(settings: Settings) -> dict[str, str]:

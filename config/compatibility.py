@@ -11,15 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from config import own_data
 from config.values import Version
 
 
 @cache
 def compatible() -> Mapping[str, Any]:
     """Return the table of compatible versions."""
-    loaded: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    loaded: Mapping[str, Any] = own_data.value_of(Path(__file__).with_suffix(".yaml"))
     return loaded
 
 

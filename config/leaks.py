@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from config import bounds, files, secret_patterns, tokens
+from config.clean_files import CleanFiles
 from config.rules import rule
 from config.source import Document, KeyPath, dotted, parse
 from errors import Problem
@@ -73,19 +74,28 @@ STACK = re.compile(r"Pulumi\.[^/]+\.ya?ml\Z")
 )
 def repository_leaks(root: Path) -> Iterator[Problem]:
     """Yield the secrets of a checkout, and the files that cannot be read."""
+    clean = CleanFiles()
     for path in _committed(root):
         name = os.path.relpath(path, root)
-        if os.path.islink(path) and files.leaves(root, path):  # noqa: PTH114 - a Path for each of 10,000 files is slow
+        linked = os.path.islink(path)  # noqa: PTH114 - a Path for each of 10,000 files is slow
+        if linked and files.leaves(root, path):
             rule, fix = "is a link that leads out of the checkout", "copy its target into the repository"
             yield Problem(name, 0, "", "", rule, fix, "link-outside")
             continue
         try:
-            raw = files.content(path, files.LARGEST, root)
+            raw = files.content(path, files.LARGEST, root if linked else None)  # the walk follows no link to a folder
         except OSError as error:
             rule, fix = error.strerror or "unreadable", "make it a readable file of this repository of at most 1 MiB"
             yield Problem(name, 0, "", "", rule, fix, "file-unreadable")
             continue
-        yield from leaks(raw, name)
+        key = clean.key(name, raw)
+        if clean.holds(key):
+            continue
+        found = leaks(raw, name)
+        yield from found
+        if not found:
+            clean.fresh.add(key)
+    clean.write()
 
 
 def _committed(root: Path) -> Iterator[str]:

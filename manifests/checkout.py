@@ -7,6 +7,7 @@ each closure is computed once too. It never writes.
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 from collections.abc import Iterator, Mapping
@@ -38,8 +39,11 @@ class CheckoutReader:
         self._values: dict[str, Any] = {}
         self._sources: dict[str, Source] = {}
         self._leaving: dict[str, bool] = {}
+        self._walks: dict[str, tuple[str, ...]] = {}
         self.closures: dict[tuple[str, bool], Contents] = {}
         """Of `manifests.contents`: by folder, and whether its shape counts."""
+        self.searched: set[str] = set()
+        """Folders whose closure is not complete yet."""
 
     def is_folder(self, path: str) -> bool:
         """Report whether the path is a folder."""
@@ -77,7 +81,9 @@ class CheckoutReader:
         """Return a file's bytes; raise an OSError where it leads out of the checkout, or is larger than allowed."""
         if file in self._raw:
             return self._raw[file]
-        found = files.content(self.root / file, files.LARGEST, self.root)
+        if self.leaves(file):
+            raise OSError(errno.EXDEV, "leads out of the checkout", str(self.root / file))
+        found = files.content(self.root / file, files.LARGEST)
         if len(found) <= files.LARGEST_TEXT:  # larger ones would fill the memory
             self._raw[file] = found
         elif len(found) > most:
@@ -104,8 +110,13 @@ class CheckoutReader:
         """Return the versions that the comments of a kustomization give its remote bases."""
         return pins.versions(self.raw(file).decode("utf-8", errors="replace"))
 
-    def walk(self, folder: str) -> Iterator[str]:
-        """Yield every file below a folder, in the folders that links lead to as well; a link that leaves is a file."""
+    def walk(self, folder: str) -> tuple[str, ...]:
+        """Return every file below a folder, in the folders that links lead to as well; a link that leaves is a file."""
+        if folder not in self._walks:
+            self._walks[folder] = tuple(self._walk(folder))
+        return self._walks[folder]
+
+    def _walk(self, folder: str) -> Iterator[str]:
         seen, ahead = set[str](), [folder]
         while ahead:
             here = ahead.pop()
@@ -116,6 +127,8 @@ class CheckoutReader:
             folders = []
             for entry in self._entries(here):
                 path = f"{here}/{entry.name}"
+                if not entry.is_symlink():
+                    self._leaving[path] = False  # as its folder
                 if _is_folder(entry) and not (entry.is_symlink() and self.leaves(path)):
                     folders += [path] if entry.name != ".git" else []
                 else:

@@ -69,6 +69,18 @@ class Contents:
     problems: list[Problem] = field(default_factory=list)
     inflates: bool = False
 
+    def add(self, other: Contents) -> None:
+        """Add the inputs of a folder that this one lists, each once."""
+        self.files |= other.files
+        self.listed |= other.listed
+        self.named |= other.named
+        self.kustomizations |= other.kustomizations
+        self.inflates = self.inflates or other.inflates
+        self.values += [one for one in other.values if one not in self.values]
+        self.charts += [one for one in other.charts if one not in self.charts]
+        self.bases += [one for one in other.bases if one not in self.bases]
+        self.problems += [one for one in other.problems if one not in self.problems]
+
     @property
     def complete(self) -> bool:
         """Report whether the checkout has all inputs."""
@@ -120,7 +132,9 @@ def closure_of(reader: CheckoutReader, folder: str) -> Contents:
     """Return all inputs of a kustomization or component, also those outside of its folder."""
     if (folder, False) not in reader.closures:
         contents = Contents("kustomization")
+        reader.searched.add(folder)
         _Visit(reader, contents).visit(folder)
+        reader.searched.discard(folder)
         reader.closures[folder, False] = contents
     return reader.closures[folder, False]
 
@@ -151,6 +165,13 @@ class _Visit:
         self._charts(value, folder, file)
         self._name(value, folder)
         self._outside({key: inner for key, inner in value.items() if key not in ROOTS}, folder)
+
+    def _join(self, folder: str) -> None:
+        """Add the closure of a folder elsewhere, which others share; in a cycle, its search is not over."""
+        if folder in self.reader.searched or any(_within(folder, other) for other in self.taken):
+            self.visit(folder)
+        elif folder not in self.contents.kustomizations:
+            self.contents.add(closure_of(self.reader, folder))
 
     def take_folder(self, folder: str) -> None:
         """Add every file of a folder."""
@@ -202,7 +223,7 @@ class _Visit:
             return  # `boundary` has refused it
         if self.reader.is_folder(path):
             if not _within(folder, path):  # else a cycle, which kustomize explains well
-                self.visit(path)
+                self._join(path)
         elif self.reader.is_file(path):
             self.take_file(path)
             self.contents.listed.add(path)

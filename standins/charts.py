@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from config import own_data
 from local.cache import locked
 from manifests.charts import CachedCharts
 from manifests.sources import DIGITS, Chart, ChartSource
@@ -133,9 +134,9 @@ class StandInCharts:
         }
         parts = {key: description[key] for key in DESCRIBED if key in description} | completed(facts)
         files = {
-            "Chart.yaml": yaml.safe_dump(about, sort_keys=False),
-            "values.yaml": yaml.safe_dump(values, sort_keys=False),
-            "standin.yaml": yaml.safe_dump(_expanded(parts), sort_keys=False),
+            "Chart.yaml": _written(about),
+            "values.yaml": _written(values),
+            "standin.yaml": _written(_expanded(parts)),
             **{f"templates/{file.name}": text for file, text in self._library.items()},
         }
         if chart.name in descriptions:
@@ -148,6 +149,11 @@ class StandInCharts:
     @cached_property
     def _library(self) -> dict[Path, str]:
         return {file: file.read_text(encoding="utf-8") for file in sorted(LIBRARY.iterdir())}
+
+
+def _written(value: Any) -> str:
+    text: str = yaml.dump(value, Dumper=own_data.Dumper, sort_keys=False)
+    return text
 
 
 def _is_whole(folder: Path, files: Mapping[str, str]) -> bool:
@@ -250,7 +256,7 @@ def _read(file: Path) -> dict[str, Any]:
     """Read a description once, as long as its file stays the same."""
     key = (file, file.stat().st_mtime_ns)
     if key not in _descriptions:
-        _descriptions[key] = yaml.safe_load(file.read_text(encoding="utf-8"))
+        _descriptions[key] = own_data.value_of(file)
     return _descriptions[key]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from config import own_data
 from errors import Bug
 
 DATA = Path(__file__).resolve().parent / "data"
@@ -77,7 +78,7 @@ class KnownCrds:
 
     @cached_property
     def _table(self) -> Mapping[str, Any]:
-        table: dict[str, Any] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+        table: dict[str, Any] = own_data.value_of(TABLE)
         return table
 
     def _permissive(self, name: str) -> list[dict[str, Any]]:
@@ -131,7 +132,7 @@ def _dumped(document: dict[str, Any]) -> str:
     return yaml.dump(document, Dumper=_Plain, sort_keys=False)
 
 
-class _Plain(yaml.SafeDumper):
+class _Plain(own_data.Dumper):
     """A dumper that writes the same map twice instead of an alias."""
 
     def ignore_aliases(self, data: Any) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 import programs
-from config import bounds
+from config import bounds, own_data
 from manifests import kubernetes_yaml
 from manifests.fields import entries, mapping, mappings, text
 from manifests.objects import CRD, Object, unpacked
@@ -58,7 +58,7 @@ class Use:
 def facts_of(chart: str) -> Mapping[str, Any]:
     """Return the facts of a real chart, nothing if it was never read."""
     file = FACTS / f"{chart}.yaml"
-    found: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    found: dict[str, Any] = own_data.value_of(file) if file.is_file() else {}
     return found
 
 

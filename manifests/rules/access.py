@@ -73,7 +73,7 @@ def escalating(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Report rights of applications that lead to more rights."""
     for obj in _of_applications(objects, "Role", "ClusterRole"):
         for index, granted in enumerate(mappings(obj.item, "rules")):
-            if found := _leads(granted):
+            if found := further(granted):
                 yield ObjectFinding("role-escalates", obj, ("rules", index), *found, FIX)
         for label in mapping(obj.metadata, "labels"):
             if label.startswith(AGGREGATES):
@@ -97,17 +97,17 @@ def _bound(name: str, role: AppObject | None) -> str:
         return "" if name == HARMLESS else "is a ClusterRole that no app brings: it may hold any right"
     if role.folder.settings.layer == "applications":
         return ""  # its own rules are judged where they stand
-    found = next((leads for rule in mappings(role.item, "rules") if (leads := _leads(rule))), None)
+    found = next((leads for rule in mappings(role.item, "rules") if (leads := further(rule))), None)
     return f"is a ClusterRole of {role.app.folder} with `{found[0]}`, which {found[1]}" if found else ""
 
 
-def _leads(rule: dict[str, Any]) -> tuple[str, str] | None:
+def further(rule: dict[str, Any]) -> tuple[str, str] | None:
     """Return the part of a rule that leads to more rights, and why."""
     verbs, resources = set(texts(rule, "verbs")), texts(rule, "resources")
     if any("*" in texts(rule, key) for key in ("apiGroups", "resources", "verbs", "nonResourceURLs")):
         return "*", "stands for all there is, and for what is added later"
-    if further := sorted(verbs & FURTHER):
-        return further[0], "is a verb that hands on rights which its bearer does not have"
+    if handed_on := sorted(verbs & FURTHER):
+        return handed_on[0], "is a verb that hands on rights which its bearer does not have"
     for resource in resources:
         if resource in NAMED and texts(rule, "resourceNames"):
             continue

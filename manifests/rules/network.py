@@ -54,7 +54,8 @@ def outward(objects: StackObjects) -> Iterator[ObjectFinding]:
     }
     public = [one for one in objects.of("Service") if (one.namespace, one.name) in published]
     for pods in objects.pods:
-        if pods.obj.folder.settings.layer != "applications" or any(_bounds(one, pods) for one in _policies(objects)):
+        policies = objects.near(pods.obj, "NetworkPolicy", "CiliumNetworkPolicy")
+        if pods.obj.folder.settings.layer != "applications" or any(_bounds(one, pods) for one in policies):
             continue
         if service := next((one for one in public if serves(one, pods)), None):
             rule = f"is behind {service} on the gateway {PUBLIC}, and may connect to hosts, nodes and the API server"
@@ -62,14 +63,8 @@ def outward(objects: StackObjects) -> Iterator[ObjectFinding]:
             yield ObjectFinding("egress-open", pods.obj, (*pods.path, "metadata", "labels"), str(pods.obj), rule, fix)
 
 
-def _policies(objects: StackObjects) -> Iterator[AppObject]:
-    return objects.of("NetworkPolicy", "CiliumNetworkPolicy")
-
-
 def _bounds(policy: AppObject, pods: Pods) -> bool:
-    """Report whether a policy limits the egress of pods."""
-    if policy.namespace != pods.obj.namespace:
-        return False
+    """Report whether a policy of their namespace limits the egress of pods."""
     if policy.kind == "NetworkPolicy":
         limits = "Egress" in entries(policy.spec, "policyTypes") and not any(
             not entries(one, "to") for one in mappings(policy.spec, "egress")

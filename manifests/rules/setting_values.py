@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from config.app_settings import DOMAIN, HEAD, KEYS, TEMPLATE, folder_of, key_of, values_of
 from config.rules import rule
@@ -78,13 +78,14 @@ def placeholder(value: str) -> str:
 @rule("setting-repeated", scope="app", why="The setting would change and this line would keep the old value.")
 def repeated(objects: StackObjects) -> Iterator[Problem]:
     """Report lines that hold the value of a setting."""
+    values = values_of(objects.folders[0].stack.require()) if objects.folders else {}
+    known = {path: value for path, value in values.items() if path.startswith(SPECIFIC)}
     for folder in objects.folders:
-        yield from _repeated(folder)
+        yield from _repeated(folder, known)
 
 
-def _repeated(folder: AppFolder) -> Iterator[Problem]:
-    settings, file_of_stack = folder.stack.require(), folder.stack.places.file
-    known = {path: value for path, value in values_of(settings).items() if path.startswith(SPECIFIC)}
+def _repeated(folder: AppFolder, known: Mapping[str, str]) -> Iterator[Problem]:
+    file_of_stack = folder.stack.places.file
     for file in used(folder):
         text = folder.reader.text(file)
         present = {path: value for path, value in known.items() if value in text}

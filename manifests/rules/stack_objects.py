@@ -6,7 +6,7 @@ rule is a function of its input.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -184,6 +184,18 @@ class StackObjects:
         for kind in kinds:
             yield from self._by_kind.get(kind, ())
 
+    def near(self, obj: AppObject, *kinds: str) -> Iterator[AppObject]:
+        """Yield the objects of some kinds in the namespace of an object."""
+        for kind in kinds:
+            yield from self._by_place.get((obj.namespace, kind), ())
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, str], list[AppObject]]:
+        found: dict[tuple[str, str], list[AppObject]] = {}
+        for obj in self.all:
+            found.setdefault((obj.namespace, obj.kind), []).append(obj)
+        return found
+
     @cached_property
     def _by_kind(self) -> dict[str, list[AppObject]]:
         found: dict[str, list[AppObject]] = {}
@@ -198,6 +210,14 @@ class StackObjects:
         return tuple(pods for pods in found if pods)
 
     @cached_property
+    def pods_in(self) -> Mapping[str, list[Pods]]:
+        """The objects that create pods, by their namespaces."""
+        found: dict[str, list[Pods]] = {}
+        for pods in self.pods:
+            found.setdefault(pods.obj.namespace, []).append(pods)
+        return found
+
+    @cached_property
     def pods_of(self) -> Mapping[int, Pods]:
         """The pods of an object, by the object's `id`."""
         return {id(pods.obj): pods for pods in self.pods}
@@ -205,8 +225,7 @@ class StackObjects:
     @cached_property
     def scopes(self) -> Mapping[tuple[str, str], str]:
         """The scope of every kind that a CRD of the stack defines."""
-        specs = [mapping(crd, "spec") for crd in (*self.registered, *(one.item for one in self.of(CRD)))]
-        return {(text(spec, "group"), text(spec, "names", "kind")): text(spec, "scope") for spec in specs}
+        return scopes_of((*self.registered, *(one.item for one in self.of(CRD))))
 
 
 @dataclass(frozen=True)
@@ -256,23 +275,38 @@ class Pods:
 
 def is_cluster_wide(objects: StackObjects, obj: AppObject) -> bool:
     """Report whether an object is cluster-wide; an unknown kind counts as namespaced."""
-    if obj.kind in CLUSTER_WIDE.get(obj.group, ()):
-        return True
-    scope = objects.scopes.get((obj.group, obj.kind))
-    return scope == "Cluster" if scope else False
+    return scope_of(obj.group, obj.kind, objects.scopes) == "Cluster"
 
 
 def is_namespaced(objects: StackObjects, obj: AppObject) -> bool:
     """Report whether an object is certainly namespaced: as a kind of Kubernetes itself, or by its CRD."""
-    scope = objects.scopes.get((obj.group, obj.kind))
-    own = "." not in obj.group or obj.group in (*CLUSTER_WIDE, "coordination.k8s.io", "discovery.k8s.io")
-    return not is_cluster_wide(objects, obj) and (scope == "Namespaced" or (scope is None and own))
+    return scope_of(obj.group, obj.kind, objects.scopes) == "Namespaced"
+
+
+def scope_of(group: str, kind: str, scopes: Mapping[tuple[str, str], str]) -> str:
+    """Return Cluster or Namespaced for a kind of Kubernetes itself or of a CRD, empty for an unknown kind."""
+    if kind in CLUSTER_WIDE.get(group, ()):
+        return "Cluster"
+    return scopes.get((group, kind)) or ("Namespaced" if is_own_kind(group) else "")
+
+
+def is_own_kind(group: str) -> bool:
+    """Report whether an API group belongs to Kubernetes itself."""
+    return "." not in group or group in (*CLUSTER_WIDE, "coordination.k8s.io", "discovery.k8s.io")
+
+
+def scopes_of(crds: Iterable[Object]) -> dict[tuple[str, str], str]:
+    """Return the scope of every kind that CRDs define."""
+    specs = [mapping(crd, "spec") for crd in crds]
+    return {(text(spec, "group"), text(spec, "names", "kind")): text(spec, "scope") for spec in specs}
 
 
 def serves(service: AppObject, pods: Pods) -> bool:
     """Report whether a Service selects pods; without a selector it selects none."""
-    selector, same = mapping(service.spec, "selector"), service.namespace == pods.obj.namespace
-    return same and bool(selector) and selects({"matchLabels": selector}, pods.labels)
+    if service.namespace != pods.obj.namespace:
+        return False
+    selector = mapping(service.spec, "selector")
+    return bool(selector) and selects({"matchLabels": selector}, pods.labels)
 
 
 def selects(selector: Any, labels: Mapping[str, str]) -> bool:

@@ -196,7 +196,7 @@ def _selected(objects: StackObjects, kind: str) -> Iterator[tuple[AppObject, lis
         selector = {"matchLabels": labels} if kind == "Service" else labels
         if not labels or obj.by_chart or obj.chart == "unknown" or obj.astray:
             continue
-        found = [one for one in objects.pods if one.obj.namespace == obj.namespace and selects(selector, one.labels)]
+        found = [one for one in objects.pods_in.get(obj.namespace, ()) if selects(selector, one.labels)]
         if found or not any(_foreign(key) for key in _keys(selector)):
             yield obj, found
 

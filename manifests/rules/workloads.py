@@ -108,11 +108,10 @@ def among_crds(objects: StackObjects) -> Iterator[ObjectFinding]:
 @rule("probe-missing", scope="stack", why="Traffic would go to pods that cannot answer, and hung pods would stay.")
 def probes(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require a liveness probe for permanent pods and a readiness probe for servers; charts are exempt."""
-    services = list(objects.of("Service"))
     for pods in objects.pods:
         if not pods.lasting or pods.obj.by_chart:
             continue
-        ours = [one for one in services if serves(one, pods)]
+        ours = [one for one in objects.near(pods.obj, "Service") if serves(one, pods)]
         for path, container in pods.containers("containers"):
             served = sorted({one.name for one in ours if _reaches(one, container)})
             needed = ("readinessProbe", "livenessProbe") if served else ("livenessProbe",)
@@ -133,21 +132,21 @@ def policies(objects: StackObjects) -> Iterator[ObjectFinding]:
     """Require a NetworkPolicy for the clients of each application that serves."""
     if not objects.whole:
         return
-    kept, services = [one for one in objects.of("NetworkPolicy") if inward(one)], list(objects.of("Service"))
     for pods in objects.pods:
         obj = pods.obj
         if obj.folder.settings.layer != "applications" or not pods.lasting or obj.chart == "unknown":
             continue
-        if obj.astray or obj.namespace in objects.unread or any(_keeps(one, pods) for one in kept):
+        kept = any(inward(one) and _keeps(one, pods) for one in objects.near(obj, "NetworkPolicy"))
+        if obj.astray or obj.namespace in objects.unread or kept:
             continue
-        if service := next((one for one in services if serves(one, pods)), None):
+        if service := next((one for one in objects.near(obj, "Service") if serves(one, pods)), None):
             rule = f"serves {service}, and no NetworkPolicy limits its clients: every pod of the cluster may connect"
             fix = "use apps/_shared/network-policy, or add one that selects these pods"
             yield ObjectFinding("network-policy-missing", obj, (*pods.path, "metadata", "labels"), str(obj), rule, fix)
 
 
 def _keeps(policy: AppObject, pods: Pods) -> bool:
-    return policy.namespace == pods.obj.namespace and selects(policy.spec.get("podSelector") or {}, pods.labels)
+    return selects(policy.spec.get("podSelector") or {}, pods.labels)
 
 
 def _reaches(service: AppObject, container: dict[str, Any]) -> bool:
@@ -194,8 +193,8 @@ def budgets(objects: StackObjects) -> Iterator[ObjectFinding]:
         count = max(pods.replicas, _least(objects, pods.obj))
         ours = [
             one
-            for one in objects.of("PodDisruptionBudget")
-            if one.namespace == pods.obj.namespace and selects(one.spec.get("selector"), pods.labels)
+            for one in objects.near(pods.obj, "PodDisruptionBudget")
+            if selects(one.spec.get("selector"), pods.labels)
         ]
         if count >= TWO and not ours:
             rule, fix = "has no PodDisruptionBudget", "add one with maxUnavailable: 1"

@@ -34,10 +34,10 @@ def load(path: Path) -> dict[str, Any]:
 def prepare(scenario: dict[str, Any], root: Path, checkout: Path = CHECKOUT) -> None:
     """Write a checkout with the scenario's one change."""
     shutil.copytree(checkout, root, dirs_exist_ok=True)
-    _change(scenario, root)
+    change(scenario, root)
     if scenario:
         write_settings(root)
-    _change(scenario.get("stale", {}), root)
+    change(scenario.get("stale", {}), root)
 
 
 def write_settings(root: Path) -> None:
@@ -48,7 +48,8 @@ def write_settings(root: Path) -> None:
             write(root, [replace(stack, problems=())], tree)
 
 
-def _change(scenario: dict[str, Any], root: Path) -> None:
+def change(scenario: dict[str, Any], root: Path) -> None:
+    """Replace text in files, write and remove files, make links, write bytes."""
     for file, edits in scenario.get("replace", {}).items():
         text = (root / file).read_text(encoding="utf-8")
         for old, new in edits.items():

@@ -17,6 +17,7 @@ import pytest
 
 from config import tokens
 from config.leaks import leaks, repository_leaks
+from errors import Problem
 
 ROOT = Path(__file__).parents[2]
 CHOICE = random.Random(14)
@@ -322,3 +323,24 @@ def test_no_text_takes_long(sign: str) -> None:
     leaks(text.encode(), "apps/media/x/a.yaml")
     leaks(f"password{text}".encode(), "apps/media/x/a.txt")
     assert time.process_time() - began < 3
+
+
+def test_a_file_is_searched_again_when_its_content_its_name_or_the_rules_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = tmp_path / "checkout"
+    root.mkdir()
+    (root / "notes.md").write_text("password: Zq81-mmpw-72xk\n")
+    searched: list[str] = []
+
+    def search(raw: bytes, name: str) -> tuple[Problem, ...]:
+        searched.append(name)
+        return leaks(raw, name)
+
+    monkeypatch.setattr("config.leaks.leaks", search)
+    assert [list(repository_leaks(root)) for _ in range(2)] == [[], []]
+    assert searched == ["notes.md"]
+    (root / "notes.md").rename(root / "notes.yaml")
+    assert [[one.file for one in repository_leaks(root)] for _ in range(2)] == [["notes.yaml"], ["notes.yaml"]]
+    assert searched == ["notes.md", "notes.yaml", "notes.yaml"]  # a finding is never cached
