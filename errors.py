@@ -16,6 +16,7 @@
     │   ├── DownloadFailed      a release of a pinned tool did not arrive
     │   └── TookTooLong         a wait reached its timeout
     ├── Declined                the command would do harm or cannot run like this; the message has the way on
+    ├── RenderFailed            Argo CD does not render an app: fix a file under apps/
     ├── OriginalRefused         a fetched chart or remote base breaks a rule
     │   └── OriginalChanged     its content differs from that of the first fetch
     └── Bug                     our own mistake: report it
@@ -34,7 +35,7 @@ from enum import IntEnum
 from typing import Any, ClassVar
 
 # Characters that move a terminal's cursor, or change the direction of the text behind them.
-UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 class ExitCode(IntEnum):
@@ -43,6 +44,7 @@ class ExitCode(IntEnum):
     DONE = 0
     NOT_GOOD = 1
     USAGE = 2
+    CHANGES = 2  # of a drift report, as other tools have it; a wrong command line has no report
     REPORTED_TO_PULUMI = 32
     BUG = 70
     TRY_AGAIN = 75
@@ -170,6 +172,10 @@ class TookTooLong(TryAgain):
 
 class Declined(HomelabError):
     """The command would do harm or cannot run like this; the message has the way on."""
+
+
+class RenderFailed(HomelabError):
+    """Argo CD does not render an app; the text is its message."""
 
 
 class OriginalRefused(HomelabError):

@@ -33,8 +33,8 @@ def _block(dumper: Any, text: str) -> Any:
 BlockDumper.add_representer(str, _block)
 
 
-def as_yaml(item: Object) -> str:
-    """Return an object as YAML, the same for the same object."""
-    options: dict[str, Any] = {"sort_keys": True, "width": 110, "allow_unicode": True, "default_flow_style": False}
+def as_yaml(item: Object, width: int = 110) -> str:
+    """Return an object as YAML, the same for the same object; `width` limits the lines of long values."""
+    options: dict[str, Any] = {"sort_keys": True, "width": width, "allow_unicode": True, "default_flow_style": False}
     text: str = yaml.dump(item, Dumper=BlockDumper, **options)
     return text

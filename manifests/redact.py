@@ -6,6 +6,7 @@ objects, `components.cluster.configuration_diff` covers values of machine config
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -20,6 +21,7 @@ KEYS = ("name", "key", "header", "option")
 WHOLE = ("auths", "secretGenerator")
 CODED = 24  # a shorter text in base64 is a word
 NESTED = 4
+PARAMETER = re.compile(r"(?<=[?&])(?P<name>[^=&\s]{1,80})=(?P<value>[^&#\s\"'<>]{1,2000})")
 
 Hide: TypeAlias = Callable[[str], str]
 
@@ -107,7 +109,7 @@ def _text(text: str, hide: Hide, depth: int) -> str:
     inside = secret_patterns.decoded(text) if len(text) >= CODED else ""
     if inside and _has_secret(inside):
         return hide(text)
-    shown = secret_patterns.hide(text, hide)
+    shown = PARAMETER.sub(lambda found: _parameter(found, hide), secret_patterns.hide(text, hide))
     if depth >= NESTED:
         return shown
     for secret in _nested(text):
@@ -115,6 +117,12 @@ def _text(text: str, hide: Hide, depth: int) -> str:
             return hide(text)
         shown = shown.replace(secret, hide(secret))
     return shown
+
+
+def _parameter(found: re.Match[str], hide: Hide) -> str:
+    """Return a parameter of a URL, such as the join token of a node, without its value if that is a credential."""
+    name, value = found["name"], found["value"]
+    return f"{name}={hide(value)}" if secret_patterns.is_secret(name, value, in_doubt=True) else found[0]
 
 
 def _has_secret(text: str) -> bool:

@@ -35,6 +35,7 @@ HIDDEN: list[tuple[str, Object]] = [
     ("a settings file", made(data={"app.ini": f"[db]\nuser = x\npassword = {SECRET}\n"})),
     ("a JSON file", made(data={"app.json": json.dumps({"auth": {"token": SECRET}})})),
     ("an URL", made(data={"url": f"postgres://user:{SECRET}@db/x"})),
+    ("a parameter of an URL", made(data={"url": f"https://x.example.com/?a=b&jointoken={SECRET}"})),
     (
         "a private key",
         made(data={"tls": "-----BEGIN RSA " + f"PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----\n"}),
