@@ -11,15 +11,13 @@ from typing import Any
 import pulumi
 
 from components.cluster.cluster import Cluster, ClusterArgs
-from components.cluster.patches import Surroundings
 from components.handover.application_sets import GitSource
 from components.handover.handover import Handover, HandoverArgs
-from components.machines.hardware import Site
-from components.machines.images import image_of, installer
 from components.machines.machines import Machines, MachinesArgs
 from config import derive
 from config.model import Settings
 from config.tree import Tree
+from stacks.nodes import node_configurations, site
 from stacks.platform import PlatformOutputs, build_platform
 from stacks.providers import kubernetes_provider, proxmox_provider, talos_provider
 
@@ -51,22 +49,11 @@ def build(settings: Settings, tree: Tree, root: Path) -> dict[str, Any]:
 
 def machines_args(settings: Settings, nodes: tuple[derive.Machine, ...]) -> MachinesArgs:
     """Return the arguments of the machines."""
-    proxmox, network, cluster = settings.proxmox, settings.network, settings.cluster
-    site = Site(
-        stack=cluster.name,
-        pool=proxmox.pool,
-        tags=proxmox.tags,
-        scsi=proxmox.scsi,
-        cpu_type=proxmox.cpu_type,
-        secure=cluster.boot == "secure",
-        subnet=network.subnet,
-        gateway=network.gateway,
-        nameservers=network.nameservers,
-    )
+    proxmox, cluster = settings.proxmox, settings.cluster
     return MachinesArgs(
         machines=nodes,
         hosts=proxmox.hosts,
-        site=site,
+        site=site(settings),
         talos_version=str(cluster.talos_version),
         image_factory=cluster.image_factory,
         image_checksums=cluster.image_checksums,
@@ -79,20 +66,13 @@ def machines_args(settings: Settings, nodes: tuple[derive.Machine, ...]) -> Mach
 def cluster_args(settings: Settings, nodes: tuple[derive.Machine, ...], machines: Machines, root: Path) -> ClusterArgs:
     """Return the arguments of the cluster and the VMs that it runs on."""
     cluster = settings.cluster
-    version, factory = str(cluster.talos_version), cluster.image_factory
-    secure = cluster.boot == "secure"
-    files = {path for node in nodes for path in node.patches}
     return ClusterArgs(
         cluster_name=cluster.name,
         endpoint=derive.endpoint(settings),
         machines=nodes,
-        around=surroundings(settings),
-        installers={node.name: installer(factory, image_of(node, secure=secure), version) for node in nodes},
+        desired=node_configurations(settings, root),
         vms=machines.vms,
-        own_patches={path: (root / path).read_text(encoding="utf-8") for path in files},
-        talos_version=version,
         talos_contract=cluster.talos_contract,
-        kubernetes_version=str(cluster.kubernetes_version),
         generation=cluster.generation,
         drain_seconds=cluster.drain_timeout.seconds,
         protect=cluster.protect != "nothing",
@@ -112,24 +92,6 @@ def handover_args(settings: Settings, tree: Tree, cluster: Cluster, platform: Pl
         generation=settings.cluster.generation,
         gone_with=cluster.bootstrap,
         after=platform.ready,
-    )
-
-
-def surroundings(settings: Settings) -> Surroundings:
-    """Return the settings that all nodes share."""
-    network, cluster = settings.network, settings.cluster
-    return Surroundings(
-        subnet=network.subnet,
-        gateway=network.gateway,
-        nameservers=network.nameservers,
-        time_servers=network.time_servers,
-        vip=network.vip,
-        pod_cidr=network.pod_cidr,
-        service_cidr=network.service_cidr,
-        cert_sans=derive.cert_sans(settings),
-        own_cni=settings.platform.cni == "cilium",
-        workloads_on_control_planes=cluster.workloads_on_control_planes == "allowed",
-        registry_mirrors=cluster.registry_mirrors,
     )
 
 

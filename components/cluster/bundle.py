@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import yaml
 
 
-class Pair(Protocol):
+class KeyPair(Protocol):
     """A certificate with its key."""
 
     cert: str
@@ -39,5 +39,5 @@ def bundle(secrets: Any) -> str:
     return yaml.safe_dump(document, sort_keys=False)
 
 
-def _pair(pair: Pair) -> dict[str, str]:
+def _pair(pair: KeyPair) -> dict[str, str]:
     return {"crt": pair.cert, "key": pair.key}

@@ -19,8 +19,8 @@ from pulumiverse_talos import cluster as talos_cluster
 
 from components import shell
 from components.cluster.bundle import bundle
-from components.cluster.configuration_diff import difference, readable
-from components.cluster.patches import Surroundings, patches
+from components.cluster.configuration_diff import difference
+from components.cluster.node_configurations import NodeConfigurations
 from components.cluster.script_inputs import (
     REMEMBER_GENERATION,
     draining,
@@ -43,13 +43,9 @@ class ClusterArgs:
     cluster_name: str
     endpoint: str
     machines: Sequence[Machine]
-    around: Surroundings
-    installers: Mapping[str, str]
+    desired: NodeConfigurations
     vms: Mapping[str, pulumi.Resource]
-    own_patches: Mapping[str, str]
-    talos_version: str
     talos_contract: str
-    kubernetes_version: str
     generation: int
     drain_seconds: int
     protect: bool
@@ -93,8 +89,7 @@ class Cluster(Component):
 
     def _readable(self, node: Machine) -> str:
         """Return a node's configuration in readable form, and log its changes in a preview."""
-        versions = {"talos": self.args.talos_version, "kubernetes": self.args.kubernetes_version}
-        text = readable(self._patches(node), versions)
+        text = self.args.desired.readable(node)
         if pulumi.runtime.is_dry_run():
             self.args.before.apply(lambda before: self._tell(node, before.get(node.name, ""), text))
         return text
@@ -103,10 +98,6 @@ class Cluster(Component):
         changes = difference(before, after) if before else ""
         if changes:
             pulumi.log.info(f"machine configuration of {node.name}:\n{changes}", resource=self)
-
-    def _patches(self, node: Machine) -> list[str]:
-        own = [self.args.own_patches[path] for path in node.patches]
-        return patches(node, self.args.around, self.args.installers[node.name], own)
 
     def _command(
         self,
@@ -131,7 +122,7 @@ class Cluster(Component):
         """Make the upgrades, one node after the other; on the first run there is nothing to upgrade."""
         last: Command | None = None
         for node in in_order_of_upgrade(self.args.machines):
-            version = {"VERSION": self.args.talos_version, "IMAGE": self.args.installers[node.name]}
+            version = {"VERSION": self.args.desired.talos_version, "IMAGE": self.args.desired.installers[node.name]}
             last = self._command(
                 "talos",
                 node.name,
@@ -143,13 +134,13 @@ class Cluster(Component):
         return last
 
     def _draining(self, node: Machine) -> dict[str, str]:
-        around = self.args.around
+        around = self.args.desired.around
         return draining(node, self.args.machines, self.args.drain_seconds, around.workloads_on_control_planes)
 
     def _upgrade_kubernetes(self, after: Command | None) -> Command:
         return self._command(
             "kubernetes",
-            environment={"VERSION": self.args.kubernetes_version},
+            environment={"VERSION": self.args.desired.kubernetes_version},
             update=script("upgrade-kubernetes"),
             opts=self.options(depends_on=[after] if after else []),
         )
@@ -217,8 +208,8 @@ class Cluster(Component):
                 secrets=secrets.apply(lambda value: value.secrets),
                 trustdinfo=secrets.apply(lambda value: value.trustdinfo),
             ),
-            config_patches=self._patches(node),
-            kubernetes_version=self.args.kubernetes_version,
+            config_patches=self.args.desired.patches(node),
+            kubernetes_version=self.args.desired.kubernetes_version,
             talos_version=f"v{self.args.talos_contract}",
             docs=False,
             examples=False,

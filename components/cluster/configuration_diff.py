@@ -22,7 +22,7 @@ from manifests.redact import covered
 COVERED = "(covered)"
 CREDENTIAL = re.compile(r"(?i)(?:auth|key|crt|secret)\Z")
 FILES = ("content", "contents")
-VARIABLES = ("environment", "env", "extraKernelArgs")
+VARIABLES = ("environment", "env", "variables", "extraKernelArgs")
 DIGITS = 10
 REPLACED = ("auditPolicy", "podSubnets", "serviceSubnets")  # Talos marks them as replaced by a merge
 TAINT = {"key", "value", "effect"}  # its key is no credential
@@ -30,7 +30,12 @@ CONTEXT = 1
 
 
 def readable(patches: Iterable[str], versions: Mapping[str, str]) -> str:
-    """Return the patches, merged into one text; the versions decide the parts that Talos generates."""
+    """Return the patches, merged into one text without credentials."""
+    return yaml.safe_dump(covered(_covered(merged(patches, versions)), _cover), sort_keys=True)
+
+
+def merged(patches: Iterable[str], versions: Mapping[str, str]) -> dict[str, Any]:
+    """Return the merged documents, credentials included; the versions decide the parts that Talos generates."""
     documents: dict[str, Any] = {"versions": dict(versions)}
     for patch in patches:
         for document in yaml.safe_load_all(patch):
@@ -39,7 +44,7 @@ def readable(patches: Iterable[str], versions: Mapping[str, str]) -> str:
             kind = str(document.get("kind", "machine configuration"))
             named = f"{kind} {document['name']}" if "name" in document else kind
             documents[named] = _merged(documents.get(named), document)
-    return yaml.safe_dump(covered(_covered(documents), _cover), sort_keys=True)
+    return documents
 
 
 def difference(before: str, after: str) -> str:

@@ -95,6 +95,12 @@ def digest(category: Category) -> str:
     return hashlib.sha256(category.model_dump_json(by_alias=True).encode()).hexdigest()[:16]
 
 
+def value_files(source: GitSource, category: str, app: str) -> list[str]:
+    """Return the values files of an umbrella chart: those of the base, of the settings, and its own."""
+    settings = f"/{source.folder(folder_of(source.environment), 'values', category)}/{app}.yaml"
+    return [f"../{BASE}/values.yaml", settings, "values.yaml"]
+
+
 def _files(category: str, source: GitSource) -> dict[str, Any]:
     """Return the generator that finds the folders of an environment."""
     folder = source.folder(APPS, category, "*", source.environment)
@@ -112,9 +118,8 @@ def _app(source: GitSource) -> str:
 
 
 def _of_a_chart(source: GitSource, category: str) -> str:
-    """Return the values files of an umbrella chart: those of the base, of the settings, and its own."""
-    settings = f"/{source.folder(folder_of(source.environment), 'values', category)}/{_app(source)}.yaml"
-    files = json.dumps([f"../{BASE}/values.yaml", settings, "values.yaml"])
+    """Return the part of the template that only umbrella charts get."""
+    files = json.dumps(value_files(source, category, _app(source)))
     helm = f"{{valueFiles: {files}, ignoreMissingValueFiles: true}}"
     return f'{{{{ if eq .path.filename "{CHART}" }}}}spec: {{source: {{helm: {helm}}}}}{{{{ end }}}}\n'
 

@@ -37,7 +37,7 @@ def project(category: CategoryFolder, repository: str, *beside: str) -> dict[str
             "destinations": [{"server": IN_CLUSTER, "namespace": namespace} for namespace in category.namespaces],
             "clusterResourceWhitelist": [_group_kind(kind) for kind in sorted(category.settings.cluster_kinds)],
             **({"namespaceResourceBlacklist": [_group_kind(kind) for kind in closed]} if closed else {}),
-            **({"roles": [_owners(category)]} if category.settings.owners else {}),
+            **({"roles": [_owners(category)]} if _groups(category) else {}),
         },
     }
 
@@ -47,12 +47,17 @@ def _group_kind(text: str) -> dict[str, str]:
     return {"group": group, "kind": kind}
 
 
+def _groups(category: CategoryFolder) -> list[str]:
+    """Return the owners that a login provider can know: users and teams of GitHub begin with @."""
+    return [owner for owner in category.settings.owners if not owner.startswith("@")]
+
+
 def _owners(category: CategoryFolder) -> dict[str, Any]:
     """Return the role in which the owners' groups may view, sync and restart; they make changes in Git."""
     subject, scope = f"proj:{category.name}:{OWNER}", f"{category.name}/*"
     return {
         "name": OWNER,
-        "groups": list(category.settings.owners),
+        "groups": _groups(category),
         "policies": [
             f"p, {subject}, {'logs' if action == 'logs' else 'applications'}, "
             f"{'get' if action == 'logs' else action}, {scope}, allow"

@@ -16,9 +16,12 @@ import os
 import re
 import ssl
 import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 import programs
@@ -31,6 +34,12 @@ from local.files import write_private
 NAME, HTTPS = "delivery", 443
 CREDENTIAL = "git-credential"
 QUIET = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
+OFFERED = "homelab-preview"
+NOBODY = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "rehearsal"), ("EMAIL", "rehearsal@lab.invalid"), ("DATE", "946684800 +0000"))
+}
 
 
 def publish(lab: Lab, repository: str, revision: str, path: str) -> str:
@@ -39,14 +48,34 @@ def publish(lab: Lab, repository: str, revision: str, path: str) -> str:
     if not (bare / "HEAD").exists():
         _git(bare, "init", "--quiet", "--bare", "--initial-branch", revision)
         _git(bare, "config", "http.receivepack", "false")
-    (bare / "info" / "exclude").write_text(".venv\n__pycache__/\n", encoding="utf-8")
-    _git(bare, "add", "--all", "--force", "apps", work_tree=lab.tree)
-    # A rehearsal encrypts its own secrets into the stack file: Argo CD does not read it, and it would change every
-    # time.
-    _git(bare, "add", "--all", ".", ":(exclude)Pulumi.*.yaml", work_tree=lab.tree)
+    tree = _staged(bare, lab.tree)
     from lab.delivery.commits import commit  # noqa: PLC0415 - importing GitPython takes longer than `head_of`
 
-    return commit(bare, QUIET, revision, _git(bare, "write-tree"), path)
+    return commit(bare, QUIET, revision, tree, path)
+
+
+@contextmanager
+def offered(lab: Lab, repository: str, folder: Path, path: str) -> Iterator[str]:
+    """Commit a folder below a ref that no Application follows, yield the commit, and remove the ref at the end.
+
+    One content has one commit, so that Argo CD renders it once.
+    """
+    bare = bare_repository(lab, repository)
+    with tempfile.TemporaryDirectory(prefix="homelab-index-") as temporary:
+        index = Path(temporary) / "index"
+        apart = {"GIT_INDEX_FILE": str(index)}
+        tree = _staged(bare, folder, apart)
+        if above := [part for part in PurePosixPath(path).parts if part not in (".", "/")]:
+            index.unlink()
+            _git(bare, "read-tree", f"--prefix={'/'.join(above)}/", tree, work_tree=folder, variables=apart)
+            tree = _git(bare, "write-tree", variables=apart)
+    commit = _git(bare, "commit-tree", tree, "-m", "A side of a change", variables=NOBODY)
+    reference = f"refs/{OFFERED}/{commit}"
+    _git(bare, "update-ref", reference, commit)
+    try:
+        yield commit
+    finally:
+        _git(bare, "update-ref", "-d", reference)
 
 
 def served_as(repository: str) -> str:
@@ -95,10 +124,21 @@ def bare_repository(lab: Lab, repository: str) -> Path:
     return lab.root / "git" / urlsplit(repository).path.strip("/").removesuffix(".git")
 
 
-def _git(bare: Path, *arguments: str, work_tree: Path | None = None) -> str:
+def _staged(bare: Path, folder: Path, variables: Mapping[str, str] | None = None) -> str:
+    """Stage a folder as Argo CD must see it; return the tree's id."""
+    (bare / "info" / "exclude").write_text(".venv\n__pycache__/\n", encoding="utf-8")
+    if (folder / "apps").exists():
+        _git(bare, "add", "--all", "--force", "apps", work_tree=folder, variables=variables)
+    # A rehearsal encrypts its own secrets into the stack file: Argo CD does not read it, and it would change every
+    # time.
+    _git(bare, "add", "--all", ".", ":(exclude)Pulumi.*.yaml", work_tree=folder, variables=variables)
+    return _git(bare, "write-tree", variables=variables)
+
+
+def _git(bare: Path, *arguments: str, work_tree: Path | None = None, variables: Mapping[str, str] | None = None) -> str:
     bare.mkdir(parents=True, exist_ok=True)
     options = ["--git-dir", str(bare), *(["--work-tree", str(work_tree)] if work_tree else [])]
-    environment = {**os.environ, **QUIET}
+    environment = {**os.environ, **QUIET, **(variables or {})}
     # git and not GitPython, whose staging obeys neither .gitattributes nor .gitignore.
     return programs.run("git", *options, *arguments, env=environment, cwd=work_tree or bare).stdout.strip()
 

@@ -53,12 +53,16 @@ def prepare(lab: Lab, checkout: Path, stack: str) -> list[ReplacedSetting]:
     return replaced
 
 
-def _copy(checkout: Path, tree: Path) -> None:
-    """Copy the checkout to the tree, file by file, without touching equal files."""
+def files_of(checkout: Path) -> set[str]:
+    """Return the names of the files that git tracks or would track."""
     # git and not GitPython, which starts the same command without a timeout.
     files = ("ls-files", "--cached", "--others", "--exclude-standard", "-z")
-    listed = programs.run("git", *programs.on_checkout(checkout), *files).stdout
-    wanted = {name for name in listed.split("\0") if name and (checkout / name).is_file()}
+    return set(filter(None, programs.run("git", *programs.on_checkout(checkout), *files).stdout.split("\0")))
+
+
+def _copy(checkout: Path, tree: Path) -> None:
+    """Copy the checkout to the tree, file by file, without touching equal files."""
+    wanted = {name for name in files_of(checkout) if (checkout / name).is_file()}
     for name in wanted:
         source, target = checkout / name, tree / name
         if _same(source, target):

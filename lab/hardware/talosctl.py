@@ -54,7 +54,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     kubeconfig.add_argument("--force", action="store_true")
     kubeconfig.add_argument("--merge", default="true")
     get = verbs.add_parser("get")
-    get.add_argument("what", choices=["extensions", "staticpods"])
+    get.add_argument("what", choices=["extensions", "machineconfig", "staticpods"])
     get.add_argument("id", nargs="?")
     get.add_argument("-o", "--output", choices=["yaml"])
     upgrade = verbs.add_parser("upgrade")
@@ -138,6 +138,8 @@ def _get(call: Call) -> str:
         version = talos_node.api_version(call.node.configuration)
         metadata = f"    metadata:\n        annotations:\n            {talos_node.CONFIG_VERSION}: {version}"
         return f"node: {call.node.vm.address}\nspec:\n{metadata}"
+    if call.options.what == "machineconfig":
+        return yaml.safe_dump({"node": call.node.vm.address, "spec": call.node.configuration}, sort_keys=False)
     spec = f"    metadata:\n        name: schematic\n        version: {call.node.schematic}"
     return f"node: {call.node.vm.address}\nspec:\n{spec}"
 

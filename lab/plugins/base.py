@@ -34,15 +34,15 @@ from typing import Any, ClassVar
 from pulumi.provider.experimental import provider as sdk
 
 from errors import HomelabError
-from lab.plugins.properties import UNKNOWN, Plain, Properties, PropertyChange, changes, plain_map, top
+from lab.plugins.properties import UNKNOWN, Plain, Properties, PropertyOperation, changes, plain_map, top
 from lab.plugins.schema import InputProblem, Members, Schema
 
 # The engine and the SDK add these to the configuration of a provider.
 ENGINE_KEYS = frozenset(("version", "pluginDownloadURL", "pluginChecksums", "__internal"))
 KINDS_OF_CHANGE = {
-    PropertyChange.ADD: (sdk.PropertyDiffKind.ADD, sdk.PropertyDiffKind.ADD_REPLACE),
-    PropertyChange.DELETE: (sdk.PropertyDiffKind.DELETE, sdk.PropertyDiffKind.DELETE_REPLACE),
-    PropertyChange.UPDATE: (sdk.PropertyDiffKind.UPDATE, sdk.PropertyDiffKind.UPDATE_REPLACE),
+    PropertyOperation.ADD: (sdk.PropertyDiffKind.ADD, sdk.PropertyDiffKind.ADD_REPLACE),
+    PropertyOperation.DELETE: (sdk.PropertyDiffKind.DELETE, sdk.PropertyDiffKind.DELETE_REPLACE),
+    PropertyOperation.UPDATE: (sdk.PropertyDiffKind.UPDATE, sdk.PropertyDiffKind.UPDATE_REPLACE),
 }
 
 # The inputs in the state: the engine sends them with every request, the SDK's request objects drop them.
@@ -214,7 +214,7 @@ class StandIn(sdk.Provider):
         found = [*changes(plain_map(old_inputs.get()), kind.given)]
         state = plain_map(request.old_state)
         outlived = set(kind.outlived(state))
-        found += [(name, PropertyChange.UPDATE) for name in sorted(outlived)]
+        found += [(name, PropertyOperation.UPDATE) for name in sorted(outlived)]
         renewed = kind.renewed(state, kind.given)
         found += changes({name: state[name] for name in renewed}, renewed)
 
@@ -321,7 +321,7 @@ class StandIn(sdk.Provider):
 
 
 def difference(
-    found: Iterable[tuple[str, PropertyChange]],
+    found: Iterable[tuple[str, PropertyOperation]],
     replaces: Callable[[str], bool],
     *,
     delete_first: bool = False,

@@ -16,7 +16,7 @@ from typing import Any
 
 from pulumi.provider.experimental.property_value import PropertyValue
 
-from lab.plugins.properties import Plain, Properties, PropertyChange, Unknown, changes, engine_value
+from lab.plugins.properties import Plain, Properties, PropertyOperation, Unknown, changes, engine_value
 
 Object = dict[str, Any]
 
@@ -265,7 +265,7 @@ def base_of(recorded: Plain, inputs: Plain) -> Plain:
     return dict(inputs) if is_built_in(inputs) else limited(recorded, inputs)
 
 
-def differences(before: Plain, after: Plain, ignored: Iterable[str] = ()) -> list[tuple[str, PropertyChange]]:
+def differences(before: Plain, after: Plain, ignored: Iterable[str] = ()) -> list[tuple[str, PropertyOperation]]:
     """Return the differences of two objects, without ignored fields."""
     patterns = [_pattern(path) for path in ignored]
     return [found for found in changes(before, after) if not any(pattern.match(found[0]) for pattern in patterns)]

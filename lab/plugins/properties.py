@@ -44,7 +44,7 @@ class Unknown:
 UNKNOWN: Final = Unknown()
 
 
-class PropertyChange(Enum):
+class PropertyOperation(Enum):
     """The change of one property."""
 
     ADD = "add"
@@ -95,7 +95,7 @@ def has_unknown(value: Any) -> bool:
     return isinstance(value, Unknown)
 
 
-def changes(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, PropertyChange]]:
+def changes(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, PropertyOperation]]:
     """Return the properties that differ, each by its path, down to the leaf that does."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in (*old, *(name for name in new if name not in old)):
@@ -105,16 +105,16 @@ def changes(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, PropertyC
         for index in range(max(len(old), len(new))):
             yield from _change(before, after, index, f"{path}[{index}]")
     elif type(old) is not type(new) or old != new:
-        yield path, PropertyChange.UPDATE
+        yield path, PropertyOperation.UPDATE
 
 
 def _change(
     old: Mapping[Any, Any], new: Mapping[Any, Any], key: Any, path: str
-) -> Iterator[tuple[str, PropertyChange]]:
+) -> Iterator[tuple[str, PropertyOperation]]:
     if key not in new:
-        yield path, PropertyChange.DELETE
+        yield path, PropertyOperation.DELETE
     elif key not in old:
-        yield path, PropertyChange.ADD
+        yield path, PropertyOperation.ADD
     else:
         yield from changes(old[key], new[key], path)
 

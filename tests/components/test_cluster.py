@@ -22,7 +22,7 @@ from config import derive
 from config.load import read_stack
 from config.model import Settings
 from ops.toolchain.lookup import ensure
-from stacks.homelab import surroundings
+from stacks.nodes import surroundings
 from tests.components.mocks import ROOT, Program, run
 from tests.config.test_leaks import PW, SECRETS
 

@@ -258,6 +258,12 @@ def test_no_project_has_a_wildcard_or_makes_namespaces(found: CategoryFolder) ->
     assert {"group": "", "kind": "Namespace"} not in spec["clusterResourceWhitelist"]
 
 
+def test_owners_of_a_forge_get_no_role() -> None:
+    assert "roles" not in project(category(owners=["@me", "@org/family"]), URL)["spec"]
+    (role,) = project(category(owners=["@me", "family", "me@example.com"]), URL)["spec"]["roles"]
+    assert role["groups"] == ["family", "me@example.com"]
+
+
 def test_owners_look_and_sync_and_change_nothing() -> None:
     (role,) = project(category(owners=["family"]), URL)["spec"]["roles"]
     assert role["groups"] == ["family"]

@@ -6,23 +6,21 @@ is compared with our own render of the same folder, object by object.
 
 from __future__ import annotations
 
-import gzip
 import json
-import socket
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from config.load import read_stack
 from config.tree import read_tree
 from lab.api import Api, Object
-from lab.delivery import argocd
-from lab.running import servers
+from lab.delivery import argocd, argocd_cache
+from lab.delivery.repo_server import untracked
+from lab.layout import Lab
 from ops.checking.validation import Validation, places_of
 from tests.lab.checkout import Checkout
 
 ARGOPROJ = "argoproj.io/v1alpha1"
-REFRESH, TRACKING = "argocd.argoproj.io/refresh", "argocd.argoproj.io/tracking-id"
+REFRESH = "argocd.argoproj.io/refresh"
 SECONDS, PAUSE = 300.0, 1.0
 
 
@@ -59,26 +57,19 @@ def _by_identity(objects: Iterable[Object]) -> dict[str, str]:
         meta = item["metadata"]
         identity = f"{item['apiVersion']} {item['kind']} {meta.get('namespace', '')}/{meta['name']}"
         assert identity not in texts, identity
-        texts[identity] = json.dumps(_untracked(item), sort_keys=True)
+        texts[identity] = json.dumps(untracked(item), sort_keys=True)
     return texts
-
-
-def _untracked(item: Object) -> Object:
-    """Return the object without the annotation by which Argo CD tracks it."""
-    meta = dict(item["metadata"])
-    kept = {name: value for name, value in (meta.pop("annotations", None) or {}).items() if name != TRACKING}
-    return {**item, "metadata": {**meta, **({"annotations": kept} if kept else {})}}
 
 
 def _rendered_by_argo_cd(checkout: Checkout) -> dict[str, list[Object]]:
     """Return the objects of every Application as the repo-server renders them now."""
-    api, port = checkout.api, servers.port(checkout.lab, argocd.REDIS)
+    api = checkout.api
     names = {one["name"] for one in api.metadata(ARGOPROJ, "Application", argocd.NAMESPACE)}
-    _ask(port, "FLUSHALL")
+    argocd_cache.ask(checkout.lab, "FLUSHALL")
     for name in names:
         api.annotate(ARGOPROJ, "Application", name, {REFRESH: "hard"}, argocd.NAMESPACE)
     deadline = time.monotonic() + SECONDS
-    while missing := names - set(made := _cached(port)) or _refreshing(api):
+    while missing := names - set(made := _cached(checkout.lab)) or _refreshing(api):
         assert time.monotonic() < deadline, f"not rendered after {SECONDS:.0f} s: {', '.join(sorted(missing))}"
         time.sleep(PAUSE)
     return made
@@ -89,35 +80,10 @@ def _refreshing(api: Api) -> set[str]:
     return {one["name"] for one in found if REFRESH in (one.get("annotations") or {})}
 
 
-def _cached(port: int) -> dict[str, list[Object]]:
+def _cached(lab: Lab) -> dict[str, list[Object]]:
     """Return the objects in the repo-server's cache by Application; a failed render has none."""
     made: dict[str, list[Object]] = {}
-    for key in _ask(port, "KEYS", "mfst|*"):
-        kept = _ask(port, "GET", key.decode())
-        entry = json.loads(gzip.decompress(kept)) if kept else {}
+    for key, entry in argocd_cache.values(lab, "mfst|*").items():
         if answer := entry.get("manifestResponse"):
-            made[key.decode().split("|")[2]] = [json.loads(one) for one in answer.get("manifests") or ()]
+            made[key.split("|")[2]] = [json.loads(one) for one in answer.get("manifests") or ()]
     return made
-
-
-def _ask(port: int, *words: str) -> Any:
-    """Send one command to Redis and return its answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, connection.makefile("rwb") as stream:
-        stream.write(f"*{len(words)}\r\n".encode() + b"".join(_bulk(word) for word in words))
-        stream.flush()
-        return _answer(stream)
-
-
-def _bulk(word: str) -> bytes:
-    return f"${len(word.encode())}\r\n{word}\r\n".encode()
-
-
-def _answer(stream: Any) -> Any:
-    kind, text = stream.read(1), stream.readline().strip()
-    if kind == b"*":
-        return [_answer(stream) for _ in range(int(text))]
-    if kind == b"$":
-        size = int(text)
-        return stream.read(size + 2)[:-2] if size >= 0 else None
-    assert kind != b"-", text
-    return text

@@ -194,10 +194,12 @@ class TestDayTwo:
             "    nameservers: [10.0.10.1]\n", "    nameservers: [10.0.10.1]\n    timeServers: [ntp.example.com]\n"
         )
         mark = len(staging.rack.journal())
-        foreseen = staging.run("preview", "--rehearsal")
+        foreseen = staging.run("preview", "--rehearse", "--json")
         assert foreseen.code == 0, foreseen.err
-        assert "machine configuration of worker-2:" in foreseen.out
-        assert "-      - time.cloudflare.com\n+      - ntp.example.com" in foreseen.out
+        nodes = {one["node"]: one for one in foreseen.result["machines"]}
+        assert set(nodes) == {"cp-1", "cp-2", "cp-3", "worker-1", "worker-2"}
+        assert nodes["worker-2"]["cost"] == "nothing"
+        assert {"-      - time.cloudflare.com", "+      - ntp.example.com"} <= set(nodes["worker-2"]["difference"])
         assert since(staging, mark, "configure", "reboot") == []
         staging.rehearse()
         assert {subject for _, subject in since(staging, mark, "configure")} == {

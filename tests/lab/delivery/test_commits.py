@@ -66,3 +66,34 @@ def test_configuration_of_the_user_changes_no_commit(lab: Lab, tmp_path: Path, m
     monkeypatch.undo()
     assert git(lab, "show", "--no-patch", "--format=%an", "feature/one") == "rehearsal\n"
     assert git_server.head_of(lab, REPOSITORY, "feature/one") == made
+
+
+@pytest.mark.parametrize(("path", "prefix"), [(".", ""), ("home/lab", "home/lab/")])
+def test_a_side_of_a_change_is_offered_below_a_ref_that_nothing_follows(
+    path: str, prefix: str, lab: Lab, tmp_path: Path
+) -> None:
+    published = git_server.publish(lab, REPOSITORY, "main", path)
+    side = tmp_path / "side"
+    (side / "apps/media").mkdir(parents=True)
+    (side / "apps/media/app.yaml").write_text("kind: Secret\n", encoding="utf-8")
+    (side / "Pulumi.dev.yaml").touch()
+    (side / ".gitignore").write_text("apps\n", encoding="utf-8")
+    with git_server.offered(lab, REPOSITORY, side, path) as commit:
+        assert git(lab, "ls-tree", "-r", "--name-only", commit).split() == [
+            f"{prefix}.gitignore",
+            f"{prefix}apps/media/app.yaml",
+        ]
+        refs = {f"{published} refs/heads/main", f"{commit} refs/homelab-preview/{commit}"}
+        assert set(git(lab, "for-each-ref", "--format=%(objectname) %(refname)").splitlines()) == refs
+    assert git(lab, "for-each-ref", "--format=%(refname)") == "refs/heads/main\n"
+    with git_server.offered(lab, REPOSITORY, side, path) as again:
+        assert again == commit
+    assert git_server.publish(lab, REPOSITORY, "main", path) == published
+
+
+def test_a_side_that_fails_leaves_no_ref(lab: Lab, tmp_path: Path) -> None:
+    git_server.publish(lab, REPOSITORY, "main", ".")
+    (tmp_path / "side").mkdir()
+    with pytest.raises(KeyboardInterrupt), git_server.offered(lab, REPOSITORY, tmp_path / "side", "."):
+        raise KeyboardInterrupt
+    assert git(lab, "for-each-ref", "--format=%(refname)") == "refs/heads/main\n"

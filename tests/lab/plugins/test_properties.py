@@ -12,7 +12,7 @@ from pulumi.provider.experimental.property_value import PropertyValue
 from lab.plugins.properties import (
     SENTINELS,
     UNKNOWN,
-    PropertyChange,
+    PropertyOperation,
     changes,
     engine_value,
     has_unknown,
@@ -74,20 +74,20 @@ def test_differences_have_a_name_that_one_side_has(old: Any, new: Any) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ({"a": 1}, {"a": 1, "b": 2}, {"b": PropertyChange.ADD}),
-        ({"a": 1, "b": 2}, {"a": 1}, {"b": PropertyChange.DELETE}),
-        ({"a": 1}, {"a": True}, {"a": PropertyChange.UPDATE}),
-        ({"a": {"b": {"c": 1}}}, {"a": {"b": {"c": 2}}}, {"a.b.c": PropertyChange.UPDATE}),
-        ({"a": {"x.y/z": 1}}, {"a": {"x.y/z": 2}}, {'a["x.y/z"]': PropertyChange.UPDATE}),
-        ({"a": [1, 2, 3]}, {"a": [1, 5]}, {"a[1]": PropertyChange.UPDATE, "a[2]": PropertyChange.DELETE}),
-        ({"a": [1]}, {"a": [1, {"b": 2}]}, {"a[1]": PropertyChange.ADD}),
-        ({"a": [{"b": 1}]}, {"a": [{"b": 2}]}, {"a[0].b": PropertyChange.UPDATE}),
-        ({"a": "x"}, {"a": UNKNOWN}, {"a": PropertyChange.UPDATE}),
-        ({"a": {"b": 1}}, {"a": UNKNOWN}, {"a": PropertyChange.UPDATE}),
-        ({"a": {"b": 1}}, {"a": [1]}, {"a": PropertyChange.UPDATE}),
+        ({"a": 1}, {"a": 1, "b": 2}, {"b": PropertyOperation.ADD}),
+        ({"a": 1, "b": 2}, {"a": 1}, {"b": PropertyOperation.DELETE}),
+        ({"a": 1}, {"a": True}, {"a": PropertyOperation.UPDATE}),
+        ({"a": {"b": {"c": 1}}}, {"a": {"b": {"c": 2}}}, {"a.b.c": PropertyOperation.UPDATE}),
+        ({"a": {"x.y/z": 1}}, {"a": {"x.y/z": 2}}, {'a["x.y/z"]': PropertyOperation.UPDATE}),
+        ({"a": [1, 2, 3]}, {"a": [1, 5]}, {"a[1]": PropertyOperation.UPDATE, "a[2]": PropertyOperation.DELETE}),
+        ({"a": [1]}, {"a": [1, {"b": 2}]}, {"a[1]": PropertyOperation.ADD}),
+        ({"a": [{"b": 1}]}, {"a": [{"b": 2}]}, {"a[0].b": PropertyOperation.UPDATE}),
+        ({"a": "x"}, {"a": UNKNOWN}, {"a": PropertyOperation.UPDATE}),
+        ({"a": {"b": 1}}, {"a": UNKNOWN}, {"a": PropertyOperation.UPDATE}),
+        ({"a": {"b": 1}}, {"a": [1]}, {"a": PropertyOperation.UPDATE}),
     ],
 )
-def test_a_change_has_its_path(old: Any, new: Any, said: dict[str, PropertyChange]) -> None:
+def test_a_change_has_its_path(old: Any, new: Any, said: dict[str, PropertyOperation]) -> None:
     assert dict(changes(old, new)) == said
 
 
