@@ -133,7 +133,11 @@ class Category(Section):
         default="keep", description="the reaction to a deleted app folder: its objects are kept or deleted"
     )
     removal_reason: Text | None = Field(default=None, description="the reason for deleting them, required then")
-    owners: tuple[Text, ...] = Field(default=(), description="its owners; groups get a role in its project")
+    owners: tuple[Text, ...] = Field(
+        default=(),
+        description="its owners: groups of the login provider get a role in its project; `@user`, `@org/team` and mail"
+        " addresses are written into CODEOWNERS",
+    )
 
     @property
     def closed_kinds(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from errors import Declined
 from ops.result import Result
 from ops.terminal import elapsed, progress, table
 from ops.toolchain import builds, downloads, installation, lookup
-from ops.toolchain.catalogue import BY_PROGRAM, TOOLS, Tool
+from ops.toolchain.catalogue import BY_PROGRAM, EVERY_TOOL, TOOLS, Tool
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ def run(options: argparse.Namespace) -> Result:
 
 def choose(names: Sequence[str]) -> tuple[list[Tool], list[str]]:
     """Return the tools of these names, and a message for each unknown name."""
-    by_name = {tool.name: tool for tool in TOOLS}
+    by_name = {tool.name: tool for tool in EVERY_TOOL}
     known = {**BY_PROGRAM, **by_name}
     chosen = {known[name].name for name in names if name in known}
-    return [tool for tool in TOOLS if tool.name in chosen], [
+    return [tool for tool in EVERY_TOOL if tool.name in chosen], [
         _unknown(name, known) for name in names if name not in known
     ]
 

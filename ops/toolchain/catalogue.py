@@ -377,4 +377,15 @@ TOOLS = (
     ),
 )
 
-BY_PROGRAM = {name: tool for tool in TOOLS for name in tool.names}
+# Tools of `./homelab test` alone: no other verb needs them, and `./homelab tools` installs them only by name.
+DEVELOPMENT = (
+    Tool(
+        "actionlint",
+        "github.com/rhysd/actionlint",
+        (Program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", ask=("-version",)),),
+        seconds=12,
+        stamps={"github.com/rhysd/actionlint.version": "{version}"},
+    ),
+)
+EVERY_TOOL = (*TOOLS, *DEVELOPMENT)
+BY_PROGRAM = {name: tool for tool in EVERY_TOOL for name in tool.names}

@@ -23,7 +23,7 @@ import programs
 from errors import Bug, HomelabError
 from local.cache import cache_folder
 from ops.toolchain import builds, downloads, installation
-from ops.toolchain.catalogue import BY_PROGRAM, TOOLS, Program, ProgramVersion, Tool
+from ops.toolchain.catalogue import BY_PROGRAM, EVERY_TOOL, Program, ProgramVersion, Tool
 
 GO_SUM = "go.sum"
 CRDS, MANIFESTS = "crds", "argocd-manifests"  # tools that are no programs: see `Toolchain.manifests`
@@ -94,7 +94,7 @@ def locate(names: Iterable[str]) -> tuple[Toolchain, tuple[Tool, ...]]:
         by_tool.setdefault(BY_PROGRAM[name].name, []).append(name)
     places: dict[str, Place] = {}
     missing: list[Tool] = []
-    for tool in TOOLS:
+    for tool in EVERY_TOOL:
         asked = by_tool.get(tool.name, [])
         # All programs of a tool come from one place: its folder in the cache would shadow the PATH anyway.
         found = on_path(tool, asked) or in_cache(tool, asked)

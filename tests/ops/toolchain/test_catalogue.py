@@ -8,8 +8,9 @@ import tomllib
 import pytest
 
 from config import compatibility
+from ops import tools
 from ops.toolchain import catalogue, compiler, lockfile, releases
-from ops.toolchain.catalogue import TOOLS, Accept, ProgramVersion, compatible
+from ops.toolchain.catalogue import EVERY_TOOL, TOOLS, Accept, ProgramVersion, compatible
 from ops.toolchain.releases import PLATFORMS
 
 
@@ -53,7 +54,7 @@ def test_another_version_is_judged_by_what_its_project_promises(accept: Accept, 
 
 
 def test_every_go_mod_requires_its_programs_as_tools() -> None:
-    for tool in TOOLS:
+    for tool in EVERY_TOOL:
         for folder, built in tool.by_folder.items():
             required = (folder / "go.mod").read_text(encoding="utf-8")
             for program in built:
@@ -63,7 +64,7 @@ def test_every_go_mod_requires_its_programs_as_tools() -> None:
 
 
 def test_every_folder_of_pins_is_built_by_some_tool() -> None:
-    assert {folder for tool in TOOLS for folder in tool.by_folder} == {
+    assert {folder for tool in EVERY_TOOL for folder in tool.by_folder} == {
         file.parent for file in catalogue.FOLDER.glob("*/go.mod")
     }
 
@@ -118,10 +119,16 @@ def test_mises_keys_beside_a_checksum_survive_a_rewrite() -> None:
 
 def test_the_pinned_wheel_is_a_go_that_builds_every_tool() -> None:
     wheel = compiler.wheel()
-    assert (wheel.major, wheel.minor, wheel.patch) >= compiler.needed(TOOLS)
+    assert (wheel.major, wheel.minor, wheel.patch) >= compiler.needed(EVERY_TOOL)
     assert compiler.REQUIREMENTS.read_text(encoding="utf-8").count("--hash=sha256:") >= len(PLATFORMS)
 
 
 def test_the_table_of_upgrades_is_that_of_the_pinned_talosctl() -> None:
     version = catalogue.BY_PROGRAM["talosctl"].version
     assert compatibility.compatible()["talosctl"]["version"] == f"{version.major}.{version.minor}"
+
+
+def test_tools_of_the_tests_are_installed_by_name_only() -> None:
+    assert {tool.name for tool in catalogue.DEVELOPMENT} == {"actionlint"}
+    assert {tool.name for tool in tools.choose(["actionlint"])[0]} == {"actionlint"}
+    assert "actionlint" not in {name for tool in TOOLS for name in tool.names}
