@@ -19,6 +19,7 @@ except ImportError:  # a PyYAML without libyaml: slower, with the same results
 
 DEEPEST = 100
 MOST_NODES = 100_000
+OF_A_FILE = 1_000_000  # a file with the CRDs of several projects has a few 100,000 values
 OF_A_RENDER = 10_000_000  # the CRDs of a single chart contain more values than a person writes
 # Block collections start at the beginning of a line, each indented more than its parent.
 FAR_RIGHT = re.compile(rf"^[ ?:-]{{{DEEPEST}}}", re.MULTILINE)

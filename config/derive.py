@@ -66,6 +66,11 @@ def machines(settings: Settings) -> tuple[Machine, ...]:
     return tuple(machine(settings, node) for node in settings.cluster.nodes)
 
 
+def patch_files(settings: Settings) -> frozenset[str]:
+    """Return the patches of all nodes; they can be anywhere in the repository."""
+    return frozenset(path for one in machines(settings) for path in one.patches)
+
+
 def machine(settings: Settings, node: Node) -> Machine:
     """Return a node, completed from its role, its address and its name."""
     cluster = settings.cluster

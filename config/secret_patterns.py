@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from config import tokens
 
-Span: TypeAlias = "tuple[int, int]"
+TextSpan: TypeAlias = "tuple[int, int]"
 Strength = Literal["", "reference", "secret"]
 
 
@@ -110,6 +110,7 @@ AUTHORIZATION = re.compile(
 BEARER = re.compile(r"\b(?:basic|bearer)[ \t]{1,4}(?P<value>[A-Za-z0-9+/=._~-]{8,2000})", re.IGNORECASE)
 IN_URL = re.compile(r"(?<=://)(?P<user>[^\s/:@\"'<>]{0,200}):(?P<value>[^\s\"'<>]{1,300})@(?=[\w\[{$])")
 OF_A_URL = re.compile(r"(?<=://)(?P<value>[A-Za-z0-9_-]{16,300})@(?=[\w\[])")
+WORD_SIZE = 100
 PORT = re.compile(r"[0-9]{1,5}(?:[/?]|\Z)")
 ALONE = (
     re.compile(r"\b(?:my\w{0,20}|mariadb\w{0,10})\b[^\n]{0,200}?[ \t]-p(?P<value>[^\s\"'-][^\s\"']{2,200})"),
@@ -181,21 +182,29 @@ def _bare(name: str, value: Any) -> bool:
     return bool(RANDOM.match(value)) and tokens.entropy(value) > AT_RANDOM
 
 
-def spans(text: str, *, of_tokens: bool = True, in_doubt: bool = False) -> list[Span]:
+def spans(text: str, *, of_tokens: bool = True, in_doubt: bool = False) -> tuple[TextSpan, ...]:
     """Return the spans of secrets in a text, sorted and without overlap; `of_tokens=False` skips tokens."""
+    # Objects repeat their short texts a hundred times: kinds, labels, paths.
+    return (_spans_of_word if len(text) <= WORD_SIZE else _spans)(text, of_tokens, in_doubt)
+
+
+def _spans(text: str, of_tokens: bool, in_doubt: bool) -> tuple[TextSpan, ...]:
     found = sorted(
         {*(tokens.spans(text) if of_tokens else ()), *_named(text, in_doubt=in_doubt), *_urls(text), *_alone(text)}
     )
-    joined: list[Span] = []
+    joined: list[TextSpan] = []
     for start, end in found:
         if joined and start < joined[-1][1]:
             joined[-1] = joined[-1][0], max(end, joined[-1][1])
         elif end > start:
             joined.append((start, end))
-    return joined
+    return tuple(joined)
 
 
-def _named(text: str, *, in_doubt: bool) -> Iterator[Span]:
+_spans_of_word = lru_cache(maxsize=16384)(_spans)
+
+
+def _named(text: str, *, in_doubt: bool) -> Iterator[TextSpan]:
     for pattern in NAMED:
         for found in pattern.finditer(text):
             start, end = found.span("value")
@@ -221,7 +230,7 @@ def _is_telling(value: str) -> bool:
     return bool(re.search(r"[0-9]", value)) or len(value) > LONG_WORD
 
 
-def _urls(text: str) -> Iterator[Span]:
+def _urls(text: str) -> Iterator[TextSpan]:
     for found in IN_URL.finditer(text) if "://" in text else ():
         if not PORT.match(found["value"]) and not HARMLESS.match(found["value"]):
             yield found.span("value")
@@ -230,7 +239,7 @@ def _urls(text: str) -> Iterator[Span]:
             yield found.span("value")
 
 
-def _alone(text: str) -> Iterator[Span]:
+def _alone(text: str) -> Iterator[TextSpan]:
     for found in AUTHORIZATION.finditer(text):
         if not HARMLESS.match(found["value"]) and (RANDOM.match(found["value"]) or _is_pair(found["value"])):
             yield found.span("value")
@@ -265,11 +274,11 @@ def decoded(text: str) -> str:
     return found if found.isprintable() or "\n" in found else ""
 
 
-def hide(text: str, cover: Callable[[str], str]) -> str:
+def hide(text: str, cover: Callable[[str], str], *, in_doubt: bool = True) -> str:
     """Return a text with each secret covered, doubtful ones too: Git still has a value that is covered needlessly."""
     text = PRIVATE.sub(lambda found: cover(found[0]), text)
     parts, at = [], 0
-    for start, end in spans(text, in_doubt=True):
+    for start, end in spans(text, in_doubt=in_doubt):
         parts += [text[at:start], cover(text[start:end])]
         at = end
     return "".join([*parts, text[at:]])

@@ -7,6 +7,7 @@ skips that and checks only settings and the shape of the tree, in less than a se
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from config.stacks import environments_aside
 from config.tree import Tree, read_tree
 from errors import Declined, Problem, printable
 from ops import terminal
+from ops.checking.annotations import annotated
 from ops.checking.changed_since import Changed, commit
 from ops.checking.settings import are_all, chosen_files, committed, problems_of
 from ops.result import Result
@@ -75,7 +77,7 @@ def run(options: argparse.Namespace) -> Result:
     online: Online | None = None
     reason, written = "", list[str]()
     if validation and not any(stack.problems for stack in stacks) and not tree.problems:
-        reason = _fetch(validation, offline.forbidden(options))
+        reason = validation.fetch(offline.forbidden(options))
         problems += _validated(validation)
         if options.online:
             online = _online(validation)
@@ -85,21 +87,10 @@ def run(options: argparse.Namespace) -> Result:
             problems += differing
     notes = list(_notes(stacks, tree if are_all(root, stacks) else None, validation, reason, in_full=options.json))
     notes += [NO_REQUEST] if options.online and not online else []
-    return _result(sorted(set(problems)), [*notes, *written], _summary(stacks, tree, validation), online)
-
-
-def _fetch(validation: Validation, forbidden: str) -> str:
-    """Fetch the charts and bases that the cache lacks, and return the reason why some are absent."""
-    from manifests.fetch import Wants  # noqa: PLC0415 - rendering is slow to import
-    from ops.upstream.originals import fetch, private_of  # noqa: PLC0415 - HTTP is slow to import
-
-    if not validation.wanted:
-        return ""
-    settings = [stack.settings for stack in validation.stacks if stack.settings]
-    wants, env = Wants(validation.reader), validation.tools.env()
-    fetched = fetch(wants, sorted(validation.wanted), env, forbidden=forbidden, private=private_of(*settings))
-    validation.not_fetched = fetched.problems
-    return fetched.why
+    found = sorted(set(problems))
+    for line in () if options.json else annotated(found, os.environ):
+        print(line)
+    return _result(found, [*notes, *written], _summary(stacks, tree, validation), online)
 
 
 def _online(validation: Validation) -> Online:

@@ -19,7 +19,7 @@ from lab.delivery import web_ui
 from lab.delivery.prepared_tree import ReplacedSetting
 from lab.layout import Lab
 from lab.running import proxy, servers
-from ops.argocd.report import Report, as_text, wait
+from ops.argocd.report import SyncReport, as_text, wait
 from ops.argocd.syncing import sync
 from ops.engine import containment
 from ops.engine.engine import Engine, Outcome
@@ -63,7 +63,7 @@ class Prepared:
 class Settled:
     """The state of the applications at the end; nothing without them."""
 
-    report: Report | None = None
+    report: SyncReport | None = None
     synced: list[str] = field(default_factory=list)
     given: list[str] = field(default_factory=list)
 

@@ -20,11 +20,15 @@ class Result:
     data: Mapping[str, Any] = field(default_factory=dict)
     good: bool = True
     """Whether everything that the verb reports is as it must be."""
+    changes: bool = False
+    """Whether a drift report has found changes, and nothing failed."""
 
     @property
     def code(self) -> ExitCode:
         """The exit code."""
-        return ExitCode.DONE if self.good else ExitCode.NOT_GOOD
+        if not self.good:
+            return ExitCode.NOT_GOOD
+        return ExitCode.CHANGES if self.changes else ExitCode.DONE
 
     def as_dict(self) -> dict[str, Any]:
         """Return the data for machines."""

@@ -1,4 +1,4 @@
-"""Write apps/_settings: the settings of the stack files in the form that apps use. Commit the result."""
+"""Write apps/_settings, the settings of the stack files in the form that apps use, and the owners in CODEOWNERS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from config.rules import rule
 from config.tree import APPS, SETTINGS, Tree, read_tree
 from errors import Declined, Problem, Refused, SettingsRefused, TreeRefused, printable
 from ops import terminal
-from ops.checking.settings_writer import write
+from ops.checking.settings_writer import write, write_code_owners
 from ops.result import Result
 from ops.terminal import count
 
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> Result:
         for name in missing:
             (root / folder_of(name)).mkdir(parents=True, exist_ok=True)
         tree = read_tree(root)  # again: an app's folder is an environment only if the settings have one too
-    changed = sorted(write(root, stacks, tree))
+    changed = sorted([*write(root, stacks, tree), *write_code_owners(root, tree)])
     done = (f"{'wrote' if (root / name).is_file() else 'deleted'} {printable(name)}" for name in changed)
     lines = [*done, f"{count(len(changed), 'file')} changed; commit them"]
     return Result("\n".join(lines if changed else ["no file changed"]), {"changed": changed})

@@ -13,7 +13,7 @@ from config.model import Settings
 from config.tree import CategoryFolder
 from ops.argocd.applications import operation
 from ops.argocd.client import ArgoCDClient
-from ops.argocd.report import Report
+from ops.argocd.report import SyncReport
 from ops.store_entries import Filled, fill
 from ops.terminal import progress
 
@@ -30,7 +30,7 @@ class Settling:
     filled: Filled = field(default_factory=Filled)
     synced: dict[str, float] = field(default_factory=dict)
 
-    def repair(self, report: Report) -> None:
+    def repair(self, report: SyncReport) -> None:
         """Make missing entries, and sync failed Applications again: Argo CD does not retry a commit that failed."""
         before = len(self.filled.made), len(self.filled.none)
         fill(self.client, self.settings, self.filled)

@@ -10,7 +10,7 @@ from pathlib import Path
 from config.explain import nearest
 from errors import Declined
 from ops.argocd.applications import GOOD
-from ops.argocd.report import Report, current_report, refuse_other_stack
+from ops.argocd.report import SyncReport, current_report, refuse_other_stack
 from ops.argocd.syncing import sync
 from ops.rehearsal.client import client_of
 from ops.result import Result
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> Result:
     )
 
 
-def _names(options: argparse.Namespace, report: Report) -> list[str]:
+def _names(options: argparse.Namespace, report: SyncReport) -> list[str]:
     known = [one.name for one in report.counted]
     if options.all:
         return [one.name for one in report.counted if one.sync != "Synced"]

@@ -19,7 +19,7 @@ from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
 from manifests.vendor import vendor
 from ops.argocd.client import ArgoCDClient, with_kubeconfig
-from ops.argocd.report import Report, as_text, current_report, wait
+from ops.argocd.report import SyncReport, as_text, current_report, wait
 from ops.engine.engine import Engine
 from ops.engine.path import prepare_path
 from ops.engine.run import drive, facts, summary
@@ -67,13 +67,13 @@ def run(options: argparse.Namespace) -> Result:
     return Result(f"{summary(timeline, outcome, seconds)}\n\n{text}", data, good=good)
 
 
-def _report(engine: Engine, settings: Settings, categories: Sequence[CategoryFolder]) -> Report | None:
+def _report(engine: Engine, settings: Settings, categories: Sequence[CategoryFolder]) -> SyncReport | None:
     """Return the report on the stack's cluster; nothing where this machine does not reach it."""
     with with_kubeconfig(str(engine.outputs().get("kubeconfig", ""))) as client:
         return _settled(client, settings, categories) if client.answers() else None
 
 
-def _settled(client: ArgoCDClient, settings: Settings, categories: Sequence[CategoryFolder]) -> Report:
+def _settled(client: ArgoCDClient, settings: Settings, categories: Sequence[CategoryFolder]) -> SyncReport:
     """Return the report at once, or after a wait, as `delivery.wait` has it."""
     if settings.delivery.wait == "generated":
         return current_report(client, settings, categories)

@@ -27,7 +27,7 @@ VERBS = (
     Verb("check", "change", "report every problem in the settings and the apps tree"),
     Verb("render", "change", "write namespaces, the handover and every app's objects as files"),
     Verb("secrets", "change", "list the secret store entries that apps need, and make random ones"),
-    Verb("preview", "change", "preview up, machine configurations included"),
+    Verb("preview", "change", "report everything that a change will do, with a verdict"),
     Verb("rehearse", "run", "run the whole stack on this machine, hardware simulated"),
     Verb("status", "run", "report whether everything is synced"),
     Verb("sync", "run", "sync applications whose policy is manual"),

@@ -20,6 +20,8 @@ os.environ["HOMELAB_TOOLS"] = "build"
 os.environ["HOMELAB_OFFLINE"] = "1"
 # `init` would send it to the address that a test takes for its Proxmox.
 os.environ.pop("PROXMOX_VE_API_TOKEN", None)
+# `check` would print annotations beside its report.
+os.environ.pop("GITHUB_ACTIONS", None)
 # No test depends on the charts in the user's cache: this folder does not exist.
 os.environ["HOMELAB_ORIGINALS"] = str(Path(tempfile.gettempdir(), f"homelab-no-originals-{os.getpid()}"))
 

@@ -1,7 +1,7 @@
 """The report on a cluster's Applications: read once, or repeatedly until all of them are good.
 
-A client and the categories of a stack come in, a `Report` goes out. `ops.status` prints it; `ops.up`, `ops.rehearse`
-and `ops.argocd.syncing` wait with it.
+A client and the categories of a stack come in, a `SyncReport` goes out. `ops.status` prints it; `ops.up`,
+`ops.rehearse` and `ops.argocd.syncing` wait with it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ REFRESH_SET: tuple[dict[str, str | None], ...] = tuple(
 
 
 @dataclass
-class Report:
+class SyncReport:
     """The state of all Applications of a stack."""
 
     revision: str
@@ -113,13 +113,13 @@ def refuse_other_stack(client: ArgoCDClient, settings: Settings, stack: str) -> 
 
 def current_report(
     client: ArgoCDClient, settings: Settings, categories: Sequence[CategoryFolder], *, with_edits: bool = True
-) -> Report:
+) -> SyncReport:
     """Read the cluster once; live edits cost a request for each object."""
     found = client.argocd()
     rows = applications(found["Application"], expected_applications(categories))
     revision, names = client.head(settings), {row.name for row in rows}
     folders = [app.path for category in categories for app in category.apps if app.full_name not in names]
-    report = Report(
+    report = SyncReport(
         revision=revision,
         applications=rows,
         missing=missing(categories, found["ApplicationSet"], found["AppProject"]),
@@ -165,15 +165,15 @@ def wait(
     client: ArgoCDClient,
     settings: Settings,
     categories: Sequence[CategoryFolder],
-    repair: Callable[[Report], None] = lambda report: None,
-) -> Report:
+    repair: Callable[[SyncReport], None] = lambda report: None,
+) -> SyncReport:
     """Wait until all is good, only the operator can continue, or nothing has changed for the timeout.
 
     The unfinished Applications are reported every few seconds, and each time `repair` is called with the report.
     """
     began = time.monotonic()
     reported, stall, timeout = began - 5 * PAUSE, Stall(), settings.delivery.stall_timeout.seconds
-    report: Report | None = None
+    report: SyncReport | None = None
     while True:
         try:
             report = current_report(client, settings, categories, with_edits=False)
@@ -200,13 +200,13 @@ def wait(
         time.sleep(PAUSE / 2)
 
 
-def _unfinished(report: Report) -> str:
+def _unfinished(report: SyncReport) -> str:
     names = [f"{one.name} ({one.state(report.revision)})" for one in report.unfinished]
     names += [f"{name} (missing)" for name in report.absent]
     return f"{len(names)} to go: {', '.join(names[:SHOWN])}"
 
 
-def _refresh(client: ArgoCDClient, report: Report, categories: Sequence[CategoryFolder]) -> None:
+def _refresh(client: ArgoCDClient, report: SyncReport, categories: Sequence[CategoryFolder]) -> None:
     """Refresh a rehearsed Argo CD: it receives no webhooks, and it ignores a request that arrives during a refresh."""
     if not client.is_rehearsed:
         return
@@ -220,7 +220,7 @@ def _refresh(client: ArgoCDClient, report: Report, categories: Sequence[Category
                 client.patch(category.name, {"metadata": {"annotations": annotations}}, "applicationset")
 
 
-def as_text(report: Report) -> str:
+def as_text(report: SyncReport) -> str:
     """Return the table, the other facts, and one line that sums it up."""
     lines: list[str] = []
     for layer in dict.fromkeys(one.layer for one in report.applications):
@@ -243,7 +243,7 @@ def as_text(report: Report) -> str:
     return "\n".join([*lines, coloured(summary, "green" if report.is_good else "red")])
 
 
-def _absent(report: Report) -> list[str]:
+def _absent(report: SyncReport) -> list[str]:
     """Return a line for each absent Application; those of a missing ApplicationSet share one."""
     lines = [f"Application {name}: {reason}" for name, reason in report.absent.items() if reason != NO_SET]
     without_set = len(report.absent) - len(lines)

@@ -13,6 +13,7 @@ import programs
 from components.machines.images import without_checksum
 from config.app_settings import check as check_settings
 from config.checks import check_stack
+from config.code_owners import check as check_code_owners
 from config.load import Stack, read_stack, stack_files
 from config.rules import rule
 from config.source import read
@@ -38,6 +39,7 @@ def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str
         *_project(root),
         *tree.problems,
         *check_start_page(root, tree),
+        *check_code_owners(root, tree),
     )
     told = {(problem.file, problem.line) for problem in own}
     elsewhere = [one for one in found if one.check != "secret-in-git" or (one.file, one.line) not in told]

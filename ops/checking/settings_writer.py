@@ -1,10 +1,11 @@
-"""Writing apps/_settings/<environment> from stack files, as `config.app_settings` generates it."""
+"""Writing apps/_settings/<environment> from stack files, and CODEOWNERS from categories, as `config` generates both."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from config import code_owners
 from config.app_settings import files_of, generated, holds, misplaced, templates
 from config.load import Stack
 from config.tree import Tree
@@ -43,3 +44,15 @@ def write(root: Path, stacks: Sequence[Stack], tree: Tree) -> list[str]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(wanted[name], encoding="utf-8")
     return [*stale, *changed]
+
+
+def write_code_owners(root: Path, tree: Tree) -> list[str]:
+    """Write the lines of the categories if the checkout has the file, and return the paths of changed files."""
+    try:
+        text = code_owners.text_of(root)
+    except OSError:
+        raise TreeRefused(code_owners.check(root, tree)) from None
+    if text is None or code_owners.generated(text, tree) == text:
+        return []
+    (root / code_owners.FILE).write_text(code_owners.generated(text, tree), encoding="utf-8")
+    return [code_owners.FILE]

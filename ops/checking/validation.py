@@ -24,6 +24,7 @@ from local.cache import cache_folder
 from manifests import kubernetes_yaml
 from manifests.checkout import CheckoutReader
 from manifests.contents import Contents, contents_of
+from manifests.fetch import Wants
 from manifests.objects import Object, api_versions
 from manifests.render import Folder, Renderer, render_all
 from manifests.rules import chart_objects, conformance, locate, register
@@ -74,6 +75,8 @@ class Validation:
     problems: list[Problem] = field(default_factory=list)
     rendered: dict[tuple[str, str], tuple[Object, ...]] = field(default_factory=dict)
     not_fetched: Sequence[Problem] = ()
+    beside: Validation | None = None
+    """A validation of another revision: charts, CRDs and bases are those of the machine, and read once for both."""
 
     @cached_property
     def reader(self) -> CheckoutReader:
@@ -121,8 +124,15 @@ class Validation:
         return ensure(needed)
 
     @cached_property
+    def _shared(self) -> Validation | None:
+        """Return the validation beside this one, if it has read charts at all."""
+        return self.beside if self.beside and CRDS in self.beside.tools.places else None
+
+    @cached_property
     def charts(self) -> StandInCharts:
         """Return the user's charts, and stand-ins for missing ones."""
+        if self._shared:
+            return self._shared.charts
         return StandInCharts(cache_folder() / "stand-ins", self.crds)
 
     @cached_property
@@ -133,6 +143,8 @@ class Validation:
     @cached_property
     def bases(self) -> StandInBases:
         """Return the user's remote bases, and those that are part of the built manifests."""
+        if self._shared:
+            return self._shared.bases
         return StandInBases((self.tools.manifests(CRDS), self.tools.manifests(MANIFESTS)))
 
     @property
@@ -143,6 +155,14 @@ class Validation:
         charts = [f"chart {one.name} {one.version}" for one in self.charts.placed if one.kind != REAL]
         return (*charts, *(f"base {one}" for one in self.bases.placed if one.kind != REAL))
 
+    def stand_ins_of(self, path: str) -> tuple[str, ...]:
+        """Return the charts and bases of a folder that stand-ins, or other versions of a base, replace."""
+        contents, given, bases = self.contents[path], self.charts.given, self.bases.given
+        charts = [given[one.chart] for one in contents.charts if one.chart in given]  # none where rendering was refused
+        others = [bases[one.url] for one in contents.bases if one.url in bases]
+        names = [f"chart {one.name} {one.version}" for one in charts if one.kind != REAL]
+        return (*names, *(f"base {one}" for one in others if one.kind != REAL))
+
     @property
     def summary(self) -> str:
         """Return the numbers of rendered objects, of their folders and of changed folders."""
@@ -151,9 +171,21 @@ class Validation:
         more = f", {told} changed; of {others} others, only problems that these changes can cause" if others else ""
         return f"{count(objects, 'object')} of {count(len(self.rendered), 'folder')}{more}"
 
+    def fetch(self, forbidden: str) -> str:
+        """Fetch the charts and bases that the cache lacks, and return the reason why some are absent."""
+        from ops.upstream.originals import fetch, private_of  # noqa: PLC0415 - HTTP is slow to import
+
+        if not self.wanted:
+            return ""
+        settings = [stack.settings for stack in self.stacks if stack.settings]
+        wants, env, private = Wants(self.reader), self.tools.env(), private_of(*settings)
+        fetched = fetch(wants, sorted(self.wanted), env, forbidden=forbidden, private=private)
+        self.not_fetched = fetched.problems
+        return fetched.why
+
     def render(self) -> None:
         """Render every wanted folder, for every version of Kubernetes that a stack runs it on; CRDs first."""
-        for version, stacks in groupby(sorted(self.stacks, key=_kubernetes), _kubernetes):
+        for version, stacks in groupby(sorted(self.stacks, key=kubernetes_of), kubernetes_of):
             wanted = [place for one in stacks for place in self._places(one)]
             first = {place.app.path: place.folder for place in wanted if place.category.settings.layer == "crds"}
             then = {place.app.path: place.folder for place in wanted if place.app.path not in first}
@@ -172,7 +204,7 @@ class Validation:
 
     def objects_of(self, stack: Stack, path: str) -> tuple[Object, ...]:
         """Return the rendered objects of a folder, as a stack runs it."""
-        return self.rendered.get((_kubernetes(stack), path), ())
+        return self.rendered.get((kubernetes_of(stack), path), ())
 
     def objects_by_app(self, stack: Stack) -> Iterator[tuple[StackApp, tuple[Object, ...]]]:
         """Render, refuse the tree with its problems, and yield each app that a stack runs with its objects."""
@@ -188,7 +220,7 @@ class Validation:
         return StackObjects(
             stack=stack.name,
             environment=settings.delivery.environment,
-            kubernetes=_kubernetes(stack),
+            kubernetes=kubernetes_of(stack),
             domain=settings.network.domain,
             all=tuple(self._pieces(stack)),
             security={name: level for name, (_, level) in namespaces_of(self.tree).items()},  # type: ignore[misc]
@@ -244,11 +276,13 @@ class Validation:
     def _registered(self, paths: Iterable[str]) -> Iterator[Object]:
         names = {one.chart.name for path in paths for one in self.contents[path].charts}
         for name in sorted(names & SELF_REGISTERED.keys()):
-            yield from self._self_registered[name]
+            yield from self.self_registered[name]
 
     @cached_property
-    def _self_registered(self) -> Mapping[str, tuple[Object, ...]]:
+    def self_registered(self) -> Mapping[str, tuple[Object, ...]]:
         """Return the CRDs that operators register, by the names of their charts, parsed once for all stacks."""
+        if self._shared:
+            return self._shared.self_registered
         texts = {name: self.crds.registered_by(name).values() for name in SELF_REGISTERED}
         return {
             name: tuple(one for text in found for one in kubernetes_yaml.documents(text) if one)
@@ -297,5 +331,6 @@ def secrets_of(settings: Settings) -> frozenset[tuple[str, str]]:
     return frozenset((*BY_PULUMI, *repositories, *of_the_store))
 
 
-def _kubernetes(stack: Stack) -> str:
+def kubernetes_of(stack: Stack) -> str:
+    """Return the version of Kubernetes that a stack runs, by which its renders are known."""
     return str(stack.require().cluster.kubernetes_version)

@@ -125,17 +125,17 @@ class Engine:
         """Apply the desired state."""
         return self._run(lambda options: self._stack.up(refresh=refresh, target=list(targets) or None, **options))
 
-    def preview(self) -> Outcome:
-        """Return the changes that `up` would make."""
-        return self._run(lambda options: self._stack.preview(**options), preview=True)
+    def preview(self, *, refresh: bool = False) -> Outcome:
+        """Return the changes that `up` would make; with `refresh`, from the hosts' state and not the recorded one."""
+        return self._run(lambda options: self._stack.preview(refresh=refresh or None, **options), preview=True)
 
     def destroy(self, targets: Sequence[str] = ()) -> Outcome:
         """Delete all resources."""
         return self._run(lambda options: self._stack.destroy(target=list(targets) or None, **options))
 
-    def state(self) -> dict[str, Any]:
-        """Return the recorded state; its secrets are encrypted."""
-        return dict(json.loads(self._export()).get("deployment") or {})
+    def state(self, *, in_clear: bool = False) -> dict[str, Any]:
+        """Return the recorded state; its secrets are encrypted unless `in_clear` opens them."""
+        return dict(json.loads(self._export(*(("--show-secrets",) if in_clear else ()))).get("deployment") or {})
 
     def outputs(self) -> Mapping[str, Any]:
         """Return the stack's outputs."""
@@ -178,8 +178,8 @@ class Engine:
         names = ", ".join(operation["resource"]["inputs"]["name"] for operation in interrupted)
         return [f"searched the hosts for VMs of an interrupted run: {names}"]
 
-    def _export(self) -> str:
-        command, env = ("pulumi", "stack", "export", "--stack", self.name), {**os.environ, **self.env}
+    def _export(self, *options: str) -> str:
+        command, env = ("pulumi", "stack", "export", "--stack", self.name, *options), {**os.environ, **self.env}
         return programs.run(*command, cwd=self.folder, env=env, timeout=120).stdout
 
     def _pulumi(self, *arguments: str) -> None:

@@ -90,21 +90,16 @@ class Timeline(LiveDisplay):
         ]
         return table(("phase", "took", "changes"), rows)
 
-    def phase_of(self, urn: str) -> str:
-        """Return the phase of a resource: the component that its name begins with."""
-        name = urn.rsplit("::", 1)[-1].split("-", maxsplit=1)[0].split(":", maxsplit=1)[0]
-        return "platform" if name in PLATFORM else name if name in PHASES else "stack"
-
     def _begin(self, urn: str, operation: str) -> None:
-        phase = self.phases.setdefault(self.phase_of(urn), Phase(self.phase_of(urn), began=time.monotonic()))
+        phase = self.phases.setdefault(phase_of(urn), Phase(phase_of(urn), began=time.monotonic()))
         if operation not in IDLE:
             phase.running[urn] = (operation, time.monotonic())
 
     def _end(self, urn: str, operation: str, *, failed: bool) -> None:
-        phase = self.phases.setdefault(self.phase_of(urn), Phase(self.phase_of(urn), began=time.monotonic()))
+        phase = self.phases.setdefault(phase_of(urn), Phase(phase_of(urn), began=time.monotonic()))
         phase.ended = time.monotonic()
         _, since = phase.running.pop(urn, (operation, phase.ended))
-        if not failed and (operation in QUIET or _is_ours(urn)):
+        if not failed and (operation in QUIET or is_ours(urn)):
             return
         what = "failed" if failed else self.words.get(operation, operation)
         phase.done[what] = phase.done.get(what, 0) + 1
@@ -118,7 +113,7 @@ class Timeline(LiveDisplay):
             f"{operation} {urn.rsplit('::', 1)[-1]} ({elapsed(now - since)}{self._message(urn)})"
             for phase in self.phases.values()
             for urn, (operation, since) in phase.running.items()
-            if not _is_ours(urn)
+            if not is_ours(urn)
         ]
         return ", ".join(going[:SHOWN]) + (f" and {len(going) - SHOWN} more" if len(going) > SHOWN else "")
 
@@ -132,6 +127,12 @@ class Timeline(LiveDisplay):
         return f"{phase.name:<10}{elapsed(max(until - phase.began, 0.0)):>12}  {what}"
 
 
-def _is_ours(urn: str) -> bool:
+def phase_of(urn: str) -> str:
+    """Return the phase of a resource: the component that its name begins with."""
+    name = urn.rsplit("::", 1)[-1].split("-", maxsplit=1)[0].split(":", maxsplit=1)[0]
+    return "platform" if name in PLATFORM else name if name in PHASES else "stack"
+
+
+def is_ours(urn: str) -> bool:
     """Return whether a resource is a component, a provider or the stack."""
     return urn.split("::")[2].rsplit("$", 1)[-1].startswith(OURS)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import struct
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from bench.pictures import IMAGES, pictures, report
+from bench.preview_page import SHOTS
 from config.load import stack_files
 from ops.__main__ import main
 from tests.docs.pages import PAGES, ROOT
@@ -70,14 +72,22 @@ def test_the_report_shows_the_output_of_check(mistaken: Path, capsys: pytest.Cap
     assert current("check.svg", drawn), "./homelab test --update -- tests/docs/test_pictures.py"
 
 
-@pytest.mark.parametrize("file", sorted(IMAGES.iterdir()), ids=lambda file: file.name)
-def test_a_picture_is_small_and_needs_no_other_file(file: Path) -> None:
+@pytest.mark.parametrize("file", sorted(IMAGES.glob("*.svg")), ids=lambda file: file.name)
+def test_a_drawing_is_small_and_needs_no_other_file(file: Path) -> None:
     drawn = file.read_text(encoding="utf-8")
     ET.fromstring(drawn)
-    assert file.suffix == ".svg"
     assert len(drawn) < 20_000
     assert re.findall(r"(?:href|src)=|@import|@font-face|url\((?!#)", drawn) == []
     assert "prefers-color-scheme:dark" in drawn
+
+
+def test_a_screenshot_is_small_and_the_only_other_kind() -> None:
+    screenshots = {file.name: file.read_bytes() for file in IMAGES.iterdir() if file.suffix != ".svg"}
+    assert set(screenshots) == set(SHOTS), "bench/preview_page.py --pictures docs/images writes them"
+    for name, (width, height, *_) in SHOTS.items():
+        assert screenshots[name].startswith(b"\x89PNG\r\n\x1a\n")
+        assert struct.unpack(">II", screenshots[name][16:24]) == (width, height)
+        assert len(screenshots[name]) < 150_000
 
 
 def test_every_picture_is_shown_with_its_meaning_in_words() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from config.app_settings import TEMPLATE
+from config.code_owners import FILE, MARK, is_code_owner
 from ops.__main__ import main
 from tests.config.scenario import prepare
 
@@ -70,6 +71,64 @@ def test_missing_files_are_written_and_stale_ones_deleted(tmp_path: Path, capsys
     (tmp_path / stale).write_text("host: gone.home.example.com\n", encoding="utf-8")
     assert run(tmp_path, capsys) == [f"wrote {VALUES}", f"deleted {stale}", "2 files changed; commit them"]
     assert {name: text for name, (text, _) in written(tmp_path).items()} == before
+
+
+def test_the_owners_of_categories_are_written_where_the_file_has_the_mark(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare({"replace": {"apps/media/category.yaml": {"[family]": '[family, "@me", "@org/family", "@me"]'}}}, tmp_path)
+    file = tmp_path / FILE
+    assert run(tmp_path, capsys) == ["no file changed"], "without the file nothing is written"
+    file.parent.mkdir()
+    mine = "# mine\n* @old\n* @me @org/maintainers # all\n\n"
+    file.write_text(mine, encoding="utf-8")
+    assert run(tmp_path, capsys) == ["no file changed"], "without the mark the file is the operator's"
+    file.write_text(f"{mine}{MARK}/apps/gone/ @gone\n", encoding="utf-8")
+    assert run(tmp_path, capsys) == [f"wrote {FILE}", "1 file changed; commit them"]
+    lines = "/apps/media/ @me @org/family\n/apps/*/category.yaml @me @org/maintainers\n"
+    assert file.read_text(encoding="utf-8") == f"{mine}{MARK}{lines}"
+    assert run(tmp_path, capsys) == ["no file changed"]
+    assert main(["check", "--shape", "--root", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("content", [b"\xff", None], ids=["no text", "link"])
+def test_owners_are_written_into_a_regular_file_alone(
+    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare({}, tmp_path)
+    file, beside = tmp_path / FILE, tmp_path / "beside"
+    file.parent.mkdir()
+    beside.write_text(MARK, encoding="utf-8")
+    file.symlink_to(beside) if content is None else file.write_bytes(content)
+    assert main(["settings", "--root", str(tmp_path)]) == 1
+    rule = "is a link" if content is None else "is not UTF-8"
+    said = f"{FILE}: cannot be read: {rule}; put a regular file there [code-owners-stale]\n1 problem\n"
+    assert capsys.readouterr().err == said
+    assert beside.read_text(encoding="utf-8") == MARK
+
+
+@pytest.mark.parametrize(
+    ("owner", "accepted"),
+    [
+        ("@me", True),
+        ("@my-org/the_team-1", True),
+        ("me@example.com", True),
+        ("family", False),
+        ("platform:admins", False),
+        ("@", False),
+        ("@-me", False),
+        ("@me-", False),
+        ("@me--you", False),
+        (f"@{'a' * 40}", False),
+        ("@org/", False),
+        ("@org/team/more", False),
+        ("me@localhost", False),
+        ("@me\n* @thief", False),
+        ("@me @thief", False),
+    ],
+)
+def test_an_owner_that_github_does_not_know_is_no_code_owner(owner: str, accepted: bool) -> None:
+    assert is_code_owner(owner) is accepted
 
 
 def test_the_values_of_an_app_leave_with_its_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,7 @@ from ops.argocd.applications import (
     waiting_for_up,
 )
 from ops.argocd.client import ArgoCDClient
-from ops.argocd.report import EDITS, Report, _refresh, as_text, current_report, refuse_other_stack
+from ops.argocd.report import EDITS, SyncReport, _refresh, as_text, current_report, refuse_other_stack
 from ops.argocd.syncing import _is_finished, sync
 from ops.sync import _names
 
@@ -55,9 +55,9 @@ def found(name: str, layer: str = "applications", **status: Any) -> dict[str, An
     return {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": {**good, **status}}
 
 
-def report(*objects: dict[str, Any], expected: str = NOW, names: set[str] | None = None, **more: Any) -> Report:
+def report(*objects: dict[str, Any], expected: str = NOW, names: set[str] | None = None, **more: Any) -> SyncReport:
     known = {one["metadata"]["name"] for one in objects} if names is None else names
-    return Report(expected, applications(objects, known), **more)
+    return SyncReport(expected, applications(objects, known), **more)
 
 
 def test_all_good_is_good_and_grouped_by_layer() -> None:
@@ -301,7 +301,7 @@ def test_every_folder_of_the_tree_is_expected_under_its_name() -> None:
     }
 
 
-def wanted(said: Report, *names: str, every: bool = False) -> list[str]:
+def wanted(said: SyncReport, *names: str, every: bool = False) -> list[str]:
     return _names(argparse.Namespace(applications=list(names), all=every), said)
 
 

@@ -1,0 +1,1 @@
+"""The dangers of a change: one rule each, which `ops.review.dangers.register` runs."""
