@@ -16,6 +16,7 @@ from ops.review import changes, machines
 from ops.review.applications import applications
 from ops.review.dangers.context import Context
 from ops.review.dangers.register import dangers
+from ops.review.dangers.rules import REGISTER
 from ops.review.dangers.verdicts import Verdicts, judged
 from ops.review.redaction import without_secrets
 from ops.review.report import Infrastructure, NodeConfiguration, Rehearsed, Report
@@ -51,8 +52,11 @@ def report_of(
     pairs = pairs_of(old, new, names)
     infrastructure = tuple(engine(old, new, name) for name in names)
     report, context = _report(span, old, new, pairs, infrastructure)
-    found = judged(report.dangers, judges(context))
-    report = report.model_copy(update={"dangers": found, "rehearsed": rehearsals(pairs.apps)})
+    found = [
+        danger.model_copy(update={"why": REGISTER[danger.rule].why})
+        for danger in judged(report.dangers, judges(context))
+    ]
+    report = report.model_copy(update={"dangers": tuple(found), "rehearsed": rehearsals(pairs.apps)})
     return without_secrets(with_verdict(report, pairs.apps))
 
 

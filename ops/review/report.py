@@ -37,7 +37,8 @@ class Danger(Part):
 
     rule: str = Field(description="the id of the rule: docs/reference/dangers.md")
     where: str = Field(description="the app, object, setting or resource")
-    reason: str = Field(description="what happens, in one sentence")
+    reason: str = Field(description="what the change does there")
+    why: str = Field(default="", description="the consequence, in one sentence: the reason of the rule")
     file: str = Field(default="", description="the file of the working tree, where one is known")
     stacks: tuple[str, ...] = Field(default=(), description="the stacks that it concerns")
     certainty: Literal["certain", "guessed", "judged by the API server"] = Field(

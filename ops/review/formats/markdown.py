@@ -127,7 +127,8 @@ def _dangers(report: Report) -> Iterator[Block]:
     boxes = summary.boxes(report)
     for number, (danger, same) in enumerate(boxes):
         certainty = "" if danger.certainty == "certain" else f" ({danger.certainty})"
-        head = f"\n> [!CAUTION]\n> **{prose(danger.rule)}**{certainty}: {prose(danger.reason)}\n>\n"
+        why = f">\n> {prose(danger.why)}\n" if danger.why else ""
+        head = f"\n> [!CAUTION]\n> **{prose(danger.rule)}**{certainty}: {prose(danger.reason)}\n{why}>\n"
         places = [f"> {'- ' if len(same) > 1 else ''}{_place(one)}\n" for one in same]
         more = f">\n> … and {count(len(same) - PLACES, 'place')} more\n" if len(same) > PLACES else ""
         forms = [head + "".join(places), head + "".join(places[:PLACES]) + more, ""]

@@ -29,6 +29,7 @@ def _lines(report: Report) -> Iterator[str]:
         certainty = "" if danger.certainty == "certain" else f" ({danger.certainty})"
         yield ""
         yield coloured(f"DANGER {danger.rule}{certainty}: {danger.reason}", "red")
+        yield from (f"  {text}" for text in (danger.why,) if text)
         yield from (f"  {place}" for one in same for place in _places(one) if place)
     for title, head, rows in _tables(report):
         yield from _part(title, head, rows)
