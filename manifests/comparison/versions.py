@@ -222,6 +222,12 @@ def moved(before: Iterable[Object], after: Iterable[Object]) -> list[Moved]:
     ]
 
 
+def replaced(before: Object, after: Object) -> list[tuple[str, str]]:
+    """Return the names of the images that another image takes the place of, with the names of those."""
+    found = _steps(before, after, of_one_name=False)
+    return sorted({(old.name, new.name) for old, new in found})
+
+
 def _by_identity(objects: Iterable[Object]) -> Mapping[Identity, list[Object]]:
     found: defaultdict[Identity, list[Object]] = defaultdict(list)
     for item in objects:
@@ -230,12 +236,13 @@ def _by_identity(objects: Iterable[Object]) -> Mapping[Identity, list[Object]]:
     return found
 
 
-def _steps(before: Object, after: Object) -> set[tuple[ImageReference, ImageReference]]:
-    """Return the images of one object that moved in their place."""
+def _steps(before: Object, after: Object, *, of_one_name: bool = True) -> set[tuple[ImageReference, ImageReference]]:
+    """Return the images of one object that moved in their place, or those that another one replaced."""
     found = set()
 
     def note(path: Path, one: Any, other: Any) -> bool:
-        if (old := _image_at(path, one)) and (new := _image_at(path, other)) and old.name == new.name and old != new:
+        old, new = _image_at(path, one), _image_at(path, other)
+        if old and new and old != new and (old.name == new.name) is of_one_name:
             found.add((old, new))
         return False
 

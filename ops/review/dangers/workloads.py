@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from manifests.comparison.versions import replaced
 from manifests.fields import at, number, text
 from manifests.objects import notes
 from manifests.rules.security import baseline, rooted
@@ -26,6 +27,14 @@ SUSPENDED = {
     ("volsync.backube", "ReplicationSource"): ("spec", "paused"),
 }
 HIBERNATION = "cnpg.io/hibernation"
+
+
+@rule("image-replaced", reads="object", why="Another publisher's program runs with the same rights and the same data.")
+def other_images(subject: ObjectPair) -> Iterator[Danger]:
+    """Yield images that another image takes the place of."""
+    if subject.pair.before and subject.pair.after:
+        for old, new in replaced(subject.before, subject.after):
+            yield Danger(rule="image-replaced", where=subject.where, reason=f"{old} → {new}")
 
 
 @rule("privileged", reads="object", why="A program that leaves its container controls the node and every pod on it.")

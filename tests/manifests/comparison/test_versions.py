@@ -18,6 +18,7 @@ from manifests.comparison.versions import (
     moved,
     parsed,
     release_notes,
+    replaced,
 )
 from manifests.objects import identity
 from tests.manifests.comparison.objects import of_apps
@@ -320,3 +321,10 @@ def test_each_image_of_apps_has_a_version_and_most_have_a_page() -> None:
     assert len(found) > 25
     assert [image for image in found if not (image.tag or image.digest)] == []
     assert [image.name for image in found if not release_notes("image", image.name, image.tag)] == []
+
+
+def test_another_image_in_the_place_of_one_is_no_version() -> None:
+    before, after = deployment("ghcr.io/a/c:1.2.3"), deployment("ghcr.io/b/c:1.2.4")
+    assert replaced(before, after) == [("ghcr.io/a/c", "ghcr.io/b/c")]
+    assert moved([before], [after]) == []
+    assert replaced(before, deployment("ghcr.io/a/c:1.2.4")) == []
