@@ -456,6 +456,6 @@ def test_reports_of_many_stacks_fit_an_issue(forge: Forge, tmp_path: Path) -> No
 def test_the_stack_files_are_listed_for_the_matrix(tmp_path: Path) -> None:
     for name in ("Pulumi.yaml", "Pulumi.b.yaml", "Pulumi.a-1.yaml", "Pulumi.x y.yaml", "Pulumi.a.yaml.before"):
         (tmp_path / name).touch()
-    command = [sys.executable, str(SCRIPTS / "stacks.py")]
+    command = [sys.executable, str(SCRIPTS / "stack_names.py")]
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert said == 'stacks=["a-1","b"]\n'

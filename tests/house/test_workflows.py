@@ -20,6 +20,7 @@ import yaml
 import programs
 from errors import ProgramFailed
 from ops.__main__ import declare, main
+from ops.review import engine_inputs
 from ops.toolchain.lookup import ensure
 from ops.verbs import BY_NAME
 from tests.config.scenario import prepare
@@ -212,10 +213,9 @@ def test_up_is_never_cancelled_and_waits_for_an_approval() -> None:
 
 
 def test_up_runs_for_the_files_that_the_engine_reads() -> None:
-    infrastructure = pytest.importorskip("ops.review.infrastructure")
-    folders = {f"{name}/**" if (ROOT / name).is_dir() else name for name in (*infrastructure.PROGRAM, "patches")}
+    folders = {f"{name}/**" if (ROOT / name).is_dir() else name for name in (*engine_inputs.PROGRAM, "patches")}
     # A category decides about projects and namespaces. No other file of apps/ starts Pulumi.
-    others = {"Pulumi.*.yaml", infrastructure.PROJECT, "apps/*/category.yaml", "requirements.txt"}
+    others = {"Pulumi.*.yaml", engine_inputs.PROJECT, "apps/*/category.yaml", "requirements.txt"}
     paths = WORKFLOWS["up.yaml"]["on"]["push"]["paths"]
     assert set(paths) == folders | others
 
@@ -246,14 +246,12 @@ def test_the_verbs_take_the_arguments_of_the_workflows(name: str, words: list[st
     assert verb in BY_NAME
     parser = Refusing(allow_abbrev=False)
     declare(parser, importlib.import_module(f"ops.{verb}"))
-    if "--refresh" in rest and "--refresh" not in parser._option_string_actions:
-        pytest.skip("this version of preview has no --refresh")
     parser.parse_args(rest)
 
 
 def test_the_scripts_of_the_workflows_exist() -> None:
     named = {found for _, _, step in STEPS for found in re.findall(r"\.(?:github|ci)/[\w./-]+", step.get("run", ""))}
-    assert named == {".ci/run", *(f".github/scripts/{name}.py" for name in ("comment", "drift", "stacks"))}
+    assert named == {".ci/run", *(f".github/scripts/{name}.py" for name in ("comment", "drift", "stack_names"))}
     assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
