@@ -167,7 +167,8 @@ def preview(home: Home, edit: Edit) -> Preview:
             before = side_of(folder, [home.stack])
             after = side_of(span.root, [home.stack], before)
             pairs = pairs_of(before, after, [home.stack])
-            assert pairs.notes == []
+            # Of its own charts Argo CD renders the same stand-ins: what they do not show, neither side has.
+            assert [one for one in pairs.notes if "stand-ins" not in one] == []
             rehearsed = observations(home.root, home.stack, home.settings, span, folder, pairs.apps)
         return Preview({one.label: one for one in pairs.apps}, rehearsed)
     finally:
