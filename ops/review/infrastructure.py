@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,6 +44,7 @@ READ = ("apps", "patches")  # what the program reads beside the stack file
 OF_OTHERS = ("machine configuration of ", "using pulumi-resource-")
 PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "XDG_CACHE_HOME")
 SECONDS = 300.0
+BACKEND, PASSPHRASE, LOCAL = "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE_FILE", "file://"
 
 
 def infrastructure(
@@ -115,6 +116,7 @@ def engine_of(
             _require_secrets(settings)
             prepare_path()
             os.environ.update({containment.RUNS: f"{name}/runs", "PYTHONDONTWRITEBYTECODE": "1"})
+            os.environ.update(absolute(os.environ, program))
             _lay_out(folder, program, after, stack, derive.patch_files(settings))
         file = folder / f"Pulumi.{stack}.yaml"
         text = file.read_bytes()
@@ -195,6 +197,14 @@ def _against_base(program: Path, before: Path | None, after: Path, stack: str, r
     return Infrastructure(
         stack=stack, against=against, note="; ".join(notes), counts=counts(found), components=components(found)
     )
+
+
+def absolute(environment: Mapping[str, str], program: Path) -> dict[str, str]:
+    """Return the places of state and passphrase in full: the engine runs in another folder than the checkout."""
+    url, file = environment.get(BACKEND, ""), environment.get(PASSPHRASE, "")
+    place = url.removeprefix(LOCAL)
+    found = {BACKEND: f"{LOCAL}{program / place}"} if url.startswith(LOCAL) and not place.startswith(("/", "~")) else {}
+    return found | ({PASSPHRASE: str(program / file)} if file else {})
 
 
 @contextmanager

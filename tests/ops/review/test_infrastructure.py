@@ -18,7 +18,7 @@ from config.tree import read_tree
 from lab.delivery.prepared_tree import secret_values
 from ops.engine.engine import Engine
 from ops.review.engine_inputs import touches_engine
-from ops.review.infrastructure import _lay_out, infrastructure
+from ops.review.infrastructure import _lay_out, absolute, infrastructure
 from ops.review.report import Infrastructure, ResourceChange
 from ops.toolchain.lookup import ensure
 
@@ -220,3 +220,19 @@ def test_a_reachable_state_is_previewed_and_stays_as_it_is(tmp_path: Path, monke
     other = infrastructure(ROOT, after, after, "dev")
     assert (other.against, other.counts) == ("base", {})
     assert "PULUMI_CONFIG_PASSPHRASE" in other.note
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"PULUMI_BACKEND_URL": "file://./state"}, {"PULUMI_BACKEND_URL": "file:///checkout/state"}),
+        ({"PULUMI_BACKEND_URL": "file:///state"}, {}),
+        ({"PULUMI_BACKEND_URL": "file://~/state"}, {}),
+        ({"PULUMI_BACKEND_URL": "s3://bucket"}, {}),
+        ({"PULUMI_CONFIG_PASSPHRASE_FILE": "secret"}, {"PULUMI_CONFIG_PASSPHRASE_FILE": "/checkout/secret"}),
+        ({"PULUMI_CONFIG_PASSPHRASE_FILE": "/secret"}, {"PULUMI_CONFIG_PASSPHRASE_FILE": "/secret"}),
+        ({}, {}),
+    ],
+)
+def test_places_are_those_of_the_checkout_in_another_folder_too(given: dict[str, str], found: dict[str, str]) -> None:
+    assert absolute(given, Path("/checkout")) == found
