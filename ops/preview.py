@@ -12,14 +12,15 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from config.load import Stack, read_stack, stack_files
+from config.load import Stack, stack_files
 from config.model import Settings
 from errors import Declined, HomelabError
-from lab.layout import Lab
 from local.files import write_private
 from ops import terminal
 from ops.checking.settings import chosen_files
+from ops.rehearsal.presence import refuse_absent
 from ops.result import Result
 from ops.review.assemble import report_of
 from ops.review.dangers.context import Context
@@ -36,8 +37,12 @@ from ops.terminal import count
 from ops.upstream import offline
 
 
+def _data(report: Report) -> dict[str, Any]:
+    return report.model_dump(mode="json", by_alias=True)
+
+
 def _json(report: Report) -> str:
-    return json.dumps(report.model_dump(mode="json", by_alias=True), indent=2) + "\n"
+    return json.dumps(_data(report), indent=2) + "\n"
 
 
 FORMATS: Mapping[str, Callable[[Report], str]] = {"text": text, "md": markdown, "html": page, "json": _json}
@@ -86,8 +91,8 @@ def run(options: argparse.Namespace) -> Result:
     with span.before() as before:
         names = _names(options, before, root)
         if options.rehearse:
-            _refuse_absent(Path.cwd(), names)
-        sources = _Sources(Path.cwd(), span, before, names, rehearse=options.rehearse, log=log)
+            refuse_absent(Path.cwd(), names)
+        sources = _Sources(Path.cwd(), span, before, rehearse=options.rehearse, log=log)
         report = report_of(
             span,
             before,
@@ -100,11 +105,11 @@ def run(options: argparse.Namespace) -> Result:
         )
     if options.output:
         _write(options.output, report)
-    return Result(FORMATS[options.format](report).rstrip("\n"), json.loads(_json(report)))
+    return Result(FORMATS[options.format](report).rstrip("\n"), _data(report))
 
 
 def _drift(options: argparse.Namespace) -> Result:
-    """Return the drift report, which is about what runs and has no revisions."""
+    """Return the drift report: it compares a stack with its live state, and has no revisions."""
     if options.all_stacks or options.base or options.output or options.format != "text" or options.root != Path.cwd():
         raise Declined(
             "--refresh: reports on what one stack of this checkout runs; leave out --all-stacks, --base, --output, "
@@ -123,12 +128,11 @@ class _Sources:
         program: Path,
         span: Span,
         before: Path,
-        names: Sequence[str],
         *,
         rehearse: bool,
         log: Callable[[str], None],
     ) -> None:
-        self.program, self.span, self.before, self.names = program, span, before, names
+        self.program, self.span, self.before = program, span, before
         self.rehearse, self.log = rehearse, log
         # The files of another checkout may be a stranger's: no credential of the user takes part.
         self.own = span.root == program.resolve()
@@ -171,37 +175,27 @@ class _Sources:
         self.log(f"asking the API server of {stack} by dry run")
         return verdicts(client, [subject for name, subject in context.objects if name == stack])
 
-    def rehearsals(self, apps: Sequence[AppPair]) -> Rehearsed | None:
-        """Return what the rehearsed Argo CDs make of both sides."""
+    def rehearsals(self, after: Side, apps: Sequence[AppPair]) -> Rehearsed | None:
+        """Return the renders of both sides by the rehearsed Argo CDs."""
         if not self.rehearse:
             return None
-        parts = [self._rehearsed(name, apps) for name in self.names if name in stack_files(self.span.root)]
+        parts = [self._rehearsed(stack, apps) for stack in after.stacks]
         found = [one for part in parts for one in part.observations]
         told = [one for one in found if one.objects or one.differences or one.error]
         quiet = [f"{count(len(found) - len(told), 'app')} without a changed object, by Argo CD too"]
         notes = [*(part.note for part in parts if part.note), *(quiet if len(told) < len(found) else [])]
         return Rehearsed(observations=tuple(told), note="; ".join(notes))
 
-    def _rehearsed(self, stack: str, apps: Sequence[AppPair]) -> Rehearsed:
+    def _rehearsed(self, stack: Stack, apps: Sequence[AppPair]) -> Rehearsed:
         from ops.review.rehearsed import observations  # noqa: PLC0415 - HTTP is slow to import
 
-        self.log(f"asking the rehearsed Argo CD of {stack} for both revisions")
-        settings = read_stack(stack_files(self.span.root)[stack]).settings
-        if settings is None:
-            return Rehearsed(note=f"{stack}: the stack file has problems")
+        self.log(f"asking the rehearsed Argo CD of {stack.name} for both revisions")
+        if stack.settings is None:
+            return Rehearsed(note=f"{stack.name}: the stack file has problems")
         try:
-            return observations(self.program, stack, settings, self.span, self.before, apps)
+            return observations(self.program, stack.name, stack.settings, self.span, self.before, apps)
         except Declined as reason:  # a rehearsal whose servers are stopped has its state nevertheless
             return Rehearsed(note=str(reason))
-
-
-def _refuse_absent(program: Path, names: Sequence[str]) -> None:
-    """Refuse stacks without a rehearsal, all of them at once."""
-    absent = [name for name in names if not Lab.of(program, name).rack.exists()]
-    if absent:
-        raise Declined(
-            "\n".join(f"{name}: there is no rehearsal; ./homelab rehearse --stack {name}" for name in absent)
-        )
 
 
 def _names(options: argparse.Namespace, before: Path, after: Path) -> list[str]:

@@ -35,6 +35,7 @@ from ops.engine.engine import Engine
 from ops.engine.path import prepare_path
 from ops.engine.timeline import Timeline
 from ops.rehearsal.plugins import Plugin
+from ops.rehearsal.presence import refuse_absent
 from ops.toolchain.lookup import Toolchain, ensure
 
 PROGRAMS = (
@@ -101,11 +102,9 @@ def folder_of(root: Path, options: argparse.Namespace, settings: Settings) -> Pa
     if not options.rehearsal:
         prepare_path()
         return root
-    lab = Lab.of(root, options.stack)
-    if not lab.rack.exists():
-        raise Declined(f"{options.stack}: there is no rehearsal; ./homelab rehearse --stack {options.stack}")
+    refuse_absent(root, [options.stack])
     enter(root, options.stack, settings, ensure(PROGRAMS))
-    return lab.tree
+    return Lab.of(root, options.stack).tree
 
 
 def enter(

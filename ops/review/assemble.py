@@ -29,8 +29,8 @@ Engine = Callable[[Side, Side, str], Infrastructure]
 """Returns the changes of one stack's resources, from both sides and the name of the stack."""
 Judges = Callable[[Context], Verdicts]
 """Returns the verdicts of API servers on the objects of a change."""
-Rehearsals = Callable[[Sequence[AppPair]], Rehearsed | None]
-"""Returns what rehearsed Argo CDs make of the apps of a change."""
+Rehearsals = Callable[[Side, Sequence[AppPair]], Rehearsed | None]
+"""Returns the renders of a change by rehearsed Argo CDs, from the side after it and the apps that differ."""
 
 
 def report_of(
@@ -42,7 +42,7 @@ def report_of(
     *,
     offline: str = "",
     judges: Judges = lambda context: {},
-    rehearsals: Rehearsals = lambda apps: None,
+    rehearsals: Rehearsals = lambda after, apps: None,
 ) -> Report:
     """Return the report of a change to these stacks; `before` is the folder of the base."""
     log("rendering and checking the base")
@@ -56,7 +56,7 @@ def report_of(
         danger.model_copy(update={"why": REGISTER[danger.rule].why})
         for danger in judged(report.dangers, judges(context))
     ]
-    report = report.model_copy(update={"dangers": tuple(found), "rehearsed": rehearsals(pairs.apps)})
+    report = report.model_copy(update={"dangers": tuple(found), "rehearsed": rehearsals(new, pairs.apps)})
     return without_secrets(with_verdict(report, pairs.apps))
 
 

@@ -22,7 +22,6 @@ from typing import Any
 
 import pulumi
 from google.protobuf import json_format  # type: ignore[import-untyped] # it ships none
-from pulumi.runtime import rpc
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 
 from config.checks import check_stack
@@ -38,10 +37,9 @@ from lab.plugins.proxmoxve import ProxmoxPlugin
 from lab.plugins.random import Random
 from lab.plugins.talos import Talos
 from lab.plugins.tls import Tls
+from ops.review.plan import SECRET, SIGNATURE
 from stacks.homelab import build
 
-SECRET = "(secret)"  # noqa: S105 - the word that is shown in place of one
-SIGNATURE = rpc._special_sig_key  # noqa: SLF001 - the protocol marks a secret by it
 SCHEMATIC = "talos:imageFactory/schematic:Schematic"
 INDEX = re.compile(r"\[\d+\]")
 PLUGINS: Mapping[str, type[StandIn]] = {

@@ -33,6 +33,7 @@ from ops.engine.engine import Engine, Outcome
 from ops.engine.path import prepare_path
 from ops.rehearsal.client import client_of
 from ops.rehearsal.entry import PROGRAMS, enter
+from ops.rehearsal.presence import refuse_absent
 from ops.review.engine_inputs import PROGRAM, PROJECT, Source
 from ops.review.plan import SECRET, Planned, Resource, components, counts
 from ops.review.report import Infrastructure
@@ -54,8 +55,6 @@ def infrastructure(
     stack: str,
     *,
     source: Source = "state",
-    refresh: bool = False,
-    on_event: Callable[[EngineEvent], None] = lambda event: None,
 ) -> Infrastructure:
     """Return the changes of one stack; without a reachable state those from `before` to `after`.
 
@@ -67,31 +66,29 @@ def infrastructure(
         note = f"{file} is removed: the resources of the stack stay until ./homelab destroy, run from an older commit"
         return Infrastructure(stack=stack, against="not run", note=note)
     if source == "rehearsal":
-        return _rehearsed(program, stack, refresh, on_event)
+        return _rehearsed(program, stack)
     reason = "credentials are not used for this revision"
     if source == "state":
         try:
-            return _against_state(program, after, stack, refresh, on_event)
+            return _against_state(program, after, stack)
         except HomelabError as error:
             reason = _line(str(error))
     return _against_base(program, before, after, stack, reason)
 
 
-def _against_state(
-    program: Path, after: Path, stack: str, refresh: bool, on_event: Callable[[EngineEvent], None]
-) -> Infrastructure:
-    with engine_of(program, after, stack, "state", on_event) as (engine, planned):
+def _against_state(program: Path, after: Path, stack: str) -> Infrastructure:
+    with engine_of(program, after, stack, "state") as (engine, planned):
         if engine.env:  # a temporary state: the backend has no such stack
             return previewed(stack, "empty state", "nothing is deployed yet", planned, engine.preview())
         with with_kubeconfig(str(engine.outputs().get("kubeconfig", ""))) as client:
             client.refuse_timeout()
-        return previewed(stack, "state", "", planned, engine.preview(refresh=refresh))
+        return previewed(stack, "state", "", planned, engine.preview())
 
 
-def _rehearsed(program: Path, stack: str, refresh: bool, on_event: Callable[[EngineEvent], None]) -> Infrastructure:
-    with engine_of(program, program, stack, "rehearsal", on_event) as (engine, planned):
+def _rehearsed(program: Path, stack: str) -> Infrastructure:
+    with engine_of(program, program, stack, "rehearsal") as (engine, planned):
         client_of(program, stack).refuse_timeout()
-        return previewed(stack, "rehearsal", "", planned, engine.preview(refresh=refresh))
+        return previewed(stack, "rehearsal", "", planned, engine.preview())
 
 
 @contextmanager
@@ -127,11 +124,9 @@ def engine_of(
 
 
 def _enter(program: Path, stack: str, settings: Settings) -> Path:
-    lab = Lab.of(program, stack)
-    if not lab.rack.exists():
-        raise Declined(f"{stack}: there is no rehearsal; ./homelab rehearse --stack {stack}")
+    refuse_absent(program, [stack])
     enter(program, stack, settings, ensure(PROGRAMS))
-    return lab.tree
+    return Lab.of(program, stack).tree
 
 
 def _require_secrets(settings: Settings) -> None:

@@ -35,6 +35,7 @@ from manifests.rules.stack_objects import scope_of
 from manifests.vendor import vendor
 from ops.checking.validation import StackApp, places_of
 from ops.rehearsal.entry import locked
+from ops.rehearsal.presence import command
 from ops.rehearsal.sources import sources
 from ops.review.report import Observation, Rehearsed
 from ops.review.revisions import Span
@@ -140,11 +141,10 @@ def observations(
 
 def refuse_absent(lab: Lab, stack: str) -> None:
     """Refuse a stack without a running rehearsal of its Argo CD."""
-    command = f"./homelab rehearse --stack {stack}"
     if not lab.kubeconfig.exists():
-        raise Declined(f"{stack}: there is no rehearsal; {command}")
+        raise Declined(f"{stack}: there is no rehearsal; {command(stack)}")
     if stopped := [name for name in NEEDED if not servers.runs(lab, name)]:
-        raise Declined(f"{stack}: the rehearsal does not run {', '.join(stopped)}; {command}")
+        raise Declined(f"{stack}: the rehearsal does not run {', '.join(stopped)}; {command(stack)}")
 
 
 def disagreements(ours: Sides, theirs: Sides) -> Iterator[str]:

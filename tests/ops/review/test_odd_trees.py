@@ -355,6 +355,6 @@ def test_the_files_of_another_checkout_meet_no_state(
     side = SimpleNamespace(root=tmp_path, tree=None, stack=lambda name: SimpleNamespace(name=name, settings=object()))
     for root in (tmp_path, tmp_path / "stranger"):
         span = Span(root, Revision(commit=""), Revision(commit=""), ("Pulumi.lab.yaml",))
-        found = _Sources(tmp_path, span, tmp_path, ["lab"], rehearse=rehearse, log=lambda _: None)
+        found = _Sources(tmp_path, span, tmp_path, rehearse=rehearse, log=lambda _: None)
         found.engine(cast("Side", side), cast("Side", side), "lab")
     assert sources == [own, "base"]
