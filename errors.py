@@ -71,9 +71,18 @@ class Problem:
 
     def __str__(self) -> str:
         """Return one line: where, which value, which rule, how to mend it."""
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        subject = " = ".join(part for part in (self.key, self.value) if part)
-        return printable(f"{place}: {subject}{': ' if subject else ''}{self.rule}; {self.fix} [{self.check}]")
+        subject = self.subject
+        return printable(f"{self.place}: {subject}{': ' if subject else ''}{self.rule}; {self.fix} [{self.check}]")
+
+    @property
+    def place(self) -> str:
+        """Return the file, with the line where there is one."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+    @property
+    def subject(self) -> str:
+        """Return the key and its value, or the one of them that there is."""
+        return " = ".join(part for part in (self.key, self.value) if part)
 
     def as_dict(self) -> dict[str, str | int]:
         """Return the same parts for machines."""

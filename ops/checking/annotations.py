@@ -23,7 +23,7 @@ def annotated(problems: Iterable[Problem], environment: Mapping[str, str]) -> li
 def _line(problem: Problem) -> str:
     properties = {"file": problem.file, **({"line": str(problem.line)} if problem.line else {}), "title": problem.check}
     head = ",".join(f"{name}={_escaped(value, ESCAPED_IN_PROPERTIES)}" for name, value in properties.items())
-    subject = " = ".join(part for part in (problem.key, problem.value) if part)
+    subject = problem.subject
     text = f"{subject}{': ' if subject else ''}{problem.rule}; {problem.fix}"
     return f"::error {head}::{_escaped(text, ESCAPED)}"
 

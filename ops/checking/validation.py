@@ -23,7 +23,7 @@ from errors import Problem, TreeRefused
 from local.cache import cache_folder
 from manifests import kubernetes_yaml
 from manifests.checkout import CheckoutReader
-from manifests.contents import Contents, contents_of
+from manifests.contents import Contents, WantedBase, WantedChart, contents_of
 from manifests.fetch import Wants
 from manifests.objects import Object, api_versions
 from manifests.render import Folder, Renderer, render_all
@@ -31,8 +31,8 @@ from manifests.rules import chart_objects, conformance, locate, register
 from manifests.rules.stack_objects import AppFolder, AppObject, ChartKind, StackObjects
 from ops.terminal import count
 from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain, ensure
-from standins.bases import StandInBases
-from standins.charts import StandInCharts
+from standins.bases import GivenBase, StandInBases
+from standins.charts import GivenChart, StandInCharts
 from standins.crds import SELF_REGISTERED, KnownCrds
 
 SCHEMAS = "schemas"
@@ -152,16 +152,19 @@ class Validation:
         """Return the charts and bases that stand-ins replace."""
         if CRDS not in self.tools.places:
             return ()
-        charts = [f"chart {one.name} {one.version}" for one in self.charts.placed if one.kind != REAL]
-        return (*charts, *(f"base {one}" for one in self.bases.placed if one.kind != REAL))
+        return tuple(filter(None, (*map(_chart, self.charts.placed), *map(_base, self.bases.placed))))
 
     def stand_ins_of(self, path: str) -> tuple[str, ...]:
         """Return the charts and bases of a folder that stand-ins, or other versions of a base, replace."""
-        contents, given, bases = self.contents[path], self.charts.given, self.bases.given
-        charts = [given[one.chart] for one in contents.charts if one.chart in given]  # none where rendering was refused
-        others = [bases[one.url] for one in contents.bases if one.url in bases]
-        names = [f"chart {one.name} {one.version}" for one in charts if one.kind != REAL]
-        return (*names, *(f"base {one}" for one in others if one.kind != REAL))
+        contents = self.contents[path]
+        wanted: tuple[WantedChart | WantedBase, ...] = (*contents.charts, *contents.bases)
+        return tuple(filter(None, map(self.stand_in, wanted)))
+
+    def stand_in(self, wanted: WantedChart | WantedBase) -> str:
+        """Return the chart or base that a stand-in, or another version, replaces; nothing where none does."""
+        if isinstance(wanted, WantedChart):
+            return _chart(self.charts.given.get(wanted.chart))  # absent where rendering was refused
+        return _base(self.bases.given.get(wanted.url))
 
     @property
     def summary(self) -> str:
@@ -329,6 +332,15 @@ def secrets_of(settings: Settings) -> frozenset[tuple[str, str]]:
     repositories = (("argocd", f"repository-{one.name}") for one in settings.platform.repositories)
     of_the_store = ((secret_stores.NAMESPACE, name) for name in derive.store_kind(settings).secrets)
     return frozenset((*BY_PULUMI, *repositories, *of_the_store))
+
+
+def _chart(given: GivenChart | None) -> str:
+    """Return a chart that is not the real one."""
+    return f"chart {given.name} {given.version}" if given and given.kind != REAL else ""
+
+
+def _base(given: GivenBase | None) -> str:
+    return f"base {given}" if given and given.kind != REAL else ""
 
 
 def kubernetes_of(stack: Stack) -> str:

@@ -29,7 +29,7 @@ from config.tree import CategoryFolder
 from manifests.comparison.pairs import Pair
 from manifests.fields import text
 from manifests.objects import CRD, Identity, Object, is_hook, notes
-from ops.review.report import ApplicationChange, Fate, Operation, RemovedObject
+from ops.review.report import ApplicationChange, Fate, Operation, RemovedObject, joined
 from ops.review.sides import AppPair, Side
 
 OPTIONS = "argocd.argoproj.io/sync-options"
@@ -49,22 +49,22 @@ LOSS: tuple[Fate, ...] = (
 def applications(pairs: Sequence[AppPair], before: Side, after: Side) -> tuple[ApplicationChange, ...]:
     """Return each Application that was added, removed or changed; the same change of several stacks is one."""
     removals = Removals.of(pairs, before, after)
-    merged: dict[ApplicationChange, list[str]] = {}
-    for pair in pairs:
-        counts = Counter(one.operation for one in pair.pairs)
-        change = ApplicationChange(
-            app=pair.label,
-            stacks=(),
-            operation=_operation(pair),
-            added=counts["added"],
-            changed=counts["changed"],
-            removed=counts["removed"],
-            removed_objects=tuple(removals.fates(pair).values()),
-            sync=removals.sync(pair),
-        )
-        merged.setdefault(change, []).append(pair.stack)
-    changes = (one.model_copy(update={"stacks": tuple(sorted(stacks))}) for one, stacks in merged.items())
+    changes = joined((_change(pair, removals), (pair.stack,)) for pair in pairs)
     return tuple(sorted(changes, key=lambda one: (one.app, one.stacks)))
+
+
+def _change(pair: AppPair, removals: Removals) -> ApplicationChange:
+    counts = Counter(one.operation for one in pair.pairs)
+    return ApplicationChange(
+        app=pair.label,
+        stacks=(),
+        operation=_operation(pair),
+        added=counts["added"],
+        changed=counts["changed"],
+        removed=counts["removed"],
+        removed_objects=tuple(removals.fates(pair).values()),
+        sync=removals.sync(pair),
+    )
 
 
 def _operation(pair: AppPair) -> Operation:

@@ -16,7 +16,7 @@ from manifests.comparison.difference import difference
 from manifests.comparison.pairs import Pair
 from manifests.comparison.versions import jump, moved, release_notes
 from ops.checking.validation import StackApp
-from ops.review.report import CheckChange, Checks, ManifestChange, ObjectChange, VersionChange
+from ops.review.report import CheckChange, Checks, ManifestChange, ObjectChange, VersionChange, joined
 from ops.review.sides import AppPair, Side, both
 from ops.terminal import count
 
@@ -56,15 +56,10 @@ def _object(pair: Pair) -> ObjectChange:
 
 def versions(apps: Sequence[AppPair], before: Side, after: Side) -> tuple[VersionChange, ...]:
     """Return the images, charts, bases and parts of the platform that moved, once for all stacks."""
-    found: dict[VersionChange, list[str]] = {}
-    for one, other in both(before, after):
-        for change in _platform(one.require(), other.require()):
-            found.setdefault(change, []).append(other.name)
-    for app in apps:
-        if app.before and app.after and not app.problems:
-            for change in (*_images(app), *_sources(app, before, after)):
-                found.setdefault(change, []).append(app.stack)
-    return tuple(change.model_copy(update={"stacks": tuple(stacks)}) for change, stacks in found.items())
+    stacks = ((other.name, _platform(one.require(), other.require())) for one, other in both(before, after))
+    kept = (app for app in apps if app.before and app.after and not app.problems)
+    of_apps = ((app.stack, (*_images(app), *_sources(app, before, after))) for app in kept)
+    return tuple(joined((change, (stack,)) for stack, found in (*stacks, *of_apps) for change in found))
 
 
 def _images(app: AppPair) -> Iterator[VersionChange]:
@@ -86,35 +81,39 @@ def _images(app: AppPair) -> Iterator[VersionChange]:
 
 def _sources(app: AppPair, before: Side, after: Side) -> Iterator[VersionChange]:
     """Yield the charts and remote bases of an app that moved."""
-    sides = ((before, app.before), (after, app.after))
-    old, new = (_pinned(side, place) for side, place in sides)
-    absent = {name for side, place in sides if place for name in side.validation.stand_ins_of(place.app.path)}
-    for (kind, name), version in sorted(new.items()):
-        was = old.get((kind, name), version)
+    old, new = (_pinned(side, place) for side, place in ((before, app.before), (after, app.after)))
+    for (kind, name), (version, stand_in) in sorted(new.items()):
+        was, stood_in = old.get((kind, name), (version, stand_in))
         if was != version:
-            page = release_notes(kind, name, version)
-            shown = name.rpartition("/")[2] if kind == "chart" else name
             yield VersionChange(
                 app=app.label,
                 stacks=(),
                 kind=kind,
-                name=shown,
+                name=name.rpartition("/")[2] if kind == "chart" else name,
                 before=was,
                 after=version,
-                stand_in=any(one.startswith((f"chart {shown} ", f"base {name}?", f"base {name}: ")) for one in absent),
+                stand_in=bool(stand_in or stood_in),
                 jump=jump(was, version),
-                release_notes=page,
+                release_notes=release_notes(kind, name, version),
             )
 
 
-def _pinned(side: Side, place: StackApp | None) -> Mapping[tuple[Literal["chart", "base"], str], str]:
-    """Return the versions of an app's charts by repository and name, and of its remote bases by URL."""
+def _pinned(side: Side, place: StackApp | None) -> Mapping[tuple[Literal["chart", "base"], str], tuple[str, str]]:
+    """Return the versions of an app's charts by repository and name, and of its remote bases by URL.
+
+    Beside each version is the stand-in that replaces it, if one does.
+    """
     contents = side.validation.contents[place.app.path] if place else None
     if contents is None:
         return {}
-    charts = ((f"{one.chart.repository.rstrip('/')}/{one.chart.name}", one.chart.version) for one in contents.charts)
-    bases = ((base.url.partition("?")[0], base.version or reference(base.url)) for base in contents.bases)
-    return {**{("chart", name): version for name, version in charts}, **{("base", url): one for url, one in bases}}
+    found: dict[tuple[Literal["chart", "base"], str], tuple[str, str]] = {}
+    for one in contents.charts:
+        name = f"{one.chart.repository.rstrip('/')}/{one.chart.name}"
+        found["chart", name] = one.chart.version, side.validation.stand_in(one)
+    for base in contents.bases:
+        version = base.version or reference(base.url)
+        found["base", base.url.partition("?")[0]] = version, side.validation.stand_in(base)
+    return found
 
 
 def _platform(before: Settings, after: Settings) -> Iterator[VersionChange]:
@@ -149,9 +148,7 @@ def _only(problems: Iterable[Problem], others: Counter[tuple[str, ...]]) -> Iter
         if left[_key(problem)] > 0:
             left[_key(problem)] -= 1
             continue
-        place = f"{problem.file}:{problem.line}" if problem.line else problem.file
-        subject = " = ".join(part for part in (problem.key, problem.value) if part)
-        where = printable(f"{place}: {subject}" if subject else place)
+        where = printable(": ".join(filter(None, (problem.place, problem.subject))))
         yield CheckChange(where=where, rule=printable(problem.rule), fix=printable(problem.fix), check=problem.check)
 
 

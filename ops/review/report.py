@@ -6,7 +6,8 @@ secret: differences are redacted before they become part of a report.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -210,3 +211,14 @@ class Report(Part):
         default=None, description="the observations of a rehearsed Argo CD, with --rehearse"
     )
     notes: tuple[str, ...] = Field(default=(), description="what is missing or simulated in this report")
+
+
+Kind = TypeVar("Kind", "ApplicationChange", "Danger", "VersionChange")
+
+
+def joined(found: Iterable[tuple[Kind, Iterable[str]]]) -> list[Kind]:
+    """Return each part once, with all stacks in which it was found."""
+    stacks: dict[Kind, set[str]] = {}
+    for part, names in found:
+        stacks.setdefault(part.model_copy(update={"stacks": ()}), set()).update(names)
+    return [part.model_copy(update={"stacks": tuple(sorted(names))}) for part, names in stacks.items()]

@@ -19,7 +19,7 @@ from manifests.objects import Identity, Object
 from manifests.rules.stack_objects import JOBS, WORKLOADS, AppObject, Pods
 from ops.review.applications import Removals
 from ops.review.report import ApplicationChange, Infrastructure, NodeConfiguration, RemovedObject, VersionChange
-from ops.review.sides import AppPair, Side
+from ops.review.sides import AppPair, Side, both
 
 
 @dataclass(frozen=True)
@@ -127,21 +127,18 @@ class Context:
         """Return what Argo CD does with removed objects."""
         return Removals.of(self.pairs, self.before, self.after)
 
-    @property
-    def objects(self) -> Iterator[tuple[str, ObjectPair]]:
-        """Yield each object that differs, with its stack."""
-        for app in self.pairs:
-            fates = self.removals.fates(app)
-            yield from ((app.stack, ObjectPair(app, pair, fates.get(pair.identity))) for pair in app.pairs)
+    @cached_property
+    def objects(self) -> tuple[tuple[str, ObjectPair], ...]:
+        """Return each object that differs, with its stack; rules and dry runs of all stacks read them."""
+        fates = ((app, self.removals.fates(app)) for app in self.pairs)
+        return tuple((app.stack, ObjectPair(app, one, of.get(one.identity))) for app, of in fates for one in app.pairs)
 
     @property
     def settings(self) -> Iterator[tuple[str, SettingsPair]]:
         """Yield the settings of each stack that both sides can read."""
-        for stack in self.after.stacks:
-            before = self.before.stack(stack.name)
-            if before and before.settings and stack.settings:
-                own = tuple(one for one in self.configurations if one.stack == stack.name)
-                yield stack.name, SettingsPair(before, stack, (self.before, self.after), own)
+        for before, after in both(self.before, self.after):
+            own = tuple(one for one in self.configurations if one.stack == after.name)
+            yield after.name, SettingsPair(before, after, (self.before, self.after), own)
 
     @property
     def categories(self) -> Iterator[tuple[str, CategoryPair]]:

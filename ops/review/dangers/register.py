@@ -27,21 +27,20 @@ from ops.review.dangers import (  # noqa: F401 - each import registers the modul
 from ops.review.dangers.context import Context
 from ops.review.dangers.rules import REGISTER, SUBJECTS, Reads, rules_of
 from ops.review.dangers.texts import place_of, reason_of
-from ops.review.report import Danger
+from ops.review.report import Danger, joined
 
 PATH = "docs/reference/dangers.md"
 
 
 def dangers(context: Context) -> tuple[Danger, ...]:
     """Return each danger once, with all stacks that it concerns, in the order of the register."""
-    merged: dict[Danger, set[str]] = {}
-    for danger in _found(context):
-        texts = {"where": place_of(danger.where), "reason": reason_of(danger.reason)}
-        alone = danger.model_copy(update={"stacks": (), **texts})
-        merged.setdefault(alone, set()).update(danger.stacks)
     order = list(REGISTER)
-    found = [one.model_copy(update={"stacks": tuple(sorted(stacks))}) for one, stacks in merged.items()]
+    found = joined((_covered(danger), danger.stacks) for danger in _found(context))
     return tuple(sorted(found, key=lambda one: (order.index(one.rule), one.where, one.reason, one.stacks)))
+
+
+def _covered(danger: Danger) -> Danger:
+    return danger.model_copy(update={"where": place_of(danger.where), "reason": reason_of(danger.reason)})
 
 
 def _found(context: Context) -> Iterator[Danger]:

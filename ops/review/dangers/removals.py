@@ -59,7 +59,7 @@ LARGE_APPS, LARGE_OBJECTS = 10, 60
     "removed-pvc", reads="object", why="The provisioner deletes the volume with its data, unless its class retains it."
 )
 @rule("removed-data", reads="object", why="An operator deletes the database or the disks behind it, with their data.")
-@rule("removed-namespace", reads="object", why="Kubernetes deletes everything in it, also what is in no Git.")
+@rule("removed-namespace", reads="object", why="Kubernetes deletes all objects in it, also those that no Git has.")
 @rule("removed-crd", reads="object", why="Kubernetes deletes every object of the kind, in all namespaces.")
 @rule("removed-networkpolicy", reads="object", why="The traffic that it refused is open.")
 @rule("removed-guard", reads="object", why="The API server accepts what it refused.")
