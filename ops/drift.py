@@ -204,7 +204,7 @@ def lines(drift: Drift) -> Iterator[str]:
 
 
 def _applications_of(report: SyncReport) -> Iterator[str]:
-    """Yield what is not Synced and Healthy, missing, or edited; `status` has the whole table."""
+    """Yield unfinished and missing applications, and live edits; `status` has the whole table."""
     yield from _listed(
         "applications", (f"{one.name}: {one.sync}, {one.health} {one.error[:100]}".strip() for one in report.unfinished)
     )

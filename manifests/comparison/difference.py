@@ -121,7 +121,7 @@ class _Lines:
 
     @classmethod
     def of(cls, item: Object | None) -> _Lines:
-        """Return an object as YAML, in which each text of several lines is a block, whatever characters it has."""
+        """Return an object as YAML, in which each text of several lines is a block, regardless of its characters."""
         found = cls()
         blocks: list[str] = []
         text = as_yaml(_with_marks(item, blocks), ANY_WIDTH) if item is not None else ""

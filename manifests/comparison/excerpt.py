@@ -1,4 +1,4 @@
-"""The parts of two aligned sides that a difference shows: what both have is shortened, what is too large is cut.
+"""The parts of two aligned sides that a difference shows: equal parts are shortened, too large ones are cut.
 
 Two values come in, two smaller copies go out. Redaction reads each value with two hundred patterns: of a definition
 with twenty thousand values in which one differs, it gets a few. A map keeps all its plain values, because a name
@@ -136,7 +136,7 @@ class _Budget:
 
 
 def _repeated(equal: Sequence[tuple[int, int]]) -> tuple[dict[int, Any], dict[int, Any]]:
-    """Return what stands in both lists for the middle of a long row of equal entries."""
+    """Return the replacements, in both lists, for the middle of a long row of equal entries."""
     left: dict[int, Any] = {}
     right: dict[int, Any] = {}
     rows = groupby(enumerate(equal), lambda found: (found[1][0] - found[0], found[1][1] - found[0]))

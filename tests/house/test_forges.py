@@ -5,7 +5,6 @@ The page comes in; its blocks are parsed, judged by actionlint or a schema, and 
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import shlex
@@ -19,10 +18,9 @@ import yaml
 
 import programs
 from config.code_owners import FILE, MAINTAINERS, MARK, is_code_owner
-from ops.__main__ import declare
 from ops.toolchain.lookup import ensure
 from ops.verbs import BY_NAME
-from tests.docs.test_commands import Refusing
+from tests.docs.test_commands import parser
 from tests.house.test_workflows import EXPRESSION, WORKFLOWS, texts
 
 ROOT = Path(__file__).parents[2]
@@ -118,9 +116,7 @@ COMMANDS = [
 def test_the_verbs_take_the_arguments_of_the_files(name: str, words: list[str]) -> None:
     verb, *rest = words
     assert verb in BY_NAME
-    parser = Refusing(allow_abbrev=False)
-    declare(parser, importlib.import_module(f"ops.{verb}"))
-    parser.parse_args(rest)
+    parser(verb).parse_args(rest)
 
 
 def test_both_forges_run_the_commands_of_github() -> None:
