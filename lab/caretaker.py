@@ -1,8 +1,8 @@
 """The behaviour of a cluster's machines, while a rehearsal runs.
 
 The caretaker polls the API server and starts the consequences of applied objects: kwok plays the operators whose CRDs
-exist, Argo CD's programs run as their workloads require, and nodes become Ready when there is a CNI. It can be killed
-and started again at any time. `lab.running.servers` runs it.
+exist, the programs of Argo CD and Argo Rollouts run as their workloads require, and nodes become Ready when there is a
+CNI. It can be killed and started again at any time. `lab.running.servers` runs it.
 
     python -m lab.caretaker FOLDER_OF_CRDS
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from errors import HomelabError
-from lab import operators, secret_store
+from lab import operators, rollouts, secret_store
 from lab.api import Api
 from lab.control_plane import kubernetes
 from lab.delivery import argocd
@@ -49,6 +49,7 @@ class LastPoll:
     networked: bool = False
     registered: set[str] = field(default_factory=set)
     entries: str = ""
+    rollouts: str = ""
     judged: float = 0.0
 
 
@@ -72,6 +73,7 @@ def poll_once(lab: Lab, api: Api, seen: LastPoll, crds: KnownCrds) -> None:
         seen.definitions = definitions
     if time.monotonic() - seen.judged > ENTRIES_PAUSE:
         seen.entries, seen.judged = secret_store.reconcile(lab, api, seen.entries), time.monotonic()
+        seen.rollouts = rollouts.reconcile(lab, api, seen.rollouts)
     versions = _versions(api)
     if versions != seen.argocd or (versions and not all(servers.runs(lab, name) for name in argocd.names())):
         argocd.run_programs(lab, api)
@@ -104,6 +106,7 @@ def main() -> None:
                 poll_once(lab, api, seen, crds)
             elif seen != LastPoll():
                 servers.stop(lab, *argocd.names())
+                rollouts.stop(lab)
                 seen = LastPoll()
             reported = ""
         except (HomelabError, OSError) as error:

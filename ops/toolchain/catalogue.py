@@ -218,6 +218,7 @@ K8S_STAMPS = {
 HELM = "helm.sh/helm/v4"
 PULUMI_SDK = "github.com/pulumi/pulumi/sdk/v3"
 ARGOCD = "github.com/argoproj/argo-cd/v3"
+ROLLOUTS = "github.com/argoproj/argo-rollouts"
 ARGOCD_ROLES = (
     "argocd-server",
     "argocd-repo-server",
@@ -227,7 +228,7 @@ ARGOCD_ROLES = (
 
 # CustomResourceDefinitions as their projects publish them, each under the name that `standins.crds` uses.
 CRDS = (
-    Files("argo-rollouts", "github.com/argoproj/argo-rollouts", "manifests/crds"),
+    Files("argo-rollouts", ROLLOUTS, "manifests/crds"),
     Files("cert-manager", "github.com/cert-manager/cert-manager", "deploy/crds"),
     Files("cilium", "github.com/cilium/cilium", "pkg/k8s/apis/cilium.io/client/crds"),
     Files("cloudnative-pg", "github.com/cloudnative-pg/cloudnative-pg", "config/crd/bases"),
@@ -377,8 +378,8 @@ TOOLS = (
     ),
 )
 
-# Tools of `./homelab test` alone: no other verb needs them, and `./homelab tools` installs them only by name.
-DEVELOPMENT = (
+# `./homelab tools` installs these only by name: `./homelab test` needs them, and a rehearsal with a Rollout.
+OPTIONAL = (
     Tool(
         "actionlint",
         "github.com/rhysd/actionlint",
@@ -386,6 +387,18 @@ DEVELOPMENT = (
         seconds=12,
         stamps={"github.com/rhysd/actionlint.version": "{version}"},
     ),
+    Tool(
+        "argo-rollouts",
+        ROLLOUTS,
+        # The plugin that writes weights into routes is a stand-in: the module proxy does not serve the publisher's.
+        (
+            Program("rollouts-controller", f"{ROLLOUTS}/cmd/rollouts-controller", ask=("--version",)),
+            Program("rollouts-gateway-plugin", "homelab/tools/argo-rollouts", neighbour="rollouts-controller"),
+        ),
+        seconds=230,
+        accept=Accept.NOTHING,
+        stamps={f"{ROLLOUTS}/utils/version.version": "{version}"},
+    ),
 )
-EVERY_TOOL = (*TOOLS, *DEVELOPMENT)
+EVERY_TOOL = (*TOOLS, *OPTIONAL)
 BY_PROGRAM = {name: tool for tool in EVERY_TOOL for name in tool.names}

@@ -43,7 +43,6 @@ ARGOCD = {
     "kind": "ConfigMap",
     "metadata": {"name": "argocd-cm", "namespace": "argocd", "labels": {"app.kubernetes.io/part-of": "argocd"}},
 }
-HASH = "rollouts-pod-template-hash"
 POD = {"containers": [{"name": "main", "image": "none.example/none:1"}]}
 until = partial(polling.until, seconds=20)
 
@@ -247,36 +246,6 @@ def test_a_database_has_its_services_and_its_owners_secret(played: PlayedCluster
     for name in ("forgejo-rw", "forgejo-ro", "forgejo-r", "given-rw"):
         assert played.seen("Service", name)["spec"]["ports"][0]["port"] == 5432
     assert played.api.get("v1", "Secret", "given-app", "default") is None
-
-
-def test_a_rollout_runs_its_replicas(played: PlayedCluster) -> None:
-    version = "argoproj.io/v1alpha1"
-    until(lambda: running(played, "bluegreen") == 2)
-    assert played.seen("Rollout", "canary", version)["status"]["currentStepIndex"] == 2
-    played.api.request("PATCH", played.api.path(version, "Rollout", "default", "canary"), **scaled(3))
-    until(lambda: running(played, "canary") == 3)
-    until(lambda: played.seen("Rollout", "canary", version)["status"]["availableReplicas"] == 3)
-
-
-@pytest.mark.parametrize("name", ["active", "preview", "stable", "next"])
-def test_a_service_of_a_rollout_gets_its_hash_again(played: PlayedCluster, name: str) -> None:
-    asked = next(one for one in OBJECTS if (one["kind"], one["metadata"]["name"]) == ("Service", name))
-    until(lambda: running(played, asked["spec"]["selector"]["app"]) > 0)
-    for _ in range(2):
-        until(lambda: HASH in played.seen("Service", name)["spec"]["selector"])
-        turned = ",".join(f"{key}={value}" for key, value in played.seen("Service", name)["spec"]["selector"].items())
-        assert turned.startswith(f"app={asked['spec']['selector']['app']},")
-        assert played.api.list("v1", "Pod", "default", turned)
-        assert HASH not in played.api.apply(asked, field_manager="test", force=True)["spec"]["selector"]
-
-
-def running(played: PlayedCluster, app: str) -> int:
-    pods = played.api.list("v1", "Pod", "default", f"app={app}")
-    return sum(pod["status"].get("phase") == "Running" for pod in pods)
-
-
-def scaled(replicas: int) -> dict[str, Any]:
-    return {"content": "application/merge-patch+json", "body": {"spec": {"replicas": replicas}}}
 
 
 def test_scheduled_copies_of_volsync_wait_and_manual_ones_are_done(played: PlayedCluster) -> None:

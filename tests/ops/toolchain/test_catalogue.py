@@ -128,7 +128,8 @@ def test_the_table_of_upgrades_is_that_of_the_pinned_talosctl() -> None:
     assert compatibility.compatible()["talosctl"]["version"] == f"{version.major}.{version.minor}"
 
 
-def test_tools_of_the_tests_are_installed_by_name_only() -> None:
-    assert {tool.name for tool in catalogue.DEVELOPMENT} == {"actionlint"}
-    assert {tool.name for tool in tools.choose(["actionlint"])[0]} == {"actionlint"}
-    assert "actionlint" not in {name for tool in TOOLS for name in tool.names}
+@pytest.mark.parametrize("name", ["actionlint", "argo-rollouts"])
+def test_a_tool_that_few_need_is_installed_by_name_only(name: str) -> None:
+    assert {tool.name for tool in catalogue.OPTIONAL} == {"actionlint", "argo-rollouts"}
+    assert {tool.name for tool in tools.choose([name])[0]} == {name}
+    assert name not in {tool.name for tool in TOOLS}
