@@ -3,5 +3,5 @@ module.exports = {
   platform: "github",
   repositories: [process.env.REPOSITORY.replace(/\.git$/, "").split(/[/:]/).slice(-2).join("/")],
   onboarding: false,
-  requireConfig: "optional",
+  requireConfig: "required",
 };
