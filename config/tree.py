@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,10 +20,10 @@ from pydantic import ValidationError
 from config import files
 from config.category import Category, CategoryNamespace, Layer
 from config.explain import Places, explain, nearest
-from config.leaks import repository_leaks
 from config.pins import IS_COMMIT, versions
+from config.promotion import beside_pin, may_have_pin, pin_of, written_pin
 from config.rules import rule
-from config.source import alone, read
+from config.source import alone, parse, read
 from config.values import BASE_FOLDER, LABEL, NO_ENVIRONMENT
 from errors import Problem
 
@@ -35,6 +35,7 @@ KUSTOMIZATIONS = (KUSTOMIZATION, "kustomization.yml", "Kustomization")
 MANIFESTS = (".yaml", ".yml", ".json")
 # Objects without a namespace are created in the first; the others are Kubernetes' own.
 RESERVED = ("default", "kube-node-lease", "kube-public")
+CHAIN_FILE = "environments.yaml"  # read by `config.chain`
 BESIDE = ("README.md", ".gitignore", ".gitkeep")
 LONGEST_NAME = 63
 REFERENCE = re.compile(r"(?P<source>[^\s?]+)\?(?:[^\s]*&)?ref=(?P<ref>[^\s&]+)")
@@ -50,6 +51,10 @@ class App:
     name: str
     environment: str
     shape: Shape
+    revision: str = field(default="", compare=False)
+    """The commit that it is pinned to; empty where it follows the branch of its stack."""
+    hold: str = field(default="", compare=False)
+    """The reason why promotions leave it as it is."""
 
     @property
     def full_name(self) -> str:
@@ -75,6 +80,11 @@ class App:
     def path(self) -> str:
         """The folder that Argo CD renders."""
         return f"{self.folder}/{self.environment}"
+
+    @property
+    def file(self) -> str:
+        """The file by which Argo CD's generator finds the folder."""
+        return f"{self.path}/{CHART if self.shape == 'chart' else KUSTOMIZATION}"
 
 
 @dataclass(frozen=True)
@@ -128,9 +138,21 @@ class Tree:
         return tuple(app for one in chosen if layer in (None, one.settings.layer) for app in one.apps)
 
 
-@rule("tree-missing", scope="tree", why="Without it there are no apps to hand over.")
 def read_tree(root: Path) -> Tree:
-    """Read the shape of a checkout."""
+    """Read the shape of a checkout, with all of its problems."""
+    from config.leaks import repository_leaks  # noqa: PLC0415 - its patterns are slow to compile
+
+    tree = read_apps(root)
+    every = sorted((*(one.name for one in tree.categories), *tree.refused))
+    misplaced = (problem for name in every for problem in _misplaced(root, f"{APPS}/{name}", tree.environments))
+    is_there = (root / APPS).is_dir() and not (root / APPS).is_symlink()
+    leaks = repository_leaks(root) if is_there else ()
+    return replace(tree, problems=(*tree.problems, *misplaced, *leaks))
+
+
+@rule("tree-missing", scope="tree", why="Without it there are no apps to hand over.")
+def read_apps(root: Path) -> Tree:
+    """Read the shape of a checkout without the problems that only a search through all files finds."""
     problems: list[Problem] = []
     apps = root / APPS
     if apps.is_symlink():
@@ -145,7 +167,6 @@ def read_tree(root: Path) -> Tree:
     unused: list[str] = []
     categories = tuple(_categories(root, environments, refused, unused, problems))
     problems += _clashes(categories)
-    problems += repository_leaks(root)
     return Tree(categories, environments, tuple(problems), tuple(refused), tuple(unused))
 
 
@@ -164,7 +185,7 @@ def _environments(root: Path, path: str, problems: list[Problem]) -> Iterator[st
 def _categories(
     root: Path, environments: Sequence[str], refused: list[str], unused: list[str], problems: list[Problem]
 ) -> Iterator[CategoryFolder]:
-    for name in _folders(root, APPS, problems):
+    for name in _folders(root, APPS, problems, beside=(CHAIN_FILE,)):
         path = f"{APPS}/{name}"
         _named(name, path, problems)
         file = f"{path}/category.yaml"
@@ -172,7 +193,6 @@ def _categories(
         folders = _folders(root, path, problems, beside=("category.yaml",))
         found = {one: tuple(_apps(root, name, one, environments, problems)) for one in folders}
         apps = tuple(app for one in found.values() for app in one)
-        problems += _misplaced(root, path, environments)
         unused += (f"{path}/{one}" for one in folders if not found[one])
         if settings:
             problems += _foundation(root, file, settings, folders)
@@ -258,7 +278,25 @@ def _apps(root: Path, category: str, name: str, environments: Sequence[str], pro
             rule = f"is neither `{BASE}` nor an environment: {APPS}/{SETTINGS} has no folder of this name"
             problems.append(Problem(f"{path}/{environment}", 0, "", environment, rule, fix, "environment-unknown"))
         elif shape := _shape(root / path / environment, f"{path}/{environment}", problems):
-            yield App(category, name, environment, shape)
+            yield _pinned(root, App(category, name, environment, shape), problems)
+
+
+def _pinned(root: Path, app: App, problems: list[Problem]) -> App:
+    """Return an app with its pin."""
+    path = f"{root}/{app.file}"
+    try:
+        # The folders above are none that a link leads to: `_folders` reports those.
+        raw = files.content(path, root=root if os.path.islink(path) else None)  # noqa: PTH114 - a Path for each of 1,000 files is slow
+    except (OSError, ValueError):
+        return app  # a render reports it
+    if not may_have_pin(raw):
+        return app
+    if (written := written_pin(app.file, raw)) is not None:
+        return replace(app, revision=written[0], hold=written[1])
+    revision, hold, found = pin_of(parse(raw, app.file))
+    beside = None if found else beside_pin(app.file, raw, revision)
+    problems += [*found, *([beside] if beside else [])]
+    return replace(app, revision=revision, hold=hold)
 
 
 @rule(

@@ -32,6 +32,8 @@ class Wants:
     charts: CachedCharts = field(default_factory=CachedCharts)
     bases: CachedBases = field(default_factory=CachedBases)
     asked: set[str] = field(default_factory=set)
+    pinned: Mapping[str, CheckoutReader] = field(default_factory=dict)
+    """The readers of folders that are pinned to a commit."""
 
     @cached_property
     def outside(self) -> CheckoutReader:
@@ -40,7 +42,7 @@ class Wants:
 
     def missing(self, folders: Iterable[str]) -> list[Wanted]:
         """Return the charts and bases of these folders, and of their cached bases, that the cache lacks."""
-        return self._missing([contents_of(self.reader, folder) for folder in folders])
+        return self._missing([contents_of(self.pinned.get(folder, self.reader), folder) for folder in folders])
 
     def beyond(self, bases: Iterable[Path]) -> list[Wanted]:
         """Return the charts and bases of fetched bases that the cache lacks."""

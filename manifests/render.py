@@ -61,11 +61,13 @@ class Folder:
     path: str
     release: str = ""
     namespace: str = ""
+    reader: CheckoutReader | None = field(default=None, compare=False)
+    """The reader of another tree than the checkout: of a pinned commit."""
 
     @classmethod
-    def of(cls, app: App, namespace: str) -> Folder:
+    def of(cls, app: App, namespace: str, reader: CheckoutReader | None = None) -> Folder:
         """Return an app's folder with the name and the namespace of its Application."""
-        return cls(app.path, app.full_name, namespace)
+        return cls(app.path, app.full_name, namespace, reader)
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ class _Job:
     """A folder that has to be rendered."""
 
     folder: Folder
+    reader: CheckoutReader
     contents: Contents
     key: str
 
@@ -143,8 +146,7 @@ class _RenderRun:
 
     def __init__(self, renderer: Renderer, home: Path) -> None:
         self.renderer = renderer
-        self.root = renderer.root.resolve()
-        self.reader = renderer.reader or CheckoutReader(self.root)
+        self.reader = renderer.reader or CheckoutReader(renderer.root.resolve())
         self.outside = CheckoutReader(Path("/"))
         self.env = bare_environment(renderer.env, home) | OFFLINE
         self.named: dict[str, str] = {}
@@ -152,18 +154,19 @@ class _RenderRun:
 
     def look(self, folder: Folder) -> FolderOutcome | _Job:
         """Return the cached objects or the problems of a folder, or a job; run no program."""
-        contents = contents_of(self.reader, folder.path)
-        problems = [*contents.problems, *missing_charts(self.reader, contents, self.renderer.charts)]
-        problems += missing_bases(self.reader, contents, self.renderer.bases)
+        reader = folder.reader or self.reader
+        contents = contents_of(reader, folder.path)
+        problems = [*contents.problems, *missing_charts(reader, contents, self.renderer.charts)]
+        problems += missing_bases(reader, contents, self.renderer.bases)
         if problems:
             return problems
         key = self._key(folder, contents)
         known = self.renderer.kept.read(key) if self.renderer.kept else None
-        return _Job(folder, contents, key) if known is None else tuple(known)
+        return _Job(folder, reader, contents, key) if known is None else tuple(known)
 
     def work(self, job: _Job) -> FolderOutcome:
         """Render a folder and cache the objects."""
-        problems = list(file_sanity.check(self.reader, job.contents))
+        problems = list(file_sanity.check(job.reader, job.contents))
         objects = [] if problems else self._rendered(job, problems)
         if problems:
             return problems
@@ -173,12 +176,12 @@ class _RenderRun:
         return tuple(objects)
 
     def _rendered(self, job: _Job, problems: list[Problem]) -> list[Object]:
-        root, contents, path = self.root, job.contents, job.folder.path
+        reader, contents, path = job.reader, job.contents, job.folder.path
         if contents.shape == "manifests":
-            return plain_manifests.objects(self.reader, contents.files, problems)
+            return plain_manifests.objects(reader, contents.files, problems)
         if contents.complete:
-            return self._run(job, root, problems)
-        with mirror(self.reader, path, contents, self.renderer.charts, self.renderer.bases, problems) as copy:
+            return self._run(job, reader.root, problems)
+        with mirror(reader, path, contents, self.renderer.charts, self.renderer.bases, problems) as copy:
             return [] if problems else self._run(job, copy, problems)
 
     def _run(self, job: _Job, place: Path, problems: list[Problem]) -> list[Object]:
@@ -190,7 +193,7 @@ class _RenderRun:
             found = kubernetes_yaml.documents(text, bounds.OF_A_RENDER, flow=job.contents.shape == "chart")
             objects = list(unpacked(found))
         except (ProgramFailed, TookTooLong) as error:
-            problems.append(program_errors.problem(error, path, files, self.reader, place, values=job.contents.values))
+            problems.append(program_errors.problem(error, path, files, job.reader, place, values=job.contents.values))
             return []
         except (yaml.YAMLError, ValueError) as error:
             rule, fix = f"renders to invalid YAML: {' '.join(str(error).split())}", "correct the chart's values"
@@ -203,7 +206,7 @@ class _RenderRun:
         flags = [part for name, value in self._capabilities() for part in (f"--helm-{name}", value)]
         options = ("--enable-helm", "--load-restrictor", "LoadRestrictionsNone")
         command = ("kustomize", "build", str(place / job.folder.path), *options, *flags)
-        return self._confined(command, place, place, self.env)
+        return self._confined(job, command, place, place, self.env)
 
     def _helm(self, job: _Job, place: Path) -> str:
         folder = job.folder
@@ -226,10 +229,10 @@ class _RenderRun:
             *files,
             "--include-crds",
         )
-        return self._confined(("helm", *command), place, place / folder.path, self.env | homes)
+        return self._confined(job, ("helm", *command), place, place / folder.path, self.env | homes)
 
-    def _confined(self, command: Sequence[str], place: Path, cwd: Path, env: Mapping[str, str]) -> str:
-        program, *arguments = sandbox.confined(command, self.root, place, cwd)
+    def _confined(self, job: _Job, command: Sequence[str], place: Path, cwd: Path, env: Mapping[str, str]) -> str:
+        program, *arguments = sandbox.confined(command, job.reader.root, place, cwd)
         return programs.run(program, *arguments, cwd=cwd, env=env, timeout=SLOW).stdout
 
     def _capabilities(self) -> list[tuple[str, str]]:

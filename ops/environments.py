@@ -15,10 +15,12 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from config import files
+from config import chain, files
+from config.chain import read_chain
 from config.explain import nearest
+from config.promotion import may_have_pin, without_pin
 from config.source import Document, KeyPath, parse, read
-from config.tree import APPS, BASE, KUSTOMIZATION, SETTINGS, App, CategoryFolder, Tree
+from config.tree import APPS, BASE, GENERATED_BY, KUSTOMIZATION, SETTINGS, App, CategoryFolder, Tree, read_tree
 from errors import Declined
 from ops.scaffold import environment_file
 
@@ -102,7 +104,7 @@ def copies(root: Path, environment: str, apps: Collection[App]) -> dict[str, lis
     """Return the folders of an environment that the checkout lacks, with copies of the files of others."""
     targets = {replace(app, environment=environment).path: app for app in apps}
     lacking = {path: app for path, app in targets.items() if not os.path.lexists(root / path)}
-    return {path: list(_copied(root, app, environment)) for path, app in lacking.items()}
+    return {path: list(copied_files(root, app, environment)) for path, app in lacking.items()}
 
 
 def brought_back(root: Path, tree: Tree, environment: str, names: Collection[str]) -> tuple[dict[str, str], list[str]]:
@@ -149,7 +151,8 @@ def write_file(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def _copied(root: Path, app: App, environment: str) -> Iterator[Copy]:
+def copied_files(root: Path, app: App, environment: str) -> Iterator[Copy]:
+    """Yield the files of an app's folder as another environment gets them."""
     source = root / app.path
     named = re.compile(
         rf"(/{SETTINGS}/){re.escape(app.environment)}(?![\w.-])".encode()
@@ -165,6 +168,8 @@ def _copied(root: Path, app: App, environment: str) -> Iterator[Copy]:
         except OSError as error:
             raise Declined(f"{name}: {error.strerror}, and cannot be copied; make it a file of at most 1 MiB") from None
         content = named.sub(rb"\g<1>" + environment.encode(), content)
+        if file.name in GENERATED_BY and may_have_pin(content):
+            content = without_pin(file.name, content)  # the pinned commit has no folder of this environment
         yield Copy(str(file.relative_to(source)), content, mode)
 
 
@@ -205,6 +210,21 @@ def renamed_policies(
             fix = "write each environment there on lines of its own"
             raise Declined(f"{name}:{line}: sync.environments has a form that init cannot change; {fix}")
         yield root / name, changed
+
+
+def changed_chain(root: Path, like: str, environment: str, gone: Collection[str]) -> Iterator[tuple[Path, str]]:
+    """Yield the chain of environments, where there is one, with the copied environment and without the removed ones."""
+    if not (root / chain.FILE).is_file():
+        return
+    text = (root / chain.FILE).read_bytes().decode()
+    if read_chain(root, read_tree(root)).problems:
+        return  # `check` reports them
+    changed = chain.with_environment(text, like, environment, tuple(gone))
+    if changed is None:
+        fix = "write `chain: [...]` and `soak: {...}` on one line each, or delete the file"
+        raise Declined(f"{chain.FILE}: has a form that init cannot change; {fix}")
+    if changed != text:
+        yield root / chain.FILE, changed
 
 
 def _with_policies(text: str, document: Document, copied: tuple[str, str] | None, removed: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,13 +17,16 @@ from config.derive import how_to_set, missing_secrets
 from config.load import Stack, read_stack, stack_files
 from config.model import Settings
 from config.tree import Tree, read_tree
-from errors import Declined, Problem
+from errors import Declined, Problem, TreeRefused
 from manifests.boundary import LIMITS
 from manifests.checkout import CheckoutReader
 from manifests.contents import contents_of
+from manifests.pinned import PinnedTrees
+from ops.checking.pins import check_pins
 from ops.checking.settings import check_images
 
 DEFAULT_STACK = "homelab"
+OF_PINS = (*LIMITS, "file-unreadable")  # a link out of a commit: `read_tree` refuses those of the checkout alone
 
 
 def stack_argument(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +63,21 @@ def _beyond_limits(root: Path, tree: Tree) -> Iterator[Problem]:
     reader = CheckoutReader(root.resolve())
     for app in tree.apps:
         yield from (one for one in contents_of(reader, app.path).problems if one.check in LIMITS)
+
+
+def require_pins(root: Path, tree: Tree, environment: str) -> None:
+    """Refuse pins that are no commits of the history, or whose files would run or read files of this machine."""
+    own = replace(tree, categories=tree.chosen(environment))
+    problems, not_compared = check_pins(root, own)
+    if not_compared:
+        raise Declined(f"{not_compared}; run this in a clone, or remove the pins")
+    pinned = PinnedTrees(root)
+    for app in own.apps if not problems else ():
+        if app.revision:
+            found = contents_of(pinned.reader(app), app.path).problems
+            problems += [replace(one, file=f"{app.revision}:{one.file}") for one in found if one.check in OF_PINS]
+    if problems:
+        raise TreeRefused(problems)
 
 
 def file_of(root: Path, name: str) -> Path:

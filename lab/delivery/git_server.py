@@ -34,7 +34,7 @@ from local.files import write_private
 NAME, HTTPS = "delivery", 443
 CREDENTIAL = "git-credential"
 QUIET = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
-OFFERED = "homelab-preview"
+OFFERED, PINNED = "homelab-preview", "homelab-pins"
 NOBODY = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")
@@ -44,14 +44,20 @@ NOBODY = {
 
 def publish(lab: Lab, repository: str, revision: str, path: str) -> str:
     """Commit the tree to the branch that the stack follows, if it changed; return the commit's id."""
-    bare = bare_repository(lab, repository)
-    if not (bare / "HEAD").exists():
-        _git(bare, "init", "--quiet", "--bare", "--initial-branch", revision)
-        _git(bare, "config", "http.receivepack", "false")
+    bare = prepare(lab, repository, revision)
     tree = _staged(bare, lab.tree)
     from lab.delivery.commits import commit  # noqa: PLC0415 - importing GitPython takes longer than `head_of`
 
     return commit(bare, QUIET, revision, tree, path)
+
+
+def prepare(lab: Lab, repository: str, revision: str) -> Path:
+    """Make the bare repository, and return its folder."""
+    bare = bare_repository(lab, repository)
+    if not (bare / "HEAD").exists():
+        _git(bare, "init", "--quiet", "--bare", "--initial-branch", revision)
+        _git(bare, "config", "http.receivepack", "false")
+    return bare
 
 
 @contextmanager
@@ -61,6 +67,28 @@ def offered(lab: Lab, repository: str, folder: Path, path: str) -> Iterator[str]
     One content has one commit, so that Argo CD renders it once.
     """
     bare = bare_repository(lab, repository)
+    commit = _committed(bare, folder, path, "A side of a change")
+    reference = f"refs/{OFFERED}/{commit}"
+    _git(bare, "update-ref", reference, commit)
+    try:
+        yield commit
+    finally:
+        _git(bare, "update-ref", "-d", reference)
+
+
+def pin(lab: Lab, repository: str, folder: Path, path: str, origin: str) -> str:
+    """Commit the files of a pinned commit, charts and bases included, below a ref of its own; return the commit.
+
+    One content has one commit. Argo CD fetches it by its hash, as it does a commit of the real repository.
+    """
+    bare = bare_repository(lab, repository)
+    commit = _committed(bare, folder, path, f"The files of {origin}, as they are rehearsed")
+    _git(bare, "update-ref", f"refs/{PINNED}/{commit}", commit)
+    return commit
+
+
+def _committed(bare: Path, folder: Path, path: str, message: str) -> str:
+    """Commit a folder without a parent and without the time of day."""
     with tempfile.TemporaryDirectory(prefix="homelab-index-") as temporary:
         index = Path(temporary) / "index"
         apart = {"GIT_INDEX_FILE": str(index)}
@@ -69,13 +97,7 @@ def offered(lab: Lab, repository: str, folder: Path, path: str) -> Iterator[str]
             index.unlink()
             _git(bare, "read-tree", f"--prefix={'/'.join(above)}/", tree, work_tree=folder, variables=apart)
             tree = _git(bare, "write-tree", variables=apart)
-    commit = _git(bare, "commit-tree", tree, "-m", "A side of a change", variables=NOBODY)
-    reference = f"refs/{OFFERED}/{commit}"
-    _git(bare, "update-ref", reference, commit)
-    try:
-        yield commit
-    finally:
-        _git(bare, "update-ref", "-d", reference)
+    return _git(bare, "commit-tree", tree, "-m", message, variables=NOBODY)
 
 
 def served_as(repository: str) -> str:

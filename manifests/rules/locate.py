@@ -6,8 +6,8 @@ one with most of the field's path wins; an object of a chart leads to the line t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from config.source import Document, KeyPath, dotted
 from config.tree import APPS, MANIFESTS, SETTINGS
@@ -25,6 +25,8 @@ class Locator:
     """The search for files and lines in one checkout."""
 
     reader: CheckoutReader
+    pinned: Mapping[str, CheckoutReader] = field(default_factory=dict)
+    """The readers of folders that are pinned to a commit."""
 
     def problem(self, found: ObjectFinding) -> Problem:
         """Return a finding as a problem with its file and line."""
@@ -49,7 +51,7 @@ class Locator:
     def _moved(self, obj: AppObject) -> tuple[str, int] | None:
         """Find the kustomization that put an object into its namespace."""
         for file in self._of(obj.app.path).kustomizations.values():
-            document = self.reader.source(file).first
+            document = self._reader(obj.app.path).source(file).first
             if NAMESPACE[1:] in document.lines and document.value["namespace"] == obj.namespace:
                 return file, document.line(NAMESPACE[1:])
         return None
@@ -68,10 +70,13 @@ class Locator:
         """Yield every document of a folder's inputs, those of its own files first, without the settings."""
         for file in sorted(self._of(folder).files, key=lambda file: (not file.startswith(f"{folder}/"), file)):
             if file.endswith(MANIFESTS) and not file.startswith(f"{APPS}/{SETTINGS}/"):
-                yield from ((file, document) for document in self.reader.source(file).documents)
+                yield from ((file, document) for document in self._reader(folder).source(file).documents)
 
     def _of(self, folder: str) -> Contents:
-        return contents_of(self.reader, folder)
+        return contents_of(self._reader(folder), folder)
+
+    def _reader(self, folder: str) -> CheckoutReader:
+        return self.pinned.get(folder, self.reader)
 
     def _depth(self, document: Document, path: KeyPath) -> int:
         return max((size for size in range(len(path) + 1) if path[:size] in document.lines), default=0)
@@ -82,6 +87,6 @@ class Locator:
         label = text(obj.metadata, "labels", "helm.sh/chart")
         charts = contents.charts if obj.by_chart else []
         for wanted in sorted(charts, key=lambda one: not label.startswith(f"{one.chart.name}-")):
-            return wanted.file, self.reader.line(wanted.file, wanted.key)
+            return wanted.file, self._reader(obj.app.path).line(wanted.file, wanted.key)
         own = contents.kustomizations.get(obj.app.path, obj.app.path)
         return contents.kustomizations.get(obj.app.base, own), 0

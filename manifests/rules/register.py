@@ -26,6 +26,7 @@ from manifests.rules import (  # noqa: F401 - each import registers the module's
     routes,
     security,
     setting_values,
+    signatures,
     storage,
     wiring,
     workloads,

@@ -155,7 +155,7 @@ def _problems(
     charts: Mapping[str, Sequence[WantedChart]],
     bases: Mapping[str, Sequence[WantedBase]],
 ) -> Iterator[Problem]:
-    places = Locator(validation.reader)
+    places = Locator(validation.reader, validation.readers)
     for row in rows:
         if row.answer.state is State.THERE:
             continue

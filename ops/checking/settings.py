@@ -12,6 +12,7 @@ from pathlib import Path
 import programs
 from components.machines.images import without_checksum
 from config.app_settings import check as check_settings
+from config.chain import read_chain
 from config.checks import check_stack
 from config.code_owners import check as check_code_owners
 from config.load import Stack, read_stack, stack_files
@@ -38,8 +39,9 @@ def problems_of(root: Path, stacks: list[Stack], tree: Tree, before: Mapping[str
         *strange,
         *_project(root),
         *tree.problems,
+        *read_chain(root, tree).problems,
         *check_start_page(root, tree),
-        *check_code_owners(root, tree),
+        *(check_code_owners(root, tree, stacks) if are_all(root, stacks) else ()),
     )
     told = {(problem.file, problem.line) for problem in own}
     elsewhere = [one for one in found if one.check != "secret-in-git" or (one.file, one.line) not in told]

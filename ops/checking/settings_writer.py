@@ -46,13 +46,13 @@ def write(root: Path, stacks: Sequence[Stack], tree: Tree) -> list[str]:
     return [*stale, *changed]
 
 
-def write_code_owners(root: Path, tree: Tree) -> list[str]:
-    """Write the lines of the categories if the checkout has the file, and return the paths of changed files."""
+def write_code_owners(root: Path, stacks: Sequence[Stack], tree: Tree) -> list[str]:
+    """Write the lines of categories and environments if the file exists, and return the paths of changed files."""
     try:
         text = code_owners.text_of(root)
     except OSError:
-        raise TreeRefused(code_owners.check(root, tree)) from None
-    if text is None or code_owners.generated(text, tree) == text:
+        raise TreeRefused(code_owners.check(root, tree, stacks)) from None
+    if text is None or code_owners.generated(text, tree, stacks) == text:
         return []
-    (root / code_owners.FILE).write_text(code_owners.generated(text, tree), encoding="utf-8")
+    (root / code_owners.FILE).write_text(code_owners.generated(text, tree, stacks), encoding="utf-8")
     return [code_owners.FILE]

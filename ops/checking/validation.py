@@ -26,6 +26,7 @@ from manifests.checkout import CheckoutReader
 from manifests.contents import Contents, WantedBase, WantedChart, contents_of
 from manifests.fetch import Wants
 from manifests.objects import Object, api_versions
+from manifests.pinned import PinnedTrees
 from manifests.render import Folder, Renderer, render_all
 from manifests.rules import chart_objects, conformance, locate, register
 from manifests.rules.stack_objects import AppFolder, AppObject, ChartKind, StackObjects
@@ -54,11 +55,6 @@ class StackApp:
     category: CategoryFolder
 
     @property
-    def folder(self) -> Folder:
-        """Return the folder to render."""
-        return Folder.of(self.app, self.namespace)
-
-    @property
     def namespace(self) -> str:
         """Return the namespace of objects that have none of their own."""
         return namespace_of(self.app.name, self.category.namespaces)
@@ -75,6 +71,8 @@ class Validation:
     problems: list[Problem] = field(default_factory=list)
     rendered: dict[tuple[str, str], tuple[Object, ...]] = field(default_factory=dict)
     not_fetched: Sequence[Problem] = ()
+    pinned: PinnedTrees | None = None
+    """The commits of pinned apps; None validates the files of the checkout, as if all were promoted."""
     beside: Validation | None = None
     """A validation of another revision: charts, CRDs and bases are those of the machine, and read once for both."""
 
@@ -84,10 +82,20 @@ class Validation:
         return CheckoutReader(self.root.resolve())
 
     @cached_property
+    def readers(self) -> Mapping[str, CheckoutReader]:
+        """Return the readers of pinned apps by their folders."""
+        places = {place.app.path: place.app for stack in self.stacks for place in places_of(stack, self.tree)}
+        return self.pinned.readers(tuple(places.values())) if self.pinned else {}
+
+    def reader_of(self, path: str) -> CheckoutReader:
+        """Return the reader of an app's folder: of its pinned commit, or of the checkout."""
+        return self.readers.get(path, self.reader)
+
+    @cached_property
     def contents(self) -> Mapping[str, Contents]:
         """Return the contents of each folder that a stack runs."""
         paths = {place.app.path for stack in self.stacks for place in places_of(stack, self.tree)}
-        return {path: contents_of(self.reader, path) for path in sorted(paths)}
+        return {path: contents_of(self.reader_of(path), path) for path in sorted(paths)}
 
     @cached_property
     def _everywhere(self) -> Mapping[str, Contents]:
@@ -181,7 +189,7 @@ class Validation:
         if not self.wanted:
             return ""
         settings = [stack.settings for stack in self.stacks if stack.settings]
-        wants, env, private = Wants(self.reader), self.tools.env(), private_of(*settings)
+        wants, env, private = Wants(self.reader, pinned=self.readers), self.tools.env(), private_of(*settings)
         fetched = fetch(wants, sorted(self.wanted), env, forbidden=forbidden, private=private)
         self.not_fetched = fetched.problems
         return fetched.why
@@ -190,14 +198,17 @@ class Validation:
         """Render every wanted folder, for every version of Kubernetes that a stack runs it on; CRDs first."""
         for version, stacks in groupby(sorted(self.stacks, key=kubernetes_of), kubernetes_of):
             wanted = [place for one in stacks for place in self._places(one)]
-            first = {place.app.path: place.folder for place in wanted if place.category.settings.layer == "crds"}
-            then = {place.app.path: place.folder for place in wanted if place.app.path not in first}
+            first = {place.app.path: self._folder(place) for place in wanted if place.category.settings.layer == "crds"}
+            then = {place.app.path: self._folder(place) for place in wanted if place.app.path not in first}
             renderer = Renderer(self.root, version, env=self.tools.env(), reader=self.reader)
             if CRDS in self.tools.places:
                 renderer = replace(renderer, charts=self.charts, bases=self.bases)
             defined = self._rendered(renderer, first.values())
             # Argo CD gives charts the APIs of the cluster: some write a ServiceMonitor or a GatewayClass only then.
             self._rendered(replace(renderer, api_versions=api_versions(defined)), then.values())
+
+    def _folder(self, place: StackApp) -> Folder:
+        return Folder.of(place.app, place.namespace, self.readers.get(place.app.path))
 
     def _rendered(self, renderer: Renderer, folders: Iterable[Folder]) -> list[Object]:
         made = render_all(renderer, folders)
@@ -247,7 +258,7 @@ class Validation:
                 contents.charts and self._chart(path) == "real"
             )  # the schema of a stand-in refuses unknown values too
             charts = self.charts if real else None
-            yield AppFolder(self.reader, stack, place.app, contents, path in rendered, charts)
+            yield AppFolder(self.reader_of(path), stack, place.app, contents, path in rendered, charts)
 
     @cached_property
     def _page(self) -> tuple[startpage.PageEntry, ...]:
@@ -260,7 +271,7 @@ class Validation:
         for place in self._places(stack):
             chart, contents = self._chart(place.app.path), self.contents[place.app.path]
             objects, released = self.objects_of(stack, place.app.path), contents.shape == "chart"
-            inflated = chart_objects.of_charts(self.reader, contents, objects)
+            inflated = chart_objects.of_charts(self.reader_of(place.app.path), contents, objects)
             for index, item in enumerate(objects):
                 own = (item.get("metadata") or {}).get("namespace")
                 where = str(own or place.namespace)
@@ -295,7 +306,7 @@ class Validation:
     def judge(self) -> None:
         """Check the objects of every stack by every rule."""
         judge = conformance.Conformer(self.tools.manifests(SCHEMAS) / "kubernetes", self.tools.env())
-        locator = locate.Locator(self.reader)
+        locator = locate.Locator(self.reader, self.readers)
         refused, stacks = conformance.check(judge, [self.stack_objects(stack) for stack in self.stacks])
         self.problems += register.problems(locator, refused)
         self.problems += register.check(locator, stacks)

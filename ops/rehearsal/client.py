@@ -15,7 +15,7 @@ from config.model import Settings
 from lab.delivery import git_server, web_ui
 from lab.layout import Lab
 from lab.running import proxy, servers
-from ops.argocd.client import ArgoCDClient, folders_at, kubectl_environment, refuse_kubeconfig
+from ops.argocd.client import ArgoCDClient, folders_at, kubectl_environment, pins_at, refuse_kubeconfig
 from ops.terminal import count
 
 
@@ -52,10 +52,21 @@ class RehearsedClient(ArgoCDClient):
         bare = git_server.bare_repository(self.lab, self.repository(settings))
         return folders_at(commit, folders, ("--git-dir", bare), settings.delivery.path)
 
+    def pins(self, settings: Settings, commit: str) -> dict[str, str] | None:
+        """Return the pins that the rehearsal's repository has at a commit."""
+        bare = git_server.bare_repository(self.lab, self.repository(settings))
+        return pins_at(commit, ("--git-dir", bare), settings.delivery.path)
+
 
 def refusals(refused: Sequence[str]) -> list[str]:
     """Return the line about requests that the proxy of a rehearsal refused; none without such a request."""
     return [f"requests to other hosts that were refused: {', '.join(refused)}"] if refused else []
+
+
+def has_rehearsal(root: Path, stack: str) -> bool:
+    """Report whether a stack has a rehearsed cluster that KUBECONFIG does not replace."""
+    kubeconfig = Lab.of(root, stack).kubeconfig
+    return kubeconfig.exists() and os.environ.get("KUBECONFIG", "") in ("", str(kubeconfig))
 
 
 def client_of(root: Path, stack: str) -> ArgoCDClient:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from pathlib import Path
 from config import derive
 from config.model import Settings
 from config.rights import HIGH_AVAILABILITY
+from config.tree import Tree
 from config.values import GIBI, TEBI
 from errors import ApiFailed, Declined
 from lab.api import Api
@@ -59,12 +61,22 @@ PROGRAMS = (
     "crds",
     "argocd-manifests",
 )
+# Its build takes minutes, and few stacks have a Rollout.
+ROLLOUTS = ("rollouts-controller", "rollouts-gateway-plugin")
+ROLLOUT = re.compile(r"^kind: Rollout$", re.MULTILINE)
 ENGINE = "engine"
 STAND_INS = Path("lab/plugins/bin")
 GIT_TOKEN = "gitToken"  # noqa: S105 - the name of a setting
 ARGOPROJ = "argoproj.io/v1alpha1"
 REFRESHES: dict[str, Sequence[Mapping[str, str | None]]] = {"ApplicationSet": REFRESH_SET, "Application": (REFRESH,)}
 USUAL_MEMORY, USUAL_DISK = 128 * GIBI, 4 * TEBI
+
+
+def programs_of(root: Path, tree: Tree, environment: str) -> tuple[str, ...]:
+    """Return the programs of a rehearsal, with Argo Rollouts if an app of the environment has a Rollout."""
+    folders = {folder for app in tree.apps_in(environment) for folder in (app.base, app.path)}
+    files = (file for folder in sorted(folders) for file in (root / folder).rglob("*.yaml"))
+    return (*PROGRAMS, *(ROLLOUTS if any(ROLLOUT.search(file.read_text(encoding="utf-8")) for file in files) else ()))
 
 
 def restart_dead(lab: Lab, timeline: Timeline) -> None:
@@ -121,7 +133,8 @@ def enter(
     os.environ.clear()
     # All processes of the engine have a mark: the next run ends those that a killed run left behind.
     mark = process_table.mark(lab.root, ENGINE)
-    os.environ.update({**environment, process_table.MARK: mark, containment.RUNS: str(lab.root)})
+    own = {process_table.MARK: mark, containment.RUNS: str(lab.root), "HOMELAB_PINS": str(lab.root / "pins")}
+    os.environ.update({**environment, **own})
     replaced = prepared_tree.prepare(lab, root, stack)
     port = servers.port(lab, "proxy")
     inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", *lab.environment)}

@@ -6,7 +6,7 @@ repository's own URL. Stand-ins are listed for the report. `ops.rehearse` calls 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config.model import Settings
@@ -15,7 +15,9 @@ from lab.delivery import git_server
 from lab.layout import Lab
 from local.files import private_folder
 from manifests.charts import CachedCharts
+from manifests.sources import BaseSource, ChartSource
 from manifests.vendor import vendor
+from ops.rehearsal import pins
 from ops.toolchain.lookup import CRDS, MANIFESTS, Toolchain
 from ops.upstream.originals import folders_of
 from standins.bases import StandInBases
@@ -32,15 +34,26 @@ class Served:
     stand_ins: tuple[tuple[str, str, str], ...]
 
 
-def serve(lab: Lab, settings: Settings, tree: Tree, tools: Toolchain) -> Served:
-    """Copy charts and bases into the tree, commit it, and serve it."""
+def serve(lab: Lab, checkout: Path, settings: Settings, tree: Tree, tools: Toolchain) -> Served:
+    """Publish the prepared tree, and serve it from Git."""
     charts, bases = sources(lab.root / "charts", tools)
-    vendor(lab.tree, folders_of(settings, tree), charts, bases)
-    repository, revision = git_server.served_as(settings.delivery.repository), settings.delivery.revision
-    before = git_server.head_of(lab, repository, revision)
-    commit = git_server.publish(lab, repository, revision, settings.delivery.path)
+    repository = git_server.served_as(settings.delivery.repository)
+    before = git_server.head_of(lab, repository, settings.delivery.revision)
+    commit = publish(lab, checkout, settings, tree, charts, bases)
     git_server.serve(lab, repository)
     return Served(commit, commit != before, stand_ins(charts, bases))
+
+
+def publish(lab: Lab, checkout: Path, settings: Settings, tree: Tree, charts: ChartSource, bases: BaseSource) -> str:
+    """Copy charts and bases into the prepared tree and into the commits of its pins, commit all; return the commit."""
+    delivery = settings.delivery
+    vendor(lab.tree, folders_of(settings, tree), charts, bases)
+    repository = git_server.served_as(delivery.repository)
+    own = replace(tree, categories=tree.chosen(delivery.environment))
+    origins = pins.place(lab, checkout, (repository, delivery.revision, delivery.path), own, charts, bases)
+    commit = git_server.publish(lab, repository, delivery.revision, delivery.path)
+    pins.remember(lab, checkout, commit, origins)
+    return commit
 
 
 def sources(home: Path, tools: Toolchain) -> tuple[StandInCharts, StandInBases]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from config import derive
 from config.tree import APPS
 from errors import Declined
+from manifests.pinned import PinnedTrees
 from ops.review import changes, machines
 from ops.review.applications import applications
 from ops.review.dangers.context import Context
@@ -46,9 +47,10 @@ def report_of(
 ) -> Report:
     """Return the report of a change to these stacks; `before` is the folder of the base."""
     log("rendering and checking the base")
-    old = side_of(before, names, offline=offline)
+    pinned = PinnedTrees(span.root)
+    old = side_of(before, names, offline=offline, pinned=pinned)
     log("rendering and checking the working tree")
-    new = side_of(span.root, names, old, offline)
+    new = side_of(span.root, names, old, offline, pinned)
     pairs = pairs_of(old, new, names)
     infrastructure = tuple(engine(old, new, name) for name in names)
     report, context = _report(span, old, new, pairs, infrastructure)

@@ -30,6 +30,7 @@ from lab.running import servers
 from manifests.checkout import CheckoutReader
 from manifests.contents import contents_of
 from manifests.objects import Identity, Object, identity
+from manifests.pinned import PinnedTrees
 from manifests.redact import covered
 from manifests.rules.stack_objects import scope_of
 from manifests.vendor import vendor
@@ -77,11 +78,22 @@ class Lender:
     server: RepoServer
     charts: StandInCharts
     bases: StandInBases
+    pinned: PinnedTrees
 
     def rendered(self, folder: Path, files: Iterable[str], places: Mapping[str, StackApp]) -> dict[str, Rendered]:
-        """Return the renders of apps by their labels."""
-        if not places:
-            return {}
+        """Return the renders of apps by their labels: each pinned one from its commit, the others from the folder."""
+        found: dict[str, Rendered] = {}
+        for revision in sorted({place.app.revision for place in places.values()}):
+            members = {label: place for label, place in places.items() if place.app.revision == revision}
+            if not revision:
+                found |= self._rendered(folder, files, members)
+            elif (commit := self.pinned.folder(revision)) is None:
+                found |= dict.fromkeys(members, Rendered(error=f"{revision} is no commit of this repository"))
+            else:
+                found |= self._rendered(commit, _files(commit), members)
+        return found
+
+    def _rendered(self, folder: Path, files: Iterable[str], places: Mapping[str, StackApp]) -> dict[str, Rendered]:
         with tempfile.TemporaryDirectory(prefix="homelab-side-") as temporary:
             copy = Path(temporary).resolve()
             _copy(folder, files, copy)
@@ -121,14 +133,16 @@ def observations(
     refuse_absent(lab, stack)
     pairs = {one.label: one for one in apps if one.stack == stack}
     old, new = _places(before, stack), _places(span.root, stack)
-    touched = sorted({label for label in pairs if label in old or label in new} | _touched(before, span.root, old, new))
+    pinned = PinnedTrees(span.root)
+    changed = _touched(_inputs(before, old, pinned), _inputs(span.root, new, pinned))
+    touched = sorted({label for label in pairs if label in old or label in new} | changed)
     if not touched:
         return Rehearsed(note=f"{stack}: the change touches no app, and Argo CD renders nothing")
     repository = git_server.served_as(settings.delivery.repository)
     tools = ensure((CRDS, MANIFESTS))
     with locked(lab), repo_server.connected(lab, repository) as server:
         source = replace(GitSource.of(settings), repository=repository)
-        lender = Lender(lab, source, server, *sources(lab.root / "charts", tools))
+        lender = Lender(lab, source, server, *sources(lab.root / "charts", tools), pinned)
         one = lender.rendered(before, _files(before), _chosen(old, touched))
         other = lender.rendered(span.root, prepared_tree.files_of(span.root), _chosen(new, touched))
         note = _versions(stack, settings, server.kubernetes)
@@ -210,15 +224,22 @@ def _chosen(places: Mapping[str, StackApp], labels: Iterable[str]) -> dict[str, 
     return {label: places[label] for label in labels if label in places}
 
 
-def _touched(before: Path, after: Path, old: Mapping[str, StackApp], new: Mapping[str, StackApp]) -> set[str]:
+Inputs: TypeAlias = "dict[str, tuple[str, Mapping[str, str]]]"
+"""The namespace and the files of each app, with their digests."""
+
+
+def _touched(one: Inputs, other: Inputs) -> set[str]:
     """Return the apps that have other inputs after the change than before it."""
-    one, other = _inputs(before, old), _inputs(after, new)
     return {label for label in {*one, *other} if one.get(label) != other.get(label)}
 
 
-def _inputs(root: Path, places: Mapping[str, StackApp]) -> dict[str, tuple[str, Mapping[str, str]]]:
+def _inputs(root: Path, places: Mapping[str, StackApp], pinned: PinnedTrees) -> Inputs:
     reader = CheckoutReader(root)
-    return {label: (place.namespace, contents_of(reader, place.app.path).files) for label, place in places.items()}
+    found: Inputs = {}
+    for label, place in places.items():
+        own = pinned.reader(place.app) if place.app.revision else reader
+        found[label] = place.namespace, contents_of(own, place.app.path).files
+    return found
 
 
 def _files(folder: Path) -> Iterator[str]:

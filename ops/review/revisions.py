@@ -6,9 +6,8 @@ commit go out. The repository is only read: the folder is a temporary one. `ops.
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import programs
 from config.rules import rule
 from config.tree import APPS
 from errors import Problem, ProgramFailed, ProgramMissing, Refused
+from manifests.pinned import write_commit
 from ops.review.report import Revision
 
 COMMAND = "./homelab preview"
@@ -43,16 +43,7 @@ class Span:
             folder = Path(name).resolve() / "base"
             folder.mkdir()
             if self.base.commit:
-                prefix = _git(self.root, "rev-parse", "--show-prefix").rstrip("\n")
-                # With the folder as work tree, .gitattributes are those of the base: the change may have other ones.
-                env = {
-                    **os.environ,
-                    "GIT_DIR": _git(self.root, "rev-parse", "--absolute-git-dir").rstrip("\n"),
-                    "GIT_INDEX_FILE": str(Path(name) / "index"),
-                    "GIT_WORK_TREE": str(folder),
-                }
-                _git(folder, "read-tree", f"{self.base.commit}:{prefix}", env=env)
-                _git(folder, "checkout-index", "--all", "--quiet", env=env)
+                write_commit(self.root, self.base.commit, folder, Path(name) / "index")
             yield folder
 
 
@@ -135,6 +126,6 @@ def _names(root: Path, *arguments: str) -> list[str]:
     return [name for name in _git(root, *arguments).split("\0") if name]
 
 
-def _git(root: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+def _git(root: Path, *arguments: str) -> str:
     # git and not GitPython, which starts the same commands without a timeout.
-    return programs.run("git", *programs.on_checkout(root), *arguments, env=env).stdout
+    return programs.run("git", *programs.on_checkout(root), *arguments).stdout

@@ -14,7 +14,9 @@ from config.tree import Tree, read_tree
 from errors import Problem
 from manifests.comparison.pairs import Pair, Scopes, differing
 from manifests.objects import CRD, Object, identity
+from manifests.pinned import PinnedTrees
 from manifests.rules.stack_objects import scope_of, scopes_of
+from ops.checking.pins import check_pins
 from ops.checking.settings import problems_of
 from ops.checking.validation import StackApp, Validation, kubernetes_of, places_of, validate
 
@@ -45,8 +47,10 @@ class Side:
         return {place.app.label: place for place in places_of(known, self.tree)} if known else {}
 
 
-def side_of(root: Path, names: Sequence[str], before: Side | None = None, offline: str = "") -> Side:
-    """Read, render and check a checkout; stacks that it does not have are left out.
+def side_of(
+    root: Path, names: Sequence[str], before: Side | None = None, offline: str = "", pinned: PinnedTrees | None = None
+) -> Side:
+    """Read, render and check a checkout; stacks that it does not have are left out, and pinned apps as they run.
 
     Charts and bases that the cache lacks are fetched, unless `offline` gives a reason against it.
     """
@@ -56,9 +60,12 @@ def side_of(root: Path, names: Sequence[str], before: Side | None = None, offlin
     known = {stack.name: stack for stack in before.stacks} if before else {}
     problems = problems_of(root, stacks, tree, known) if stacks else [*tree.problems]
     beside = before.validation if before else None
-    validation = Validation(root, [stack for stack in stacks if stack.settings], tree, beside=beside)
+    validation = Validation(root, [stack for stack in stacks if stack.settings], tree, pinned=pinned, beside=beside)
     absent = validation.fetch(offline)
-    return Side(root, stacks, tree, validation, sorted({*problems, *validate(validation)}), absent)
+    of_pins = check_pins(root, tree, pinned.repository)[0] if pinned else []
+    known_pins = {(one.file, one.check) for one in of_pins}  # a render of an unknown pin has the same problem
+    rendered = (one for one in validate(validation) if (one.file, one.check) not in known_pins)
+    return Side(root, stacks, tree, validation, sorted({*problems, *of_pins, *rendered}), absent)
 
 
 def both(before: Side, after: Side) -> Iterator[tuple[Stack, Stack]]:

@@ -23,6 +23,7 @@ from errors import HomelabError, OriginalRefused, Problem, ProgramFailed, TookTo
 from manifests.checkout import CheckoutReader
 from manifests.contents import WantedChart
 from manifests.fetch import Wanted, Wants, message, name_of, url_of
+from manifests.pinned import PinnedTrees
 from ops.terminal import count
 from ops.toolchain.progress import Progress
 from ops.upstream import reachability
@@ -101,7 +102,8 @@ def fetch_for(
 ) -> Fetched:
     """Fetch the charts and bases of one stack, of some layers or of all."""
     folders, private = folders_of(settings, tree, layers), private_of(settings)
-    return fetch(Wants(CheckoutReader(root)), folders, env, forbidden=forbidden, private=private)
+    pinned = PinnedTrees(root).readers(tree.apps_in(settings.delivery.environment))
+    return fetch(Wants(CheckoutReader(root), pinned=pinned), folders, env, forbidden=forbidden, private=private)
 
 
 def folders_of(settings: Settings, tree: Tree, layers: Collection[Layer] = ()) -> list[str]:

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+import programs
 from components import shell
 from components.handover import handover
 from components.platform.seed import text
 from ops.toolchain.lookup import ensure
 from tests.polling import until
+from tests.repository import AUTHOR, commit_all
 
 ROOT = Path(__file__).parents[2]
 WAIT = handover.script()
@@ -47,7 +49,7 @@ GENERATED = "ApplicationSet|media||||True|||||"
 def layer(*rows: str, foundation: str = "media-a", stall: str = "0") -> tuple[str, dict[str, str]]:
     """Return a kubectl that reports these rows, and the variables of the script."""
     reported = "\n".join([GENERATED, *rows])
-    more = {"LAYER": "infrastructure", "SETS": "media", "FOUNDATION": foundation, "STALL_SECONDS": stall}
+    more = {"LAYER": "infrastructure", "SETS": "media", "FOUNDATION": foundation, "STALL_SECONDS": stall, "GATED": ""}
     return f"cat <<'ROWS'\n{reported}\nROWS", more
 
 
@@ -101,7 +103,7 @@ def test_without_a_foundation_generation_is_enough(tmp_path: Path) -> None:
 
 
 def test_a_layer_is_not_there_while_a_set_is_not(tmp_path: Path) -> None:
-    more = {"LAYER": "applications", "SETS": "media", "FOUNDATION": "", "STALL_SECONDS": "0"}
+    more = {"LAYER": "applications", "SETS": "media", "FOUNDATION": "", "GATED": "", "STALL_SECONDS": "0"}
     done = ran(WAIT, environment(tmp_path, "echo 'ApplicationSet|media||||False|||no such branch||'", **more))
     assert done.returncode == 1
     assert "ApplicationSet media (no such branch)" in done.stderr
@@ -163,6 +165,56 @@ def test_a_failed_sync_of_the_foundation_is_retried(tmp_path: Path) -> None:
     assert (wish["retry"], wish["initiatedBy"]) == ({"limit": 125}, {"username": "homelab up"})
 
 
+HELD = "Application|media-a|OutOfSync|Healthy|||Succeeded|2026-11-29T07:00:00Z;ConfigMap/a OutOfSync ;|||"
+
+
+@pytest.mark.parametrize(
+    ("row", "keeps"),
+    [
+        (HELD, ""),
+        (HELD.replace("|||Succeeded", "|{}||Succeeded"), ""),
+        (
+            "Application|media-a|Synced|Progressing|||Succeeded|2026-11-29T07:00:00Z;Pod/a Synced Progressing;|||",
+            "Pod/a",
+        ),
+        (
+            "Application|media-a|OutOfSync|Missing|||Running||||Sync operation blocked by sync window",
+            "media-a (OutOfSync, Missing: Sync operation blocked by sync window)",
+        ),
+        (f"Application|media-a|Unknown|Healthy||||||{GONE}|", ""),
+    ],
+    ids=[
+        "a held change",
+        "a closed window",
+        "on its way",
+        "a window refuses even the first sync",
+        "its folder left Git",
+    ],
+)
+def test_a_gate_holds_changes_of_the_foundation_and_not_its_first_sync(tmp_path: Path, row: str, keeps: str) -> None:
+    kubectl, more = layer(row)
+    done = ran(WAIT, environment(tmp_path, kubectl, **more | {"GATED": "media-a"}))
+    assert done.returncode == (1 if keeps else 0), done.stderr
+    assert keeps in done.stderr
+
+
+def test_the_first_sync_of_a_gated_foundation_is_requested_once(tmp_path: Path) -> None:
+    new = "Application|media-a|OutOfSync|Missing||||ConfigMap/a OutOfSync Missing;|||"
+    kubectl = AGAIN.replace("|{}||Failed||||a webhook did not answer", "||||||||").replace(
+        "Application|media-a|Synced|Healthy|{}||||||",
+        "Application|media-a|Synced|Healthy|||Succeeded|2026-11-29T07:00:00Z;|||",
+    )
+    assert kubectl != AGAIN
+    _, more = layer(stall="30", foundation="media-a media-b")
+    more |= {"PATCHED": str(tmp_path / "patched"), "SET": GENERATED, "PAUSE": "0.1", "GATED": "media-a"}
+    kubectl = kubectl.replace("Application|media-a|OutOfSync|Missing|||||||||", new)
+    done = ran(WAIT, environment(tmp_path, kubectl, **more))
+    assert done.returncode == 0, done.stderr
+    (patch,) = (tmp_path / "patched").read_text(encoding="utf-8").splitlines()
+    assert "patch application media-a --type merge" in patch
+    assert "media-a: first sync, which the gates of the stack do not hold back" in done.stderr
+
+
 @pytest.mark.parametrize("categories", ["", "nothing"])
 def test_where_nobody_brings_definitions_nothing_is_applied(tmp_path: Path, categories: str) -> None:
     more = {"CATEGORIES": categories, "SEEDED": "", "ENVIRONMENT": "dev", "KUBERNETES": "1.36.3"}
@@ -206,7 +258,14 @@ def test_definitions_of_apps_that_the_environment_runs_and_no_seed_applies_are_a
 
 
 def test_credentials_do_not_outlive_a_script_that_a_signal_ends(tmp_path: Path) -> None:
-    more = {"LAYER": "applications", "SETS": "media", "FOUNDATION": "", "STALL_SECONDS": "60", "PAUSE": "0.1"}
+    more = {
+        "LAYER": "applications",
+        "SETS": "media",
+        "FOUNDATION": "",
+        "GATED": "",
+        "STALL_SECONDS": "60",
+        "PAUSE": "0.1",
+    }
     given = environment(tmp_path, "exit 0", **more)
     process = subprocess.Popen(["sh", "-c", WAIT], env=given, stderr=subprocess.DEVNULL)
     until(lambda: list((tmp_path / "tmp").glob("*/state")), 30)
@@ -238,6 +297,47 @@ def test_a_seed_renders_the_prepared_tree_where_there_is_one(script: str, prepar
     )
     assert done.returncode == 0, done.stderr
     assert f"name: of-{'prepared' if prepared else 'checkout'}" in (tmp_path / "applied").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("script", ["seed", "definitions"])
+@pytest.mark.parametrize("source", ["prepared", "git", "outside", "neither"])
+def test_a_pinned_app_is_seeded_from_its_commit(script: str, source: str, tmp_path: Path) -> None:
+    """Argo CD would install the old version again over a newer one."""
+    checkout, pins = tmp_path / "checkout", tmp_path / "pins"
+    folder = "apps/system/one/dev"
+    crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: of-PLACE}\n"
+    (checkout / folder).mkdir(parents=True)
+    file = checkout / folder / "kustomization.yaml"
+    file.write_text(crd.replace("PLACE", "git"), encoding="utf-8")
+    commit_all(checkout)
+    commit = programs.run("git", "rev-parse", "HEAD", cwd=checkout).stdout.strip()
+    programs.run("git", *AUTHOR, "commit", "--allow-empty", "--message", "outside", cwd=checkout)
+    outside = programs.run("git", "rev-parse", "HEAD", cwd=checkout).stdout.strip()
+    programs.run("git", "reset", "--quiet", "--hard", commit, cwd=checkout)
+    pin = {"neither": "8" * 40, "outside": outside}.get(source, commit)
+    (pins / commit / folder).mkdir(parents=True)
+    (pins / commit / folder / file.name).write_text(crd.replace("PLACE", "prepared"), encoding="utf-8")
+    file.write_text(f"{crd.replace('PLACE', 'checkout')}# homelab.dev/revision: '{'7' * 40}'\n", encoding="utf-8")
+    file.write_text(f'{file.read_text()}    homelab.dev/revision: "{pin}"\n', encoding="utf-8")
+    kubectl = f'while [ $# -gt 0 ]; do if [ "$1" = -f ]; then cat "$2" >>{tmp_path}/applied; fi; shift; done'
+    more = {"FOLDER": folder, "NAMESPACE": "system", "WAITS": "", "KUBERNETES": "1.36.3"}
+    more |= {"CATEGORIES": "system", "SEEDED": "", "ENVIRONMENT": "dev"}
+    given = environment(tmp_path, f"{kubectl}\necho one serverside-applied", **more)
+    kustomize = tmp_path / "bin/kustomize"
+    kustomize.write_text('#!/bin/sh\nfor last; do :; done\ncat "$last/kustomization.yaml"\n', encoding="utf-8")
+    kustomize.chmod(0o755)
+    given |= {"HOMELAB_PINS": str(pins)} if source == "prepared" else {}
+    done = subprocess.run(
+        ["sh", "-c", SCRIPTS[script]], env=given, cwd=checkout, capture_output=True, text=True, check=False, timeout=60
+    )
+    if source in ("neither", "outside"):
+        assert (
+            f"{folder} is pinned to {pin}, which is no commit of the history here: git fetch --unshallow" in done.stderr
+        )
+        assert done.returncode == (1 if script == "seed" else 0), "a definition is left to Argo CD"
+        return
+    assert done.returncode == 0, done.stderr
+    assert f"name: of-{source}" in (tmp_path / "applied").read_text(encoding="utf-8")
 
 
 BUILT = """\

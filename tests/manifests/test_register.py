@@ -63,6 +63,7 @@ def test_an_object_accepts_what_is_found_in_it_and_nothing_else() -> None:
         "config-hashed",
         "file-stray",
         "setting-repeated",
+        "signing-key-absent",
         "read-elsewhere",
         "start-page-link",
         "value-unknown",

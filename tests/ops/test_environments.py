@@ -39,6 +39,15 @@ def test_only_the_whole_name_of_an_environment_is_replaced(source: Path) -> None
     )
 
 
+def test_a_copy_has_no_pin_and_no_hold(source: Path) -> None:
+    """The pinned commit has no folder of the new environment."""
+    pins = f'    homelab.dev/revision: "{"a" * 40}"\n    homelab.dev/hold: "reverted"\n'
+    text = f"metadata:\n  name: jellyfin\n  annotations:\n{pins}resources: [../base]\n"
+    (source / "kustomization.yaml").write_text(text, encoding="utf-8")
+    content = copied(source)["apps/media/jellyfin/qa/kustomization.yaml"][0].decode()
+    assert content == "metadata:\n  name: jellyfin\nresources: [../base]\n"
+
+
 def test_a_copy_has_the_mode_of_its_file(source: Path) -> None:
     (source / "files").mkdir()
     (source / "files/run.sh").write_text("#!/bin/sh\n", encoding="utf-8")

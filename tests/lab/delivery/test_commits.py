@@ -97,3 +97,17 @@ def test_a_side_that_fails_leaves_no_ref(lab: Lab, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), git_server.offered(lab, REPOSITORY, tmp_path / "side", "."):
         raise KeyboardInterrupt
     assert git(lab, "for-each-ref", "--format=%(refname)") == "refs/heads/main\n"
+
+
+def test_a_pinned_commit_is_served_as_it_was_and_once(lab: Lab, tmp_path: Path) -> None:
+    git_server.prepare(lab, REPOSITORY, "main")
+    folder = tmp_path / "old"
+    (folder / "apps/media").mkdir(parents=True)
+    (folder / "apps/media/app.yaml").write_text("kind: Old\n", encoding="utf-8")
+    made = [git_server.pin(lab, REPOSITORY, folder, "home", "a" * 40) for _ in range(2)]
+    assert made[0] == made[1]
+    git_server.publish(lab, REPOSITORY, "main", "home")
+    assert git(lab, "show", f"{made[0]}:home/apps/media/app.yaml") == "kind: Old\n"
+    assert git(lab, "log", "--format=%s", made[0]) == f"The files of {'a' * 40}, as they are rehearsed\n"
+    assert git(lab, "branch", "--contains", made[0]) == "", "no Application follows it by a branch"
+    assert made[0] in git(lab, "for-each-ref", "--format=%(objectname)")

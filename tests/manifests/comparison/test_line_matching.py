@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import itertools
 import random
-import time
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,21 +43,19 @@ def test_an_insertion_in_the_middle_matches_all_others() -> None:
     assert len(matches(lines, [*lines[:300], "{", "  a: new", "},", *lines[300:]])) == len(lines)
 
 
-def test_the_time_grows_with_the_texts_and_not_with_their_product() -> None:
+def test_the_steps_of_a_comparison_end_with_its_budget() -> None:
     """Of 100,000 random lines of twenty kinds, difflib would compare each with 5,000 others."""
     chance = random.Random(17)
-    before, after = ([str(chance.randrange(20)) for _ in range(100_000)] for _ in range(2))
-    started = time.process_time()
-    matches(before, after)
-    assert time.process_time() - started < 5
+    before, after = ([chance.randrange(20) for _ in range(100_000)] for _ in range(2))
+    compared = line_matching._Matching(before, after)
+    assert len([*compared.all()]) < 1_000
+    assert -10_000 < compared.budget < 0
 
 
 def test_a_long_text_with_scattered_changes_is_compared_as_well_as_difflib_does() -> None:
     chance = random.Random(17)
     before = [f"setting {place}" for place in range(5_000)]
     after = [line if chance.random() > 0.3 else f"{line} changed" for line in before]
-    started = time.process_time()
     found = matches(before, after)
-    assert time.process_time() - started < 0.2
     expected = difflib.SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
     assert len(found) == sum(block.size for block in expected)

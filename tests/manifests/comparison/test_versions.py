@@ -9,17 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests.comparison.pairs import Pair
-from manifests.comparison.versions import (
-    ImageReference,
-    Moved,
-    images,
-    is_version_only,
-    jump,
-    moved,
-    parsed,
-    release_notes,
-    replaced,
-)
+from manifests.comparison.references import ImageReference, jump, parsed, release_notes
+from manifests.comparison.versions import Moved, images, is_version_only, moved, replaced
 from manifests.objects import identity
 from tests.manifests.comparison.objects import of_apps
 

@@ -26,6 +26,7 @@ from lab.layout import Lab
 from lab.running import servers
 from manifests.comparison.pairs import Pair
 from manifests.objects import Object, identity
+from manifests.pinned import PinnedTrees
 from ops.review.rehearsed import _copy, _files, differing, disagreements, observations, reported
 from ops.review.report import Observation, Rehearsed
 from ops.review.revisions import span_of
@@ -35,6 +36,7 @@ from tests.manifests.rules.scenario import prepare
 from tests.repository import commit_all
 
 SERVICE = "apps/media/jellyfin/base/service.yaml"
+OVERLAY = "apps/media/jellyfin/dev/kustomization.yaml"
 MEDIA = ("media", "media")
 
 
@@ -150,8 +152,9 @@ class Change:
         """Compare a whole report."""
         span = span_of(self.root, "HEAD")
         with span.before() as folder:
-            before = side_of(folder, ["lab"])
-            pairs = pairs_of(before, side_of(self.root, ["lab"], before), ["lab"])
+            pinned = PinnedTrees(self.root)
+            before = side_of(folder, ["lab"], pinned=pinned)
+            pairs = pairs_of(before, side_of(self.root, ["lab"], before, pinned=pinned), ["lab"])
             return observations(self.root, "lab", self.settings, span, folder, pairs.apps)
 
     def compare(self, *apps: AppPair) -> Rehearsed:
@@ -299,3 +302,21 @@ def test_a_link_to_a_folder_is_copied_with_the_base(tmp_path: Path) -> None:
     _copy(base, _files(base), copy)
     assert (copy / "apps/linked/one.yaml").read_text(encoding="utf-8") == "1"
     assert not (copy / "apps/outside").is_symlink()
+
+
+def test_a_promotion_is_rendered_from_both_commits(change: Change) -> None:
+    """The pin is the whole change: a base that main changed meanwhile has no effect."""
+    before = programs.run("git", "rev-parse", "HEAD", cwd=change.root).stdout.strip()
+    change.edit("port: 80", "port: 8080")
+    commit_all(change.root)
+    after = programs.run("git", "rev-parse", "HEAD", cwd=change.root).stdout.strip()
+    pin = f'metadata:\n  annotations:\n    homelab.dev/revision: "{before}"\n'
+    change.edit("resources:", f"{pin}resources:", OVERLAY)
+    commit_all(change.root)
+    change.edit("port: 8080", "port: 9090")
+    assert not change.preview().observations, "the pinned app does not see the base of the working tree"
+    change.edit(before, after, OVERLAY)
+    found = only(change.preview())
+    assert (found.objects, found.differences, found.error) == (1, (), "")
+    change.edit(after, "8" * 40, OVERLAY)
+    assert "is no commit of this repository" in only(change.preview()).error
