@@ -12,7 +12,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from config import derive, tree_rules  # noqa: F401 - the import registers the rules of config.tree_rules
+from config import derive, gate_rules, tree_rules  # noqa: F401 - the imports register the rules of both modules
 from config.compatibility import compatible, is_newer
 from config.explain import nearest
 from config.facts import Facts, SettingFinding

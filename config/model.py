@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from config.gates import Gates
 from config.rules import rule
 from config.secret_stores import SecretStore
 from config.section import Section
@@ -48,6 +49,7 @@ Generation = Annotated[Number, Field(ge=1, le=9999)]
 Role = Annotated[Literal["control-plane", "worker"], choice("control-plane", "worker")]
 Vlan = Annotated[Number, Field(ge=1, le=4094)]
 Mtu = Annotated[Number, Field(ge=1, le=65520)]
+Part = Annotated[Literal["talos", "kubernetes", "extensions"], choice("talos", "kubernetes", "extensions")]
 Architecture = Annotated[Literal["amd64", "arm64"], choice("amd64", "arm64")]
 
 
@@ -367,6 +369,14 @@ class Delivery(Section):
         default="10m",
         validate_default=True,
         description="the wait for applications fails after this time without a change; raise it for slow image pulls",
+    )
+    holds: dict[Part, Text] = Field(
+        default_factory=dict,
+        description="the reasons for which `promote` leaves versions as they are, by talos, kubernetes, extensions",
+    )
+    gates: Gates = Field(
+        default_factory=Gates,
+        description="the conditions under which a change takes effect; the last environment of the chain states them",
     )
 
 

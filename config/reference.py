@@ -26,6 +26,7 @@ WORDS = {
     "Version": "version",
     "Size": "size",
     "Duration": "duration",
+    "Schedule": "schedule",
     "SecretStr": "secret",
     "str": "text",
     "int": "number",
@@ -83,7 +84,8 @@ def checks(register: Mapping[str, Check]) -> str:
 def _section(title: str, annotation: Any) -> Iterator[str]:
     """Yield a section's table, then the sections inside it."""
     for model in (kind for kind in kinds(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)):
-        chosen = model.model_fields.get("kind")
+        named = model.model_fields.get("kind")
+        chosen = named if named and len(get_args(named.annotation)) == 1 else None  # one of a union of sections
         tag = f" (kind: {get_args(chosen.annotation)[0]})" if chosen else ""
         yield from (f"## {title}{tag}", "", " ".join((model.__doc__ or "").split()), "")
         yield from ("| key | value | default | description |", "| --- | --- | --- | --- |")

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import programs
 from config.app_settings import folder_of, generated, misplaced, templates
+from config.chain import FILE as CHAIN
+from config.chain import names_with, read_chain
 from config.checks import check_stack
 from config.explain import nearest
 from config.load import Stack, read_stack, stack_files
@@ -34,6 +36,7 @@ from ops.environments import (
     ALL,
     Copy,
     brought_back,
+    changed_chain,
     copies,
     folders,
     renamed_policies,
@@ -259,7 +262,10 @@ def _plan(options: argparse.Namespace, path: Path) -> Plan:
     back, unable = brought_back(root, tree, environment, unused)
     apps = wanted(tree, like, environment, names, back)
     ids = _vm_ids([] if options.only else [one.settings for one in others if one.settings])
-    text = stack_file(options.stack, environment, answers, ids, patches=(root / OPENEBS).is_file())
+    gone = [name for name in tree.environments if options.only and name != environment]
+    chain = names_with(read_chain(root, tree).environments, like, environment, gone)
+    gated = len(chain) > 1 and chain[-1] == environment
+    text = stack_file(options.stack, environment, answers, ids, patches=(root / OPENEBS).is_file(), gated=gated)
     stack = read_stack(path, text.encode())
     checked = {*stack.problems, *check_stack(root, stack, with_environment(tree, environment, apps))}
     problems += [replace(problem, file=f"{problem.file}, not written", line=0) for problem in checked]
@@ -298,6 +304,7 @@ def _written(plan: Plan, *, replaces: bool) -> Result:
     for label, text in plan.back.items():
         copied[f"{APPS}/{label}/{environment}"] = [Copy(KUSTOMIZATION, text.encode())]
     policies = list(renamed_policies(root, tree, plan.like, environment, plan.gone))
+    policies += changed_chain(root, plan.like, environment, plan.gone)
     settings, texts = root / folder_of(environment), _settings(plan)
     if not tree.apps_in(environment):  # without settings, a run that is interrupted here begins as this one
         shutil.rmtree(settings, ignore_errors=True)
@@ -315,6 +322,8 @@ def _written(plan: Plan, *, replaces: bool) -> Result:
     gone_files = [one for one in removed if one.parent == root]
     lines = [f"wrote {plan.path.name}, and {count(len(plan.apps), 'app')} with the environment {plan.environment}"]
     lines += plan.notes
+    if any(file == root / CHAIN for file, _ in policies):
+        lines.append(f"{CHAIN}: the chain of promotions has changed; correct the place of {environment} there")
     lines += [f"it replaces the old file; git restore {plan.path.name} brings that back"] if replaces else []
     lines += [f"removed {file.name}; git restore {file.name} brings it back" for file in gone_files]
     if plan.gone:

@@ -13,25 +13,25 @@ from typing import Any
 from config.model import Settings
 from config.outdated_releases import Outdated, looked_up, outdated
 from config.tree import Tree, read_tree
-from lab import caretaker, operators
+from lab import caretaker, operators, rollouts
 from lab.api import Api
 from lab.delivery import web_ui
 from lab.delivery.prepared_tree import ReplacedSetting
 from lab.layout import Lab
 from lab.running import proxy, servers
-from ops.argocd.report import SyncReport, as_text, wait
-from ops.argocd.syncing import sync
+from ops.argocd.report import SyncReport, as_text
+from ops.argocd.syncing import wait_and_sync
 from ops.engine import containment
 from ops.engine.engine import Engine, Outcome
 from ops.engine.run import drive, facts, summary
 from ops.engine.timeline import Timeline
 from ops.rehearsal.client import client_of, refusals
-from ops.rehearsal.entry import ENGINE, PROGRAMS, STAND_INS, enter, locked, refresh_argocd, restart_dead, set_secrets
+from ops.rehearsal.entry import ENGINE, STAND_INS, enter, locked, programs_of, refresh_argocd, restart_dead, set_secrets
 from ops.rehearsal.plugins import CHOICES, STAND_IN, Plugin, choose
 from ops.rehearsal.sources import Served, serve
 from ops.result import Result
 from ops.settling import Settling
-from ops.stack import checked, stack_argument
+from ops.stack import checked, require_pins, stack_argument
 from ops.terminal import count, table
 from ops.toolchain.lookup import CRDS, Toolchain, ensure
 from ops.upstream.offline import forbidden, offline_argument
@@ -44,6 +44,7 @@ PARTS = {
     "network": ("machines:Machines", "cluster:Cluster", "platform:Namespaces", "platform:Crds", "platform:Cni"),
 }
 SECONDS_FOR_WEB_UI = 20
+SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def run(options: argparse.Namespace) -> Result:
     """Prepare, run the engine, wait until all is Synced and Healthy, report, and leave everything running."""
     root, began = Path.cwd(), time.monotonic()
     _, settings, tree = checked(root, options.stack)
+    require_pins(root, tree, settings.delivery.environment)
     lab = Lab.of(root, options.stack)
     with Timeline() as timeline, locked(lab):
         prepared = _prepare(root, options, settings, tree, lab, timeline)
@@ -115,7 +117,7 @@ def _prepare(
     servers.stop(lab, ENGINE)
     for line in containment.clear(lab.root):
         timeline.log(line)
-    tools = ensure(PROGRAMS)
+    tools = ensure(programs_of(root, tree, settings.delivery.environment))
     # After `enter` no request leaves this machine.
     offline = forbidden(options)
     fetched = fetch_for(root, settings, tree, tools.env(), offline)
@@ -125,7 +127,7 @@ def _prepare(
     timeline.log(f"prepared {lab.tree.relative_to(root)}: {count(len(replaced), 'setting')} replaced")
     restart_dead(lab, timeline)
     rehearsed = read_tree(lab.tree)
-    served = serve(lab, settings, rehearsed, tools)
+    served = serve(lab, root, settings, rehearsed, tools)
     timeline.log(f"serving it from Git: {served.commit[:8]}")
     if served.is_new:
         refresh_argocd(lab)
@@ -143,16 +145,16 @@ def targets(until: str | None) -> list[str]:
 
 
 def _settle(root: Path, stack: str, settings: Settings, tree: Tree) -> Settled:
-    """Wait for the applications, and sync those whose policy is manual."""
+    """Wait for the applications, and sync those whose policy is manual, as `sync --all` does."""
     client = client_of(root, stack)
     categories = tree.chosen(settings.delivery.environment)
     settling = Settling(client, settings, categories)
-    report = wait(client, settings, categories, settling.repair)
-    names = [one.name for one in report.waiting_for_sync]
-    if names:
-        sync(client, settings, categories, names)
-        report = wait(client, settings, categories, settling.repair)
+    report, names = wait_and_sync(client, settings, categories, _manual, settling.repair)
     return Settled(report, names, settling.filled.stood_in)
+
+
+def _manual(report: SyncReport) -> list[str]:
+    return [one.name for one in report.waiting_for_sync if one.name not in report.refusing]
 
 
 def simulations(outcome: Outcome) -> set[str]:
@@ -194,6 +196,10 @@ def _lines(stack: str, prepared: Prepared, refused: Sequence[str]) -> list[str]:
     ]
     kinds = frozenset(one["name"] for one in Api.of(prepared.lab).metadata(*caretaker.CRD))
     lines.append(f"operators played by kwok: {', '.join(file.stem for file in operators.playable(kinds)) or 'none'}")
+    if servers.runs(prepared.lab, rollouts.NAME):
+        lines.append(
+            "the real controller of Argo Rollouts runs; its plugin for routes and its Prometheus are simulated"
+        )
     if prepared.served.stand_ins:
         why = f": {prepared.fetched.why}" if prepared.fetched.why else ""
         lines += ["", table(("stand-in for", "version", "used instead"), prepared.served.stand_ins)]
@@ -214,5 +220,7 @@ def _settled_lines(settled: Settled) -> list[str]:
             f"secret store entries that you must give, with values of the rehearsal: {', '.join(settled.given)}"
         )
     if settled.synced:
-        lines.append(f"manual applications that the rehearsal synced: {', '.join(settled.synced)}")
+        names = settled.synced
+        listed = ", ".join(names) if len(names) <= SHOWN else f"{count(len(names), 'application')}; --json lists them"
+        lines.append(f"the rehearsal ended with `./homelab sync --all` for manual applications: {listed}")
     return lines

@@ -153,8 +153,15 @@ def _mistakes_of_hosts(answers: Answers) -> Iterator[tuple[str, str, str, str, s
                 yield question, part.strip(), "is for none of the hosts", fix, "host-unknown", OF_HOSTS[question]
 
 
-def stack_file(stack: str, environment: str, answers: Answers, ids: int, *, patches: bool) -> str:
-    """Return the answers as the text of a stack file with comments."""
+GATES = """\
+    gates: # a change waits for the merge of a reviewed promotion, and for `./homelab sync --all`
+      sync: manual
+      approval: required # the maintainers of CODEOWNERS, or `approvers`
+"""
+
+
+def stack_file(stack: str, environment: str, answers: Answers, ids: int, *, patches: bool, gated: bool) -> str:
+    """Return the answers as the text of a stack file with comments; `gated` is that of the chain's last environment."""
     planes, workers = (_count(name, answers[name]) for name in ("control-planes", "workers"))
     hosts = [name for name, _ in named_hosts(answers["hosts"])]
     vip = f"    vip: {address_at(answers, VIP_AT)} # the control planes' shared address\n" if planes > 1 else ""
@@ -198,7 +205,7 @@ config:
   homelab:delivery:
     repository: {_scalar(answers["repository"])}
     environment: {_scalar(environment)} # the folder of each app that this stack runs
-"""
+{GATES if gated else ""}"""
 
 
 def _bridge(answers: Answers) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -34,15 +35,30 @@ def run(options: argparse.Namespace) -> Result:
     client = client_of(root, options.stack)
     refuse_other_stack(client, settings, options.stack)
     categories = tree.chosen(settings.delivery.environment)
-    names = _names(options, current_report(client, settings, categories, with_edits=False))
-    synced = sync(client, settings, categories, names)
-    seconds, good = time.monotonic() - began, all((one.sync, one.health) == GOOD for one in synced)
+    before = current_report(client, settings, categories, with_edits=False)
+    names = _names(options, before)
+    left = _refused(options, before, names)
+    synced = sync(client, settings, categories, [name for name in names if name not in left])
+    seconds, good = time.monotonic() - began, not left and all((one.sync, one.health) == GOOD for one in synced)
     rows = table(("application", "sync", "health"), [(one.name, one.sync, one.health) for one in synced])
+    lines = [f"{name}: not synced, {reason}" for name, reason in left.items()]
     return Result(
-        f"{rows}\n{len(synced)} synced in {elapsed(seconds)}",
-        {"good": good, "seconds": round(seconds, 3), "applications": [asdict(one) for one in synced]},
+        "\n".join([rows, *lines, f"{len(synced)} synced in {elapsed(seconds)}"]),
+        {"good": good, "seconds": round(seconds, 3), "applications": [asdict(one) for one in synced], "refused": left},
         good=good,
     )
+
+
+def _refused(options: argparse.Namespace, report: SyncReport, names: Sequence[str]) -> dict[str, str]:
+    """Return the Applications whose closed windows refuse a requested sync; refuse them where they were named.
+
+    Argo CD would accept the request, and keep it running until the window opens.
+    """
+    left = {name: report.closed[name] for name in names if name in report.refusing}
+    if left and not options.all:
+        listed = "; ".join(f"{name}: {reason}" for name, reason in left.items())
+        raise Declined(f"{listed}; wait, or write `manualSync: allowed` for the window and run ./homelab up")
+    return left
 
 
 def _names(options: argparse.Namespace, report: SyncReport) -> list[str]:

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,22 +18,27 @@ from config.tree import APPS, CategoryFolder, Tree
 from errors import TreeRefused
 from manifests.bases import CachedBases
 from manifests.charts import CachedCharts
+from manifests.pinned import PinnedTrees
 from manifests.vendor import vendor
 from ops.argocd.client import ArgoCDClient, with_kubeconfig
-from ops.argocd.report import SyncReport, as_text, current_report, wait
+from ops.argocd.report import SyncReport, as_text, current_report
+from ops.argocd.syncing import first_syncs, wait_and_sync
 from ops.engine.engine import Engine
 from ops.engine.path import prepare_path
 from ops.engine.run import drive, facts, summary
 from ops.engine.timeline import Timeline
 from ops.result import Result
 from ops.settling import Settling
-from ops.stack import checked, require_secrets, stack_argument
+from ops.stack import checked, require_pins, require_secrets, stack_argument
+from ops.terminal import count, progress
 from ops.upstream.offline import forbidden, offline_argument
 from ops.upstream.originals import fetch_for, folders_of
 
 UNREACHED = "this machine cannot reach the API, so that applications are unknown; run ./homelab status where it can"
+PINNED = "pins"
 SEEDED: tuple[Layer, ...] = ("crds", "infrastructure")  # the layers that the seeds render
-SEEDS = "HOMELAB_SEEDS"  # the tree that components/platform/scripts read in place of the checkout
+# The tree that components/platform/scripts read in place of the checkout, and the commits of pinned apps.
+SEEDS, PINS = "HOMELAB_SEEDS", "HOMELAB_PINS"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +52,7 @@ def run(options: argparse.Namespace) -> Result:
     """Check the stack, run the engine, wait for the applications, and report."""
     root, began = Path.cwd(), time.monotonic()
     _, settings, tree = checked(root, options.stack)
+    require_pins(root, tree, settings.delivery.environment)
     require_secrets(options.stack, settings)
     prepare_path()
     fetched = fetch_for(root, settings, tree, os.environ, forbidden(options), SEEDED)
@@ -64,6 +71,9 @@ def run(options: argparse.Namespace) -> Result:
     # A state that waits for the operator is a success, and so is any state that the stack does not wait for.
     good = report is None or report.is_good or report.waits_for_operator or settings.delivery.wait == "generated"
     text = as_text(report) if report else UNREACHED
+    if report and report.waiting_for_sync:
+        held = count(len(report.waiting_for_sync), "application")
+        text += f"\n{held} with a held change: ./homelab sync --stack {options.stack} --all"
     return Result(f"{summary(timeline, outcome, seconds)}\n\n{text}", data, good=good)
 
 
@@ -74,10 +84,15 @@ def _report(engine: Engine, settings: Settings, categories: Sequence[CategoryFol
 
 
 def _settled(client: ArgoCDClient, settings: Settings, categories: Sequence[CategoryFolder]) -> SyncReport:
-    """Return the report at once, or after a wait, as `delivery.wait` has it."""
+    """Return the report at once, or after a wait and the first syncs, as `delivery.wait` has it."""
     if settings.delivery.wait == "generated":
         return current_report(client, settings, categories)
-    return wait(client, settings, categories, Settling(client, settings, categories).repair)
+    repair = Settling(client, settings, categories).repair
+    due = partial(first_syncs, settings=settings, categories=categories)
+    report, synced = wait_and_sync(client, settings, categories, due, repair)
+    if synced:
+        progress(f"first syncs, which the gates of the stack do not hold back: {', '.join(synced)}")
+    return report
 
 
 @contextmanager
@@ -86,12 +101,18 @@ def seeds_from_the_cache(root: Path, settings: Settings, tree: Tree) -> Iterator
     with TemporaryDirectory(prefix="homelab-seeds-") as folder:
         if (root / APPS).is_dir():
             shutil.copytree(root / APPS, Path(folder) / APPS, symlinks=True)
-        charts, bases = CachedCharts(), CachedBases()
+        charts, bases, commits = CachedCharts(), CachedBases(), PinnedTrees(root)
+        pinned = {app.path: app for app in tree.apps_in(settings.delivery.environment) if app.revision}
         for app in folders_of(settings, tree, SEEDED):
+            place = Path(folder)
+            if app in pinned:
+                place = place / PINNED / pinned[app].revision
+                if not place.exists():
+                    shutil.copytree(commits.require(pinned[app]) / APPS, place / APPS, symlinks=True)
             with suppress(TreeRefused):
-                vendor(Path(folder), [app], charts, bases)
-        os.environ[SEEDS] = folder
+                vendor(place, [app], charts, bases)
+        os.environ |= {SEEDS: folder, PINS: str(Path(folder) / PINNED)}
         try:
             yield
         finally:
-            del os.environ[SEEDS]
+            del os.environ[SEEDS], os.environ[PINS]

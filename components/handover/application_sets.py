@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from components.handover.application_defaults import (
@@ -24,7 +24,9 @@ from components.handover.application_defaults import (
 )
 from config.app_settings import folder_of
 from config.category import Category, Sync
+from config.gates import Gates
 from config.model import Settings
+from config.promotion import REVISION
 from config.tree import APPS, BASE, CHART, GENERATED_BY, CategoryFolder
 
 HIDDEN, SHARED = "_*", "_shared"
@@ -52,13 +54,19 @@ class GitSource:
     environment: str
     beside: tuple[str, ...] = ()
     """Private repositories that charts may come from."""
+    gates: Gates = field(default_factory=Gates)
+    """The conditions under which a change of this part takes effect."""
 
     @classmethod
     def of(cls, settings: Settings) -> GitSource:
         """Return the source of a stack, from its settings."""
         delivery = settings.delivery
         beside = tuple(repository.url for repository in settings.platform.repositories)
-        return cls(delivery.repository, delivery.revision, delivery.path, delivery.environment, beside)
+        return cls(delivery.repository, delivery.revision, delivery.path, delivery.environment, beside, delivery.gates)
+
+    def holds(self, category: CategoryFolder) -> bool:
+        """Return whether gates of the stack hold back changes that the category would sync at once."""
+        return self.gates.holds and category.settings.sync_in(self.environment).mode == "automatic"
 
     def folder(self, *parts: str) -> str:
         """Return the path of a folder in the repository."""
@@ -117,6 +125,12 @@ def _app(source: GitSource) -> str:
     return f"{{{{ index .path.segments {len(source.folder(APPS).split('/')) + 1} }}}}"
 
 
+def _revision(source: GitSource) -> str:
+    """Return the template of the revision: the app's pin, in a chart or in a kustomization, else the stack's own."""
+    chart = f'dig "annotations" "{REVISION}" {json.dumps(source.revision)} .'
+    return f'{{{{ dig "metadata" "annotations" "{REVISION}" ({chart}) . }}}}'
+
+
 def _of_a_chart(source: GitSource, category: str) -> str:
     """Return the part of the template that only umbrella charts get."""
     files = json.dumps(value_files(source, category, _app(source)))
@@ -137,11 +151,11 @@ def _template(category: CategoryFolder, source: GitSource) -> dict[str, Any]:
             "project": category.name,
             "source": {
                 "repoURL": source.repository,
-                "targetRevision": source.revision,
+                "targetRevision": _revision(source),
                 "path": "{{ .path.path }}",
             },
             "destination": {"server": IN_CLUSTER, "namespace": namespace_template(category.namespaces, _app(source))},
-            "syncPolicy": sync_policy(category.settings.sync_in(source.environment)),
+            "syncPolicy": sync_policy(source.gates.over(category.settings.sync_in(source.environment))),
             # An autoscaler owns this field; Git does not contain it.
             "ignoreDifferences": [
                 {"group": "apps", "kind": "*", "managedFieldsManagers": ["kube-controller-manager"]},

@@ -73,12 +73,12 @@ class Handover(Component):
         """Make the sets of a layer, and wait for them and for its foundation."""
         sets, source = [], self.args.source
         for category in members:
-            owner = self._resource(
-                "project", category.name, project(category, source.repository, *source.beside), before
-            )
+            owned_by = project(category, source.repository, *source.beside, gates=source.gates)
+            owner = self._resource("project", category.name, owned_by, before)
             manifest = application_set(category, source)
             sets.append(self._resource("set", category.name, manifest, [owner]))
         waits = self.args.waits_for_health and layer != LAYERS[-1]  # no layer comes after the last
+        foundation = [(one, app.full_name) for one in members for app in one.foundation] if waits else []
         return Command(
             self.child("wait", layer),
             create=script(),
@@ -86,7 +86,8 @@ class Handover(Component):
             environment={
                 "LAYER": layer,
                 "SETS": " ".join(category.name for category in members),
-                "FOUNDATION": " ".join(app.full_name for one in members for app in one.foundation) if waits else "",
+                "FOUNDATION": " ".join(name for _, name in foundation),
+                "GATED": " ".join(name for one, name in foundation if source.holds(one)),
                 "STALL_SECONDS": str(self.args.stall_timeout.seconds),
                 "KUBECONFIG_TEXT": self.args.kubeconfig,
             },

@@ -12,11 +12,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from lab.api import Api, Object
+from lab.api import Api, Object, acting_as
 from lab.delivery import git_server, web_ui
 from lab.layout import Lab
 from lab.running import proxy, servers, sockets
@@ -66,7 +63,8 @@ def run_programs(lab: Lab, api: Api) -> None:
         environment = {**_environment(texts, container), **_own_environment(lab, part)}
         if part.controls:
             account = workload["spec"]["template"]["spec"]["serviceAccountName"]
-            write_private(_kubeconfig(lab, part), _as(lab, f"system:serviceaccount:{NAMESPACE}:{account}"))
+            administrator = lab.kubeconfig.read_text(encoding="utf-8")
+            write_private(_kubeconfig(lab, part), acting_as(administrator, account, NAMESPACE))
         servers.start(lab, part.program, part.program, [*arguments, *_own_arguments(lab, part)], environment)
 
 
@@ -194,14 +192,6 @@ def _write_mounts(lab: Lab, texts: _Texts) -> None:
     for host in proxy.served(lab):
         write_private(root / "tls" / host.rpartition(":")[0], git_server.own_authority(lab).pem)
     private_folder(root / "plugins")
-
-
-def _as(lab: Lab, account: str) -> str:
-    """Return the administrator's kubeconfig, acting as a service account."""
-    config: dict[str, Any] = yaml.safe_load(lab.kubeconfig.read_text(encoding="utf-8"))
-    for user in config["users"]:
-        user["user"]["as"] = account
-    return yaml.safe_dump(config, sort_keys=False)
 
 
 def _folder(lab: Lab) -> Path:

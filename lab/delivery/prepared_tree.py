@@ -1,8 +1,8 @@
 """The prepared tree: the checkout as it is, made safe to run on this machine.
 
 A checkout and a stack's name come in; `.lab/<stack>/tree` and a list of replacements go out. The stack file keeps every
-line but those with hardware, credentials or the salt that encrypts them. `ops.rehearse` prints the list and runs Pulumi
-from the tree.
+line but those with hardware, credentials, their salt, windows and signatures. `ops.rehearse` prints the list and runs
+Pulumi from the tree.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from config.load import read_stack
 from config.model import SecretSettings, Settings
 from config.source import parse
 from lab.delivery.git_server import served_as
+from lab.delivery.open_gates import opened
 from lab.layout import Lab
 from local.files import write_private
 
@@ -99,7 +100,8 @@ def _without_hardware(text: str, settings: Settings) -> tuple[str, list[Replaced
     if https != repository:
         text = text.replace(repository, https)
         replaced.append(ReplacedSetting("delivery.repository", repository, https))
-    return text, replaced
+    text, gates = opened(text, settings.delivery.gates)
+    return text, [*replaced, *(ReplacedSetting(*one) for one in gates)]
 
 
 def _without_secrets(text: str) -> str:

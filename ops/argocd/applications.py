@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from components.handover.application_defaults import CATEGORY, DIGEST, LAYER, LAYERS
 from components.handover.application_sets import digest
+from config.pins import IS_COMMIT
 from config.tree import APPS, CategoryFolder
 from manifests.objects import Identity, Object
 
@@ -30,6 +31,9 @@ OUR_MANAGERS = (
 BY = {"username": "homelab sync"}
 NO_SET, UNPUSHED = "its ApplicationSet is missing", "is not pushed: Git does not have it"
 GOOD = ("Synced", "Healthy")
+# Argo Rollouts' reasons for a pause that a person ends; a pause of a canary's step usually ends by itself.
+UNTIL_PROMOTED = ("BlueGreenPause", "InconclusiveAnalysisRun")
+ABORTED = "RolloutAborted"
 # Argo CD's error about a folder that was removed from Git.
 NO_FOLDER = "app path does not exist"
 # Argo CD's preamble to every error of its repo-server; a row has no room for it.
@@ -37,6 +41,8 @@ PREAMBLE = re.compile(
     r"(Failed to load target state: |failed to generate manifest for source \d+ of \d+: "
     r"|rpc error: code = \w+ desc = )+"
 )
+# Argo CD's message about a requested sync that a window holds back.
+BLOCKED = "Sync operation blocked by sync window"
 ENVIRONMENT = re.compile(rf"(?:^|/){APPS}/[^/]+/\*/([^/]+)/[^/]+$")
 REFUSED = re.compile(
     r"authentication required|authentication failed|authorization failed|permission denied|unauthorized", re.IGNORECASE
@@ -68,17 +74,43 @@ class Application:
     """Whether a folder of this checkout makes it, or no category does: then it is a user's own."""
     retired: bool
     running: bool
+    blocked: bool
+    """Whether its requested sync waits for a sync window."""
+    deployed: bool
+    """Whether a sync of it has ever succeeded."""
     unpruned: bool
     """Whether the only differences are objects that were removed from Git and still exist."""
     drifted: tuple[Identity, ...]
     """Objects whose live state differs from the desired state."""
     deleted: tuple[Identity, ...]
     """Objects that a sync of the current revision made, and that no longer exist."""
+    pin: str = ""
+    """The commit that Git pins it to; empty where it follows the branch."""
+    target: str = ""
+    """The revision that its ApplicationSet has given it."""
+
+    @property
+    def awaits_promotion(self) -> bool:
+        """Return whether a Rollout of it is paused until a person promotes or aborts it."""
+        return self.health == "Suspended" and self.waiting_for.endswith(UNTIL_PROMOTED) and not self.running
+
+    @property
+    def is_aborted(self) -> bool:
+        """Return whether a Rollout of it went back to the old version; only another commit changes that."""
+        return self.health == "Degraded" and f": {ABORTED}: " in self.error and not self.running
 
     def is_good(self, expected: str) -> bool:
-        """Return whether it is Synced and Healthy at the expected revision."""
-        at_revision = not expected or self.revision == expected
-        return (self.sync, self.health) == GOOD and at_revision and not self.running
+        """Return whether it is Synced and Healthy at its pin, or at the expected revision."""
+        return (self.sync, self.health) == GOOD and not self.is_behind(expected) and not self.running
+
+    def is_behind(self, expected: str) -> bool:
+        """Return whether it is at another revision than its pin, or than the expected one where it has none."""
+        return bool(expected or self.pin) and self.revision != (self.pin or expected)
+
+    @property
+    def waits_for_set(self) -> bool:
+        """Return whether its ApplicationSet has not yet read the pin, or the end of a pin, from Git."""
+        return self.target != self.pin if self.pin else bool(IS_COMMIT.match(self.target))
 
     def state(self, expected: str) -> str:
         """Return the reason why it is not good, in one word."""
@@ -86,14 +118,16 @@ class Application:
             return "retired"
         if self.running:
             return "syncing"
-        if (self.sync, self.health) == GOOD and expected and self.revision != expected:
+        if (self.sync, self.health) == GOOD and self.is_behind(expected):
             return "behind"
         return self.health if self.sync == "Synced" else self.sync
 
 
-def applications(found: Sequence[Object], expected_names: set[str]) -> list[Application]:
-    """Return all Applications, sorted by layer and name."""
-    rows = [_application(one, expected_names) for one in found]
+def applications(
+    found: Sequence[Object], expected_names: set[str], pins: Mapping[str, str] | None = None
+) -> list[Application]:
+    """Return all Applications, sorted by layer and name; without the pins in Git, each has the one of its source."""
+    rows = [_application(one, expected_names, pins) for one in found]
     return sorted(rows, key=lambda row: (LAYERS.index(row.layer) if row.layer in LAYERS else len(LAYERS), row.name))
 
 
@@ -112,7 +146,10 @@ def operation(found: Object, categories: Sequence[CategoryFolder], environment: 
     return requested
 
 
-def _application(found: Object, expected_names: set[str]) -> Application:
+def _application(found: Object, expected_names: set[str], pins: Mapping[str, str] | None) -> Application:
+    source = found["spec"].get("source") or {}
+    target = source.get("targetRevision", "")
+    own = target if IS_COMMIT.match(target) else ""
     metadata, spec, status = found["metadata"], found["spec"], found.get("status") or {}
     operation = status.get("operationState") or {}
     labels = metadata.get("labels") or {}
@@ -148,9 +185,13 @@ def _application(found: Object, expected_names: set[str]) -> Application:
         running=operation.get("phase") in ("Running", "Terminating")
         or "operation" in found
         or status.get("reconciledAt", ended) < ended,
+        blocked=operation.get("phase") == "Running" and operation.get("message", "").startswith(BLOCKED),
+        deployed=bool(status.get("history")),
         unpruned=bool(differ) and not desired,
         drifted=tuple(_identity(one) for one in desired if one not in gone),
         deleted=tuple(map(_identity, gone)) if made else (),
+        pin=own if pins is None else pins.get(source.get("path", ""), ""),
+        target=target,
     )
 
 

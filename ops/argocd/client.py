@@ -19,12 +19,15 @@ from typing import Any
 
 import programs
 from config.model import Settings
+from config.promotion import REVISION
+from config.tree import APPS, GENERATED_BY
 from errors import Declined, ProgramFailed, TookTooLong
 from local.files import write_private
 from manifests.objects import Identity
 from ops.toolchain.lookup import ensure
 
 NAMESPACE = "argocd"
+PIN = re.compile(rf"[^#]*{re.escape(REVISION)}[\"']?\s*:\s*[\"']?([0-9a-f]{{40}})\b")
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 SECONDS_BETWEEN_GIT_REQUESTS = 15.0  # a wait reads the cluster more often than a Git host should get requests
 SECONDS_TO_ANSWER = 5
@@ -137,6 +140,10 @@ class ArgoCDClient:
         """Return the folders that Git has at a commit; all of them where the commit is not known here."""
         return folders_at(commit, folders, programs.on_checkout(Path.cwd()))
 
+    def pins(self, settings: Settings, commit: str) -> dict[str, str] | None:
+        """Return the pins that Git has at a commit, by the paths of the folders; None where it is not known here."""
+        return pins_at(commit, programs.on_checkout(Path.cwd()), settings.delivery.path)
+
 
 def folders_at(commit: str, folders: Sequence[str], options: Sequence[str | Path], above: str = "") -> set[str]:
     """Return the folders that a Git repository has at a commit; all of them where it does not know the commit."""
@@ -149,6 +156,27 @@ def folders_at(commit: str, folders: Sequence[str], options: Sequence[str | Path
     except ProgramFailed:
         return set(folders)
     return {paths[name] for name in listed.split("\0") if name in paths}
+
+
+def pins_at(commit: str, options: Sequence[str | Path], above: str) -> dict[str, str] | None:
+    """Return the pins of a commit by the paths of their folders in the repository."""
+    if not commit:
+        return None
+    top = str(PurePosixPath(above, APPS))
+    try:
+        # git and not GitPython, whose import takes longer than this command.
+        programs.run("git", *options, "cat-file", "-e", f"{commit}^{{tree}}")
+        files = (f":(top,glob){top}/*/*/*/{name}" for name in GENERATED_BY)
+        asked = ("grep", "--full-name", "--no-color", "-z", "-e", REVISION, commit, "--", *files)
+        listed = programs.run("git", *options, *asked).stdout
+    except ProgramFailed as failure:
+        return {} if failure.status == 1 and not failure.output.strip() else None
+    found = {}
+    for line in listed.splitlines():
+        name, _, text = line.partition("\0")
+        if pin := PIN.match(text):
+            found[str(PurePosixPath(name.partition(":")[2]).parent)] = pin[1]
+    return found
 
 
 def refuse_kubeconfig(kubeconfig: str, stack: str) -> None:

@@ -7,10 +7,11 @@ A client and the categories of a stack come in, a `SyncReport` goes out. `ops.st
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from config.gates import Gates
 from config.model import Settings
 from config.tree import CategoryFolder
 from errors import Declined, TryAgain
@@ -30,6 +31,7 @@ from ops.argocd.applications import (
     waiting_for_up,
 )
 from ops.argocd.client import ArgoCDClient
+from ops.argocd.windows import closed
 from ops.terminal import coloured, count, elapsed, progress, table
 
 PAUSE = 2.0
@@ -55,6 +57,12 @@ class SyncReport:
     """Applications that do not exist although this checkout has their folder, and the reason."""
     inaccessible: list[str] = field(default_factory=list)
     waiting_for_up: list[str] = field(default_factory=list)
+    closed: dict[str, str] = field(default_factory=dict)
+    """Applications that are OutOfSync while their sync windows are closed, each with the end."""
+    refusing: list[str] = field(default_factory=list)
+    """Those of them that a requested sync does not reach either."""
+    gates: str = ""
+    """The gates of the stack, in words; nothing without any."""
 
     @property
     def counted(self) -> list[Application]:
@@ -77,6 +85,11 @@ class SyncReport:
         return [one for one in self.unfinished if one.manual and one.sync == "OutOfSync" and not one.running]
 
     @property
+    def waiting_for_window(self) -> list[Application]:
+        """Return the Applications that Argo CD syncs once a sync window is open."""
+        return [one for one in self.unfinished if one.name in self.closed and (one.blocked or not one.running)]
+
+    @property
     def states(self) -> set[tuple[str, ...]]:
         """Return states that change while there is progress; retries alone are no progress."""
         states = {(one.name, one.sync, one.health, one.revision, one.progress) for one in self.counted}
@@ -90,9 +103,15 @@ class SyncReport:
 
     @property
     def waits_for_operator(self) -> bool:
-        """Return whether Argo CD has done its part: the rest is a manual sync, a push, or access to Git."""
+        """Return whether Argo CD has done its part: what is left is a sync, a window, a promotion or a push."""
+        return self.has_come_to_rest and not any(one.is_aborted for one in self.unfinished)
+
+    @property
+    def has_come_to_rest(self) -> bool:
+        """Return whether nothing happens any more without the operator, also after an aborted Rollout."""
         unpushed = all(reason.endswith(UNPUSHED) for reason in self.absent.values())
-        left = self.waiting_for_sync == self.unfinished
+        waiting = {one.name for one in (*self.waiting_for_sync, *self.waiting_for_window)}
+        left = all(one.name in waiting or one.awaits_promotion or one.is_aborted for one in self.unfinished)
         return not self.is_good and bool(self.counted) and left and not self.missing and unpushed
 
     def as_dict(self) -> dict[str, Any]:
@@ -116,8 +135,10 @@ def current_report(
 ) -> SyncReport:
     """Read the cluster once; live edits cost a request for each object."""
     found = client.argocd()
-    rows = applications(found["Application"], expected_applications(categories))
-    revision, names = client.head(settings), {row.name for row in rows}
+    revision = client.head(settings)
+    pins = client.pins(settings, revision)
+    rows = applications(found["Application"], expected_applications(categories), pins)
+    names = {row.name for row in rows}
     folders = [app.path for category in categories for app in category.apps if app.full_name not in names]
     report = SyncReport(
         revision=revision,
@@ -128,13 +149,25 @@ def current_report(
             [*found["Application"], *found["ApplicationSet"]], _credentials(client, settings), client.has_secret
         ),
         waiting_for_up=waiting_for_up(categories, found["ApplicationSet"]),
+        gates="" if settings.delivery.gates == Gates() else settings.delivery.gates.as_text(),
     )
+    _add_windows(report, found)
     if with_edits:
         drifted = client.objects([one for row in rows for one in row.drifted])
         deleted = [one for row in rows for one in row.deleted]
         report.edits = [line for live in drifted for line in _edits(live)]
         report.edits += [f"{one.kind} {one.namespace}/{one.name}: deleted" for one in deleted]
     return report
+
+
+def _add_windows(report: SyncReport, found: Mapping[str, Sequence[Object]]) -> None:
+    """Add the closed sync windows: no status of Argo CD has them."""
+    waiting = {one.name for one in report.unfinished if one.sync == "OutOfSync"}
+    for one in found["Application"]:
+        name = one["metadata"]["name"]
+        if name in waiting and (windows := closed(one, found["AppProject"])):
+            report.closed[name] = str(windows)
+            report.refusing += [name] if windows.refuses_manual else []
 
 
 def _credentials(client: ArgoCDClient, settings: Settings) -> dict[str, str]:
@@ -190,7 +223,9 @@ def wait(
             progress(
                 f"nothing has changed for {settings.delivery.stall_timeout} (delivery.stallTimeout): stopped waiting"
             )
-        if report.waits_for_operator or stalled:
+        if report.has_come_to_rest or stalled:
+            if held := report.waiting_for_window:
+                progress(f"stopped waiting: {count(len(held), 'application')}: {report.closed[held[0].name]}")
             return current_report(client, settings, categories)
         if time.monotonic() - reported > 5 * PAUSE:
             repair(report)
@@ -214,6 +249,7 @@ def _refresh(client: ArgoCDClient, report: SyncReport, categories: Sequence[Cate
         if one.state(report.revision) == "behind":
             client.patch(one.name, {"metadata": {"annotations": REFRESH}})
     unmade = {name for name, reason in report.absent.items() if reason != NO_SET}
+    unmade |= {one.name for one in report.unfinished if one.waits_for_set}
     for category in categories:
         if any(app.full_name in unmade for app in category.apps):
             for annotations in REFRESH_SET:
@@ -224,7 +260,11 @@ def as_text(report: SyncReport) -> str:
     """Return the table, the other facts, and one line that sums it up."""
     lines: list[str] = []
     for layer in dict.fromkeys(one.layer for one in report.applications):
-        rows = [_row(one, report.revision) for one in report.applications if one.layer == layer]
+        rows = [
+            _row(one, report.revision, report.closed.get(one.name, ""))
+            for one in report.applications
+            if one.layer == layer
+        ]
         head = ("application", "sync", "health", "revision", "age", "")
         lines += [coloured(layer or "others", "bold"), table(head, rows), ""]
     for title, items in (
@@ -237,6 +277,8 @@ def as_text(report: SyncReport) -> str:
     ):
         if items:
             lines += [f"{title}:", *(f"  {item}" for item in items), ""]
+    if report.gates:
+        lines += [f"gates: {report.gates}", ""]
     good = len(report.counted) - len(report.unfinished)
     at = f" at {report.revision[:8]}" if report.revision else " (Git did not answer with the expected revision)"
     summary = f"{good} of {count(len(report.counted) + len(report.absent), 'application')} Synced and Healthy{at}"
@@ -250,10 +292,10 @@ def _absent(report: SyncReport) -> list[str]:
     return [*lines, f"{count(without_set, 'Application')} of the ApplicationSets above"] if without_set else lines
 
 
-def _row(one: Application, revision: str) -> tuple[str, ...]:
+def _row(one: Application, revision: str, window: str) -> tuple[str, ...]:
     behind = " (behind)" if one.state(revision) == "behind" else ""
     mode = " retired" if one.retired else " manual" if one.manual else ""
-    reason = (one.error or one.waiting_for)[:100]
+    reason = (one.error or window or one.waiting_for)[:100]
     return (one.name, one.sync + mode, one.health, one.revision[:8] + behind, age(one.synced_at), reason)
 
 

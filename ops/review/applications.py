@@ -14,8 +14,8 @@ Applications as `components.handover.application_sets` makes them:
 * An object that moves to another app has two Applications. The new one does not sync (`FailOnSharedResource=true`)
   before the old one has pruned the object, and then creates it again.
 
-category.yaml reaches Argo CD with the next `up`, and a commit of apps reaches it at once: of both policies, the one
-counts that deletes more.
+category.yaml and gates of a stack reach Argo CD with the next `up`, and a commit of apps reaches it at once: of both
+policies, the one counts that deletes more.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from config.category import Category, Sync
+from config.gates import Gates
 from config.tree import CategoryFolder
 from manifests.comparison.pairs import Pair
 from manifests.fields import text
@@ -90,7 +91,7 @@ class Removals:
 
     def sync(self, pair: AppPair) -> str:
         """Return the sync policy of an app, and a change of it."""
-        policies = [_described(category.sync_in(environment)) for category, environment in self._policies(pair)]
+        policies = [_described(sync) for _, sync in self._policies(pair)]
         return " → ".join(dict.fromkeys(policies))
 
     def fates(self, pair: AppPair) -> dict[Identity, RemovedObject]:
@@ -103,19 +104,19 @@ class Removals:
         fate, why = max(found, key=lambda each: LOSS.index(each[0]))
         if len({each[0] for each in found}) > 1:
             deployed = found[0][0] == fate
-            why += ": Argo CD has the old category.yaml until the next `up`" if deployed else ", after the next `up`"
+            why += ": Argo CD has the old policy until the next `up`" if deployed else ", after the next `up`"
         if other := self.added.get((pair.stack, one.identity)):
             why += f"; {other} brings it too, and "
             why += "does not sync while it is there" if fate.startswith("kept") else "creates it again after that"
         return RemovedObject(object=str(one.identity), fate=fate, why=why)
 
     def _fate(
-        self, pair: AppPair, one: Pair, removed: Sequence[Pair], category: Category, environment: str
+        self, pair: AppPair, one: Pair, removed: Sequence[Pair], category: Category, sync: Sync
     ) -> tuple[Fate, str]:
         assert one.before is not None
         if pair.after is None:
             return _with_its_app(one.before, [each.before for each in removed if each.before], category)
-        fate = _from_its_app(one.before, category.sync_in(environment), is_empty=self._is_empty(pair))
+        fate = _from_its_app(one.before, sync, is_empty=self._is_empty(pair))
         asking = [each.before for each in removed if each.before and _asks(each.before, one.before)]
         if fate[0] == "pruned" and asking:
             name = f"{text(asking[0], 'kind')} {text(asking[0], 'metadata', 'name')}"
@@ -127,13 +128,19 @@ class Removals:
         stack = self.after.stack(pair.stack)
         return bool(stack and pair.after and not self.after.validation.objects_of(stack, pair.after.app.path))
 
-    def _policies(self, pair: AppPair) -> list[tuple[Category, str]]:
-        """Return the categories of both sides with their environments, the one that Argo CD has first."""
+    def _policies(self, pair: AppPair) -> list[tuple[Category, Sync]]:
+        """Return the categories of both sides, with their policies under the stack's gates; first that of Argo CD."""
         place = pair.before or pair.after
         assert place is not None
         name, environment = place.category.name, place.app.environment
-        sides = [_category(side, name) for side in (self.before, self.after)]
-        return [(one.settings, environment) for one in sides if one] or [(place.category.settings, environment)]
+        sides = [(side, one.settings) for side in (self.before, self.after) if (one := _category(side, name))]
+        found = sides or [(self.after, place.category.settings)]
+        return [(category, _gates(side, pair.stack).over(category.sync_in(environment))) for side, category in found]
+
+
+def _gates(side: Side, name: str) -> Gates:
+    stack = side.stack(name)
+    return stack.settings.delivery.gates if stack and stack.settings else Gates()
 
 
 def _category(side: Side, name: str) -> CategoryFolder | None:
@@ -156,7 +163,7 @@ def _from_its_app(item: Object, sync: Sync, *, is_empty: bool) -> tuple[Fate, st
     if options.get("Prune") == "confirm":
         return "waits for a person", "the live object has Prune=confirm: the sync waits until it is confirmed"
     if sync.mode == "manual":
-        return "waits for a person", "the category has mode: manual: `./homelab sync` prunes it"
+        return "waits for a person", "the sync is manual: `./homelab sync` prunes it"
     if is_empty:
         return "waits for a person", "nothing of the app is left, and an automatic sync never prunes all of it"
     return "pruned", "the automatic sync deletes it"

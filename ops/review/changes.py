@@ -14,7 +14,8 @@ from config.pins import reference
 from errors import Problem, printable
 from manifests.comparison.difference import difference
 from manifests.comparison.pairs import Pair
-from manifests.comparison.versions import jump, moved, release_notes
+from manifests.comparison.references import jump, release_notes
+from manifests.comparison.versions import moved
 from ops.checking.validation import StackApp
 from ops.review.report import CheckChange, Checks, ManifestChange, ObjectChange, VersionChange, joined
 from ops.review.sides import AppPair, Side, both

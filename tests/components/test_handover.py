@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,10 +19,11 @@ from components.handover.guard import PREFIXES, guard, labels
 from components.handover.projects import project
 from components.platform.namespace_manifest import namespace_manifest
 from config.category import Category, Sync
+from config.gates import Gates
 from config.load import read_stack
 from config.tree import CategoryFolder, read_tree
 from manifests.umbrella import values_files
-from ops.toolchain.lookup import ensure
+from ops.toolchain.lookup import MANIFESTS, ensure
 from tests.components.mocks import ROOT, run
 
 URL = "https://git.example.com/homelab.git"
@@ -187,6 +190,21 @@ def test_manual_means_that_nothing_is_automated() -> None:
     assert sync_policy(Sync(mode="manual"))["retry"] == RETRY
 
 
+def test_a_manual_gate_holds_every_category_and_opens_none() -> None:
+    manual = Gates(sync="manual")
+    automatic, by_hand = category(sync={"drift": "healed", "reason": "x"}), category(sync={"mode": "manual"})
+    for gates, found, mode in (
+        (manual, automatic, "manual"),
+        (manual, by_hand, "manual"),
+        (Gates(), automatic, "automatic"),
+        (Gates(), by_hand, "manual"),
+    ):
+        source = replace(SOURCE, gates=gates)
+        policy = application_set(found, source)["spec"]["template"]["spec"]["syncPolicy"]
+        assert ("automated" in policy) == (mode == "automatic")
+        assert source.holds(found) == (gates is manual and found is automatic)
+
+
 def test_one_environment_may_differ() -> None:
     banking = category(sync={"environments": {"production": {"mode": "manual"}}, "reason": "books"})
     there = {
@@ -256,6 +274,81 @@ def test_no_project_has_a_wildcard_or_makes_namespaces(found: CategoryFolder) ->
     spec = project(found, URL)["spec"]
     assert "*" not in repr({key: value for key, value in spec.items() if key != "roles"})
     assert {"group": "", "kind": "Namespace"} not in spec["clusterResourceWhitelist"]
+
+
+WINDOWS: list[dict[str, Any]] = [
+    {"kind": "allow", "schedule": "0 2 * * sat", "duration": "4h", "timeZone": "Europe/Berlin"},
+    {"kind": "deny", "schedule": "0 0 24-26 dec ?", "duration": "1d", "applications": ["media-*"]},
+]
+WINDOWS[1]["manualSync"] = "refused"
+
+
+def test_windows_of_the_stack_are_those_of_every_project() -> None:
+    gates = Gates.model_validate({"windows": WINDOWS})
+    assert project(category(), URL, gates=gates)["spec"]["syncWindows"] == [
+        {
+            "kind": "allow",
+            "schedule": "0 2 * * sat",
+            "duration": "240m",
+            "timeZone": "Europe/Berlin",
+            "applications": ["*"],
+            "manualSync": True,
+        },
+        {
+            "kind": "deny",
+            "schedule": "0 0 24-26 dec ?",
+            "duration": "1440m",
+            "timeZone": "UTC",
+            "applications": ["media-*"],
+        },
+    ]
+    assert "syncWindows" not in project(category(), URL)["spec"]
+
+
+def test_required_signatures_hold_for_every_git_repository() -> None:
+    gates = Gates.model_validate({"signatures": "required", "signingKeys": ["0x4aee18f83afdeb23"]})
+    (policy,) = project(category(), URL, gates=gates)["spec"]["sourceIntegrity"]["git"]["policies"]
+    assert policy == {"repos": [{"url": "*"}], "gpg": {"mode": "head", "keys": ["4AEE18F83AFDEB23"]}}
+    assert (
+        "sourceIntegrity"
+        not in project(category(), URL, gates=Gates.model_validate({"signingKeys": ["4AEE18F83AFDEB23"]}))["spec"]
+    )
+
+
+def test_argo_cd_verifies_the_generator_too_as_no_project_is_a_template() -> None:
+    """`resolveSourceIntegrity` of Argo CD skips a set whose template has a project with two braces."""
+    assert all(
+        application_set(one, SOURCE)["spec"]["template"]["spec"]["project"] == one.name for one in TREE.categories
+    )
+
+
+def test_the_definition_of_a_project_has_every_field_of_the_gates() -> None:
+    gates = Gates.model_validate({"windows": WINDOWS, "signatures": "required", "signingKeys": ["4AEE18F83AFDEB23"]})
+    spec = project(category(), URL, gates=gates)["spec"]
+    unknown = list(_unknown(spec, _definition("AppProject")["properties"]["spec"]))
+    assert unknown == []
+    assert list(_unknown({"signed": True}, _definition("AppProject")["properties"]["spec"])) == ["signed"]
+
+
+def _definition(kind: str) -> dict[str, Any]:
+    folder = ensure((MANIFESTS,)).manifests(MANIFESTS) / "argo-cd/crds"
+    (version,) = yaml.safe_load((folder / f"{kind.lower()}-crd.yaml").read_text(encoding="utf-8"))["spec"]["versions"]
+    return dict(version["schema"]["openAPIV3Schema"])
+
+
+def _unknown(value: Any, schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Yield the fields that the API server rejects: those without a schema, and values that no `enum` has."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in schema.get("properties", {}):
+                yield f"{path}{key}"
+            else:
+                yield from _unknown(inner, schema["properties"][key], f"{path}{key}.")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _unknown(inner, schema["items"], path)
+    elif value not in schema.get("enum", [value]):
+        yield path.rstrip(".")
 
 
 def test_owners_of_a_forge_get_no_role() -> None:
@@ -362,6 +455,13 @@ def test_an_app_of_another_environment_is_no_foundation() -> None:
     staging, dev = (waits(stack)["handover-wait-infrastructure"]["FOUNDATION"].split() for stack in ("homelab", "dev"))
     assert "rook-ceph-cluster" in staging
     assert "rook-ceph-cluster" not in dev
+
+
+def test_a_gated_stack_names_the_foundation_whose_first_sync_it_requests() -> None:
+    assert {told["GATED"] for told in waits("dev").values()} == {""}
+    gated = waits("dev", gates={"sync": "manual"})
+    assert {told["GATED"] == told["FOUNDATION"] for told in gated.values()} == {True}
+    assert gated["handover-wait-crds"]["GATED"]
 
 
 def test_how_long_a_layer_may_stand_still_is_a_setting() -> None:

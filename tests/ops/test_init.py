@@ -64,6 +64,28 @@ def test_what_init_writes_passes_the_check(planes: str, workers: str, store: str
     assert (settings.network.vip is not None) == (planes == "3")
 
 
+@pytest.mark.parametrize(
+    ("chain", "more", "sync"),
+    [
+        ("[mine, production]", (), "automatic"),
+        ("[production, mine]", (), "manual"),
+        ("[dev, production]", (), "manual"),  # mine copies production, and comes behind it
+        ("[production, dev]", (), "automatic"),
+        ("[production]", ("--only",), "automatic"),
+    ],
+)
+def test_the_last_environment_of_the_chain_gets_gates(
+    chain: str, more: tuple[str, ...], sync: str, tmp_path: Path
+) -> None:
+    prepare({"write": {"apps/environments.yaml": f"chain: {chain}\n"}}, tmp_path)
+    if "mine" in chain:
+        (tmp_path / "apps/_settings/mine").mkdir()
+    commit_all(tmp_path)
+    assert main(["init", "--stack", "mine", "--like", "production", *WHO, *more, "--root", str(tmp_path)]) == 0
+    gates = read_stack(tmp_path / "Pulumi.mine.yaml").require().delivery.gates
+    assert (gates.sync, gates.approval) == (sync, "required" if sync == "manual" else "none")
+
+
 def test_answers_that_check_refuses_leave_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prepare({}, tmp_path)
     wrong = ("--control-planes", "2", "--subnet", "10.0.0.1/24", "--root", str(tmp_path))

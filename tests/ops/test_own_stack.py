@@ -94,7 +94,7 @@ def test_a_second_run_with_other_answers_changes_the_stack(checkout: Path) -> No
 
 def test_an_added_stack_edits_no_base(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", *QA, "--root", str(checkout)]) == 0
-    own = re.compile(rf"Pulumi\.qa\.yaml|{APPS}/_settings/qa/.+|{APPS}/[\w-]+/[\w-]+/qa/.+")
+    own = re.compile(rf"Pulumi\.qa\.yaml|{APPS}/environments\.yaml|{APPS}/_settings/qa/.+|{APPS}/[\w-]+/[\w-]+/qa/.+")
     files = changed(checkout)
     assert [file for file in files if not own.fullmatch(file)] == []
     assert {file.split("/")[0] for file in files} == {"Pulumi.qa.yaml", APPS}

@@ -88,3 +88,16 @@ def test_the_report_says_why_stand_ins_took_a_place(tmp_path: Path, monkeypatch:
     said = "\n".join(rehearse._lines("dev", prepared, []))
     assert "chart greeter  1.0.0    stand-in\n" in said
     assert "because the real ones are not in the cache: no network: host a did not answer (x)\n" in said
+
+
+@pytest.mark.parametrize(
+    ("names", "listed"),
+    [
+        (["banking-firefly-iii", "media-sonarr"], "banking-firefly-iii, media-sonarr"),
+        ([f"media-{number}" for number in range(9)], "9 applications; --json lists them"),
+    ],
+)
+def test_a_rehearsal_reports_the_syncs_that_it_ended_with(names: list[str], listed: str) -> None:
+    expected = f"the rehearsal ended with `./homelab sync --all` for manual applications: {listed}"
+    assert rehearse._settled_lines(rehearse.Settled(synced=names)) == [expected]
+    assert rehearse._settled_lines(rehearse.Settled()) == []

@@ -11,6 +11,7 @@ from typing import Any
 
 from ops.review.dangers import (  # noqa: F401 - each import registers the module's rules
     categories,
+    gates,
     immutable,
     machines,
     network,

@@ -41,20 +41,20 @@ def page(report: Report) -> str:
 
 
 @cache
-def template() -> Template:
-    """Return the template of the page, in which a missing value is an error."""
-    loader = FileSystemLoader(FOLDER)
+def template(folder: Path = FOLDER) -> Template:
+    """Return the template of a page, in which a missing value is an error."""
+    loader = FileSystemLoader(folder)
     return Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).get_template("page.html.jinja")
 
 
-def policy(style: str, script: str) -> str:
-    """Return the Content-Security-Policy: this style, this script, and nothing else."""
+def policy(style: str, script: str = "") -> str:
+    """Return the Content-Security-Policy: this style, this script if there is one, and nothing else."""
     rules = {
         "default-src": "'none'",
         "style-src": digest(style),
-        "script-src": digest(script),
+        "script-src": digest(script) if script else "'none'",
         "img-src": "data:",
         "base-uri": "'none'",
         "form-action": "'none'",

@@ -39,16 +39,17 @@ AGAINST = {
 
 def visible(report: Report) -> Report:
     """Return a copy in which every control character of every text is an escape."""
-    return Report.model_validate(_visible(report.model_dump()))
+    return Report.model_validate(visible_values(report.model_dump()))
 
 
-def _visible(value: Any) -> Any:
+def visible_values(value: Any) -> Any:
+    """Return data in which every control character of every text is an escape."""
     if isinstance(value, str):
         # A file name that is no UTF-8 has lone surrogates, which no format can encode.
         return printable(value.expandtabs(4).encode("utf-8", "backslashreplace").decode())
     if isinstance(value, dict):
-        return {_visible(name): _visible(inner) for name, inner in value.items()}
-    return tuple(map(_visible, value)) if isinstance(value, list | tuple) else value
+        return {visible_values(name): visible_values(inner) for name, inner in value.items()}
+    return tuple(map(visible_values, value)) if isinstance(value, list | tuple) else value
 
 
 def verdict_line(report: Report) -> str:

@@ -89,6 +89,41 @@ def test_folders_of_a_rehearsal_are_read_from_its_own_repository(tmp_path: Path)
     assert RehearsedClient({}, lab=lab).holds(settings, commit, folders) == {"apps/media/sonarr"}
 
 
+@pytest.mark.parametrize("above", [".", "home/lab"])
+def test_pins_are_read_from_the_commit_that_is_followed(
+    above: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkout may be behind or ahead of it."""
+    top, pin = tmp_path / above / "apps/media", "8" * 40
+    files = {
+        "sonarr/dev/kustomization.yaml": f'metadata:\n  annotations:\n    homelab.dev/revision: "{pin}"\n',
+        "radarr/dev/Chart.yaml": f"annotations: {{'homelab.dev/revision': {pin}}}\n",
+        "lidarr/dev/kustomization.yaml": f"# homelab.dev/revision: {pin}\nresources: []\n",
+        "lidarr/dev/patch.yaml": f"metadata: {{annotations: {{homelab.dev/revision: '{pin}'}}}}\n",
+        "sonarr/dev/deep/down/note.yaml": f"homelab.dev/revision: {pin}\n",
+    }
+    for name, text in files.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(text, encoding="utf-8")
+    commit_all(tmp_path)
+    git(tmp_path, "config", "color.ui", "always")
+    commit = git(tmp_path, "rev-parse", "main")
+    (top / "sonarr/dev/kustomization.yaml").write_text("resources: []\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path / above)
+    settings = SETTINGS.model_copy(update={"delivery": SETTINGS.delivery.model_copy(update={"path": above})})
+    found = ArgoCDClient({}).pins(settings, commit)
+    prefix = "" if above == "." else f"{above}/"
+    assert found == {f"{prefix}apps/media/sonarr/dev": pin, f"{prefix}apps/media/radarr/dev": pin}
+    assert ArgoCDClient({}).pins(settings, "a" * 40) is None, "not known here"
+    assert ArgoCDClient({}).pins(settings, "") is None
+
+
+def test_a_commit_without_a_pin_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed(tmp_path, "apps/media/sonarr")
+    monkeypatch.chdir(tmp_path)
+    assert ArgoCDClient({}).pins(SETTINGS, git(tmp_path, "rev-parse", "main")) == {}
+
+
 def committed(repository: Path, folder: str) -> None:
     (repository / folder).mkdir(parents=True)
     (repository / folder / "app.yaml").write_text("kind: ConfigMap\n", encoding="utf-8")

@@ -83,6 +83,36 @@ def test_an_old_revision_is_behind_and_not_good() -> None:
     assert "bbbbbbbb (behind)" in as_text(said)
 
 
+PINNED = "c" * 40
+PLACE = {"path": "apps/media/sonarr/dev"}
+
+
+def pinned(target: str, revision: str) -> dict[str, Any]:
+    one = found("media-sonarr", sync={"status": "Synced", "revision": revision})
+    one["spec"]["source"] = {**PLACE, "targetRevision": target}
+    return one
+
+
+@pytest.mark.parametrize(
+    ("pins", "target", "revision", "state", "waits"),
+    [
+        ({PLACE["path"]: PINNED}, PINNED, PINNED, "Healthy", False),
+        ({PLACE["path"]: PINNED}, PINNED, NOW, "behind", False),
+        ({PLACE["path"]: PINNED}, BEFORE, BEFORE, "behind", True),
+        ({PLACE["path"]: PINNED}, "main", NOW, "behind", True),
+        ({}, PINNED, PINNED, "behind", True),
+        ({}, "main", NOW, "Healthy", False),
+        (None, PINNED, PINNED, "Healthy", False),
+        (None, "main", BEFORE, "behind", False),
+    ],
+)
+def test_a_pinned_application_must_be_at_its_pin(
+    pins: dict[str, str] | None, target: str, revision: str, state: str, *, waits: bool
+) -> None:
+    (one,) = applications([pinned(target, revision)], {"media-sonarr"}, pins)
+    assert (one.state(NOW), one.is_good(NOW), one.waits_for_set) == (state, state == "Healthy", waits)
+
+
 def test_a_missing_answer_of_git_is_reported_and_not_good() -> None:
     said = report(found("media-sonarr", sync={"status": "Synced", "revision": BEFORE}), expected="")
     assert not said.is_good
@@ -361,6 +391,34 @@ def test_a_manual_one_that_differs_waits_for_operator() -> None:
     said = report(one)
     assert [row.name for row in said.waiting_for_sync] == ["banking-actual-budget"]
     assert "OutOfSync manual" in as_text(said)
+
+
+@pytest.mark.parametrize(
+    ("reason", "waits"), [("BlueGreenPause", True), ("InconclusiveAnalysisRun", True), ("CanaryPauseStep", False)]
+)
+def test_a_rollout_that_a_person_must_promote_waits_for_operator(reason: str, waits: bool) -> None:
+    health = {"status": "Suspended", "message": reason}
+    paused = {"kind": "Rollout", "name": "podinfo", "status": "Synced", "health": health}
+    rolled = found("selfhosted-podinfo", health={"status": "Suspended"}, resources=[paused])
+    said = report(rolled, found("media-sonarr"))
+    assert not said.is_good
+    assert said.applications[1].awaits_promotion is waits
+    assert said.waits_for_operator is waits
+    assert f"Rollout/podinfo: {reason}" in as_text(said)
+
+
+def test_an_aborted_rollout_ends_the_wait_and_is_a_failure() -> None:
+    reason = "RolloutAborted: Rollout aborted update to revision 2"
+    health = {"status": "Degraded", "message": reason}
+    aborted = {"kind": "Rollout", "name": "podinfo", "status": "Synced", "health": health}
+    rolled = found("selfhosted-podinfo", health={"status": "Degraded"}, resources=[aborted])
+    said = report(rolled, found("media-sonarr"))
+    assert said.has_come_to_rest
+    assert not said.is_good
+    assert not said.waits_for_operator
+    assert f"Rollout/podinfo: {reason}" in as_text(said)
+    assert not report(rolled, found("media-sonarr", health={"status": "Progressing"})).has_come_to_rest
+    assert not report(found("media-sonarr", health={"status": "Degraded"})).has_come_to_rest
 
 
 def test_an_inaccessible_repository_is_reported_once_with_its_secret() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from config.gates import Gates
+from config.load import Stack
 from manifests.objects import Object
 from ops.review.applications import applications
 from ops.review.report import ApplicationChange, RemovedObject
@@ -66,7 +68,7 @@ LEFT: dict[str, tuple[dict[str, Any], str, str]] = {
     "manual": (
         {"before": _map(), "category": MANUAL},
         "waits for a person",
-        "the category has mode: manual: `./homelab sync` prunes it",
+        "the sync is manual: `./homelab sync` prunes it",
     ),
     "manual without prune": (
         {"before": _map(), "category": {"sync": {"mode": "manual", "prune": "disabled", "reason": "x"}}},
@@ -92,7 +94,7 @@ LEFT: dict[str, tuple[dict[str, Any], str, str]] = {
     "prune is disabled with the next `up`": (
         {"before": _map(), "categoryAfter": NO_PRUNE},
         "pruned",
-        "the automatic sync deletes it: Argo CD has the old category.yaml until the next `up`",
+        "the automatic sync deletes it: Argo CD has the old policy until the next `up`",
     ),
     "prune is enabled with the next `up`": (
         {"before": _map(), "category": NO_PRUNE, "categoryAfter": {}},
@@ -145,7 +147,7 @@ GONE: dict[str, tuple[dict[str, Any], str, str]] = {
     "the removal turns to keep": (
         {"before": _map(), "category": DELETE, "categoryAfter": {}},
         "deleted",
-        f"{CASCADE}: Argo CD has the old category.yaml until the next `up`",
+        f"{CASCADE}: Argo CD has the old policy until the next `up`",
     ),
     "the removal turns to delete": (
         {"before": _map(), "categoryAfter": DELETE},
@@ -223,6 +225,30 @@ def test_equal_changes_of_two_stacks_are_one() -> None:
 )
 def test_the_sync_policy_is_shown_with_its_change(before: dict[str, Any], after: dict[str, Any], sync: str) -> None:
     assert _of({"after": _map(), "category": before, "categoryAfter": after}).sync == sync
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sync", "fate"),
+    [
+        ("manual", "manual", "manual", "waits for a person"),
+        ("automatic", "manual", "automatic → manual", "pruned"),
+        ("manual", "automatic", "manual → automatic", "pruned"),
+    ],
+)
+def test_a_gate_of_the_stack_holds_the_sync_of_every_app(before: str, after: str, sync: str, fate: str) -> None:
+    made = change({"before": _map()})
+    sides = [
+        replace(side, stacks=[_gated(side.stacks[0], state)])
+        for side, state in ((made.before, before), (made.after, after))
+    ]
+    (found,) = applications(made.pairs, *sides)
+    assert (found.sync, [one.fate for one in found.removed_objects]) == (sync, [fate])
+
+
+def _gated(stack: Stack, sync: str) -> Stack:
+    settings = stack.require()
+    delivery = settings.delivery.model_copy(update={"gates": Gates.model_validate({"sync": sync})})
+    return replace(stack, settings=settings.model_copy(update={"delivery": delivery}))
 
 
 @pytest.mark.parametrize(("wave", "fate"), [("0", "waits for a person"), ("1", "pruned")])
