@@ -21,6 +21,7 @@ from errors import Declined, Problem, printable
 from ops import terminal
 from ops.checking.annotations import annotated
 from ops.checking.changed_since import Changed, commit
+from ops.checking.pins import check_pins
 from ops.checking.settings import are_all, chosen_files, committed, problems_of
 from ops.result import Result
 from ops.terminal import coloured, count
@@ -72,13 +73,17 @@ def run(options: argparse.Namespace) -> Result:
     now = since or changed_since or "HEAD"
     before = {stack.name: committed(root, stack, now) for stack in stacks}
     problems = problems_of(root, stacks, tree, before)
+    of_pins, not_compared = check_pins(root, tree)
+    problems += of_pins
     validation = None if options.shape else _validation(root, stacks, tree, changed_since)
     # Objects of a stack with problems would be guesses.
     online: Online | None = None
     reason, written = "", list[str]()
     if validation and not any(stack.problems for stack in stacks) and not tree.problems:
         reason = validation.fetch(offline.forbidden(options))
-        problems += _validated(validation)
+        # A render of an unknown pin has the same problem, without its line.
+        told = {(one.file, one.check) for one in of_pins}
+        problems += [one for one in _validated(validation) if (one.file, one.check) not in told]
         if options.online:
             online = _online(validation)
             problems += online.problems
@@ -86,6 +91,7 @@ def run(options: argparse.Namespace) -> Result:
             written, differing = _written(validation, online)
             problems += differing
     notes = list(_notes(stacks, tree if are_all(root, stacks) else None, validation, reason, in_full=options.json))
+    notes += [not_compared] if not_compared else []
     notes += [NO_REQUEST] if options.online and not online else []
     found = sorted(set(problems))
     for line in () if options.json else annotated(found, os.environ):

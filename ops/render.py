@@ -24,6 +24,7 @@ from manifests.checkout import CheckoutReader
 from manifests.fetch import Wants
 from manifests.object_text import as_yaml
 from manifests.objects import Object
+from manifests.pinned import PinnedTrees
 from manifests.redact import redacted
 from ops import terminal
 from ops.checking.validation import Validation
@@ -73,7 +74,7 @@ def run(options: argparse.Namespace) -> Result:
     files = handed_over(settings, tree, stack.name)
     stand_ins: Sequence[str] = ()
     if options.manifests:
-        validation = Validation(root, [stack], tree)
+        validation = Validation(root, [stack], tree, pinned=PinnedTrees(root))
         files |= rendered(validation, stack)
         stand_ins = validation.stand_ins
     output = options.output or root / OUTPUT / stack.name
@@ -94,7 +95,7 @@ def handed_over(settings: Settings, tree: Tree, stack: str) -> dict[str, str]:
     steps = ""
     for layer in LAYERS:
         categories = [one for one in chosen if one.settings.layer == layer]
-        projects = {one.name: project(one, source.repository, *source.beside) for one in categories}
+        projects = {one.name: project(one, source.repository, *source.beside, gates=source.gates) for one in categories}
         sets = {one.name: application_set(one, source) for one in categories}
         files |= _files(f"{layer}/project", projects) | _files(f"{layer}/appset", sets)
         if categories:

@@ -11,6 +11,7 @@ from config.model import Settings
 from config.tree import Tree
 from errors import Declined, ProgramFailed, TookTooLong
 from manifests.objects import Object
+from manifests.pinned import PinnedTrees
 from manifests.secret_entries import StoreEntry
 from ops.argocd.client import ArgoCDClient
 from ops.argocd.report import refuse_other_stack
@@ -66,7 +67,7 @@ def _states(client: ArgoCDClient, settings: Settings, entries: Sequence[Needed],
 
 def _objects(root: Path, stack: Stack, tree: Tree) -> Iterator[tuple[str, Object]]:
     """Yield every object of the stack's apps with the name of its app."""
-    for place, objects in Validation(root, [stack], tree).objects_by_app(stack):
+    for place, objects in Validation(root, [stack], tree, pinned=PinnedTrees(root)).objects_by_app(stack):
         for item in objects:
             yield place.app.label, item
 

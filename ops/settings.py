@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> Result:
         for name in missing:
             (root / folder_of(name)).mkdir(parents=True, exist_ok=True)
         tree = read_tree(root)  # again: an app's folder is an environment only if the settings have one too
-    changed = sorted([*write(root, stacks, tree), *write_code_owners(root, tree)])
+    changed = sorted([*write(root, stacks, tree), *write_code_owners(root, stacks, tree)])
     done = (f"{'wrote' if (root / name).is_file() else 'deleted'} {printable(name)}" for name in changed)
     lines = [*done, f"{count(len(changed), 'file')} changed; commit them"]
     return Result("\n".join(lines if changed else ["no file changed"]), {"changed": changed})

@@ -15,6 +15,7 @@ import programs
 from config.reference import documents
 from errors import BuildFailed, ProgramFailed
 from ops.checking.register import every_check
+from ops.promotion.formats import schema as matrix
 from ops.result import Result
 from ops.review.dangers import register as dangers
 from ops.review.formats import schema
@@ -57,6 +58,7 @@ def run(options: argparse.Namespace) -> Result:
         for path, text in {
             **documents(every_check()),
             schema.PATH: schema.schema(),
+            matrix.PATH: matrix.schema(),
             dangers.PATH: dangers.page(),
         }.items():
             Path(path).write_text(text, encoding="utf-8")

@@ -28,11 +28,10 @@ from lab.api import MERGE, Object, condition
 from lab.control_plane import kubernetes
 from lab.delivery import git_server, prepared_tree
 from lab.running import servers
-from manifests.vendor import vendor
 from ops.__main__ import main
 from ops.argocd.report import REFRESH_SET
 from ops.rehearsal.entry import PROGRAMS, refresh_argocd
-from ops.rehearsal.sources import sources
+from ops.rehearsal.sources import publish, sources
 from ops.toolchain.lookup import ensure
 from tests.lab.checkout import Checkout
 
@@ -176,11 +175,9 @@ class Home(Checkout):
 
     def push(self, *, look: bool = True) -> str:
         """Commit the checkout, prepared as for a rehearsal, to the branch that the stack follows; return the commit."""
-        where, tools = self.settings.delivery, ensure(PROGRAMS)
         prepared_tree.prepare(self.lab, self.root, self.stack)
-        apps = [app.path for app in read_tree(self.lab.tree).apps_in(where.environment)]
-        vendor(self.lab.tree, apps, *sources(self.lab.root / "charts", tools))
-        commit = git_server.publish(self.lab, git_server.served_as(where.repository), where.revision, where.path)
+        given = sources(self.lab.root / "charts", ensure(PROGRAMS))
+        commit = publish(self.lab, self.root, self.settings, read_tree(self.lab.tree), *given)
         if look:
             refresh_argocd(self.lab)
         return commit

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from config.app_settings import TEMPLATE
-from config.code_owners import FILE, MARK, is_code_owner
+from config.code_owners import FILE, MARK, is_code_owner, requires_approval
+from config.load import read_stack
 from ops.__main__ import main
 from tests.config.scenario import prepare
 
@@ -89,6 +90,46 @@ def test_the_owners_of_categories_are_written_where_the_file_has_the_mark(
     assert file.read_text(encoding="utf-8") == f"{mine}{MARK}{lines}"
     assert run(tmp_path, capsys) == ["no file changed"]
     assert main(["check", "--shape", "--root", str(tmp_path)]) == 0
+
+
+def test_an_environment_with_approval_belongs_to_its_approvers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment = "    environment: production"
+    approved = f'{environment}\n    gates: {{approval: required, approvers: ["@me", "@org/team", "@me"]}}'
+    prepare({"replace": {STACK: {environment: approved}}}, tmp_path)
+    file = tmp_path / FILE
+    file.parent.mkdir()
+    file.write_text(f"* @org/maintainers\n{MARK}", encoding="utf-8")
+    assert main(["check", "--shape", "--root", str(tmp_path)]) == 1
+    expected = (
+        "differs from the owners of the categories and the approvers of the environments; run `./homelab settings`"
+    )
+    assert expected in capsys.readouterr().out
+    assert run(tmp_path, capsys) == [f"wrote {FILE}", "1 file changed; commit them"]
+    places = ("apps/*/*/production/", "apps/_settings/production/", STACK)
+
+    def lines(owners: str) -> str:
+        of_environment = "".join(f"/{place} {owners}\n" for place in places)
+        return f"* @org/maintainers\n{MARK}{of_environment}/apps/*/category.yaml @org/maintainers\n"
+
+    assert file.read_text(encoding="utf-8") == lines("@me @org/team")
+    stack = tmp_path / STACK
+    text = stack.read_text(encoding="utf-8").replace(approved, f"{environment}\n    gates: {{approval: required}}")
+    stack.write_text(text, encoding="utf-8")
+    run(tmp_path, capsys)
+    assert file.read_text(encoding="utf-8") == lines("@org/maintainers"), "without approvers, the maintainers'"
+    stack.write_text(text.replace("approval: required", "approval: none"), encoding="utf-8")
+    run(tmp_path, capsys)
+    assert "production" not in file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_promotion_knows_whether_an_environment_requires_approval(stated: bool, tmp_path: Path) -> None:
+    environment = "    environment: production"
+    approval = f"{environment}\n    gates: {{approval: required}}"
+    prepare({"replace": {STACK: {environment: approval}}} if stated else {}, tmp_path)
+    assert requires_approval(read_stack(tmp_path / STACK).require()) is stated
 
 
 @pytest.mark.parametrize("content", [b"\xff", None], ids=["no text", "link"])

@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from config.load import read_stack
+from config.promotion import REVISION
 from config.tree import read_tree
-from errors import TreeRefused
+from errors import Problem, TreeRefused
 from manifests.sources import Chart
-from ops import up
+from ops import rehearse, stack, up
 from ops.__main__ import main
 from ops.up import SEEDS, seeds_from_the_cache
 from ops.upstream.originals import Fetched
@@ -59,3 +60,16 @@ def test_up_asks_for_what_seeds_render_before_the_engine_begins(monkeypatch: pyt
     monkeypatch.chdir(CHECKOUT)
     assert main(["up", "--stack", "dev", "--offline"]) == 1
     assert asked == [("--offline", "crds", "infrastructure")]
+
+
+@pytest.mark.parametrize("verb", ["up", "rehearse"])
+def test_nothing_runs_with_a_pin_that_is_refused(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = Problem("a.yaml", 0, REVISION, "8" * 40, "is no ancestor of HEAD", "promote again", "pin-outside")
+    monkeypatch.setattr(stack, "check_pins", lambda *_: ([refused], ""))
+    for module, name in ((up, "require_secrets"), (up, "prepare_path"), (rehearse, "Timeline")):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("began"))
+    monkeypatch.chdir(CHECKOUT)
+    assert main([verb, "--stack", "dev", "--offline"]) == 1
+    assert str(refused) in capsys.readouterr().err
