@@ -12,7 +12,7 @@
     │   ├── ProgramFailed       an external program failed
     │   ├── HardwareRefused     Proxmox or a node refused a request; in a rehearsal, the rack did
     │   ├── RunFailed           a run of the engine did not reach its end; the next one goes on from there
-    │   ├── ApiFailed           the Kubernetes API refused a request, or did not answer
+    │   ├── ApiFailed           the Kubernetes API, or a forge, refused a request or did not answer
     │   ├── DownloadFailed      a release of a pinned tool did not arrive
     │   └── TookTooLong         a wait reached its timeout
     ├── Declined                the command would do harm or cannot run like this; the message has the way on
@@ -163,7 +163,7 @@ class RunFailed(TryAgain):
 
 
 class ApiFailed(TryAgain):
-    """The Kubernetes API refused a request, or did not answer."""
+    """The Kubernetes API, or the API of a forge, refused a request, or did not answer."""
 
     def __init__(self, message: str, *, code: int) -> None:
         """Store the HTTP status for callers that handle one; 0 where there was no answer."""

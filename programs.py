@@ -1,8 +1,9 @@
-"""The only module that starts external programs; the one exception is GitPython in `lab.delivery.commits`.
+"""The only module that starts external programs, except GitPython's.
 
-A program's bare name and its arguments come in; it is looked up on the PATH of the given environment, so that a
-rehearsal's PATH alone decides which `talosctl` runs. The program's output goes out, or an error of this project with
-the command, the folder, the exit code and the last lines. `manifests`, `lab` and `ops` continue from here.
+`lab.delivery.commits` and `ops.promotion.git_store` use GitPython. A program's bare name and its arguments come in; it
+is looked up on the PATH of the given environment, so that a rehearsal's PATH alone decides which `talosctl` runs. The
+program's output goes out, or an error of this project with the command, the folder, the exit code and the last lines.
+`manifests`, `lab` and `ops` continue from here.
 """
 
 from __future__ import annotations

@@ -287,6 +287,14 @@ class Api:
             raise ApiFailed(f"{method} {path}: {self.server} does not answer: {_first_error(error)}", code=0) from error
 
 
+def acting_as(kubeconfig: str, account: str, namespace: str) -> str:
+    """Return the administrator's kubeconfig with which a program acts as a service account."""
+    config: dict[str, Any] = yaml.safe_load(kubeconfig)
+    for user in config["users"]:
+        user["user"]["as"] = f"system:serviceaccount:{namespace}:{account}"
+    return yaml.safe_dump(config, sort_keys=False)
+
+
 def condition(thing: Mapping[str, Any] | None, kind: str) -> bool:
     """Report whether an object exists and one of its conditions, such as Ready or Available, is true."""
     conditions = (thing or {}).get("status", {}).get("conditions") or []
