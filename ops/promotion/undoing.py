@@ -6,7 +6,8 @@ it, the next `--all` would bring back the version that was reverted. `ops.promot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from config.promotion import HOLD, REVISION, pin_of
 from config.rules import rule
@@ -21,37 +22,28 @@ from ops.promotion.versions import versions_at
 
 def revert(tree: Tree, history: History, labels: Sequence[str], environment: str, reason: str) -> PromotionPlan:
     """Return the plan that puts back the pins before the last promotions, and holds the apps there."""
-    plan = PromotionPlan()
-    apps = {app.label: app for app in tree.apps_in(environment)}
-    for label in labels:
-        app = apps.get(label)
-        if app is None:
-            plan.problems.append(_not_there(label, environment))
-        elif app.hold:
-            plan.unchanged[label] = f"is held already: {app.hold}"
-        elif isinstance(found := _reverted(history, app, reason), Move):
-            plan.moves.append(found)
-        else:
-            plan.problems.append(found)
-    return plan
+    return _undone(tree, labels, environment, partial(_reverted, history, reason))
 
 
 def lift(tree: Tree, history: History, labels: Sequence[str], environment: str, reason: str) -> PromotionPlan:
     """Return the plan that removes the holds of apps."""
+    return _undone(tree, labels, environment, partial(_lifted, history, reason))
+
+
+def _undone(
+    tree: Tree, labels: Sequence[str], environment: str, undo: Callable[[App], Move | Problem | str]
+) -> PromotionPlan:
+    """Return the plan of what is decided for each app: a move, a problem, or the reason why there is nothing to do."""
     plan = PromotionPlan()
     apps = {app.label: app for app in tree.apps_in(environment)}
     for label in labels:
-        app = apps.get(label)
-        if app is None:
-            plan.problems.append(_not_there(label, environment))
-        elif not app.hold:
-            plan.unchanged[label] = "is not held"
-        elif isinstance(content := with_annotations(history.store, app, {HOLD: None}), Problem):
-            plan.problems.append(content)
+        found = undo(apps[label]) if label in apps else _not_there(label, environment)
+        if isinstance(found, Move):
+            plan.moves.append(found)
+        elif isinstance(found, Problem):
+            plan.problems.append(found)
         else:
-            note = (f"was held: {app.hold}",)
-            pin = app.revision
-            plan.moves.append(Move(label, "Lift", pin, pin, {app.file: content}, reason=reason, notes=note))
+            plan.unchanged[label] = found
     return plan
 
 
@@ -61,8 +53,20 @@ def _not_there(label: str, environment: str) -> Problem:
     return Problem(f"apps/{label}", 0, "", label, rule, fix, "promotion-absent")
 
 
+def _lifted(history: History, reason: str, app: App) -> Move | Problem | str:
+    if not app.hold:
+        return "is not held"
+    content = with_annotations(history.store, app, {HOLD: None})
+    if isinstance(content, Problem):
+        return content
+    note, pin = (f"was held: {app.hold}",), app.revision
+    return Move(app.label, "Lift", pin, pin, {app.file: content}, reason=reason, notes=note)
+
+
 @rule("promotion-unpromoted", scope="program", why="There is no earlier version to go back to.")
-def _reverted(history: History, app: App, reason: str) -> Move | Problem:
+def _reverted(history: History, reason: str, app: App) -> Move | Problem | str:
+    if app.hold:
+        return f"is held already: {app.hold}"
     older = _older_pin(history, app) if app.revision else ""
     if not older:
         rule = "has no pin" if not app.revision else "has no older version in its history"
