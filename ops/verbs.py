@@ -27,7 +27,7 @@ VERBS = (
     Verb("check", "change", "report every problem in the settings and the apps tree"),
     Verb("render", "change", "write namespaces, the handover and every app's objects as files"),
     Verb("secrets", "change", "list the secret store entries that apps need, and make random ones"),
-    Verb("versions", "change", "report versions by environment, and what is behind"),
+    Verb("versions", "change", "report versions by environment, and the apps that are behind"),
     Verb("preview", "change", "report everything that a change will do, with a verdict"),
     Verb("promote", "change", "promote apps from one environment to the next"),
     Verb("rehearse", "run", "run the whole stack on this machine, hardware simulated"),
