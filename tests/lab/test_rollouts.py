@@ -122,6 +122,12 @@ class RolledCluster:
         run = self.last_run(BLUE_GREEN)
         return bool(run["metadata"]["name"].endswith("-pre") and run["status"].get("phase") == "Successful")
 
+    def rests(self, name: str) -> bool:
+        """Report whether a Rollout does not change for a moment: a promotion during a change is lost."""
+        before = self.rollout(name)["metadata"]["resourceVersion"]
+        time.sleep(2)
+        return bool(self.rollout(name)["metadata"]["resourceVersion"] == before)
+
     def health(self, name: str) -> str:
         """Return Argo CD's assessment of a Rollout."""
         file, settings = self.folder / "object.json", self.folder / "argocd-cm.yaml"
@@ -323,6 +329,7 @@ class TestBlueGreen:
         prometheus.answer_with(cluster.lab, "1")
         cluster.raise_image(BLUE_GREEN, "6.9.5")
         until(cluster.is_previewed)
+        until(lambda: cluster.rests(BLUE_GREEN))
         prometheus.answer_with(cluster.lab, "0.5")
         cluster.patch(BLUE_GREEN, {"status": {"pauseConditions": None}}, "/status")
         until(lambda: cluster.is_in(BLUE_GREEN, "Degraded"))
