@@ -41,7 +41,7 @@ class Branch:
 @contextmanager
 def alone(store: GitStore) -> Iterator[None]:
     """Hold the lock of promotions in a repository; the kernel releases the lock of a run that was killed."""
-    file = store.folder / LOCK
+    file = store.git_folder / LOCK
     number = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with open(number, "r+", encoding="utf-8") as opened:  # noqa: PTH123 - os.open gives a number
         try:

@@ -21,7 +21,7 @@ import programs
 from config.tree import APPS
 from errors import ProgramFailed
 
-FOLDER, LINK, SUBMODULE = "40000", "120000", "160000"
+FOLDER, LINK, SUBMODULE = 0o040000, 0o120000, 0o160000
 # One entry of a tree, by the size of its hash.
 ENTRY = {size: re.compile(rb"(\d+) ([^\0]+)\0(.{%d})" % size, re.DOTALL) for size in (20, 32)}
 ADVICE = ("-c", "advice.addEmbeddedRepo=false", "-c", "core.safecrlf=false")
@@ -30,7 +30,7 @@ ADVICE = ("-c", "advice.addEmbeddedRepo=false", "-c", "core.safecrlf=false")
 class TreeEntry(NamedTuple):
     """One name in a tree."""
 
-    mode: str
+    mode: int
     hash: str
 
     @property
@@ -109,7 +109,7 @@ class GitObjects:
         if name not in self._trees:
             entries = ENTRY[len(name) // 2].findall(self.blob(name)) if name else ()
             self._trees[name] = {
-                file.decode(errors="surrogateescape"): TreeEntry(mode.decode(), found.hex())
+                file.decode(errors="surrogateescape"): TreeEntry(int(mode, 8), found.hex())
                 for mode, file, found in entries
             }
         return self._trees[name]
@@ -119,7 +119,7 @@ class GitObjects:
         key = tree, name
         if key not in self._folders:
             content, size = self.blob(tree) if tree else b"", len(tree) // 2
-            wanted = f"{FOLDER} {name}\0".encode(errors="surrogateescape")
+            wanted = f"{FOLDER:o} {name}\0".encode(errors="surrogateescape")
             # No hash of 20 bytes contains these by chance: a name has a mode before it and a zero behind it.
             at = content.find(wanted) + len(wanted)
             self._folders[key] = content[at : at + size].hex() if at >= len(wanted) else ""
@@ -173,8 +173,8 @@ def _sides(record: Sequence[str]) -> tuple[str, str]:
     """Return the blobs before and after a change; a submodule has none."""
     (mode_before, mode_after, before, after), nothing = record[:4], "0" * len(record[2])
     return (
-        nothing if mode_before == f":{SUBMODULE}" else before,
-        nothing if mode_after == SUBMODULE else after,
+        nothing if mode_before == f":{SUBMODULE:o}" else before,
+        nothing if mode_after == f"{SUBMODULE:o}" else after,
     )
 
 

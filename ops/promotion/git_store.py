@@ -23,8 +23,9 @@ from gitdb.exc import BadName, BadObject  # type: ignore[import-untyped] # as ab
 import programs
 from config.pins import IS_COMMIT
 from errors import Declined, ProgramFailed
+from ops.promotion.git_objects import FOLDER, TreeEntry
 
-FOLDER, FILE, EXECUTABLE = 0o040000, 0o100644, 0o100755
+FILE, EXECUTABLE = 0o100644, 0o100755
 NONE = "0" * 40
 BETWEEN = "\x1e"
 
@@ -36,7 +37,7 @@ class GitStore:
     root: Path
     repository: Repo
     prefix: tuple[str, ...]
-    _trees: dict[str, Mapping[str, tuple[int, str]]] = field(default_factory=dict)
+    _trees: dict[str, Mapping[str, TreeEntry]] = field(default_factory=dict)
     _roots: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -79,7 +80,7 @@ class GitStore:
         return "" if self.repository.head.is_detached else self.repository.active_branch.name
 
     @property
-    def folder(self) -> Path:
+    def git_folder(self) -> Path:
         """The folder of the repository that all its work trees share."""
         return Path(self.repository.common_dir)
 
@@ -143,7 +144,7 @@ class GitStore:
 
     def message(self, commit: str) -> str:
         """Return the message of a commit."""
-        return self.content(commit).partition(b"\n\n")[2].decode(errors="replace")
+        return self.blob(commit).partition(b"\n\n")[2].decode(errors="replace")
 
     def subject(self, commit: str) -> str:
         """Return the first line of a commit's message."""
@@ -154,14 +155,14 @@ class GitStore:
         listed: str = self.repository.git.log("--first-parent", "-m", "--format=%H", commit, "--", self._full(path))
         return listed.split()
 
-    def entries(self, commit: str, path: str = "") -> Mapping[str, tuple[int, str]]:
+    def entries(self, commit: str, path: str = "") -> Mapping[str, TreeEntry]:
         """Return the names in a folder at a commit with mode and hash; none where it does not exist there."""
         found = self.entry(commit, path) if path else None
         if path and (found is None or found[0] != FOLDER):
             return {}
         return self.tree(found[1] if found else self._below(commit))
 
-    def entry(self, commit: str, path: str) -> tuple[int, str] | None:
+    def entry(self, commit: str, path: str) -> TreeEntry | None:
         """Return mode and hash of a file or folder at a commit."""
         tree = self._below(commit)
         *above, name = path.split("/")
@@ -172,9 +173,9 @@ class GitStore:
             tree = found[1]
         return self.tree(tree).get(name)
 
-    def content(self, blob: str) -> bytes:
-        """Return the content of a file by its hash."""
-        content: bytes = self.repository.odb.stream(bytes.fromhex(blob)).read()
+    def blob(self, name: str) -> bytes:
+        """Return the content of an object by its hash."""
+        content: bytes = self.repository.odb.stream(bytes.fromhex(name)).read()
         return content
 
     def text(self, commit: str, path: str) -> str | None:
@@ -183,16 +184,21 @@ class GitStore:
         if found is None or found[0] not in (FILE, EXECUTABLE):
             return None
         try:
-            return self.content(found[1]).decode()
+            return self.blob(found[1]).decode()
         except UnicodeDecodeError:
             return None
 
-    def tree(self, tree: str) -> Mapping[str, tuple[int, str]]:
-        """Return the entries of a tree by its hash."""
-        if tree not in self._trees:
-            found = tree_entries_from_data(self.content(tree)) if tree else []
-            self._trees[tree] = {str(name): (mode, sha.hex()) for sha, mode, name in found}
-        return self._trees[tree]
+    def tree(self, name: str) -> Mapping[str, TreeEntry]:
+        """Return the entries of a tree by its hash; an empty hash is an empty tree."""
+        if name not in self._trees:
+            found = tree_entries_from_data(self.blob(name)) if name else []
+            self._trees[name] = {str(file): TreeEntry(mode, sha.hex()) for sha, mode, file in found}
+        return self._trees[name]
+
+    def folder(self, tree: str, name: str) -> str:
+        """Return the tree of a folder in a tree, empty where there is none."""
+        found = self.tree(tree).get(name)
+        return found.hash if found and found.is_folder else ""
 
     def dirty(self, paths: Sequence[str]) -> set[str]:
         """Return the files that are not as in HEAD, in index or work tree, among and below some paths."""
@@ -208,7 +214,7 @@ class GitStore:
 
     def write_tree(self, tree: str, files: Mapping[str, tuple[int, str] | None]) -> str:
         """Write a tree with other files, None removes one, and return its hash; a folder without files goes too."""
-        here = dict(self.tree(tree))
+        here: dict[str, tuple[int, str]] = dict(self.tree(tree))
         below: dict[str, dict[str, tuple[int, str] | None]] = {}
         for path, found in files.items():
             name, _, rest = path.partition("/")

@@ -14,12 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from components.handover.application_sets import SHARED
-from config.app_settings import folder_of
-from config.promotion import without_pin
-from config.tree import APPS, GENERATED_BY, App
-from ops.promotion.git_store import FOLDER, GitStore
-from ops.promotion.parts import VALUES, InputPart, own_parts, part_of, shared_parts
+from config.tree import APPS, App
+from ops.promotion.git_store import GitStore
+from ops.promotion.parts import AppParts, InputPart, own_parts, part_of, parts_at, shared_parts
 
 
 @dataclass
@@ -30,8 +27,7 @@ class History:
     commits: list[str] = field(init=False)
     _places: dict[str, int] = field(init=False)
     _changes: dict[InputPart, list[int]] = field(init=False)
-    _shared: dict[tuple[str, str], tuple[object, ...]] = field(init=False, default_factory=dict)
-    _bare: dict[str, bytes] = field(init=False, default_factory=dict)
+    _parts: dict[tuple[str, str, str], AppParts] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Read the history once for all apps."""
@@ -46,40 +42,15 @@ class History:
         """Return the place of a commit; None for one that is not in the first-parent history."""
         return self._places.get(commit)
 
-    def shared(self, app: App, commit: str) -> tuple[object, ...] | None:
-        """Return the content of an app's shared part at a commit, None where the commit is not known."""
+    def parts(self, app: App, commit: str) -> AppParts | None:
+        """Return the content of an app's parts at a commit, None where the commit is not known."""
         if not self.store.exists(commit):
             return None
-        key = app.label, commit
-        if key not in self._shared:
-            entries = self.store.entries(commit, f"{APPS}/{app.category}")
-            beside = (
-                (name, one, sha)
-                for name, (mode, folder) in entries.items()
-                if name.startswith("_") and mode == FOLDER
-                for one, (inner, sha) in self.store.tree(folder).items()
-                if inner != FOLDER
-            )
-            self._shared[key] = (
-                self.store.entry(commit, f"{APPS}/{SHARED}"),
-                tuple(sorted(beside)),
-                self.store.entry(commit, app.base),
-            )
-        return self._shared[key]
-
-    def own(self, app: App, commit: str) -> tuple[object, ...] | None:
-        """Return the content of an environment's own part at a commit, its pin and hold left out."""
-        if not self.store.exists(commit):
-            return None
-        settings = folder_of(app.environment)
-        return (
-            *sorted((name, *found) for name, found in self.store.entries(commit, settings).items() if name != VALUES),
-            self.store.entry(commit, f"{settings}/{VALUES}/{app.label}.yaml"),
-            *(
-                (name, mode, self._without_pin(name, sha) if name in GENERATED_BY else sha)
-                for name, (mode, sha) in self.store.entries(commit, app.path).items()
-            ),
-        )
+        top = self.store.entry(commit, APPS)
+        key = app.label, app.environment, top.hash if top else ""
+        if key not in self._parts:
+            self._parts[key] = parts_at(self.store, key[-1], app)
+        return self._parts[key]
 
     def has(self, app: App, commit: str) -> bool:
         """Report whether an app has a folder in its environment at a commit."""
@@ -89,10 +60,8 @@ class History:
         """Report whether two commits have the same inputs of an app in an environment."""
         if one == other:
             return self.store.exists(one)
-        shared = self.shared(app, one)
-        if shared is None or shared != self.shared(app, other):
-            return False
-        return self.own(app, one) == self.own(app, other)
+        here, there = self.parts(app, one), self.parts(app, other)
+        return here is not None and there is not None and (here.shared, here.own) == (there.shared, there.own)
 
     def is_newer(self, one: str, other: str) -> bool:
         """Report whether a commit comes after another one."""
@@ -160,10 +129,5 @@ class History:
         """Report whether a commit changes more of the own part than pin and hold."""
         if place + 1 == len(self.commits):
             return True
-        return self.own(app, self.commits[place]) != self.own(app, self.commits[place + 1])
-
-    def _without_pin(self, name: str, blob: str) -> bytes:
-        """Return the content of a file without pin and hold."""
-        if blob not in self._bare:
-            self._bare[blob] = without_pin(name, self.store.content(blob))
-        return self._bare[blob]
+        here, before = (self.parts(app, self.commits[one]) for one in (place, place + 1))
+        return here is None or before is None or here.own != before.own

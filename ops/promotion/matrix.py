@@ -21,8 +21,9 @@ from config.tree import App, Tree
 from errors import printable
 from manifests.comparison.references import jump
 from ops.promotion.ages import Ages
-from ops.promotion.app_contents import WORKING, AppContents, AppParts
+from ops.promotion.app_contents import WORKING, AppContents
 from ops.promotion.git_objects import GitObjects
+from ops.promotion.parts import AppParts
 from ops.promotion.pinned import PinnedVersion, has_versions, main_version, merged, pinned_in
 from ops.promotion.report import (
     CellHealth,

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from config.tree import App
-from ops.promotion.git_store import FOLDER, GitStore
+from ops.promotion.git_objects import FOLDER
+from ops.promotion.git_store import GitStore
 from ops.promotion.pinned import has_versions, pinned_in
 
 
@@ -21,7 +22,7 @@ def versions_in(store: GitStore, folder: str, commit: str) -> Mapping[str, str]:
     """Return the versions in the files of a folder."""
     found: dict[str, str] = {}
     for name, blob in _files(store, store.entries(commit, folder)):
-        found |= {one.name: one.version for one in pinned_in(name, store.content(blob))}
+        found |= {one.name: one.version for one in pinned_in(name, store.blob(blob))}
     return found
 
 

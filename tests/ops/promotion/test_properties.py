@@ -81,7 +81,10 @@ def test_only_pins_change_and_only_once(before: list[tuple[str, int, bool]], aft
             assert content.replace(move.now, move.was) == text
             (app,) = (one for one in read_tree(made.root).apps_in("staging") if one.label == move.label)
             # The shared part is that of the source; the pinned commit is the last one with these inputs.
-            assert history.shared(app, move.now) == history.shared(app, ran)
+            here, there = history.parts(app, move.now), history.parts(app, ran)
+            assert here
+            assert there
+            assert here.shared == there.shared
             assert history.last_change(app, move.now) == move.now
             made.applied(move)
         assert promoted(made, ran) == []
