@@ -16,15 +16,13 @@ import pytest
 import yaml
 from cryptography import x509
 
-import programs
 from lab import operators, secret_store
 from lab.api import Api, condition
 from lab.control_plane import kubernetes
-from lab.layout import Lab
-from lab.running import servers
 from ops.toolchain.lookup import ensure
 from standins.crds import KnownCrds
 from tests import polling
+from tests.lab.bare_cluster import assessed, control_plane
 
 pytestmark = pytest.mark.xdist_group("stages")
 
@@ -73,12 +71,7 @@ class PlayedCluster:
 
     def health(self, thing: dict[str, Any]) -> str:
         """Return Argo CD's assessment of an object's present health."""
-        file, settings = self.folder / "object.json", self.folder / "argocd-cm.json"
-        file.write_text(json.dumps(self.get(thing)))
-        settings.write_text(json.dumps(ARGOCD))
-        asked = ["admin", "settings", "resource-overrides", "health", str(file), f"--argocd-cm-path={settings}"]
-        said = programs.run("argocd", *asked, env=self.env).stdout
-        return said.partition("\n")[0].removeprefix("STATUS: ")
+        return assessed(self.get(thing), json.dumps(ARGOCD), self.folder, self.env)
 
 
 @pytest.fixture(scope="module")
@@ -86,25 +79,16 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedCluster]:
     folder = tmp_path_factory.mktemp("stages")
     tools = ensure(PROGRAMS)
     env = tools.env()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PATH", env["PATH"])
-        lab = Lab(folder / "lab")
-        programs.run("talosctl", "gen", "secrets", "-o", folder / "secrets.yaml")
-        asked = ["--with-secrets", str(folder / "secrets.yaml"), "--output-types", "controlplane", "-o", "-"]
-        said = programs.run("talosctl", "gen", "config", *asked, "homelab", "https://10.0.0.5:6443").stdout
-        try:
-            kubernetes.start(lab, next(yaml.safe_load_all(said)))
-            api = Api.of(lab)
-            _crds(KnownCrds(tools.manifests(CRDS)), api)
-            kinds = api.metadata("apiextensions.k8s.io/v1", "CustomResourceDefinition")
-            kubernetes.reload_operators(lab, operators.playable({crd["name"] for crd in kinds}))
-            api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker-1"}})
-            for thing in OBJECTS:
-                api.apply(thing, field_manager="test")
-            secret_store.reconcile(lab, api, "")
-            yield PlayedCluster(api, env, folder)
-        finally:
-            servers.stop_all(lab)
+    with control_plane(folder, env) as lab:
+        api = Api.of(lab)
+        _crds(KnownCrds(tools.manifests(CRDS)), api)
+        kinds = api.metadata("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+        kubernetes.reload_operators(lab, operators.playable({crd["name"] for crd in kinds}))
+        api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker-1"}})
+        for thing in OBJECTS:
+            api.apply(thing, field_manager="test")
+        secret_store.reconcile(lab, api, "")
+        yield PlayedCluster(api, env, folder)
 
 
 def _crds(crds: KnownCrds, api: Api) -> None:

@@ -34,6 +34,7 @@ from ops.toolchain.lookup import ensure
 from standins.charts import StandInCharts
 from standins.crds import KnownCrds
 from tests import polling
+from tests.lab.bare_cluster import assessed, control_plane
 
 pytestmark = pytest.mark.xdist_group("rollouts")
 
@@ -130,12 +131,8 @@ class RolledCluster:
 
     def health(self, name: str) -> str:
         """Return Argo CD's assessment of a Rollout."""
-        file, settings = self.folder / "object.json", self.folder / "argocd-cm.yaml"
-        file.write_text(json.dumps(self.rollout(name)))
-        settings.write_text((ROOT / "apps/system/argocd/base/own/argocd-cm.yaml").read_text())
-        asked = ["admin", "settings", "resource-overrides", "health", str(file), f"--argocd-cm-path={settings}"]
-        said = programs.run("argocd", *asked, env=self.env).stdout
-        return said.partition("\n")[0].removeprefix("STATUS: ")
+        settings = (ROOT / "apps/system/argocd/base/own/argocd-cm.yaml").read_text()
+        return assessed(self.rollout(name), settings, self.folder, self.env)
 
 
 @pytest.fixture(scope="module")
@@ -143,27 +140,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RolledCluster]
     folder = tmp_path_factory.mktemp("rollouts")
     tools = ensure((*kubernetes.PARTS, "talosctl", "argocd", "helm", "kustomize", "crds", *ROLLOUTS))
     env = tools.env()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PATH", env["PATH"])
-        environment.setenv("PYTHONPATH", str(ROOT))
-        lab = Lab(folder / "lab")
-        programs.run("talosctl", "gen", "secrets", "-o", folder / "secrets.yaml")
-        asked = ["--with-secrets", str(folder / "secrets.yaml"), "--output-types", "controlplane", "-o", "-"]
-        said = programs.run("talosctl", "gen", "config", *asked, "homelab", "https://10.0.0.5:6443").stdout
-        try:
-            kubernetes.start(lab, next(yaml.safe_load_all(said)))
-            api = Api.of(lab)
-            _install(api, KnownCrds(tools.manifests("crds")), folder, env)
-            caretaker.poll_once(lab, api, caretaker.LastPoll(), KnownCrds(tools.manifests("crds")))
-            assert servers.runs(lab, rollouts.NAME)
-            began = time.monotonic()
-            for thing in (*_example(CANARY, env), *_example(BLUE_GREEN, env)):
-                api.apply(thing, field_manager="test")
-            made = RolledCluster(lab, api, env, folder, 0)
-            until(lambda: made.is_in(CANARY, "Healthy") and made.is_in(BLUE_GREEN, "Healthy"))
-            yield RolledCluster(lab, api, env, folder, time.monotonic() - began)
-        finally:
-            servers.stop_all(lab)
+    with control_plane(folder, env) as lab:
+        api = Api.of(lab)
+        _install(api, KnownCrds(tools.manifests("crds")), folder, env)
+        caretaker.poll_once(lab, api, caretaker.LastPoll(), KnownCrds(tools.manifests("crds")))
+        assert servers.runs(lab, rollouts.NAME)
+        began = time.monotonic()
+        for thing in (*_example(CANARY, env), *_example(BLUE_GREEN, env)):
+            api.apply(thing, field_manager="test")
+        made = RolledCluster(lab, api, env, folder, 0)
+        until(lambda: made.is_in(CANARY, "Healthy") and made.is_in(BLUE_GREEN, "Healthy"))
+        yield RolledCluster(lab, api, env, folder, time.monotonic() - began)
 
 
 def _install(api: Api, crds: KnownCrds, folder: Path, env: dict[str, str]) -> None:
