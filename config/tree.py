@@ -27,7 +27,7 @@ from config.source import alone, parse, read
 from config.values import BASE_FOLDER, LABEL, NO_ENVIRONMENT
 from errors import Problem
 
-APPS, BASE, SETTINGS = "apps", BASE_FOLDER, "_settings"
+APPS, BASE, SETTINGS, SHARED = "apps", BASE_FOLDER, "_settings", "_shared"
 KUSTOMIZATION, CHART = "kustomization.yaml", "Chart.yaml"
 # The files by which Argo CD's generator finds the folder of an environment.
 GENERATED_BY = (KUSTOMIZATION, CHART)

@@ -20,9 +20,10 @@ from functools import cached_property
 from pathlib import Path
 
 import programs
+from config import files
 from config.promotion import REVISION
 from config.rules import rule
-from config.tree import APPS, App
+from config.tree import APPS, SETTINGS, SHARED, App
 from errors import Problem, ProgramFailed, TreeRefused
 from local.cache import cache_folder
 from manifests.checkout import CheckoutReader
@@ -61,6 +62,8 @@ class PinnedTrees:
     repository: Path
     home: Path = field(default_factory=lambda: cache_folder() / "revisions")
     _readers: dict[str, CheckoutReader] = field(default_factory=dict)
+    _missing: set[str] = field(default_factory=set)
+    """Commits that the repository turned out not to have."""
 
     @cached_property
     def above(self) -> str:
@@ -70,15 +73,10 @@ class PinnedTrees:
         except ProgramFailed:
             return ""  # without a repository there is no commit either
 
-    @cached_property
-    def missing(self) -> set[str]:
-        """Return the commits that the repository turned out not to have."""
-        return set()
-
     def folder(self, commit: str) -> Path | None:
         """Return the folder with apps/ at a commit; None where the repository does not have the commit."""
         place = self.home / self._name(commit)
-        if commit in self.missing:
+        if commit in self._missing:
             return None
         if not place.is_dir():
             self.home.mkdir(parents=True, exist_ok=True)
@@ -90,7 +88,7 @@ class PinnedTrees:
                 except ProgramFailed:
                     if self._has(commit):  # such as a full disk, or a filter of Git that fails
                         raise
-                    self.missing.add(commit)
+                    self._missing.add(commit)
                     return None
                 with contextlib.suppress(OSError):  # another process was faster, with the same files
                     fresh.rename(place)
@@ -98,12 +96,18 @@ class PinnedTrees:
         os.utime(place)
         return place
 
-    def require(self, app: App) -> Path:
-        """Return the folder of an app's commit, or refuse its pin."""
-        found = self.folder(app.revision)
-        if found is None:
+    def copy(self, app: App, target: Path) -> None:
+        """Copy everything that an app is rendered from at its commit, and nothing that a link leads to.
+
+        Parts that are there stay: apps with the same pin share some. A missing commit is refused.
+        """
+        commit = self.folder(app.revision)
+        if commit is None:
             raise TreeRefused([unknown(app)])
-        return found
+        beside = (str(part.relative_to(commit)) for part in commit.glob(f"{APPS}/{app.category}/_*"))
+        for part in (app.folder, f"{APPS}/{SETTINGS}/{app.environment}", f"{APPS}/{SHARED}", *beside):
+            if (commit / part).is_dir() and not (target / part).exists() and not files.leaves(commit, commit / part):
+                shutil.copytree(commit / part, target / part, symlinks=True)
 
     def reader(self, app: App) -> CheckoutReader:
         """Return the reader of an app's commit; of a missing one, a reader in which the app's folder has a problem."""

@@ -107,8 +107,7 @@ def seeds_from_the_cache(root: Path, settings: Settings, tree: Tree) -> Iterator
             place = Path(folder)
             if app in pinned:
                 place = place / PINNED / pinned[app].revision
-                if not place.exists():
-                    shutil.copytree(commits.require(pinned[app]) / APPS, place / APPS, symlinks=True)
+                commits.copy(pinned[app], place)
             with suppress(TreeRefused):
                 vendor(place, [app], charts, bases)
         os.environ |= {SEEDS: folder, PINS: str(Path(folder) / PINNED)}

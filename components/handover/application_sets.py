@@ -27,9 +27,9 @@ from config.category import Category, Sync
 from config.gates import Gates
 from config.model import Settings
 from config.promotion import REVISION
-from config.tree import APPS, BASE, CHART, GENERATED_BY, CategoryFolder
+from config.tree import APPS, BASE, CHART, GENERATED_BY, SHARED, CategoryFolder
 
-HIDDEN, SHARED = "_*", "_shared"
+HIDDEN = "_*"
 # A refresh, as by a webhook, makes Argo CD write this into the generators of every set. Because it is set here too, `up
 # --refresh` finds no difference.
 NO_TEMPLATE: dict[str, Any] = {"metadata": {}, "spec": {"destination": {}, "project": ""}}

@@ -11,11 +11,9 @@ from collections.abc import Iterator
 
 from config.app_settings import folder_of
 from config.rules import rule
-from config.tree import APPS, App
+from config.tree import APPS, SHARED, App
 from errors import Problem
 from manifests.rules.stack_objects import StackObjects
-
-SHARED = "_shared"
 
 
 @rule(

@@ -12,14 +12,12 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol, TypeAlias
 
-from components.handover.application_sets import SHARED
 from config.promotion import may_have_pin, without_pin
-from config.tree import APPS, BASE, GENERATED_BY, SETTINGS, App
+from config.tree import APPS, BASE, GENERATED_BY, SETTINGS, SHARED, App
 from ops.promotion.git_objects import FOLDER, TreeEntry
 
 InputPart: TypeAlias = "tuple[str, ...]"
 VALUES = "values"
-ABOVE = f"{APPS}/"
 HIDDEN = f"{FOLDER:o} _".encode()
 
 

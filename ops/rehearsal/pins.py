@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import programs
-from config import files
 from config.promotion import REVISION, edited
-from config.tree import APPS, SETTINGS, App, Tree
+from config.tree import App, Tree
 from errors import Bug, ProgramFailed
 from lab.delivery import git_server
 from lab.layout import Lab
@@ -47,7 +46,8 @@ def place(
     for origin, members in sorted(pinned.items()):
         folder = home / origin
         shutil.rmtree(folder, ignore_errors=True)  # a stand-in of the last run may be there as a real chart now
-        _copy(trees.require(members[0]), folder, members)
+        for app in members:
+            trees.copy(app, folder)
         vendor(folder, [app.path for app in members], charts, bases)
         commit = git_server.pin(lab, repository, folder, path, origin)
         origins[commit] = origin
@@ -57,17 +57,6 @@ def place(
         if not link.is_symlink():  # the seeds look for a commit by the name that the prepared tree has
             link.symlink_to(origin)
     return origins
-
-
-def _copy(commit: Path, folder: Path, apps: Sequence[App]) -> None:
-    """Copy everything of a commit that these apps can be rendered from, and nothing that a link leads to."""
-    beside = (part for app in apps for part in commit.glob(f"{APPS}/{app.category}/_*"))
-    parts = {f"{APPS}/_shared", *(str(part.relative_to(commit)) for part in beside)}
-    for app in apps:
-        parts |= {app.folder, f"{APPS}/{SETTINGS}/{app.environment}"}
-    for part in parts:
-        if (commit / part).is_dir() and not files.leaves(commit, commit / part):
-            shutil.copytree(commit / part, folder / part, symlinks=True)
 
 
 def _rename(file: Path, app: App, commit: str) -> None:

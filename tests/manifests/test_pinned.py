@@ -84,7 +84,7 @@ def test_a_commit_that_git_lacks_is_the_problem_of_its_app_alone(checkout: Path)
     )
     assert [str(one) for one in contents_of(found.reader(app), app.path).problems] == [expected]
     with pytest.raises(TreeRefused, match="is no commit of this repository"):
-        found.require(app)
+        found.copy(app, checkout.parent / "copy")
 
 
 def test_a_repository_above_the_checkout_is_read_at_its_folder(checkout: Path, tmp_path: Path) -> None:
