@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol, TypeAlias
 
 from config.promotion import may_have_pin, without_pin
-from config.tree import APPS, BASE, GENERATED_BY, SETTINGS, SHARED, App
+from config.tree import BASE, GENERATED_BY, SETTINGS, SHARED, App
 from ops.promotion.git_objects import FOLDER, TreeEntry
 
 InputPart: TypeAlias = "tuple[str, ...]"
